@@ -1,0 +1,1 @@
+"""The domain: plain values and functions, free of any framework."""

@@ -1,0 +1,1 @@
+"""What happens in a locker network (events) and what is there (state)."""

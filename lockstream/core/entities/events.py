@@ -1,0 +1,80 @@
+"""The seven things that a locker can report, one frozen class each.
+
+The name of a class is the event's `type` on the wire and in the log.
+"""
+
+from msgspec import Struct
+
+
+class _Reported(Struct, frozen=True, kw_only=True):
+    """What every event bears."""
+
+    event_id: str
+    """A UUID in its canonical lower-case form, so that two spellings of one id are one id."""
+
+    occurred_at: str
+    """What the locker says: RFC 3339 with an offset, as it came. Never used to order events."""
+
+    locker_id: str
+
+    payload: bytes
+    """The payload's JSON text on one line, each value as it came. Only the log reads it."""
+
+
+class CompartmentRegistered(_Reported, frozen=True, kw_only=True):
+    compartment_id: str
+
+
+class ReservationCreated(_Reported, frozen=True, kw_only=True):
+    reservation_id: str
+    compartment_id: str
+
+
+class ParcelDeposited(_Reported, frozen=True, kw_only=True):
+    reservation_id: str
+    compartment_id: str | None = None
+
+
+class ParcelPickedUp(_Reported, frozen=True, kw_only=True):
+    reservation_id: str
+    compartment_id: str | None = None
+
+
+class ReservationExpired(_Reported, frozen=True, kw_only=True):
+    reservation_id: str
+    compartment_id: str | None = None
+
+
+class FaultReported(_Reported, frozen=True, kw_only=True):
+    compartment_id: str
+    severity: int
+
+
+class FaultCleared(_Reported, frozen=True, kw_only=True):
+    compartment_id: str
+    fault_event_id: str
+    """The `event_id` of the `FaultReported` that opened the fault, in canonical form."""
+
+
+type Event = (
+    CompartmentRegistered
+    | ReservationCreated
+    | ParcelDeposited
+    | ParcelPickedUp
+    | ReservationExpired
+    | FaultReported
+    | FaultCleared
+)
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    event_type.__name__: event_type
+    for event_type in (
+        CompartmentRegistered,
+        ReservationCreated,
+        ParcelDeposited,
+        ParcelPickedUp,
+        ReservationExpired,
+        FaultReported,
+        FaultCleared,
+    )
+}

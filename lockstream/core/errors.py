@@ -1,0 +1,78 @@
+"""What is broken, as opposed to refused.
+
+LockstreamError
+├── MalformedEvent           what came is no event
+├── StoreUnavailable         nothing can be written, or nothing current be read, right now
+│   └── QueueFull            too much is waiting; try again in a moment
+├── StartRefused             it would not be safe to start
+│   ├── StoreInUse           another process has the log
+│   └── LogDamaged           the log is not what was written
+├── ProjectionUnfit          the projection is not this log's; it is made anew
+└── HistoryImpossible        a recorded event could never have been accepted
+
+The text of each says what is wrong and what to do about it; it is meant for people.
+"""
+
+from pathlib import Path
+
+from lockstream.core.entities.events import Event
+
+
+class LockstreamError(Exception):
+    """The base of all that Lockstream raises on purpose."""
+
+
+class MalformedEvent(LockstreamError):
+    """The bytes are no event; the text says why."""
+
+
+class StoreUnavailable(LockstreamError):
+    """The store cannot take the batch, or cannot show what was acknowledged."""
+
+
+class QueueFull(StoreUnavailable):
+    """As many events wait as may wait."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} events are waiting to be written, as many as may wait. Send the event again soon.")
+
+
+class StartRefused(LockstreamError):
+    """Starting could do harm; the text says what to do first."""
+
+
+class StoreInUse(StartRefused):
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"The log {path} is in use by another Lockstream process. Stop that one first, or set EVENT_LOG_PATH "
+            "to another file."
+        )
+
+
+class LogDamaged(StartRefused):
+    """A line of the log is not what was written.
+
+    Attributes: `path`; `line`, counted from 1; `offset` of the line's first byte, from 0; `reason`.
+    """
+
+    def __init__(self, path: Path, line: int, offset: int, reason: str) -> None:
+        super().__init__(
+            f"The log {path} is damaged at line {line} (byte offset {offset}): {reason} Nothing was changed. Keep a "
+            "copy of the file, restore it from a backup or a replica, and start again; `lockstream verify` checks "
+            "every line."
+        )
+        self.path, self.line, self.offset, self.reason = path, line, offset, reason
+
+
+class ProjectionUnfit(LockstreamError):
+    """The projection cannot follow the log from where it stands. The text goes on from its name: "is damaged"."""
+
+
+class HistoryImpossible(LockstreamError):
+    """An event in the log stands on something that no event before it has made."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__(
+            f"The log holds {type(event).__name__} {event.event_id}, which could not have been accepted after the "
+            "events before it. The log was not written by Lockstream, or by other rules."
+        )

@@ -1,0 +1,31 @@
+"""Bring a projection up to its log: start-up, crash recovery and rebuild are this one function."""
+
+from collections.abc import Callable, Iterable
+from itertools import batched
+
+from lockstream.core.entities.log import Cursor, Record
+from lockstream.core.evolve import evolve
+from lockstream.core.keys import keys
+from lockstream.core.repositories import Projection
+
+CHUNK = 1_000
+"""Records whose rows are fetched together: many enough that fetching costs little, few enough to fit in any memory."""
+
+
+def catch_up(
+    projection: Projection, records: Iterable[Record], watch: Callable[[Cursor], object] = lambda reached: None
+) -> None:
+    """Apply `records`, which follow what `projection` has reached, telling `watch` how far it has come.
+
+    Raises:
+        LogDamaged: a record is not what was written. `projection` holds part of a chunk then; it must be dropped.
+        HistoryImpossible: a record could not have been accepted; the same holds.
+    """
+    for chunk in batched(records, CHUNK):
+        projection.prefetch([record.event for record in chunk])
+        for record in chunk:
+            before = projection.load(keys(record.event))
+            projection.save(before, evolve(before, record.event))
+            projection.record(record.event.event_id, record.end.position)
+        projection.advance(chunk[-1].end)
+        watch(chunk[-1].end)

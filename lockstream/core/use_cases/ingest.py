@@ -1,0 +1,33 @@
+"""Take in a batch of events: each is known, refused or accepted, as if it had come alone and in this order."""
+
+from collections.abc import Sequence
+
+from lockstream.core.decide import decide
+from lockstream.core.entities.events import Event
+from lockstream.core.evolve import evolve
+from lockstream.core.keys import keys
+from lockstream.core.outcomes import Accepted, Duplicate, Outcome
+from lockstream.core.repositories import UnitOfWork
+
+
+def ingest(events: Sequence[Event], uow: UnitOfWork) -> list[Outcome]:
+    """Decide `events` in order and keep the accepted ones; an outcome for each, in order.
+
+    Raises:
+        StoreUnavailable: nothing of the batch was kept.
+    """
+    with uow:
+        uow.prefetch(events)
+        outcomes = [_ingest_one(event, uow) for event in events]
+        uow.commit()
+    return outcomes
+
+
+def _ingest_one(event: Event, uow: UnitOfWork) -> Outcome:
+    if (position := uow.recorded(event.event_id)) is not None:
+        return Duplicate(position)
+    before = uow.load(keys(event))
+    if refusal := decide(before, event):
+        return refusal
+    uow.save(before, evolve(before, event))
+    return Accepted(uow.record(event))
