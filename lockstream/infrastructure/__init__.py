@@ -1,0 +1,1 @@
+"""How events and state are kept."""

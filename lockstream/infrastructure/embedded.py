@@ -1,0 +1,130 @@
+"""The store on one machine: the log in a file, the projection in SQLite beside it."""
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from lockstream.core.entities.log import START, Cursor
+from lockstream.core.errors import ProjectionUnfit
+from lockstream.core.use_cases.catch_up import catch_up
+from lockstream.infrastructure.engines import building_engine, reading_engine, remove_database, writing_engine
+from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
+from lockstream.infrastructure.projection import SqlProjection
+from lockstream.infrastructure.queries import SqlQueries
+from lockstream.infrastructure.unit_of_work import UnitOfWork
+from lockstream.infrastructure.working_set import WorkingSet
+
+logger = logging.getLogger(__name__)
+
+type Watch = Callable[[Cursor, Cursor], object]
+"""Is told how far catching up has come, and the end of the log."""
+
+
+def projection_path(log_path: Path) -> Path:
+    """Where the projection of a log is kept: beside it. It can be removed when no server runs; nothing is lost."""
+    return log_path.with_name(f"{log_path.name}.projection.sqlite")
+
+
+def unwatched(reached: Cursor, end: Cursor) -> None:
+    """Watch nothing."""
+
+
+class EmbeddedStore:
+    """A locker network on one machine. One thread may write; any thread may read."""
+
+    def __init__(self, log_path: Path, capacity: int, watch: Watch = unwatched) -> None:
+        """Open log and projection, and bring the projection up to the log, from nothing where it does not fit.
+
+        `capacity` bounds the rows kept in memory.
+
+        Raises:
+            StartRefused: another process has the log, or it is damaged.
+            HistoryImpossible: the log was not written by these rules.
+            OSError: the file system does not let us.
+        """
+        self.log = JsonlEventLog(log_path)
+        try:
+            self._projection = _open_projection(self.log, capacity, watch)
+            self._rows = WorkingSet(self._projection, self._projection.reached, capacity)
+            _catch_up(self._rows, self.log, capacity, watch)
+        except BaseException:
+            self.log.close()
+            raise
+        self._readers = reading_engine(projection_path(log_path))
+        self.queries = SqlQueries(self._readers.connect)
+
+    def unit_of_work(self) -> UnitOfWork:
+        return UnitOfWork(self.log, self._rows)
+
+    @property
+    def unsettled(self) -> int:
+        return self._rows.unsettled
+
+    def settle(self) -> None:
+        self._rows.settle()
+
+    def close(self) -> None:
+        self._readers.dispose()
+        self._projection.close()
+        self.log.close()
+
+
+def rebuild(log_path: Path, capacity: int, watch: Watch = unwatched) -> None:
+    """Make the projection of a log anew, from nothing, and put it in the old one's place.
+
+    Raises:
+        StartRefused: another process has the log, or it is damaged; the old projection is as it was.
+    """
+    with closing(JsonlEventLog(log_path)) as log:
+        _rebuild(log, capacity, watch)
+
+
+def _open_projection(log: JsonlEventLog, capacity: int, watch: Watch) -> SqlProjection:
+    """The projection of this log; made anew where there is none that fits."""
+    path = projection_path(log.path)
+    try:
+        return _open_fitting(log, path)
+    except ProjectionUnfit as unfit:
+        usual = logging.INFO if not path.exists() else logging.WARNING
+        logger.log(usual, "The projection %s %s. It is made anew from the log.", path, unfit)
+    _rebuild(log, capacity, watch)
+    return SqlProjection.open(writing_engine(path))
+
+
+def _open_fitting(log: JsonlEventLog, path: Path) -> SqlProjection:
+    if not path.exists():
+        raise ProjectionUnfit("is not there yet")
+    projection = SqlProjection.open(writing_engine(path))
+    if log.holds(projection.reached):
+        return projection
+    projection.close()
+    reached, end = projection.reached.position, log.end.position
+    if reached > end:
+        raise ProjectionUnfit(
+            f"had reached event {reached}, and the log has lost its last {reached - end} events since"
+        )
+    raise ProjectionUnfit("was made from another log")
+
+
+def _rebuild(log: JsonlEventLog, capacity: int, watch: Watch) -> None:
+    path = projection_path(log.path)
+    building = path.with_name(f"{path.name}.new")
+    remove_database(building)
+    with closing(SqlProjection.create(building_engine(building))) as projection:
+        _catch_up(WorkingSet(projection, START, capacity), log, capacity, watch)
+    with building.open("rb") as file:
+        os.fsync(file.fileno())
+    remove_database(path)
+    building.rename(path)
+
+
+def _catch_up(rows: WorkingSet, log: JsonlEventLog, capacity: int, watch: Watch) -> None:
+    def advanced(reached: Cursor) -> None:
+        if rows.unsettled > capacity:
+            rows.settle()
+        watch(reached, log.end)
+
+    catch_up(rows, log.read(rows.reached), advanced)
+    rows.settle()

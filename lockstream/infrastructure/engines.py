@@ -1,0 +1,107 @@
+"""All that differs between database engines."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    QueuePool,
+    Select,
+    String,
+    Table,
+    and_,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    select,
+)
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.sql.dml import Insert
+
+READERS = 8
+"""Connections that read the projection at a time."""
+
+
+def writing_engine(path: Path) -> Engine:
+    """For the one connection that writes a SQLite projection and checkpoints its write-ahead log.
+
+    A commit does not wait for the disk (`synchronous=NORMAL`): a power failure may undo the last ones, never tear
+    them, and the log gives them again.
+    """
+    engine = create_engine(_url(path), poolclass=NullPool, connect_args={"check_same_thread": False})
+    _on_connect(engine, "PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL")
+    return engine
+
+
+def building_engine(path: Path) -> Engine:
+    """For a SQLite projection that nobody uses until it is whole: no journal at all, the fastest way."""
+    engine = create_engine(_url(path), poolclass=NullPool)
+    _on_connect(engine, "PRAGMA journal_mode=OFF", "PRAGMA synchronous=OFF")
+    return engine
+
+
+def reading_engine(path: Path) -> Engine:
+    """For connections that only read a SQLite projection, in any process.
+
+    They never checkpoint: SQLite before 3.51.3, which Python bundles, can corrupt a database when two connections
+    checkpoint its write-ahead log at once (the "WAL-reset bug"). So neither growth nor closing makes them do it.
+    """
+    engine = create_engine(
+        _url(path),
+        poolclass=QueuePool,
+        pool_size=READERS,
+        max_overflow=0,
+        connect_args={"check_same_thread": False},
+    )
+    _on_connect(engine, "PRAGMA query_only=ON", "PRAGMA wal_autocheckpoint=0")
+
+    @event.listens_for(engine, "connect")
+    def never_checkpoint(connection: sqlite3.Connection, _: object) -> None:
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
+
+    return engine
+
+
+def remove_database(path: Path) -> None:
+    """Remove a SQLite database with its write-ahead log, the log first: alone it would spoil a database to come."""
+    for suffix in ("-wal", "-shm", "-journal", ""):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def select_by_keys(table: Table) -> Select[*tuple[Any, ...]]:
+    """Rows by primary key: one statement for any number of keys, bound as a JSON list of lists, `keys`."""
+    wanted = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
+    matches = [
+        column == func.json_extract(wanted.c.value, f"$[{index}]", type_=String)
+        for index, column in enumerate(table.primary_key.columns)
+    ]
+    return select(table).select_from(wanted.join(table, and_(*matches)))
+
+
+def upsert(table: Table) -> Insert:
+    """Write rows, in the place of those that bear the same primary key."""
+    statement = insert(table)
+    rest = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=rest)
+
+
+def _url(path: Path) -> URL:
+    return URL.create("sqlite", database=str(path))
+
+
+def _on_connect(engine: Engine, *pragmas: str) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _: object) -> None:
+        # SQLAlchemy begins transactions itself, below: the driver would leave a SELECT outside of one.
+        connection.isolation_level = None
+        for pragma in pragmas:
+            connection.execute(pragma).close()
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")

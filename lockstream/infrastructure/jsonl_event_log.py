@@ -1,0 +1,205 @@
+"""The log as a file: one line an event, appended and flushed to the disk before anybody hears of it."""
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lockstream.core.entities.events import Event
+from lockstream.core.entities.log import START, Cursor, Record
+from lockstream.core.errors import LogDamaged, StoreInUse, StoreUnavailable
+from lockstream.infrastructure.event_codec import InvalidLine, check_line, cursor_behind, decode_line, encode_line
+
+CHECKED_AT_START = 64 * 1024 * 1024
+"""Bytes at the end of the log that every start reads and checks: some 0.3 s. `lockstream verify` reads all."""
+
+logger = logging.getLogger(__name__)
+
+sync_data = getattr(os, "fdatasync", os.fsync)
+"""Flush a file's bytes and its length; macOS has only the wider fsync."""
+
+
+class JsonlEventLog:
+    """The one writer of a log file. Not for two threads at a time, but for `read`, `end` and `holds`."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the log, make it if there is none, check its end and cut off a torn last line.
+
+        The bytes cut off are kept beside the log, in a file whose name ends in `.torn-` and their offset.
+
+        Raises:
+            StoreInUse: another process has it.
+            LogDamaged: a line before the last is not what was written.
+            OSError: the file system does not let us.
+        """
+        self.path = path
+        self._failure: str | None = None
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            _lock(self._file, path)
+            _sync_directory(path.parent)
+            self.end = self._mend()
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def append(self, events: Sequence[Event]) -> None:
+        if self._failure:
+            raise StoreUnavailable(self._failure)
+        recorded_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        lines, end = [], self.end
+        for event in events:
+            line, end = encode_line(event, recorded_at, end)
+            lines.append(line)
+        try:
+            _write(self._file, b"".join(lines))
+            sync_data(self._file)
+        except OSError as error:
+            # What the disk holds now is unknown, and a second fsync may report success for data that the first
+            # one lost. Only reading the file again, at the next start, can tell.
+            self._failure = (
+                f"The log {self.path} could not be written ({error.strerror}). Nothing more is accepted until "
+                "Lockstream is restarted and has read the log again; make sure first that the disk has room and works."
+            )
+            logger.critical("%s", self._failure)
+            raise StoreUnavailable(self._failure) from error
+        self.end = end
+
+    def read(self, after: Cursor) -> Iterator[Record]:
+        return read_log(self.path, after, self.end.offset)
+
+    def holds(self, cursor: Cursor) -> bool:
+        """Whether the record that `cursor` stands behind is in this log, at that place."""
+        if cursor == START:
+            return True
+        if cursor.offset > self.end.offset:
+            return False
+        try:
+            return _anchor(self._file, cursor.offset) == cursor
+        except InvalidLine:
+            return False
+
+    def close(self) -> None:
+        """Give the log up, for another process to take."""
+        os.close(self._file)
+
+    def _mend(self) -> Cursor:
+        """Check the last `CHECKED_AT_START` bytes, complete or cut off the last line, and find the end."""
+        size = os.fstat(self._file).st_size
+        end = self._first_checked(size)
+        with self.path.open("rb") as file:
+            file.seek(end.offset)
+            for line in file:
+                try:
+                    end = check_line(line, end)
+                except InvalidLine as error:
+                    if end.offset + len(line) < size:
+                        raise LogDamaged(self.path, end.position + 1, end.offset, str(error)) from error
+                    return self._mend_last(line, end, str(error))
+        return end
+
+    def _first_checked(self, size: int) -> Cursor:
+        if size <= CHECKED_AT_START:
+            return START
+        start = size - CHECKED_AT_START
+        with self.path.open("rb") as file:
+            file.seek(start)
+            start += len(file.readline())
+        try:
+            return _anchor(self._file, start)
+        except InvalidLine as error:
+            raise LogDamaged(self.path, _line_number(self.path, start), start, str(error)) from error
+
+    def _mend_last(self, line: bytes, after: Cursor, reason: str) -> Cursor:
+        try:
+            end = check_line(line + b"\n", after)
+        except InvalidLine:
+            self._cut_off(line, after, reason)
+            return after
+        _write(self._file, b"\n")
+        sync_data(self._file)
+        return end
+
+    def _cut_off(self, line: bytes, after: Cursor, reason: str) -> None:
+        kept = self.path.with_name(f"{self.path.name}.torn-{after.offset}")
+        while kept.exists():
+            kept = kept.with_name(f"{kept.name}+")
+        kept.write_bytes(line)
+        with kept.open("rb") as file:
+            os.fsync(file.fileno())
+        _sync_directory(kept.parent)
+        os.ftruncate(self._file, after.offset)
+        os.fsync(self._file)
+        logger.warning(
+            "The last line of %s (line %d, byte offset %d, %d bytes) was cut off: %s It was never acknowledged. "
+            "Its bytes are kept in %s.",
+            self.path,
+            after.position + 1,
+            after.offset,
+            len(line),
+            reason,
+            kept,
+        )
+
+
+def read_log(path: Path, after: Cursor = START, until: int | None = None) -> Iterator[Record]:
+    """Each record from `after` up to offset `until`, or to the last complete line; checked.
+
+    It takes no lock: while another process appends, it reads what was there when it came to it.
+
+    Raises:
+        LogDamaged: a line is not what was written.
+    """
+    with path.open("rb") as file:
+        file.seek(after.offset)
+        for line in file:
+            if not line.endswith(b"\n") or (until is not None and after.offset >= until):
+                return
+            try:
+                record = decode_line(line, after)
+            except InvalidLine as error:
+                raise LogDamaged(path, after.position + 1, after.offset, str(error)) from error
+            after = record.end
+            yield record
+
+
+def _anchor(file: int, offset: int) -> Cursor:
+    """The cursor behind the line that ends at `offset`, by its own account."""
+    block = 4096
+    while True:
+        start = max(0, offset - block)
+        lines = os.pread(file, offset - start, start).splitlines(keepends=True)
+        if len(lines) > 1 or start == 0:
+            return cursor_behind(lines[-1] if lines else b"", offset)
+        block *= 4
+
+
+def _line_number(path: Path, offset: int) -> int:
+    """The number of the line that ends at `offset`."""
+    with path.open("rb") as file:
+        return sum(file.readline().endswith(b"\n") for _ in iter(lambda: file.tell() < offset, False))
+
+
+def _lock(file: int, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StoreInUse(path) from error
+
+
+def _write(file: int, content: bytes) -> None:
+    """Write all of `content`; a file system may take it in pieces, as when it is nearly full."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def _sync_directory(path: Path) -> None:
+    """Flush a directory, so that a file made or renamed in it is there after a power failure."""
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,54 @@
+"""Every setting."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """How Lockstream runs, read from the environment.
+
+    Raises:
+        pydantic.ValidationError: a value is not of its kind.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="LOCKSTREAM_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
+    )
+
+    event_log_path: Path = Field(default=Path("event_log.jsonl"), validation_alias="EVENT_LOG_PATH")
+    """The log. The projection is kept beside it, under the same name with `.projection.sqlite` behind."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on. There is no authentication: open it only to a network that you trust."""
+
+    port: int = Field(default=8000, ge=0, le=65535)
+    """The TCP port to listen on; 0 takes any free one."""
+
+    max_event_bytes: int = Field(default=1024 * 1024, ge=1024)
+    """The largest body of one event, in bytes; a larger one is answered with 413."""
+
+    queue_limit: int = Field(default=20_000, ge=1)
+    """How many events may wait to be written; more are answered with 503."""
+
+    batch_limit: int = Field(default=1_000, ge=1)
+    """How many events are written and flushed together at most."""
+
+    working_set_rows: int = Field(default=200_000, ge=1)
+    """How many rows of the projection are kept in memory, some 500 bytes each."""
+
+    stop_seconds: int = Field(default=5, ge=1)
+    """How long open requests may take to finish after SIGTERM."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is told on standard error."""
+
+
+def environment_names() -> dict[str, str]:
+    """The environment variable of each setting, by the setting's name."""
+    prefix = Settings.model_config["env_prefix"]
+    return {
+        name: str(field.validation_alias or f"{prefix}{name}".upper()) for name, field in Settings.model_fields.items()
+    }

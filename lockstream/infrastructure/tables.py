@@ -1,0 +1,83 @@
+"""The projection's tables, once for every engine. A table's columns are its row class's fields, in order."""
+
+from hashlib import sha256
+
+from sqlalchemy import BigInteger, Boolean, Column, Enum, Index, Integer, MetaData, String, Table, false
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from lockstream.core.entities.state import Compartment, Fault, Receipt, Reservation, Row, Status
+
+RULES_VERSION = 1
+"""Raise it when `evolve` gives another state for the same log, so that projections of the old rules are rebuilt."""
+
+metadata = MetaData()
+
+compartments = Table(
+    "compartments",
+    metadata,
+    Column("locker_id", String, primary_key=True),
+    Column("compartment_id", String, primary_key=True),
+    Column("active_reservation", String),
+    Column("degrading_faults", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("reservation_id", String, primary_key=True),
+    Column("locker_id", String, nullable=False),
+    Column("compartment_id", String, nullable=False),
+    Column("status", Enum(Status, native_enum=False), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+faults = Table(
+    "faults",
+    metadata,
+    Column("fault_id", String, primary_key=True),
+    Column("locker_id", String, nullable=False),
+    Column("compartment_id", String, nullable=False),
+    Column("severity", Integer, nullable=False),
+    Column("cleared", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+Index(
+    "open_faults",
+    faults.c.locker_id,
+    faults.c.compartment_id,
+    sqlite_where=faults.c.cleared == false(),
+    postgresql_where=faults.c.cleared == false(),
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("event_id", String, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+progress = Table(
+    "progress",
+    metadata,
+    Column("schema", String, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("chain", String, nullable=False),
+)
+
+TABLES: dict[type[Row], Table] = {
+    Compartment: compartments,
+    Reservation: reservations,
+    Fault: faults,
+    Receipt: receipts,
+}
+
+
+def fingerprint() -> str:
+    """A hash of what the tables look like and mean: a projection that bears another is rebuilt."""
+    statements = [str(CreateTable(table)) for table in metadata.sorted_tables]
+    statements += [str(CreateIndex(index)) for table in metadata.sorted_tables for index in table.indexes]
+    return sha256("\n".join([str(RULES_VERSION), *statements]).encode()).hexdigest()

@@ -1,0 +1,51 @@
+"""One batch over log and rows: the log is written first, then the rows follow; without a commit neither has changed."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from lockstream.core.entities.events import Event
+from lockstream.core.entities.state import Slice
+from lockstream.core.keys import Keys
+from lockstream.core.repositories import EventLog
+from lockstream.infrastructure.working_set import WorkingSet
+
+
+class UnitOfWork:
+    """To be used once, in a `with`; what was not committed is undone at its end."""
+
+    def __init__(self, log: EventLog, rows: WorkingSet) -> None:
+        self._log = log
+        self._rows = rows
+        self._accepted: list[Event] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._rows.undo()
+
+    def prefetch(self, events: Sequence[Event]) -> None:
+        self._rows.prefetch(events)
+
+    def recorded(self, event_id: str) -> int | None:
+        return self._rows.recorded(event_id)
+
+    def load(self, keys: Keys) -> Slice:
+        return self._rows.load(keys)
+
+    def save(self, before: Slice, after: Slice) -> None:
+        self._rows.save(before, after)
+
+    def record(self, event: Event) -> int:
+        self._accepted.append(event)
+        position = self._log.end.position + len(self._accepted)
+        self._rows.record(event.event_id, position)
+        return position
+
+    def commit(self) -> None:
+        if self._accepted:
+            self._log.append(self._accepted)
+            self._rows.advance(self._log.end)
