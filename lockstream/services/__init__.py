@@ -1,0 +1,1 @@
+"""Who is wired to whom, and for how long."""

@@ -1,0 +1,127 @@
+"""Events from a file, and to one."""
+
+from collections.abc import Iterable, Iterator
+from itertools import batched
+from operator import attrgetter
+from pathlib import Path
+from typing import IO, assert_never
+
+import msgspec
+from msgspec import Struct
+
+from lockstream.core.entities.events import Event
+from lockstream.core.errors import MalformedEvent
+from lockstream.core.outcomes import Accepted, Duplicate, Refusal
+from lockstream.core.repositories import Store
+from lockstream.core.use_cases.ingest import ingest
+from lockstream.infrastructure.event_codec import decode_archived, encode_event
+from lockstream.infrastructure.jsonl_event_log import read_log
+
+BATCH = 1_000
+"""Lines that are decided and flushed together."""
+
+
+class RefusedLine(Struct, frozen=True):
+    """A line of the report: what could not be imported, and why."""
+
+    line: int
+    code: str
+    """A code of RULES, or `malformed`."""
+
+    detail: str
+    text: str
+    """The line as it was; bytes that are not UTF-8 stand as U+FFFD."""
+
+
+class _Line(Struct, frozen=True):
+    number: int
+    """Counted from 1."""
+
+    text: bytes
+
+
+class Imported(Struct):
+    """How many lines became what."""
+
+    accepted: int = 0
+    duplicate: int = 0
+    refused: int = 0
+    refused_before: int = 0
+
+
+def import_events(store: Store, source: Path, report: Path, settle_at: int) -> Iterator[Imported]:
+    """Have each line of `source` decided as if it had been posted; yields the counts after each batch.
+
+    Refused lines are appended to `report`. A line that stands there already, from an import before, is not decided
+    again: what came after it may have made it acceptable, and importing twice is to change nothing.
+
+    `settle_at` is how many rows may wait in memory.
+
+    Raises:
+        StoreUnavailable: the batch was not taken; start the import again.
+        OSError: a file cannot be used.
+    """
+    counts = Imported()
+    with source.open("rb") as file, report.open("ab+") as reported:
+        refused_before = _read_report(reported)
+        for batch in batched(_lines(file), BATCH):
+            lines = [line for line in batch if (line.number, _readable(line.text)) not in refused_before]
+            counts.refused_before += len(batch) - len(lines)
+            refused = _take_in(lines, store, counts)
+            reported.writelines(msgspec.json.encode(line) + b"\n" for line in refused)
+            reported.flush()
+            if store.unsettled >= settle_at:
+                store.settle()
+            yield counts
+        store.settle()
+
+
+def export_events(log: Path, start: int, locker_id: str | None) -> Iterator[bytes]:
+    """Each event from position `start` on, of one locker if it is named, as a line of JSON. Takes no lock.
+
+    Raises:
+        LogDamaged: a line of the log is not what was written.
+        OSError: the log cannot be read.
+    """
+    for record in read_log(log):
+        if record.end.position >= start and locker_id in (None, record.event.locker_id):
+            yield encode_event(record.event) + b"\n"
+
+
+def _lines(file: Iterable[bytes]) -> Iterator[_Line]:
+    for number, line in enumerate(file, 1):
+        if text := line.strip():
+            yield _Line(number, text)
+
+
+def _read_report(report: IO[bytes]) -> set[tuple[int, str]]:
+    report.seek(0)
+    lines = [msgspec.json.decode(line, type=RefusedLine) for line in report]
+    return {(line.line, line.text) for line in lines}
+
+
+def _take_in(lines: Iterable[_Line], store: Store, counts: Imported) -> list[RefusedLine]:
+    refused: list[RefusedLine] = []
+    events: list[tuple[_Line, Event]] = []
+    for line in lines:
+        try:
+            events.append((line, decode_archived(line.text)))
+        except MalformedEvent as error:
+            refused.append(RefusedLine(line.number, "malformed", str(error), _readable(line.text)))
+    outcomes = ingest([event for _, event in events], store.unit_of_work())
+    for (line, event), outcome in zip(events, outcomes, strict=True):
+        match outcome:
+            case Accepted():
+                counts.accepted += 1
+            case Duplicate():
+                counts.duplicate += 1
+            case Refusal(code):
+                refused.append(RefusedLine(line.number, code, outcome.explain(event), _readable(line.text)))
+            case _:
+                assert_never(outcome)
+    counts.refused += len(refused)
+    return sorted(refused, key=attrgetter("line"))
+
+
+def _readable(text: bytes) -> str:
+    return text.decode(errors="replace")

@@ -1,0 +1,45 @@
+"""From settings to a running system: the one place that chooses an engine."""
+
+from lockstream.infrastructure.embedded import EmbeddedStore, Watch, rebuild, unwatched
+from lockstream.infrastructure.settings import Settings, environment_names
+from lockstream.services.ingestion import Ingestion
+from lockstream.services.lockstream import Lockstream
+
+__all__ = ["Settings", "Watch", "environment_names", "open_lockstream", "open_store", "rebuild_projection"]
+
+
+def open_store(settings: Settings, watch: Watch = unwatched) -> EmbeddedStore:
+    """Open the store that `settings` name, its projection brought up to its log.
+
+    Raises:
+        StartRefused: another process has the log, or it is damaged.
+        OSError: the file system does not let us.
+    """
+    return EmbeddedStore(settings.event_log_path, settings.working_set_rows, watch)
+
+
+def open_lockstream(settings: Settings, watch: Watch = unwatched) -> Lockstream:
+    """Start the system that `settings` describe.
+
+    Raises:
+        StartRefused: another process has the log, or it is damaged.
+        OSError: the file system does not let us.
+    """
+    store = open_store(settings, watch)
+    ingestion = Ingestion(
+        store,
+        queue_limit=settings.queue_limit,
+        batch_limit=settings.batch_limit,
+        unsettled_limit=settings.working_set_rows,
+    )
+    return Lockstream(store, ingestion, max_event_bytes=settings.max_event_bytes)
+
+
+def rebuild_projection(settings: Settings, watch: Watch = unwatched) -> None:
+    """Make the projection anew from the log.
+
+    Raises:
+        StartRefused: another process has the log, or it is damaged; the old projection is as it was.
+        OSError: the file system does not let us.
+    """
+    rebuild(settings.event_log_path, settings.working_set_rows, watch)
