@@ -1,0 +1,82 @@
+"""The HTTP application: its routes, its contract and its documentation page."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+
+from lockstream import __version__
+from lockstream.presentation import events, network
+from lockstream.presentation.problems import add_problem_handlers
+from lockstream.presentation.running import Running
+from lockstream.schemas.events import event_schema
+from lockstream.services.lockstream import Lockstream
+
+DESCRIPTION = """\
+The system of record of a parcel-locker network. Lockers report what happened; what cannot have happened is refused,
+the rest is kept for ever, and the reads say what the network looks like now. Each read shows all that was acknowledged
+before it began.
+"""
+
+_ASSETS = "/docs/assets"
+
+
+def create_app(open_lockstream: Callable[[], Lockstream]) -> FastAPI:
+    """An application over the Lockstream that `open_lockstream` opens, which it closes when the server stops."""
+    running = Running(open_lockstream)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        running.get()
+        yield
+        running.close()
+
+    app = FastAPI(
+        title="LockStream API",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.running = running
+    app.include_router(events.router)
+    app.include_router(network.router)
+    add_problem_handlers(app)
+    _serve_documentation(app)
+    app.openapi = lambda: _contract(app)  # type: ignore[method-assign]  # FastAPI's own way to replace it
+    return app
+
+
+def _contract(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        contract = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        event = event_schema("#/components/schemas/{model}")
+        contract["components"]["schemas"] |= event.pop("$defs") | {"Event": event}
+        for operation in (operations.get("get") for operations in contract["paths"].values()):
+            if operation:
+                del operation["responses"]["422"]  # FastAPI's own; no path of ours is malformed
+        for unused in ("HTTPValidationError", "ValidationError"):
+            del contract["components"]["schemas"][unused]
+        app.openapi_schema = contract
+    return app.openapi_schema
+
+
+def _serve_documentation(app: FastAPI) -> None:
+    """Serve Swagger UI from the files of a package, so that it works without the internet."""
+    app.mount(_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="documentation assets")
+
+    @app.get("/docs", include_in_schema=False)
+    async def documentation() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="openapi.json",
+            title=app.title,
+            swagger_js_url=f"{_ASSETS[1:]}/swagger-ui-bundle.js",
+            swagger_css_url=f"{_ASSETS[1:]}/swagger-ui.css",
+            swagger_favicon_url=f"{_ASSETS[1:]}/favicon-32x32.png",
+        )

@@ -1,0 +1,40 @@
+"""GET: what the network looks like now."""
+
+from typing import Any
+
+from fastapi import APIRouter, HTTPException
+
+from lockstream.presentation.problems import UNAVAILABLE
+from lockstream.presentation.running import CurrentLockstream
+from lockstream.schemas.answers import CompartmentAnswer, LockerAnswer, Problem, ReservationAnswer
+
+router = APIRouter(tags=["network"])
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    404: {"model": Problem, "description": "No accepted event has named it."},
+    503: UNAVAILABLE,
+}
+
+
+@router.get("/lockers/{locker_id}", responses=_RESPONSES)
+async def get_locker(locker_id: str, lockstream: CurrentLockstream) -> LockerAnswer:
+    """What a locker holds now."""
+    if locker := await lockstream.locker(locker_id):
+        return LockerAnswer.of(locker)
+    raise HTTPException(404, f"There is no locker {locker_id!r}.")
+
+
+@router.get("/lockers/{locker_id}/compartments/{compartment_id}", responses=_RESPONSES)
+async def get_compartment(locker_id: str, compartment_id: str, lockstream: CurrentLockstream) -> CompartmentAnswer:
+    """What a compartment holds now."""
+    if compartment := await lockstream.compartment(locker_id, compartment_id):
+        return CompartmentAnswer.of(compartment)
+    raise HTTPException(404, f"Locker {locker_id!r} has no compartment {compartment_id!r}.")
+
+
+@router.get("/reservations/{reservation_id}", responses=_RESPONSES)
+async def get_reservation(reservation_id: str, lockstream: CurrentLockstream) -> ReservationAnswer:
+    """How far a reservation has come."""
+    if reservation := await lockstream.reservation(reservation_id):
+        return ReservationAnswer.of(reservation)
+    raise HTTPException(404, f"There is no reservation {reservation_id!r}.")

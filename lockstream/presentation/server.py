@@ -1,0 +1,36 @@
+"""The ASGI server that comes with Lockstream."""
+
+import logging
+import signal
+import sys
+
+import uvicorn
+from fastapi import FastAPI
+
+
+def configure_logging(level: str) -> None:
+    """Tell on standard error what happens, one line each."""
+    logging.basicConfig(
+        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+
+
+def run(app: FastAPI, *, host: str, port: int, stop_seconds: int) -> None:
+    """Serve `app` until SIGTERM or SIGINT, then finish the open requests and return.
+
+    What has not finished after `stop_seconds` is cut off.
+    """
+    # uvicorn raises a caught signal again once it has shut down. By then all is done: we end as a success.
+    for stopping in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stopping, lambda *_: None)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=stop_seconds,
+    )

@@ -1,0 +1,1 @@
+"""The bodies on the wire."""
