@@ -125,11 +125,8 @@ def decide(state: Slice, event: Event) -> Refusal | None:
 
         case ParcelDeposited() | ParcelPickedUp() | ReservationExpired(), Slice(reservation=None):
             return UNKNOWN_RESERVATION
-        case ParcelDeposited() | ParcelPickedUp() | ReservationExpired(), Slice(
-            reservation=Reservation() as reservation
-        ) if not _concerns(event, reservation):
+        case ParcelDeposited() | ParcelPickedUp() | ReservationExpired(), _ if _names_another(event, state.reservation):
             return RESERVATION_MISMATCH
-
         case ParcelDeposited(), Slice(reservation=Reservation(status=Status.CREATED)):
             return None
         case ParcelDeposited(), _:
@@ -151,21 +148,22 @@ def decide(state: Slice, event: Event) -> Refusal | None:
             return UNKNOWN_COMPARTMENT
         case FaultReported(), _:
             return None
-
         case FaultCleared(), Slice(fault=None):
             return UNKNOWN_FAULT
-        case FaultCleared(), Slice(compartment=Compartment() as compartment, fault=Fault() as fault) if (
-            compartment.key != (fault.locker_id, fault.compartment_id)
-        ):
+        case FaultCleared(), Slice(fault=Fault(where=where)) if where != (event.locker_id, event.compartment_id):
             return FAULT_MISMATCH
         case FaultCleared(), Slice(fault=Fault(cleared=True)):
             return FAULT_ALREADY_CLEARED
         case FaultCleared(), _:
             return None
-
         case _:
             assert_never(event)
 
 
-def _concerns(event: ParcelDeposited | ParcelPickedUp | ReservationExpired, reservation: Reservation) -> bool:
-    return event.locker_id == reservation.locker_id and event.compartment_id in (None, reservation.compartment_id)
+def _names_another(
+    event: ParcelDeposited | ParcelPickedUp | ReservationExpired, reservation: Reservation | None
+) -> bool:
+    """Whether the event names a locker or a compartment that is not the reservation's."""
+    return reservation is not None and (
+        event.locker_id != reservation.locker_id or event.compartment_id not in (None, reservation.compartment_id)
+    )

@@ -45,8 +45,7 @@ class MemoryQueries:
         open_faults: dict[tuple[str, str], list[tuple[str, int]]] = {}
         for fault in sorted(self._rows.every(Fault), key=attrgetter("key")):
             if not fault.cleared:
-                where = fault.locker_id, fault.compartment_id
-                open_faults.setdefault(where, []).append((fault.fault_id, fault.severity))
+                open_faults.setdefault(fault.where, []).append((fault.fault_id, fault.severity))
         compartments = sorted(self._rows.every(Compartment), key=attrgetter("key"))
         for locker_id, of_locker in groupby(compartments, attrgetter("locker_id")):
             yield Locker(locker_id, tuple(self._view(row, tuple(open_faults.get(row.key, ()))) for row in of_locker))

@@ -72,7 +72,7 @@ class WorkingSet:
         self._fetch(Reservation, reservations)
         found = [reservation for key in reservations if (reservation := self._reservations[key])]
         compartments = {key.compartment for key in wanted if key.compartment is not None}
-        self._fetch(Compartment, compartments | {(row.locker_id, row.compartment_id) for row in found})
+        self._fetch(Compartment, compartments | {row.where for row in found})
 
     def recorded(self, event_id: str) -> int | None:
         receipt = self._receipts[event_id]
@@ -82,7 +82,7 @@ class WorkingSet:
         reservation = None if keys.reservation is None else self._reservations[keys.reservation]
         where = keys.compartment
         if where is None and reservation is not None:
-            where = (reservation.locker_id, reservation.compartment_id)
+            where = reservation.where
         return Slice(
             None if where is None else self._compartments[where],
             reservation,

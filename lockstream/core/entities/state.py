@@ -46,6 +46,11 @@ class Reservation(Struct, frozen=True):
     def key(self) -> str:
         return self.reservation_id
 
+    @property
+    def where(self) -> tuple[str, str]:
+        """Its compartment's key."""
+        return self.locker_id, self.compartment_id
+
 
 class Fault(Struct, frozen=True):
     fault_id: str
@@ -59,6 +64,11 @@ class Fault(Struct, frozen=True):
     @property
     def key(self) -> str:
         return self.fault_id
+
+    @property
+    def where(self) -> tuple[str, str]:
+        """Its compartment's key."""
+        return self.locker_id, self.compartment_id
 
     @property
     def degrading(self) -> bool:

@@ -1,0 +1,1 @@
+"""The tests. Their vocabulary is in `given.py`."""
