@@ -109,11 +109,11 @@ def decide(state: Slice, event: Event) -> Refusal | None:
     match event, state:
         case CompartmentRegistered(), Slice(compartment=Compartment()):
             return COMPARTMENT_ALREADY_REGISTERED
-        case CompartmentRegistered(), _:
+        case ReservationCreated() | FaultReported() | FaultCleared(), Slice(compartment=None):
+            return UNKNOWN_COMPARTMENT
+        case CompartmentRegistered() | FaultReported(), _:
             return None
 
-        case ReservationCreated(), Slice(compartment=None):
-            return UNKNOWN_COMPARTMENT
         case ReservationCreated(), Slice(reservation=Reservation()):
             return RESERVATION_ALREADY_EXISTS
         case ReservationCreated(), Slice(compartment=Compartment(degraded=True)):
@@ -131,23 +131,17 @@ def decide(state: Slice, event: Event) -> Refusal | None:
             return None
         case ParcelDeposited(), _:
             return RESERVATION_NOT_AWAITING_DEPOSIT
-
         case ParcelPickedUp(), Slice(reservation=Reservation(status=Status.EXPIRED)):
             return RESERVATION_EXPIRED
         case ParcelPickedUp(), Slice(reservation=Reservation(status=Status.DEPOSITED)):
             return None
         case ParcelPickedUp(), _:
             return RESERVATION_NOT_AWAITING_PICKUP
-
         case ReservationExpired(), Slice(reservation=Reservation(status=Status.CREATED | Status.DEPOSITED)):
             return None
         case ReservationExpired(), _:
             return RESERVATION_FINAL
 
-        case FaultReported() | FaultCleared(), Slice(compartment=None):
-            return UNKNOWN_COMPARTMENT
-        case FaultReported(), _:
-            return None
         case FaultCleared(), Slice(fault=None):
             return UNKNOWN_FAULT
         case FaultCleared(), Slice(fault=Fault(where=where)) if where != (event.locker_id, event.compartment_id):

@@ -39,7 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
         names = environment_names()
         for found in error.errors():
             _complain(f"{names.get(str(found['loc'][0]), found['loc'][0])}: {found['msg']}")
-    except (LockstreamError, OSError) as error:
+    except OSError as error:
+        _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except LockstreamError as error:
         _complain(str(error))
     sys.exit(1)
 
@@ -91,7 +93,7 @@ def rebuild() -> None:
 
 @commands.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="Events, one JSON object a line.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Events, one JSON object a line.")],
     report: Annotated[
         Path | None, typer.Option(help="Where refused lines go; FILE.refused.jsonl if not given.")
     ] = None,
