@@ -2,6 +2,7 @@
 
 LockstreamError
 ├── MalformedEvent           what came is no event
+├── NoReport                 a file that should be an import's report is something else
 ├── StoreUnavailable         nothing can be written, or nothing current be read, right now
 │   └── QueueFull            too much is waiting; try again in a moment
 ├── StartRefused             it would not be safe to start
@@ -24,6 +25,13 @@ class LockstreamError(Exception):
 
 class MalformedEvent(LockstreamError):
     """The bytes are no event; the text says why."""
+
+
+class NoReport(LockstreamError):
+    """A file that should be the report of an import before is something else."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is no report of an import. Move it away, or name another file with --report.")
 
 
 class StoreUnavailable(LockstreamError):
@@ -65,7 +73,7 @@ class LogDamaged(StartRefused):
 
 
 class ProjectionUnfit(LockstreamError):
-    """The projection cannot follow the log from where it stands. The text goes on from its name: "is damaged"."""
+    """The projection cannot follow the log from where it stands. The text says why."""
 
 
 class HistoryImpossible(LockstreamError):

@@ -17,6 +17,13 @@ class EventLog(Protocol):
     def end(self) -> Cursor:
         """Just behind the last durable record."""
 
+    def require_writable(self) -> None:
+        """Do nothing where events can be appended.
+
+        Raises:
+            StoreUnavailable: they cannot, since a write has failed.
+        """
+
     def append(self, events: Sequence[Event]) -> None:
         """Make `events` durable, all of them, behind the last record.
 
@@ -64,7 +71,12 @@ class Projection(Rows, Protocol):
 class UnitOfWork(Protocol):
     """One batch over log and rows: all of what was accepted in it is kept at `commit`, or nothing is."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        """Begin.
+
+        Raises:
+            StoreUnavailable: nothing can be written, so nothing is decided either.
+        """
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from lockstream.core.entities.log import START, Cursor
-from lockstream.core.errors import ProjectionUnfit
+from lockstream.core.errors import HistoryImpossible, ProjectionUnfit, StoreUnavailable
 from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.infrastructure.engines import building_engine, reading_engine, remove_database, writing_engine
 from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
@@ -24,7 +24,7 @@ type Watch = Callable[[Cursor, Cursor], object]
 
 def projection_path(log_path: Path) -> Path:
     """Where the projection of a log is kept: beside it. It can be removed when no server runs; nothing is lost."""
-    return log_path.with_name(f"{log_path.name}.projection.sqlite")
+    return Path(f"{log_path}.projection.sqlite")
 
 
 def unwatched(reached: Cursor, end: Cursor) -> None:
@@ -46,9 +46,7 @@ class EmbeddedStore:
         """
         self.log = JsonlEventLog(log_path)
         try:
-            self._projection = _open_projection(self.log, capacity, watch)
-            self._rows = WorkingSet(self._projection, self._projection.reached, capacity)
-            _catch_up(self._rows, self.log, capacity, watch)
+            self._projection, self._rows = _open_projection(self.log, capacity, watch)
         except BaseException:
             self.log.close()
             raise
@@ -77,45 +75,59 @@ def rebuild(log_path: Path, capacity: int, watch: Watch = unwatched) -> None:
     Raises:
         StartRefused: another process has the log, or it is damaged; the old projection is as it was.
     """
+    log_path.stat()  # a log that is not there is no log to make
     with closing(JsonlEventLog(log_path)) as log:
         _rebuild(log, capacity, watch)
 
 
-def _open_projection(log: JsonlEventLog, capacity: int, watch: Watch) -> SqlProjection:
-    """The projection of this log; made anew where there is none that fits."""
+def _open_projection(log: JsonlEventLog, capacity: int, watch: Watch) -> tuple[SqlProjection, WorkingSet]:
+    """The projection of this log, brought up to it; made anew where there is none that can be."""
     path = projection_path(log.path)
     try:
-        return _open_fitting(log, path)
-    except ProjectionUnfit as unfit:
+        return _open_fitting(log, path, capacity, watch)
+    except (ProjectionUnfit, StoreUnavailable, HistoryImpossible) as unfit:
         usual = logging.INFO if not path.exists() else logging.WARNING
-        logger.log(usual, "The projection %s %s. It is made anew from the log.", path, unfit)
+        logger.log(usual, "The projection %s is made anew from the log. %s", path, unfit)
     _rebuild(log, capacity, watch)
-    return SqlProjection.open(writing_engine(path))
+    return _open_fitting(log, path, capacity, watch)
 
 
-def _open_fitting(log: JsonlEventLog, path: Path) -> SqlProjection:
+def _open_fitting(log: JsonlEventLog, path: Path, capacity: int, watch: Watch) -> tuple[SqlProjection, WorkingSet]:
     if not path.exists():
-        raise ProjectionUnfit("is not there yet")
+        raise ProjectionUnfit("It is not there yet.")
     projection = SqlProjection.open(writing_engine(path))
-    if log.holds(projection.reached):
-        return projection
-    projection.close()
-    reached, end = projection.reached.position, log.end.position
-    if reached > end:
+    try:
+        _require_same_log(log, projection.reached)
+        rows = WorkingSet(projection, projection.reached, capacity)
+        _catch_up(rows, log, capacity, watch)
+    except BaseException:
+        projection.close()
+        raise
+    return projection, rows
+
+
+def _require_same_log(log: JsonlEventLog, reached: Cursor) -> None:
+    if log.holds(reached):
+        return
+    if (lost := reached.position - log.end.position) > 0:
         raise ProjectionUnfit(
-            f"had reached event {reached}, and the log has lost its last {reached - end} events since"
+            f"It had reached event {reached.position}, and the log has lost its last {lost} events since."
         )
-    raise ProjectionUnfit("was made from another log")
+    raise ProjectionUnfit("It was made from another log.")
 
 
 def _rebuild(log: JsonlEventLog, capacity: int, watch: Watch) -> None:
     path = projection_path(log.path)
     building = path.with_name(f"{path.name}.new")
     remove_database(building)
-    with closing(SqlProjection.create(building_engine(building))) as projection:
-        _catch_up(WorkingSet(projection, START, capacity), log, capacity, watch)
-    with building.open("rb") as file:
-        os.fsync(file.fileno())
+    try:
+        with closing(SqlProjection.create(building_engine(building))) as projection:
+            _catch_up(WorkingSet(projection, START, capacity), log, capacity, watch)
+        with building.open("rb") as file:
+            os.fsync(file.fileno())
+    except BaseException:
+        remove_database(building)
+        raise
     remove_database(path)
     building.rename(path)
 

@@ -9,6 +9,7 @@ all of this line's bytes up to the comma in front of "chain". So a line cannot b
 without its own check or the next line's failing.
 """
 
+import re
 from datetime import datetime
 from hashlib import sha256
 from typing import Annotated
@@ -166,6 +167,23 @@ def check_line(line: bytes, after: Cursor) -> Cursor:
     if chain != _chain(after, content):
         raise InvalidLine("its content and the records before it do not give its chain value; a line was altered.")
     return Cursor(position, after.offset + len(line), chain.decode())
+
+
+def whole_record(text: bytes, after: Cursor) -> bytes:
+    """The record that follows `after` and that `text` begins with, without its line end; empty where there is none."""
+    for chain in re.finditer(rb',"chain":"[0-9a-f]{64}"\}', text):  # a payload may hold the like
+        record = text[: chain.end()]
+        try:
+            check_line(record + b"\n", after)
+        except InvalidLine:
+            continue
+        return record
+    return b""
+
+
+def begins_record(text: bytes) -> bool:
+    """Whether `text` begins as records do."""
+    return text.startswith(b'{"position":')
 
 
 def decode_line(line: bytes, after: Cursor) -> Record:

@@ -10,7 +10,15 @@ from pathlib import Path
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.errors import LogDamaged, StoreInUse, StoreUnavailable
-from lockstream.infrastructure.event_codec import InvalidLine, check_line, cursor_behind, decode_line, encode_line
+from lockstream.infrastructure.event_codec import (
+    InvalidLine,
+    begins_record,
+    check_line,
+    cursor_behind,
+    decode_line,
+    encode_line,
+    whole_record,
+)
 
 CHECKED_AT_START = 64 * 1024 * 1024
 """Bytes at the end of the log that every start reads and checks: some 0.3 s. `lockstream verify` reads all."""
@@ -41,13 +49,18 @@ class JsonlEventLog:
             _lock(self._file, path)
             _sync_directory(path.parent)
             self.end = self._mend()
+            # Lines that a killed process has written may not be on the disk; from now on we call them known.
+            sync_data(self._file)
         except BaseException:
             os.close(self._file)
             raise
 
-    def append(self, events: Sequence[Event]) -> None:
+    def require_writable(self) -> None:
         if self._failure:
             raise StoreUnavailable(self._failure)
+
+    def append(self, events: Sequence[Event]) -> None:
+        self.require_writable()
         recorded_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         lines, end = [], self.end
         for event in events:
@@ -101,44 +114,46 @@ class JsonlEventLog:
         return end
 
     def _first_checked(self, size: int) -> Cursor:
-        if size <= CHECKED_AT_START:
+        start = _line_start(self._file, max(0, size - CHECKED_AT_START))
+        if start == 0:
             return START
-        start = size - CHECKED_AT_START
-        with self.path.open("rb") as file:
-            file.seek(start)
-            start += len(file.readline())
         try:
             return _anchor(self._file, start)
         except InvalidLine as error:
-            raise LogDamaged(self.path, _line_number(self.path, start), start, str(error)) from error
+            offset = _line_start(self._file, start - 1)
+            raise LogDamaged(self.path, _lines_before(self.path, offset) + 1, offset, str(error)) from error
 
     def _mend_last(self, line: bytes, after: Cursor, reason: str) -> Cursor:
-        try:
-            end = check_line(line + b"\n", after)
-        except InvalidLine:
-            self._cut_off(line, after, reason)
+        """Keep the record that the last line begins with, if there is a whole one, and cut off the rest."""
+        record = whole_record(line, after)
+        rest = line[len(record) :]
+        if record and begins_record(rest[1:]):
+            reason = "the line end behind the record was overwritten."
+            raise LogDamaged(self.path, after.position + 1, after.offset, reason)
+        if rest:
+            self._cut_off(rest, after.offset + len(record), after.position + 1, reason)
+        if not record:
             return after
         _write(self._file, b"\n")
-        sync_data(self._file)
-        return end
+        return check_line(record + b"\n", after)
 
-    def _cut_off(self, line: bytes, after: Cursor, reason: str) -> None:
-        kept = self.path.with_name(f"{self.path.name}.torn-{after.offset}")
+    def _cut_off(self, torn: bytes, offset: int, line: int, reason: str) -> None:
+        kept = self.path.with_name(f"{self.path.name}.torn-{offset}")
         while kept.exists():
             kept = kept.with_name(f"{kept.name}+")
-        kept.write_bytes(line)
+        kept.write_bytes(torn)
         with kept.open("rb") as file:
             os.fsync(file.fileno())
         _sync_directory(kept.parent)
-        os.ftruncate(self._file, after.offset)
+        os.ftruncate(self._file, offset)
         os.fsync(self._file)
         logger.warning(
-            "The last line of %s (line %d, byte offset %d, %d bytes) was cut off: %s It was never acknowledged. "
-            "Its bytes are kept in %s.",
+            "The end of %s was cut off (line %d, byte offset %d, %d bytes): %s It was never acknowledged. Its bytes "
+            "are kept in %s.",
             self.path,
-            after.position + 1,
-            after.offset,
-            len(line),
+            line,
+            offset,
+            len(torn),
             reason,
             kept,
         )
@@ -167,17 +182,23 @@ def read_log(path: Path, after: Cursor = START, until: int | None = None) -> Ite
 
 def _anchor(file: int, offset: int) -> Cursor:
     """The cursor behind the line that ends at `offset`, by its own account."""
+    start = _line_start(file, offset - 1)
+    return cursor_behind(os.pread(file, offset - start, start), offset)
+
+
+def _line_start(file: int, offset: int) -> int:
+    """Where the line begins that the byte at `offset` is in."""
     block = 4096
     while True:
         start = max(0, offset - block)
-        lines = os.pread(file, offset - start, start).splitlines(keepends=True)
-        if len(lines) > 1 or start == 0:
-            return cursor_behind(lines[-1] if lines else b"", offset)
+        line_end = os.pread(file, offset - start, start).rfind(b"\n")
+        if line_end >= 0 or start == 0:
+            return start + line_end + 1
         block *= 4
 
 
-def _line_number(path: Path, offset: int) -> int:
-    """The number of the line that ends at `offset`."""
+def _lines_before(path: Path, offset: int) -> int:
+    """How many lines end before `offset`."""
     with path.open("rb") as file:
         return sum(file.readline().endswith(b"\n") for _ in iter(lambda: file.tell() < offset, False))
 

@@ -20,6 +20,9 @@ class MemoryLog:
         self.end = START
         self._lines: list[bytes] = []
 
+    def require_writable(self) -> None:
+        return
+
     def append(self, events: Sequence[Event]) -> None:
         for event in events:
             line, self.end = encode_line(event, datetime.now(UTC).isoformat(), self.end)

@@ -46,7 +46,7 @@ class SqlProjection:
         try:
             connection = engine.connect()
         except DBAPIError as error:
-            raise ProjectionUnfit(f"cannot be opened ({error.orig})") from error
+            raise ProjectionUnfit(f"It cannot be opened ({error.orig}).") from error
         try:
             reached = read_progress(connection)
             connection.rollback()
@@ -90,11 +90,11 @@ def read_progress(connection: Connection) -> Cursor:
     try:
         schema, *reached = connection.execute(select(progress)).one()
     except DBAPIError as error:
-        raise ProjectionUnfit(f"cannot be read ({error.orig})") from error
+        raise ProjectionUnfit(f"It cannot be read ({error.orig}).") from error
     except (NoResultFound, MultipleResultsFound) as error:
-        raise ProjectionUnfit("does not say how far it has come") from error
+        raise ProjectionUnfit("It does not say how far it has come.") from error
     if schema != fingerprint():
-        raise ProjectionUnfit("is of another version of Lockstream")
+        raise ProjectionUnfit("It is of another version of Lockstream.")
     return Cursor(*reached)
 
 

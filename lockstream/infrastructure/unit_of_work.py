@@ -20,6 +20,7 @@ class UnitOfWork:
         self._accepted: list[Event] = []
 
     def __enter__(self) -> Self:
+        self._log.require_writable()
         return self
 
     def __exit__(

@@ -43,6 +43,7 @@ def create_app(open_lockstream: Callable[[], Lockstream]) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.running = running
     app.include_router(events.router)

@@ -105,6 +105,7 @@ def import_(
     """
     settings = Settings()
     report = report or file.with_name(f"{file.name}.refused.jsonl")
+    file.stat()  # before a log is made for it
     counts = Imported()
     store = open_store(settings)
     try:

@@ -20,10 +20,7 @@ def run(app: FastAPI, *, host: str, port: int, stop_seconds: int) -> None:
 
     What has not finished after `stop_seconds` is cut off.
     """
-    # uvicorn raises a caught signal again once it has shut down. By then all is done: we end as a success.
-    for stopping in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(stopping, lambda *_: None)
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -34,3 +31,10 @@ def run(app: FastAPI, *, host: str, port: int, stop_seconds: int) -> None:
         server_header=False,
         timeout_graceful_shutdown=stop_seconds,
     )
+    server = uvicorn.Server(config)
+    # uvicorn catches signals only later, and raises what it caught again once it has shut down: then all is done.
+    for stopping in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stopping, server.handle_exit)
+    server.run()
+    if not server.started:
+        sys.exit(1)

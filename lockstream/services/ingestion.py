@@ -42,7 +42,8 @@ class Ingestion:
         self._unsettled_because: StoreUnavailable | None = None
         self._closing = False
         self._work = Condition()
-        self._thread = Thread(target=self._run, name="lockstream-writer")
+        # A daemon: where nobody closes us, the process ends as in a crash, which loses nothing.
+        self._thread = Thread(target=self._run, name="lockstream-writer", daemon=True)
         self._thread.start()
 
     async def submit(self, event: Event) -> Outcome:
@@ -129,6 +130,9 @@ class Ingestion:
         except StoreUnavailable as error:
             logger.warning("%s", error)
             self._unsettled_because = error
+        except Exception:  # a fault of ours; without this thread, everybody would wait for ever
+            logger.exception("The projection could not be brought up to the log.")
+            self._unsettled_because = StoreUnavailable("The projection cannot follow the log; restart Lockstream.")
         _tell(readers, [self._unsettled_because] * len(readers))
 
 

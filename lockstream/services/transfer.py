@@ -1,17 +1,18 @@
 """Events from a file, and to one."""
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import batched
 from operator import attrgetter
 from pathlib import Path
-from typing import IO, assert_never
+from typing import IO
 
 import msgspec
 from msgspec import Struct
 
 from lockstream.core.entities.events import Event
-from lockstream.core.errors import MalformedEvent
-from lockstream.core.outcomes import Accepted, Duplicate, Refusal
+from lockstream.core.errors import MalformedEvent, NoReport
+from lockstream.core.outcomes import Accepted, Duplicate, Outcome, Refusal
 from lockstream.core.repositories import Store
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.event_codec import decode_archived, encode_event
@@ -55,6 +56,8 @@ def import_events(store: Store, source: Path, report: Path, settle_at: int) -> I
     Refused lines are appended to `report`. A line that stands there already, from an import before, is not decided
     again: what came after it may have made it acceptable, and importing twice is to change nothing.
 
+    The report is on the disk before the log is, so an import that breaks off can be started again.
+
     `settle_at` is how many rows may wait in memory.
 
     Raises:
@@ -63,13 +66,11 @@ def import_events(store: Store, source: Path, report: Path, settle_at: int) -> I
     """
     counts = Imported()
     with source.open("rb") as file, report.open("ab+") as reported:
-        refused_before = _read_report(reported)
+        refused_before = _read_report(report, reported)
         for batch in batched(_lines(file), BATCH):
             lines = [line for line in batch if (line.number, _readable(line.text)) not in refused_before]
             counts.refused_before += len(batch) - len(lines)
-            refused = _take_in(lines, store, counts)
-            reported.writelines(msgspec.json.encode(line) + b"\n" for line in refused)
-            reported.flush()
+            _take_in(lines, store, counts, reported)
             if store.unsettled >= settle_at:
                 store.settle()
             yield counts
@@ -94,13 +95,20 @@ def _lines(file: Iterable[bytes]) -> Iterator[_Line]:
             yield _Line(number, text)
 
 
-def _read_report(report: IO[bytes]) -> set[tuple[int, str]]:
+def _read_report(path: Path, report: IO[bytes]) -> set[tuple[int, str]]:
+    """What an import before has reported; a torn last line is removed, since its batch was not taken."""
     report.seek(0)
-    lines = [msgspec.json.decode(line, type=RefusedLine) for line in report]
+    content = report.read()
+    whole = content[: content.rfind(b"\n") + 1]
+    try:
+        lines = [msgspec.json.decode(line, type=RefusedLine) for line in whole.splitlines()]
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise NoReport(path) from error
+    report.truncate(len(whole))
     return {(line.line, line.text) for line in lines}
 
 
-def _take_in(lines: Iterable[_Line], store: Store, counts: Imported) -> list[RefusedLine]:
+def _take_in(lines: Iterable[_Line], store: Store, counts: Imported, report: IO[bytes]) -> None:
     refused: list[RefusedLine] = []
     events: list[tuple[_Line, Event]] = []
     for line in lines:
@@ -108,19 +116,20 @@ def _take_in(lines: Iterable[_Line], store: Store, counts: Imported) -> list[Ref
             events.append((line, decode_archived(line.text)))
         except MalformedEvent as error:
             refused.append(RefusedLine(line.number, "malformed", str(error), _readable(line.text)))
-    outcomes = ingest([event for _, event in events], store.unit_of_work())
-    for (line, event), outcome in zip(events, outcomes, strict=True):
-        match outcome:
-            case Accepted():
-                counts.accepted += 1
-            case Duplicate():
-                counts.duplicate += 1
-            case Refusal(code):
-                refused.append(RefusedLine(line.number, code, outcome.explain(event), _readable(line.text)))
-            case _:
-                assert_never(outcome)
+
+    def write_report(outcomes: Sequence[Outcome]) -> None:
+        for (line, event), outcome in zip(events, outcomes, strict=True):
+            if isinstance(outcome, Refusal):
+                refused.append(RefusedLine(line.number, outcome.code, outcome.explain(event), _readable(line.text)))
+        refused.sort(key=attrgetter("line"))
+        report.writelines(msgspec.json.encode(line) + b"\n" for line in refused)
+        report.flush()
+        os.fsync(report.fileno())
+
+    outcomes = ingest([event for _, event in events], store.unit_of_work(), write_report)
+    counts.accepted += sum(isinstance(outcome, Accepted) for outcome in outcomes)
+    counts.duplicate += sum(isinstance(outcome, Duplicate) for outcome in outcomes)
     counts.refused += len(refused)
-    return sorted(refused, key=attrgetter("line"))
 
 
 def _readable(text: bytes) -> str:

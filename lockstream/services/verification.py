@@ -76,10 +76,10 @@ def _compare(projection: Path, log: Path, rows: WorkingSet, watch: Callable[[Cur
             reached = read_progress(connection)
             catch_up(rows, islice(read_log(log), reached.position), watch)
             if reached != rows.reached:
-                raise ProjectionUnfit("was made from another log, or from more than this one holds")
+                raise ProjectionUnfit("It was made from another log, or from more than this one holds.")
             differing = [*_differing_rows(connection, rows), *_differing_lockers(connection, rows)]
     except ProjectionUnfit as unfit:
-        return [f"The projection {projection} {unfit}. {MEND}"]
+        return [f"The projection {projection} is unfit. {unfit} {MEND}"]
     except DBAPIError as error:
         return [f"The projection {projection} cannot be read ({error.orig}). {MEND}"]
     finally:

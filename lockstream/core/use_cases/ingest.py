@@ -1,6 +1,6 @@
 """Take in a batch of events: each is known, refused or accepted, as if it had come alone and in this order."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lockstream.core.decide import decide
 from lockstream.core.entities.events import Event
@@ -10,8 +10,14 @@ from lockstream.core.outcomes import Accepted, Duplicate, Outcome
 from lockstream.core.repositories import UnitOfWork
 
 
-def ingest(events: Sequence[Event], uow: UnitOfWork) -> list[Outcome]:
+def ingest(
+    events: Sequence[Event],
+    uow: UnitOfWork,
+    before_commit: Callable[[Sequence[Outcome]], object] = lambda outcomes: None,
+) -> list[Outcome]:
     """Decide `events` in order and keep the accepted ones; an outcome for each, in order.
+
+    `before_commit` hears the outcomes just before they become durable; if it raises, they do not.
 
     Raises:
         StoreUnavailable: nothing of the batch was kept.
@@ -19,6 +25,7 @@ def ingest(events: Sequence[Event], uow: UnitOfWork) -> list[Outcome]:
     with uow:
         uow.prefetch(events)
         outcomes = [_ingest_one(event, uow) for event in events]
+        before_commit(outcomes)
         uow.commit()
     return outcomes
 

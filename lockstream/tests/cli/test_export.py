@@ -1,0 +1,92 @@
+"""`lockstream export`."""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lockstream.tests.cli.conftest import Run
+from lockstream.tests.crash.history import life, on_disk, record, replayed, started
+from lockstream.tests.crash.server import PATIENCE_SECONDS, command, environment
+from lockstream.tests.given import LOCKER, Body, registered
+
+
+def as_sent(body: Body) -> bytes:
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def test_each_event_comes_back_as_it_was_sent_byte_for_byte(log_path: Path, run: Run, tmp_path: Path) -> None:
+    bodies = [
+        registered("ä", locker="Zürich «7»"),
+        registered("c1", number=10**40, text='"\\\t', nested={"a": [1, None, True, {}]}),
+    ]
+    odd = as_sent(registered("c2")).replace(b'"c2"', rb'"c2","a":1.50,"b":1E+2,"c":"\u00e4\/","d":-0.0,"a":2')
+    source = tmp_path / "source.jsonl"
+    source.write_bytes(b"".join(map(as_sent, bodies)) + odd)
+    assert run("import", source).code == 0
+    assert run("export").out == source.read_bytes()
+
+
+@pytest.mark.parametrize(("start", "expected"), [(1, 10), (4, 7), (10, 1), (11, 0)])
+def test_it_begins_where_it_is_told_to(log_path: Path, run: Run, start: int, expected: int) -> None:
+    bodies = life()
+    record(log_path, bodies)
+    ended = run("export", "--from", start)
+    assert (ended.code, ended.out) == (0, b"".join(map(as_sent, bodies[10 - expected :])))
+
+
+def test_one_locker_alone_can_be_exported(log_path: Path, run: Run) -> None:
+    one, other = life(LOCKER), life("other")
+    record(log_path, [event for pair in zip(one, other, strict=True) for event in pair])
+    assert run("export", "--locker", "other").out == b"".join(map(as_sent, other))
+    assert run("export", "--locker", "other", "--from", 18).out == b"".join(map(as_sent, other[8:]))
+    assert run("export", "--locker", "nobody").out == b""
+
+
+def test_a_position_that_can_be_none_is_refused(log_path: Path, run: Run) -> None:
+    record(log_path, life())
+    assert run("export", "--from", 0).code == 2
+
+
+def test_a_missing_log_is_named(log_path: Path, run: Run) -> None:
+    run("export").in_a_sentence(str(log_path))
+    assert on_disk(log_path) == {}
+
+
+def test_damage_is_named_behind_the_lines_that_are_right(log_path: Path, run: Run) -> None:
+    bodies = life()
+    record(log_path, bodies)
+    log_path.write_bytes(log_path.read_bytes().replace(b"1250", b"9999"))
+    ended = run("export")
+    ended.in_a_sentence("line 3")
+    assert ended.out == b"".join(map(as_sent, bodies[:2]))
+
+
+def test_an_export_can_be_piped_into_an_import(log_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "log.jsonl"
+    record(log_path, [*life("one"), *life("two")])
+    exported = command(log_path, "export")
+    assert exported.returncode == 0
+    imported = command(
+        other, "import", "/dev/stdin", "--report", str(tmp_path / "refused.jsonl"), standard_input=exported.stdout
+    )
+    assert imported.returncode == 0, imported.stderr
+    assert started(other) == started(log_path) == replayed(log_path)
+
+
+def test_a_reader_that_has_enough_is_no_error_to_speak_of(log_path: Path) -> None:
+    record(log_path, (registered(f"c{number}") for number in range(2_000)))
+    export = shlex.join([sys.executable, "-m", "lockstream", "export"])
+    piped = subprocess.run(
+        ["/bin/sh", "-c", f"{export} | head -n 1"],
+        env=environment(log_path),
+        capture_output=True,
+        timeout=PATIENCE_SECONDS,
+        check=True,
+    )
+    assert piped.stdout.count(b"\n") == 1
+    assert piped.stderr == b""

@@ -1,0 +1,200 @@
+"""A log that is not what was written: a torn end is mended, damage before it stops the start."""
+
+import re
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from lockstream.core.errors import LogDamaged
+from lockstream.infrastructure.embedded import EmbeddedStore
+from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
+from lockstream.tests.crash.audit import audited
+from lockstream.tests.crash.history import CAPACITY, life, on_disk, record, replayed, started
+from lockstream.tests.crash.server import command
+from lockstream.tests.given import picked_up
+
+
+@pytest.fixture
+def lines(log_path: Path) -> list[bytes]:
+    """Ten lines that the real system has written to the log."""
+    record(log_path, life())
+    return log_path.read_bytes().splitlines(keepends=True)
+
+
+@pytest.fixture
+def foreign_line(tmp_path: Path) -> bytes:
+    """The eleventh line of another log."""
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "log.jsonl"
+    record(other, [*life("other"), picked_up("other-parcel-3", locker="other")])
+    return other.read_bytes().splitlines(keepends=True)[10]
+
+
+def torn_files(log: Path) -> list[bytes]:
+    return [path.read_bytes() for path in log.parent.glob(f"{log.name}.torn-*")]
+
+
+def test_a_log_that_ends_at_any_byte_of_its_last_lines_keeps_every_complete_one(
+    log_path: Path, lines: list[bytes]
+) -> None:
+    whole = b"".join(lines)
+    for length in range(len(b"".join(lines[:8])), len(whole)):
+        log_path.write_bytes(whole[:length])
+        JsonlEventLog(log_path).close()
+        complete = length + 1 in {len(b"".join(lines[:9])), len(whole)}  # all but the line's end is there
+        kept = whole[: length + 1] if complete else whole[: whole.rindex(b"\n", 0, length) + 1]
+        assert log_path.read_bytes() == kept
+        assert torn_files(log_path) == ([] if len(kept) >= length else [whole[len(kept) : length]])
+        for path in log_path.parent.glob("*.torn-*"):
+            path.unlink()
+
+
+@pytest.mark.parametrize("missing", [1, 2, 100])
+def test_a_start_after_a_torn_line_shows_what_the_complete_ones_give(
+    log_path: Path, lines: list[bytes], missing: int
+) -> None:
+    log_path.write_bytes(b"".join(lines)[:-missing])
+    states = started(log_path)
+    assert len(audited(log_path)) == (10 if missing == 1 else 9)
+    assert states == replayed(log_path)
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\x00" * 5000, b"\xff\xfe\x80garbage", b"garbage\n", b"\n", b"{}\n", b'{"position":11}\n']
+)
+def test_garbage_behind_the_last_line_is_cut_off_and_kept(log_path: Path, lines: list[bytes], garbage: bytes) -> None:
+    log_path.write_bytes(b"".join(lines) + garbage)
+    states = started(log_path)
+    assert log_path.read_bytes() == b"".join(lines)
+    assert torn_files(log_path) == [garbage]
+    assert states == replayed(log_path)
+
+
+def test_a_line_of_another_log_behind_the_last_one_is_cut_off_and_kept(
+    log_path: Path, lines: list[bytes], foreign_line: bytes
+) -> None:
+    for end in (foreign_line, foreign_line[:-1], foreign_line[: len(foreign_line) // 2], lines[9], lines[0]):
+        log_path.write_bytes(b"".join(lines) + end)
+        started(log_path)
+        assert log_path.read_bytes() == b"".join(lines)
+        assert end in torn_files(log_path)
+
+
+def test_what_was_cut_off_before_is_never_overwritten(log_path: Path, lines: list[bytes]) -> None:
+    for garbage in (b"one", b"two", b"three"):
+        log_path.write_bytes(b"".join(lines) + garbage)
+        started(log_path)
+    assert sorted(torn_files(log_path)) == [b"one", b"three", b"two"]
+
+
+def test_the_log_goes_on_behind_what_was_cut_off(log_path: Path, lines: list[bytes]) -> None:
+    log_path.write_bytes(b"".join(lines) + lines[0][:50])
+    record(log_path, [picked_up("locker-1-parcel-3")])
+    assert len(audited(log_path)) == 11
+
+
+def refused(log: Path, start: Callable[[], object]) -> LogDamaged:
+    """What a start that must be refused says; it must change nothing."""
+    before = on_disk(log)
+    with pytest.raises(LogDamaged) as raised:
+        start()
+    assert on_disk(log) == before
+    error = raised.value
+    assert str(log) in str(error)
+    assert re.search(rf"line {error.line}\b.*byte offset {error.offset}\b", str(error))
+    return error
+
+
+def assert_refused_at(log: Path, lines: list[bytes], number: int) -> None:
+    """Starts are refused for the line of this number; `lines` are those that are still as they were."""
+    error = refused(log, lambda: EmbeddedStore(log, CAPACITY))
+    assert (error.path, error.line, error.offset) == (log, number, len(b"".join(lines[: number - 1])))
+
+
+def flipped(lines: list[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The log with one bit flipped, for many of its bits, but for the last line and the line end before it."""
+    offset = 0
+    for number, line in enumerate(lines[:-1], 1):
+        content = len(line) - (number == len(lines) - 1)
+        for index in [*range(0, content, 7), content - 1]:
+            damaged = bytearray(b"".join(lines))
+            damaged[offset + index] ^= 1 << (index % 8)
+            yield number, bytes(damaged)
+        offset += len(line)
+
+
+def test_a_flipped_bit_before_the_last_line_stops_the_start(log_path: Path, lines: list[bytes]) -> None:
+    for number, damaged in flipped(lines):
+        log_path.write_bytes(damaged)
+        error = refused(log_path, lambda: JsonlEventLog(log_path))
+        assert (error.line, error.offset) == (number, len(b"".join(lines[: number - 1])))
+
+
+@pytest.mark.parametrize(
+    ("number", "damaged"),
+    [
+        (4, lambda lines: [*lines[:3], *lines[4:]]),
+        (1, lambda lines: lines[1:]),
+        (3, lambda lines: [*lines[:2], lines[5], *lines[3:5], lines[2], *lines[6:]]),
+        (9, lambda lines: [*lines[:8], lines[9], lines[8]]),
+        (6, lambda lines: [*lines[:5], lines[4], *lines[5:]]),
+        (3, lambda lines: [*lines[:2], lines[2].replace(b"1250", b"9999"), *lines[3:]]),
+        (3, lambda lines: [*lines[:2], b"\n", *lines[3:]]),
+        (3, lambda lines: [*lines[:2], b"\n", *lines[2:]]),
+        (5, lambda lines: [*lines[:4], b"\x00" * len(lines[4]), b"\n", *lines[5:]]),
+        (2, lambda lines: [lines[0], lines[1][:-1], b" \n", *lines[2:]]),
+    ],
+    ids=[
+        "a line removed",
+        "the first line removed",
+        "two lines swapped",
+        "the last two lines swapped",
+        "a line repeated",
+        "a value edited",
+        "a line emptied",
+        "an empty line added",
+        "a line of zeros",
+        "a space added",
+    ],
+)
+def test_other_damage_before_the_last_line_stops_the_start(
+    log_path: Path, lines: list[bytes], number: int, damaged: Callable[[list[bytes]], list[bytes]]
+) -> None:
+    log_path.write_bytes(b"".join(damaged(lines)))
+    assert_refused_at(log_path, lines, number)
+
+
+def chained_anew(lines: list[bytes], number: int, old: bytes, new: bytes) -> list[bytes]:
+    """The log with a line edited, and the right chain value for the line as it is then."""
+    before = lines[number - 2].rpartition(b'"chain":"')[2][:64]
+    content = lines[number - 1].replace(old, new).rpartition(b',"chain":')[0]
+    line = b'%b,"chain":"%b"}\n' % (content, sha256(before + content).hexdigest().encode())
+    return [*lines[: number - 1], line, *lines[number:]]
+
+
+def test_an_edit_with_a_chain_value_of_its_own_is_found_at_the_next_line(log_path: Path, lines: list[bytes]) -> None:
+    damaged = chained_anew(lines, 3, b"1250", b"9999")
+    log_path.write_bytes(b"".join(damaged))
+    assert_refused_at(log_path, damaged, 4)
+
+
+def test_a_line_that_bears_another_position_is_found_whatever_its_chain_value(
+    log_path: Path, lines: list[bytes]
+) -> None:
+    damaged = chained_anew(lines, 3, b'"position":3,', b'"position":4,')
+    log_path.write_bytes(b"".join(damaged))
+    assert_refused_at(log_path, damaged, 3)
+
+
+def test_the_commands_say_in_a_sentence_where_the_damage_is(log_path: Path, lines: list[bytes]) -> None:
+    log_path.write_bytes(b"".join(lines).replace(b"1250", b"9999"))
+    before = on_disk(log_path)
+    for name in ("serve", "rebuild"):
+        ended = command(log_path, name)
+        assert ended.returncode == 1
+        assert ended.stderr.startswith(b"lockstream: The log ")
+        assert ended.stderr.count(b"\n") == 1
+        assert f"{log_path} is damaged at line 3 (byte offset {len(lines[0] + lines[1])})".encode() in ended.stderr
+    assert on_disk(log_path) == before

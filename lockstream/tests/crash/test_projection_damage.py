@@ -1,0 +1,147 @@
+"""The projection is a cache: whatever becomes of its files, a start mends it from the log."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from lockstream.core.use_cases.ingest import ingest
+from lockstream.infrastructure.embedded import EmbeddedStore, projection_path
+from lockstream.tests.crash.history import CAPACITY, life, record, replayed, started
+from lockstream.tests.given import event, picked_up
+
+PAGE = 4096
+
+
+def missing(projection: Path) -> None:
+    projection.unlink()
+
+
+def empty(projection: Path) -> None:
+    projection.write_bytes(b"")
+
+
+def random_bytes(projection: Path) -> None:
+    projection.write_bytes(os.urandom(10_000))
+
+
+def cut_in_half(projection: Path) -> None:
+    os.truncate(projection, projection.stat().st_size // 2)
+
+
+def of_an_older_schema(projection: Path) -> None:
+    """Its rules gave other rows."""
+    change(projection, "UPDATE compartments SET degrading_faults = 0")
+    change(projection, "UPDATE progress SET schema = 'older'")
+
+
+def twice_in_progress(projection: Path) -> None:
+    change(projection, "INSERT INTO progress SELECT 'other', position, offset, chain FROM progress")
+
+
+def of_another_log(projection: Path) -> None:
+    other = projection.parent / "other" / "log.jsonl"
+    other.parent.mkdir()
+    record(other, [*life("other"), picked_up("other-parcel-3", locker="other")])
+    shutil.copy(projection_path(other), projection)
+
+
+def with_a_stale_write_ahead_log_only(projection: Path) -> None:
+    """The database is gone, and the write-ahead log of another one is there."""
+    other = projection.parent / "other" / "log.jsonl"
+    other.parent.mkdir()
+    store = EmbeddedStore(other, CAPACITY)
+    ingest([event(body) for body in life("other")], store.unit_of_work())
+    store.settle()
+    for suffix in ("-wal", "-shm"):
+        of_other = projection_path(other).with_name(projection_path(other).name + suffix)
+        assert of_other.stat().st_size > PAGE
+        shutil.copy(of_other, projection.with_name(projection.name + suffix))
+    store.close()
+    projection.unlink()
+
+
+def pages_overwritten(projection: Path) -> None:
+    """The schema and how far it has come can be read, and the rows cannot."""
+    with closing(sqlite3.connect(projection)) as database:
+        (progress,) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'progress'").fetchone()
+        (pages,) = database.execute("PRAGMA page_count").fetchone()
+    with projection.open("r+b") as file:
+        for page in set(range(2, pages + 1)) - {progress}:
+            file.seek((page - 1) * PAGE)
+            file.write(os.urandom(PAGE))
+
+
+def tables_missing(projection: Path) -> None:
+    change(projection, "DROP TABLE reservations")
+
+
+def change(projection: Path, statement: str) -> None:
+    with closing(sqlite3.connect(projection)) as database, database:
+        database.execute(statement)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        missing,
+        empty,
+        random_bytes,
+        cut_in_half,
+        of_an_older_schema,
+        twice_in_progress,
+        of_another_log,
+        with_a_stale_write_ahead_log_only,
+    ],
+)
+def test_a_start_makes_a_projection_that_does_not_fit_anew(log_path: Path, harm: Callable[[Path], None]) -> None:
+    record(log_path, life())
+    harm(projection_path(log_path))
+    assert started(log_path) == replayed(log_path)
+    record(log_path, [picked_up("locker-1-parcel-3")])
+    assert started(log_path) == replayed(log_path)
+
+
+@pytest.mark.parametrize("harm", [pages_overwritten, tables_missing])
+def test_a_projection_that_turns_out_to_be_damaged_while_it_catches_up_is_made_anew(
+    log_path: Path, harm: Callable[[Path], None]
+) -> None:
+    projection, older = projection_path(log_path), log_path.with_name("older.sqlite")
+    record(log_path, life())
+    shutil.copy(projection, older)
+    record(log_path, [picked_up("locker-1-parcel-3")])
+    harm(older)
+    older.rename(projection)
+    assert started(log_path) == replayed(log_path)
+
+
+def test_a_projection_that_is_behind_catches_up(log_path: Path) -> None:
+    projection, older = projection_path(log_path), log_path.with_name("older.sqlite")
+    record(log_path, life())
+    shutil.copy(projection, older)
+    record(log_path, [picked_up("locker-1-parcel-3"), *life("locker-2")])
+    older.rename(projection)
+    assert started(log_path) == replayed(log_path)
+
+
+@pytest.mark.parametrize("lost", [1, 3, 10])
+def test_a_projection_that_is_ahead_of_its_log_is_made_anew(
+    log_path: Path, lost: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(log_path, life())
+    log_path.write_bytes(b"".join(log_path.read_bytes().splitlines(keepends=True)[:-lost]))
+    assert started(log_path) == replayed(log_path)
+    assert f"has lost its last {lost} events" in caplog.text
+
+
+def test_what_an_unfinished_rebuild_left_is_no_hindrance(log_path: Path) -> None:
+    record(log_path, life())
+    projection = projection_path(log_path)
+    projection.rename(f"{projection}.new")
+    projection.with_name(f"{projection.name}.new-journal").write_bytes(b"left behind")
+    assert started(log_path) == replayed(log_path)
+    assert sorted(path.name for path in log_path.parent.iterdir()) == [log_path.name, projection.name]
