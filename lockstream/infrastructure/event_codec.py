@@ -1,17 +1,7 @@
-"""An event as JSON, and as one line of the log: the only place that knows either form.
-
-A line is one JSON object:
-
-    {"position":…,"recorded_at":…,"event_id":…,"occurred_at":…,"locker_id":…,"type":…,"payload":{…},"chain":…}
-
-`chain` is the SHA-256 (hexadecimal) of the chain value of the line before it (64 zeros before the first) followed by
-all of this line's bytes up to the comma in front of "chain". So a line cannot be edited, dropped, repeated or moved
-without its own check or the next line's failing.
-"""
+"""An event as JSON: as a locker sends it, and as a line of the log holds it."""
 
 import re
 from datetime import datetime
-from hashlib import sha256
 from typing import Annotated
 
 import msgspec
@@ -19,7 +9,6 @@ from msgspec import Meta, Raw, Struct
 from msgspec.structs import asdict
 
 from lockstream.core.entities.events import EVENT_TYPES, Event
-from lockstream.core.entities.log import Cursor, Record
 from lockstream.core.errors import MalformedEvent
 
 IDENTIFIER_MAX = 128
@@ -36,6 +25,13 @@ INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?
 
 SEVERITY_MAX = 2**31 - 1
 """It fits in 32 bits, signed (RULES: An event)."""
+
+NESTING_MAX = 100
+"""Levels. A decoder gives up at a depth that depends on its caller: what one accepts, another could not read again."""
+
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_INNERMOST = re.compile(rb"\[\]|\{\}")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _whole(pattern: str) -> str:
@@ -56,7 +52,7 @@ class _Plain(Struct, forbid_unknown_fields=True):
 
 
 class _Recorded(_Plain, forbid_unknown_fields=True):
-    """What a line of the log has beyond the event; `Record` holds it once the line is checked."""
+    """With what a line of the log has beyond the event."""
 
     position: int | None = None
     recorded_at: str = ""
@@ -104,10 +100,6 @@ _payloads: dict[str, msgspec.json.Decoder[Struct]] = {
 _encode = msgspec.json.Encoder().encode
 
 
-class InvalidLine(Exception):
-    """A line is not the one that follows here; the text says why."""
-
-
 def decode_event(text: bytes) -> Event:
     """Read an event as a locker sends it.
 
@@ -137,88 +129,25 @@ def is_instant(text: str) -> bool:
 
 def encode_event(event: Event) -> bytes:
     """Write `event` as a locker sends it, on one line without its end."""
-    return b"{%b}" % _members(event)
+    return b"{%b}" % encode_members(event)
 
 
-def encode_line(event: Event, recorded_at: str, after: Cursor) -> tuple[bytes, Cursor]:
-    """Write the line for `event` that follows `after`; returns it with the cursor behind it."""
-    position = after.position + 1
-    content = b'{"position":%d,"recorded_at":"%b",%b' % (position, recorded_at.encode(), _members(event))
-    chain = _chain(after, content)
-    line = b'%b,"chain":"%b"}\n' % (content, chain)
-    return line, Cursor(position, after.offset + len(line), chain.decode())
-
-
-_TAIL = len(b',"chain":"') + 64 + len(b'"}\n')
-
-
-def check_line(line: bytes, after: Cursor) -> Cursor:
-    """Hold a line's form, position and chain to what must follow `after`; returns the cursor behind it.
-
-    Raises:
-        InvalidLine: it is not the line that was written there.
-    """
-    content, chain = line[:-_TAIL], line[-67:-3]
-    position = after.position + 1
-    if line[-_TAIL:-67] != b',"chain":"' or line[-3:] != b'"}\n':
-        raise InvalidLine("the line has not the form of a record; it is torn or was overwritten.")
-    if not content.startswith(b'{"position":%d,' % position):
-        raise InvalidLine(f"the record of position {position} should stand here; a line is missing, repeated or moved.")
-    if chain != _chain(after, content):
-        raise InvalidLine("its content and the records before it do not give its chain value; a line was altered.")
-    return Cursor(position, after.offset + len(line), chain.decode())
-
-
-def whole_record(text: bytes, after: Cursor) -> bytes:
-    """The record that follows `after` and that `text` begins with, without its line end; empty where there is none."""
-    for chain in re.finditer(rb',"chain":"[0-9a-f]{64}"\}', text):  # a payload may hold the like
-        record = text[: chain.end()]
-        try:
-            check_line(record + b"\n", after)
-        except InvalidLine:
-            continue
-        return record
-    return b""
-
-
-def begins_record(text: bytes) -> bool:
-    """Whether `text` begins as records do."""
-    return text.startswith(b'{"position":')
-
-
-def decode_line(line: bytes, after: Cursor) -> Record:
-    """Read the line that follows `after`.
-
-    Raises:
-        InvalidLine: it is not the line that was written there, or holds no event.
-    """
-    end = check_line(line, after)
-    try:
-        event = decode_archived(line)
-    except MalformedEvent as error:
-        raise InvalidLine(f"its chain value is right, yet it holds no event: {error}") from error
-    return Record(event, line.split(b'"', 6)[5].decode(), end)
-
-
-def cursor_behind(line: bytes, end: int) -> Cursor:
-    """The cursor behind a line that ends at offset `end`, by the line's own account.
-
-    Raises:
-        InvalidLine: it has not the form of a record.
-    """
-    try:
-        recorded = _recorded.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidLine("the line has not the form of a record.") from error
-    if recorded.position is None:
-        raise InvalidLine("the line bears no position.")
-    return Cursor(recorded.position, end, recorded.chain)
+def encode_members(event: Event) -> bytes:
+    """The members of that object, without its braces."""
+    return b'"event_id":"%b","occurred_at":"%b","locker_id":%b,"type":"%b","payload":%b' % (
+        event.event_id.encode(),
+        event.occurred_at.encode(),
+        _encode(event.locker_id),
+        type(event).__name__.encode(),
+        event.payload,
+    )
 
 
 def _decode(text: bytes, decoder: msgspec.json.Decoder[_Plain] | msgspec.json.Decoder[_Recorded]) -> Event:
     try:
         text.decode()
         plain = decoder.decode(text)
+        _require_flat(text)
         if plain.type not in _payloads:
             raise MalformedEvent(f"There is no event type {plain.type!r}.")
         msgspec.convert(plain.occurred_at, datetime)
@@ -233,15 +162,12 @@ def _decode(text: bytes, decoder: msgspec.json.Decoder[_Plain] | msgspec.json.De
         raise MalformedEvent(str(error)) from error
 
 
-def _members(event: Event) -> bytes:
-    return b'"event_id":"%b","occurred_at":"%b","locker_id":%b,"type":"%b","payload":%b' % (
-        event.event_id.encode(),
-        event.occurred_at.encode(),
-        _encode(event.locker_id),
-        type(event).__name__.encode(),
-        event.payload,
-    )
-
-
-def _chain(after: Cursor, content: bytes) -> bytes:
-    return sha256(after.chain.encode() + content).hexdigest().encode()
+def _require_flat(text: bytes) -> None:
+    """Hold well-formed JSON to `NESTING_MAX` levels, by taking away the innermost one that many times."""
+    if text.count(b"[") + text.count(b"{") <= NESTING_MAX:
+        return
+    brackets = _STRING.sub(b"", text).translate(None, delete=_NO_BRACKETS)
+    for _ in range(NESTING_MAX):
+        brackets = _INNERMOST.sub(b"", brackets)
+    if brackets:
+        raise MalformedEvent(f"The event is nested deeper than {NESTING_MAX} levels.")

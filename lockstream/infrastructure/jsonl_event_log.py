@@ -10,7 +10,7 @@ from pathlib import Path
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.errors import LogDamaged, StoreInUse, StoreUnavailable
-from lockstream.infrastructure.event_codec import (
+from lockstream.infrastructure.line_codec import (
     InvalidLine,
     begins_record,
     check_line,

@@ -8,7 +8,7 @@ from operator import attrgetter
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.entities.state import Compartment, CompartmentView, Fault, Locker, Reservation
-from lockstream.infrastructure.event_codec import decode_line, encode_line
+from lockstream.infrastructure.line_codec import decode_line, encode_line
 from lockstream.infrastructure.unit_of_work import UnitOfWork
 from lockstream.infrastructure.working_set import Nothing, WorkingSet
 

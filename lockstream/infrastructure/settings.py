@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     """The TCP port to listen on; 0 takes any free one."""
 
-    max_event_bytes: int = Field(default=1024 * 1024, ge=1024)
+    max_event_bytes: int = Field(default=64 * 1024, ge=1024)
     """The largest body of one event, in bytes; a larger one is answered with 413."""
 
     queue_limit: int = Field(default=20_000, ge=1)

@@ -1,0 +1,1 @@
+"""The contract, committed as `openapi.yaml`."""

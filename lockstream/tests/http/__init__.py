@@ -1,0 +1,1 @@
+"""The API, through the real application and real files."""

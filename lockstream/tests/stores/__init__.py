@@ -1,0 +1,1 @@
+"""What every store does alike; each test runs on each."""

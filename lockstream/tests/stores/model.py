@@ -1,0 +1,146 @@
+"""A second opinion: a locker network in plain dicts, written from RULES.md alone and never from the product's code."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+type Body = dict[str, Any]
+type Place = tuple[str, str]
+"""A compartment: its locker's id and its own."""
+type Expected = tuple[str, int] | tuple[str, str]
+"""("accepted", position), ("duplicate", position) or ("refused", code)."""
+
+FINAL = ("PICKED_UP", "EXPIRED")
+LEADS_TO = {"ParcelDeposited": "DEPOSITED", "ParcelPickedUp": "PICKED_UP", "ReservationExpired": "EXPIRED"}
+
+
+@dataclass
+class Model:
+    """What has been accepted, and what the network looks like for it."""
+
+    accepted: list[Body] = field(default_factory=list)
+    positions: dict[UUID, int] = field(default_factory=dict)
+    compartments: set[Place] = field(default_factory=set)
+    reservations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    faults: dict[UUID, dict[str, Any]] = field(default_factory=dict)
+
+    def expect(self, body: Body) -> Expected:
+        """Take in one event, and say what must come of it."""
+        event_id = UUID(body["event_id"])
+        if event_id in self.positions:
+            return "duplicate", self.positions[event_id]
+        if code := self.refusal(body):
+            return "refused", code
+        self._apply(body)
+        self.accepted.append(body)
+        self.positions[event_id] = len(self.accepted)
+        return "accepted", len(self.accepted)
+
+    def refusal(self, body: Body) -> str | None:
+        """The code of the first row of the table that applies."""
+        match body["type"]:
+            case "CompartmentRegistered":
+                return "compartment_already_registered" if _place(body) in self.compartments else None
+            case "ReservationCreated":
+                return self._reservation_refusal(body)
+            case "FaultReported":
+                return None if _place(body) in self.compartments else "unknown_compartment"
+            case "FaultCleared":
+                return self._clearing_refusal(body)
+            case _:
+                return self._parcel_refusal(body)
+
+    def _reservation_refusal(self, body: Body) -> str | None:
+        place = _place(body)
+        if place not in self.compartments:
+            return "unknown_compartment"
+        if body["payload"]["reservation_id"] in self.reservations:
+            return "reservation_already_exists"
+        if self.degraded(place):
+            return "compartment_degraded"
+        return "compartment_reserved" if self.active_reservation(place) is not None else None
+
+    def _parcel_refusal(self, body: Body) -> str | None:
+        reservation = self.reservations.get(body["payload"]["reservation_id"])
+        if reservation is None:
+            return "unknown_reservation"
+        locker, compartment = reservation["place"]
+        named = body["payload"].get("compartment_id")
+        if body["locker_id"] != locker or (named is not None and named != compartment):
+            return "reservation_mismatch"
+        status = reservation["status"]
+        if body["type"] == "ParcelDeposited":
+            return None if status == "CREATED" else "reservation_not_awaiting_deposit"
+        if body["type"] == "ReservationExpired":
+            return "reservation_final" if status in FINAL else None
+        if status == "EXPIRED":
+            return "reservation_expired"
+        return None if status == "DEPOSITED" else "reservation_not_awaiting_pickup"
+
+    def _clearing_refusal(self, body: Body) -> str | None:
+        if _place(body) not in self.compartments:
+            return "unknown_compartment"
+        fault = self.faults.get(UUID(body["payload"]["fault_event_id"]))
+        if fault is None:
+            return "unknown_fault"
+        if fault["place"] != _place(body):
+            return "fault_mismatch"
+        return "fault_already_cleared" if fault["cleared"] else None
+
+    def _apply(self, body: Body) -> None:
+        payload = body["payload"]
+        match body["type"]:
+            case "CompartmentRegistered":
+                self.compartments.add(_place(body))
+            case "ReservationCreated":
+                self.reservations[payload["reservation_id"]] = {"place": _place(body), "status": "CREATED"}
+            case "FaultReported":
+                fault = {"place": _place(body), "severity": payload["severity"], "cleared": False}
+                self.faults[UUID(body["event_id"])] = fault
+            case "FaultCleared":
+                self.faults[UUID(payload["fault_event_id"])]["cleared"] = True
+            case leads_on:
+                self.reservations[payload["reservation_id"]]["status"] = LEADS_TO[leads_on]
+
+    def lockers(self) -> list[str]:
+        return sorted({locker for locker, _ in self.compartments})
+
+    def compartments_of(self, locker: str) -> list[str]:
+        return sorted(compartment for at, compartment in self.compartments if at == locker)
+
+    def open_faults(self, place: Place) -> list[tuple[str, int]]:
+        """Id and severity of each, by id."""
+        faults = ((str(key), fault) for key, fault in self.faults.items())
+        return sorted((key, of["severity"]) for key, of in faults if of["place"] == place and not of["cleared"])
+
+    def degraded(self, place: Place) -> bool:
+        return any(severity >= 3 for _, severity in self.open_faults(place))
+
+    def active_reservation(self, place: Place) -> str | None:
+        """The one reservation that occupies a compartment; two at once is what must never be."""
+        active = [key for key, of in self.reservations.items() if of["place"] == place and of["status"] not in FINAL]
+        assert len(active) <= 1
+        return active[0] if active else None
+
+    def status(self, reservation: str) -> str:
+        status: str = self.reservations[reservation]["status"]
+        return status
+
+    def counts(self, locker: str) -> tuple[int, int, int]:
+        """Compartments, active reservations, degraded compartments."""
+        places = [(locker, compartment) for compartment in self.compartments_of(locker)]
+        active = sum(self.active_reservation(place) is not None for place in places)
+        return len(places), active, sum(map(self.degraded, places))
+
+    def canonical(self, locker: str) -> object:
+        """A locker's present state as one hashable value: equal values must have equal state hashes, and no others."""
+        return locker, tuple(self._canonical_compartment((locker, of)) for of in self.compartments_of(locker))
+
+    def _canonical_compartment(self, place: Place) -> object:
+        active = self.active_reservation(place)
+        reservation = None if active is None else (active, self.status(active))
+        return place[1], self.degraded(place), reservation, tuple(self.open_faults(place))
+
+
+def _place(body: Body) -> Place:
+    return body["locker_id"], body["payload"]["compartment_id"]

@@ -1,0 +1,93 @@
+"""A locker network on some store, which can be stopped in any way and opened again."""
+
+from pathlib import Path
+
+from lockstream.core.decide import decide
+from lockstream.core.evolve import evolve
+from lockstream.core.keys import keys
+from lockstream.core.outcomes import Outcome
+from lockstream.core.repositories import Store
+from lockstream.core.use_cases.catch_up import catch_up
+from lockstream.core.use_cases.ingest import ingest
+from lockstream.infrastructure.embedded import EmbeddedStore, projection_path
+from lockstream.infrastructure.engines import remove_database
+from lockstream.infrastructure.memory import MemoryStore
+from lockstream.tests.given import Body, event
+
+KINDS = ("memory", "embedded")
+"""Every store there is."""
+
+CAPACITY = 3
+"""Rows in memory: so few that every test lives with rows that come and go."""
+
+type Files = dict[Path, bytes]
+
+
+class Network:
+    def __init__(self, kind: str, path: Path) -> None:
+        self.kind, self.path = kind, path
+        self.store: Store = self._open()
+
+    def ingest(self, *bodies: Body) -> list[Outcome]:
+        """Take in events as one batch, and have reads show it."""
+        outcomes = self.ingest_unsettled(*bodies)
+        self.store.settle()
+        return outcomes
+
+    def ingest_unsettled(self, *bodies: Body) -> list[Outcome]:
+        """Take in events as one batch; reads may not show it yet."""
+        return ingest([event(body) for body in bodies], self.store.unit_of_work())
+
+    def abandon(self, *bodies: Body) -> None:
+        """Take in events as one batch that is never committed."""
+        events = [event(body) for body in bodies]
+        with self.store.unit_of_work() as uow:
+            uow.prefetch(events)
+            for one in events:
+                before = uow.load(keys(one))
+                if uow.recorded(one.event_id) is None and decide(before, one) is None:
+                    uow.save(before, evolve(before, one))
+                    uow.record(one)
+
+    def reopen(self) -> None:
+        """Stop and start."""
+        self.store.close()
+        self.store = self._open()
+
+    def rebuild(self) -> None:
+        """Stop, forget all but the log, and start."""
+        self.store.close()
+        if self.kind == "embedded":
+            remove_database(projection_path(self.path))
+        self.store = self._open()
+
+    def projection_files(self) -> Files:
+        """The projection as it is on the disk at this moment, for `crash` to put back."""
+        path = projection_path(self.path)
+        files = [path, path.with_name(f"{path.name}-wal")]
+        return {file: file.read_bytes() for file in files if file.exists()}
+
+    def crash(self, projection: Files | None = None, torn: bytes = b"") -> None:
+        """Lose all that is in memory and start, from a projection of this moment or a former one.
+
+        `torn` is what had come to the disk of a batch that was never acknowledged.
+        """
+        left = self.projection_files() if projection is None else projection
+        self.store.close()
+        if self.kind == "embedded":
+            remove_database(projection_path(self.path))
+            for path, content in left.items():
+                path.write_bytes(content)
+            with self.path.open("ab") as log:
+                log.write(torn)
+        self.store = self._open()
+
+    def _open(self) -> Store:
+        if self.kind == "embedded":
+            return EmbeddedStore(self.path, CAPACITY)
+        store = MemoryStore()
+        if hasattr(self, "store"):
+            assert isinstance(self.store, MemoryStore)
+            store.log = self.store.log
+            catch_up(store.rows, store.log.read(store.rows.reached))
+        return store

@@ -1,0 +1,164 @@
+"""The contract: `lockstream/openapi/openapi.yaml` is what is served, and says what is promised."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+pytest.importorskip("yaml", reason="the development tools are not installed")
+pytest.importorskip("jsonschema", reason="the development tools are not installed")
+validator = pytest.importorskip("openapi_spec_validator", reason="the development tools are not installed")
+
+from lockstream.core.entities.events import EVENT_TYPES  # noqa: E402
+from lockstream.tests.http.contract import CONTRACT  # noqa: E402
+
+SCHEMAS = CONTRACT["components"]["schemas"]
+
+ANSWERS = {
+    ("/events", "post"): {"200", "202", "409", "413", "415", "422", "503"},
+    ("/lockers/{locker_id}", "get"): {"200", "404", "503"},
+    ("/lockers/{locker_id}/compartments/{compartment_id}", "get"): {"200", "404", "503"},
+    ("/reservations/{reservation_id}", "get"): {"200", "404", "503"},
+}
+
+FIELDS = {
+    "EventAnswer": {"event_id", "position", "outcome"},
+    "LockerAnswer": {"locker_id", "compartments", "active_reservations", "degraded_compartments", "state_hash"},
+    "CompartmentAnswer": {"compartment_id", "degraded", "active_reservation"},
+    "ReservationAnswer": {"reservation_id", "status"},
+    "Problem": {"detail"},
+    "ConflictAnswer": {"detail", "code"},
+    "UnresolvedAnswer": {"detail", "code"},
+    "MalformedAnswer": {"detail"},
+    "ValidationErrorItem": {"loc", "msg", "type"},
+}
+
+CONFLICTS = {
+    "compartment_already_registered",
+    "reservation_already_exists",
+    "compartment_degraded",
+    "compartment_reserved",
+    "reservation_not_awaiting_deposit",
+    "reservation_expired",
+    "reservation_not_awaiting_pickup",
+    "reservation_final",
+    "unknown_fault",
+    "fault_mismatch",
+    "fault_already_cleared",
+}
+
+PAYLOADS = {
+    "CompartmentRegistered": {"compartment_id"},
+    "ReservationCreated": {"reservation_id", "compartment_id"},
+    "ParcelDeposited": {"reservation_id"},
+    "ParcelPickedUp": {"reservation_id"},
+    "ReservationExpired": {"reservation_id"},
+    "FaultReported": {"compartment_id", "severity"},
+    "FaultCleared": {"compartment_id", "fault_event_id"},
+}
+
+
+def answer_schema(path: str, method: str, status: str) -> Any:
+    return CONTRACT["paths"][path][method]["responses"][status]["content"]["application/json"]["schema"]
+
+
+def reference(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def test_the_committed_contract_is_the_served_one(client: TestClient) -> None:
+    assert client.get("/openapi.json").json() == CONTRACT, "run `make openapi`, and commit what it writes"
+
+
+def test_it_is_valid_openapi_3_1() -> None:
+    validator.validate(CONTRACT)
+    assert CONTRACT["openapi"].startswith("3.1")
+    assert CONTRACT["info"]["title"] == "LockStream API"
+
+
+def test_it_declares_these_operations_and_answers_and_no_others() -> None:
+    declared = {
+        (path, method): set(operation["responses"])
+        for path, operations in CONTRACT["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert declared == ANSWERS
+
+
+def test_every_answer_is_described_and_typed() -> None:
+    schemas = {
+        (path, status): answer_schema(path, method, status)
+        for (path, method), statuses in ANSWERS.items()
+        for status in statuses
+    }
+    for (path, status), schema in schemas.items():
+        if status in ("404", "413", "415", "503"):
+            assert schema == reference("Problem"), path
+    assert schemas["/events", "200"] == schemas["/events", "202"] == reference("EventAnswer")
+    assert schemas["/events", "409"] == reference("ConflictAnswer")
+    assert schemas["/events", "422"]["anyOf"] == [reference("MalformedAnswer"), reference("UnresolvedAnswer")]
+    assert schemas["/lockers/{locker_id}", "200"] == reference("LockerAnswer")
+    assert schemas["/lockers/{locker_id}/compartments/{compartment_id}", "200"] == reference("CompartmentAnswer")
+    assert schemas["/reservations/{reservation_id}", "200"] == reference("ReservationAnswer")
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_an_answer_has_exactly_these_fields(name: str) -> None:
+    schema = SCHEMAS[name]
+    assert set(schema["properties"]) == set(schema["required"]) == FIELDS[name]
+    assert schema["additionalProperties"] is False
+
+
+def test_a_503_says_when_to_try_again() -> None:
+    for path, method in ANSWERS:
+        header = CONTRACT["paths"][path][method]["responses"]["503"]["headers"]["Retry-After"]
+        assert header["required"] is True
+        assert header["schema"]["type"] == "integer"
+
+
+def test_null_is_written_as_in_3_1() -> None:
+    assert "nullable" not in set(keys_in(CONTRACT))
+    active = SCHEMAS["CompartmentAnswer"]["properties"]["active_reservation"]
+    assert active["anyOf"] == [{"type": "string"}, {"type": "null"}]
+
+
+def test_a_refusal_names_its_code() -> None:
+    assert set(SCHEMAS["ConflictAnswer"]["properties"]["code"]["enum"]) == CONFLICTS
+    unresolved = {"unknown_compartment", "unknown_reservation", "reservation_mismatch"}
+    assert set(SCHEMAS["UnresolvedAnswer"]["properties"]["code"]["enum"]) == unresolved
+
+
+def test_a_reservation_has_one_of_four_statuses() -> None:
+    assert SCHEMAS["Status"]["enum"] == ["CREATED", "DEPOSITED", "PICKED_UP", "EXPIRED"]
+
+
+def test_the_body_of_an_event_is_told_by_its_type() -> None:
+    body = CONTRACT["paths"]["/events"]["post"]["requestBody"]
+    assert body["required"] is True
+    assert body["content"] == {"application/json": {"schema": reference("Event")}}
+    event = SCHEMAS["Event"]
+    assert event["oneOf"] == [reference(name) for name in EVENT_TYPES]
+    assert event["discriminator"]["propertyName"] == "type"
+    assert event["discriminator"]["mapping"] == {name: reference(name)["$ref"] for name in EVENT_TYPES}
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_each_event_has_a_schema_of_its_own(name: str) -> None:
+    schema = SCHEMAS[name]
+    assert set(schema["properties"]) == {"event_id", "occurred_at", "locker_id", "type", "payload"}
+    assert set(schema["required"]) == set(schema["properties"])
+    assert schema["properties"]["type"]["const"] == name
+    payload = SCHEMAS[schema["properties"]["payload"]["$ref"].rpartition("/")[2]]
+    assert set(payload["required"]) == PAYLOADS[name]
+    assert payload["additionalProperties"] is True, "further fields are kept"
+
+
+def keys_in(document: Any) -> Iterator[str]:
+    if isinstance(document, dict):
+        yield from document
+        for value in document.values():
+            yield from keys_in(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from keys_in(value)
