@@ -127,8 +127,8 @@ class Store(Protocol):
     def unit_of_work(self) -> UnitOfWork: ...
 
     @property
-    def unsettled(self) -> int:
-        """How many rows are not yet in what `queries` shows."""
+    def crowded(self) -> bool:
+        """Whether it holds more in memory than it should; `settle` lets go of some."""
 
     def settle(self) -> None:
         """Bring what `queries` shows up to the end of the log. For the thread that writes.

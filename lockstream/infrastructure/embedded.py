@@ -57,8 +57,8 @@ class EmbeddedStore:
         return UnitOfWork(self.log, self._rows)
 
     @property
-    def unsettled(self) -> int:
-        return self._rows.unsettled
+    def crowded(self) -> bool:
+        return self._rows.crowded
 
     def settle(self) -> None:
         self._rows.settle()
@@ -99,7 +99,7 @@ def _open_fitting(log: JsonlEventLog, path: Path, capacity: int, watch: Watch) -
     try:
         _require_same_log(log, projection.reached)
         rows = WorkingSet(projection, projection.reached, capacity)
-        _catch_up(rows, log, capacity, watch)
+        _catch_up(rows, log, watch)
     except BaseException:
         projection.close()
         raise
@@ -122,7 +122,7 @@ def _rebuild(log: JsonlEventLog, capacity: int, watch: Watch) -> None:
     remove_database(building)
     try:
         with closing(SqlProjection.create(building_engine(building))) as projection:
-            _catch_up(WorkingSet(projection, START, capacity), log, capacity, watch)
+            _catch_up(WorkingSet(projection, START, capacity), log, watch)
         with building.open("rb") as file:
             os.fsync(file.fileno())
     except BaseException:
@@ -132,9 +132,9 @@ def _rebuild(log: JsonlEventLog, capacity: int, watch: Watch) -> None:
     building.rename(path)
 
 
-def _catch_up(rows: WorkingSet, log: JsonlEventLog, capacity: int, watch: Watch) -> None:
+def _catch_up(rows: WorkingSet, log: JsonlEventLog, watch: Watch) -> None:
     def advanced(reached: Cursor) -> None:
-        if rows.unsettled > capacity:
+        if rows.crowded:
             rows.settle()
         watch(reached, log.end)
 

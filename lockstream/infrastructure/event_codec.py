@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from itertools import accumulate
 from typing import Annotated
 
 import msgspec
@@ -30,8 +31,8 @@ NESTING_MAX = 100
 """Levels. A decoder gives up at a depth that depends on its caller: what one accepts, another could not read again."""
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
-_INNERMOST = re.compile(rb"\[\]|\{\}")
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS = bytes(set(range(256)) - _STEPS.keys())
 
 
 def _whole(pattern: str) -> str:
@@ -163,11 +164,9 @@ def _decode(text: bytes, decoder: msgspec.json.Decoder[_Plain] | msgspec.json.De
 
 
 def _require_flat(text: bytes) -> None:
-    """Hold well-formed JSON to `NESTING_MAX` levels, by taking away the innermost one that many times."""
+    """Hold well-formed JSON to `NESTING_MAX` levels."""
     if text.count(b"[") + text.count(b"{") <= NESTING_MAX:
         return
-    brackets = _STRING.sub(b"", text).translate(None, delete=_NO_BRACKETS)
-    for _ in range(NESTING_MAX):
-        brackets = _INNERMOST.sub(b"", brackets)
-    if brackets:
+    brackets = _STRING.sub(b"", text).translate(None, _NO_BRACKETS)
+    if max(accumulate(map(_STEPS.__getitem__, brackets))) > NESTING_MAX:
         raise MalformedEvent(f"The event is nested deeper than {NESTING_MAX} levels.")

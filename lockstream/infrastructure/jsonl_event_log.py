@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 
 from lockstream.core.entities.events import Event
@@ -138,9 +139,8 @@ class JsonlEventLog:
         return check_line(record + b"\n", after)
 
     def _cut_off(self, torn: bytes, offset: int, line: int, reason: str) -> None:
-        kept = self.path.with_name(f"{self.path.name}.torn-{offset}")
-        while kept.exists():
-            kept = kept.with_name(f"{kept.name}+")
+        names = (f"{self.path.name}.torn-{offset}{again}" for again in chain([""], map("-{}".format, count(2))))
+        kept = next(path for name in names if not (path := self.path.with_name(name)).exists())
         kept.write_bytes(torn)
         with kept.open("rb") as file:
             os.fsync(file.fileno())

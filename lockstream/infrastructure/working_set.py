@@ -60,9 +60,9 @@ class WorkingSet:
         self._undo: list[tuple[type[Row], Key, Row | None]] = []
 
     @property
-    def unsettled(self) -> int:
-        """How many rows the backing does not hold as they are here."""
-        return sum(len(dirty) for dirty in self._dirty.values())
+    def crowded(self) -> bool:
+        """Whether there are more rows than capacity; `settle` lets go of some."""
+        return sum(map(len, self._shelves.values())) > self._capacity
 
     def prefetch(self, events: Sequence[Event]) -> None:
         wanted = [keys(event) for event in events]
@@ -119,7 +119,7 @@ class WorkingSet:
         Raises:
             StoreUnavailable: the backing took nothing; all is kept here.
         """
-        if self.unsettled:
+        if any(self._dirty.values()):
             changed = {
                 kind: [row for key in sorted(dirty) if (row := self._shelves[kind][key])]
                 for kind, dirty in self._dirty.items()
@@ -127,7 +127,7 @@ class WorkingSet:
             self._backing.write(changed, self.reached)
             for dirty in self._dirty.values():
                 dirty.clear()
-        if sum(len(shelf) for shelf in self._shelves.values()) > self._capacity:
+        if self.crowded:
             for shelf in self._shelves.values():
                 for key in list(islice(shelf, len(shelf) // 2)):
                     del shelf[key]

@@ -110,7 +110,7 @@ def import_(
     store = open_store(settings)
     try:
         with bar("Importing") as shown:
-            for counts in import_events(store, file, report, settings.working_set_rows):
+            for counts in import_events(store, file, report):
                 shown.update(counts.accepted + counts.duplicate + counts.refused + counts.refused_before)
     finally:
         store.close()

@@ -4,7 +4,8 @@ import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
 
 from lockstream.core.errors import StoreUnavailable
 from lockstream.schemas.answers import Problem
@@ -44,6 +45,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.exception_handler(StoreUnavailable)(_unavailable)
     app.exception_handler(BodyTooLarge)(_too_large)
     app.exception_handler(UnsupportedMediaType)(_unsupported)
+    app.exception_handler(ClientDisconnect)(_gone)
     app.exception_handler(Exception)(_unexpected)
 
 
@@ -61,6 +63,11 @@ async def _too_large(_: Request, error: BodyTooLarge) -> JSONResponse:
 
 async def _unsupported(_: Request, error: UnsupportedMediaType) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 415)
+
+
+async def _gone(_request: Request, _error: ClientDisconnect) -> Response:
+    """The client hung up in the middle of its body: nothing was taken in, and nobody hears this answer."""
+    return Response(status_code=400)
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

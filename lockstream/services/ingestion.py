@@ -26,16 +26,14 @@ type _Submission = tuple[Event, asyncio.Future[Outcome]]
 class Ingestion:
     """The one writer of a store, for any number of event loops."""
 
-    def __init__(self, store: Store, *, queue_limit: int, batch_limit: int, unsettled_limit: int) -> None:
+    def __init__(self, store: Store, *, queue_limit: int, batch_limit: int) -> None:
         """Start the thread.
 
-        `queue_limit` bounds the events that wait, `batch_limit` those that are committed together, and
-        `unsettled_limit` the rows that readers do not see yet.
+        `queue_limit` bounds the events that wait, `batch_limit` those that are committed together.
         """
         self._store = store
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
-        self._unsettled_limit = unsettled_limit
         self._submissions: deque[_Submission] = deque()
         self._readers: list[asyncio.Future[None]] = []
         self._acknowledged = self._settled = store.log.end.position
@@ -88,7 +86,7 @@ class Ingestion:
         while self._wait_for_work():
             while batch := self._next_batch():
                 self._commit(batch)
-                if self._readers or self._store.unsettled >= self._unsettled_limit:
+                if self._readers or self._store.crowded:
                     self._settle()
             self._settle()
 
@@ -104,7 +102,7 @@ class Ingestion:
 
     def _commit(self, batch: Sequence[_Submission]) -> None:
         try:
-            if self._unsettled_because and self._store.unsettled >= self._unsettled_limit:
+            if self._unsettled_because and self._store.crowded:
                 raise self._unsettled_because
             answers: Sequence[Outcome | Exception] = ingest([event for event, _ in batch], self._store.unit_of_work())
         except StoreUnavailable as error:

@@ -50,15 +50,13 @@ class Imported(Struct):
     refused_before: int = 0
 
 
-def import_events(store: Store, source: Path, report: Path, settle_at: int) -> Iterator[Imported]:
+def import_events(store: Store, source: Path, report: Path) -> Iterator[Imported]:
     """Have each line of `source` decided as if it had been posted; yields the counts after each batch.
 
     Refused lines are appended to `report`. A line that stands there already, from an import before, is not decided
     again: what came after it may have made it acceptable, and importing twice is to change nothing.
 
     The report is on the disk before the log is, so an import that breaks off can be started again.
-
-    `settle_at` is how many rows may wait in memory.
 
     Raises:
         StoreUnavailable: the batch was not taken; start the import again.
@@ -71,7 +69,7 @@ def import_events(store: Store, source: Path, report: Path, settle_at: int) -> I
             lines = [line for line in batch if (line.number, _readable(line.text)) not in refused_before]
             counts.refused_before += len(batch) - len(lines)
             _take_in(lines, store, counts, reported)
-            if store.unsettled >= settle_at:
+            if store.crowded:
                 store.settle()
             yield counts
         store.settle()

@@ -26,12 +26,7 @@ def open_lockstream(settings: Settings, watch: Watch = unwatched) -> Lockstream:
         OSError: the file system does not let us.
     """
     store = open_store(settings, watch)
-    ingestion = Ingestion(
-        store,
-        queue_limit=settings.queue_limit,
-        batch_limit=settings.batch_limit,
-        unsettled_limit=settings.working_set_rows,
-    )
+    ingestion = Ingestion(store, queue_limit=settings.queue_limit, batch_limit=settings.batch_limit)
     return Lockstream(store, ingestion, max_event_bytes=settings.max_event_bytes)
 
 

@@ -66,10 +66,5 @@ class _Ailing(UnitOfWork):
 
 def running_on(store: AilingStore, settings: Settings) -> Lockstream:
     """The system over `store`, wired as `settings` say."""
-    ingestion = Ingestion(
-        store,
-        queue_limit=settings.queue_limit,
-        batch_limit=settings.batch_limit,
-        unsettled_limit=settings.working_set_rows,
-    )
+    ingestion = Ingestion(store, queue_limit=settings.queue_limit, batch_limit=settings.batch_limit)
     return Lockstream(store, ingestion, max_event_bytes=settings.max_event_bytes)

@@ -21,7 +21,7 @@ from lockstream.tests.given import (
     reserved,
 )
 from lockstream.tests.stores.lives import told
-from lockstream.tests.stores.network import Network
+from lockstream.tests.stores.network import CAPACITY, Network
 
 
 def recorded(network: Network) -> list[str]:
@@ -71,7 +71,15 @@ def test_a_refused_event_between_good_ones_harms_none(network: Network) -> None:
 def test_a_batch_of_nothing_but_refusals_writes_nothing(network: Network) -> None:
     network.ingest(reserved(), deposited(), fault_reported())
     assert network.store.log.end == START
-    assert network.store.unsettled == 0
+
+
+def test_what_was_looked_up_in_vain_does_not_pile_up_in_memory(network: Network) -> None:
+    if network.kind == "memory":
+        pytest.skip("memory is where it keeps everything")
+    network.ingest(*(reserved(f"r{number}", f"c{number}") for number in range(10 * CAPACITY)))
+    for _ in range(10):
+        network.store.settle()
+    assert not network.store.crowded
 
 
 def test_a_refused_event_is_accepted_once_the_state_allows(network: Network) -> None:
