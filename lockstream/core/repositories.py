@@ -127,6 +127,10 @@ class Store(Protocol):
     def unit_of_work(self) -> UnitOfWork: ...
 
     @property
+    def due(self) -> bool:
+        """Whether to `settle` is worth while; it is when `crowded`."""
+
+    @property
     def crowded(self) -> bool:
         """Whether it holds more in memory than it should; `settle` lets go of some."""
 

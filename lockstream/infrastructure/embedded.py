@@ -57,6 +57,10 @@ class EmbeddedStore:
         return UnitOfWork(self.log, self._rows)
 
     @property
+    def due(self) -> bool:
+        return self._rows.due
+
+    @property
     def crowded(self) -> bool:
         return self._rows.crowded
 

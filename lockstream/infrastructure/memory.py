@@ -79,7 +79,7 @@ class MemoryStore:
         self.log = MemoryLog()
         self.rows = WorkingSet(Nothing())
         self.queries = MemoryQueries(self.rows)
-        self.crowded = False
+        self.due = self.crowded = False
 
     def unit_of_work(self) -> UnitOfWork:
         return UnitOfWork(self.log, self.rows)

@@ -12,6 +12,9 @@ from lockstream.core.entities.log import START, Cursor
 from lockstream.core.entities.state import Compartment, Fault, Key, Receipt, Reservation, Row, Slice
 from lockstream.core.keys import Keys, keys
 
+SETTLE_ROWS = 1_000
+"""So many changed rows share a transaction well, and do not yet hold up the next batch: some 10 ms."""
+
 type Rows = Mapping[type[Row], Sequence[Row]]
 
 
@@ -58,6 +61,11 @@ class WorkingSet:
         }
         self._dirty: dict[type[Row], set[Key]] = {kind: set() for kind in self._shelves}
         self._undo: list[tuple[type[Row], Key, Row | None]] = []
+
+    @property
+    def due(self) -> bool:
+        """Whether there is enough to settle for it to be worth while."""
+        return self.crowded or sum(map(len, self._dirty.values())) > SETTLE_ROWS
 
     @property
     def crowded(self) -> bool:

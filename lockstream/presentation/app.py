@@ -9,6 +9,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lockstream import __version__
 from lockstream.presentation import events, network
@@ -26,6 +27,19 @@ before it began.
 _ASSETS = "/docs/assets"
 
 
+class _Application(FastAPI):
+    """FastAPI, with something in front of it."""
+
+    front: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.front(scope, receive, send)
+
+    async def behind(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What FastAPI is without it."""
+        await super().__call__(scope, receive, send)
+
+
 def create_app(open_lockstream: Callable[[], Lockstream]) -> FastAPI:
     """An application over the Lockstream that `open_lockstream` opens, which it closes when the server stops."""
     running = Running(open_lockstream)
@@ -36,7 +50,7 @@ def create_app(open_lockstream: Callable[[], Lockstream]) -> FastAPI:
         yield
         running.close()
 
-    app = FastAPI(
+    app = _Application(
         title="LockStream API",
         version=__version__,
         description=DESCRIPTION,
@@ -46,6 +60,7 @@ def create_app(open_lockstream: Callable[[], Lockstream]) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.running = running
+    app.front = events.EventsInFront(app.behind, running)
     app.include_router(events.router)
     app.include_router(network.router)
     add_problem_handlers(app)

@@ -41,35 +41,23 @@ class UnsupportedMediaType(Exception):
 
 def add_problem_handlers(app: FastAPI) -> None:
     """Have each kind of error answered in its own way, and none with a traceback."""
-    app.exception_handler(MalformedBody)(_malformed)
-    app.exception_handler(StoreUnavailable)(_unavailable)
-    app.exception_handler(BodyTooLarge)(_too_large)
-    app.exception_handler(UnsupportedMediaType)(_unsupported)
-    app.exception_handler(ClientDisconnect)(_gone)
-    app.exception_handler(Exception)(_unexpected)
+    for kind in (MalformedBody, StoreUnavailable, BodyTooLarge, UnsupportedMediaType, ClientDisconnect, Exception):
+        app.exception_handler(kind)(answer_problem)
 
 
-async def _malformed(_: Request, error: MalformedBody) -> JSONResponse:
-    return JSONResponse({"detail": error.errors}, 422)
-
-
-async def _unavailable(_: Request, error: StoreUnavailable) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
-
-
-async def _too_large(_: Request, error: BodyTooLarge) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, 413)
-
-
-async def _unsupported(_: Request, error: UnsupportedMediaType) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, 415)
-
-
-async def _gone(_request: Request, _error: ClientDisconnect) -> Response:
-    """The client hung up in the middle of its body: nothing was taken in, and nobody hears this answer."""
-    return Response(status_code=400)
-
-
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return JSONResponse({"detail": "A fault of Lockstream's own; its log on standard error says more."}, 500)
+async def answer_problem(request: Request, error: Exception) -> Response:
+    """What is answered where `error` came out of a request."""
+    match error:
+        case MalformedBody():
+            return JSONResponse({"detail": error.errors}, 422)
+        case StoreUnavailable():
+            return JSONResponse({"detail": str(error)}, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+        case BodyTooLarge():
+            return JSONResponse({"detail": str(error)}, 413)
+        case UnsupportedMediaType():
+            return JSONResponse({"detail": str(error)}, 415)
+        case ClientDisconnect():
+            return Response(status_code=400)  # it hung up in the middle of its body: nobody hears this
+        case _:
+            logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+            return JSONResponse({"detail": "A fault of Lockstream's own; its log on standard error says more."}, 500)

@@ -1,7 +1,7 @@
 """Group commit: concurrent submissions become one batch.
 
 One thread writes. While it commits a batch, the next one fills; nothing waits for a timer. What readers see follows
-behind: it is settled at once when a read waits for it, and otherwise when there is nothing else to do.
+behind: it is settled at once when a read waits for it, and otherwise when much has changed or nothing else is to do.
 """
 
 import asyncio
@@ -17,6 +17,9 @@ from lockstream.core.errors import QueueFull, StoreUnavailable
 from lockstream.core.outcomes import Outcome
 from lockstream.core.repositories import Store
 from lockstream.core.use_cases.ingest import ingest
+
+SETTLE_AFTER_SECONDS = 0.1
+"""How long nothing has to come in before what nobody has asked for is settled. No event and no read waits for it."""
 
 logger = logging.getLogger(__name__)
 
@@ -83,21 +86,19 @@ class Ingestion:
         self._thread.join()
 
     def _run(self) -> None:
-        while self._wait_for_work():
-            while batch := self._next_batch():
+        batch: Sequence[_Submission] = ()
+        while batch or not self._closing:
+            batch = self._next_batch()
+            if batch:
                 self._commit(batch)
-                if self._readers or self._store.crowded:
-                    self._settle()
-            self._settle()
+            if not batch or self._readers or self._store.due:
+                self._settle()
 
-    def _wait_for_work(self) -> bool:
-        """Whether there is any, now or to come."""
+    def _next_batch(self) -> Sequence[_Submission]:
+        """What waits; nothing, where a reader waits instead, or there was nothing for a while."""
+        idle = None if self._settled == self._acknowledged else SETTLE_AFTER_SECONDS
         with self._work:
-            self._work.wait_for(lambda: self._submissions or self._readers or self._closing)
-            return bool(self._submissions or self._readers or not self._closing)
-
-    def _next_batch(self) -> list[_Submission]:
-        with self._work:
+            self._work.wait_for(lambda: self._submissions or self._readers or self._closing, idle)
             return [self._submissions.popleft() for _ in range(min(len(self._submissions), self._batch_limit))]
 
     def _commit(self, batch: Sequence[_Submission]) -> None:
