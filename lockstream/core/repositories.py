@@ -102,7 +102,7 @@ class UnitOfWork(Protocol):
 
 
 class Queries(Protocol):
-    """What the network looks like now."""
+    """What the network looks like now. Each read raises StoreUnavailable where it cannot be done."""
 
     def locker(self, locker_id: str) -> Locker | None: ...
 

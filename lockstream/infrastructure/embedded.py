@@ -40,11 +40,11 @@ class EmbeddedStore:
         `capacity` bounds the rows kept in memory.
 
         Raises:
-            StartRefused: another process has the log, or it is damaged.
+            StartRefused: another process has the log, or it is damaged, or it lacks what was acknowledged.
             HistoryImpossible: the log was not written by these rules.
             OSError: the file system does not let us.
         """
-        self.log = JsonlEventLog(log_path)
+        self.log = JsonlEventLog(log_path, lambda: _acknowledged(projection_path(log_path)))
         try:
             self._projection, self._rows = _open_projection(self.log, capacity, watch)
         except BaseException:
@@ -111,13 +111,19 @@ def _open_fitting(log: JsonlEventLog, path: Path, capacity: int, watch: Watch) -
 
 
 def _require_same_log(log: JsonlEventLog, reached: Cursor) -> None:
-    if log.holds(reached):
-        return
-    if (lost := reached.position - log.end.position) > 0:
-        raise ProjectionUnfit(
-            f"It had reached event {reached.position}, and the log has lost its last {lost} events since."
-        )
-    raise ProjectionUnfit("It was made from another log.")
+    if not log.holds(reached):
+        raise ProjectionUnfit("It was made from another log.")
+
+
+def _acknowledged(projection: Path) -> int:
+    """How many events the projection has seen. It follows the log, so the log must hold as many at least."""
+    if not projection.exists():
+        return 0
+    try:
+        with closing(SqlProjection.open(writing_engine(projection))) as seen:
+            return seen.reached.position
+    except ProjectionUnfit:
+        return 0
 
 
 def _rebuild(log: JsonlEventLog, capacity: int, watch: Watch) -> None:

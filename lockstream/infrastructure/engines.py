@@ -33,7 +33,8 @@ def writing_engine(path: Path) -> Engine:
     A commit does not wait for the disk (`synchronous=NORMAL`): a power failure may undo the last ones, never tear
     them, and the log gives them again.
     """
-    engine = create_engine(_url(path), poolclass=NullPool, connect_args={"check_same_thread": False})
+    # Nobody else has a reason to lock it. Where somebody does, the log goes on and the projection follows later.
+    engine = create_engine(_url(path), poolclass=NullPool, connect_args={"check_same_thread": False, "timeout": 0})
     _on_connect(engine, "PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL")
     return engine
 

@@ -1,23 +1,24 @@
 """The log as a file: one line an event, appended and flushed to the disk before anybody hears of it."""
 
-import fcntl
+import errno
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor, Record
-from lockstream.core.errors import LogDamaged, StoreInUse, StoreUnavailable
+from lockstream.core.errors import LogDamaged, StoreUnavailable
+from lockstream.infrastructure.files import lock, open_for_append, sync_data, sync_directory, write_all
 from lockstream.infrastructure.line_codec import (
     InvalidLine,
-    begins_record,
     check_line,
     cursor_behind,
     decode_line,
     encode_line,
+    looks_like_record,
     whole_record,
 )
 
@@ -26,30 +27,31 @@ CHECKED_AT_START = 64 * 1024 * 1024
 
 logger = logging.getLogger(__name__)
 
-sync_data = getattr(os, "fdatasync", os.fsync)
-"""Flush a file's bytes and its length; macOS has only the wider fsync."""
-
 
 class JsonlEventLog:
     """The one writer of a log file. Not for two threads at a time, but for `read`, `end` and `holds`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, acknowledged: Callable[[], int] = lambda: 0) -> None:
         """Take the log, make it if there is none, check its end and cut off a torn last line.
 
-        The bytes cut off are kept beside the log, in a file whose name ends in `.torn-` and their offset.
+        The bytes cut off are kept beside the log, in a file whose name ends in `.torn-` and their offset. As many
+        events as were `acknowledged`, as far as is known elsewhere, must be there; it is asked once the log is ours.
 
         Raises:
             StoreInUse: another process has it.
-            LogDamaged: a line before the last is not what was written.
-            OSError: the file system does not let us.
+            LogDamaged: a line is not what was written, or lines are missing at the end.
+            StartRefused: no log can be there.
         """
         self.path = path
         self._failure: str | None = None
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._file = open_for_append(path)
         try:
-            _lock(self._file, path)
-            _sync_directory(path.parent)
+            lock(self._file, path)
+            self._require_in_place()
+            sync_directory(path.parent)
+            self._acknowledged = acknowledged()
             self.end = self._mend()
+            self._require_acknowledged(self.end)
             # Lines that a killed process has written may not be on the disk; from now on we call them known.
             sync_data(self._file)
         except BaseException:
@@ -68,7 +70,8 @@ class JsonlEventLog:
             line, end = encode_line(event, recorded_at, end)
             lines.append(line)
         try:
-            _write(self._file, b"".join(lines))
+            self._require_in_place()
+            write_all(self._file, b"".join(lines))
             sync_data(self._file)
         except OSError as error:
             # What the disk holds now is unknown, and a second fsync may report success for data that the first
@@ -86,10 +89,8 @@ class JsonlEventLog:
 
     def holds(self, cursor: Cursor) -> bool:
         """Whether the record that `cursor` stands behind is in this log, at that place."""
-        if cursor == START:
-            return True
-        if cursor.offset > self.end.offset:
-            return False
+        if not 0 < cursor.offset <= self.end.offset:
+            return cursor == START
         try:
             return _anchor(self._file, cursor.offset) == cursor
         except InvalidLine:
@@ -128,15 +129,35 @@ class JsonlEventLog:
         """Keep the record that the last line begins with, if there is a whole one, and cut off the rest."""
         record = whole_record(line, after)
         rest = line[len(record) :]
-        if record and begins_record(rest[1:]):
+        if record and looks_like_record(rest[1:]):
             reason = "the line end behind the record was overwritten."
             raise LogDamaged(self.path, after.position + 1, after.offset, reason)
+        if not record and line.endswith(b"\n") and looks_like_record(line):
+            raise LogDamaged(self.path, after.position + 1, after.offset, reason)  # a torn line has no end
         if rest:
+            self._require_acknowledged(after if not record else check_line(record + b"\n", after))
             self._cut_off(rest, after.offset + len(record), after.position + 1, reason)
         if not record:
             return after
-        _write(self._file, b"\n")
+        write_all(self._file, b"\n")
         return check_line(record + b"\n", after)
+
+    def _require_acknowledged(self, end: Cursor) -> None:
+        if end.position < self._acknowledged:
+            raise LogDamaged(
+                self.path,
+                end.position + 1,
+                end.offset,
+                f"{self._acknowledged} events were acknowledged, by the projection beside it, and the log holds only "
+                f"{end.position}. Where that is what you want, as after going back to an older copy of the log, "
+                "`lockstream rebuild` makes the projection fit it.",
+            )
+
+    def _require_in_place(self) -> None:
+        """The file that is open must be the one that the path leads to: what another would write to."""
+        there, ours = self.path.stat(), os.fstat(self._file)
+        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+            raise OSError(errno.ESTALE, "it was moved or replaced", str(self.path))
 
     def _cut_off(self, torn: bytes, offset: int, line: int, reason: str) -> None:
         names = (f"{self.path.name}.torn-{offset}{again}" for again in chain([""], map("-{}".format, count(2))))
@@ -144,12 +165,12 @@ class JsonlEventLog:
         kept.write_bytes(torn)
         with kept.open("rb") as file:
             os.fsync(file.fileno())
-        _sync_directory(kept.parent)
+        sync_directory(kept.parent)
         os.ftruncate(self._file, offset)
         os.fsync(self._file)
         logger.warning(
-            "The end of %s was cut off (line %d, byte offset %d, %d bytes): %s It was never acknowledged. Its bytes "
-            "are kept in %s.",
+            "The end of %s was cut off (line %d, byte offset %d, %d bytes): %s What is not wholly written was not "
+            "acknowledged. Its bytes are kept in %s.",
             self.path,
             line,
             offset,
@@ -201,26 +222,3 @@ def _lines_before(path: Path, offset: int) -> int:
     """How many lines end before `offset`."""
     with path.open("rb") as file:
         return sum(file.readline().endswith(b"\n") for _ in iter(lambda: file.tell() < offset, False))
-
-
-def _lock(file: int, path: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise StoreInUse(path) from error
-
-
-def _write(file: int, content: bytes) -> None:
-    """Write all of `content`; a file system may take it in pieces, as when it is nearly full."""
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(file, rest) :]
-
-
-def _sync_directory(path: Path) -> None:
-    """Flush a directory, so that a file made or renamed in it is there after a power failure."""
-    directory = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -18,6 +18,7 @@ from lockstream.core.errors import MalformedEvent
 from lockstream.infrastructure.event_codec import decode_archived, encode_members
 
 _RECORD = re.compile(rb'\{"position":([0-9]{1,18}),.*,"chain":"([0-9a-f]{64})"\}\n', re.DOTALL)
+_END = re.compile(rb',"chain":"[0-9a-f]{64}"\}\n\Z')
 _TAIL = len(b',"chain":"') + 64 + len(b'"}\n')
 
 
@@ -63,9 +64,9 @@ def whole_record(text: bytes, after: Cursor) -> bytes:
     return b""
 
 
-def begins_record(text: bytes) -> bool:
-    """Whether `text` begins as records do."""
-    return text.startswith(b'{"position":')
+def looks_like_record(text: bytes) -> bool:
+    """Whether `text` begins or ends as records do, so that somebody must have altered it after it was written."""
+    return text.startswith(b'{"position":') or _END.search(text) is not None
 
 
 def decode_line(line: bytes, after: Cursor) -> Record:

@@ -1,16 +1,15 @@
 """The reads: from rows to what is shown, past the model."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, false, select
-from sqlalchemy.exc import DBAPIError
 
 from lockstream.core.entities.state import Compartment, CompartmentView, Locker, Reservation
-from lockstream.infrastructure.projection import unavailable
+from lockstream.infrastructure.projection import BROKEN, to_row, unavailable
 from lockstream.infrastructure.tables import compartments, faults, reservations
 
 # One statement, so that a locker is seen as it was at one moment.
@@ -45,30 +44,37 @@ class SqlQueries:
         self._connect = connect
 
     def locker(self, locker_id: str) -> Locker | None:
-        rows = self._read(_LOCKERS.where(compartments.c.locker_id == locker_id))
-        return next(_lockers(rows), None)
+        return next(iter(list(self._lockers(_LOCKERS.where(compartments.c.locker_id == locker_id)))), None)
 
     def lockers(self) -> Iterator[Locker]:
-        with self._connect() as connection:
-            yield from _lockers(connection.execute(_LOCKERS))
+        return self._lockers(_LOCKERS)
 
     def compartment(self, locker_id: str, compartment_id: str) -> Compartment | None:
         where = and_(compartments.c.locker_id == locker_id, compartments.c.compartment_id == compartment_id)
-        return next((Compartment(*row) for row in self._read(select(compartments).where(where))), None)
+        return self._row(Compartment, select(compartments).where(where))
 
     def reservation(self, reservation_id: str) -> Reservation | None:
-        where = reservations.c.reservation_id == reservation_id
-        return next((Reservation(*row) for row in self._read(select(reservations).where(where))), None)
+        return self._row(Reservation, select(reservations).where(reservations.c.reservation_id == reservation_id))
 
-    def _read(self, statement: Select[*tuple[Any, ...]]) -> Sequence[Row[*tuple[Any, ...]]]:
+    def _lockers(self, statement: Select[*tuple[Any, ...]]) -> Iterator[Locker]:
         try:
             with self._connect() as connection:
-                return connection.execute(statement).all()
-        except DBAPIError as error:
+                yield from _grouped(connection.execute(statement))
+        except BROKEN as error:
+            raise unavailable("read", error) from error
+
+    def _row[RowT: (Compartment, Reservation)](
+        self, kind: type[RowT], statement: Select[*tuple[Any, ...]]
+    ) -> RowT | None:
+        try:
+            with self._connect() as connection:
+                found = connection.execute(statement).one_or_none()
+                return None if found is None else to_row(kind, found)
+        except BROKEN as error:
             raise unavailable("read", error) from error
 
 
-def _lockers(rows: Iterable[Row[*tuple[Any, ...]]]) -> Iterator[Locker]:
+def _grouped(rows: Iterable[Row[*tuple[Any, ...]]]) -> Iterator[Locker]:
     for locker_id, of_locker in groupby(rows, attrgetter("locker_id")):
         yield Locker(
             locker_id,

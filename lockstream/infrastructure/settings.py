@@ -1,9 +1,9 @@
 """Every setting."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -19,7 +19,7 @@ class Settings(BaseSettings):
     )
 
     event_log_path: Path = Field(default=Path("event_log.jsonl"), validation_alias="EVENT_LOG_PATH")
-    """The log. The projection is kept beside it, under the same name with `.projection.sqlite` behind."""
+    """The log, in a folder that is there. The projection is kept beside it, `.projection.sqlite` behind its name."""
 
     host: str = "127.0.0.1"
     """The address to listen on. There is no authentication: open it only to a network that you trust."""
@@ -42,8 +42,8 @@ class Settings(BaseSettings):
     stop_seconds: int = Field(default=5, ge=1)
     """How long open requests may take to finish after SIGTERM."""
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """What is told on standard error."""
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
+    """What is told on standard error: `debug`, `info`, `warning` or `error`. Requests are not logged."""
 
 
 def environment_names() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from hashlib import sha256
 
 from sqlalchemy import BigInteger, Boolean, Column, Enum, Index, Integer, MetaData, String, Table, false
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from lockstream.core.entities.state import Compartment, Fault, Receipt, Reservation, Row, Status
@@ -78,6 +79,8 @@ TABLES: dict[type[Row], Table] = {
 
 def fingerprint() -> str:
     """A hash of what the tables look like and mean: a projection that bears another is rebuilt."""
-    statements = [str(CreateTable(table)) for table in metadata.sorted_tables]
-    statements += [str(CreateIndex(index)) for table in metadata.sorted_tables for index in table.indexes]
-    return sha256("\n".join([str(RULES_VERSION), *statements]).encode()).hexdigest()
+    dialect = sqlite.dialect()
+    text = [str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables]
+    indexes = [index for table in metadata.sorted_tables for index in table.indexes]
+    text += [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
+    return sha256("\n".join([str(RULES_VERSION), *text]).encode()).hexdigest()

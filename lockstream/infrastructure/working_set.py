@@ -22,10 +22,18 @@ class Backing(Protocol):
     """Where rows are kept for good."""
 
     def fetch(self, kind: type[Row], keys: Collection[Key]) -> Iterable[Row]:
-        """Those of the rows that are there."""
+        """Those of the rows that are there.
+
+        Raises:
+            StoreUnavailable: they cannot be read.
+        """
 
     def write(self, rows: Rows, reached: Cursor) -> None:
-        """Keep `rows`, and how far they bring the projection, both or neither."""
+        """Keep `rows`, and how far they bring the projection, both or neither.
+
+        Raises:
+            StoreUnavailable: neither is kept.
+        """
 
 
 class Nothing:
@@ -73,6 +81,11 @@ class WorkingSet:
         return sum(map(len, self._shelves.values())) > self._capacity
 
     def prefetch(self, events: Sequence[Event]) -> None:
+        """Have at hand all that `events` can see.
+
+        Raises:
+            StoreUnavailable: the backing cannot be read.
+        """
         wanted = [keys(event) for event in events]
         self._fetch(Receipt, {event.event_id for event in events})
         self._fetch(Fault, {key.fault for key in wanted if key.fault is not None})
@@ -122,7 +135,7 @@ class WorkingSet:
         self._undo.clear()
 
     def settle(self) -> None:
-        """Hand to the backing what it does not hold yet, sorted by key, then let go of the oldest rows over capacity.
+        """Hand to the backing what it does not hold yet, sorted by key; over capacity, let go of what came first.
 
         Raises:
             StoreUnavailable: the backing took nothing; all is kept here.
@@ -159,5 +172,5 @@ class WorkingSet:
         missing = [key for key in wanted if key not in shelf]
         if not missing:
             return
-        shelf.update(dict.fromkeys(missing))
-        shelf.update((row.key, row) for row in self._backing.fetch(kind, missing))
+        found = {row.key: row for row in self._backing.fetch(kind, missing)}
+        shelf.update({key: found.get(key) for key in missing})  # only now: what could not be read is not absent

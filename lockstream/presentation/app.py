@@ -46,9 +46,11 @@ def create_app(open_lockstream: Callable[[], Lockstream]) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        running.get()
-        yield
-        running.close()
+        running.start()
+        try:
+            yield
+        finally:
+            running.close()
 
     app = _Application(
         title="LockStream API",

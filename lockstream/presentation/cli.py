@@ -1,5 +1,6 @@
 """The command line."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -59,6 +60,7 @@ def _settings_help() -> str:
 def serve() -> None:
     settings = Settings()
     server.configure_logging(settings.log_level)
+    server.exit_when_told()
     with bar("Catching up with the log") as shown:
         lockstream = open_lockstream(settings, lambda reached, end: shown.update(reached.position, end.position))
     server.run(
@@ -127,8 +129,12 @@ def export(
     locker: Annotated[str | None, typer.Option(metavar="ID", help="Only this locker's events.")] = None,
 ) -> None:
     """Write the log's events as they came to standard output, one a line. It may run beside a server."""
-    for line in export_events(Settings().event_log_path, start, locker):
-        sys.stdout.buffer.write(line)
+    try:
+        for line in export_events(Settings().event_log_path, start, locker):
+            sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # the reader has enough, as `head` does; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(text: str) -> None:

@@ -1,13 +1,15 @@
 """POST /events."""
 
+import asyncio
 from typing import Any, assert_never
 
 from fastapi import APIRouter, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lockstream.core.entities.events import Event
+from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate, Ground, Outcome, Refusal
-from lockstream.presentation.problems import UNAVAILABLE, BodyTooLarge, UnsupportedMediaType, answer_problem
+from lockstream.presentation.problems import FAULT, UNAVAILABLE, BodyTooLarge, UnsupportedMediaType, answer_problem
 from lockstream.presentation.running import CurrentLockstream, Running
 from lockstream.schemas.answers import ConflictAnswer, EventAnswer, MalformedAnswer, Problem, UnresolvedAnswer
 from lockstream.schemas.events import parse_event
@@ -29,6 +31,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "model": MalformedAnswer | UnresolvedAnswer,
         "description": "Malformed (`detail` is a list), or refused: what the event names cannot be resolved.",
     },
+    500: FAULT,
     503: UNAVAILABLE,
 }
 
@@ -69,6 +72,8 @@ class EventsInFront:
         request = Request(scope, receive)
         try:
             response = await post_event(request, self._running.get())
+        except asyncio.CancelledError:  # the server stops, and has waited for as long as it may
+            response = await answer_problem(request, StoreUnavailable("Lockstream is stopping. Send the event again."))
         except Exception as error:  # noqa: BLE001  # FastAPI, which would catch it, is not there
             response = await answer_problem(request, error)
         await response(scope, receive, send)

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException
 
-from lockstream.presentation.problems import UNAVAILABLE
+from lockstream.presentation.problems import FAULT, UNAVAILABLE
 from lockstream.presentation.running import CurrentLockstream
 from lockstream.schemas.answers import CompartmentAnswer, LockerAnswer, Problem, ReservationAnswer
 
@@ -12,7 +12,8 @@ router = APIRouter(tags=["network"])
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     404: {"model": Problem, "description": "No accepted event has named it."},
-    503: UNAVAILABLE,
+    500: FAULT,
+    503: UNAVAILABLE | {"description": "What was acknowledged cannot be shown for now; try again later."},
 }
 
 

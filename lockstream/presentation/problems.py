@@ -13,9 +13,12 @@ from lockstream.schemas.events import MalformedBody
 
 RETRY_AFTER_SECONDS = 1
 
+FAULT: dict[str, Any] = {"model": Problem, "description": "A fault of Lockstream's own. It says more where it runs."}
+"""How an answer of 500 is declared."""
+
 UNAVAILABLE: dict[str, Any] = {
     "model": Problem,
-    "description": "Too much is waiting, or the files cannot be used. Nothing was acknowledged; try again later.",
+    "description": "Too much is waiting, or the files cannot be used. No event was acknowledged; try again later.",
     "headers": {
         "Retry-After": {
             "description": "Seconds to wait.",

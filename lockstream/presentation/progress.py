@@ -16,6 +16,7 @@ class Bar:
 
     def __init__(self, title: str) -> None:
         self.done = 0
+        self._first: int | None = None
         self._started = monotonic()
         self._progress = Progress(
             TextColumn(title),
@@ -32,10 +33,12 @@ class Bar:
     @property
     def rate(self) -> int:
         """Events a second so far."""
-        return round(self.done / max(monotonic() - self._started, 1e-9))
+        return round((self.done - (self._first or 0)) / max(monotonic() - self._started, 1e-9))
 
     def update(self, done: int, total: int | None = None) -> None:
         self.done = done
+        if self._first is None:  # catching up begins in the middle; its first report is where rates count from
+            self._first, self._started = done, monotonic()
         waited = monotonic() - self._started
         if waited > PATIENCE_SECONDS and self._progress.console.is_terminal:
             self._progress.start()

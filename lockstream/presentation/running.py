@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from lockstream.core.errors import StoreUnavailable
 from lockstream.services.lockstream import Lockstream
 
 
@@ -15,16 +16,31 @@ class Running:
     def __init__(self, open_lockstream: Callable[[], Lockstream]) -> None:
         self._open = open_lockstream
         self._lockstream: Lockstream | None = None
+        self._closed = False
         self._lock = Lock()
 
+    def start(self) -> None:
+        """Open it now; again, if it was closed."""
+        self._closed = False
+        self.get()
+
     def get(self) -> Lockstream:
+        """It, opened if need be.
+
+        Raises:
+            StoreUnavailable: it was closed.
+            StartRefused: it cannot be opened.
+        """
         with self._lock:
+            if self._closed:
+                raise StoreUnavailable("Lockstream has stopped. Try again with the one that follows.")
             if self._lockstream is None:
                 self._lockstream = self._open()
             return self._lockstream
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             if self._lockstream is not None:
                 self._lockstream.close()
                 self._lockstream = None

@@ -15,6 +15,12 @@ def configure_logging(level: str) -> None:
     )
 
 
+def exit_when_told() -> None:
+    """Until `run`, have SIGTERM and SIGINT end the process as a success: nothing has been taken in yet."""
+    for stopping in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stopping, lambda *_: sys.exit(0))
+
+
 def run(app: FastAPI, *, host: str, port: int, stop_seconds: int) -> None:
     """Serve `app` until SIGTERM or SIGINT, then finish the open requests and return.
 
@@ -37,4 +43,4 @@ def run(app: FastAPI, *, host: str, port: int, stop_seconds: int) -> None:
         signal.signal(stopping, server.handle_exit)
     server.run()
     if not server.started:
-        sys.exit(1)
+        sys.exit(f"lockstream: nothing can listen on {host}:{port}; LOCKSTREAM_HOST and LOCKSTREAM_PORT say where to.")

@@ -40,7 +40,7 @@ class Ingestion:
         self._submissions: deque[_Submission] = deque()
         self._readers: list[asyncio.Future[None]] = []
         self._acknowledged = self._settled = store.log.end.position
-        self._unsettled_because: StoreUnavailable | None = None
+        self._unsettled_because = ""
         self._closing = False
         self._work = Condition()
         # A daemon: where nobody closes us, the process ends as in a crash, which loses nothing.
@@ -56,8 +56,7 @@ class Ingestion:
         """
         told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         with self._work:
-            if self._closing:
-                raise StoreUnavailable("Lockstream is stopping. Send the event again to the one that follows.")
+            self._require_open()
             if len(self._submissions) >= self._queue_limit:
                 raise QueueFull(self._queue_limit)
             self._submissions.append((event, told))
@@ -74,6 +73,7 @@ class Ingestion:
             return
         told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._work:
+            self._require_open()
             self._readers.append(told)
             self._work.notify()
         await told
@@ -91,12 +91,13 @@ class Ingestion:
             batch = self._next_batch()
             if batch:
                 self._commit(batch)
-            if not batch or self._readers or self._store.due:
+            if not batch or self._readers or self._store.crowded or (self._store.due and not self._unsettled_because):
                 self._settle()
 
     def _next_batch(self) -> Sequence[_Submission]:
         """What waits; nothing, where a reader waits instead, or there was nothing for a while."""
-        idle = None if self._settled == self._acknowledged else SETTLE_AFTER_SECONDS
+        wanted = self._settled < self._acknowledged and not self._unsettled_because
+        idle = SETTLE_AFTER_SECONDS if wanted else None
         with self._work:
             self._work.wait_for(lambda: self._submissions or self._readers or self._closing, idle)
             return [self._submissions.popleft() for _ in range(min(len(self._submissions), self._batch_limit))]
@@ -104,10 +105,10 @@ class Ingestion:
     def _commit(self, batch: Sequence[_Submission]) -> None:
         try:
             if self._unsettled_because and self._store.crowded:
-                raise self._unsettled_because
+                raise StoreUnavailable(self._unsettled_because)
             answers: Sequence[Outcome | Exception] = ingest([event for event, _ in batch], self._store.unit_of_work())
         except StoreUnavailable as error:
-            answers = [error] * len(batch)
+            answers = [StoreUnavailable(str(error)) for _ in batch]
         except Exception as error:
             # A fault of ours, which one event sets off: the others shall not suffer from it.
             if len(batch) > 1:
@@ -125,14 +126,19 @@ class Ingestion:
         try:
             self._store.settle()
             self._settled = self._store.log.end.position
-            self._unsettled_because = None
+            self._unsettled_because = ""
         except StoreUnavailable as error:
             logger.warning("%s", error)
-            self._unsettled_because = error
+            self._unsettled_because = str(error)
         except Exception:  # a fault of ours; without this thread, everybody would wait for ever
             logger.exception("The projection could not be brought up to the log.")
-            self._unsettled_because = StoreUnavailable("The projection cannot follow the log; restart Lockstream.")
-        _tell(readers, [self._unsettled_because] * len(readers))
+            self._unsettled_because = "The projection cannot follow the log. Restart Lockstream."
+        reason = self._unsettled_because
+        _tell(readers, [StoreUnavailable(reason) if reason else None for _ in readers])
+
+    def _require_open(self) -> None:
+        if self._closing:
+            raise StoreUnavailable("Lockstream is stopping. Try again with the one that follows.")
 
 
 def _tell(futures: Sequence[asyncio.Future[Any]], answers: Sequence[object]) -> None:

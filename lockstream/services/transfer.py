@@ -60,6 +60,7 @@ def import_events(store: Store, source: Path, report: Path) -> Iterator[Imported
 
     Raises:
         StoreUnavailable: the batch was not taken; start the import again.
+        NoReport: `report` is some other file.
         OSError: a file cannot be used.
     """
     counts = Imported()

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from msgspec import Struct, field
 from sqlalchemy import Connection, select
-from sqlalchemy.exc import DBAPIError
 
-from lockstream.core.entities.log import Cursor
-from lockstream.core.entities.state import Row
-from lockstream.core.errors import HistoryImpossible, LogDamaged, ProjectionUnfit
+from lockstream.core.decide import decide
+from lockstream.core.entities.log import Cursor, Record
+from lockstream.core.entities.state import Row, Slice
+from lockstream.core.errors import HistoryImpossible, LogDamaged, ProjectionUnfit, StoreUnavailable
 from lockstream.core.state_hash import state_hash
 from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.infrastructure.embedded import projection_path
 from lockstream.infrastructure.engines import reading_engine
 from lockstream.infrastructure.jsonl_event_log import read_log
 from lockstream.infrastructure.memory import MemoryQueries
-from lockstream.infrastructure.projection import read_progress
+from lockstream.infrastructure.projection import BROKEN, read_progress, reason
 from lockstream.infrastructure.queries import SqlQueries
 from lockstream.infrastructure.tables import TABLES
 from lockstream.infrastructure.working_set import Nothing, WorkingSet
@@ -37,6 +37,28 @@ class Verification(Struct):
     problems: list[str] = field(default_factory=list)
 
 
+class _Replay:
+    """A fresh replay in memory, which notes what could never have been accepted."""
+
+    def __init__(self, log: Path, found: Verification, watch: Callable[[Cursor], object]) -> None:
+        self.rows = WorkingSet(Nothing())
+        self._log = log
+        self._found = found
+        self._watch = watch
+
+    def go_on(self, until: int | None = None) -> None:
+        """Replay up to the record at `until`, or to the end of the log."""
+        records = islice(read_log(self._log, self.rows.reached), until)
+        catch_up(self.rows, records, self._watch, self._examine)
+
+    def _examine(self, record: Record, before: Slice) -> None:
+        position, event = record.end.position, record.event
+        if (first := self.rows.recorded(event.event_id)) is not None:
+            self._found.problems.append(f"Event {event.event_id} stands in the log twice: {first} and {position}.")
+        elif refusal := decide(before, event):
+            self._found.problems.append(f"The event at position {position} could not be accepted: {refusal.code}.")
+
+
 def verify(log: Path, watch: Callable[[Cursor], object]) -> Verification:
     """Read all of `log`, and compare the projection beside it with what the log gives.
 
@@ -46,14 +68,14 @@ def verify(log: Path, watch: Callable[[Cursor], object]) -> Verification:
         OSError: the log cannot be read.
     """
     found = Verification()
-    rows = WorkingSet(Nothing())
-    projection = projection_path(log)
+    replay = _Replay(log, found, watch)
+    rows, projection = replay.rows, projection_path(log)
     try:
         if projection.exists():
-            found.problems += _compare(projection, log, rows, watch)
+            found.problems += _compare(projection, replay)
         else:
             found.notes.append("There is no projection yet; the next start makes it.")
-        catch_up(rows, read_log(log, rows.reached), watch)
+        replay.go_on()
     except (LogDamaged, HistoryImpossible) as error:
         found.problems.append(str(error))
     found.events = rows.reached.position
@@ -67,27 +89,37 @@ def verify(log: Path, watch: Callable[[Cursor], object]) -> Verification:
     return found
 
 
-def _compare(projection: Path, log: Path, rows: WorkingSet, watch: Callable[[Cursor], object]) -> list[str]:
-    """Bring `rows` to where the projection is, and say where they differ."""
+def _compare(projection: Path, replay: _Replay) -> list[str]:
+    """Bring `replay` to where the projection is, and say where they differ."""
+    rows = replay.rows
     engine = reading_engine(projection)
     try:
         with engine.connect() as connection:
             # One transaction sees the projection as it is now. The log, read from here on, reaches as far at least.
             reached = read_progress(connection)
-            catch_up(rows, islice(read_log(log), reached.position), watch)
+            replay.go_on(reached.position)
+            if rows.reached.position < reached.position:
+                return [_lacking(projection, rows.reached.position, reached.position)]
             if reached != rows.reached:
-                raise ProjectionUnfit("It was made from another log, or from more than this one holds.")
+                raise ProjectionUnfit("It was made from another log.")
             differing = [*_differing_rows(connection, rows), *_differing_lockers(connection, rows)]
     except ProjectionUnfit as unfit:
         return [f"The projection {projection} is unfit. {unfit} {MEND}"]
-    except DBAPIError as error:
-        return [f"The projection {projection} cannot be read ({error.orig}). {MEND}"]
+    except (StoreUnavailable, *BROKEN) as error:
+        return [f"The projection {projection} cannot be read ({reason(error)}). {MEND}"]
     finally:
         engine.dispose()
     if not differing:
         return []
     named = ", ".join(differing[:NAMED]) + (", …" if len(differing) > NAMED else "")
     return [f"The projection {projection} differs from the log in {len(differing)} places: {named}. {MEND}"]
+
+
+def _lacking(projection: Path, held: int, acknowledged: int) -> str:
+    return (
+        f"The log holds {held} events, yet {acknowledged} were acknowledged, by the projection {projection}: it lost "
+        "its end. Restore it from a copy. Only where it is what you want, `lockstream rebuild` forgets the rest."
+    )
 
 
 def _differing_rows(connection: Connection, rows: WorkingSet) -> Iterator[str]:

@@ -12,8 +12,9 @@ def open_store(settings: Settings, watch: Watch = unwatched) -> EmbeddedStore:
     """Open the store that `settings` name, its projection brought up to its log.
 
     Raises:
-        StartRefused: another process has the log, or it is damaged.
-        OSError: the file system does not let us.
+        StartRefused: another process has the log, or it is damaged, or cannot be there.
+        HistoryImpossible: the log was not written by these rules.
+        StoreUnavailable: the projection cannot be written.
     """
     return EmbeddedStore(settings.event_log_path, settings.working_set_rows, watch)
 
@@ -22,8 +23,9 @@ def open_lockstream(settings: Settings, watch: Watch = unwatched) -> Lockstream:
     """Start the system that `settings` describe.
 
     Raises:
-        StartRefused: another process has the log, or it is damaged.
-        OSError: the file system does not let us.
+        StartRefused: another process has the log, or it is damaged, or cannot be there.
+        HistoryImpossible: the log was not written by these rules.
+        StoreUnavailable: the projection cannot be written.
     """
     store = open_store(settings, watch)
     ingestion = Ingestion(store, queue_limit=settings.queue_limit, batch_limit=settings.batch_limit)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from itertools import batched
 
 from lockstream.core.entities.log import Cursor, Record
+from lockstream.core.entities.state import Slice
 from lockstream.core.evolve import evolve
 from lockstream.core.keys import keys
 from lockstream.core.repositories import Projection
@@ -13,18 +14,25 @@ CHUNK = 1_000
 
 
 def catch_up(
-    projection: Projection, records: Iterable[Record], watch: Callable[[Cursor], object] = lambda reached: None
+    projection: Projection,
+    records: Iterable[Record],
+    watch: Callable[[Cursor], object] = lambda reached: None,
+    examine: Callable[[Record, Slice], object] = lambda record, before: None,
 ) -> None:
-    """Apply `records`, which follow what `projection` has reached, telling `watch` how far it has come.
+    """Apply `records`, which follow what `projection` has reached.
+
+    `watch` is told how far it has come, and `examine` sees each record with what it finds, before it is applied.
 
     Raises:
         LogDamaged: a record is not what was written. `projection` holds part of a chunk then; it must be dropped.
         HistoryImpossible: a record could not have been accepted; the same holds.
+        StoreUnavailable: rows cannot be fetched; the same holds.
     """
     for chunk in batched(records, CHUNK):
         projection.prefetch([record.event for record in chunk])
         for record in chunk:
             before = projection.load(keys(record.event))
+            examine(record, before)
             projection.save(before, evolve(before, record.event))
             projection.record(record.event.event_id, record.end.position)
         projection.advance(chunk[-1].end)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lockstream.core.errors import LogDamaged
-from lockstream.infrastructure.embedded import EmbeddedStore
+from lockstream.infrastructure.embedded import EmbeddedStore, projection_path, rebuild
+from lockstream.infrastructure.engines import remove_database
 from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
 from lockstream.tests.crash.audit import audited
 from lockstream.tests.crash.history import CAPACITY, life, on_disk, record, replayed, started
@@ -56,13 +57,14 @@ def test_a_start_after_a_torn_line_shows_what_the_complete_ones_give(
     log_path: Path, lines: list[bytes], missing: int
 ) -> None:
     log_path.write_bytes(b"".join(lines)[:-missing])
+    remove_database(projection_path(log_path))  # it has seen the line, so that it could not have been torn
     states = started(log_path)
     assert len(audited(log_path)) == (10 if missing == 1 else 9)
     assert states == replayed(log_path)
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"\x00" * 5000, b"\xff\xfe\x80garbage", b"garbage\n", b"\n", b"{}\n", b'{"position":11}\n']
+    "garbage", [b"\x00" * 5000, b"\xff\xfe\x80garbage", b"garbage\n", b"\n", b"{}\n", b'{"position":11']
 )
 def test_garbage_behind_the_last_line_is_cut_off_and_kept(log_path: Path, lines: list[bytes], garbage: bytes) -> None:
     log_path.write_bytes(b"".join(lines) + garbage)
@@ -72,14 +74,39 @@ def test_garbage_behind_the_last_line_is_cut_off_and_kept(log_path: Path, lines:
     assert states == replayed(log_path)
 
 
-def test_a_line_of_another_log_behind_the_last_one_is_cut_off_and_kept(
+def test_a_torn_line_of_another_log_behind_the_last_one_is_cut_off_and_kept(
     log_path: Path, lines: list[bytes], foreign_line: bytes
 ) -> None:
-    for end in (foreign_line, foreign_line[:-1], foreign_line[: len(foreign_line) // 2], lines[9], lines[0]):
+    for end in (foreign_line[:-1], foreign_line[: len(foreign_line) // 2]):
         log_path.write_bytes(b"".join(lines) + end)
         started(log_path)
         assert log_path.read_bytes() == b"".join(lines)
         assert end in torn_files(log_path)
+
+
+def test_a_whole_line_that_does_not_follow_stops_the_start(
+    log_path: Path, lines: list[bytes], foreign_line: bytes
+) -> None:
+    for end in (foreign_line, lines[9], lines[0], lines[9].replace(b"position", b"pasition")):
+        log_path.write_bytes(b"".join(lines) + end)
+        with pytest.raises(LogDamaged, match="line 11"):
+            EmbeddedStore(log_path, CAPACITY)
+        assert log_path.read_bytes() == b"".join(lines) + end
+        assert torn_files(log_path) == []
+
+
+@pytest.mark.parametrize("lost", [1, 100, 1_000, None])
+def test_a_log_that_has_lost_what_was_acknowledged_stops_the_start_until_a_rebuild(
+    log_path: Path, lines: list[bytes], lost: int | None
+) -> None:
+    """The projection follows the log, so what it has seen was there."""
+    left = b"".join(lines[:9]) if lost == 1 else b"".join(lines)[: -lost if lost else 0]
+    log_path.write_bytes(left)
+    with pytest.raises(LogDamaged, match=r"10 events were acknowledged.*`lockstream rebuild`"):
+        EmbeddedStore(log_path, CAPACITY)
+    assert log_path.read_bytes() == left
+    rebuild(log_path, CAPACITY)
+    assert started(log_path) == replayed(log_path)
 
 
 def test_what_was_cut_off_before_is_never_overwritten(log_path: Path, lines: list[bytes]) -> None:

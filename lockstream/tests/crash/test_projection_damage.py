@@ -46,7 +46,7 @@ def twice_in_progress(projection: Path) -> None:
 def of_another_log(projection: Path) -> None:
     other = projection.parent / "other" / "log.jsonl"
     other.parent.mkdir()
-    record(other, [*life("other"), picked_up("other-parcel-3", locker="other")])
+    record(other, life("other"))
     shutil.copy(projection_path(other), projection)
 
 
@@ -126,16 +126,6 @@ def test_a_projection_that_is_behind_catches_up(log_path: Path) -> None:
     record(log_path, [picked_up("locker-1-parcel-3"), *life("locker-2")])
     older.rename(projection)
     assert started(log_path) == replayed(log_path)
-
-
-@pytest.mark.parametrize("lost", [1, 3, 10])
-def test_a_projection_that_is_ahead_of_its_log_is_made_anew(
-    log_path: Path, lost: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    record(log_path, life())
-    log_path.write_bytes(b"".join(log_path.read_bytes().splitlines(keepends=True)[:-lost]))
-    assert started(log_path) == replayed(log_path)
-    assert f"has lost its last {lost} events" in caplog.text
 
 
 def test_what_an_unfinished_rebuild_left_is_no_hindrance(log_path: Path) -> None:

@@ -1,0 +1,114 @@
+"""The last line of a log: what was wholly written was acknowledged, and is never cut off."""
+
+from pathlib import Path
+
+import pytest
+
+from lockstream.core.errors import LogDamaged
+from lockstream.infrastructure.embedded import projection_path
+from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
+from lockstream.tests.crash.audit import audited
+from lockstream.tests.crash.history import life, on_disk, record, replayed, started
+from lockstream.tests.given import registered
+
+
+@pytest.fixture
+def whole(log_path: Path) -> bytes:
+    """A log of ten lines that the real system has written; its projection is lost, and cannot help."""
+    record(log_path, life())
+    projection_path(log_path).unlink()
+    return log_path.read_bytes()
+
+
+def opened(log: Path) -> LogDamaged | None:
+    """Why a start is refused, if it is; then nothing may have changed."""
+    before = on_disk(log)
+    try:
+        JsonlEventLog(log).close()
+    except LogDamaged as error:
+        assert on_disk(log) == before
+        return error
+    return None
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_a_flipped_bit_in_a_whole_last_line_never_costs_the_event(log_path: Path, whole: bytes, bit: int) -> None:
+    last = whole.rindex(b"\n", 0, len(whole) - 1) + 1
+    kept = []
+    for index in range(last, len(whole)):
+        damaged = bytearray(whole)
+        damaged[index] ^= 1 << bit
+        log_path.write_bytes(damaged)
+        if error := opened(log_path):
+            assert (error.line, error.offset) == (10, last)
+        else:
+            assert log_path.read_bytes() == whole
+            kept.append(index)
+        for path in log_path.parent.glob("*.torn-*"):
+            path.unlink()
+    assert set(kept) <= {len(whole) - 1}, "only where the line end was hit, all of the event is there"
+
+
+@pytest.mark.parametrize("where", ["first", "in the middle"])
+@pytest.mark.parametrize("length", [2, 40, 400])
+def test_a_stretch_of_zeros_in_a_whole_last_line_stops_the_start(
+    log_path: Path, whole: bytes, where: str, length: int
+) -> None:
+    last = whole.rindex(b"\n", 0, len(whole) - 1) + 1
+    begin = last if where == "first" else last + 20
+    end = min(begin + length, len(whole) - 90)
+    log_path.write_bytes(whole[:begin] + b"\x00" * (end - begin) + whole[end:])
+    error = opened(log_path)
+    assert error is not None
+    assert (error.line, error.offset) == (10, last)
+
+
+@pytest.mark.parametrize("number", [1, 2, 10])
+def test_a_flipped_bit_in_the_only_or_last_line_stops_the_real_start(log_path: Path, number: int) -> None:
+    record(log_path, life()[:number])
+    content = log_path.read_bytes()
+    log_path.write_bytes(content[:-100] + bytes([content[-100] ^ 1]) + content[-99:])
+    before = on_disk(log_path)
+    with pytest.raises(LogDamaged, match=rf"line {number}\b"):
+        started(log_path)
+    assert on_disk(log_path) == before
+
+
+@pytest.mark.parametrize("ended", [b"", b"\n"])
+@pytest.mark.parametrize("garbage", [b"garbage", b"\xff\xfe\x80", b"{}", b"[1, 2]", b"\x00" * 5_000, b'{"event_id":1}'])
+def test_garbage_that_nobody_wrote_as_a_record_is_cut_off_and_kept(
+    log_path: Path, whole: bytes, garbage: bytes, ended: bytes
+) -> None:
+    log_path.write_bytes(whole + garbage + ended)
+    assert started(log_path) == replayed(log_path)
+    assert log_path.read_bytes() == whole
+    assert [path.read_bytes() for path in log_path.parent.glob("*.torn-*")] == [garbage + ended]
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9, 0.99])
+def test_a_part_of_a_record_without_a_line_end_is_cut_off_and_kept(log_path: Path, whole: bytes, share: float) -> None:
+    record(log_path, [registered("c3")])
+    torn = log_path.read_bytes()[len(whole) :]
+    torn = torn[: int(share * len(torn))]
+    projection_path(log_path).unlink()
+    log_path.write_bytes(whole + torn)
+    assert started(log_path) == replayed(log_path)
+    assert log_path.read_bytes() == whole
+    assert [path.read_bytes() for path in log_path.parent.glob("*.torn-*")] == [torn]
+    record(log_path, [registered("c3")])
+    assert len(audited(log_path)) == 11
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_part_of_a_record_with_zeros_behind_it_is_cut_off_and_kept(
+    log_path: Path, whole: bytes, share: float
+) -> None:
+    """As after a power failure, where the length came to the disk before the content."""
+    last = whole.rindex(b"\n", 0, len(whole) - 1) + 1
+    begin = last + int(share * (len(whole) - last))
+    log_path.write_bytes(whole[:begin] + b"\x00" * (len(whole) - begin))
+    assert opened(log_path) is None
+    assert log_path.read_bytes() == whole[:last]
+    assert [path.read_bytes() for path in log_path.parent.glob("*.torn-*")] == [
+        whole[last:begin] + b"\x00" * (len(whole) - begin)
+    ]

@@ -1,0 +1,114 @@
+"""Somebody else holds a lock on the projection: events are taken in all the same, and reads say that they cannot."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from lockstream.core.errors import StoreUnavailable
+from lockstream.core.outcomes import Accepted
+from lockstream.infrastructure.embedded import EmbeddedStore, projection_path
+from lockstream.services.ingestion import SETTLE_AFTER_SECONDS, Ingestion
+from lockstream.tests.crash.history import CAPACITY, replayed, started
+from lockstream.tests.given import LOCKER, event, registered
+from lockstream.tests.http.ailing import PATIENCE_SECONDS
+from lockstream.tests.http.conftest import concurrent_client, open_from_environment
+
+AT_ONCE_SECONDS = 2
+"""Far less than SQLite waits for a lock of its own accord (5 s), and enough for a slow machine."""
+
+
+@contextmanager
+def locked(projection: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(projection, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+async def answered_at_once(request: asyncio.Future[httpx.Response]) -> httpx.Response:
+    begun = time.monotonic()
+    answer = await request
+    assert time.monotonic() - begun < AT_ONCE_SECONDS
+    return answer
+
+
+async def posted(client: httpx.AsyncClient, compartment: str) -> httpx.Response:
+    return await answered_at_once(asyncio.ensure_future(client.post("/events", json=registered(compartment))))
+
+
+async def read(client: httpx.AsyncClient) -> httpx.Response:
+    return await asyncio.wait_for(client.get(f"/lockers/{LOCKER}"), PATIENCE_SECONDS)
+
+
+def assert_unavailable(answer: httpx.Response) -> None:
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    assert "projection" in answer.json()["detail"]
+
+
+def test_a_lock_on_the_projection_delays_no_event(log_path: Path) -> None:
+    async def life() -> None:
+        async with concurrent_client(open_from_environment) as client:
+            with locked(projection_path(log_path)):
+                for number in range(3):
+                    assert (await posted(client, str(number))).status_code == 202
+                    await asyncio.sleep(2 * SETTLE_AFTER_SECONDS)  # it tries to settle what nobody has asked for
+            shown = await read(client)
+            assert shown.status_code == 200
+            assert shown.json()["compartments"] == 3
+
+    asyncio.run(life())
+    assert started(log_path) == replayed(log_path)
+
+
+def test_reads_say_that_they_cannot_until_the_lock_is_gone(log_path: Path) -> None:
+    async def life() -> None:
+        async with concurrent_client(open_from_environment) as client:
+            assert (await posted(client, "before")).status_code == 202
+            assert (await read(client)).json()["compartments"] == 1
+            with locked(projection_path(log_path)):
+                assert (await read(client)).json()["compartments"] == 1, "all that was acknowledged is there to see"
+                for number in range(3):
+                    assert (await posted(client, str(number))).status_code == 202
+                    assert_unavailable(await read(client))
+                reads = asyncio.gather(*(read(client) for _ in range(20)))
+                assert (await posted(client, "meanwhile")).status_code == 202
+                for answer in await reads:
+                    assert_unavailable(answer)
+            assert (await read(client)).json()["compartments"] == 5
+            assert (await posted(client, "after")).status_code == 202
+            assert (await read(client)).json()["compartments"] == 6
+
+    asyncio.run(life())
+
+
+def test_a_read_of_what_cannot_be_settled_any_more_does_not_wait_for_ever(log_path: Path) -> None:
+    async def life() -> None:
+        ingestion = Ingestion(store, queue_limit=10, batch_limit=10)
+        with locked(projection_path(log_path)):
+            assert await ingestion.submit(event(registered())) == Accepted(1)
+            await asyncio.to_thread(ingestion.close)
+            with pytest.raises(StoreUnavailable, match="stopping"):
+                await asyncio.wait_for(ingestion.settled(), PATIENCE_SECONDS)
+
+    with closing(EmbeddedStore(log_path, CAPACITY)) as store:
+        asyncio.run(life())
+    assert started(log_path) == replayed(log_path)
+
+
+def test_a_read_after_closing_is_answered_where_all_is_settled(log_path: Path) -> None:
+    async def life() -> None:
+        ingestion = Ingestion(store, queue_limit=10, batch_limit=10)
+        await ingestion.submit(event(registered()))
+        await ingestion.settled()
+        await asyncio.to_thread(ingestion.close)
+        await asyncio.wait_for(ingestion.settled(), PATIENCE_SECONDS)
+
+    with closing(EmbeddedStore(log_path, CAPACITY)) as store:
+        asyncio.run(life())
