@@ -19,6 +19,7 @@ from sqlalchemy import (
     event,
     func,
     select,
+    true,
 )
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql.dml import Insert
@@ -85,8 +86,14 @@ def select_by_keys(table: Table) -> Select[*tuple[Any, ...]]:
 
 
 def upsert(table: Table) -> Insert:
-    """Write rows, in the place of those that bear the same primary key."""
-    statement = insert(table)
+    """Write rows, in the place of those that bear the same primary key: any number, bound as a list of lists, `rows`.
+
+    One statement for all of them runs without Python's lock, so that requests are served meanwhile.
+    """
+    given = func.json_each(bindparam("rows")).table_valued("value", name="given")
+    values = [func.json_extract(given.c.value, f"$[{index}]") for index in range(len(table.columns))]
+    # Without a WHERE, SQLite would read the ON of ON CONFLICT as one of a join.
+    statement = insert(table).from_select(table.columns.keys(), select(*values).where(true()))
     rest = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
     return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=rest)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 import msgspec
 import sqlalchemy
 from msgspec import Meta
-from msgspec.structs import asdict
+from msgspec.structs import asdict, astuple
 from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -83,7 +83,8 @@ class SqlProjection:
             with self._connection.begin():
                 for kind, changed in rows.items():
                     if changed:
-                        self._connection.execute(_UPSERTS[kind], [asdict(row) for row in changed])
+                        given = msgspec.json.encode([astuple(row) for row in changed])
+                        self._connection.execute(_UPSERTS[kind], {"rows": given.decode()})
                 self._connection.execute(delete(progress))
                 self._connection.execute(insert(progress), {"schema": fingerprint(), **asdict(reached)})
         except SQLAlchemyError as error:

@@ -8,7 +8,7 @@ import pytest
 from lockstream.core.decide import (
     COMPARTMENT_ALREADY_REGISTERED,
     COMPARTMENT_DEGRADED,
-    RESERVATION_FINAL,
+    RESERVATION_NOT_AWAITING_PICKUP,
     UNKNOWN_FAULT,
 )
 from lockstream.core.entities.log import START

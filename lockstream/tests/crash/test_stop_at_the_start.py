@@ -14,7 +14,7 @@ from lockstream.tests.crash.history import record
 from lockstream.tests.crash.server import PATIENCE_SECONDS, Server, command
 from lockstream.tests.given import event, registered
 
-EVENTS = 60_000
+EVENTS = 30_000
 
 
 @pytest.fixture
