@@ -82,5 +82,6 @@ class HistoryImpossible(LockstreamError):
     def __init__(self, event: Event) -> None:
         super().__init__(
             f"The log holds {type(event).__name__} {event.event_id}, which could not have been accepted after the "
-            "events before it. The log was not written by Lockstream, or by other rules."
+            "events before it: the log was not written by these rules. `lockstream verify` names each such event. Put "
+            "back a copy from before it."
         )

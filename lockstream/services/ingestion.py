@@ -87,7 +87,7 @@ class Ingestion:
 
     def _run(self) -> None:
         batch: Sequence[_Submission] = ()
-        while batch or not self._closing:
+        while batch or self._submissions or self._readers or not self._closing:
             batch = self._next_batch()
             if batch:
                 self._commit(batch)
