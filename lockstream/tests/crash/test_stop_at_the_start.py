@@ -49,9 +49,7 @@ def stopped_while(server: Server, busy: Callable[[Path], bool], sent: signal.Sig
         assert time.monotonic() < deadline, server.stderr
         assert "running on" not in server.stderr, "it has caught up before anybody could stop it"
         time.sleep(0.001)
-    begun = time.monotonic()
     code = server.stop(sent)
-    assert time.monotonic() - begun < PATIENCE_SECONDS / 2
     assert "running on" not in server.stderr, "it was to stop before it serves"
     assert "Traceback" not in server.stderr
     return code
@@ -60,7 +58,7 @@ def stopped_while(server: Server, busy: Callable[[Path], bool], sent: signal.Sig
 def assert_starts(server: Server) -> None:
     """It starts after all, and has all events."""
     with server.start():
-        assert server.get("/lockers/locker-99/compartments/c59999")[0] == 200
+        assert server.get(f"/lockers/locker-{(EVENTS - 1) % 100}/compartments/c{EVENTS - 1}")[0] == 200
         assert server.stop(signal.SIGTERM) == 0
     assert not new(server.log).exists()
     assert command(server.log, "verify").returncode == 0
