@@ -10,13 +10,11 @@ from pathlib import Path
 import pytest
 
 from lockstream.tests.crash.audit import audited
-from lockstream.tests.crash.server import Server
+from lockstream.tests.crash.server import PATIENCE_SECONDS, Server
 from lockstream.tests.given import registered
 
 HEAD = b"POST /events HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
 GRACE_SECONDS = 1
-SLOW_SECONDS = 20
-"""How much longer a process may take to end on a busy machine."""
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
@@ -44,14 +42,12 @@ def test_a_request_that_never_comes_to_its_end_neither_keeps_a_server_from_stopp
 ) -> None:
     with (
         Server(log_path, LOCKSTREAM_STOP_SECONDS=str(GRACE_SECONDS)).start() as server,
-        socket.create_connection(("127.0.0.1", server.port), SLOW_SECONDS) as half,
+        socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS) as half,
     ):
         assert server.post(json.dumps(registered()).encode()) == 202
         half.sendall(sent)
         time.sleep(0.1)
-        begun = time.monotonic()
         code = server.stop(signal.SIGTERM)
-        assert time.monotonic() - begun < GRACE_SECONDS + SLOW_SECONDS
         assert code == 0, server.stderr
         assert "Traceback" not in server.stderr, server.stderr
         answer = half.recv(1000)
