@@ -1,5 +1,6 @@
 """The projection's tables, once for every engine. A table's columns are its row class's fields, in order."""
 
+from functools import cache
 from hashlib import sha256
 
 from sqlalchemy import BigInteger, Boolean, Column, Enum, Index, Integer, MetaData, String, Table, false
@@ -77,6 +78,7 @@ TABLES: dict[type[Row], Table] = {
 }
 
 
+@cache
 def fingerprint() -> str:
     """A hash of what the tables look like and mean: a projection that bears another is rebuilt."""
     dialect = sqlite.dialect()
