@@ -4,7 +4,7 @@
 
 BIN := .venv/bin
 COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --quiet --no-config --universal --python-version 3.12 \
-	--generate-hashes --no-annotate --custom-compile-command "make requirements"
+	--generate-hashes --no-annotate --no-strip-extras --custom-compile-command "make requirements"
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format formatted lint types layers coverage crash openapi requirements upgrade clean \
