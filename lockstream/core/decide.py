@@ -1,4 +1,4 @@
-"""The rules of a locker network, one table: for each event the rows that refuse it, then the row that lets it happen.
+"""The rules of a locker network: for each event what refuses it, in order; what nothing refuses may happen.
 
 The rules and their order are those of RULES, "What happens to an event".
 """
@@ -15,7 +15,7 @@ from lockstream.core.entities.events import (
     ReservationCreated,
     ReservationExpired,
 )
-from lockstream.core.entities.state import Compartment, Fault, Reservation, Slice, Status
+from lockstream.core.entities.state import Slice, Status
 from lockstream.core.outcomes import Ground, Refusal
 
 UNKNOWN_COMPARTMENT = Refusal(
@@ -85,6 +85,24 @@ FAULT_ALREADY_CLEARED = Refusal(
     "fault_already_cleared", Ground.CONFLICT, "Fault {event.fault_event_id!r} is cleared already."
 )
 
+_FORBIDDEN: dict[type[Event], dict[Status, Refusal]] = {
+    ParcelDeposited: {
+        Status.DEPOSITED: RESERVATION_NOT_AWAITING_DEPOSIT,
+        Status.PICKED_UP: RESERVATION_NOT_AWAITING_DEPOSIT,
+        Status.EXPIRED: RESERVATION_NOT_AWAITING_DEPOSIT,
+    },
+    ParcelPickedUp: {
+        Status.CREATED: RESERVATION_NOT_AWAITING_PICKUP,
+        Status.PICKED_UP: RESERVATION_NOT_AWAITING_PICKUP,
+        Status.EXPIRED: RESERVATION_EXPIRED,
+    },
+    ReservationExpired: {
+        Status.PICKED_UP: RESERVATION_FINAL,
+        Status.EXPIRED: RESERVATION_FINAL,
+    },
+}
+"""In which status of its reservation an event cannot happen."""
+
 REFUSALS = (
     UNKNOWN_COMPARTMENT,
     UNKNOWN_RESERVATION,
@@ -106,58 +124,40 @@ REFUSALS = (
 
 def decide(state: Slice, event: Event) -> Refusal | None:
     """Say why `event` cannot happen in `state`, or None where it can."""
-    match event, state:
-        case CompartmentRegistered(), Slice(compartment=Compartment()):
-            return COMPARTMENT_ALREADY_REGISTERED
-        case ReservationCreated() | FaultReported() | FaultCleared(), Slice(compartment=None):
-            return UNKNOWN_COMPARTMENT
-        case CompartmentRegistered() | FaultReported(), _:
-            return None
-
-        case ReservationCreated(), Slice(reservation=Reservation()):
-            return RESERVATION_ALREADY_EXISTS
-        case ReservationCreated(), Slice(compartment=Compartment(degraded=True)):
-            return COMPARTMENT_DEGRADED
-        case ReservationCreated(), Slice(compartment=Compartment(active_reservation=str())):
-            return COMPARTMENT_RESERVED
-        case ReservationCreated(), _:
-            return None
-
-        case ParcelDeposited() | ParcelPickedUp() | ReservationExpired(), Slice(reservation=None):
-            return UNKNOWN_RESERVATION
-        case ParcelDeposited() | ParcelPickedUp() | ReservationExpired(), _ if _names_another(event, state.reservation):
-            return RESERVATION_MISMATCH
-        case ParcelDeposited(), Slice(reservation=Reservation(status=Status.CREATED)):
-            return None
-        case ParcelDeposited(), _:
-            return RESERVATION_NOT_AWAITING_DEPOSIT
-        case ParcelPickedUp(), Slice(reservation=Reservation(status=Status.EXPIRED)):
-            return RESERVATION_EXPIRED
-        case ParcelPickedUp(), Slice(reservation=Reservation(status=Status.DEPOSITED)):
-            return None
-        case ParcelPickedUp(), _:
-            return RESERVATION_NOT_AWAITING_PICKUP
-        case ReservationExpired(), Slice(reservation=Reservation(status=Status.CREATED | Status.DEPOSITED)):
-            return None
-        case ReservationExpired(), _:
-            return RESERVATION_FINAL
-
-        case FaultCleared(), Slice(fault=None):
-            return UNKNOWN_FAULT
-        case FaultCleared(), Slice(fault=Fault(where=where)) if where != (event.locker_id, event.compartment_id):
-            return FAULT_MISMATCH
-        case FaultCleared(), Slice(fault=Fault(cleared=True)):
-            return FAULT_ALREADY_CLEARED
-        case FaultCleared(), _:
-            return None
+    compartment, reservation, fault = state.compartment, state.reservation, state.fault
+    match event:
+        case CompartmentRegistered():
+            if compartment is not None:
+                return COMPARTMENT_ALREADY_REGISTERED
+        case ReservationCreated():
+            if compartment is None:
+                return UNKNOWN_COMPARTMENT
+            if reservation is not None:
+                return RESERVATION_ALREADY_EXISTS
+            if compartment.degraded:
+                return COMPARTMENT_DEGRADED
+            if compartment.active_reservation is not None:
+                return COMPARTMENT_RESERVED
+        case ParcelDeposited() | ParcelPickedUp() | ReservationExpired():
+            if reservation is None:
+                return UNKNOWN_RESERVATION
+            if event.locker_id != reservation.locker_id:
+                return RESERVATION_MISMATCH
+            if event.compartment_id not in (None, reservation.compartment_id):
+                return RESERVATION_MISMATCH
+            return _FORBIDDEN[type(event)].get(reservation.status)
+        case FaultReported():
+            if compartment is None:
+                return UNKNOWN_COMPARTMENT
+        case FaultCleared():
+            if compartment is None:
+                return UNKNOWN_COMPARTMENT
+            if fault is None:
+                return UNKNOWN_FAULT
+            if fault.where != compartment.key:
+                return FAULT_MISMATCH
+            if fault.cleared:
+                return FAULT_ALREADY_CLEARED
         case _:
             assert_never(event)
-
-
-def _names_another(
-    event: ParcelDeposited | ParcelPickedUp | ReservationExpired, reservation: Reservation | None
-) -> bool:
-    """Whether the event names a locker or a compartment that is not the reservation's."""
-    return reservation is not None and (
-        event.locker_id != reservation.locker_id or event.compartment_id not in (None, reservation.compartment_id)
-    )
+    return None

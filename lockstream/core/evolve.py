@@ -26,43 +26,44 @@ def evolve(state: Slice, event: Event) -> Slice:
             `decide` let be written.
     """
     match event:
-        case CompartmentRegistered():
-            return replace(state, compartment=Compartment(event.locker_id, event.compartment_id))
         case ReservationCreated():
-            return replace(
-                state,
-                compartment=replace(_there(state.compartment, event), active_reservation=event.reservation_id),
-                reservation=Reservation(event.reservation_id, event.locker_id, event.compartment_id),
+            compartment = _there(state.compartment, event)
+            return Slice(
+                _occupied(compartment, event.reservation_id),
+                Reservation(event.reservation_id, event.locker_id, event.compartment_id),
             )
         case ParcelDeposited():
-            return replace(state, reservation=replace(_there(state.reservation, event), status=Status.DEPOSITED))
+            return Slice(state.compartment, _in_status(state, event, Status.DEPOSITED))
         case ParcelPickedUp():
-            return _end(state, event, Status.PICKED_UP)
+            return Slice(_occupied(_there(state.compartment, event), None), _in_status(state, event, Status.PICKED_UP))
         case ReservationExpired():
-            return _end(state, event, Status.EXPIRED)
+            return Slice(_occupied(_there(state.compartment, event), None), _in_status(state, event, Status.EXPIRED))
+        case CompartmentRegistered():
+            return Slice(Compartment(event.locker_id, event.compartment_id))
         case FaultReported():
             opened = Fault(event.event_id, event.locker_id, event.compartment_id, event.severity)
-            return replace(_count_fault(state, event, opened, 1), fault=opened)
+            return Slice(_with_faults(_there(state.compartment, event), opened, 1), None, opened)
         case FaultCleared():
             fault = _there(state.fault, event)
-            return replace(_count_fault(state, event, fault, -1), fault=replace(fault, cleared=True))
+            compartment = _with_faults(_there(state.compartment, event), fault, -1)
+            return Slice(compartment, None, replace(fault, cleared=True))
         case _:
             assert_never(event)
 
 
-def _end(state: Slice, event: Event, status: Status) -> Slice:
-    return replace(
-        state,
-        compartment=replace(_there(state.compartment, event), active_reservation=None),
-        reservation=replace(_there(state.reservation, event), status=status),
-    )
+def _occupied(compartment: Compartment, by: str | None) -> Compartment:
+    return Compartment(compartment.locker_id, compartment.compartment_id, by, compartment.degrading_faults)
 
 
-def _count_fault(state: Slice, event: Event, fault: Fault, change: int) -> Slice:
-    compartment = _there(state.compartment, event)
+def _in_status(state: Slice, event: Event, status: Status) -> Reservation:
+    reservation = _there(state.reservation, event)
+    return Reservation(reservation.reservation_id, reservation.locker_id, reservation.compartment_id, status)
+
+
+def _with_faults(compartment: Compartment, fault: Fault, change: int) -> Compartment:
     if not fault.degrading:
-        return state
-    return replace(state, compartment=replace(compartment, degrading_faults=compartment.degrading_faults + change))
+        return compartment
+    return replace(compartment, degrading_faults=compartment.degrading_faults + change)
 
 
 def _there[RowT](row: RowT | None, event: Event) -> RowT:

@@ -16,7 +16,7 @@ from lockstream.core.entities.events import (
 )
 
 
-class Keys(Struct, frozen=True):
+class Keys(Struct, frozen=True, gc=False):
     compartment: tuple[str, str] | None = None
     """Where there is none, the slice holds the compartment of its reservation."""
 
@@ -26,13 +26,13 @@ class Keys(Struct, frozen=True):
 
 def keys(event: Event) -> Keys:
     match event:
-        case CompartmentRegistered() | FaultReported():
-            return Keys(compartment=(event.locker_id, event.compartment_id))
-        case ReservationCreated():
-            return Keys(compartment=(event.locker_id, event.compartment_id), reservation=event.reservation_id)
         case ParcelDeposited() | ParcelPickedUp() | ReservationExpired():
-            return Keys(reservation=event.reservation_id)
+            return Keys(None, event.reservation_id)
+        case ReservationCreated():
+            return Keys((event.locker_id, event.compartment_id), event.reservation_id)
+        case CompartmentRegistered() | FaultReported():
+            return Keys((event.locker_id, event.compartment_id))
         case FaultCleared():
-            return Keys(compartment=(event.locker_id, event.compartment_id), fault=event.fault_event_id)
+            return Keys((event.locker_id, event.compartment_id), None, event.fault_event_id)
         case _:
             assert_never(event)

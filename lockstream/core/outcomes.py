@@ -7,13 +7,13 @@ from msgspec import Struct
 from lockstream.core.entities.events import Event
 
 
-class Accepted(Struct, frozen=True):
+class Accepted(Struct, frozen=True, gc=False):
     """It is in the log, at this position (1, 2, 3, …)."""
 
     position: int
 
 
-class Duplicate(Struct, frozen=True):
+class Duplicate(Struct, frozen=True, gc=False):
     """An event of this id was accepted before, at this position. Nothing changed."""
 
     position: int
@@ -26,7 +26,7 @@ class Ground(Enum):
     CONFLICT = "the subject is known, and its state or history forbids the event"
 
 
-class Refusal(Struct, frozen=True):
+class Refusal(Struct, frozen=True, gc=False):
     """The network's rules forbid it. Nothing changed, and the same event may be accepted later."""
 
     code: str

@@ -1,6 +1,6 @@
 """What the core needs of the outside."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -15,24 +15,39 @@ class EventLog(Protocol):
 
     @property
     def end(self) -> Cursor:
-        """Just behind the last durable record."""
+        """Just behind the last record."""
 
-    def require_writable(self) -> None:
-        """Do nothing where events can be appended.
+    @property
+    def durable(self) -> Cursor:
+        """Just behind the last record that is on the disk."""
 
-        Raises:
-            StoreUnavailable: they cannot, since a write has failed.
-        """
+    @property
+    def failure(self) -> str:
+        """Why nothing can be appended any more, nor flushed; empty where it can."""
 
     def append(self, events: Sequence[Event]) -> None:
-        """Make `events` durable, all of them, behind the last record.
+        """Write `events` behind the last record. Nobody may hear of them before they are durable.
 
         Raises:
             StoreUnavailable: none of them may be taken for accepted.
         """
 
+    def flush(self) -> None:
+        """Make durable what was appended so far. Any thread may call it, one at a time.
+
+        Raises:
+            StoreUnavailable: nothing that is not durable yet may be taken for accepted.
+        """
+
+    def ids(self, first: int, count: int) -> Mapping[str, int]:
+        """The ids of up to `count` events from position `first` on, with their positions.
+
+        Raises:
+            StoreUnavailable: they cannot be read.
+        """
+
     def read(self, after: Cursor) -> Iterator[Record]:
-        """Each record from `after` to the end, its form, position and chain checked.
+        """Each durable record from `after` on, its form, position and chain checked.
 
         Raises:
             LogDamaged: a record is not what was written.
@@ -42,11 +57,8 @@ class EventLog(Protocol):
 class Rows(Protocol):
     """The projection's rows as events see them."""
 
-    def prefetch(self, events: Sequence[Event]) -> None:
-        """Have at hand all that `events` can see. To be called before `load` and `recorded`."""
-
-    def recorded(self, event_id: str) -> int | None:
-        """Where an accepted event of this id stands in the log."""
+    def prefetch(self, events: Sequence[Event], wanted: Sequence[Keys]) -> None:
+        """Have at hand all that `events` can see, whose keys are `wanted`. To be called before `load`."""
 
     def load(self, keys: Keys) -> Slice: ...
 
@@ -82,9 +94,11 @@ class UnitOfWork(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def prefetch(self, events: Sequence[Event]) -> None: ...
+    def prefetch(self, events: Sequence[Event], wanted: Sequence[Keys]) -> None:
+        """Have at hand all that `events` can see, whose keys are `wanted`. To be called before all that follows."""
 
-    def recorded(self, event_id: str) -> int | None: ...
+    def recorded(self, event_id: str) -> int | None:
+        """Where an accepted event of this id stands in the log."""
 
     def load(self, keys: Keys) -> Slice: ...
 
@@ -94,7 +108,7 @@ class UnitOfWork(Protocol):
         """Take `event` into the batch; returns the position that it will have."""
 
     def commit(self) -> None:
-        """Make the batch durable.
+        """Keep the batch: it is durable once the log has been flushed.
 
         Raises:
             StoreUnavailable: nothing of the batch was kept.
@@ -114,6 +128,27 @@ class Queries(Protocol):
     def reservation(self, reservation_id: str) -> Reservation | None: ...
 
 
+class Settlement(Protocol):
+    """What has changed up to some place in the log, on its way to where `Queries` look."""
+
+    @property
+    def reached(self) -> Cursor:
+        """That place. The log must be durable up to it before `write`."""
+
+    def write(self) -> None:
+        """Have it shown. For any thread.
+
+        Raises:
+            StoreUnavailable: what is shown stays behind.
+        """
+
+    def confirm(self) -> None:
+        """It was written. For the thread that writes the log."""
+
+    def restore(self) -> None:
+        """It was not written: it will be a part of the next one. For the thread that writes the log."""
+
+
 class Store(Protocol):
     """A locker network's log and projection on one engine. One thread may write; any thread may read."""
 
@@ -128,17 +163,31 @@ class Store(Protocol):
 
     @property
     def due(self) -> bool:
-        """Whether to `settle` is worth while; it is when `crowded`."""
+        """Whether so much has changed that to settle it is worth while; it is when `crowded`."""
 
     @property
     def crowded(self) -> bool:
-        """Whether it holds more in memory than it should; `settle` lets go of some."""
+        """Whether it holds more in memory than it should; settling lets go of some."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much waits to be settled that it should be settled before more is taken in."""
+
+    def begin_settling(self) -> Settlement:
+        """All that has changed up to the end of the log. One at a time; events may be taken in meanwhile."""
 
     def settle(self) -> None:
-        """Bring what `queries` shows up to the end of the log. For the thread that writes.
+        """Flush the log, and have `queries` show all of it.
 
         Raises:
             StoreUnavailable: what `queries` shows stays behind.
+        """
+
+    def fall_back(self) -> None:
+        """Forget what is not durable and will never be, since the log can't be written any more.
+
+        Raises:
+            StoreUnavailable: what is durable cannot be read again.
         """
 
     def close(self) -> None: ...

@@ -11,10 +11,12 @@ from lockstream.core.errors import HistoryImpossible, ProjectionUnfit, StoreUnav
 from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.infrastructure.engines import building_engine, reading_engine, remove_database, writing_engine
 from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
+from lockstream.infrastructure.known_keys import KnownKeys
 from lockstream.infrastructure.projection import SqlProjection
 from lockstream.infrastructure.queries import SqlQueries
+from lockstream.infrastructure.run_file import RunKeeper, read_run, remove_runs, run_path
 from lockstream.infrastructure.unit_of_work import UnitOfWork
-from lockstream.infrastructure.working_set import WorkingSet
+from lockstream.infrastructure.working_set import Settling, WorkingSet, settle
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,8 @@ class EmbeddedStore:
         except BaseException:
             self.log.close()
             raise
+        self._capacity = capacity
+        self._keeper = RunKeeper(self._rows.known, self._projection, projection_path(log_path))
         self._readers = reading_engine(projection_path(log_path))
         self.queries = SqlQueries(self._readers.connect)
 
@@ -64,11 +68,29 @@ class EmbeddedStore:
     def crowded(self) -> bool:
         return self._rows.crowded
 
+    @property
+    def behind(self) -> bool:
+        return self._rows.behind
+
+    def begin_settling(self) -> Settling:
+        self._keeper.tend(self._rows.reached.position)
+        return Settling(self._rows, self._projection)
+
     def settle(self) -> None:
-        self._rows.settle()
+        self.log.flush()
+        self._keeper.tend(self._rows.reached.position)
+        settle(self._rows, self._projection)
+
+    def fall_back(self) -> None:
+        self._keeper.finish()
+        rows = WorkingSet(self._projection, self._projection.reached, self._capacity)
+        catch_up(rows, self.log.read(rows.reached))
+        settle(rows, self._projection)
+        self._rows = rows
 
     def close(self) -> None:
         self._readers.dispose()
+        self._keeper.close()
         self._projection.close()
         self.log.close()
 
@@ -99,11 +121,12 @@ def _open_projection(log: JsonlEventLog, capacity: int, watch: Watch) -> tuple[S
 def _open_fitting(log: JsonlEventLog, path: Path, capacity: int, watch: Watch) -> tuple[SqlProjection, WorkingSet]:
     if not path.exists():
         raise ProjectionUnfit("It is not there yet.")
-    projection = SqlProjection.open(writing_engine(path))
+    projection = SqlProjection.open(writing_engine(path), reading_engine(path))
     try:
         _require_same_log(log, projection.reached)
-        rows = WorkingSet(projection, projection.reached, capacity)
-        _catch_up(rows, log, watch)
+        known = KnownKeys(read_run(path, projection.run), projection.recent())
+        rows = WorkingSet(projection, projection.reached, capacity, known)
+        _catch_up(log, projection, rows, path, watch)
     except BaseException:
         projection.close()
         raise
@@ -120,7 +143,7 @@ def _acknowledged(projection: Path) -> int:
     if not projection.exists():
         return 0
     try:
-        with closing(SqlProjection.open(writing_engine(projection))) as seen:
+        with closing(SqlProjection.open(writing_engine(projection), reading_engine(projection))) as seen:
             return seen.reached.position
     except ProjectionUnfit:
         return 0
@@ -129,24 +152,39 @@ def _acknowledged(projection: Path) -> int:
 def _rebuild(log: JsonlEventLog, capacity: int, watch: Watch) -> None:
     path = projection_path(log.path)
     building = path.with_name(f"{path.name}.new")
-    remove_database(building)
+    _remove_projection(building)
     try:
         with closing(SqlProjection.create(building_engine(building))) as projection:
-            _catch_up(WorkingSet(projection, START, capacity), log, watch)
+            _catch_up(log, projection, WorkingSet(projection, START, capacity), building, watch)
+            run = projection.run
         with building.open("rb") as file:
             os.fsync(file.fileno())
     except BaseException:
-        remove_database(building)
+        _remove_projection(building)
         raise
-    remove_database(path)
+    _remove_projection(path)
+    if run.position:
+        run_path(building, run.position).rename(run_path(path, run.position))
     building.rename(path)
 
 
-def _catch_up(rows: WorkingSet, log: JsonlEventLog, watch: Watch) -> None:
+def _remove_projection(path: Path) -> None:
+    remove_database(path)
+    remove_runs(path)
+
+
+def _catch_up(log: JsonlEventLog, projection: SqlProjection, rows: WorkingSet, path: Path, watch: Watch) -> None:
+    keeper = RunKeeper(rows.known, projection, path)
+
     def advanced(reached: Cursor) -> None:
+        keeper.tend(reached.position)
         if rows.crowded:
-            rows.settle()
+            settle(rows, projection)
         watch(reached, log.end)
 
-    catch_up(rows, log.read(rows.reached), advanced)
-    rows.settle()
+    try:
+        catch_up(rows, log.read(rows.reached), advanced)
+        keeper.finish()
+        settle(rows, projection)
+    finally:
+        keeper.close()

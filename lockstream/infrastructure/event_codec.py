@@ -1,13 +1,18 @@
-"""An event as JSON: as a locker sends it, and as a line of the log holds it."""
+"""An event as JSON: as a locker sends it, and as a line of the log holds it.
+
+Events are read many at a time, since most checks cost the same for a hundred as for one: 4 µs an event instead of 16,
+on a machine where a bare HTTP request costs 75. One that is alone is a batch of one.
+"""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import accumulate
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Raw, Struct
-from msgspec.structs import asdict
+from msgspec.structs import astuple
 
 from lockstream.core.entities.events import EVENT_TYPES, Event
 from lockstream.core.errors import MalformedEvent
@@ -35,24 +40,26 @@ _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NO_BRACKETS = bytes(set(range(256)) - _STEPS.keys())
 
 
-def _whole(pattern: str) -> str:
-    return rf"\A{pattern}\Z"
+_INSTANT = re.compile(INSTANT.encode())
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f/]")
+_HEX = bytes(ord("h") if chr(byte) in "0123456789abcdefABCDEF" else byte for byte in range(256))
+_DIGITS = bytes(ord("0") if chr(byte) in "0123456789" else byte for byte in range(256))
+_UUID_SHAPE = b"hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh\n"
+_INSTANTS = list[datetime]
+
+type _Identifier = Annotated[str, Meta(min_length=1, max_length=IDENTIFIER_MAX)]
+type _Uuid = Annotated[str, Meta(pattern=rf"\A{UUID}\Z")]
 
 
-type _Identifier = Annotated[str, Meta(min_length=1, max_length=IDENTIFIER_MAX, pattern=_whole(IDENTIFIER))]
-type _Uuid = Annotated[str, Meta(pattern=_whole(UUID))]
-type _Instant = Annotated[str, Meta(pattern=_whole(INSTANT))]
-
-
-class _Plain(Struct, forbid_unknown_fields=True):
-    event_id: _Uuid
-    occurred_at: _Instant
+class _Plain(Struct, forbid_unknown_fields=True, gc=False):
+    event_id: str
+    occurred_at: str
     locker_id: _Identifier
     type: str
     payload: Raw
 
 
-class _Recorded(_Plain, forbid_unknown_fields=True):
+class _Recorded(_Plain, forbid_unknown_fields=True, gc=False):
     """With what a line of the log has beyond the event."""
 
     position: int | None = None
@@ -60,26 +67,29 @@ class _Recorded(_Plain, forbid_unknown_fields=True):
     chain: str = ""
 
 
-class _OfCompartment(Struct):
+# Of each type's payload the fields that its event class has, in that order.
+
+
+class _OfCompartment(Struct, gc=False):
     compartment_id: _Identifier
 
 
-class _OfNewReservation(Struct):
+class _OfNewReservation(Struct, gc=False):
     reservation_id: _Identifier
     compartment_id: _Identifier
 
 
-class _OfReservation(Struct):
+class _OfReservation(Struct, gc=False):
     reservation_id: _Identifier
     compartment_id: _Identifier | None = None
 
 
-class _OfFault(Struct):
+class _OfFault(Struct, gc=False):
     compartment_id: _Identifier
     severity: Annotated[int, Meta(ge=0, le=SEVERITY_MAX)]
 
 
-class _OfClearance(Struct):
+class _OfClearance(Struct, gc=False):
     compartment_id: _Identifier
     fault_event_id: _Uuid
 
@@ -100,6 +110,18 @@ _payloads: dict[str, msgspec.json.Decoder[Struct]] = {
 }
 _encode = msgspec.json.Encoder().encode
 
+type _Decoder = msgspec.json.Decoder[_Plain] | msgspec.json.Decoder[_Recorded]
+
+
+def decode_events(texts: Sequence[bytes]) -> list[Event | MalformedEvent]:
+    """Read events as lockers send them; in the place of what is no event stands why."""
+    return _decode_each(texts, _plain)
+
+
+def decode_archived(texts: Sequence[bytes]) -> list[Event | MalformedEvent]:
+    """Read events as lockers send them or as lines of any log hold them; their places there are left aside."""
+    return _decode_each(texts, _recorded)
+
 
 def decode_event(text: bytes) -> Event:
     """Read an event as a locker sends it.
@@ -107,23 +129,17 @@ def decode_event(text: bytes) -> Event:
     Raises:
         MalformedEvent: `text` is no event.
     """
-    return _decode(text, _plain)
-
-
-def decode_archived(text: bytes) -> Event:
-    """Read an event as a locker sends it or as a line of any log holds it; that line's place there is left aside.
-
-    Raises:
-        MalformedEvent: `text` is neither.
-    """
-    return _decode(text, _recorded)
+    [event] = decode_events([text])
+    if isinstance(event, MalformedEvent):
+        raise event
+    return event
 
 
 def is_instant(text: str) -> bool:
     """Whether `text` is a date and time of RFC 3339 with an offset."""
     try:
-        msgspec.convert(msgspec.convert(text, _Instant), datetime)
-    except msgspec.ValidationError:
+        _require_instants([text])
+    except (MalformedEvent, msgspec.ValidationError):
         return False
     return True
 
@@ -144,29 +160,78 @@ def encode_members(event: Event) -> bytes:
     )
 
 
-def _decode(text: bytes, decoder: msgspec.json.Decoder[_Plain] | msgspec.json.Decoder[_Recorded]) -> Event:
+def _decode_each(texts: Sequence[bytes], decoder: _Decoder) -> list[Event | MalformedEvent]:
     try:
-        text.decode()
-        plain = decoder.decode(text)
-        _require_flat(text)
-        if plain.type not in _payloads:
-            raise MalformedEvent(f"There is no event type {plain.type!r}.")
-        msgspec.convert(plain.occurred_at, datetime)
-        return EVENT_TYPES[plain.type](
-            event_id=plain.event_id.lower(),
-            occurred_at=plain.occurred_at,
-            locker_id=plain.locker_id,
-            payload=msgspec.json.format(plain.payload, indent=-1),
-            **asdict(_payloads[plain.type].decode(plain.payload)),
-        )
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedEvent(str(error)) from error
+        return [*_decode(texts, decoder)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, MalformedEvent) as error:
+        if len(texts) == 1:
+            return [error if isinstance(error, MalformedEvent) else MalformedEvent(str(error))]
+    return [event for text in texts for event in _decode_each([text], decoder)]  # what is wrong with one harms no other
+
+
+def _decode(texts: Sequence[bytes], decoder: _Decoder) -> list[Event]:
+    """Read `texts`, all of them or none: what is wrong with one is raised."""
+    joined = b"\n".join(texts)
+    _require_utf8_and_flat(texts, joined)
+    plains = [decoder.decode(text) for text in texts]
+    ids = _canonical_ids([plain.event_id for plain in plains])
+    _require_instants([plain.occurred_at for plain in plains])
+    try:
+        fields: list[tuple[Any, ...]] = [astuple(_payloads[plain.type].decode(plain.payload)) for plain in plains]
+    except KeyError as unknown:
+        raise MalformedEvent(f"There is no event type {unknown.args[0]!r}.") from unknown
+    _require_identifiers(plains, fields)
+    spaced = joined.count(b"\n") >= len(texts) or any(space in joined for space in (b" ", b"\t", b"\r"))
+    on_one_line = _squeezed if spaced else bytes
+    return [
+        EVENT_TYPES[plain.type](event_id, plain.occurred_at, plain.locker_id, on_one_line(plain.payload), *own)
+        for event_id, plain, own in zip(ids, plains, fields, strict=True)
+    ]
+
+
+def _require_utf8_and_flat(texts: Sequence[bytes], joined: bytes) -> None:
+    joined.decode()
+    # An event opens two brackets at least: where all of them open so few, none can be nested too deep.
+    if joined.count(b"[") + joined.count(b"{") > 2 * (len(texts) - 1) + NESTING_MAX:
+        for text in texts:
+            _require_flat(text)
 
 
 def _require_flat(text: bytes) -> None:
-    """Hold well-formed JSON to `NESTING_MAX` levels."""
+    """Hold JSON to `NESTING_MAX` levels, whether it is well-formed or not."""
     if text.count(b"[") + text.count(b"{") <= NESTING_MAX:
         return
     brackets = _STRING.sub(b"", text).translate(None, _NO_BRACKETS)
-    if max(accumulate(map(_STEPS.__getitem__, brackets))) > NESTING_MAX:
+    if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > NESTING_MAX:
         raise MalformedEvent(f"The event is nested deeper than {NESTING_MAX} levels.")
+
+
+def _canonical_ids(ids: list[str]) -> list[str]:
+    """UUIDs in lower case."""
+    joined = "\n".join(ids)
+    if joined.encode().translate(_HEX) + b"\n" != _UUID_SHAPE * len(ids):
+        raise MalformedEvent("An event_id is a UUID of 36 characters.")
+    canonical = joined.lower()
+    return ids if canonical == joined else canonical.split("\n")
+
+
+def _require_instants(instants: list[str]) -> None:
+    """Hold them to the form of RFC 3339, of which there are few where digits are alike, then to the calendar."""
+    joined = "\n".join(instants).encode()
+    for shape in set(joined.translate(_DIGITS).split(b"\n")):
+        if not _INSTANT.fullmatch(shape):
+            raise MalformedEvent("A timestamp is RFC 3339 with an offset.")
+    msgspec.convert(instants, _INSTANTS)
+
+
+def _require_identifiers(plains: Sequence[_Plain], fields: list[tuple[Any, ...]]) -> None:
+    joined = "".join([plain.locker_id for plain in plains])
+    joined += "".join([value for own in fields for value in own if value.__class__ is str])
+    if not joined.isprintable() or "/" in joined:  # what is printable holds no control character
+        if found := _FORBIDDEN.search(joined):
+            raise MalformedEvent(f"An identifier holds the character {found[0]!r}, which none may.")
+
+
+def _squeezed(payload: Raw) -> bytes:
+    """On one line: without white space between tokens, and each value as it came."""
+    return msgspec.json.format(bytes(payload), indent=-1)

@@ -1,9 +1,13 @@
-"""The log as a file: one line an event, appended and flushed to the disk before anybody hears of it."""
+"""The log as a file: one line an event, appended, and flushed to the disk before anybody hears of it.
+
+To append and to flush are two steps, so that the next batch is decided and written while the disk is at work on this
+one; a flush covers all that was written when it began.
+"""
 
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
@@ -15,12 +19,11 @@ from lockstream.infrastructure.files import lock, open_for_append, sync_data, sy
 from lockstream.infrastructure.line_codec import (
     InvalidLine,
     check_line,
-    cursor_behind,
-    decode_line,
-    encode_line,
+    encode_lines,
     looks_like_record,
     whole_record,
 )
+from lockstream.infrastructure.log_file import anchor, ids_from, line_start, lines_before, read_log
 
 CHECKED_AT_START = 64 * 1024 * 1024
 """Bytes at the end of the log that every start reads and checks: some 0.3 s. `lockstream verify` reads all."""
@@ -29,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class JsonlEventLog:
-    """The one writer of a log file. Not for two threads at a time, but for `read`, `end` and `holds`."""
+    """The one writer of a log file. Not for two threads at a time, but for `read`, `flush`, `end` and `holds`."""
 
     def __init__(self, path: Path, acknowledged: Callable[[], int] = lambda: 0) -> None:
         """Take the log, make it if there is none, check its end and cut off a torn last line.
@@ -43,7 +46,8 @@ class JsonlEventLog:
             StartRefused: no log can be there.
         """
         self.path = path
-        self._failure: str | None = None
+        self.failure = ""
+        self._block: tuple[int, Mapping[str, int]] = (-1, {})
         self._file = open_for_append(path)
         try:
             lock(self._file, path)
@@ -54,51 +58,72 @@ class JsonlEventLog:
             self._require_acknowledged(self.end)
             # Lines that a killed process has written may not be on the disk; from now on we call them known.
             sync_data(self._file)
+            self.durable = self.end
         except BaseException:
             os.close(self._file)
             raise
 
-    def require_writable(self) -> None:
-        if self._failure:
-            raise StoreUnavailable(self._failure)
-
     def append(self, events: Sequence[Event]) -> None:
-        self.require_writable()
+        self._require_writable()
         recorded_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        lines, end = [], self.end
-        for event in events:
-            line, end = encode_line(event, recorded_at, end)
-            lines.append(line)
+        lines, end = encode_lines(events, recorded_at, self.end)
         try:
             self._require_in_place()
-            write_all(self._file, b"".join(lines))
-            sync_data(self._file)
+            write_all(self._file, lines)
         except OSError as error:
-            # What the disk holds now is unknown, and a second fsync may report success for data that the first
-            # one lost. Only reading the file again, at the next start, can tell.
-            self._failure = (
-                f"The log {self.path} could not be written ({error.strerror}). Nothing more is accepted until "
-                "Lockstream is restarted and has read the log again; make sure first that the disk has room and works."
-            )
-            logger.critical("%s", self._failure)
-            raise StoreUnavailable(self._failure) from error
+            raise self._fail(error) from error
         self.end = end
 
+    def flush(self) -> None:
+        """Have all that was appended so far on the disk. Any thread may call it, one at a time."""
+        self._require_writable()
+        end = self.end
+        if end == self.durable:
+            return
+        try:
+            sync_data(self._file)
+        except OSError as error:
+            raise self._fail(error) from error
+        self.durable = end
+
+    def ids(self, first: int, count: int) -> Mapping[str, int]:
+        if first != self._block[0] or len(self._block[1]) < count:  # the log may have ended in the middle of it
+            self._block = first, ids_from(self._file, first, count, self.end)
+        return self._block[1]
+
     def read(self, after: Cursor) -> Iterator[Record]:
-        return read_log(self.path, after, self.end.offset)
+        return read_log(self.path, after, self.durable.offset)
 
     def holds(self, cursor: Cursor) -> bool:
         """Whether the record that `cursor` stands behind is in this log, at that place."""
         if not 0 < cursor.offset <= self.end.offset:
             return cursor == START
         try:
-            return _anchor(self._file, cursor.offset) == cursor
+            return anchor(self._file, cursor.offset) == cursor
         except InvalidLine:
             return False
 
     def close(self) -> None:
         """Give the log up, for another process to take."""
         os.close(self._file)
+
+    def _require_writable(self) -> None:
+        if self.failure:
+            raise StoreUnavailable(self.failure)
+
+    def _fail(self, error: OSError) -> StoreUnavailable:
+        """Take nothing more, and nothing that was not flushed for written.
+
+        What the disk holds now is unknown, and a second fsync may report success for data that the first one lost.
+        Only reading the file again, at the next start, can tell.
+        """
+        if not self.failure:
+            self.failure = (
+                f"The log {self.path} could not be written ({error.strerror}). Nothing more is accepted until "
+                "Lockstream is restarted and has read the log again; make sure first that the disk has room and works."
+            )
+            logger.critical("%s", self.failure)
+        return StoreUnavailable(self.failure)
 
     def _mend(self) -> Cursor:
         """Check the last `CHECKED_AT_START` bytes, complete or cut off the last line, and find the end."""
@@ -116,14 +141,14 @@ class JsonlEventLog:
         return end
 
     def _first_checked(self, size: int) -> Cursor:
-        start = _line_start(self._file, max(0, size - CHECKED_AT_START))
+        start = line_start(self._file, max(0, size - CHECKED_AT_START))
         if start == 0:
             return START
         try:
-            return _anchor(self._file, start)
+            return anchor(self._file, start)
         except InvalidLine as error:
-            offset = _line_start(self._file, start - 1)
-            raise LogDamaged(self.path, _lines_before(self.path, offset) + 1, offset, str(error)) from error
+            offset = line_start(self._file, start - 1)
+            raise LogDamaged(self.path, lines_before(self.path, offset) + 1, offset, str(error)) from error
 
     def _mend_last(self, line: bytes, after: Cursor, reason: str) -> Cursor:
         """Keep the record that the last line begins with, if there is a whole one, and cut off the rest."""
@@ -178,47 +203,3 @@ class JsonlEventLog:
             reason,
             kept,
         )
-
-
-def read_log(path: Path, after: Cursor = START, until: int | None = None) -> Iterator[Record]:
-    """Each record from `after` up to offset `until`, or to the last complete line; checked.
-
-    It takes no lock: while another process appends, it reads what was there when it came to it.
-
-    Raises:
-        LogDamaged: a line is not what was written.
-    """
-    with path.open("rb") as file:
-        file.seek(after.offset)
-        for line in file:
-            if not line.endswith(b"\n") or (until is not None and after.offset >= until):
-                return
-            try:
-                record = decode_line(line, after)
-            except InvalidLine as error:
-                raise LogDamaged(path, after.position + 1, after.offset, str(error)) from error
-            after = record.end
-            yield record
-
-
-def _anchor(file: int, offset: int) -> Cursor:
-    """The cursor behind the line that ends at `offset`, by its own account."""
-    start = _line_start(file, offset - 1)
-    return cursor_behind(os.pread(file, offset - start, start), offset)
-
-
-def _line_start(file: int, offset: int) -> int:
-    """Where the line begins that the byte at `offset` is in."""
-    block = 4096
-    while True:
-        start = max(0, offset - block)
-        line_end = os.pread(file, offset - start, start).rfind(b"\n")
-        if line_end >= 0 or start == 0:
-            return start + line_end + 1
-        block *= 4
-
-
-def _lines_before(path: Path, offset: int) -> int:
-    """How many lines end before `offset`."""
-    with path.open("rb") as file:
-        return sum(file.readline().endswith(b"\n") for _ in iter(lambda: file.tell() < offset, False))

@@ -10,6 +10,7 @@ without its own check or the next line's failing.
 """
 
 import re
+from collections.abc import Sequence
 from hashlib import sha256
 
 from lockstream.core.entities.events import Event
@@ -26,13 +27,17 @@ class InvalidLine(Exception):
     """A line is not the one that follows here; the text says why."""
 
 
-def encode_line(event: Event, recorded_at: str, after: Cursor) -> tuple[bytes, Cursor]:
-    """Write the line for `event` that follows `after`; returns it with the cursor behind it."""
-    position = after.position + 1
-    content = b'{"position":%d,"recorded_at":"%b",%b' % (position, recorded_at.encode(), encode_members(event))
-    chain = _chain(after, content)
-    line = b'%b,"chain":"%b"}\n' % (content, chain)
-    return line, Cursor(position, after.offset + len(line), chain.decode())
+def encode_lines(events: Sequence[Event], recorded_at: str, after: Cursor) -> tuple[bytes, Cursor]:
+    """Write the lines for `events` that follow `after`; returns them with the cursor behind them."""
+    position, chain, recorded = after.position, after.chain.encode(), recorded_at.encode()
+    lines = []
+    for event in events:
+        position += 1
+        content = b'{"position":%d,"recorded_at":"%b",%b' % (position, recorded, encode_members(event))
+        chain = sha256(chain + content).hexdigest().encode()
+        lines.append(b'%b,"chain":"%b"}\n' % (content, chain))
+    text = b"".join(lines)
+    return text, Cursor(position, after.offset + len(text), chain.decode())
 
 
 def check_line(line: bytes, after: Cursor) -> Cursor:
@@ -47,7 +52,7 @@ def check_line(line: bytes, after: Cursor) -> Cursor:
         raise InvalidLine("the line has not the form of a record; it is torn or was overwritten.")
     if not content.startswith(b'{"position":%d,' % position):
         raise InvalidLine(f"the record of position {position} should stand here; a line is missing, repeated or moved.")
-    if chain != _chain(after, content):
+    if chain != sha256(after.chain.encode() + content).hexdigest().encode():
         raise InvalidLine("its content and the records before it do not give its chain value; a line was altered.")
     return Cursor(position, after.offset + len(line), chain.decode())
 
@@ -69,18 +74,40 @@ def looks_like_record(text: bytes) -> bool:
     return text.startswith(b'{"position":') or _END.search(text) is not None
 
 
-def decode_line(line: bytes, after: Cursor) -> Record:
-    """Read the line that follows `after`.
+def decode_lines(lines: Sequence[bytes], after: Cursor) -> list[Record]:
+    """Read the lines that follow `after`: all of them, or those up to the first that is not what was written.
 
     Raises:
-        InvalidLine: it is not the line that was written there, or holds no event.
+        InvalidLine: that is the first one already.
     """
-    end = check_line(line, after)
-    try:
-        event = decode_archived(line)
-    except MalformedEvent as error:
-        raise InvalidLine(f"its chain value is right, yet it holds no event: {error}") from error
-    return Record(event, line.split(b'"', 6)[5].decode(), end)
+    ends = _ends(lines, after)
+    events = decode_archived(lines[: len(ends)])
+    records = []
+    for line, event, end in zip(lines, events, ends, strict=False):
+        if isinstance(event, MalformedEvent):
+            if not records:
+                raise InvalidLine(f"its chain value is right, yet it holds no event: {event}") from event
+            break
+        records.append(Record(event, line.split(b'"', 6)[5].decode(), end))
+    return records
+
+
+def _ends(lines: Sequence[bytes], after: Cursor) -> list[Cursor]:
+    """The cursors behind the lines that are what was written.
+
+    Raises:
+        InvalidLine: the first one is not.
+    """
+    ends: list[Cursor] = []
+    for line in lines:
+        try:
+            after = check_line(line, after)
+        except InvalidLine:
+            if ends:
+                break
+            raise
+        ends.append(after)
+    return ends
 
 
 def cursor_behind(line: bytes, end: int) -> Cursor:
@@ -95,5 +122,11 @@ def cursor_behind(line: bytes, end: int) -> Cursor:
     return Cursor(int(found[1]), end, found[2].decode())
 
 
-def _chain(after: Cursor, content: bytes) -> bytes:
-    return sha256(after.chain.encode() + content).hexdigest().encode()
+def position_of(line: bytes) -> int:
+    """The position that a line has by its own account; its beginning will do."""
+    return int(line[len(b'{"position":') : line.index(b",")])
+
+
+def id_of(line: bytes) -> str:
+    """The id of the event in a line that was checked; its beginning will do."""
+    return line.split(b'"', 10)[9].decode()

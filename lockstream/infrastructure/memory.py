@@ -1,6 +1,6 @@
 """The store in memory: the same unit of work over lists and dicts. For tests, and to check another store against."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
@@ -8,31 +8,33 @@ from operator import attrgetter
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.entities.state import Compartment, CompartmentView, Fault, Locker, Reservation
-from lockstream.infrastructure.line_codec import decode_line, encode_line
+from lockstream.infrastructure.line_codec import decode_lines, encode_lines, id_of
 from lockstream.infrastructure.unit_of_work import UnitOfWork
-from lockstream.infrastructure.working_set import Nothing, WorkingSet
+from lockstream.infrastructure.working_set import Nothing, Settling, WorkingSet, settle
 
 
 class MemoryLog:
     """A log whose lines are in a list, as they would be in a file."""
 
     def __init__(self) -> None:
-        self.end = START
+        self.end = self.durable = START
+        self.failure = ""
         self._lines: list[bytes] = []
 
-    def require_writable(self) -> None:
-        return
-
     def append(self, events: Sequence[Event]) -> None:
-        for event in events:
-            line, self.end = encode_line(event, datetime.now(UTC).isoformat(), self.end)
-            self._lines.append(line)
+        lines, self.end = encode_lines(events, datetime.now(UTC).isoformat(), self.end)
+        self._lines += lines.splitlines(keepends=True)
+
+    def flush(self) -> None:
+        self.durable = self.end
+
+    def ids(self, first: int, count: int) -> Mapping[str, int]:
+        lines = self._lines[first - 1 : first - 1 + count]
+        return {id_of(line): position for position, line in enumerate(lines, first)}
 
     def read(self, after: Cursor) -> Iterator[Record]:
-        for line in self._lines[after.position : self.end.position]:
-            record = decode_line(line, after)
-            after = record.end
-            yield record
+        if lines := self._lines[after.position : self.durable.position]:
+            yield from decode_lines(lines, after)
 
 
 class MemoryQueries:
@@ -79,13 +81,20 @@ class MemoryStore:
         self.log = MemoryLog()
         self.rows = WorkingSet(Nothing())
         self.queries = MemoryQueries(self.rows)
-        self.due = self.crowded = False
+        self.due = self.crowded = self.behind = False
 
     def unit_of_work(self) -> UnitOfWork:
         return UnitOfWork(self.log, self.rows)
 
+    def begin_settling(self) -> Settling:
+        return Settling(self.rows, Nothing())
+
     def settle(self) -> None:
-        self.rows.settle()
+        self.log.flush()
+        settle(self.rows, Nothing())
+
+    def fall_back(self) -> None:
+        return
 
     def close(self) -> None:
         return

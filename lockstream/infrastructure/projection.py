@@ -5,8 +5,8 @@ from typing import Annotated, Any, Self
 
 import msgspec
 import sqlalchemy
-from msgspec import Meta
-from msgspec.structs import asdict, astuple
+from msgspec import Meta, Struct
+from msgspec.structs import astuple
 from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -14,8 +14,9 @@ from lockstream.core.entities.log import START, Cursor
 from lockstream.core.entities.state import Key, Row
 from lockstream.core.errors import ProjectionUnfit, StoreUnavailable
 from lockstream.infrastructure.engines import select_by_keys, upsert
-from lockstream.infrastructure.tables import TABLES, fingerprint, metadata, progress
-from lockstream.infrastructure.working_set import Rows
+from lockstream.infrastructure.known_keys import Recent
+from lockstream.infrastructure.tables import TABLES, fingerprint, metadata, progress, recent_keys
+from lockstream.infrastructure.working_set import Changes
 
 BROKEN = (SQLAlchemyError, msgspec.MsgspecError, LookupError, TypeError, ValueError)
 """What reading a damaged database raises: its own errors, and those of values that are none of their column's."""
@@ -25,14 +26,25 @@ type _Chain = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 _SELECTS = {kind: select_by_keys(table) for kind, table in TABLES.items()}
 _UPSERTS = {kind: upsert(table) for kind, table in TABLES.items()}
+_recents = msgspec.msgpack.Decoder(Recent)
+
+
+class KeptRun(Struct, frozen=True):
+    """The file that holds the keys that were given up to a position; at 0 there is none."""
+
+    position: int = 0
+    checksum: int = 0
 
 
 class SqlProjection:
-    """The backing of a working set. It holds one connection, for one thread at a time."""
+    """The backing of a working set. It may be read by one thread and written by another."""
 
-    def __init__(self, connection: Connection, reached: Cursor) -> None:
+    def __init__(self, reading: Connection, writing: Connection, reached: Cursor, run: KeptRun) -> None:
         self.reached = reached
-        self._connection = connection
+        self.run = run
+        """To be kept with the next changes; what was recent up to its position need not be kept any more then."""
+        self._reading = reading
+        self._writing = writing
 
     @classmethod
     def create(cls, engine: Engine) -> Self:
@@ -44,71 +56,92 @@ class SqlProjection:
         try:
             with engine.begin() as connection:
                 metadata.create_all(connection)
-            projection = cls(engine.connect(), START)
+            connection = engine.connect()
         except SQLAlchemyError as error:
             raise unavailable("made", error) from error
-        projection.write({}, START)
+        projection = cls(connection, connection, START, KeptRun())
+        projection.write(Changes({}, Recent([], []), START))
         return projection
 
     @classmethod
-    def open(cls, engine: Engine) -> Self:
-        """Open the projection that `engine` leads to.
+    def open(cls, writing: Engine, reading: Engine) -> Self:
+        """Open the projection that the engines lead to.
 
         Raises:
             ProjectionUnfit: what is there is damaged, or of another schema.
         """
         try:
-            connection = engine.connect()
+            connection = writing.connect()
         except BROKEN as error:
             raise ProjectionUnfit(f"It cannot be opened ({reason(error)}).") from error
         try:
-            reached = read_progress(connection)
+            reached, run = read_progress(connection)
             connection.rollback()
         except ProjectionUnfit:
             connection.close()
             raise
-        return cls(connection, reached)
+        return cls(reading.connect(), connection, reached, run)
+
+    def recent(self) -> list[Recent]:
+        """The keys that are in no run.
+
+        Raises:
+            ProjectionUnfit: they cannot be read.
+        """
+        try:
+            with self._reading.begin():
+                found = self._reading.execute(select(recent_keys.c.content).order_by(recent_keys.c.upto))
+                return [_recents.decode(content) for (content,) in found]
+        except BROKEN as error:
+            raise ProjectionUnfit(f"It cannot be read ({reason(error)}).") from error
 
     def fetch(self, kind: type[Row], keys: Collection[Key]) -> Iterable[Row]:
         wanted = [[key] if isinstance(key, str) else key for key in keys]
         try:
-            with self._connection.begin():
-                found = self._connection.execute(_SELECTS[kind], {"keys": msgspec.json.encode(wanted).decode()})
+            with self._reading.begin():
+                found = self._reading.execute(_SELECTS[kind], {"keys": msgspec.json.encode(wanted).decode()})
                 return [to_row(kind, row) for row in found]
         except BROKEN as error:
             raise unavailable("read", error) from error
 
-    def write(self, rows: Rows, reached: Cursor) -> None:
+    def write(self, changes: Changes) -> None:
+        run, reached = self.run, changes.reached
         try:
-            with self._connection.begin():
-                for kind, changed in rows.items():
+            with self._writing.begin():
+                for kind, changed in changes.rows.items():
                     if changed:
                         given = msgspec.json.encode([astuple(row) for row in changed])
-                        self._connection.execute(_UPSERTS[kind], {"rows": given.decode()})
-                self._connection.execute(delete(progress))
-                self._connection.execute(insert(progress), {"schema": fingerprint(), **asdict(reached)})
+                        self._writing.execute(_UPSERTS[kind], {"rows": given.decode()})
+                self._writing.execute(delete(recent_keys).where(recent_keys.c.upto <= run.position))
+                if changes.recent.keys:
+                    content = msgspec.msgpack.encode(changes.recent)
+                    self._writing.execute(insert(recent_keys), {"upto": reached.position, "content": content})
+                self._writing.execute(delete(progress))
+                values = (fingerprint(), *astuple(reached), *astuple(run))
+                self._writing.execute(insert(progress), dict(zip(progress.columns.keys(), values, strict=True)))
         except SQLAlchemyError as error:
             raise unavailable("written", error) from error
         self.reached = reached
 
     def close(self) -> None:
-        self._connection.close()
+        self._reading.close()
+        self._writing.close()
 
 
-def read_progress(connection: Connection) -> Cursor:
-    """How far along the log a projection is.
+def read_progress(connection: Connection) -> tuple[Cursor, KeptRun]:
+    """How far along the log a projection is, and the run that goes with it.
 
     Raises:
         ProjectionUnfit: there is none of this schema.
     """
     try:
         schema, *values = connection.execute(select(progress)).one()
-        reached = msgspec.convert(values, tuple[_Natural, _Natural, _Chain])
+        numbers = msgspec.convert(values, tuple[_Natural, _Natural, _Chain, _Natural, _Natural])
     except BROKEN as error:
         raise ProjectionUnfit(f"It cannot be read ({reason(error)}).") from error
     if schema != fingerprint():
         raise ProjectionUnfit("It is of another version of Lockstream.")
-    return Cursor(*reached)
+    return Cursor(*numbers[:3]), KeptRun(*numbers[3:])
 
 
 def to_row[RowT: Row](kind: type[RowT], found: sqlalchemy.Row[*tuple[Any, ...]]) -> RowT:

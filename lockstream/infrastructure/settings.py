@@ -30,14 +30,17 @@ class Settings(BaseSettings):
     max_event_bytes: int = Field(default=64 * 1024, ge=1024)
     """The largest body of one event, in bytes; a larger one is answered with 413."""
 
+    max_batch_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    """The largest body of a batch, in bytes, inflated if it came compressed; a larger one is answered with 413."""
+
     queue_limit: int = Field(default=20_000, ge=1)
     """How many events may wait to be written; more are answered with 503."""
 
-    batch_limit: int = Field(default=1_000, ge=1)
-    """How many events are written and flushed together at most."""
+    batch_limit: int = Field(default=100, ge=1)
+    """How many events are decided in one go at most; other requests are served before the next ones."""
 
     working_set_rows: int = Field(default=200_000, ge=1)
-    """How many rows of the projection are kept in memory, some 500 bytes each."""
+    """How many rows of the projection are kept in memory, some 400 bytes each."""
 
     stop_seconds: int = Field(default=5, ge=1)
     """How long open requests may take to finish after SIGTERM."""

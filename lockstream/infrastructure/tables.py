@@ -3,11 +3,11 @@
 from functools import cache
 from hashlib import sha256
 
-from sqlalchemy import BigInteger, Boolean, Column, Enum, Index, Integer, MetaData, String, Table, false
+from sqlalchemy import BigInteger, Boolean, Column, Enum, Index, Integer, LargeBinary, MetaData, String, Table, false
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from lockstream.core.entities.state import Compartment, Fault, Receipt, Reservation, Row, Status
+from lockstream.core.entities.state import Compartment, Fault, Reservation, Row, Status
 
 RULES_VERSION = 1
 """Raise it when `evolve` gives another state for the same log, so that projections of the old rules are rebuilt."""
@@ -53,13 +53,13 @@ Index(
     postgresql_where=faults.c.cleared == false(),
 )
 
-receipts = Table(
-    "receipts",
+recent_keys = Table(
+    "recent_keys",
     metadata,
-    Column("event_id", String, primary_key=True),
-    Column("position", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
+    Column("upto", BigInteger, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
 )
+"""What `known_keys` calls recent: for each settling the keys that were given up to a position."""
 
 progress = Table(
     "progress",
@@ -68,13 +68,15 @@ progress = Table(
     Column("position", BigInteger, nullable=False),
     Column("offset", BigInteger, nullable=False),
     Column("chain", String, nullable=False),
+    Column("run", BigInteger, nullable=False),
+    Column("run_checksum", BigInteger, nullable=False),
 )
+"""How far along the log the rows are, and which file holds the keys that are not recent: those given up to `run`."""
 
 TABLES: dict[type[Row], Table] = {
     Compartment: compartments,
     Reservation: reservations,
     Fault: faults,
-    Receipt: receipts,
 }
 
 

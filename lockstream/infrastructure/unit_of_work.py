@@ -6,8 +6,10 @@ from typing import Self
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.state import Slice
+from lockstream.core.errors import StoreUnavailable
 from lockstream.core.keys import Keys
 from lockstream.core.repositories import EventLog
+from lockstream.infrastructure.known_keys import BLOCK
 from lockstream.infrastructure.working_set import WorkingSet
 
 
@@ -20,7 +22,8 @@ class UnitOfWork:
         self._accepted: list[Event] = []
 
     def __enter__(self) -> Self:
-        self._log.require_writable()
+        if self._log.failure:
+            raise StoreUnavailable(self._log.failure)
         return self
 
     def __exit__(
@@ -28,11 +31,15 @@ class UnitOfWork:
     ) -> None:
         self._rows.undo()
 
-    def prefetch(self, events: Sequence[Event]) -> None:
-        self._rows.prefetch(events)
+    def prefetch(self, events: Sequence[Event], wanted: Sequence[Keys]) -> None:
+        self._rows.prefetch(events, wanted)
 
     def recorded(self, event_id: str) -> int | None:
-        return self._rows.recorded(event_id)
+        position = self._rows.recorded(event_id)
+        if position is None:
+            for first in self._rows.places(event_id):
+                position = self._log.ids(first, BLOCK).get(event_id, position)
+        return position
 
     def load(self, keys: Keys) -> Slice:
         return self._rows.load(keys)

@@ -1,6 +1,6 @@
 """The HTTP application: its routes, its contract and its documentation page."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lockstream import __version__
-from lockstream.presentation import events, network
+from lockstream.presentation import batches, events, network
 from lockstream.presentation.problems import add_problem_handlers
 from lockstream.presentation.running import Running
 from lockstream.schemas.events import event_schema
@@ -28,16 +28,22 @@ _ASSETS = "/docs/assets"
 
 
 class _Application(FastAPI):
-    """FastAPI, with something in front of it."""
+    """FastAPI, with some operations answered in front of it.
 
-    front: ASGIApp
+    Its middleware, routing and dependencies cost more than all that Lockstream does with an event, the flush included
+    (docs/decisions/0010). The routes of these operations document them, and serve them where a proxy's prefix stands
+    before the path; either way it is the same function that answers.
+    """
+
+    in_front: Mapping[str, ASGIApp]
+    """What answers a POST, by path."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.front(scope, receive, send)
-
-    async def behind(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What FastAPI is without it."""
-        await super().__call__(scope, receive, send)
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self.in_front:
+            scope["app"] = self
+            await self.in_front[scope["path"]](scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def create_app(open_lockstream: Callable[[], Lockstream]) -> FastAPI:
@@ -50,7 +56,7 @@ def create_app(open_lockstream: Callable[[], Lockstream]) -> FastAPI:
         try:
             yield
         finally:
-            running.close()
+            await running.close()
 
     app = _Application(
         title="LockStream API",
@@ -62,8 +68,9 @@ def create_app(open_lockstream: Callable[[], Lockstream]) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.running = running
-    app.front = events.EventsInFront(app.behind, running)
+    app.in_front = {"/events": events.answer_event, "/events/batch": batches.answer_batch}
     app.include_router(events.router)
+    app.include_router(batches.router)
     app.include_router(network.router)
     add_problem_handlers(app)
     _serve_documentation(app)

@@ -1,11 +1,13 @@
 """What goes wrong, as HTTP says it."""
 
+import asyncio
 import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lockstream.core.errors import StoreUnavailable
 from lockstream.schemas.answers import Problem
@@ -33,22 +35,37 @@ logger = logging.getLogger(__name__)
 
 
 class BodyTooLarge(Exception):
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"The body is larger than {limit} bytes. LOCKSTREAM_MAX_EVENT_BYTES sets the limit.")
+    """The text says what is too large, and what to do about it."""
 
 
 class UnsupportedMediaType(Exception):
-    def __init__(self, media_type: str) -> None:
-        super().__init__(f"An event is sent as application/json, not as {media_type!r}.")
+    def __init__(self, media_type: str, *supported: str) -> None:
+        super().__init__(f"The body is sent as {' or '.join(supported)}, not as {media_type!r}.")
+
+
+class UnsupportedEncoding(Exception):
+    def __init__(self, encoding: str) -> None:
+        super().__init__(f"The body is sent as it is or with Content-Encoding gzip, not {encoding!r}.")
+
+
+class Handed(Response):
+    """The answer that an ASGI application gives."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__()
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
 
 def add_problem_handlers(app: FastAPI) -> None:
     """Have each kind of error answered in its own way, and none with a traceback."""
-    for kind in (MalformedBody, StoreUnavailable, BodyTooLarge, UnsupportedMediaType, ClientDisconnect, Exception):
+    for kind in (StoreUnavailable, ClientDisconnect, Exception):
         app.exception_handler(kind)(answer_problem)
 
 
-async def answer_problem(request: Request, error: Exception) -> Response:
+async def answer_problem(request: Request, error: BaseException) -> Response:
     """What is answered where `error` came out of a request."""
     match error:
         case MalformedBody():
@@ -59,6 +76,10 @@ async def answer_problem(request: Request, error: Exception) -> Response:
             return JSONResponse({"detail": str(error)}, 413)
         case UnsupportedMediaType():
             return JSONResponse({"detail": str(error)}, 415)
+        case UnsupportedEncoding():
+            return JSONResponse({"detail": str(error)}, 415, {"Accept-Encoding": "gzip"})
+        case asyncio.CancelledError():  # the server stops, and has waited for as long as it may
+            return await answer_problem(request, StoreUnavailable("Lockstream is stopping. Send it again."))
         case ClientDisconnect():
             return Response(status_code=400)  # it hung up in the middle of its body: nobody hears this
         case _:

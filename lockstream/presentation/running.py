@@ -20,9 +20,9 @@ class Running:
         self._lock = Lock()
 
     def start(self) -> None:
-        """Open it now; again, if it was closed."""
+        """Open it now, at home in the running event loop; again, if it was closed."""
         self._closed = False
-        self.get()
+        self.get().settle_here()
 
     def get(self) -> Lockstream:
         """It, opened if need be.
@@ -38,12 +38,12 @@ class Running:
                 self._lockstream = self._open()
             return self._lockstream
 
-    def close(self) -> None:
+    async def close(self) -> None:
         with self._lock:
             self._closed = True
-            if self._lockstream is not None:
-                self._lockstream.close()
-                self._lockstream = None
+            lockstream, self._lockstream = self._lockstream, None
+        if lockstream is not None:
+            await lockstream.close()
 
 
 async def _current(request: Request) -> Lockstream:

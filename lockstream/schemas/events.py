@@ -38,7 +38,7 @@ def parse_event(body: bytes) -> Event:
     try:
         return decode_event(body)
     except MalformedEvent as error:
-        raise MalformedBody(_explain(body, str(error))) from error
+        raise MalformedBody(explain(body, str(error))) from error
 
 
 def _instant(text: str) -> str:
@@ -176,15 +176,21 @@ def event_schema(ref_template: str) -> dict[str, Any]:
     return _adapter.json_schema(ref_template=ref_template)
 
 
-def _explain(body: bytes, reason: str) -> list[dict[str, Any]]:
+def malformed(kind: str, message: str, *place: int) -> MalformedBody:
+    """One error that concerns the body, or what stands at `place` in it, as a whole."""
+    return MalformedBody([{"loc": ["body", *place], "msg": message, "type": kind}])
+
+
+def explain(text: bytes, reason: str, *place: int) -> list[dict[str, Any]]:
+    """What is wrong with the text at `place` in a body, of which the decoder said `reason`."""
     try:
-        _adapter.validate_json(body)
+        _adapter.validate_json(text)
     except ValidationError as error:
         return [
-            {"loc": ["body", *_place(found["loc"])], "msg": found["msg"], "type": found["type"]}
+            {"loc": ["body", *place, *_place(found["loc"])], "msg": found["msg"], "type": found["type"]}
             for found in error.errors(include_url=False, include_context=False, include_input=False)
         ]
-    return [{"loc": ["body"], "msg": reason, "type": "event_malformed"}]
+    return malformed("event_malformed", reason, *place).errors
 
 
 def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:

@@ -1,66 +1,63 @@
 """Group commit: concurrent submissions become one batch.
 
-One thread writes. While it commits a batch, the next one fills; nothing waits for a timer. What readers see follows
-behind: it is settled at once when a read waits for it, and otherwise when much has changed or nothing else is to do.
+All of it happens in one event loop, but for what waits for a disk: there a batch is decided and written at once, and
+while it is flushed the next ones are. No timer holds back an event: whatever has been written when a flush ends goes
+with the next one. What readers see follows behind: it is settled at once when a read waits for it, and otherwise when
+much has changed or nothing has come in for a while.
 """
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
-from threading import Condition, Thread
-from typing import Any
 
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import QueueFull, StoreUnavailable
 from lockstream.core.outcomes import Outcome
 from lockstream.core.repositories import Store
 from lockstream.core.use_cases.ingest import ingest
-
-SETTLE_AFTER_SECONDS = 0.1
-"""How long nothing has to come in before what nobody has asked for is settled. No event and no read waits for it."""
+from lockstream.services.flusher import Flusher
+from lockstream.services.settler import Settler
 
 logger = logging.getLogger(__name__)
 
-type _Submission = tuple[Event, asyncio.Future[Outcome]]
+type _Outcomes = Sequence[Outcome | Exception]
+type _Told = asyncio.Future[_Outcomes]
+type _Submission = tuple[Sequence[Event], _Told]
 
 
 class Ingestion:
-    """The one writer of a store, for any number of event loops."""
+    """The one writer of a store. To be used in one event loop."""
 
     def __init__(self, store: Store, *, queue_limit: int, batch_limit: int) -> None:
-        """Start the thread.
-
-        `queue_limit` bounds the events that wait, `batch_limit` those that are committed together.
-        """
+        """`queue_limit` bounds the events that wait, `batch_limit` those that are decided in one go."""
         self._store = store
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
         self._submissions: deque[_Submission] = deque()
-        self._readers: list[asyncio.Future[None]] = []
-        self._acknowledged = self._settled = store.log.end.position
-        self._unsettled_because = ""
-        self._closing = False
-        self._work = Condition()
-        # A daemon: where nobody closes us, the process ends as in a crash, which loses nothing.
-        self._thread = Thread(target=self._run, name="lockstream-writer", daemon=True)
-        self._thread.start()
+        self._undurable: deque[tuple[int, _Told, _Outcomes]] = deque()
+        self._waiting = 0
+        self._taking_in = self._flushing = self._closing = False
+        self._drained: asyncio.Event | None = None
+        self._flusher = Flusher(store.log, self._flush_ended)
+        self._settler = Settler(store, self._take_in_soon)
 
-    async def submit(self, event: Event) -> Outcome:
-        """Have `event` decided and, if it is accepted, made durable.
+    async def submit(self, events: Sequence[Event]) -> _Outcomes:
+        """Have `events` decided, in this order, and what is accepted made durable.
+
+        In the place of an outcome stands an exception where a fault of ours kept the event from being decided.
 
         Raises:
-            QueueFull: too many events wait already; this one was not taken.
-            StoreUnavailable: the event is not acknowledged.
+            QueueFull: too many events wait already; none of these was taken.
+            StoreUnavailable: none of them is acknowledged.
         """
-        told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        with self._work:
-            self._require_open()
-            if len(self._submissions) >= self._queue_limit:
-                raise QueueFull(self._queue_limit)
-            self._submissions.append((event, told))
-            self._work.notify()
+        self._require_open()
+        if self._waiting and self._waiting + len(events) > self._queue_limit:
+            raise QueueFull(self._queue_limit)
+        told: _Told = asyncio.get_running_loop().create_future()
+        self._submissions.append((events, told))
+        self._waiting += len(events)
+        self._take_in_soon()
         return await told
 
     async def settled(self) -> None:
@@ -69,93 +66,89 @@ class Ingestion:
         Raises:
             StoreUnavailable: they cannot, for now.
         """
-        if self._settled >= self._acknowledged:
-            return
-        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        with self._work:
+        if self._settler.settled < self._store.log.durable.position:
             self._require_open()
-            self._readers.append(told)
-            self._work.notify()
-        await told
+            await self._settler.settle()
 
-    def close(self) -> None:
-        """Finish what was taken in, then end the thread."""
-        with self._work:
-            self._closing = True
-            self._work.notify()
-        self._thread.join()
+    async def close(self) -> None:
+        """Finish what was taken in."""
+        self._closing = True
+        if self._waiting:
+            self._drained = asyncio.Event()
+            await self._drained.wait()
+        await self._settler.close()
+        await asyncio.to_thread(self._flusher.close)
 
-    def _run(self) -> None:
-        batch: Sequence[_Submission] = ()
-        while batch or self._submissions or self._readers or not self._closing:
-            batch = self._next_batch()
-            if batch:
-                self._commit(batch)
-            if not batch or self._readers or self._store.crowded or (self._store.due and not self._unsettled_because):
-                self._settle()
+    def _take_in_soon(self) -> None:
+        if not self._taking_in and self._submissions:
+            self._taking_in = True
+            asyncio.get_running_loop().call_soon(self._take_in)
 
-    def _next_batch(self) -> Sequence[_Submission]:
-        """What waits; nothing, where a reader waits instead, or there was nothing for a while."""
-        wanted = self._settled < self._acknowledged and not self._unsettled_because
-        idle = SETTLE_AFTER_SECONDS if wanted else None
-        with self._work:
-            self._work.wait_for(lambda: self._submissions or self._readers or self._closing, idle)
-            return [self._submissions.popleft() for _ in range(min(len(self._submissions), self._batch_limit))]
+    def _take_in(self) -> None:
+        """Decide a batch of what waits. Requests are served before the next one."""
+        self._taking_in = False
+        if self._settler.behind:
+            return  # it calls again when it has caught up
+        batch = [self._submissions.popleft()]
+        size = len(batch[0][0])
+        while self._submissions and (size := size + len(self._submissions[0][0])) <= self._batch_limit:
+            batch.append(self._submissions.popleft())
+        self._commit(batch)
+        self._settler.consider()
+        self._take_in_soon()
 
     def _commit(self, batch: Sequence[_Submission]) -> None:
+        outcomes = self._decided([event for events, _ in batch for event in events])
+        end, start = self._store.log.end.position, 0
+        for events, told in batch:
+            stop = start + len(events)
+            self._undurable.append((end, told, outcomes[start:stop]))
+            start = stop
+        self._tell()
+        if self._undurable:
+            self._flush()
+
+    def _decided(self, events: Sequence[Event]) -> _Outcomes:
         try:
-            if self._unsettled_because and self._store.crowded:
-                raise StoreUnavailable(self._unsettled_because)
-            answers: Sequence[Outcome | Exception] = ingest([event for event, _ in batch], self._store.unit_of_work())
+            if reason := self._settler.hopeless:
+                raise StoreUnavailable(reason)
+            return ingest(events, self._store.unit_of_work())
         except StoreUnavailable as error:
-            answers = [StoreUnavailable(str(error)) for _ in batch]
+            return [StoreUnavailable(str(error)) for _ in events]
         except Exception as error:
             # A fault of ours, which one event sets off: the others shall not suffer from it.
-            if len(batch) > 1:
-                for submission in batch:
-                    self._commit([submission])
-                return
-            logger.exception("Event %s could not be taken in.", batch[0][0].event_id)
-            answers = [error]
-        self._acknowledged = self._store.log.end.position
-        _tell([told for _, told in batch], answers)
+            if len(events) > 1:
+                return [outcome for event in events for outcome in self._decided([event])]
+            logger.exception("Event %s could not be taken in.", events[0].event_id)
+            return [error]
 
-    def _settle(self) -> None:
-        with self._work:
-            readers, self._readers = self._readers, []
-        try:
-            self._store.settle()
-            self._settled = self._store.log.end.position
-            self._unsettled_because = ""
-        except StoreUnavailable as error:
-            logger.warning("%s", error)
-            self._unsettled_because = str(error)
-        except Exception:  # a fault of ours; without this thread, everybody would wait for ever
-            logger.exception("The projection could not be brought up to the log.")
-            self._unsettled_because = "The projection cannot follow the log. Restart Lockstream."
-        reason = self._unsettled_because
-        _tell(readers, [StoreUnavailable(reason) if reason else None for _ in readers])
+    def _flush(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self._flusher.ask(asyncio.get_running_loop())
+
+    def _flush_ended(self) -> None:
+        self._flushing = False
+        self._tell()
+        self._settler.flushed()
+        if self._undurable:
+            self._flush()
+
+    def _tell(self) -> None:
+        """Give each submission that is durable now its outcomes; each that never will be is not acknowledged."""
+        durable, failure = self._store.log.durable.position, self._store.log.failure
+        while self._undurable and (failure or self._undurable[0][0] <= durable):
+            end, told, outcomes = self._undurable.popleft()
+            self._waiting -= len(outcomes)
+            if told.done():  # who waited has gone away
+                continue
+            if end <= durable:
+                told.set_result(outcomes)
+            else:
+                told.set_exception(StoreUnavailable(failure))
+        if self._drained and not self._waiting:
+            self._drained.set()
 
     def _require_open(self) -> None:
         if self._closing:
             raise StoreUnavailable("Lockstream is stopping. Try again with the one that follows.")
-
-
-def _tell(futures: Sequence[asyncio.Future[Any]], answers: Sequence[object]) -> None:
-    """Give each future its answer, waking each event loop once."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], object]]] = {}
-    for future, answer in zip(futures, answers, strict=True):
-        by_loop.setdefault(future.get_loop(), []).append((future, answer))
-    for loop, told in by_loop.items():
-        with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-            loop.call_soon_threadsafe(_answer, told)
-
-
-def _answer(told: list[tuple[asyncio.Future[Any], object]]) -> None:
-    for future, answer in told:
-        if future.done():  # who waited has gone away
-            continue
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)

@@ -1,30 +1,42 @@
 """The running system."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.state import Compartment, Locker, Reservation
 from lockstream.core.outcomes import Outcome
 from lockstream.core.repositories import Store
+from lockstream.infrastructure.settings import Settings
+from lockstream.services.home import Home
 from lockstream.services.ingestion import Ingestion
 
 
 class Lockstream:
-    """One locker network's record: events go in, and each read shows all that was acknowledged before it began."""
+    """One locker network's record: events go in, and each read shows all that was acknowledged before it began.
 
-    def __init__(self, store: Store, ingestion: Ingestion, *, max_event_bytes: int) -> None:
-        self.max_event_bytes = max_event_bytes
+    It may be used from any event loop and any thread; it is fastest where it is at home.
+    """
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.settings = settings
         self._store = store
-        self._ingestion = ingestion
+        self._ingestion = Ingestion(store, queue_limit=settings.queue_limit, batch_limit=settings.batch_limit)
+        self._home = Home()
 
-    async def ingest(self, event: Event) -> Outcome:
-        """Take in one event; when this returns `Accepted`, it is on the disk.
+    def settle_here(self) -> None:
+        """Be at home in the running event loop."""
+        self._home.settle_here()
+
+    async def ingest(self, events: Sequence[Event]) -> Sequence[Outcome | Exception]:
+        """Take in `events`, in this order; when this returns, those that are `Accepted` are on the disk.
+
+        In the place of an outcome stands an exception where a fault of ours kept the event from being decided.
 
         Raises:
-            StoreUnavailable: the event is not acknowledged.
+            StoreUnavailable: none of them is acknowledged.
         """
-        return await self._ingestion.submit(event)
+        return await self._home.run(self._ingestion.submit, events)
 
     async def locker(self, locker_id: str) -> Locker | None:
         return await self._read(self._store.queries.locker, locker_id)
@@ -35,13 +47,14 @@ class Lockstream:
     async def reservation(self, reservation_id: str) -> Reservation | None:
         return await self._read(self._store.queries.reservation, reservation_id)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Finish what was taken in, and give up the files."""
-        self._ingestion.close()
+        await self._home.run(self._ingestion.close)
+        await asyncio.to_thread(self._home.leave)
         self._store.close()
 
     async def _read[**ArgumentsT, FoundT](
         self, query: Callable[ArgumentsT, FoundT], *args: ArgumentsT.args, **kwargs: ArgumentsT.kwargs
     ) -> FoundT:
-        await self._ingestion.settled()
+        await self._home.run(self._ingestion.settled)
         return await asyncio.to_thread(query, *args, **kwargs)

@@ -2,7 +2,6 @@
 
 from lockstream.infrastructure.embedded import EmbeddedStore, Watch, rebuild, unwatched
 from lockstream.infrastructure.settings import Settings, environment_names
-from lockstream.services.ingestion import Ingestion
 from lockstream.services.lockstream import Lockstream
 
 __all__ = ["Settings", "Watch", "environment_names", "open_lockstream", "open_store", "rebuild_projection"]
@@ -27,9 +26,7 @@ def open_lockstream(settings: Settings, watch: Watch = unwatched) -> Lockstream:
         HistoryImpossible: the log was not written by these rules.
         StoreUnavailable: the projection cannot be written.
     """
-    store = open_store(settings, watch)
-    ingestion = Ingestion(store, queue_limit=settings.queue_limit, batch_limit=settings.batch_limit)
-    return Lockstream(store, ingestion, max_event_bytes=settings.max_event_bytes)
+    return Lockstream(open_store(settings, watch), settings)
 
 
 def rebuild_projection(settings: Settings, watch: Watch = unwatched) -> None:

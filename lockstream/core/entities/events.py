@@ -6,7 +6,7 @@ The name of a class is the event's `type` on the wire and in the log.
 from msgspec import Struct
 
 
-class _Reported(Struct, frozen=True, kw_only=True):
+class _Reported(Struct, frozen=True, gc=False):
     """What every event bears."""
 
     event_id: str
@@ -21,36 +21,36 @@ class _Reported(Struct, frozen=True, kw_only=True):
     """The payload's JSON text on one line, each value as it came. Only the log reads it."""
 
 
-class CompartmentRegistered(_Reported, frozen=True, kw_only=True):
+class CompartmentRegistered(_Reported, frozen=True, gc=False):
     compartment_id: str
 
 
-class ReservationCreated(_Reported, frozen=True, kw_only=True):
+class ReservationCreated(_Reported, frozen=True, gc=False):
     reservation_id: str
     compartment_id: str
 
 
-class ParcelDeposited(_Reported, frozen=True, kw_only=True):
+class ParcelDeposited(_Reported, frozen=True, gc=False):
     reservation_id: str
     compartment_id: str | None = None
 
 
-class ParcelPickedUp(_Reported, frozen=True, kw_only=True):
+class ParcelPickedUp(_Reported, frozen=True, gc=False):
     reservation_id: str
     compartment_id: str | None = None
 
 
-class ReservationExpired(_Reported, frozen=True, kw_only=True):
+class ReservationExpired(_Reported, frozen=True, gc=False):
     reservation_id: str
     compartment_id: str | None = None
 
 
-class FaultReported(_Reported, frozen=True, kw_only=True):
+class FaultReported(_Reported, frozen=True, gc=False):
     compartment_id: str
     severity: int
 
 
-class FaultCleared(_Reported, frozen=True, kw_only=True):
+class FaultCleared(_Reported, frozen=True, gc=False):
     compartment_id: str
     fault_event_id: str
     """The `event_id` of the `FaultReported` that opened the fault, in canonical form."""

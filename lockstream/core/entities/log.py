@@ -5,7 +5,7 @@ from msgspec import Struct
 from lockstream.core.entities.events import Event
 
 
-class Cursor(Struct, frozen=True):
+class Cursor(Struct, frozen=True, gc=False):
     """How far one has come in a log: just behind the record at `position`."""
 
     position: int = 0
@@ -21,7 +21,7 @@ class Cursor(Struct, frozen=True):
 START = Cursor()
 
 
-class Record(Struct, frozen=True):
+class Record(Struct, frozen=True, gc=False):
     """An accepted event as the log holds it."""
 
     event: Event

@@ -9,6 +9,7 @@ from lockstream.core.evolve import evolve
 from lockstream.core.keys import keys
 from lockstream.core.repositories import Projection
 
+
 CHUNK = 1_000
 """Records whose rows are fetched together: many enough that fetching costs little, few enough to fit in any memory."""
 
@@ -29,9 +30,11 @@ def catch_up(
         StoreUnavailable: rows cannot be fetched; the same holds.
     """
     for chunk in batched(records, CHUNK):
-        projection.prefetch([record.event for record in chunk])
-        for record in chunk:
-            before = projection.load(keys(record.event))
+        events = [record.event for record in chunk]
+        wanted = [keys(event) for event in events]
+        projection.prefetch(events, wanted)
+        for record, key in zip(chunk, wanted, strict=True):
+            before = projection.load(key)
             examine(record, before)
             projection.save(before, evolve(before, record.event))
             projection.record(record.event.event_id, record.end.position)

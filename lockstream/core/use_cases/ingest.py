@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from lockstream.core.decide import decide
 from lockstream.core.entities.events import Event
 from lockstream.core.evolve import evolve
-from lockstream.core.keys import keys
+from lockstream.core.keys import Keys, keys
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome
 from lockstream.core.repositories import UnitOfWork
 
@@ -17,23 +17,25 @@ def ingest(
 ) -> list[Outcome]:
     """Decide `events` in order and keep the accepted ones; an outcome for each, in order.
 
-    `before_commit` hears the outcomes just before they become durable; if it raises, they do not.
+    Nobody may hear of an outcome before the log has been flushed up to where it ends now. `before_commit` hears them
+    just before they are kept; if it raises, nothing is.
 
     Raises:
         StoreUnavailable: nothing of the batch was kept.
     """
+    wanted = [keys(event) for event in events]
     with uow:
-        uow.prefetch(events)
-        outcomes = [_ingest_one(event, uow) for event in events]
+        uow.prefetch(events, wanted)
+        outcomes = [_ingest_one(event, key, uow) for event, key in zip(events, wanted, strict=True)]
         before_commit(outcomes)
         uow.commit()
     return outcomes
 
 
-def _ingest_one(event: Event, uow: UnitOfWork) -> Outcome:
+def _ingest_one(event: Event, wanted: Keys, uow: UnitOfWork) -> Outcome:
     if (position := uow.recorded(event.event_id)) is not None:
         return Duplicate(position)
-    before = uow.load(keys(event))
+    before = uow.load(wanted)
     if refusal := decide(before, event):
         return refusal
     uow.save(before, evolve(before, event))

@@ -1,0 +1,159 @@
+"""POST /events/batch."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Sequence
+from itertools import batched
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.types import Receive, Scope, Send
+
+from lockstream.core.entities.events import Event
+from lockstream.core.outcomes import Outcome
+from lockstream.presentation.bodies import JSON, NDJSON, media_type, read_body, read_chunks
+from lockstream.presentation.events import send_json
+from lockstream.presentation.problems import (
+    FAULT,
+    UNAVAILABLE,
+    BodyTooLarge,
+    Handed,
+    UnsupportedMediaType,
+    answer_problem,
+)
+from lockstream.presentation.running import Running
+from lockstream.schemas.answers import BatchItemAnswer, MalformedAnswer, Problem
+from lockstream.schemas.batches import Lines, MalformedItem, read_items, split_array, split_deep_array
+from lockstream.schemas.outcomes import item_of
+from lockstream.services.lockstream import Lockstream
+
+MAX_BATCH_EVENTS = 10_000
+
+CHUNK = 100
+"""Events that are read and decided in one go: some 1.5 ms. Other requests are served before the next ones."""
+
+AHEAD = 2
+"""Chunks of one batch that may wait to be decided or flushed while the next one is read."""
+
+router = APIRouter(tags=["events"])
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": list[BatchItemAnswer], "description": "What became of each event, in order."},
+    413: {"model": Problem, "description": "The batch is too large: send it in parts."},
+    415: {"model": Problem, "description": "The body is neither JSON nor NDJSON, or compressed otherwise than by gzip."},
+    422: {"model": MalformedAnswer, "description": "The body is no list. Nothing of it was taken in."},
+    500: FAULT,
+    503: UNAVAILABLE | {"description": "Some or all was not acknowledged: send the whole batch again later."},
+}
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": {
+                    "type": "array",
+                    "items": {"$ref": "#/components/schemas/Event"},
+                    "maxItems": MAX_BATCH_EVENTS,
+                }
+            },
+            NDJSON: {"schema": {"type": "string", "description": "One event a line."}},
+        },
+    }
+}
+
+
+@router.post("/events/batch", response_model=None, responses=_RESPONSES, openapi_extra=_BODY)
+async def post_batch() -> Response:
+    """Report up to 10,000 events.
+
+    Each is decided in order, as if it had come alone: it may build on those before it, and what is wrong with it harms
+    no other. The whole batch may be sent again at any time; what was accepted is a duplicate then. NDJSON is decided
+    as it comes in. The body may be compressed by gzip.
+    """
+    return Handed(answer_batch)
+
+
+async def answer_batch(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request of this operation."""
+    try:
+        running: Running = scope["app"].state.running
+        batch = _Batch(running.get())
+        given = media_type(scope)
+        limit = running.get().settings.max_batch_bytes
+        if given == NDJSON:
+            await batch.take_in_lines(read_chunks(scope, receive, limit, "LOCKSTREAM_MAX_BATCH_BYTES"))
+        elif given == JSON:
+            await batch.take_in_array(await read_body(scope, receive, limit, "LOCKSTREAM_MAX_BATCH_BYTES"))
+        else:
+            raise UnsupportedMediaType(given, JSON, NDJSON)
+        body = await batch.answer()
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # FastAPI, which would catch it, is not there
+        response = await answer_problem(Request(scope), error)
+        await response(scope, receive, send)
+        return
+    await send_json(send, 200, body)
+
+
+class _Batch:
+    """A batch on its way through: chunks are decided in turn, a few of them at a time."""
+
+    def __init__(self, lockstream: Lockstream) -> None:
+        self._lockstream = lockstream
+        self._limit = lockstream.settings.max_event_bytes
+        self._count = 0
+        self._answers: list[bytes] = []
+        self._under_way: deque[tuple[list[Event | MalformedItem], asyncio.Task[Sequence[Outcome | Exception]]]] = deque()
+
+    async def take_in_array(self, body: bytes) -> None:
+        try:
+            texts = split_array(body)
+        except RecursionError:
+            texts = await asyncio.to_thread(split_deep_array, body)
+        if len(texts) > MAX_BATCH_EVENTS:
+            raise BodyTooLarge(f"The batch has {len(texts)} events, and may have {MAX_BATCH_EVENTS}. Nothing of it was taken in.")
+        for chunk in batched(texts, CHUNK):
+            await self._take_in(chunk)
+
+    async def take_in_lines(self, pieces: AsyncIterator[bytes]) -> None:
+        lines, waiting = Lines(self._limit), []
+        async for piece in pieces:
+            waiting += lines.feed(piece)
+            while len(waiting) >= CHUNK:
+                await self._take_in(waiting[:CHUNK])
+                del waiting[:CHUNK]
+        for chunk in batched([*waiting, *lines.finish()], CHUNK):
+            await self._take_in(chunk)
+
+    async def answer(self) -> bytes:
+        """What became of each event, once all is durable."""
+        while self._under_way:
+            await self._hear()
+        return b"[%b]" % b",".join(self._answers)
+
+    async def _take_in(self, texts: Sequence[bytes]) -> None:
+        if self._count + len(texts) > MAX_BATCH_EVENTS:
+            await self.answer()
+            raise BodyTooLarge(
+                f"The batch has more than {MAX_BATCH_EVENTS} events. The first {self._count} were decided; send all of "
+                "it again in parts, what was accepted counts once."
+            )
+        items = read_items(texts, self._count, self._limit)
+        self._count += len(items)
+        events = [item for item in items if not isinstance(item, MalformedItem)]
+        self._under_way.append((items, asyncio.ensure_future(self._lockstream.ingest(events))))
+        await asyncio.sleep(0)
+        while len(self._under_way) > AHEAD:
+            await self._hear()
+
+    async def _hear(self) -> None:
+        items, deciding = self._under_way.popleft()
+        outcomes = iter(await deciding)
+        for item in items:
+            if isinstance(item, MalformedItem):
+                self._answers.append(item.answer())
+                continue
+            outcome = next(outcomes)
+            if isinstance(outcome, Exception):
+                raise outcome
+            self._answers.append(item_of(item, outcome))

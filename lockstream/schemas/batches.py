@@ -1,0 +1,123 @@
+"""Many events as one request body: a JSON array, or one event a line (NDJSON)."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from lockstream.core.entities.events import Event
+from lockstream.core.errors import MalformedEvent
+from lockstream.infrastructure.event_codec import decode_events
+from lockstream.schemas.events import explain, malformed
+
+
+class MalformedItem(Struct, frozen=True):
+    """What stands in a batch where an event should."""
+
+    event_id: str | None
+    errors: list[dict[str, Any]]
+
+    def answer(self) -> bytes:
+        """What the answer to the batch says of it."""
+        return msgspec.json.encode(
+            {"event_id": self.event_id, "status": 422, "code": "malformed", "detail": self.errors}
+        )
+
+
+class _Named(Struct):
+    event_id: str
+
+
+_array = msgspec.json.Decoder(list[Raw])
+_named = msgspec.json.Decoder(_Named)
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},]', re.DOTALL)
+
+
+def split_array(body: bytes) -> list[bytes]:
+    """The texts of a JSON array's items.
+
+    Raises:
+        MalformedBody: it is none.
+        RecursionError: an item is nested so deep that a decoder gives up on all of it: `split_deep_array` does not.
+    """
+    try:
+        body.decode()
+        return [bytes(item) for item in _array.decode(body)]
+    except msgspec.ValidationError as error:
+        raise malformed("list_type", f"A batch is a list of events. {error}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise malformed("json_invalid", f"The body is no JSON: {error}") from error
+
+
+def split_deep_array(body: bytes) -> list[bytes]:
+    """The same at any depth, though slowly: half a microsecond for each bracket and comma.
+
+    Raises:
+        MalformedBody: it is none.
+    """
+    items, depth, start, end = [], 0, 0, None
+    for token in _TOKEN.finditer(body):
+        if token[0] in b"[{":
+            depth += 1
+        elif token[0] in b"]}":
+            depth -= 1
+        if depth == 0:
+            end = token
+            break
+        if depth == 1 and token[0] == b"[" and not start:
+            start = token.end()
+        elif depth == 1 and token[0] == b",":
+            items.append(body[start : token.start()])
+            start = token.end()
+    if end is None or end[0] != b"]" or body[: body.find(b"[")].strip() or body[end.end() :].strip():
+        raise malformed("json_invalid", "The body is no JSON array: its brackets do not match.")
+    return [*items, body[start : end.start()]]
+
+
+class Lines:
+    """NDJSON as it comes in: pieces of any length become lines, blank ones left out."""
+
+    def __init__(self, limit: int) -> None:
+        """Of a line that is longer than `limit` bytes a little more than that is kept, and not the rest."""
+        self._limit = limit
+        self._rest = bytearray()
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """The lines that end in `piece`."""
+        first, *others = piece.split(b"\n")
+        self._extend(first)
+        if not others:
+            return []
+        lines = [bytes(self._rest), *others[:-1]]
+        self._rest.clear()
+        self._extend(others[-1])
+        return [line for line in lines if line.strip()]
+
+    def finish(self) -> list[bytes]:
+        """The last line, where it has no end."""
+        return [bytes(self._rest)] if self._rest.strip() else []
+
+    def _extend(self, more: bytes) -> None:
+        self._rest += more[: self._limit + 2 - len(self._rest)]  # a carriage return may stand behind the last byte
+
+
+def read_items(texts: Sequence[bytes], first: int, limit: int) -> list[Event | MalformedItem]:
+    """Read a part of a batch that begins with the item of index `first`; each is at most `limit` bytes long."""
+    events = decode_events([text if len(text) <= limit else b"" for text in texts])
+    return [
+        _malformed(text, event, index, limit) if isinstance(event, MalformedEvent) else event
+        for index, (text, event) in enumerate(zip(texts, events, strict=True), first)
+    ]
+
+
+def _malformed(text: bytes, error: MalformedEvent, index: int, limit: int) -> MalformedItem:
+    if len(text) > limit:
+        message = f"The event is larger than {limit} bytes. LOCKSTREAM_MAX_EVENT_BYTES sets the limit."
+        return MalformedItem(None, malformed("event_too_large", message, index).errors)
+    try:
+        event_id = _named.decode(text).event_id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        event_id = None
+    return MalformedItem(event_id, explain(text, str(error), index))
