@@ -1,6 +1,6 @@
 """What the core needs of the outside."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -33,10 +33,16 @@ class EventLog(Protocol):
         """
 
     def flush(self) -> None:
-        """Make durable what was appended so far. Any thread may call it, one at a time.
+        """Make durable what was appended so far.
 
         Raises:
             StoreUnavailable: nothing that is not durable yet may be taken for accepted.
+        """
+
+    def flush_aside(self, ended: Callable[[], object]) -> None:
+        """Begin to make durable what was appended so far, and have the running event loop call `ended` afterwards.
+
+        Events may be appended meanwhile. One at a time. Whether it failed, `failure` says.
         """
 
     def ids(self, first: int, count: int) -> Mapping[str, int]:

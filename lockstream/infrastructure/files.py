@@ -3,7 +3,6 @@
 import fcntl
 import os
 import stat
-import sys
 from pathlib import Path
 
 from lockstream.core.errors import StartRefused, StoreInUse
@@ -46,14 +45,6 @@ def write_all(file: int, content: bytes) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(file, rest) :]
-
-
-def sync_data(file: int) -> None:
-    """Flush a file's bytes and its length to the disk; on macOS, whose fsync stops short of it, through the drive."""
-    if sys.platform == "darwin":
-        fcntl.fcntl(file, fcntl.F_FULLFSYNC)
-    else:
-        os.fdatasync(file)
 
 
 def sync_directory(path: Path) -> None:

@@ -31,11 +31,13 @@ BLOCK = 64
 
 _BLOCK_BITS = BLOCK.bit_length() - 1
 
+FORGOTTEN = 10_000
+"""Keys that are let go of in one go."""
+
 _PLACE_BITS = 28
 _PLACE = (1 << _PLACE_BITS) - 1
 
 type Run = NDArray[np.uint64]
-type Keys = dict[str, int]
 
 NO_RUN: Run = np.empty(0, np.uint64)
 
@@ -51,28 +53,20 @@ class KnownKeys:
     """Not for two threads at a time."""
 
     def __init__(self, run: Run = NO_RUN, recent: Iterable[Recent] = ()) -> None:
+        self.recent: dict[str, int] = {}
+        """Keys with the position that gave them. To be added to as they are given."""
+
         self._run = run
-        self._recent: Keys = {}
-        self._frozen: Keys = {}
+        self._merging: list[str] = []
+        self._merged: list[str] = []
         for more in recent:
-            self._recent.update(zip(more.keys, more.positions, strict=True))
+            self.recent.update(zip(more.keys, more.positions, strict=True))
 
     @property
     def crowded(self) -> bool:
         """Whether so much is recent that it should be merged into the run."""
-        return not self._frozen and len(self._recent) > max(RECENT_LEAST, self._run.size // RECENT_SHARE)
-
-    def get(self, key: str) -> int | None:
-        """The position that gave `key`, where that is recent."""
-        position = self._recent.get(key)
-        return position if position is not None or not self._frozen else self._frozen.get(key)
-
-    def add(self, key: str, position: int) -> None:
-        self._recent[key] = position
-
-    def forget(self, key: str) -> None:
-        """Undo an `add`."""
-        del self._recent[key]
+        waiting = len(self.recent) - len(self._merging) - len(self._merged)
+        return not self._merging and waiting > max(RECENT_LEAST, self._run.size // RECENT_SHARE)
 
     def places(self, keys: Sequence[str]) -> dict[str, list[int]]:
         """Of those that may have been given before what is recent: the first position of each block to look at."""
@@ -84,18 +78,26 @@ class KnownKeys:
         [hits] = np.nonzero((at ^ wanted) >> _PLACE_BITS == 0)
         return {keys[hit]: self._blocks(int(found[hit]), int(wanted[hit])) for hit in hits}
 
-    def freeze(self) -> "Merge":
-        """Set apart what is recent, to be merged into the run; until `thaw` it is looked up where it is."""
-        self._frozen, self._recent = self._recent, {}
-        return Merge(self._run, self._frozen)
+    def begin_merge(self) -> "Merge":
+        """What is recent now, to be merged into the run. It stays recent until that is done."""
+        self._forget(len(self._merged))
+        self._merging = list(self.recent)
+        return Merge(self._run, self._merging, list(self.recent.values()))
 
-    def thaw(self, merged: Run) -> None:
-        """Use the run that what was frozen has been merged into."""
-        self._run, self._frozen = merged, {}
+    def end_merge(self, merged: Run | None) -> None:
+        """Use the run that has come of it; where there is none, all stays as it was."""
+        if merged is not None:
+            self._run, self._merged = merged, self._merging
+        self._merging = []
 
-    def melt(self) -> None:
-        """Have what was frozen be recent again."""
-        self._recent, self._frozen = self._frozen | self._recent, {}
+    def tidy(self) -> None:
+        """Let go of some of what has been merged: to do so with all of it at once would hold up a request."""
+        self._forget(FORGOTTEN)
+
+    def _forget(self, count: int) -> None:
+        for key in self._merged[-count:]:
+            del self.recent[key]
+        del self._merged[-count:]
 
     def _blocks(self, at: int, wanted: int) -> list[int]:
         blocks = []
@@ -109,13 +111,13 @@ class KnownKeys:
 class Merge:
     """What is recent, to be merged into a run: that takes a while, on any thread."""
 
-    def __init__(self, run: Run, recent: Keys) -> None:
-        self._run, self._recent = run, recent
+    def __init__(self, run: Run, keys: list[str], positions: list[int]) -> None:
+        self._run, self._keys, self._positions = run, keys, positions
 
     def run(self) -> Run:
-        places = np.fromiter(self._recent.values(), np.uint64, len(self._recent)) >> _BLOCK_BITS
-        entries = np.array(_hashes(list(self._recent)), np.uint64) | places
-        merged = np.concatenate([self._run, np.unique(entries)])
+        places = np.array(self._positions, np.uint64) >> _BLOCK_BITS
+        entries = np.unique(np.array(_hashes(self._keys), np.uint64) | places)
+        merged = np.concatenate([self._run, entries])
         merged.sort(kind="stable")  # of two sorted parts it makes one in a single pass
         return merged
 

@@ -30,13 +30,13 @@ class InvalidLine(Exception):
 def encode_lines(events: Sequence[Event], recorded_at: str, after: Cursor) -> tuple[bytes, Cursor]:
     """Write the lines for `events` that follow `after`; returns them with the cursor behind them."""
     position, chain, recorded = after.position, after.chain.encode(), recorded_at.encode()
-    lines = []
+    parts: list[bytes] = []
     for event in events:
         position += 1
         content = b'{"position":%d,"recorded_at":"%b",%b' % (position, recorded, encode_members(event))
         chain = sha256(chain + content).hexdigest().encode()
-        lines.append(b'%b,"chain":"%b"}\n' % (content, chain))
-    text = b"".join(lines)
+        parts += content, b',"chain":"', chain, b'"}\n'
+    text = b"".join(parts)
     return text, Cursor(position, after.offset + len(text), chain.decode())
 
 

@@ -1,6 +1,7 @@
 """The store in memory: the same unit of work over lists and dicts. For tests, and to check another store against."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
@@ -27,6 +28,10 @@ class MemoryLog:
 
     def flush(self) -> None:
         self.durable = self.end
+
+    def flush_aside(self, ended: Callable[[], object]) -> None:
+        self.flush()
+        asyncio.get_running_loop().call_soon(ended)
 
     def ids(self, first: int, count: int) -> Mapping[str, int]:
         lines = self._lines[first - 1 : first - 1 + count]

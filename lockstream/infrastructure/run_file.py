@@ -33,8 +33,9 @@ class RunKeeper:
 
         `position` is that of the last event whose key is known. For the thread that uses the keys.
         """
+        self._known.tidy()
         if self._merging is None and self._known.crowded:
-            self._merging = self._thread.submit(self._merge, self._known.freeze(), position)
+            self._merging = self._thread.submit(self._merge, self._known.begin_merge(), position)
         elif self._merging is not None and self._merging.done():
             self.finish()
 
@@ -47,9 +48,9 @@ class RunKeeper:
             run, self._projection.run = merging.result()
         except OSError as error:
             logger.warning("The keys of the events could not be written to a file (%s); it is tried again.", error)
-            self._known.melt()
+            self._known.end_merge(None)
         else:
-            self._known.thaw(run)
+            self._known.end_merge(run)
 
     def close(self) -> None:
         self.finish()

@@ -20,6 +20,11 @@ class UnitOfWork:
         self._log = log
         self._rows = rows
         self._accepted: list[Event] = []
+        self._recorded: dict[str, int] = {}
+        # Nothing stands between the one who decides and the rows.
+        self.recorded = self._recorded.get
+        self.load = rows.load
+        self.save = rows.save
 
     def __enter__(self) -> Self:
         if self._log.failure:
@@ -33,23 +38,16 @@ class UnitOfWork:
 
     def prefetch(self, events: Sequence[Event], wanted: Sequence[Keys]) -> None:
         self._rows.prefetch(events, wanted)
-
-    def recorded(self, event_id: str) -> int | None:
-        position = self._rows.recorded(event_id)
-        if position is None:
-            for first in self._rows.places(event_id):
-                position = self._log.ids(first, BLOCK).get(event_id, position)
-        return position
-
-    def load(self, keys: Keys) -> Slice:
-        return self._rows.load(keys)
-
-    def save(self, before: Slice, after: Slice) -> None:
-        self._rows.save(before, after)
+        self._recorded.update(self._rows.recorded([event.event_id for event in events]))
+        for key, places in self._rows.places.items():
+            for first in places:
+                if (position := self._log.ids(first, BLOCK).get(key)) is not None:
+                    self._recorded[key] = position
 
     def record(self, event: Event) -> int:
         self._accepted.append(event)
         position = self._log.end.position + len(self._accepted)
+        self._recorded[event.event_id] = position
         self._rows.record(event.event_id, position)
         return position
 

@@ -24,10 +24,6 @@ BEHIND_ROWS = 50_000
 EVICTED_SHARE = 16
 """One row in so many is let go of at a time: often enough to stay near capacity, too few to hold up a request."""
 
-RESERVATION = "reservation/{}".format
-"""How the id of a reservation stands among the known keys. No id of an event holds a `/`."""
-
-
 class Changes(Struct, frozen=True):
     """What a backing does not hold yet."""
 
@@ -73,10 +69,6 @@ class _Shelf:
         self.changed: set[Key] = set()
         self.handed_on: set[Key] = set()
 
-    def put(self, key: Key, row: Row, undo: "list[tuple[_Shelf, Key, Row | None]]") -> None:
-        undo.append((self, key, self.rows.get(key)))
-        self.rows[key] = row
-
     def evict(self) -> None:
         """Let go of some of what came first; not of what the backing does not hold yet."""
         kept = self.changed | self.handed_on
@@ -110,10 +102,12 @@ class WorkingSet:
             Reservation: self._reservations,
             Fault: self._faults,
         }
-        self._places: dict[str, list[int]] = {}
+        self.places: dict[str, list[int]] = {}
+        """Where else in the log to look for the ids of the events that were prefetched for: blocks' first positions."""
+
         self._undo: list[tuple[_Shelf, Key, Row | None]] = []
-        self._given: list[str] = []
-        self._unkept: list[str] = []
+        self._given: dict[str, int] = {}
+        self._unkept: dict[str, int] = {}
 
     @property
     def changed(self) -> int:
@@ -142,23 +136,22 @@ class WorkingSet:
             StoreUnavailable: the backing cannot be read.
         """
         reservations, compartments, faults = self._reservations.rows, self._compartments.rows, self._faults.rows
-        new = {key.reservation for key in wanted if key.reservation is not None and key.reservation not in reservations}
-        named = {reservation: RESERVATION(reservation) for reservation in new}
-        self._places = self.known.places([*[event.event_id for event in events], *named.values()])
-        maybe = [one for one, key in named.items() if key in self._places or self.known.get(key) is not None]
-        self._fetch(Reservation, maybe)
-        reservations.update(dict.fromkeys(new.difference(maybe)))
+        named = {key.reservation for key in wanted if key.reservation is not None}
+        placed = {key.compartment for key in wanted if key.compartment is not None}
+        new_reservations = {_reservation(key): key for key in named if key not in reservations}
+        new_compartments = {_compartment(key): key for key in placed if key not in compartments}
+        ids = [event.event_id for event in events]
+        self.places = self.known.places([*ids, *new_reservations, *new_compartments])
+        self._fetch_given(Reservation, new_reservations)
+        self._fetch_given(Compartment, new_compartments)
+        meant = {row.where for key in named if (row := reservations[key]) is not None}
+        self._fetch(Compartment, [key for key in meant if key not in compartments])
         self._fetch(Fault, {key.fault for key in wanted if key.fault is not None and key.fault not in faults})
-        places = [key.compartment or _where(reservations, key.reservation) for key in wanted]
-        self._fetch(Compartment, {place for place in places if place is not None and place not in compartments})
 
-    def recorded(self, event_id: str) -> int | None:
-        """Where an accepted event of this id stands in the log, where that is recent."""
-        return self.known.get(event_id)
-
-    def places(self, event_id: str) -> Sequence[int]:
-        """Where in the log to look for an event of this id otherwise: the first positions of blocks."""
-        return self._places.get(event_id, ())
+    def recorded(self, event_ids: Iterable[str]) -> dict[str, int]:
+        """Those of events that were recorded recently, with their positions in the log."""
+        recent = self.known.recent
+        return {event_id: recent[event_id] for event_id in event_ids if event_id in recent}
 
     def load(self, keys: Keys) -> Slice:
         reservation = None if keys.reservation is None else self._reservations.rows[keys.reservation]
@@ -172,25 +165,25 @@ class WorkingSet:
         )
 
     def save(self, before: Slice, after: Slice) -> None:
-        compartment, reservation, fault = after.compartment, after.reservation, after.fault
-        if compartment is not None and compartment is not before.compartment:
-            self._compartments.put(compartment.key, compartment, self._undo)
-        if reservation is not None and reservation is not before.reservation:
-            self._reservations.put(reservation.reservation_id, reservation, self._undo)
+        if (compartment := after.compartment) is not before.compartment and compartment is not None:
+            self._put(self._compartments, compartment.key, compartment, before.compartment)
+            if before.compartment is None:
+                self._given[_compartment(compartment.key)] = self.reached.position + 1
+        if (reservation := after.reservation) is not before.reservation and reservation is not None:
+            self._put(self._reservations, reservation.reservation_id, reservation, before.reservation)
             if before.reservation is None:
-                self._give(RESERVATION(reservation.reservation_id), self.reached.position + 1)
-        if fault is not None and fault is not before.fault:
-            self._faults.put(fault.fault_id, fault, self._undo)
+                self._given[_reservation(reservation.reservation_id)] = self.reached.position + 1
+        if (fault := after.fault) is not before.fault and fault is not None:
+            self._put(self._faults, fault.fault_id, fault, before.fault)
 
     def record(self, event_id: str, position: int) -> None:
-        self._give(event_id, position)
+        self._given[event_id] = position
 
     def advance(self, to: Cursor) -> None:
         """Keep what was saved: it can't be undone any more."""
-        for shelf, key, _ in self._undo:
-            shelf.changed.add(key)
         self._undo.clear()
-        self._unkept += self._given
+        self.known.recent.update(self._given)
+        self._unkept.update(self._given)
         self._given.clear()
         self.reached = to
 
@@ -199,18 +192,15 @@ class WorkingSet:
         for shelf, key, row in reversed(self._undo):
             shelf.rows[key] = row
         self._undo.clear()
-        for key in self._given:
-            self.known.forget(key)
         self._given.clear()
 
     def collect(self) -> Changes:
         """What the backing does not hold yet, sorted by key."""
         rows: dict[type[Row], list[Row]] = {}
         for kind, shelf in self._shelves.items():
-            rows[kind] = [row for key in sorted(shelf.changed) if (row := shelf.rows[key]) is not None]
+            rows[kind] = [row for key in sorted(shelf.changed) if (row := shelf.rows.get(key)) is not None]
             shelf.handed_on, shelf.changed = shelf.changed, set()
-        given = {key: position for key in self._unkept if (position := self.known.get(key)) is not None}
-        self._unkept = []
+        given, self._unkept = self._unkept, {}
         return Changes(rows, Recent([*given], [*given.values()]), self.reached)
 
     def confirm(self, changes: Changes) -> None:
@@ -227,7 +217,7 @@ class WorkingSet:
         for shelf in self._shelves.values():
             shelf.changed |= shelf.handed_on
             shelf.handed_on = set()
-        self._unkept = changes.recent.keys + self._unkept
+        self._unkept = dict(zip(changes.recent.keys, changes.recent.positions, strict=True)) | self._unkept
 
     def every[RowT: Row](self, kind: type[RowT]) -> Iterable[RowT]:
         """Each row of a kind that is in memory."""
@@ -241,6 +231,19 @@ class WorkingSet:
     def _give(self, key: str, position: int) -> None:
         self.known.add(key, position)
         self._given.append(key)
+
+    def _put(self, shelf: _Shelf, key: Key, row: Row, before: Row | None) -> None:
+        self._undo.append((shelf, key, before))
+        shelf.rows[key] = row
+        shelf.changed.add(key)
+
+    def _fetch_given(self, kind: type[Row], missing: dict[str, Any]) -> None:
+        """Fetch those of the missing rows, by how their keys are known, whose key may have been given."""
+        maybe = [key for name, key in missing.items() if name in self.places or name in self.known.recent]
+        self._fetch(kind, maybe)
+        rows = self._shelves[kind].rows
+        for key in missing.values():
+            rows.setdefault(key, None)
 
     def _fetch(self, kind: type[Row], missing: Collection[Key]) -> None:
         if not missing:
@@ -288,7 +291,12 @@ def settle(rows: WorkingSet, backing: Backing) -> None:
     settling.confirm()
 
 
-def _where(reservations: dict[Key, Any], reservation_id: str | None) -> tuple[str, str] | None:
-    """The compartment that an event means by its reservation."""
-    row: Reservation | None = reservations[reservation_id or ""]
-    return None if row is None else row.where
+# How the keys of rows stand among the known ones. No identifier holds a `/`, so no two are alike.
+
+
+def _compartment(key: tuple[str, str]) -> str:
+    return f"{key[0]}/{key[1]}"
+
+
+def _reservation(key: str) -> str:
+    return f"/{key}"

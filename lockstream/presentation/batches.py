@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from lockstream.core.entities.events import Event
 from lockstream.core.outcomes import Outcome
-from lockstream.presentation.bodies import JSON, NDJSON, media_type, read_body, read_chunks
+from lockstream.presentation.bodies import JSON, NDJSON, Body
 from lockstream.presentation.events import send_json
 from lockstream.presentation.problems import (
     FAULT,
@@ -78,21 +78,21 @@ async def answer_batch(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request of this operation."""
     try:
         running: Running = scope["app"].state.running
-        batch = _Batch(running.get())
-        given = media_type(scope)
-        limit = running.get().settings.max_batch_bytes
-        if given == NDJSON:
-            await batch.take_in_lines(read_chunks(scope, receive, limit, "LOCKSTREAM_MAX_BATCH_BYTES"))
-        elif given == JSON:
-            await batch.take_in_array(await read_body(scope, receive, limit, "LOCKSTREAM_MAX_BATCH_BYTES"))
+        lockstream = running.get()
+        body = Body(scope, receive, lockstream.settings.max_batch_bytes, "LOCKSTREAM_MAX_BATCH_BYTES")
+        batch = _Batch(lockstream)
+        if body.media_type == NDJSON:
+            await batch.take_in_lines(body.pieces())
+        elif body.media_type == JSON:
+            await batch.take_in_array(await body.read())
         else:
-            raise UnsupportedMediaType(given, JSON, NDJSON)
-        body = await batch.answer()
+            raise UnsupportedMediaType(body.media_type, JSON, NDJSON)
+        answer = await batch.answer()
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # FastAPI, which would catch it, is not there
         response = await answer_problem(Request(scope), error)
         await response(scope, receive, send)
         return
-    await send_json(send, 200, body)
+    await send_json(send, 200, answer)
 
 
 class _Batch:

@@ -1,7 +1,7 @@
 """The bodies of requests as they come in: of a media type, compressed or not, and no longer than they may be."""
 
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
@@ -18,45 +18,75 @@ _GZIP = 16 + zlib.MAX_WBITS
 """Tells zlib to expect the gzip format."""
 
 
-def media_type(scope: Scope) -> str:
-    """The media type of a request's body in lower case, without parameters; JSON where it says nothing."""
-    given = _header(scope, b"content-type").partition(";")[0].strip()
-    return JSON if not given or given.endswith("+json") else given
+class Body:
+    """A request's body, to be read once."""
 
+    def __init__(self, scope: Scope, receive: Receive, limit: int, setting: str) -> None:
+        """It may be `limit` bytes long, inflated; `setting` is what sets that.
 
-async def read_body(scope: Scope, receive: Receive, limit: int, setting: str) -> bytes:
-    """All of a body. Raises what `read_chunks` does."""
-    return b"".join([chunk async for chunk in read_chunks(scope, receive, limit, setting)])
+        Raises:
+            UnsupportedEncoding: it is compressed in another way than by gzip.
+            BodyTooLarge: it is longer, as it says itself.
+        """
+        self.media_type = JSON
+        self._receive = receive
+        self._limit, self._setting = limit, setting
+        self._size = 0
+        self._inflater: _Inflater | None = None
+        for name, value in scope["headers"]:
+            if name == b"content-type":
+                self.media_type = _media_type(value)
+            elif name == b"content-encoding":
+                self._inflater = _inflater(value)
+            elif name == b"content-length" and int(value) > limit:
+                raise self._too_large()
 
+    async def read(self) -> bytes:
+        """All of it. Raises what `pieces` does."""
+        pieces, more = await self._next()
+        if more:
+            pieces = [*pieces, *[piece async for piece in self.pieces()]]
+        return b"".join(pieces)
 
-async def read_chunks(scope: Scope, receive: Receive, limit: int, setting: str) -> AsyncIterator[bytes]:
-    """A body piece by piece, inflated where it came compressed.
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """It as it comes in.
 
-    Raises:
-        BodyTooLarge: it is longer than `limit` bytes, which `setting` sets; at the first piece where it says so itself.
-        UnsupportedEncoding: it is compressed in another way than by gzip.
-        MalformedBody: it was not compressed by gzip, though it says so, or its end is missing.
-        ClientDisconnect: the client hung up.
-    """
-    encoding = _header(scope, b"content-encoding")
-    if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise UnsupportedEncoding(encoding)
-    inflater = _Inflater() if encoding.endswith("gzip") else None
-    announced = _header(scope, b"content-length")
-    total = int(announced) if announced.isdecimal() and not inflater else 0
-    _require_no_more(total, limit, setting)
-    total, more = 0, True
-    while more:
-        message = await receive()
+        Raises:
+            BodyTooLarge: it is longer than it may be.
+            MalformedBody: it was not compressed by gzip, though it says so, or its end is missing.
+            ClientDisconnect: the client hung up.
+        """
+        more = True
+        while more:
+            pieces, more = await self._next()
+            for piece in pieces:
+                yield piece
+
+    async def _next(self) -> tuple[Iterable[bytes], bool]:
+        """What comes in next, and whether more follows."""
+        message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        body, more = message.get("body", b""), message.get("more_body", False)
-        for piece in inflater.inflate(body) if inflater else (body,):
-            total += len(piece)
-            _require_no_more(total, limit, setting)
+        content, more = message.get("body", b""), message.get("more_body", False)
+        if self._inflater:
+            return self._inflated(self._inflater, content, more), more
+        self._count(content)
+        return (content,), more
+
+    def _inflated(self, inflater: "_Inflater", content: bytes, more: bool) -> Iterator[bytes]:
+        for piece in inflater.inflate(content):
+            self._count(piece)
             yield piece
-    if inflater:
-        inflater.finish()
+        if not more:
+            inflater.finish()
+
+    def _count(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size > self._limit:
+            raise self._too_large()
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"The body is larger than {self._limit} bytes. {self._setting} sets the limit.")
 
 
 class _Inflater:
@@ -82,14 +112,16 @@ class _Inflater:
             raise malformed("gzip_invalid", "The body ends in the middle of what gzip wrote.")
 
 
-def _require_no_more(size: int, limit: int, setting: str) -> None:
-    if size > limit:
-        raise BodyTooLarge(f"The body is larger than {limit} bytes. {setting} sets the limit.")
+def _media_type(value: bytes) -> str:
+    """In lower case and without parameters; JSON in all its forms is `application/json`."""
+    given = value.decode("latin-1").partition(";")[0].strip().lower()
+    return JSON if not given or given.endswith("+json") else given
 
 
-def _header(scope: Scope, name: bytes) -> str:
-    for given, value in scope["headers"]:
-        if given == name:
-            text: str = value.decode("latin-1").strip().lower()
-            return text
-    return ""
+def _inflater(value: bytes) -> _Inflater | None:
+    encoding = value.decode("latin-1").strip().lower()
+    if encoding in ("", "identity"):
+        return None
+    if encoding not in ("gzip", "x-gzip"):
+        raise UnsupportedEncoding(encoding)
+    return _Inflater()

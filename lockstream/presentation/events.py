@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
-from lockstream.presentation.bodies import JSON, media_type, read_body
+from lockstream.presentation.bodies import JSON, Body
 from lockstream.presentation.problems import FAULT, UNAVAILABLE, Handed, UnsupportedMediaType, answer_problem
 from lockstream.presentation.running import Running
 from lockstream.schemas.answers import ConflictAnswer, EventAnswer, MalformedAnswer, Problem, UnresolvedAnswer
@@ -52,19 +52,19 @@ async def answer_event(scope: Scope, receive: Receive, send: Send) -> None:
     try:
         running: Running = scope["app"].state.running
         lockstream = running.get()
-        if (given := media_type(scope)) != JSON:
-            raise UnsupportedMediaType(given, JSON)
-        limit = lockstream.settings.max_event_bytes
-        event = parse_event(await read_body(scope, receive, limit, "LOCKSTREAM_MAX_EVENT_BYTES"))
+        body = Body(scope, receive, lockstream.settings.max_event_bytes, "LOCKSTREAM_MAX_EVENT_BYTES")
+        if body.media_type != JSON:
+            raise UnsupportedMediaType(body.media_type, JSON)
+        event = parse_event(await body.read())
         [outcome] = await lockstream.ingest([event])
         if isinstance(outcome, Exception):
             raise outcome
-        status, body = answer_of(event, outcome)
+        status, answer = answer_of(event, outcome)
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # FastAPI, which would catch it, is not there
         response = await answer_problem(Request(scope), error)
         await response(scope, receive, send)
         return
-    await send_json(send, status, body)
+    await send_json(send, status, answer)
 
 
 async def send_json(send: Send, status: int, body: bytes) -> None:

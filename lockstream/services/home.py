@@ -1,9 +1,8 @@
 """The one event loop that a running system lives in, whichever loop or thread it is asked from."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from threading import Lock, Thread
-from typing import Any
 
 
 class Home:
@@ -19,17 +18,20 @@ class Home:
         with self._lock:
             self._loop = self._loop or asyncio.get_running_loop()
 
-    async def run[**ArgumentsT, AnswerT](
+    def run[**ArgumentsT, AnswerT](
         self,
-        function: Callable[ArgumentsT, Coroutine[Any, Any, AnswerT]],
+        function: Callable[ArgumentsT, Awaitable[AnswerT]],
         *args: ArgumentsT.args,
         **kwargs: ArgumentsT.kwargs,
-    ) -> AnswerT:
-        """Await `function` at home."""
+    ) -> Awaitable[AnswerT]:
+        """What `function` answers, which is called at home; here and now, where that is here."""
         if self._loop is asyncio.get_running_loop():
+            return function(*args, **kwargs)
+
+        async def called() -> AnswerT:
             return await function(*args, **kwargs)
-        home = self._loop or self._make_loop()
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(*args, **kwargs), home))
+
+        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(called(), self._loop or self._make_loop()))
 
     def leave(self) -> None:
         """End the loop, where it is one of our own. Nothing can be run any more."""

@@ -9,14 +9,13 @@ much has changed or nothing has come in for a while.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import QueueFull, StoreUnavailable
 from lockstream.core.outcomes import Outcome
 from lockstream.core.repositories import Store
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.services.flusher import Flusher
 from lockstream.services.settler import Settler
 
 logger = logging.getLogger(__name__)
@@ -39,10 +38,9 @@ class Ingestion:
         self._waiting = 0
         self._taking_in = self._flushing = self._closing = False
         self._drained: asyncio.Event | None = None
-        self._flusher = Flusher(store.log, self._flush_ended)
         self._settler = Settler(store, self._take_in_soon)
 
-    async def submit(self, events: Sequence[Event]) -> _Outcomes:
+    def submit(self, events: Sequence[Event]) -> Awaitable[_Outcomes]:
         """Have `events` decided, in this order, and what is accepted made durable.
 
         In the place of an outcome stands an exception where a fault of ours kept the event from being decided.
@@ -58,7 +56,7 @@ class Ingestion:
         self._submissions.append((events, told))
         self._waiting += len(events)
         self._take_in_soon()
-        return await told
+        return told
 
     async def settled(self) -> None:
         """Wait until reads show all that was acknowledged before this call.
@@ -77,7 +75,6 @@ class Ingestion:
             self._drained = asyncio.Event()
             await self._drained.wait()
         await self._settler.close()
-        await asyncio.to_thread(self._flusher.close)
 
     def _take_in_soon(self) -> None:
         if not self._taking_in and self._submissions:
@@ -125,7 +122,7 @@ class Ingestion:
     def _flush(self) -> None:
         if not self._flushing:
             self._flushing = True
-            self._flusher.ask(asyncio.get_running_loop())
+            self._store.log.flush_aside(self._flush_ended)
 
     def _flush_ended(self) -> None:
         self._flushing = False

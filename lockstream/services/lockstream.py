@@ -1,7 +1,7 @@
 """The running system."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.state import Compartment, Locker, Reservation
@@ -28,7 +28,7 @@ class Lockstream:
         """Be at home in the running event loop."""
         self._home.settle_here()
 
-    async def ingest(self, events: Sequence[Event]) -> Sequence[Outcome | Exception]:
+    def ingest(self, events: Sequence[Event]) -> Awaitable[Sequence[Outcome | Exception]]:
         """Take in `events`, in this order; when this returns, those that are `Accepted` are on the disk.
 
         In the place of an outcome stands an exception where a fault of ours kept the event from being decided.
@@ -36,7 +36,7 @@ class Lockstream:
         Raises:
             StoreUnavailable: none of them is acknowledged.
         """
-        return await self._home.run(self._ingestion.submit, events)
+        return self._home.run(self._ingestion.submit, events)
 
     async def locker(self, locker_id: str) -> Locker | None:
         return await self._read(self._store.queries.locker, locker_id)
