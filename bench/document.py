@@ -19,6 +19,9 @@ Written by `make bench`; not edited by hand. All of it is of one run on one mach
 figures, with another's.
 """
 
+_WIDEST = 10.0
+"""Times the goal: a bar that would be longer is cut off."""
+
 _METHOD = """\
 ## How it is measured
 
@@ -85,8 +88,13 @@ def _goals(outcome: Outcome) -> str:
             met = verdict(row) if row.met else f"**{verdict(row)}**"
             lines.append((goal.what, row.figure, row.reached.show(), goal.wanted, met))
         elif goal.group in outcome.missing:
-            lines.append((goal.what, "", "", goal.wanted, f"not measured: {outcome.missing[goal.group]}"))
+            lines.append((goal.what, "", "", goal.wanted, f"not measured: {_brief(outcome.missing[goal.group])}"))
     return _table(("what", "figure", "ratio", "goal", ""), lines)
+
+
+def _brief(reason: str) -> str:
+    """What a traceback or a sentence comes down to: its last line."""
+    return reason.splitlines()[-1]
 
 
 def _series(outcome: Outcome) -> str:
@@ -105,8 +113,9 @@ def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 def _plot(file: Path, rows: list[Row]) -> None:
     mpl.use("Agg")
     names = [row.goal.name for row in rows]
-    achieved = [row.achieved for row in rows]
+    achieved = [min(row.achieved, _WIDEST) for row in rows]
     figure, axes = plt.subplots(figsize=(9, 0.6 + 0.4 * len(rows)), layout="constrained")
+    axes.set_title(f"How much of each goal was reached, up to {_WIDEST:g} times")
     bars = axes.barh(names, achieved, color=["#2a9d5c" if row.met else "#c8443c" for row in rows])
     axes.bar_label(bars, [f" {value:.2f}" for value in achieved])
     axes.axvline(1, color="black", linewidth=1)

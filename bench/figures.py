@@ -1,7 +1,7 @@
 """Figures: what was measured, what it is held to, and whether it is met."""
 
 from collections.abc import Iterable, Sequence
-from math import ceil
+from math import ceil, inf
 from statistics import median
 
 from msgspec import Struct
@@ -60,8 +60,10 @@ class Row(Struct, frozen=True):
     @property
     def achieved(self) -> float:
         """How much of the goal was reached: 1 is the goal, more is better, whichever way the goal goes."""
-        reached = max(self.reached.median, 1e-9)  # memory may have shrunk
-        return self.goal.limit / reached if self.goal.at_most else reached / self.goal.limit
+        reached = self.reached.median
+        if not self.goal.at_most:
+            return reached / self.goal.limit
+        return self.goal.limit / reached if reached > 0 else inf  # memory may shrink
 
 
 class Series(Struct):

@@ -71,15 +71,21 @@ class Service:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not (address := _ADDRESS.search(self._said())):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                self._end(signal.SIGKILL)
-                raise BenchFailure(f"a server did not start:\n{self._said()}")
+                raise BenchFailure(
+                    f"a server did not start, and ended with {self._end(signal.SIGKILL)}:\n{self._said()}"
+                )
             time.sleep(0.001)
         self.port = int(address[1])
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """End it. If something went wrong because it had ended by itself, or was killed by others, say so."""
+        ended = self._process.poll()
         self._end(signal.SIGKILL)
+        said = self._said()
         self._stderr.close()
+        if isinstance(error, BenchFailure) and ended is not None:
+            raise BenchFailure(f"{error}; the server had ended with {ended}:\n{said}") from error
 
     @property
     def pid(self) -> int:

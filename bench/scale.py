@@ -25,16 +25,16 @@ class Scale(Struct, frozen=True):
 
 FULL = Scale(
     repetitions=5,
-    seconds=4,
+    seconds=3,
     sustained_events=2_000_000,
-    saved_events=200_000,
+    saved_events=100_000,
     history_events=5_000_000,
     history_burst=400_000,
     behind_events=10_000,
     rebuild_events=1_000_000,
     registered=1_000_000,
-    reads_seconds=6,
-    reads_rate=100,
+    reads_seconds=4,
+    reads_rate=200,
 )
 
 QUICK = Scale(
@@ -48,5 +48,5 @@ QUICK = Scale(
     rebuild_events=24_000,
     registered=20_000,
     reads_seconds=1.5,
-    reads_rate=100,
+    reads_rate=200,
 )

@@ -4,6 +4,7 @@ import time
 
 from msgspec import Struct
 
+from bench.errors import BenchFailure
 from bench.figures import Outcome, Series, ratios
 from bench.goals import row
 from bench.load import Load, Plan, Result, load
@@ -30,7 +31,7 @@ class _Load(Struct, frozen=True):
 _LOADS = (
     _Load("idle", "get-idle", compartments=32),
     _Load("while 32 clients post", "get-posts", connections=32),
-    _Load("while 8 clients post batches of 1,000", "get-batches", 8, per_request=1_000, compartments=128, at_most=500),
+    _Load("while 8 clients post batches of 1,000", "get-batches", 8, per_request=1_000, compartments=128, at_most=250),
 )
 
 
@@ -91,7 +92,10 @@ class _Reads:
         loading = Load(server, posts).go() if posts else None
         time.sleep(_AHEAD_SECONDS)
         reads = load(server, gets)
-        return reads, loading.result() if loading else None
+        loaded = loading.result() if loading else None
+        if posts and loaded and loaded.seconds < posts.seconds - _AHEAD_SECONDS:
+            raise BenchFailure(f"the posts had ended after {loaded.seconds:.1f} seconds, before the GETs")
+        return reads, loaded
 
     def _registrations(self, tag: str) -> Plan:
         connections = self._posted.connections or _READERS
