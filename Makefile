@@ -7,11 +7,11 @@ COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --quiet --no-config --
 	--generate-hashes --no-annotate --no-strip-extras --custom-compile-command "make requirements"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format formatted lint types layers coverage crash openapi requirements upgrade clean \
+.PHONY: help run test check format formatted lint types layers coverage crash bench bench-quick openapi requirements upgrade clean \
 	runtime tools
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F '#' '{ printf "%-20s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F '#' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 run: runtime ## start the service
 	@$(BIN)/python run.py
@@ -42,6 +42,12 @@ coverage: tools
 
 crash: tools ## kill the service at every step, with the full budget
 	@LOCKSTREAM_CRASH=full $(BIN)/python -m pytest lockstream/tests/crash -q -s
+
+bench: tools ## measure it beside its peers, in some 25 minutes, and write docs/performance.md
+	@$(BIN)/python -m bench --write docs
+
+bench-quick: tools ## the same with little of everything, in a few minutes, and write nothing
+	@$(BIN)/python -m bench --quick
 
 openapi: tools ## write lockstream/openapi/openapi.yaml
 	@$(BIN)/python -m lockstream.openapi

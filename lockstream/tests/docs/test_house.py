@@ -10,7 +10,7 @@ from lockstream import __version__
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "lockstream"
-FILES = sorted(PACKAGE.rglob("*.py"))
+FILES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "bench").rglob("*.py")])
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 250, 50
 
 

@@ -1,0 +1,221 @@
+"""The load generator, a process of its own: `python -m bench.load` reads a plan, gets ready, waits, and tells."""
+
+import gc
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import cycle
+from random import Random
+from time import perf_counter, process_time
+from typing import IO, Literal, cast
+
+import msgspec
+from msgspec import Struct
+
+from bench.client import Client
+from bench.errors import BenchFailure
+from bench.figures import percentile
+from bench.lives import PER_LOCKER, Lives, locker_name
+from bench.processes import Service, cpu_seconds, environment
+from bench.wire import Check, expect, expect_items, get, post, post_events
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What to send. Either so many `events`, or for `seconds` after a `warm_up` that is not counted."""
+
+    tag: str
+    """Begins the names of the lockers."""
+    kind: Literal["event", "batch", "get"]
+    connections: int
+    per_request: int = 1
+    """Events."""
+    compartments: int = 32
+    """Of each connection, which plays them alone: so its events come in the order in which they can be accepted."""
+    registered: bool = False
+    """Whether the compartments are there."""
+    itemised: bool = True
+    """Whether a batch is answered event by event; a peer ignores it and answers 202."""
+    events: int = 0
+    seconds: float = 0
+    warm_up: float = 0.5
+    rate: float = 0
+    """Requests a second, if they come on time rather than after each other's answers."""
+    at_most: int = 60_000
+    """Requests a second that can be had from one server: so many are made beforehand."""
+    then_get: str = ""
+    """A path to GET when all is acknowledged: its answer shows that the projection has caught up."""
+
+
+class _Job(Struct, frozen=True):
+    plan: Plan
+    port: int
+    pid: int
+    """Whose CPU time is told."""
+
+
+class Result(Struct, frozen=True):
+    requests: int
+    """Of the measured time."""
+    events: int
+    seconds: float
+    caught_up_seconds: float
+    """From the beginning to the answer of `then_get`."""
+    p50: float
+    """Seconds, like the next."""
+    p99: float
+    client_cpu: float
+    """Share of one core, over the whole run."""
+    server_cpu: float
+
+    @property
+    def rate(self) -> float:
+        """Events a second; requests, for a load of GETs."""
+        return self.events / self.seconds
+
+
+class Load:
+    """The other end of the process. It is ready when it is made; then comes `go`, then `result`."""
+
+    def __init__(self, server: Service, plan: Plan) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.load"],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._stdin, self._stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        self._say(msgspec.json.encode(_Job(plan, server.port, server.pid)))
+        self._hear()
+
+    def go(self) -> "Load":
+        self._say(b"go")
+        return self
+
+    def result(self) -> Result:
+        """Wait for the end.
+
+        Raises:
+            BenchFailure: an answer was not as expected.
+        """
+        result = msgspec.json.decode(self._hear(), type=Result)
+        self._process.communicate()
+        return result
+
+    def _say(self, line: bytes) -> None:
+        self._stdin.write(line + b"\n")
+        self._stdin.flush()
+
+    def _hear(self) -> bytes:
+        line = self._stdout.readline()
+        if not line:
+            raise BenchFailure(self._process.communicate()[1].decode().strip())
+        return line
+
+
+def load(server: Service, plan: Plan) -> Result:
+    """Put a load on `server`, to its end."""
+    return Load(server, plan).go().result()
+
+
+def arrivals(rate: float, seconds: float) -> list[float]:
+    """When requests are due: one in each interval, at a moment of its own that is the same in every run.
+
+    Evenly spaced ones could beat with what the server does at intervals.
+    """
+    chance = Random(20261123)
+    return [(number + chance.random()) / rate for number in range(round(rate * seconds))]
+
+
+def main() -> None:
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=_Job)
+    plan = job.plan
+    try:
+        client = Client(job.port, [iter(script) for script in _scripts(plan)], _check(plan))
+        gc.collect()
+        gc.disable()  # nothing here has cycles; a pause would be taken for the server's
+        _tell(b"ready")
+        sys.stdin.buffer.readline()
+        _tell(msgspec.json.encode(_run(client, job)))
+        client.close()
+    except (BenchFailure, OSError) as error:
+        sys.exit(f"{plan.kind}: {error}")
+
+
+def _run(client: Client, job: _Job) -> Result:
+    plan = job.plan
+    cpu, server_cpu, began = process_time(), cpu_seconds(job.pid), perf_counter()
+    if plan.rate:
+        ended = client.run_open(arrivals(plan.rate, plan.warm_up + plan.seconds))
+    else:
+        ended = client.run_closed(None if plan.events else plan.warm_up + plan.seconds)
+    cpu, server_cpu, lasted = process_time() - cpu, cpu_seconds(job.pid) - server_cpu, perf_counter() - began
+    counted_from = began
+    if plan.events:
+        ended = client.finished[-1]
+    else:
+        counted_from += plan.warm_up
+    latencies = [
+        latency
+        for finished, latency in zip(client.finished, client.latencies, strict=True)
+        if counted_from <= finished <= ended
+    ]
+    if not latencies:
+        raise BenchFailure("no answer came in the measured time")
+    return Result(
+        requests=len(latencies),
+        events=plan.events or len(latencies) * plan.per_request,
+        seconds=ended - counted_from,
+        caught_up_seconds=_catch_up(job) - began if plan.then_get else 0,
+        p50=percentile(latencies, 0.50),
+        p99=percentile(latencies, 0.99),
+        client_cpu=cpu / lasted,
+        server_cpu=server_cpu / lasted,
+    )
+
+
+def _catch_up(job: _Job) -> float:
+    """GET once; when the answer was there."""
+    client = Client(job.port, [iter([get(job.plan.then_get)])], expect(200))
+    client.run_closed()
+    client.close()
+    return client.finished[-1]
+
+
+def _scripts(plan: Plan) -> Iterator[Iterator[bytes] | list[bytes]]:
+    for number in range(plan.connections):
+        tag = f"{plan.tag}-{number}"
+        if plan.kind == "get":
+            lockers = range(0, plan.compartments, PER_LOCKER)
+            yield cycle([get(f"/lockers/{locker_name(tag, first)}") for first in lockers])
+        else:
+            yield _posts(plan, Lives(tag, plan.compartments, registered=plan.registered))
+
+
+def _posts(plan: Plan, lives: Lives) -> list[bytes]:
+    """The requests of one connection."""
+    if plan.events:
+        each, rest = divmod(plan.events, plan.connections * plan.per_request)
+        if rest:
+            raise BenchFailure(f"{plan.events} events cannot be shared out evenly")
+    else:
+        rate = plan.rate * 1.5 if plan.rate else plan.at_most
+        each = round(rate * (plan.warm_up + plan.seconds) / plan.connections) + 10
+    if plan.kind == "event":
+        return [post("/events", event) for event in lives.take(each)]
+    return [post_events(lives.take(plan.per_request)) for _ in range(each)]
+
+
+def _check(plan: Plan) -> Check:
+    if plan.kind == "batch" and plan.itemised:
+        return expect_items(plan.per_request)
+    return expect(200 if plan.kind == "get" else 202)
+
+
+def _tell(line: bytes) -> None:
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

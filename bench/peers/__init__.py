@@ -1,0 +1,1 @@
+"""What Lockstream is held against, each a process of its own."""

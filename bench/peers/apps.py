@@ -1,0 +1,64 @@
+"""Applications that do nothing, on Lockstream's own server: `python -m bench.peers.apps NAME`."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+from uuid import UUID
+
+from fastapi import FastAPI
+from pydantic import AwareDatetime, BaseModel
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lockstream.presentation import server
+
+_HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"2")]
+
+
+async def bare(scope: Scope, receive: Receive, send: Send) -> None:
+    """Read the body and answer 202: what the server alone costs, the ceiling of everything that it serves."""
+    if scope["type"] == "http":
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 202, "headers": _HEADERS})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+
+class _Event(BaseModel):
+    event_id: UUID
+    occurred_at: AwareDatetime
+    locker_id: str
+    type: str
+    payload: dict[str, Any]
+
+
+def plain_fastapi() -> ASGIApp:
+    """A route as FastAPI's tutorial writes it, that does nothing with its event."""
+    app = FastAPI()
+
+    @app.post("/events", status_code=202)
+    async def post_event(_: _Event) -> dict[str, str]:
+        return {}
+
+    return app
+
+
+def reads() -> ASGIApp:
+    """A FastAPI GET that does nothing, behind posts that cost as little as any can: the `bare` application's."""
+    app = FastAPI()
+
+    @app.get("/lockers/{locker_id}")
+    async def get_locker(locker_id: str) -> dict[str, str]:  # noqa: ARG001  # as a route that uses it has it
+        return {}
+
+    async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        posted = scope["type"] == "http" and scope["method"] == "POST"
+        await (bare if posted else app)(scope, receive, send)
+
+    return front
+
+
+_APPS: dict[str, Callable[[], ASGIApp]] = {"bare": lambda: bare, "fastapi": plain_fastapi, "reads": reads}
+
+if __name__ == "__main__":
+    server.configure_logging("info")
+    server.run(cast(FastAPI, _APPS[sys.argv[1]]()), host="127.0.0.1", port=0, stop_seconds=5)

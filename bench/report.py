@@ -1,0 +1,61 @@
+"""The figures on the terminal."""
+
+from rich.console import Console, Group
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bench.figures import Outcome, Row, Series
+from bench.goals import GOALS
+
+_FULL_BAR = 2.0
+"""Times the goal: what reaches further is cut off."""
+
+
+def show(outcome: Outcome, console: Console) -> None:
+    console.print(_goals(outcome), _series(outcome.series), _bars(outcome.rows))
+    for group, reason in outcome.missing.items():
+        console.print(Text(f"{group} was not measured: {reason}", style="red"))
+
+
+def verdict(row: Row) -> str:
+    return "met" if row.met else "missed"
+
+
+def cpu(shares: list[float]) -> str:
+    """The most that was seen, as a percentage of one core."""
+    return f"{max(shares):.0%}" if shares else ""
+
+
+def _goals(outcome: Outcome) -> Table:
+    table = Table("what", "figure", "ratio", "goal", "", title="Goals")
+    rows = {row.goal.name: row for row in outcome.rows}
+    for goal in GOALS:
+        if row := rows.get(goal.name):
+            colour = "green" if row.met else "red"
+            table.add_row(goal.what, row.figure, row.reached.show(), goal.wanted, Text(verdict(row), style=colour))
+        elif goal.group in outcome.missing:
+            table.add_row(goal.what, "", "", goal.wanted, Text("not measured", style="red"))
+    return table
+
+
+def _series(series: list[Series]) -> Table:
+    table = Table("contestant", "median (min–max)", "unit", "its CPU", "client's CPU", title="Side by side")
+    for of in series:
+        table.add_row(of.what, of.spread().show(), of.unit, cpu(of.server_cpu), cpu(of.client_cpu))
+    return table
+
+
+def _bars(rows: list[Row]) -> Group:
+    """Achieved against goal: a bar that reaches the middle has met it."""
+    table = Table("goal", f"reached of it, up to {_FULL_BAR:g} times", "", title="Reached")
+    for row in rows:
+        bar = ProgressBar(
+            total=_FULL_BAR,
+            completed=min(row.achieved, _FULL_BAR),
+            width=40,
+            complete_style="green" if row.met else "red",
+            finished_style="green",
+        )
+        table.add_row(row.goal.name, bar, f"{row.achieved:.2f}")
+    return Group(table)
