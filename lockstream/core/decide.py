@@ -15,7 +15,7 @@ from lockstream.core.entities.events import (
     ReservationCreated,
     ReservationExpired,
 )
-from lockstream.core.entities.state import Slice, Status
+from lockstream.core.entities.state import Reservation, Slice, Status
 from lockstream.core.outcomes import Ground, Refusal
 
 UNKNOWN_COMPARTMENT = Refusal(
@@ -85,24 +85,6 @@ FAULT_ALREADY_CLEARED = Refusal(
     "fault_already_cleared", Ground.CONFLICT, "Fault {event.fault_event_id!r} is cleared already."
 )
 
-_FORBIDDEN: dict[type[Event], dict[Status, Refusal]] = {
-    ParcelDeposited: {
-        Status.DEPOSITED: RESERVATION_NOT_AWAITING_DEPOSIT,
-        Status.PICKED_UP: RESERVATION_NOT_AWAITING_DEPOSIT,
-        Status.EXPIRED: RESERVATION_NOT_AWAITING_DEPOSIT,
-    },
-    ParcelPickedUp: {
-        Status.CREATED: RESERVATION_NOT_AWAITING_PICKUP,
-        Status.PICKED_UP: RESERVATION_NOT_AWAITING_PICKUP,
-        Status.EXPIRED: RESERVATION_EXPIRED,
-    },
-    ReservationExpired: {
-        Status.PICKED_UP: RESERVATION_FINAL,
-        Status.EXPIRED: RESERVATION_FINAL,
-    },
-}
-"""In which status of its reservation an event cannot happen."""
-
 REFUSALS = (
     UNKNOWN_COMPARTMENT,
     UNKNOWN_RESERVATION,
@@ -125,39 +107,44 @@ REFUSALS = (
 def decide(state: Slice, event: Event) -> Refusal | None:
     """Say why `event` cannot happen in `state`, or None where it can."""
     compartment, reservation, fault = state.compartment, state.reservation, state.fault
-    match event:
-        case CompartmentRegistered():
-            if compartment is not None:
-                return COMPARTMENT_ALREADY_REGISTERED
-        case ReservationCreated():
-            if compartment is None:
-                return UNKNOWN_COMPARTMENT
-            if reservation is not None:
-                return RESERVATION_ALREADY_EXISTS
-            if compartment.degraded:
-                return COMPARTMENT_DEGRADED
-            if compartment.active_reservation is not None:
-                return COMPARTMENT_RESERVED
-        case ParcelDeposited() | ParcelPickedUp() | ReservationExpired():
-            if reservation is None:
-                return UNKNOWN_RESERVATION
-            if event.locker_id != reservation.locker_id:
-                return RESERVATION_MISMATCH
-            if event.compartment_id not in (None, reservation.compartment_id):
-                return RESERVATION_MISMATCH
-            return _FORBIDDEN[type(event)].get(reservation.status)
-        case FaultReported():
-            if compartment is None:
-                return UNKNOWN_COMPARTMENT
-        case FaultCleared():
-            if compartment is None:
-                return UNKNOWN_COMPARTMENT
-            if fault is None:
-                return UNKNOWN_FAULT
-            if fault.where != compartment.key:
-                return FAULT_MISMATCH
-            if fault.cleared:
-                return FAULT_ALREADY_CLEARED
-        case _:
-            assert_never(event)
-    return None
+    if type(event) is ReservationCreated:
+        if compartment is None:
+            return UNKNOWN_COMPARTMENT
+        if reservation is not None:
+            return RESERVATION_ALREADY_EXISTS
+        if compartment.degraded:
+            return COMPARTMENT_DEGRADED
+        return None if compartment.active_reservation is None else COMPARTMENT_RESERVED
+    if type(event) is ParcelDeposited:
+        if reservation is None or _names_another(event, reservation):
+            return RESERVATION_MISMATCH if reservation else UNKNOWN_RESERVATION
+        return None if reservation.status is Status.CREATED else RESERVATION_NOT_AWAITING_DEPOSIT
+    if type(event) is ParcelPickedUp:
+        if reservation is None or _names_another(event, reservation):
+            return RESERVATION_MISMATCH if reservation else UNKNOWN_RESERVATION
+        if reservation.status is Status.EXPIRED:
+            return RESERVATION_EXPIRED
+        return None if reservation.status is Status.DEPOSITED else RESERVATION_NOT_AWAITING_PICKUP
+    if type(event) is ReservationExpired:
+        if reservation is None or _names_another(event, reservation):
+            return RESERVATION_MISMATCH if reservation else UNKNOWN_RESERVATION
+        return RESERVATION_FINAL if reservation.final else None
+    if type(event) is CompartmentRegistered:
+        return None if compartment is None else COMPARTMENT_ALREADY_REGISTERED
+    if type(event) is FaultReported:
+        return UNKNOWN_COMPARTMENT if compartment is None else None
+    if type(event) is FaultCleared:
+        if compartment is None:
+            return UNKNOWN_COMPARTMENT
+        if fault is None:
+            return UNKNOWN_FAULT
+        if fault.where != compartment.key:
+            return FAULT_MISMATCH
+        return FAULT_ALREADY_CLEARED if fault.cleared else None
+    assert_never(event)
+
+
+def _names_another(event: ParcelDeposited | ParcelPickedUp | ReservationExpired, reservation: Reservation) -> bool:
+    """Whether the event names a locker or a compartment that is not the reservation's."""
+    named = event.compartment_id
+    return event.locker_id != reservation.locker_id or (named is not None and named != reservation.compartment_id)

@@ -25,45 +25,45 @@ def evolve(state: Slice, event: Event) -> Slice:
         HistoryImpossible: the event stands on a row that no event before it has made, so the log is none that
             `decide` let be written.
     """
-    match event:
-        case ReservationCreated():
-            compartment = _there(state.compartment, event)
-            return Slice(
-                _occupied(compartment, event.reservation_id),
-                Reservation(event.reservation_id, event.locker_id, event.compartment_id),
-            )
-        case ParcelDeposited():
-            return Slice(state.compartment, _in_status(state, event, Status.DEPOSITED))
-        case ParcelPickedUp():
-            return Slice(_occupied(_there(state.compartment, event), None), _in_status(state, event, Status.PICKED_UP))
-        case ReservationExpired():
-            return Slice(_occupied(_there(state.compartment, event), None), _in_status(state, event, Status.EXPIRED))
-        case CompartmentRegistered():
-            return Slice(Compartment(event.locker_id, event.compartment_id))
-        case FaultReported():
-            opened = Fault(event.event_id, event.locker_id, event.compartment_id, event.severity)
-            return Slice(_with_faults(_there(state.compartment, event), opened, 1), None, opened)
-        case FaultCleared():
-            fault = _there(state.fault, event)
-            compartment = _with_faults(_there(state.compartment, event), fault, -1)
-            return Slice(compartment, None, replace(fault, cleared=True))
-        case _:
-            assert_never(event)
+    if type(event) is ReservationCreated:
+        return Slice(
+            _occupied(_there(state.compartment, event), event.reservation_id),
+            Reservation(event.reservation_id, event.locker_id, event.compartment_id),
+        )
+    if type(event) is ParcelDeposited:
+        return Slice(state.compartment, _in_status(_there(state.reservation, event), Status.DEPOSITED))
+    if type(event) is ParcelPickedUp:
+        return _end(state, event, Status.PICKED_UP)
+    if type(event) is ReservationExpired:
+        return _end(state, event, Status.EXPIRED)
+    if type(event) is CompartmentRegistered:
+        return Slice(Compartment(event.locker_id, event.compartment_id))
+    if type(event) is FaultReported:
+        opened = Fault(event.event_id, event.locker_id, event.compartment_id, event.severity)
+        return Slice(_with_faults(_there(state.compartment, event), opened, 1), None, opened)
+    if type(event) is FaultCleared:
+        fault = _there(state.fault, event)
+        compartment = _with_faults(_there(state.compartment, event), fault, -1)
+        return Slice(compartment, None, replace(fault, cleared=True))
+    assert_never(event)
 
 
-def _occupied(compartment: Compartment, by: str | None) -> Compartment:
-    return Compartment(compartment.locker_id, compartment.compartment_id, by, compartment.degrading_faults)
+def _end(state: Slice, event: Event, status: Status) -> Slice:
+    return Slice(
+        _occupied(_there(state.compartment, event), None), _in_status(_there(state.reservation, event), status)
+    )
 
 
-def _in_status(state: Slice, event: Event, status: Status) -> Reservation:
-    reservation = _there(state.reservation, event)
-    return Reservation(reservation.reservation_id, reservation.locker_id, reservation.compartment_id, status)
+def _occupied(row: Compartment, by: str | None) -> Compartment:
+    return Compartment(row.locker_id, row.compartment_id, by, row.degrading_faults)
 
 
-def _with_faults(compartment: Compartment, fault: Fault, change: int) -> Compartment:
-    if not fault.degrading:
-        return compartment
-    return replace(compartment, degrading_faults=compartment.degrading_faults + change)
+def _in_status(row: Reservation, status: Status) -> Reservation:
+    return Reservation(row.reservation_id, row.locker_id, row.compartment_id, status)
+
+
+def _with_faults(row: Compartment, fault: Fault, change: int) -> Compartment:
+    return replace(row, degrading_faults=row.degrading_faults + change) if fault.degrading else row
 
 
 def _there[RowT](row: RowT | None, event: Event) -> RowT:

@@ -25,14 +25,12 @@ class Keys(Struct, frozen=True, gc=False):
 
 
 def keys(event: Event) -> Keys:
-    match event:
-        case ParcelDeposited() | ParcelPickedUp() | ReservationExpired():
-            return Keys(None, event.reservation_id)
-        case ReservationCreated():
-            return Keys((event.locker_id, event.compartment_id), event.reservation_id)
-        case CompartmentRegistered() | FaultReported():
-            return Keys((event.locker_id, event.compartment_id))
-        case FaultCleared():
-            return Keys((event.locker_id, event.compartment_id), None, event.fault_event_id)
-        case _:
-            assert_never(event)
+    if type(event) is ParcelDeposited or type(event) is ParcelPickedUp or type(event) is ReservationExpired:
+        return Keys(None, event.reservation_id)
+    if type(event) is ReservationCreated:
+        return Keys((event.locker_id, event.compartment_id), event.reservation_id)
+    if type(event) is CompartmentRegistered or type(event) is FaultReported:
+        return Keys((event.locker_id, event.compartment_id))
+    if type(event) is FaultCleared:
+        return Keys((event.locker_id, event.compartment_id), None, event.fault_event_id)
+    assert_never(event)

@@ -71,8 +71,8 @@ class Rows(Protocol):
     def save(self, before: Slice, after: Slice) -> None:
         """Keep what differs from `before` in `after`."""
 
-    def record(self, event_id: str, position: int) -> None:
-        """Remember that the event was accepted."""
+    def record(self, event_ids: Sequence[str], first: int) -> None:
+        """Remember that these events were accepted, at positions from `first` on."""
 
 
 class Projection(Rows, Protocol):

@@ -147,18 +147,16 @@ def is_instant(text: str) -> bool:
 
 def encode_event(event: Event) -> bytes:
     """Write `event` as a locker sends it, on one line without its end."""
-    return b"{%b}" % encode_members(event)
+    return encode_members(event, "{") + b"}"
 
 
-def encode_members(event: Event) -> bytes:
-    """The members of that object, without its braces."""
-    return b'"event_id":"%b","occurred_at":"%b","locker_id":%b,"type":"%b","payload":%b' % (
-        event.event_id.encode(),
-        event.occurred_at.encode(),
-        _encode(event.locker_id),
-        type(event).__name__.encode(),
-        event.payload,
+def encode_members(event: Event, before: str) -> bytes:
+    """The members of that object, behind `before`, and not yet closed."""
+    head = (
+        f'{before}"event_id":"{event.event_id}","occurred_at":"{event.occurred_at}",'
+        f'"locker_id":{_encode(event.locker_id).decode()},"type":"{type(event).__name__}","payload":'
     )
+    return head.encode() + event.payload
 
 
 def _decode_each(texts: Sequence[bytes], decoder: _Decoder) -> list[Event | MalformedEvent]:

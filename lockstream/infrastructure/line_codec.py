@@ -29,11 +29,11 @@ class InvalidLine(Exception):
 
 def encode_lines(events: Sequence[Event], recorded_at: str, after: Cursor) -> tuple[bytes, Cursor]:
     """Write the lines for `events` that follow `after`; returns them with the cursor behind them."""
-    position, chain, recorded = after.position, after.chain.encode(), recorded_at.encode()
+    position, chain = after.position, after.chain.encode()
     parts: list[bytes] = []
     for event in events:
         position += 1
-        content = b'{"position":%d,"recorded_at":"%b",%b' % (position, recorded, encode_members(event))
+        content = encode_members(event, f'{{"position":{position},"recorded_at":"{recorded_at}",')
         chain = sha256(chain + content).hexdigest().encode()
         parts += content, b',"chain":"', chain, b'"}\n'
     text = b"".join(parts)

@@ -48,10 +48,11 @@ class UnitOfWork:
         self._accepted.append(event)
         position = self._log.end.position + len(self._accepted)
         self._recorded[event.event_id] = position
-        self._rows.record(event.event_id, position)
         return position
 
     def commit(self) -> None:
         if self._accepted:
+            first = self._log.end.position + 1
             self._log.append(self._accepted)
+            self._rows.record([event.event_id for event in self._accepted], first)
             self._rows.advance(self._log.end)

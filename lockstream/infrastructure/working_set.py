@@ -4,7 +4,7 @@ Over `Nothing` it is a projection of its own: that is the memory store.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from itertools import islice
+from itertools import count, islice
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -96,12 +96,10 @@ class WorkingSet:
         self.known = known or KnownKeys()
         self._backing = backing
         self._capacity = capacity
-        self._compartments, self._reservations, self._faults = _Shelf(), _Shelf(), _Shelf()
-        self._shelves: dict[type[Row], _Shelf] = {
-            Compartment: self._compartments,
-            Reservation: self._reservations,
-            Fault: self._faults,
-        }
+        self._shelves: dict[type[Row], _Shelf] = {kind: _Shelf() for kind in (Compartment, Reservation, Fault)}
+        self._compartments = self._shelves[Compartment].rows
+        self._reservations = self._shelves[Reservation].rows
+        self._faults = self._shelves[Fault].rows
         self.places: dict[str, list[int]] = {}
         """Where else in the log to look for the ids of the events that were prefetched for: blocks' first positions."""
 
@@ -135,7 +133,7 @@ class WorkingSet:
         Raises:
             StoreUnavailable: the backing cannot be read.
         """
-        reservations, compartments, faults = self._reservations.rows, self._compartments.rows, self._faults.rows
+        reservations, compartments, faults = self._reservations, self._compartments, self._faults
         named = {key.reservation for key in wanted if key.reservation is not None}
         placed = {key.compartment for key in wanted if key.compartment is not None}
         new_reservations = {_reservation(key): key for key in named if key not in reservations}
@@ -154,30 +152,32 @@ class WorkingSet:
         return {event_id: recent[event_id] for event_id in event_ids if event_id in recent}
 
     def load(self, keys: Keys) -> Slice:
-        reservation = None if keys.reservation is None else self._reservations.rows[keys.reservation]
-        where = keys.compartment
-        if where is None and reservation is not None:
-            where = reservation.where
+        where, reservation = keys.compartment, None
+        if keys.reservation is not None:
+            reservation = self._reservations[keys.reservation]
+            if where is None and reservation is not None:
+                where = reservation.locker_id, reservation.compartment_id
         return Slice(
-            None if where is None else self._compartments.rows[where],
+            None if where is None else self._compartments[where],
             reservation,
-            None if keys.fault is None else self._faults.rows[keys.fault],
+            None if keys.fault is None else self._faults[keys.fault],
         )
 
     def save(self, before: Slice, after: Slice) -> None:
         if (compartment := after.compartment) is not before.compartment and compartment is not None:
-            self._put(self._compartments, compartment.key, compartment, before.compartment)
+            place = compartment.locker_id, compartment.compartment_id
+            self._put(Compartment, place, compartment, before.compartment)
             if before.compartment is None:
-                self._given[_compartment(compartment.key)] = self.reached.position + 1
+                self._given[_compartment(place)] = self.reached.position + 1
         if (reservation := after.reservation) is not before.reservation and reservation is not None:
-            self._put(self._reservations, reservation.reservation_id, reservation, before.reservation)
+            self._put(Reservation, reservation.reservation_id, reservation, before.reservation)
             if before.reservation is None:
                 self._given[_reservation(reservation.reservation_id)] = self.reached.position + 1
         if (fault := after.fault) is not before.fault and fault is not None:
-            self._put(self._faults, fault.fault_id, fault, before.fault)
+            self._put(Fault, fault.fault_id, fault, before.fault)
 
-    def record(self, event_id: str, position: int) -> None:
-        self._given[event_id] = position
+    def record(self, event_ids: Sequence[str], first: int) -> None:
+        self._given.update(zip(event_ids, count(first)))
 
     def advance(self, to: Cursor) -> None:
         """Keep what was saved: it can't be undone any more."""
@@ -232,7 +232,8 @@ class WorkingSet:
         self.known.add(key, position)
         self._given.append(key)
 
-    def _put(self, shelf: _Shelf, key: Key, row: Row, before: Row | None) -> None:
+    def _put(self, kind: type[Row], key: Key, row: Row, before: Row | None) -> None:
+        shelf = self._shelves[kind]
         self._undo.append((shelf, key, before))
         shelf.rows[key] = row
         shelf.changed.add(key)

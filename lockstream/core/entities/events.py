@@ -1,7 +1,12 @@
 """The seven things that a locker can report, one frozen class each.
 
 The name of a class is the event's `type` on the wire and in the log.
+
+They are final, so that `type(event) is ParcelDeposited` tells the type checker as much as `isinstance` would, which takes
+four times as long here (for classes with a metaclass, Python looks for an `__instancecheck__`).
 """
+
+from typing import final
 
 from msgspec import Struct
 
@@ -21,35 +26,42 @@ class _Reported(Struct, frozen=True, gc=False):
     """The payload's JSON text on one line, each value as it came. Only the log reads it."""
 
 
+@final
 class CompartmentRegistered(_Reported, frozen=True, gc=False):
     compartment_id: str
 
 
+@final
 class ReservationCreated(_Reported, frozen=True, gc=False):
     reservation_id: str
     compartment_id: str
 
 
+@final
 class ParcelDeposited(_Reported, frozen=True, gc=False):
     reservation_id: str
     compartment_id: str | None = None
 
 
+@final
 class ParcelPickedUp(_Reported, frozen=True, gc=False):
     reservation_id: str
     compartment_id: str | None = None
 
 
+@final
 class ReservationExpired(_Reported, frozen=True, gc=False):
     reservation_id: str
     compartment_id: str | None = None
 
 
+@final
 class FaultReported(_Reported, frozen=True, gc=False):
     compartment_id: str
     severity: int
 
 
+@final
 class FaultCleared(_Reported, frozen=True, gc=False):
     compartment_id: str
     fault_event_id: str

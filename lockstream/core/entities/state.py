@@ -46,6 +46,10 @@ class Reservation(Struct, frozen=True, gc=False):
     status: Status = Status.CREATED
 
     @property
+    def final(self) -> bool:
+        return self.status is Status.PICKED_UP or self.status is Status.EXPIRED
+
+    @property
     def key(self) -> str:
         return self.reservation_id
 

@@ -37,6 +37,6 @@ def catch_up(
             before = projection.load(key)
             examine(record, before)
             projection.save(before, evolve(before, record.event))
-            projection.record(record.event.event_id, record.end.position)
+        projection.record([event.event_id for event in events], chunk[0].end.position)
         projection.advance(chunk[-1].end)
         watch(chunk[-1].end)
