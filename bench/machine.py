@@ -51,11 +51,7 @@ def _mount(directory: Path) -> list[str]:
 
 def _disk(directory: Path) -> str:
     device, _, kind, options, *_ = _mount(directory)
-    rotational = Path(f"/sys/class/block/{Path(device).name}/queue/rotational")
-    what = ""
-    if rotational.exists():
-        what = ", rotating" if rotational.read_text().strip() == "1" else ", not rotating"
-    return f"{kind} ({options}){what}"
+    return f"{kind} on {Path(device).name} ({options})"
 
 
 def _revision() -> str:
