@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from bench.figures import Outcome, Row
 from bench.goals import GOALS
 from bench.groups.history import STEPS
-from bench.report import cpu, verdict
+from bench.report import brief, cpu, verdict
 from bench.scale import Scale
 
 _INTRODUCTION = """\
@@ -34,9 +34,11 @@ _METHOD = """\
   clock starts. Every answer's status is checked, in a batch every event's; one that is not as expected ends the
   measurement without a figure. Events are lives that compartments can live, registered, reserved, filled, emptied, now
   and then out of order and repaired; 190 to 240 bytes each, with random ids. Each connection plays its own lockers.
-- **It is not the bottleneck**: its CPU, in the table above, is below 100 % of a core while the contestant uses all that
-  it can. "load generator alone" is its rate against a server that counts bytes and sends a canned answer; as that one
-  is a process of the same kind, the load generator itself can do no less.
+- **It is not the bottleneck**: its CPU, in the table above (of a core, at most), is below 100 % while the contestant
+  uses all that it can. "load generator alone" is its rate against a server that counts bytes and sends a canned answer;
+  as that one is a process of the same kind, the load generator itself can do no less. "Other CPU" is of everything else
+  on the machine meanwhile, as of the posts' load under which GETs are measured; with much of it, figures are worth
+  little.
 - **Latencies** of a fixed arrival rate count from the time when a request was due, not from when it could be sent, so
   a server that stalls cannot hide it (no coordinated omission). One request is due in each interval, at a random
   moment of it.
@@ -88,19 +90,17 @@ def _goals(outcome: Outcome) -> str:
             met = verdict(row) if row.met else f"**{verdict(row)}**"
             lines.append((goal.what, row.figure, row.reached.show(), goal.wanted, met))
         elif goal.group in outcome.missing:
-            lines.append((goal.what, "", "", goal.wanted, f"not measured: {_brief(outcome.missing[goal.group])}"))
+            lines.append((goal.what, "", "", goal.wanted, f"not measured: {brief(outcome.missing[goal.group])}"))
     return _table(("what", "figure", "ratio", "goal", ""), lines)
-
-
-def _brief(reason: str) -> str:
-    """What a traceback or a sentence comes down to: its last line."""
-    return reason.splitlines()[-1]
 
 
 def _series(outcome: Outcome) -> str:
     return _table(
-        ("contestant", "median (min–max)", "unit", "its CPU at most", "load generator's CPU at most"),
-        [(of.what, of.spread().show(), of.unit, cpu(of.server_cpu), cpu(of.client_cpu)) for of in outcome.series],
+        ("contestant", "median (min–max)", "unit", "its CPU", "load generator's CPU", "other CPU"),
+        [
+            (of.what, of.spread().show(), of.unit, *map(cpu, (of.server_cpu, of.client_cpu, of.other_cpu)))
+            for of in outcome.series
+        ],
     )
 
 

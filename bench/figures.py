@@ -76,6 +76,8 @@ class Series(Struct):
     """Share of one core that the load generator used, 0 to 1."""
     server_cpu: list[float] = []
     """Cores that the contestant's processes used."""
+    other_cpu: list[float] = []
+    """Cores that anything else used, such as the load that GETs are measured under."""
 
     def spread(self) -> Spread:
         return Spread.of(self.values)

@@ -16,7 +16,7 @@ from bench.client import Client
 from bench.errors import BenchFailure
 from bench.figures import percentile
 from bench.lives import PER_LOCKER, Lives, locker_name
-from bench.processes import Service, cpu_seconds, environment
+from bench.processes import Service, busy_seconds, cpu_seconds, environment
 from bench.wire import Check, expect, expect_items, get, post, post_events
 
 
@@ -66,6 +66,8 @@ class Result(Struct, frozen=True):
     client_cpu: float
     """Share of one core, over the whole run."""
     server_cpu: float
+    other_cpu: float
+    """Of all that is neither: of another load, too, where there is one."""
 
     @property
     def rate(self) -> float:
@@ -144,12 +146,13 @@ def main() -> None:
 
 def _run(client: Client, job: _Job) -> Result:
     plan = job.plan
-    cpu, server_cpu, began = process_time(), cpu_seconds(job.pid), perf_counter()
+    before, began = _cpu(job.pid), perf_counter()
     if plan.rate:
         ended = client.run_open(arrivals(plan.rate, plan.warm_up + plan.seconds))
     else:
         ended = client.run_closed(None if plan.events else plan.warm_up + plan.seconds)
-    cpu, server_cpu, lasted = process_time() - cpu, cpu_seconds(job.pid) - server_cpu, perf_counter() - began
+    lasted = perf_counter() - began
+    cpu, server_cpu, all_cpu = ((now - then) / lasted for now, then in zip(_cpu(job.pid), before, strict=True))
     counted_from = began
     if plan.events:
         ended = client.finished[-1]
@@ -161,7 +164,7 @@ def _run(client: Client, job: _Job) -> Result:
         if counted_from <= finished <= ended
     ]
     if not latencies:
-        raise BenchFailure("no answer came in the measured time")
+        raise BenchFailure("no answer came in the measured time, or the requests ran out before it")
     return Result(
         requests=len(latencies),
         events=plan.events or len(latencies) * plan.per_request,
@@ -169,9 +172,15 @@ def _run(client: Client, job: _Job) -> Result:
         caught_up_seconds=_catch_up(job) - began if plan.then_get else 0,
         p50=percentile(latencies, 0.50),
         p99=percentile(latencies, 0.99),
-        client_cpu=cpu / lasted,
-        server_cpu=server_cpu / lasted,
+        client_cpu=cpu,
+        server_cpu=server_cpu,
+        other_cpu=all_cpu - cpu - server_cpu,
     )
+
+
+def _cpu(server: int) -> tuple[float, float, float]:
+    """Seconds of this process, of the server, and of all there are."""
+    return process_time(), cpu_seconds(server), busy_seconds()
 
 
 def _catch_up(job: _Job) -> float:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.processes import ROOT
+from bench.processes import ROOT, busy_seconds
 
 _PACKAGES = ("uvicorn", "uvloop", "httptools", "fastapi", "pydantic", "msgspec", "sqlalchemy", "eventsourcing")
 
@@ -31,9 +31,9 @@ def describe(directory: Path) -> dict[str, str]:
 
 def busy_cores(seconds: float = 0.5) -> float:
     """How many cores are busy with something else, while nothing is measured: figures are worth less then."""
-    before = _busy_ticks()
+    before = busy_seconds()
     time.sleep(seconds)
-    return (_busy_ticks() - before) / os.sysconf("SC_CLK_TCK") / seconds
+    return (busy_seconds() - before) / seconds
 
 
 def filesystem(directory: Path) -> str:
@@ -49,19 +49,9 @@ def _mount(directory: Path) -> list[str]:
     )
 
 
-def _busy_ticks() -> int:
-    """Of all cores, with what the machine's host took from them (proc_stat(5): all but idle and iowait)."""
-    ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return sum(ticks) - ticks[3] - ticks[4]
-
-
 def _disk(directory: Path) -> str:
     device, _, kind, options, *_ = _mount(directory)
-    rotational = Path(f"/sys/class/block/{Path(device).name}/queue/rotational")
-    what = ""
-    if rotational.exists():
-        what = ", rotating" if rotational.read_text().strip() == "1" else ", not rotating"
-    return f"{kind} ({options}){what}"
+    return f"{kind} on {Path(device).name} ({options})"
 
 
 def _revision() -> str:

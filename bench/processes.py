@@ -41,6 +41,12 @@ def cpu_seconds(pid: int) -> float:
     return sum(int(of[11]) + int(of[12]) for of in fields) / _TICKS
 
 
+def busy_seconds() -> float:
+    """What all cores have been busy, with what the machine's host took (proc_stat(5): all but idle and iowait)."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / _TICKS
+
+
 def memory(pid: int) -> dict[str, int]:
     """`Rss` and `Pss` in bytes, of a process and all that it has started."""
     rollups = [Path(f"/proc/{one}/smaps_rollup").read_text() for one in family(pid)]

@@ -15,7 +15,12 @@ _FULL_BAR = 2.0
 def show(outcome: Outcome, console: Console) -> None:
     console.print(_goals(outcome), _series(outcome.series), _bars(outcome.rows))
     for group, reason in outcome.missing.items():
-        console.print(Text(f"{group} was not measured: {reason}", style="red"))
+        console.print(Text(f"{group} was not measured: {brief(reason)}", style="red"))
+
+
+def brief(reason: str) -> str:
+    """What a sentence or a traceback comes down to: its last line."""
+    return reason.strip().splitlines()[-1]
 
 
 def verdict(row: Row) -> str:
@@ -40,9 +45,11 @@ def _goals(outcome: Outcome) -> Table:
 
 
 def _series(series: list[Series]) -> Table:
-    table = Table("contestant", "median (min–max)", "unit", "its CPU", "client's CPU", title="Side by side")
+    table = Table(
+        "contestant", "median (min–max)", "unit", "its CPU", "client's CPU", "other CPU", title="Side by side"
+    )
     for of in series:
-        table.add_row(of.what, of.spread().show(), of.unit, cpu(of.server_cpu), cpu(of.client_cpu))
+        table.add_row(of.what, of.spread().show(), of.unit, *map(cpu, (of.server_cpu, of.client_cpu, of.other_cpu)))
     return table
 
 

@@ -68,6 +68,7 @@ class Session:
                 if result is not None:
                     of.client_cpu.append(result.client_cpu)
                     of.server_cpu.append(result.server_cpu)
+                    of.other_cpu.append(result.other_cpu)
                 self.tell(f"  {value:,.5g} {contestant.unit}")
         return series
 
