@@ -230,9 +230,9 @@ def _is_instant_shape(shape: bytes) -> bool:
 def _require_identifiers(plains: Sequence[_Plain], fields: list[tuple[Any, ...]]) -> None:
     joined = "".join([plain.locker_id for plain in plains])
     joined += "".join([value for own in fields for value in own if value.__class__ is str])
-    if not joined.isprintable() or "/" in joined:  # what is printable holds no control character
-        if found := _FORBIDDEN.search(joined):
-            raise MalformedEvent(f"An identifier holds the character {found[0]!r}, which none may.")
+    plain = joined.isprintable() and "/" not in joined  # what is printable holds no control character
+    if not plain and (found := _FORBIDDEN.search(joined)):
+        raise MalformedEvent(f"An identifier holds the character {found[0]!r}, which none may.")
 
 
 def _squeezed(payload: Raw) -> bytes:

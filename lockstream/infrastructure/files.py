@@ -3,6 +3,7 @@
 import fcntl
 import os
 import stat
+from collections.abc import Buffer
 from pathlib import Path
 
 from lockstream.core.errors import StartRefused, StoreInUse
@@ -40,9 +41,9 @@ def lock(file: int, path: Path) -> None:
         raise StoreInUse(path) from error
 
 
-def write_all(file: int, content: bytes) -> None:
+def write_all(file: int, content: Buffer) -> None:
     """Write all of `content`; a file system may take it in pieces, as when it is nearly full."""
-    rest = memoryview(content)
+    rest = memoryview(content).cast("B")
     while rest:
         rest = rest[os.write(file, rest) :]
 

@@ -13,7 +13,7 @@ That is some 11 bytes a key in memory, and 0.7 µs for a look-up, at any size. T
 is found is a place to look, and the log decides: of n keys n / 2^36 are looked for in vain, one in 70 with a billion.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -77,6 +77,11 @@ class KnownKeys:
         at = self._run.take(found, mode="clip")
         [hits] = np.nonzero((at ^ wanted) >> _PLACE_BITS == 0)
         return {keys[hit]: self._blocks(int(found[hit]), int(wanted[hit])) for hit in hits}
+
+    def lacking(self, given: Mapping[str, int]) -> list[str]:
+        """Of the keys that were given, with their positions, those that would be taken for new."""
+        places = self.places([key for key in given if key not in self.recent])
+        return [key for key in given if key not in self.recent and key not in places]
 
     def begin_merge(self) -> "Merge":
         """What is recent now, to be merged into the run. It stays recent until that is done."""

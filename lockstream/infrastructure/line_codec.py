@@ -82,7 +82,7 @@ def decode_lines(lines: Sequence[bytes], after: Cursor) -> list[Record]:
     """
     ends = _ends(lines, after)
     events = decode_archived(lines[: len(ends)])
-    records = []
+    records: list[Record] = []
     for line, event, end in zip(lines, events, ends, strict=False):
         if isinstance(event, MalformedEvent):
             if not records:

@@ -83,17 +83,9 @@ class SqlProjection:
         return cls(reading.connect(), connection, reached, run)
 
     def recent(self) -> list[Recent]:
-        """The keys that are in no run.
-
-        Raises:
-            ProjectionUnfit: they cannot be read.
-        """
-        try:
-            with self._reading.begin():
-                found = self._reading.execute(select(recent_keys.c.content).order_by(recent_keys.c.upto))
-                return [_recents.decode(content) for (content,) in found]
-        except BROKEN as error:
-            raise ProjectionUnfit(f"It cannot be read ({reason(error)}).") from error
+        """The keys that are in no run. Raises what `read_recent` does."""
+        with self._reading.begin():
+            return read_recent(self._reading)
 
     def fetch(self, kind: type[Row], keys: Collection[Key]) -> Iterable[Row]:
         wanted = [[key] if isinstance(key, str) else key for key in keys]
@@ -142,6 +134,19 @@ def read_progress(connection: Connection) -> tuple[Cursor, KeptRun]:
     if schema != fingerprint():
         raise ProjectionUnfit("It is of another version of Lockstream.")
     return Cursor(*numbers[:3]), KeptRun(*numbers[3:])
+
+
+def read_recent(connection: Connection) -> list[Recent]:
+    """The keys that are in no run.
+
+    Raises:
+        ProjectionUnfit: they cannot be read.
+    """
+    try:
+        found = connection.execute(select(recent_keys.c.content).order_by(recent_keys.c.upto))
+        return [_recents.decode(content) for (content,) in found]
+    except BROKEN as error:
+        raise ProjectionUnfit(f"It cannot be read ({reason(error)}).") from error
 
 
 def to_row[RowT: Row](kind: type[RowT], found: sqlalchemy.Row[*tuple[Any, ...]]) -> RowT:

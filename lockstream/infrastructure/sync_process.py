@@ -38,9 +38,9 @@ class SyncProcess:
         try:
             if not os.path.sameopenfile(opened, file):
                 raise OSError(f"{path} was moved or replaced")
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603  # our own program
                 [sys.executable, "-I", "-S", syncing.__file__, str(opened)],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 pass_fds=[opened],
                 start_new_session=True,  # what a terminal sends to us is none of its business

@@ -5,7 +5,6 @@ from types import TracebackType
 from typing import Self
 
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.state import Slice
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.keys import Keys
 from lockstream.core.repositories import EventLog

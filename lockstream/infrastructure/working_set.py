@@ -4,7 +4,7 @@ Over `Nothing` it is a projection of its own: that is the memory store.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -23,6 +23,7 @@ BEHIND_ROWS = 50_000
 
 EVICTED_SHARE = 16
 """One row in so many is let go of at a time: often enough to stay near capacity, too few to hold up a request."""
+
 
 class Changes(Struct, frozen=True):
     """What a backing does not hold yet."""
@@ -96,7 +97,7 @@ class WorkingSet:
         self.known = known or KnownKeys()
         self._backing = backing
         self._capacity = capacity
-        self._shelves: dict[type[Row], _Shelf] = {kind: _Shelf() for kind in (Compartment, Reservation, Fault)}
+        self._shelves: dict[type, _Shelf] = {kind: _Shelf() for kind in (Compartment, Reservation, Fault)}
         self._compartments = self._shelves[Compartment].rows
         self._reservations = self._shelves[Reservation].rows
         self._faults = self._shelves[Fault].rows
@@ -105,7 +106,7 @@ class WorkingSet:
 
         self._undo: list[tuple[_Shelf, Key, Row | None]] = []
         self._given: dict[str, int] = {}
-        self._unkept: dict[str, int] = {}
+        self._unkept: list[dict[str, int]] = []
 
     @property
     def changed(self) -> int:
@@ -183,8 +184,8 @@ class WorkingSet:
         """Keep what was saved: it can't be undone any more."""
         self._undo.clear()
         self.known.recent.update(self._given)
-        self._unkept.update(self._given)
-        self._given.clear()
+        self._unkept.append(self._given)
+        self._given = {}
         self.reached = to
 
     def undo(self) -> None:
@@ -200,8 +201,9 @@ class WorkingSet:
         for kind, shelf in self._shelves.items():
             rows[kind] = [row for key in sorted(shelf.changed) if (row := shelf.rows.get(key)) is not None]
             shelf.handed_on, shelf.changed = shelf.changed, set()
-        given, self._unkept = self._unkept, {}
-        return Changes(rows, Recent([*given], [*given.values()]), self.reached)
+        given, self._unkept = self._unkept, []
+        recent = Recent(list(chain(*given)), list(chain.from_iterable(one.values() for one in given)))
+        return Changes(rows, recent, self.reached)
 
     def confirm(self, changes: Changes) -> None:
         """The backing holds what was collected. Over capacity, some rows are let go of."""
@@ -217,7 +219,7 @@ class WorkingSet:
         for shelf in self._shelves.values():
             shelf.changed |= shelf.handed_on
             shelf.handed_on = set()
-        self._unkept = dict(zip(changes.recent.keys, changes.recent.positions, strict=True)) | self._unkept
+        self._unkept.insert(0, dict(zip(changes.recent.keys, changes.recent.positions, strict=True)))
 
     def every[RowT: Row](self, kind: type[RowT]) -> Iterable[RowT]:
         """Each row of a kind that is in memory."""
@@ -227,10 +229,6 @@ class WorkingSet:
         """One row, where it is in memory."""
         row: RowT | None = self._shelves[kind].rows.get(key)
         return row
-
-    def _give(self, key: str, position: int) -> None:
-        self.known.add(key, position)
-        self._given.append(key)
 
     def _put(self, kind: type[Row], key: Key, row: Row, before: Row | None) -> None:
         shelf = self._shelves[kind]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from itertools import batched
 from typing import Any
 
@@ -40,7 +40,10 @@ router = APIRouter(tags=["events"])
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": list[BatchItemAnswer], "description": "What became of each event, in order."},
     413: {"model": Problem, "description": "The batch is too large: send it in parts."},
-    415: {"model": Problem, "description": "The body is neither JSON nor NDJSON, or compressed otherwise than by gzip."},
+    415: {
+        "model": Problem,
+        "description": "The body is neither JSON nor NDJSON, or compressed otherwise than by gzip.",
+    },
     422: {"model": MalformedAnswer, "description": "The body is no list. Nothing of it was taken in."},
     500: FAULT,
     503: UNAVAILABLE | {"description": "Some or all was not acknowledged: send the whole batch again later."},
@@ -103,7 +106,9 @@ class _Batch:
         self._limit = lockstream.settings.max_event_bytes
         self._count = 0
         self._answers: list[bytes] = []
-        self._under_way: deque[tuple[list[Event | MalformedItem], asyncio.Task[Sequence[Outcome | Exception]]]] = deque()
+        self._under_way: deque[tuple[list[Event | MalformedItem], asyncio.Task[Sequence[Outcome | Exception]]]] = (
+            deque()
+        )
 
     async def take_in_array(self, body: bytes) -> None:
         try:
@@ -111,7 +116,9 @@ class _Batch:
         except RecursionError:
             texts = await asyncio.to_thread(split_deep_array, body)
         if len(texts) > MAX_BATCH_EVENTS:
-            raise BodyTooLarge(f"The batch has {len(texts)} events, and may have {MAX_BATCH_EVENTS}. Nothing of it was taken in.")
+            raise BodyTooLarge(
+                f"The batch has {len(texts)} events, and may have {MAX_BATCH_EVENTS}. Nothing of it was taken in."
+            )
         for chunk in batched(texts, CHUNK):
             await self._take_in(chunk)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.config import ASGIApplication
 
 GARBAGE_THRESHOLDS = 50_000, 20, 100
 """Objects made before the youngest are looked at, and how often that is before older ones are."""
@@ -27,7 +26,7 @@ def exit_when_told() -> None:
         signal.signal(stopping, lambda *_: sys.exit(0))
 
 
-def configuration(app: ASGIApplication, **more: Any) -> uvicorn.Config:
+def configuration(app: FastAPI, **more: Any) -> uvicorn.Config:
     """How the server is set up, but for where it listens.
 
     It names neither itself nor the time, and looks for no proxy: nobody here reads that, and it costs a tenth of the

@@ -114,13 +114,16 @@ class BatchItemAnswer(_Answer):
     """What became of one event of a batch: `position` where it is in the log, `code` and `detail` where it is not."""
 
     event_id: Annotated[
-        str | None, Field(description="In lower case; null where none could be read.", json_schema_extra={"format": "uuid"})
+        str | None,
+        Field(description="In lower case; null if none could be read.", json_schema_extra={"format": "uuid"}),
     ]
     status: Annotated[
         Literal[202, 200, 409, 422], Field(description="What would be answered to the event if it had come alone.")
     ]
     position: Annotated[int | None, Field(ge=1, description="Where it stands in the log.")] = None
-    code: Annotated[str | None, Field(description="Why it is refused, for programs; `malformed` if it is no event.")] = None
+    code: Annotated[
+        str | None, Field(description="Why it is refused, for programs; `malformed` if it is no event.")
+    ] = None
     detail: Annotated[
         str | list[ValidationErrorItem] | None, Field(description="Why, for people; a list if it is no event.")
     ] = None

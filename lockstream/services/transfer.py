@@ -16,7 +16,7 @@ from lockstream.core.outcomes import Accepted, Duplicate, Outcome, Refusal
 from lockstream.core.repositories import Store
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.event_codec import decode_archived, encode_event
-from lockstream.infrastructure.jsonl_event_log import read_log
+from lockstream.infrastructure.log_file import read_log
 
 BATCH = 1_000
 """Lines that are decided and flushed together."""
@@ -107,14 +107,14 @@ def _read_report(path: Path, report: IO[bytes]) -> set[tuple[int, str]]:
     return {(line.line, line.text) for line in lines}
 
 
-def _take_in(lines: Iterable[_Line], store: Store, counts: Imported, report: IO[bytes]) -> None:
+def _take_in(lines: Sequence[_Line], store: Store, counts: Imported, report: IO[bytes]) -> None:
     refused: list[RefusedLine] = []
     events: list[tuple[_Line, Event]] = []
-    for line in lines:
-        try:
-            events.append((line, decode_archived(line.text)))
-        except MalformedEvent as error:
-            refused.append(RefusedLine(line.number, "malformed", str(error), _readable(line.text)))
+    for line, event in zip(lines, decode_archived([line.text for line in lines]), strict=True):
+        if isinstance(event, MalformedEvent):
+            refused.append(RefusedLine(line.number, "malformed", str(event), _readable(line.text)))
+        else:
+            events.append((line, event))
 
     def write_report(outcomes: Sequence[Outcome]) -> None:
         for (line, event), outcome in zip(events, outcomes, strict=True):
@@ -126,6 +126,7 @@ def _take_in(lines: Iterable[_Line], store: Store, counts: Imported, report: IO[
         os.fsync(report.fileno())
 
     outcomes = ingest([event for _, event in events], store.unit_of_work(), write_report)
+    store.log.flush()
     counts.accepted += sum(isinstance(outcome, Accepted) for outcome in outcomes)
     counts.duplicate += sum(isinstance(outcome, Duplicate) for outcome in outcomes)
     counts.refused += len(refused)

@@ -16,10 +16,12 @@ from lockstream.core.state_hash import state_hash
 from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.infrastructure.embedded import projection_path
 from lockstream.infrastructure.engines import reading_engine
-from lockstream.infrastructure.jsonl_event_log import read_log
+from lockstream.infrastructure.known_keys import KnownKeys
+from lockstream.infrastructure.log_file import read_log
 from lockstream.infrastructure.memory import MemoryQueries
-from lockstream.infrastructure.projection import BROKEN, read_progress, reason
+from lockstream.infrastructure.projection import BROKEN, read_progress, read_recent, reason
 from lockstream.infrastructure.queries import SqlQueries
+from lockstream.infrastructure.run_file import read_run
 from lockstream.infrastructure.tables import TABLES
 from lockstream.infrastructure.working_set import Nothing, WorkingSet
 
@@ -42,6 +44,9 @@ class _Replay:
 
     def __init__(self, log: Path, found: Verification, watch: Callable[[Cursor], object]) -> None:
         self.rows = WorkingSet(Nothing())
+        self.ids: dict[str, int] = {}
+        """Each event with its position."""
+
         self._log = log
         self._found = found
         self._watch = watch
@@ -53,7 +58,7 @@ class _Replay:
 
     def _examine(self, record: Record, before: Slice) -> None:
         position, event = record.end.position, record.event
-        if (first := self.rows.recorded(event.event_id)) is not None:
+        if (first := self.ids.setdefault(event.event_id, position)) != position:
             self._found.problems.append(f"Event {event.event_id} stands in the log twice: {first} and {position}.")
         elif refusal := decide(before, event):
             self._found.problems.append(f"The event at position {position} could not be accepted: {refusal.code}.")
@@ -96,13 +101,15 @@ def _compare(projection: Path, replay: _Replay) -> list[str]:
     try:
         with engine.connect() as connection:
             # One transaction sees the projection as it is now. The log, read from here on, reaches as far at least.
-            reached = read_progress(connection)
+            reached, run = read_progress(connection)
             replay.go_on(reached.position)
             if rows.reached.position < reached.position:
                 return [_lacking(projection, rows.reached.position, reached.position)]
             if reached != rows.reached:
                 raise ProjectionUnfit("It was made from another log.")
+            known = KnownKeys(read_run(projection, run), read_recent(connection))
             differing = [*_differing_rows(connection, rows), *_differing_lockers(connection, rows)]
+            differing += [f"the key {key!r}" for key in known.lacking(replay.ids | rows.known.recent)]
     except ProjectionUnfit as unfit:
         return [f"The projection {projection} is unfit. {unfit} {MEND}"]
     except (StoreUnavailable, *BROKEN) as error:

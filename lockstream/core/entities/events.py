@@ -2,8 +2,8 @@
 
 The name of a class is the event's `type` on the wire and in the log.
 
-They are final, so that `type(event) is ParcelDeposited` tells the type checker as much as `isinstance` would, which takes
-four times as long here (for classes with a metaclass, Python looks for an `__instancecheck__`).
+They are final, so that `type(event) is ParcelDeposited` tells the type checker as much as `isinstance` would. That
+takes four times as long here: for a class with a metaclass, Python looks for its `__instancecheck__`.
 """
 
 from typing import final

@@ -9,7 +9,6 @@ from lockstream.core.evolve import evolve
 from lockstream.core.keys import keys
 from lockstream.core.repositories import Projection
 
-
 CHUNK = 1_000
 """Records whose rows are fetched together: many enough that fetching costs little, few enough to fit in any memory."""
 
