@@ -99,12 +99,14 @@ class Prepared:
         compiled = statement.compile(engine)
         self._sql = str(compiled)
         self._names = compiled.positiontup or []
+        self._constants = compiled.params
 
     def rows(self, connection: PoolProxiedConnection, **values: str) -> Iterator[tuple[Any, ...]]:
         """What it finds, as the driver gives it."""
         cursor = connection.cursor()
         try:
-            cursor.execute(self._sql, [values[name] for name in self._names])
+            bound = self._constants | values
+            cursor.execute(self._sql, [bound[name] for name in self._names])
             yield from cursor.fetchall()
         finally:
             cursor.close()
