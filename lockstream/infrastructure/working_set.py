@@ -15,8 +15,8 @@ from lockstream.core.entities.state import Compartment, Fault, Key, Reservation,
 from lockstream.core.keys import Keys
 from lockstream.infrastructure.known_keys import KnownKeys, Recent
 
-SETTLE_ROWS = 5_000
-"""So many changed rows share a transaction well, and a read need not wait long for them: some 20 ms."""
+SETTLE_ROWS = 2_000
+"""So many changed rows share a transaction well, and to collect them holds up requests for 2 ms."""
 
 BEHIND_ROWS = 50_000
 """Where settling is slower than events come in, they have to wait for it from here on."""
