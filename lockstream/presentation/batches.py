@@ -110,7 +110,7 @@ _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDict
 
 
 def _turn() -> asyncio.Lock:
-    """Held by the one batch that may have a chunk read now: a round of the loop takes a chunk's time, not a chunk each."""
+    """Held by the batch that may have a chunk read: a round of the loop takes as long as one, not one for each batch."""
     return _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
 

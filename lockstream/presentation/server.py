@@ -65,10 +65,11 @@ def run(app: FastAPI, *, host: str, port: int, stop_seconds: int) -> None:
 
 
 def _favour_requests() -> None:
-    """Have other threads give Python's lock back soon. Look for cycles of garbage seldom, and never among what is there already: that is here to stay.
+    """Have what else goes on in the process hold up no request for long.
 
-    What events and rows are made of is not looked at in any case. A request leaves a few cycles behind; to look for
-    them after each few hundred objects, as Python does, costs a third of the requests.
+    Other threads give Python's lock back soon. Cycles of garbage are looked for seldom, and never among what is there
+    already, which is here to stay: a request leaves a few behind, and to look for them after each few hundred objects,
+    as Python does, costs a third of the requests. What events and rows are made of is not looked at in any case.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()

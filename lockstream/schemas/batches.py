@@ -32,7 +32,7 @@ class _Named(Struct):
 
 _array = msgspec.json.Decoder(list[Raw])
 _named = msgspec.json.Decoder(_Named)
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},]', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)
 
 
 def split_array(body: bytes) -> list[bytes]:
