@@ -110,7 +110,7 @@ _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDict
 
 
 def _turn() -> asyncio.Lock:
-    """Held by the batch that may have a chunk read: a round of the loop takes as long as one, not one for each batch."""
+    """Held by the batch that may have a chunk read: a round of the loop takes as long as one chunk, not many."""
     return _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
 
