@@ -19,7 +19,7 @@ class Settings(BaseSettings):
     )
 
     event_log_path: Path = Field(default=Path("event_log.jsonl"), validation_alias="EVENT_LOG_PATH")
-    """The log, in a folder that is there. The projection is kept beside it, `.projection.sqlite` behind its name."""
+    """The log, in a folder that is there. The projection is kept beside it, in files that begin with its name."""
 
     host: str = "127.0.0.1"
     """The address to listen on. There is no authentication: open it only to a network that you trust."""
