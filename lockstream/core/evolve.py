@@ -25,33 +25,27 @@ def evolve(state: Slice, event: Event) -> Slice:
         HistoryImpossible: the event stands on a row that no event before it has made, so the log is none that
             `decide` let be written.
     """
+    compartment, reservation, fault = state.compartment, state.reservation, state.fault
     if type(event) is ReservationCreated:
-        return Slice(
-            _occupied(_there(state.compartment, event), event.reservation_id),
-            Reservation(event.reservation_id, event.locker_id, event.compartment_id),
-        )
+        made = Reservation(event.reservation_id, event.locker_id, event.compartment_id)
+        return Slice(_occupied(_there(compartment, event), event.reservation_id), made, fault)
     if type(event) is ParcelDeposited:
-        return Slice(state.compartment, _in_status(_there(state.reservation, event), Status.DEPOSITED))
+        return Slice(compartment, _in_status(_there(reservation, event), Status.DEPOSITED), fault)
     if type(event) is ParcelPickedUp:
-        return _end(state, event, Status.PICKED_UP)
+        ended = _in_status(_there(reservation, event), Status.PICKED_UP)
+        return Slice(_occupied(_there(compartment, event), None), ended, fault)
     if type(event) is ReservationExpired:
-        return _end(state, event, Status.EXPIRED)
+        ended = _in_status(_there(reservation, event), Status.EXPIRED)
+        return Slice(_occupied(_there(compartment, event), None), ended, fault)
     if type(event) is CompartmentRegistered:
-        return Slice(Compartment(event.locker_id, event.compartment_id))
+        return Slice(Compartment(event.locker_id, event.compartment_id), reservation, fault)
     if type(event) is FaultReported:
         opened = Fault(event.event_id, event.locker_id, event.compartment_id, event.severity)
-        return Slice(_with_faults(_there(state.compartment, event), opened, 1), None, opened)
+        return Slice(_with_faults(_there(compartment, event), opened, 1), reservation, opened)
     if type(event) is FaultCleared:
-        fault = _there(state.fault, event)
-        compartment = _with_faults(_there(state.compartment, event), fault, -1)
-        return Slice(compartment, None, replace(fault, cleared=True))
+        cleared = replace(_there(fault, event), cleared=True)
+        return Slice(_with_faults(_there(compartment, event), cleared, -1), reservation, cleared)
     assert_never(event)
-
-
-def _end(state: Slice, event: Event, status: Status) -> Slice:
-    return Slice(
-        _occupied(_there(state.compartment, event), None), _in_status(_there(state.reservation, event), status)
-    )
 
 
 def _occupied(row: Compartment, by: str | None) -> Compartment:

@@ -16,8 +16,9 @@ from lockstream.infrastructure.live_queries import LiveQueries
 from lockstream.infrastructure.projection import SqlProjection
 from lockstream.infrastructure.queries import SqlQueries
 from lockstream.infrastructure.run_file import RunKeeper, read_run, remove_runs, run_path
+from lockstream.infrastructure.settling import Settling, settle
 from lockstream.infrastructure.unit_of_work import UnitOfWork
-from lockstream.infrastructure.working_set import Settling, WorkingSet, settle
+from lockstream.infrastructure.working_set import WorkingSet
 
 logger = logging.getLogger(__name__)
 

@@ -42,6 +42,16 @@ type Run = NDArray[np.uint64]
 NO_RUN: Run = np.empty(0, np.uint64)
 
 
+def compartment_key(key: tuple[str, str]) -> str:
+    """How a compartment stands among the known keys. No identifier holds a `/`, so it is like no other key."""
+    return f"{key[0]}/{key[1]}"
+
+
+def reservation_key(key: str) -> str:
+    """How a reservation stands among them."""
+    return f"/{key}"
+
+
 class Recent(Struct, frozen=True):
     """Keys that were given one after the other, each with the position that gave it."""
 

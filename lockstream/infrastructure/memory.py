@@ -9,9 +9,11 @@ from operator import attrgetter
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.entities.state import Compartment, CompartmentView, Fault, Locker, Reservation
+from lockstream.infrastructure.backing import Nothing
 from lockstream.infrastructure.line_codec import decode_lines, encode_lines, id_of
+from lockstream.infrastructure.settling import Settling, settle
 from lockstream.infrastructure.unit_of_work import UnitOfWork
-from lockstream.infrastructure.working_set import Nothing, Settling, WorkingSet, settle
+from lockstream.infrastructure.working_set import WorkingSet
 
 
 class MemoryLog:

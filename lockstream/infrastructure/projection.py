@@ -12,10 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from lockstream.core.entities.log import START, Cursor
 from lockstream.core.entities.state import Key, Row
 from lockstream.core.errors import ProjectionUnfit, StoreUnavailable
+from lockstream.infrastructure.backing import Changes
 from lockstream.infrastructure.engines import DRIVER_ERRORS, Prepared, select_by_keys, upsert
 from lockstream.infrastructure.known_keys import Recent
 from lockstream.infrastructure.tables import TABLES, fingerprint, metadata, progress, recent_keys
-from lockstream.infrastructure.working_set import Changes
 
 BROKEN = (SQLAlchemyError, *DRIVER_ERRORS, msgspec.MsgspecError, LookupError, TypeError, ValueError)
 """What reading a damaged database raises: its own errors, and those of values that are none of their column's."""

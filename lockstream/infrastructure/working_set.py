@@ -5,15 +5,14 @@ Over `Nothing` it is a projection of its own: that is the memory store.
 
 from collections.abc import Collection, Iterable, Sequence
 from itertools import chain, count, islice
-from typing import Any, Protocol
-
-from msgspec import Struct
+from typing import Any
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor
 from lockstream.core.entities.state import Compartment, Fault, Key, Reservation, Row, Slice
 from lockstream.core.keys import Keys
-from lockstream.infrastructure.known_keys import KnownKeys, Recent
+from lockstream.infrastructure.backing import Backing, Changes
+from lockstream.infrastructure.known_keys import KnownKeys, Recent, compartment_key, reservation_key
 
 SETTLE_ROWS = 2_000
 """So many changed rows share a transaction well, and to collect them holds up requests for 2 ms."""
@@ -23,43 +22,6 @@ BEHIND_ROWS = 50_000
 
 EVICTED_SHARE = 16
 """One row in so many is let go of at a time: often enough to stay near capacity, too few to hold up a request."""
-
-
-class Changes(Struct, frozen=True):
-    """What a backing does not hold yet."""
-
-    rows: dict[type[Row], list[Row]]
-    recent: Recent
-    reached: Cursor
-    """How far along the log all of this brings it."""
-
-
-class Backing(Protocol):
-    """Where rows are kept for good."""
-
-    def fetch(self, kind: type[Row], keys: Collection[Key]) -> Iterable[Row]:
-        """Those of the rows that are there.
-
-        Raises:
-            StoreUnavailable: they cannot be read.
-        """
-
-    def write(self, changes: Changes) -> None:
-        """Keep all of `changes`, or nothing. It may be called on another thread than `fetch`, at the same time.
-
-        Raises:
-            StoreUnavailable: nothing is kept.
-        """
-
-
-class Nothing:
-    """A backing that holds nothing: what is not in memory is nowhere."""
-
-    def fetch(self, kind: type[Row], keys: Collection[Key]) -> Iterable[Row]:
-        return ()
-
-    def write(self, changes: Changes) -> None:
-        return
 
 
 class _Shelf:
@@ -140,8 +102,8 @@ class WorkingSet:
         reservations, compartments, faults = self._reservations, self._compartments, self._faults
         named = {key.reservation for key in wanted if key.reservation is not None}
         placed = {key.compartment for key in wanted if key.compartment is not None}
-        new_reservations = {_reservation(key): key for key in named if key not in reservations}
-        new_compartments = {_compartment(key): key for key in placed if key not in compartments}
+        new_reservations = {reservation_key(key): key for key in named if key not in reservations}
+        new_compartments = {compartment_key(key): key for key in placed if key not in compartments}
         ids = [event.event_id for event in events]
         self.places = self.known.places([*ids, *new_reservations, *new_compartments])
         self._fetch_given(Reservation, new_reservations)
@@ -172,12 +134,12 @@ class WorkingSet:
             place = compartment.locker_id, compartment.compartment_id
             self._put(Compartment, place, compartment, before.compartment)
             if before.compartment is None:
-                self._given[_compartment(place)] = self.reached.position + 1
+                self._given[compartment_key(place)] = self.reached.position + 1
                 self._new.append(compartment)
         if (reservation := after.reservation) is not before.reservation and reservation is not None:
             self._put(Reservation, reservation.reservation_id, reservation, before.reservation)
             if before.reservation is None:
-                self._given[_reservation(reservation.reservation_id)] = self.reached.position + 1
+                self._given[reservation_key(reservation.reservation_id)] = self.reached.position + 1
         if (fault := after.fault) is not before.fault and fault is not None:
             self._put(Fault, fault.fault_id, fault, before.fault)
             if before.fault is None:
@@ -276,52 +238,3 @@ class WorkingSet:
         found = {row.key: row for row in self._backing.fetch(kind, missing)}
         # Only now: what could not be read is not absent.
         self._shelves[kind].rows.update({key: found.get(key) for key in missing})
-
-
-class Settling:
-    """Changes on their way from a working set to a backing."""
-
-    def __init__(self, rows: WorkingSet, backing: Backing) -> None:
-        self._rows, self._backing = rows, backing
-        self._needed = rows.reached != rows.settled
-        self._changes = rows.collect()
-
-    @property
-    def reached(self) -> Cursor:
-        return self._changes.reached
-
-    def write(self) -> None:
-        if self._needed:
-            self._backing.write(self._changes)
-
-    def confirm(self) -> None:
-        self._rows.confirm(self._changes)
-
-    def restore(self) -> None:
-        self._rows.restore(self._changes)
-
-
-def settle(rows: WorkingSet, backing: Backing) -> None:
-    """Hand to `backing` what it does not hold yet, in one go.
-
-    Raises:
-        StoreUnavailable: it took nothing; all is kept in `rows`.
-    """
-    settling = Settling(rows, backing)
-    try:
-        settling.write()
-    except BaseException:
-        settling.restore()
-        raise
-    settling.confirm()
-
-
-# How the keys of rows stand among the known ones. No identifier holds a `/`, so no two are alike.
-
-
-def _compartment(key: tuple[str, str]) -> str:
-    return f"{key[0]}/{key[1]}"
-
-
-def _reservation(key: str) -> str:
-    return f"/{key}"

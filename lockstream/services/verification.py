@@ -13,6 +13,7 @@ from lockstream.core.entities.state import Row, Slice
 from lockstream.core.errors import HistoryImpossible, LogDamaged, ProjectionUnfit, StoreUnavailable
 from lockstream.core.state_hash import state_hash
 from lockstream.core.use_cases.catch_up import catch_up
+from lockstream.infrastructure.backing import Nothing
 from lockstream.infrastructure.embedded import projection_path
 from lockstream.infrastructure.engines import reading_engine, snapshot
 from lockstream.infrastructure.known_keys import KnownKeys
@@ -22,7 +23,7 @@ from lockstream.infrastructure.projection import BROKEN, read_progress, read_rec
 from lockstream.infrastructure.queries import SqlQueries
 from lockstream.infrastructure.run_file import read_run
 from lockstream.infrastructure.tables import TABLES
-from lockstream.infrastructure.working_set import Nothing, WorkingSet
+from lockstream.infrastructure.working_set import WorkingSet
 
 MEND = "`lockstream rebuild` makes it anew from the log."
 NAMED = 5
