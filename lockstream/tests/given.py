@@ -1,4 +1,4 @@
-"""The vocabulary of the tests: bodies of events, as a locker sends them."""
+"""The vocabulary of the tests: bodies of events, alone and in batches, as a locker sends them."""
 
 import json
 from typing import Any
@@ -50,5 +50,19 @@ def fault_cleared(fault: Body, compartment: str = COMPARTMENT, **more: Any) -> B
     return body("FaultCleared", compartment_id=compartment, fault_event_id=fault["event_id"], **more)
 
 
+def in_list(*items: Body | bytes) -> bytes:
+    """A batch as a JSON list. Bytes stand in it as they are."""
+    return b"[%b]" % b",".join(map(_text, items))
+
+
+def in_lines(*items: Body | bytes, end: bytes = b"\n") -> bytes:
+    """A batch as lines of JSON. Bytes are a line as they are."""
+    return b"".join(_text(item) + end for item in items)
+
+
 def event(of: Body) -> Event:
     return decode_event(json.dumps(of).encode())
+
+
+def _text(item: Body | bytes) -> bytes:
+    return item if isinstance(item, bytes) else json.dumps(item).encode()

@@ -11,12 +11,13 @@ pytest.importorskip("jsonschema", reason="the development tools are not installe
 validator = pytest.importorskip("openapi_spec_validator", reason="the development tools are not installed")
 
 from lockstream.core.entities.events import EVENT_TYPES  # noqa: E402
-from lockstream.tests.http.contract import CONTRACT  # noqa: E402
+from lockstream.tests.http.contract import CONTRACT, answer_validator  # noqa: E402
 
 SCHEMAS = CONTRACT["components"]["schemas"]
 
 ANSWERS = {
     ("/events", "post"): {"200", "202", "409", "413", "415", "422", "500", "503"},
+    ("/events/batch", "post"): {"200", "413", "415", "422", "500", "503"},
     ("/lockers/{locker_id}", "get"): {"200", "404", "500", "503"},
     ("/lockers/{locker_id}/compartments/{compartment_id}", "get"): {"200", "404", "500", "503"},
     ("/reservations/{reservation_id}", "get"): {"200", "404", "500", "503"},
@@ -59,6 +60,42 @@ PAYLOADS = {
 }
 
 
+ID = "0b54a3e8-9c5f-4d3a-8f21-b6d0c7e9aaff"
+ERROR = {"loc": ["body", 0, "payload"], "msg": "Field required", "type": "missing"}
+
+OUTCOMES: list[dict[str, Any]] = [
+    {"event_id": ID, "status": 202, "position": 1},
+    {"event_id": ID, "status": 200, "position": 1},
+    {"event_id": ID, "status": 409, "code": "compartment_reserved", "detail": "Why."},
+    {"event_id": ID, "status": 422, "code": "unknown_compartment", "detail": "Why."},
+    {"event_id": ID, "status": 422, "code": "malformed", "detail": [ERROR]},
+    {"event_id": None, "status": 422, "code": "malformed", "detail": [ERROR]},
+    {"event_id": "no uuid", "status": 422, "code": "malformed", "detail": [ERROR, ERROR]},
+]
+
+NO_OUTCOMES: list[Any] = [
+    *({}, None, [], "accepted"),
+    *({"event_id": ID, "status": status, "position": 1} for status in (201, 409, 422, "202", None)),
+    *({"event_id": ID, "status": 202, "position": position} for position in (0, -1, 1.5, "1", None)),
+    *({"event_id": event_id, "status": 202, "position": 1} for event_id in (None, 1)),
+    {"event_id": ID, "status": 202},
+    {"event_id": ID, "position": 1},
+    {"status": 202, "position": 1},
+    {"event_id": ID, "status": 202, "position": 1, "outcome": "accepted"},
+    {"event_id": ID, "status": 202, "position": 1, "code": "compartment_reserved", "detail": "Why."},
+    {"event_id": ID, "status": 409, "code": "compartment_reserved"},
+    {"event_id": ID, "status": 409, "detail": "Why."},
+    {"event_id": ID, "status": 409, "code": "no_such_code", "detail": "Why."},
+    {"event_id": ID, "status": 409, "code": "malformed", "detail": [ERROR]},
+    {"event_id": None, "status": 409, "code": "compartment_reserved", "detail": "Why."},
+    {"event_id": ID, "status": 422, "code": "malformed", "detail": "Why."},
+    {"event_id": ID, "status": 422, "code": "malformed", "detail": []},
+    {"event_id": ID, "status": 422, "code": "unknown_compartment", "detail": [ERROR]},
+    {"status": 422, "code": "malformed", "detail": [ERROR]},
+    {"event_id": ID, "status": 400, "code": "malformed", "detail": [ERROR]},
+]
+
+
 def answer_schema(path: str, method: str, status: str) -> Any:
     return CONTRACT["paths"][path][method]["responses"][status]["content"]["application/json"]["schema"]
 
@@ -98,6 +135,8 @@ def test_every_answer_is_described_and_typed() -> None:
     assert schemas["/events", "200"] == schemas["/events", "202"] == reference("EventAnswer")
     assert schemas["/events", "409"] == reference("ConflictAnswer")
     assert schemas["/events", "422"]["anyOf"] == [reference("MalformedAnswer"), reference("UnresolvedAnswer")]
+    assert schemas["/events/batch", "200"]["type"] == "array"
+    assert schemas["/events/batch", "422"] == reference("MalformedAnswer")
     assert schemas["/lockers/{locker_id}", "200"] == reference("LockerAnswer")
     assert schemas["/lockers/{locker_id}/compartments/{compartment_id}", "200"] == reference("CompartmentAnswer")
     assert schemas["/reservations/{reservation_id}", "200"] == reference("ReservationAnswer")
@@ -141,6 +180,26 @@ def test_the_body_of_an_event_is_told_by_its_type() -> None:
     assert event["oneOf"] == [reference(name) for name in EVENT_TYPES]
     assert event["discriminator"]["propertyName"] == "type"
     assert event["discriminator"]["mapping"] == {name: reference(name)["$ref"] for name in EVENT_TYPES}
+
+
+def test_a_batch_is_sent_as_a_list_or_as_lines() -> None:
+    body = CONTRACT["paths"]["/events/batch"]["post"]["requestBody"]
+    assert body["required"] is True
+    assert set(body["content"]) == {"application/json", "application/x-ndjson"}
+    events = body["content"]["application/json"]["schema"]
+    assert (events["type"], events["items"]) == ("array", reference("Event"))
+
+
+def test_each_event_of_a_batch_has_an_outcome_of_one_of_these_forms() -> None:
+    answer = answer_validator("/events/batch", "post", "200")
+    answer.validate([])
+    answer.validate(OUTCOMES)
+    assert [outcome for outcome in NO_OUTCOMES if answer.is_valid([*OUTCOMES, outcome])] == []
+
+
+def test_an_encoding_that_is_not_supported_is_told_which_one_is() -> None:
+    for path in "/events", "/events/batch":
+        assert "Accept-Encoding" in CONTRACT["paths"][path]["post"]["responses"]["415"]["headers"]
 
 
 @pytest.mark.parametrize("name", PAYLOADS)

@@ -1,11 +1,16 @@
-"""Many lockers that report at the same time, over sockets of their own, and remember what was acknowledged."""
+"""Many lockers that report at the same time, over sockets of their own, and remember what was acknowledged.
+
+Half of them report each event alone, the others in batches: lists, and lines.
+"""
 
 import asyncio
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple
 
 from lockstream.tests.crash.server import Server
 from lockstream.tests.given import (
@@ -14,6 +19,8 @@ from lockstream.tests.given import (
     expired,
     fault_cleared,
     fault_reported,
+    in_lines,
+    in_list,
     picked_up,
     registered,
     reserved,
@@ -21,6 +28,22 @@ from lockstream.tests.given import (
 
 CLIENTS = 64
 COMPARTMENTS = 4
+
+
+class Way(NamedTuple):
+    """How a client reports."""
+
+    path: str
+    media_type: str
+    write: Callable[..., bytes]
+    most: int
+    """Events at once."""
+
+
+ALONE = Way("/events", "application/json", lambda event: json.dumps(event).encode(), 1)
+LIST = Way("/events/batch", "application/json", in_list, 250)
+LINES = Way("/events/batch", "application/x-ndjson", in_lines, 250)
+WAYS = ALONE, LIST, ALONE, LINES
 
 
 @dataclass
@@ -36,9 +59,18 @@ class Heard:
     torn: list[bytes] = field(default_factory=list)
     """Answers that ended in their middle."""
 
+    batches: int = 0
+    """Answers to batches."""
+
+    resumed: int = 0
+    """Of them, those that say that a part of the batch was known and the rest was not."""
+
 
 def lives(locker: str, chance: random.Random) -> Iterator[Body]:
-    """What a locker reports, for ever: each event can be accepted after those before it, but for every tenth or so."""
+    """What a locker reports, for ever: each event can be accepted after those before it, but for every tenth or so.
+
+    That one is refused whenever it comes: a batch that is sent again begins where others have ended since.
+    """
     names = [f"c{number}" for number in range(COMPARTMENTS)]
     for name in names:
         yield registered(name, locker=locker)
@@ -46,7 +78,7 @@ def lives(locker: str, chance: random.Random) -> Iterator[Body]:
         name, reservation = chance.choice(names), f"{locker}-{number}"
         yield reserved(reservation, name, locker=locker)
         if chance.random() < 0.3:
-            yield reserved(f"{reservation}-too-many", name, locker=locker)
+            yield reserved(reservation, name, locker=locker)
         if chance.random() < 0.2:
             fault = fault_reported(chance.randint(0, 5), name, locker=locker)
             yield fault
@@ -59,7 +91,7 @@ def lives(locker: str, chance: random.Random) -> Iterator[Body]:
 
 
 class Clients:
-    """They post until `stop`. When the server goes away, each sends its last event again to the next one."""
+    """They post until `stop`. When the server goes away, each sends what it sent last again to the next one."""
 
     def __init__(self, server: Server, chance: random.Random) -> None:
         self.heard = Heard()
@@ -73,7 +105,8 @@ class Clients:
         """Post until `stop`; lockers are named after `generation`."""
         async with asyncio.TaskGroup() as group:
             for number in range(CLIENTS):
-                group.create_task(self._report(f"{generation}-{number}", random.Random(self._chance.random())))
+                way, chance = WAYS[number % len(WAYS)], random.Random(self._chance.random())
+                group.create_task(self._report(way, f"{generation}-{number}", chance))
 
     def stop(self) -> None:
         """Have each client end after the answer it waits for, or where there is nobody to answer."""
@@ -95,34 +128,45 @@ class Clients:
         self._up.set()
         return took
 
-    async def _report(self, locker: str, chance: random.Random) -> None:
+    async def _report(self, way: Way, locker: str, chance: random.Random) -> None:
         unheard: list[Body] = []
         reports = lives(locker, chance)
         while not self._stopped:
             await self._up.wait()
             with suppress(OSError, asyncio.IncompleteReadError):
-                await self._converse(reports, unheard, chance)
+                await self._converse(way, reports, unheard, chance)
             await asyncio.sleep(0.01)
 
-    async def _converse(self, reports: Iterator[Body], unheard: list[Body], chance: random.Random) -> None:
-        """Use one connection until it breaks; the event that was not answered is left in `unheard`."""
+    async def _converse(self, way: Way, reports: Iterator[Body], unheard: list[Body], chance: random.Random) -> None:
+        """Use one connection until it breaks; what was not answered is left in `unheard`."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._server.port)
         try:
             while not self._stopped:
                 if not unheard:
-                    unheard.append(next(reports))
-                await self._post(unheard[0], reader, writer)
+                    unheard += islice(reports, chance.randint(1, way.most))
+                await self._post(way, unheard, reader, writer)
                 if chance.random() < 0.1 and not self._stopped:
-                    await self._post(unheard[0], reader, writer)
+                    await self._post(way, unheard, reader, writer)
                 unheard.clear()
         finally:
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
 
-    async def _post(self, event: Body, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        body = json.dumps(event).encode()
-        writer.write(b"POST /events HTTP/1.1\r\nhost: test\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+    async def _post(
+        self, way: Way, events: list[Body], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        body = way.write(*events)
+        head = f"POST {way.path} HTTP/1.1\r\nhost: test\r\ncontent-type: {way.media_type}\r\n"
+        writer.write(b"%bcontent-length: %d\r\n\r\n%b" % (head.encode(), len(body), body))
+        status, answer = await self._answer(reader)
+        if way is ALONE:
+            self._remember(events[0]["event_id"], status, answer)
+        else:
+            assert status == 200, f"{status}: {answer}"
+            self._remember_batch(events, answer)
+
+    async def _answer(self, reader: asyncio.StreamReader) -> tuple[int, Any]:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             answer = await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
@@ -130,7 +174,14 @@ class Clients:
             if error.partial:
                 self.heard.torn.append(error.partial)
             raise
-        self._remember(event["event_id"], int(head.split(b" ", 2)[1]), json.loads(answer))
+        return int(head.split(b" ", 2)[1]), json.loads(answer)
+
+    def _remember_batch(self, events: list[Body], outcomes: list[Body]) -> None:
+        for event, outcome in zip(events, outcomes, strict=True):
+            assert outcome["event_id"] == event["event_id"]
+            self._remember(event["event_id"], outcome["status"], outcome)
+        self.heard.batches += 1
+        self.heard.resumed += {200, 202} <= {outcome["status"] for outcome in outcomes}
 
     def _remember(self, event_id: str, status: int, answer: Body) -> None:
         match status:

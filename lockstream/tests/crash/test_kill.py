@@ -13,7 +13,7 @@ from lockstream.tests.crash.server import Server, command
 
 ROUNDS, SECONDS = (20, 30.0) if os.environ.get("LOCKSTREAM_CRASH") == "full" else (3, 2.0)
 
-HEADER = "\nround  acknowledged    in log  lost  starts in (s)  seed"
+HEADER = "\nround  acknowledged    in log  lost  batches  resumed  starts in (s)  seed"
 
 
 async def killed_twice(server: Server, chance: random.Random) -> tuple[Heard, list[float]]:
@@ -41,10 +41,12 @@ def test_what_was_acknowledged_survives_a_kill(number: int, log_path: Path) -> N
     positions = {record["event_id"]: record["position"] for record in records}
     lost = heard.acknowledged.keys() - positions.keys()
     counts = f"{number:5}  {len(heard.acknowledged):12,}  {len(records):8,}  {len(lost):4}"
+    counts += f"  {heard.batches:7,}  {heard.resumed:7,}"
     print(HEADER if number == 1 else "", f"{counts}   {starts[0]:5.2f}  {starts[1]:5.2f}  {seed}", sep="\n", end="")
     assert not lost
     assert heard.acknowledged.items() <= positions.items()
     assert not heard.refused & positions.keys()
     assert len(heard.acknowledged) > 100
+    assert heard.batches > 10
     verified = command(log_path, "verify")
     assert verified.returncode == 0, verified.stderr

@@ -1,0 +1,160 @@
+"""When something goes wrong with a batch: it may be sent again, and nobody else suffers."""
+
+import asyncio
+import gc
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from lockstream.core.errors import QueueFull
+from lockstream.services.wiring import Settings
+from lockstream.tests.given import LOCKER, Body, registered, reserved
+from lockstream.tests.http.ailing import POISON, AilingStore, running_on
+from lockstream.tests.http.batches import (
+    Form,
+    compartments,
+    each_form,
+    logged,
+    post,
+    posted,
+    shown,
+    statuses,
+    task,
+    told,
+)
+from lockstream.tests.http.conftest import Clients, concurrent_client
+from lockstream.tests.http.test_group_commit import fill_the_disk, run
+
+LARGE = 2_500
+"""Events: more than are committed together."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """What was under way when a batch failed has been waited for: no event loop says that it was not."""
+    yield
+    gc.collect()
+    assert [record.getMessage() for record in caplog.get_records("call") if record.name == "asyncio"] == []
+
+
+@each_form
+def test_a_batch_that_finds_the_queue_full_may_be_sent_again(form: Form) -> None:
+    settings = Settings(queue_limit=200)
+    store = AilingStore(settings)
+    batch = compartments(150)
+
+    async def life() -> list[Body]:
+        async with concurrent_client(lambda: running_on(store, settings)) as client:
+            store.shut_gate()
+            first = task(client.post("/events", json=registered("first")))
+            await store.at_gate()
+            others = [task(client.post("/events", json=event)) for event in compartments(250, "other")]
+            assert_unavailable(await task(post(client, form, *batch)), str(QueueFull(200)))
+            store.gate.set()
+            assert (await first).status_code == 202
+            assert {answer.status_code for answer in await asyncio.gather(*others)} == {202, 503}
+            return told(await post(client, form, *batch))
+
+    assert set(statuses(run(life()))) == {202}
+
+
+def assert_unavailable(answer: httpx.Response, said: str) -> None:
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    assert said in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("limit", [1, 7])
+@each_form
+def test_a_batch_is_taken_in_however_few_events_may_wait_or_be_written_together(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch, form: Form, limit: int
+) -> None:
+    monkeypatch.setenv("LOCKSTREAM_QUEUE_LIMIT", str(limit))
+    monkeypatch.setenv("LOCKSTREAM_BATCH_LIMIT", str(limit))
+    with clients() as client:
+        assert statuses(posted(client, form, *compartments(150))) == [202] * 150
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@each_form
+def test_a_batch_that_cannot_be_written_may_be_sent_again_after_a_restart(
+    clients: Clients, log_path: Path, form: Form
+) -> None:
+    settings = Settings()
+    store = AilingStore(settings)
+    batch = compartments(350)
+
+    async def life() -> None:
+        async with concurrent_client(lambda: running_on(store, settings)) as client:
+            assert statuses(told(await post(client, form, *batch[:20]))) == [202] * 20
+            fill_the_disk(store)
+            for _ in range(2):
+                assert_unavailable(await post(client, form, *batch), f"The log {log_path} could not be written")
+            assert await shown(client) == 20
+
+    run(life())
+    assert len(logged(log_path)) == 20
+    with clients() as client:
+        assert statuses(posted(client, form, *batch)) == [200] * 20 + [202] * 330
+
+
+@each_form
+def test_a_batch_that_is_cut_short_by_a_stop_may_be_sent_again(clients: Clients, log_path: Path, form: Form) -> None:
+    settings = Settings(batch_limit=50)
+    store = AilingStore(settings)
+    lockstream = running_on(store, settings)
+    batch = compartments(LARGE)
+
+    async def life() -> None:
+        async with concurrent_client(lambda: lockstream) as client:
+            store.shut_gate()
+            answer = task(post(client, form, *batch))
+            await store.at_gate()
+            closing = asyncio.create_task(lockstream._ingestion.close())
+            while not lockstream._ingestion._closing:  # noqa: ASYNC110  # it tells nobody
+                await asyncio.sleep(0)
+            store.gate.set()
+            assert_unavailable(await answer, "stopping")
+            await closing
+
+    run(life())
+    decided = list(logged(log_path))
+    assert 0 < len(decided) < LARGE
+    assert decided == [event["event_id"] for event in batch[: len(decided)]]
+    with clients() as client:
+        client.event_hooks = {}
+        assert statuses(posted(client, form, *batch)) == [200] * len(decided) + [202] * (LARGE - len(decided))
+
+
+@each_form
+def test_a_fault_of_ours_fails_the_batch_that_sets_it_off_and_no_other(
+    log_path: Path, caplog: pytest.LogCaptureFixture, form: Form
+) -> None:
+    settings = Settings()
+    store = AilingStore(settings)
+    poison = reserved(POISON, f"{LOCKER}-0")
+    batch = [*compartments(50), poison]
+
+    async def life() -> None:
+        async with concurrent_client(lambda: running_on(store, settings)) as client:
+            store.shut_gate()
+            first = task(client.post("/events", json=registered("first", locker="other")))
+            await store.at_gate()
+            failing = task(post(client, form, *batch))
+            others = task(post(client, form, *compartments(50, "another")))
+            await asyncio.sleep(0.05)
+            store.gate.set()
+            answer = await failing
+            assert answer.status_code == 500
+            assert answer.json() == {"detail": "A fault of Lockstream's own; its log on standard error says more."}
+            assert (await first).status_code == 202
+            assert statuses(told(await others)) == [202] * 50
+            assert set(statuses(told(await post(client, form, *batch[:-1])))) <= {200, 202}
+
+    with caplog.at_level(logging.ERROR):
+        run(life())
+    assert poison["event_id"] in caplog.text
+    assert len(logged(log_path)) == 101
