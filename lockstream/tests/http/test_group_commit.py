@@ -14,7 +14,7 @@ import pytest
 from lockstream.core.entities.events import CompartmentRegistered
 from lockstream.core.errors import QueueFull, StoreUnavailable
 from lockstream.core.outcomes import Accepted
-from lockstream.infrastructure.jsonl_event_log import read_log
+from lockstream.infrastructure.log_file import read_log
 from lockstream.services.wiring import Settings
 from lockstream.tests.given import LOCKER, Body, event, registered, reserved
 from lockstream.tests.http.ailing import PATIENCE_SECONDS, POISON, AilingStore, running_on

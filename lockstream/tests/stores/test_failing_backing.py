@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from lockstream.core.decide import COMPARTMENT_ALREADY_REGISTERED, COMPARTMENT_RESERVED, RESERVATION_ALREADY_EXISTS
-from lockstream.core.entities.log import Cursor
-from lockstream.core.entities.state import Compartment, Fault, Key, Receipt, Reservation, Row
+from lockstream.core.entities.state import Compartment, Fault, Key, Reservation, Row
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.embedded import EmbeddedStore, projection_path
 from lockstream.infrastructure.tables import TABLES
-from lockstream.infrastructure.working_set import Backing, Rows
+from lockstream.infrastructure.working_set import Backing, Changes
 from lockstream.tests.crash.history import CAPACITY, hashes, life, record, replayed
 from lockstream.tests.given import Body, event, fault_cleared, picked_up, registered, reserved
 
@@ -48,8 +47,8 @@ class FailingOnce:
             raise StoreUnavailable("The disk does not answer.")
         return self._backing.fetch(kind, keys)
 
-    def write(self, rows: Rows, reached: Cursor) -> None:
-        self._backing.write(rows, reached)
+    def write(self, changes: Changes) -> None:
+        self._backing.write(changes)
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ def test_an_error_in_a_unit_of_work_leaves_no_trace_and_is_told(network: Network
 
 def _fail_after(network: Network, when: Event) -> None:
     with network.store.unit_of_work() as uow:
-        uow.prefetch([when])
+        uow.prefetch([when], [keys(when)])
         before = uow.load(keys(when))
         uow.save(before, evolve(before, when))
         uow.record(when)
