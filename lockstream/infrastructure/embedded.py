@@ -55,7 +55,7 @@ class EmbeddedStore:
         self._capacity = capacity
         self._keeper = RunKeeper(self._rows.known, self._projection, projection_path(log_path))
         self._readers = reading_engine(projection_path(log_path))
-        self.queries = SqlQueries(self._readers.connect)
+        self.queries = SqlQueries(self._readers)
 
     def unit_of_work(self) -> UnitOfWork:
         return UnitOfWork(self.log, self._rows)
@@ -154,7 +154,7 @@ def _rebuild(log: JsonlEventLog, capacity: int, watch: Watch) -> None:
     building = path.with_name(f"{path.name}.new")
     _remove_projection(building)
     try:
-        with closing(SqlProjection.create(building_engine(building))) as projection:
+        with closing(SqlProjection.create(building_engine(building), reading_engine(building))) as projection:
             _catch_up(log, projection, WorkingSet(projection, START, capacity), building, watch)
             run = projection.run
         with building.open("rb") as file:

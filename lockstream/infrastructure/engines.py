@@ -1,6 +1,8 @@
 """All that differs between database engines."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     NullPool,
+    PoolProxiedConnection,
     QueuePool,
     Select,
     String,
@@ -23,6 +26,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql.dml import Insert
+
+DRIVER_ERRORS = (sqlite3.Error,)
+"""What a driver raises, where SQLAlchemy is not between."""
 
 READERS = 8
 """Connections that read the projection at a time."""
@@ -48,7 +54,7 @@ def building_engine(path: Path) -> Engine:
 
 
 def reading_engine(path: Path) -> Engine:
-    """For connections that only read a SQLite projection, in any process.
+    """For connections that only read a SQLite projection, in any process. Each statement sees one moment.
 
     They never checkpoint: SQLite before 3.51.3, which Python bundles, can corrupt a database when two connections
     checkpoint its write-ahead log at once (the "WAL-reset bug"). So neither growth nor closing makes them do it.
@@ -58,15 +64,52 @@ def reading_engine(path: Path) -> Engine:
         poolclass=QueuePool,
         pool_size=READERS,
         max_overflow=0,
+        pool_reset_on_return=None,
+        isolation_level="AUTOCOMMIT",
         connect_args={"check_same_thread": False},
     )
-    _on_connect(engine, "PRAGMA query_only=ON", "PRAGMA wal_autocheckpoint=0")
 
     @event.listens_for(engine, "connect")
-    def never_checkpoint(connection: sqlite3.Connection, _: object) -> None:
+    def connected(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA query_only=ON").close()
+        connection.execute("PRAGMA wal_autocheckpoint=0").close()
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
 
     return engine
+
+
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """A connection of a `reading_engine` of which all statements see the same moment."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN")
+        try:
+            yield connection
+        finally:
+            connection.exec_driver_sql("ROLLBACK")
+
+
+class Prepared:
+    """A statement that reads, made into SQL once, and given to the driver without SQLAlchemy between.
+
+    SQLAlchemy takes 65 µs for each execution of a statement that SQLite takes 8 µs for, and 250 µs to make it.
+    """
+
+    def __init__(self, statement: Select[*tuple[Any, ...]], engine: Engine) -> None:
+        compiled = statement.compile(engine)
+        self._sql = str(compiled)
+        self._names = compiled.positiontup or []
+        self._constants = compiled.params
+
+    def rows(self, connection: PoolProxiedConnection, **values: str) -> Iterator[tuple[Any, ...]]:
+        """What it finds, as the driver gives it."""
+        cursor = connection.cursor()
+        try:
+            bound = self._constants | values
+            cursor.execute(self._sql, [bound[name] for name in self._names])
+            yield from cursor.fetchall()
+        finally:
+            cursor.close()
 
 
 def remove_database(path: Path) -> None:

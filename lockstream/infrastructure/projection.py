@@ -4,27 +4,29 @@ from collections.abc import Collection, Iterable
 from typing import Annotated, Any, Self
 
 import msgspec
-import sqlalchemy
 from msgspec import Meta, Struct
 from msgspec.structs import astuple
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Boolean, Connection, Engine, delete, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from lockstream.core.entities.log import START, Cursor
 from lockstream.core.entities.state import Key, Row
 from lockstream.core.errors import ProjectionUnfit, StoreUnavailable
-from lockstream.infrastructure.engines import select_by_keys, upsert
+from lockstream.infrastructure.engines import DRIVER_ERRORS, Prepared, select_by_keys, upsert
 from lockstream.infrastructure.known_keys import Recent
 from lockstream.infrastructure.tables import TABLES, fingerprint, metadata, progress, recent_keys
 from lockstream.infrastructure.working_set import Changes
 
-BROKEN = (SQLAlchemyError, msgspec.MsgspecError, LookupError, TypeError, ValueError)
+BROKEN = (SQLAlchemyError, *DRIVER_ERRORS, msgspec.MsgspecError, LookupError, TypeError, ValueError)
 """What reading a damaged database raises: its own errors, and those of values that are none of their column's."""
 
 type _Natural = Annotated[int, Meta(ge=0)]
 type _Chain = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
-_SELECTS = {kind: select_by_keys(table) for kind, table in TABLES.items()}
+_BOOLEANS: dict[type, list[str]] = {
+    kind: [column.name for column in table.columns if isinstance(column.type, Boolean)]
+    for kind, table in TABLES.items()
+}
 _UPSERTS = {kind: upsert(table) for kind, table in TABLES.items()}
 _recents = msgspec.msgpack.Decoder(Recent)
 
@@ -39,27 +41,29 @@ class KeptRun(Struct, frozen=True):
 class SqlProjection:
     """The backing of a working set. It may be read by one thread and written by another."""
 
-    def __init__(self, reading: Connection, writing: Connection, reached: Cursor, run: KeptRun) -> None:
+    def __init__(self, reading: Engine, writing: Connection, reached: Cursor, run: KeptRun) -> None:
         self.reached = reached
         self.run = run
         """To be kept with the next changes; what was recent up to its position need not be kept any more then."""
-        self._reading = reading
+        self._engine = reading
+        self._reading = reading.raw_connection()
+        self._selects = {kind: Prepared(select_by_keys(table), reading) for kind, table in TABLES.items()}
         self._writing = writing
 
     @classmethod
-    def create(cls, engine: Engine) -> Self:
+    def create(cls, writing: Engine, reading: Engine) -> Self:
         """Make the tables in an empty database.
 
         Raises:
             StoreUnavailable: the disk has no room, or does not work.
         """
         try:
-            with engine.begin() as connection:
+            with writing.begin() as connection:
                 metadata.create_all(connection)
-            connection = engine.connect()
+            connection = writing.connect()
         except SQLAlchemyError as error:
             raise unavailable("made", error) from error
-        projection = cls(connection, connection, START, KeptRun())
+        projection = cls(reading, connection, START, KeptRun())
         projection.write(Changes({}, Recent([], []), START))
         return projection
 
@@ -80,19 +84,20 @@ class SqlProjection:
         except ProjectionUnfit:
             connection.close()
             raise
-        return cls(reading.connect(), connection, reached, run)
+        return cls(reading, connection, reached, run)
 
     def recent(self) -> list[Recent]:
         """The keys that are in no run. Raises what `read_recent` does."""
-        with self._reading.begin():
-            return read_recent(self._reading)
+        try:
+            return read_recent(self._writing)
+        finally:
+            self._writing.rollback()
 
     def fetch(self, kind: type[Row], keys: Collection[Key]) -> Iterable[Row]:
         wanted = [[key] if isinstance(key, str) else key for key in keys]
         try:
-            with self._reading.begin():
-                found = self._reading.execute(_SELECTS[kind], {"keys": msgspec.json.encode(wanted).decode()})
-                return [to_row(kind, row) for row in found]
+            found = self._selects[kind].rows(self._reading, keys=msgspec.json.encode(wanted).decode())
+            return [to_row(kind, row) for row in found]
         except BROKEN as error:
             raise unavailable("read", error) from error
 
@@ -117,6 +122,7 @@ class SqlProjection:
 
     def close(self) -> None:
         self._reading.close()
+        self._engine.dispose()
         self._writing.close()
 
 
@@ -149,9 +155,12 @@ def read_recent(connection: Connection) -> list[Recent]:
         raise ProjectionUnfit(f"It cannot be read ({reason(error)}).") from error
 
 
-def to_row[RowT: Row](kind: type[RowT], found: sqlalchemy.Row[*tuple[Any, ...]]) -> RowT:
-    """Make a row of what was found; a value that is none of its column's is one of `BROKEN`."""
-    return msgspec.convert(dict(zip(kind.__struct_fields__, found, strict=True)), kind)
+def to_row[RowT: Row](kind: type[RowT], found: tuple[Any, ...]) -> RowT:
+    """Make a row of what the driver found; a value that is none of its column's is one of `BROKEN`."""
+    values = dict(zip(kind.__struct_fields__, found, strict=True))
+    for name in _BOOLEANS[kind]:
+        values[name] = (False, True)[values[name]]
+    return msgspec.convert(values, kind)
 
 
 def reason(error: Exception) -> str:

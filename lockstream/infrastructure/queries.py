@@ -1,14 +1,15 @@
 """The reads: from rows to what is shown, past the model."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import groupby
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, false, select
+from sqlalchemy import Engine, PoolProxiedConnection, Select, and_, bindparam, false, select
 
-from lockstream.core.entities.state import Compartment, CompartmentView, Locker, Reservation
+from lockstream.core.entities.state import Compartment, CompartmentView, Locker, Reservation, Status
+from lockstream.infrastructure.engines import Prepared
 from lockstream.infrastructure.projection import BROKEN, to_row, unavailable
 from lockstream.infrastructure.tables import compartments, faults, reservations
 
@@ -36,59 +37,69 @@ _LOCKERS: Select[*tuple[Any, ...]] = (
 )
 
 
+# Made once: to make a statement takes longer than to execute it.
+_LOCKER = _LOCKERS.where(compartments.c.locker_id == bindparam("locker_id"))
+_COMPARTMENT = select(compartments).where(
+    and_(
+        compartments.c.locker_id == bindparam("locker_id"), compartments.c.compartment_id == bindparam("compartment_id")
+    )
+)
+_RESERVATION = select(reservations).where(reservations.c.reservation_id == bindparam("reservation_id"))
+
+
 class SqlQueries:
     """Reads of a projection, from any thread."""
 
-    def __init__(self, connect: Callable[[], AbstractContextManager[Connection]]) -> None:
-        """`connect` gives the connection that a read uses: an engine's, or one whose transaction is a snapshot."""
-        self._connect = connect
+    def __init__(self, engine: Engine, connection: PoolProxiedConnection | None = None) -> None:
+        """`connection` is one of the engine's that all reads shall use; each takes its own if none is given."""
+        self._engine = engine
+        self._connection = connection
+        self._lockers = Prepared(_LOCKERS, engine)
+        self._locker = Prepared(_LOCKER, engine)
+        self._compartment = Prepared(_COMPARTMENT, engine)
+        self._reservation = Prepared(_RESERVATION, engine)
 
     def locker(self, locker_id: str) -> Locker | None:
-        return next(iter(list(self._lockers(_LOCKERS.where(compartments.c.locker_id == locker_id)))), None)
+        return next(iter(list(_grouped(self._rows(self._locker, locker_id=locker_id)))), None)
 
     def lockers(self) -> Iterator[Locker]:
-        return self._lockers(_LOCKERS)
+        return _grouped(self._rows(self._lockers))
 
     def compartment(self, locker_id: str, compartment_id: str) -> Compartment | None:
-        where = and_(compartments.c.locker_id == locker_id, compartments.c.compartment_id == compartment_id)
-        return self._row(Compartment, select(compartments).where(where))
+        found = self._rows(self._compartment, locker_id=locker_id, compartment_id=compartment_id)
+        return next(iter([to_row(Compartment, row) for row in found]), None)
 
     def reservation(self, reservation_id: str) -> Reservation | None:
-        return self._row(Reservation, select(reservations).where(reservations.c.reservation_id == reservation_id))
+        found = self._rows(self._reservation, reservation_id=reservation_id)
+        return next(iter([to_row(Reservation, row) for row in found]), None)
 
-    def _lockers(self, statement: Select[*tuple[Any, ...]]) -> Iterator[Locker]:
+    def _rows(self, statement: Prepared, **values: str) -> Iterator[tuple[Any, ...]]:
         try:
-            with self._connect() as connection:
-                yield from _grouped(connection.execute(statement))
-        except BROKEN as error:
-            raise unavailable("read", error) from error
-
-    def _row[RowT: (Compartment, Reservation)](
-        self, kind: type[RowT], statement: Select[*tuple[Any, ...]]
-    ) -> RowT | None:
-        try:
-            with self._connect() as connection:
-                found = connection.execute(statement).one_or_none()
-                return None if found is None else to_row(kind, found)
+            if self._connection:
+                yield from statement.rows(self._connection, **values)
+                return
+            with closing(self._engine.raw_connection()) as connection:
+                yield from statement.rows(connection, **values)
         except BROKEN as error:
             raise unavailable("read", error) from error
 
 
-def _grouped(rows: Iterable[Row[*tuple[Any, ...]]]) -> Iterator[Locker]:
-    for locker_id, of_locker in groupby(rows, attrgetter("locker_id")):
-        yield Locker(
-            locker_id,
-            tuple(_compartment(list(of_one)) for _, of_one in groupby(of_locker, attrgetter("compartment_id"))),
-        )
+def _grouped(rows: Iterable[tuple[Any, ...]]) -> Iterator[Locker]:
+    try:
+        for locker_id, of_locker in groupby(rows, itemgetter(0)):
+            views = tuple(_view(list(of_one)) for _, of_one in groupby(of_locker, itemgetter(1)))
+            yield Locker(locker_id, views)
+    except BROKEN as error:
+        raise unavailable("read", error) from error
 
 
-def _compartment(rows: list[Row[*tuple[Any, ...]]]) -> CompartmentView:
+def _view(rows: list[tuple[Any, ...]]) -> CompartmentView:
     """A compartment stands in one row for each open fault, or in one without a fault."""
-    first = rows[0]
+    _, compartment_id, degrading_faults, active_reservation, status, *_ = rows[0]
     return CompartmentView(
-        first.compartment_id,
-        degraded=first.degrading_faults > 0,
-        active_reservation=first.active_reservation,
-        reservation_status=first.status,
-        open_faults=tuple((row.fault_id, row.severity) for row in rows if row.fault_id is not None),
+        compartment_id,
+        degraded=degrading_faults > 0,
+        active_reservation=active_reservation,
+        reservation_status=None if status is None else Status(status),
+        open_faults=tuple((row[5], row[6]) for row in rows if row[5] is not None),
     )

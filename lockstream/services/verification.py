@@ -1,7 +1,6 @@
 """Check every line of the log, then the projection against a fresh replay. It may run beside a server."""
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from lockstream.core.errors import HistoryImpossible, LogDamaged, ProjectionUnfi
 from lockstream.core.state_hash import state_hash
 from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.infrastructure.embedded import projection_path
-from lockstream.infrastructure.engines import reading_engine
+from lockstream.infrastructure.engines import reading_engine, snapshot
 from lockstream.infrastructure.known_keys import KnownKeys
 from lockstream.infrastructure.log_file import read_log
 from lockstream.infrastructure.memory import MemoryQueries
@@ -99,8 +98,8 @@ def _compare(projection: Path, replay: _Replay) -> list[str]:
     rows = replay.rows
     engine = reading_engine(projection)
     try:
-        with engine.connect() as connection:
-            # One transaction sees the projection as it is now. The log, read from here on, reaches as far at least.
+        with snapshot(engine) as connection:
+            # The projection is seen as it is now. The log, read from here on, reaches as far at least.
             reached, run = read_progress(connection)
             replay.go_on(reached.position)
             if rows.reached.position < reached.position:
@@ -108,7 +107,10 @@ def _compare(projection: Path, replay: _Replay) -> list[str]:
             if reached != rows.reached:
                 raise ProjectionUnfit("It was made from another log.")
             known = KnownKeys(read_run(projection, run), read_recent(connection))
-            differing = [*_differing_rows(connection, rows), *_differing_lockers(connection, rows)]
+            differing = [
+                *_differing_rows(connection, rows),
+                *_differing_lockers(SqlQueries(engine, connection.connection), rows),
+            ]
             differing += [f"the key {key!r}" for key in known.lacking(replay.ids | rows.known.recent)]
     except ProjectionUnfit as unfit:
         return [f"The projection {projection} is unfit. {unfit} {MEND}"]
@@ -139,9 +141,9 @@ def _differing_rows(connection: Connection, rows: WorkingSet) -> Iterator[str]:
         yield from (f"{kind.__name__} {key}" for key in expected)
 
 
-def _differing_lockers(connection: Connection, rows: WorkingSet) -> Iterator[str]:
+def _differing_lockers(queries: SqlQueries, rows: WorkingSet) -> Iterator[str]:
     """By what a read shows of them."""
-    stored = {locker.locker_id: state_hash(locker) for locker in SqlQueries(lambda: nullcontext(connection)).lockers()}
+    stored = {locker.locker_id: state_hash(locker) for locker in queries.lockers()}
     expected = {locker.locker_id: state_hash(locker) for locker in MemoryQueries(rows).lockers()}
     differing = {locker_id for locker_id, _ in stored.items() ^ expected.items()}
     return (f"the state hash of locker {locker_id!r}" for locker_id in sorted(differing))
