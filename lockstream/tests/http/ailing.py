@@ -2,69 +2,97 @@
 
 import asyncio
 from collections.abc import Sequence
-from threading import Event as Signal
+from pathlib import Path
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.state import Slice
 from lockstream.core.keys import Keys
 from lockstream.infrastructure.embedded import EmbeddedStore
+from lockstream.infrastructure.sync_process import Ended, SyncProcess
 from lockstream.infrastructure.unit_of_work import UnitOfWork
-from lockstream.services.ingestion import Ingestion
 from lockstream.services.lockstream import Lockstream
 from lockstream.services.wiring import Settings
 
 PATIENCE_SECONDS = 20
-"""How long a batch or a test waits for the other before it gives up; a slow machine is no fault."""
+"""How long a test waits for what must come before it gives up; a slow machine is no fault."""
 
 POISON = "poison"
 """A reservation id that sets off a fault."""
 
 
 class AilingStore(EmbeddedStore):
-    """Each batch waits for `gate`, as if the disk took its time. The gate is open at first."""
+    """Each flush of its log takes until the gate is open. It is, at first. The gate is for the store's own event loop."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.event_log_path, settings.working_set_rows)
         self.batches: list[int] = []
-        self.gate = Signal()
-        self._at_gate = Signal()
-        self.gate.set()
+        """How many events were decided in one go."""
+
+        self.flushes: list[int] = []
+        """The position behind which each flush has made everything durable."""
+
+        self._gated = _GatedSync(self.log.path, self.log._file, self)
+        self.log._sync_process = self._gated
 
     def unit_of_work(self) -> UnitOfWork:
         return _Ailing(self)
 
     def shut_gate(self) -> None:
-        self.gate.clear()
-        self._at_gate.clear()
+        self._gated.open = False
+        self._gated.waiting.clear()
+
+    def open_gate(self) -> None:
+        self._gated.let_go()
 
     async def at_gate(self) -> None:
-        """Wait until a batch does."""
-        assert await asyncio.to_thread(self._at_gate.wait, PATIENCE_SECONDS)
+        """Wait until a flush does."""
+        await asyncio.wait_for(self._gated.waiting.wait(), PATIENCE_SECONDS)
 
-    def wait(self, batch: int) -> None:
-        self.batches.append(batch)
-        self._at_gate.set()
-        if not self.gate.wait(PATIENCE_SECONDS):
-            self.gate.set()
-            raise TimeoutError("nobody has opened the gate")
+
+class _GatedSync(SyncProcess):
+    """Flushes as ever, and says so when the gate is open."""
+
+    def __init__(self, path: Path, file: int, store: AilingStore) -> None:
+        super().__init__(path, file)
+        self.open = True
+        self.waiting = asyncio.Event()
+        self._store = store
+        self._held: list[tuple[Ended, OSError | None]] = []
+
+    def begin(self, ended: Ended) -> None:
+        def flushed(error: OSError | None) -> None:
+            self._held.append((ended, error))
+            self.waiting.set()
+            if self.open:
+                self.let_go()
+
+        self._store.flushes.append(self._store.log.end.position)
+        super().begin(flushed)
+
+    def let_go(self) -> None:
+        self.open = True
+        held, self._held = self._held, []
+        for ended, error in held:
+            ended(error)
 
 
 class _Ailing(UnitOfWork):
     def __init__(self, store: AilingStore) -> None:
         super().__init__(store.log, store._rows)
         self._store = store
+        self._load = self.load
+        self.load = self._load_but_for_poison
 
-    def prefetch(self, events: Sequence[Event]) -> None:
-        self._store.wait(len(events))
-        super().prefetch(events)
+    def prefetch(self, events: Sequence[Event], wanted: Sequence[Keys]) -> None:
+        self._store.batches.append(len(events))
+        super().prefetch(events, wanted)
 
-    def load(self, keys: Keys) -> Slice:
+    def _load_but_for_poison(self, keys: Keys) -> Slice:
         if keys.reservation == POISON:
             raise ZeroDivisionError
-        return super().load(keys)
+        return self._load(keys)
 
 
 def running_on(store: AilingStore, settings: Settings) -> Lockstream:
     """The system over `store`, wired as `settings` say."""
-    ingestion = Ingestion(store, queue_limit=settings.queue_limit, batch_limit=settings.batch_limit)
-    return Lockstream(store, ingestion, max_event_bytes=settings.max_event_bytes)
+    return Lockstream(store, settings)
