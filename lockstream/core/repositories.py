@@ -122,12 +122,12 @@ class UnitOfWork(Protocol):
 
 
 class Queries(Protocol):
-    """What the network looks like now. Each read raises StoreUnavailable where it cannot be done."""
+    """What the network looks like at the end of the log. Each read raises StoreUnavailable where it cannot be done.
+
+    For the thread that writes the log. What is not durable yet is shown as well: nobody may hear of it before it is.
+    """
 
     def locker(self, locker_id: str) -> Locker | None: ...
-
-    def lockers(self) -> Iterator[Locker]:
-        """Each locker, by id in code point order."""
 
     def compartment(self, locker_id: str, compartment_id: str) -> Compartment | None: ...
 
@@ -135,17 +135,17 @@ class Queries(Protocol):
 
 
 class Settlement(Protocol):
-    """What has changed up to some place in the log, on its way to where `Queries` look."""
+    """What has changed up to some place in the log, on its way from memory to the projection."""
 
     @property
     def reached(self) -> Cursor:
         """That place. The log must be durable up to it before `write`."""
 
     def write(self) -> None:
-        """Have it shown. For any thread.
+        """Keep it. For any thread.
 
         Raises:
-            StoreUnavailable: what is shown stays behind.
+            StoreUnavailable: the projection stays behind.
         """
 
     def confirm(self) -> None:
@@ -163,7 +163,7 @@ class Store(Protocol):
 
     @property
     def queries(self) -> Queries:
-        """Reads of what has been settled."""
+        """Reads of all that is in the log."""
 
     def unit_of_work(self) -> UnitOfWork: ...
 
@@ -183,10 +183,10 @@ class Store(Protocol):
         """All that has changed up to the end of the log. One at a time; events may be taken in meanwhile."""
 
     def settle(self) -> None:
-        """Flush the log, and have `queries` show all of it.
+        """Flush the log, and bring the projection up to it.
 
         Raises:
-            StoreUnavailable: what `queries` shows stays behind.
+            StoreUnavailable: the projection stays behind.
         """
 
     def fall_back(self) -> None:

@@ -12,6 +12,7 @@ from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.infrastructure.engines import building_engine, reading_engine, remove_database, writing_engine
 from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
 from lockstream.infrastructure.known_keys import KnownKeys
+from lockstream.infrastructure.live_queries import LiveQueries
 from lockstream.infrastructure.projection import SqlProjection
 from lockstream.infrastructure.queries import SqlQueries
 from lockstream.infrastructure.run_file import RunKeeper, read_run, remove_runs, run_path
@@ -55,7 +56,11 @@ class EmbeddedStore:
         self._capacity = capacity
         self._keeper = RunKeeper(self._rows.known, self._projection, projection_path(log_path))
         self._readers = reading_engine(projection_path(log_path))
-        self.queries = SqlQueries(self._readers)
+        self._settled = SqlQueries(self._readers)
+
+    @property
+    def queries(self) -> LiveQueries:
+        return LiveQueries(self._rows, self._settled)
 
     def unit_of_work(self) -> UnitOfWork:
         return UnitOfWork(self.log, self._rows)
@@ -85,7 +90,6 @@ class EmbeddedStore:
         self._keeper.finish()
         rows = WorkingSet(self._projection, self._projection.reached, self._capacity)
         catch_up(rows, self.log.read(rows.reached))
-        settle(rows, self._projection)
         self._rows = rows
 
     def close(self) -> None:

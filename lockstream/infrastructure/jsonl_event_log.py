@@ -4,7 +4,6 @@ To append and to flush are two steps, so that the next batch is decided and writ
 one; a flush covers all that was written when it began.
 """
 
-import asyncio
 import errno
 import logging
 import os
@@ -25,8 +24,7 @@ from lockstream.infrastructure.line_codec import (
     whole_record,
 )
 from lockstream.infrastructure.log_file import anchor, ids_from, line_start, lines_before, read_log
-from lockstream.infrastructure.sync_process import SyncProcess
-from lockstream.infrastructure.syncing import sync_data
+from lockstream.infrastructure.syncing import SyncThread, sync_data
 
 CHECKED_AT_START = 64 * 1024 * 1024
 """Bytes at the end of the log that every start reads and checks: some 0.3 s. `lockstream verify` reads all."""
@@ -50,7 +48,7 @@ class JsonlEventLog:
         """
         self.path, self._name = path, str(path)
         self.failure = ""
-        self._sync_process: SyncProcess | None = None
+        self._sync_thread: SyncThread | None = None
         self._block: tuple[int, Mapping[str, int]] = (-1, {})
         self._file = open_for_append(path)
         try:
@@ -96,12 +94,8 @@ class JsonlEventLog:
                 self.durable = end
             ended()
 
-        try:
-            self._sync_process = self._sync_process or SyncProcess(self.path, self._file)
-        except OSError as error:
-            asyncio.get_running_loop().call_soon(flushed, error)
-        else:
-            self._sync_process.begin(flushed)
+        self._sync_thread = self._sync_thread or SyncThread(self._file)
+        self._sync_thread.begin(flushed)
 
     def ids(self, first: int, count: int) -> Mapping[str, int]:
         if first != self._block[0] or len(self._block[1]) < count:  # the log may have ended in the middle of it
@@ -122,8 +116,8 @@ class JsonlEventLog:
 
     def close(self) -> None:
         """Give the log up, for another process to take."""
-        if self._sync_process:
-            self._sync_process.close()
+        if self._sync_thread:
+            self._sync_thread.close()
         os.close(self._file)
 
     def _require_writable(self) -> None:

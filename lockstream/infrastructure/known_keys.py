@@ -31,7 +31,7 @@ BLOCK = 64
 
 _BLOCK_BITS = BLOCK.bit_length() - 1
 
-FORGOTTEN = 10_000
+FORGOTTEN = 3_000
 """Keys that are let go of in one go."""
 
 _PLACE_BITS = 28

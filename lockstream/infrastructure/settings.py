@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     queue_limit: int = Field(default=20_000, ge=1)
     """How many events may wait to be written; more are answered with 503."""
 
-    batch_limit: int = Field(default=200, ge=1)
+    batch_limit: int = Field(default=100, ge=1)
     """How many events are decided in one go at most; other requests are served before the next ones."""
 
     working_set_rows: int = Field(default=200_000, ge=1)

@@ -15,8 +15,8 @@ from lockstream.core.entities.state import Compartment, Fault, Key, Reservation,
 from lockstream.core.keys import Keys
 from lockstream.infrastructure.known_keys import KnownKeys, Recent
 
-SETTLE_ROWS = 5_000
-"""So many changed rows share a transaction well, and a read need not wait long for them: some 20 ms."""
+SETTLE_ROWS = 2_000
+"""So many changed rows share a transaction well, and to collect them holds up requests for 2 ms."""
 
 BEHIND_ROWS = 50_000
 """Where settling is slower than events come in, they have to wait for it from here on."""
@@ -107,6 +107,9 @@ class WorkingSet:
         self._undo: list[tuple[_Shelf, Key, Row | None]] = []
         self._given: dict[str, int] = {}
         self._unkept: list[dict[str, int]] = []
+        self._new: list[Compartment | Fault] = []
+        self._added: dict[str, list[Compartment | Fault]] = {}
+        self._added_before: dict[str, list[Compartment | Fault]] = {}
 
     @property
     def changed(self) -> int:
@@ -170,12 +173,15 @@ class WorkingSet:
             self._put(Compartment, place, compartment, before.compartment)
             if before.compartment is None:
                 self._given[_compartment(place)] = self.reached.position + 1
+                self._new.append(compartment)
         if (reservation := after.reservation) is not before.reservation and reservation is not None:
             self._put(Reservation, reservation.reservation_id, reservation, before.reservation)
             if before.reservation is None:
                 self._given[_reservation(reservation.reservation_id)] = self.reached.position + 1
         if (fault := after.fault) is not before.fault and fault is not None:
             self._put(Fault, fault.fault_id, fault, before.fault)
+            if before.fault is None:
+                self._new.append(fault)
 
     def record(self, event_ids: Sequence[str], first: int) -> None:
         self._given.update(zip(event_ids, count(first)))
@@ -186,6 +192,9 @@ class WorkingSet:
         self.known.recent.update(self._given)
         self._unkept.append(self._given)
         self._given = {}
+        for row in self._new:
+            self._added.setdefault(row.locker_id, []).append(row)
+        self._new.clear()
         self.reached = to
 
     def undo(self) -> None:
@@ -194,6 +203,7 @@ class WorkingSet:
             shelf.rows[key] = row
         self._undo.clear()
         self._given.clear()
+        self._new.clear()
 
     def collect(self) -> Changes:
         """What the backing does not hold yet, sorted by key."""
@@ -201,6 +211,7 @@ class WorkingSet:
         for kind, shelf in self._shelves.items():
             rows[kind] = [row for key in sorted(shelf.changed) if (row := shelf.rows.get(key)) is not None]
             shelf.handed_on, shelf.changed = shelf.changed, set()
+        self._added_before, self._added = self._added, {}
         given, self._unkept = self._unkept, []
         recent = Recent(list(chain(*given)), list(chain.from_iterable(one.values() for one in given)))
         return Changes(rows, recent, self.reached)
@@ -208,6 +219,7 @@ class WorkingSet:
     def confirm(self, changes: Changes) -> None:
         """The backing holds what was collected. Over capacity, some rows are let go of."""
         self.settled = changes.reached
+        self._added_before = {}
         for shelf in self._shelves.values():
             shelf.handed_on = set()
         if self.crowded:
@@ -219,7 +231,21 @@ class WorkingSet:
         for shelf in self._shelves.values():
             shelf.changed |= shelf.handed_on
             shelf.handed_on = set()
+        for locker_id, rows in self._added_before.items():
+            self._added[locker_id] = rows + self._added.get(locker_id, [])
+        self._added_before = {}
         self._unkept.insert(0, dict(zip(changes.recent.keys, changes.recent.positions, strict=True)))
+
+    @property
+    def lockers_added(self) -> set[str]:
+        """The lockers that have rows which the backing may not hold yet."""
+        return self._added_before.keys() | self._added.keys()
+
+    def added(self, locker_id: str) -> tuple[set[str], list[Fault]]:
+        """The compartments of a locker, by id, and its faults that the backing may not hold yet."""
+        rows = [*self._added_before.get(locker_id, ()), *self._added.get(locker_id, ())]
+        faults = [row for row in rows if isinstance(row, Fault)]
+        return {row.compartment_id for row in rows if isinstance(row, Compartment)}, faults
 
     def every[RowT: Row](self, kind: type[RowT]) -> Iterable[RowT]:
         """Each row of a kind that is in memory."""

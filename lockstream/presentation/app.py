@@ -1,6 +1,6 @@
 """The HTTP application: its routes, its contract and its documentation page."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,6 +24,8 @@ the rest is kept for ever, and the reads say what the network looks like now. Ea
 before it began.
 """
 
+_POSTS: dict[str, ASGIApp] = {"/events": events.answer_event, "/events/batch": batches.answer_batch}
+
 _ASSETS = "/docs/assets"
 
 
@@ -35,15 +37,19 @@ class _Application(FastAPI):
     before the path; either way it is the same function that answers.
     """
 
-    in_front: Mapping[str, ASGIApp]
-    """What answers a POST, by path."""
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self.in_front:
+        if scope["type"] == "http" and (answer := _in_front(scope["method"], scope["path"])):
             scope["app"] = self
-            await self.in_front[scope["path"]](scope, receive, send)
+            await answer(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+
+def _in_front(method: str, path: str) -> ASGIApp | None:
+    """What answers a request in front of FastAPI, if anything does."""
+    if method == "POST":
+        return _POSTS.get(path)
+    return network.reader(path) if method == "GET" else None
 
 
 def create_app(open_lockstream: Callable[[], Lockstream]) -> FastAPI:
@@ -68,7 +74,6 @@ def create_app(open_lockstream: Callable[[], Lockstream]) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.running = running
-    app.in_front = {"/events": events.answer_event, "/events/batch": batches.answer_batch}
     app.include_router(events.router)
     app.include_router(batches.router)
     app.include_router(network.router)

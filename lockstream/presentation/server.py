@@ -9,6 +9,9 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+SWITCH_SECONDS = 0.0005
+"""How long a thread that settles may keep requests waiting for Python's lock; 0.005 is what Python has."""
+
 GARBAGE_THRESHOLDS = 50_000, 20, 100
 """Objects made before the youngest are looked at, and how often that is before older ones are."""
 
@@ -55,18 +58,20 @@ def run(app: FastAPI, *, host: str, port: int, stop_seconds: int) -> None:
     # uvicorn catches signals only later, and raises what it caught again once it has shut down: then all is done.
     for stopping in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stopping, server.handle_exit)
-    _leave_garbage_be()
+    _favour_requests()
     server.run()
     if not server.started:
         sys.exit(f"lockstream: nothing can listen on {host}:{port}; LOCKSTREAM_HOST and LOCKSTREAM_PORT say where to.")
 
 
-def _leave_garbage_be() -> None:
-    """Look for cycles of garbage seldom, and never among what is there already: that is here to stay.
+def _favour_requests() -> None:
+    """Have what else goes on in the process hold up no request for long.
 
-    What events and rows are made of is not looked at in any case. A request leaves a few cycles behind; to look for
-    them after each few hundred objects, as Python does, costs a third of the requests.
+    Other threads give Python's lock back soon. Cycles of garbage are looked for seldom, and never among what is there
+    already, which is here to stay: a request leaves a few behind, and to look for them after each few hundred objects,
+    as Python does, costs a third of the requests. What events and rows are made of is not looked at in any case.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
+import numpy as np
 from msgspec import Raw, Struct
 
 from lockstream.core.entities.events import Event
@@ -32,7 +34,10 @@ class _Named(Struct):
 
 _array = msgspec.json.Decoder(list[Raw])
 _named = msgspec.json.Decoder(_Named)
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},]', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_STEPS = np.zeros(256, np.int8)
+_STEPS[[*b"[{"]] = 1
+_STEPS[[*b"]}"]] = -1
 
 
 def split_array(body: bytes) -> list[bytes]:
@@ -52,28 +57,25 @@ def split_array(body: bytes) -> list[bytes]:
 
 
 def split_deep_array(body: bytes) -> list[bytes]:
-    """The same at any depth, though slowly: half a microsecond for each bracket and comma.
+    """The same at any depth; what is wrong with an item is left to be found when it is read. 16 MB take half a second.
 
     Raises:
         MalformedBody: it is none.
     """
-    items, depth, start, end = [], 0, 0, None
-    for token in _TOKEN.finditer(body):
-        if token[0] in b"[{":
-            depth += 1
-        elif token[0] in b"]}":
-            depth -= 1
-        if depth == 0:
-            end = token
-            break
-        if depth == 1 and token[0] == b"[" and not start:
-            start = token.end()
-        elif depth == 1 and token[0] == b",":
-            items.append(body[start : token.start()])
-            start = token.end()
-    if end is None or end[0] != b"]" or body[: body.find(b"[")].strip() or body[end.end() :].strip():
+    blank = _STRING.sub(lambda found: b" " * len(found[0]), body)
+    text = np.frombuffer(blank, np.uint8)
+    depth = _STEPS[text].cumsum(dtype=np.int32)
+    [closed] = np.nonzero((depth == 0) & (_STEPS[text] < 0))
+    if (
+        depth.min() < 0
+        or closed.size != 1
+        or blank[: closed[0] + 1].lstrip()[:1] != b"["
+        or body[closed[0] + 1 :].strip()
+    ):
         raise malformed("json_invalid", "The body is no JSON array: its brackets do not match.")
-    return [*items, body[start : end.start()]]
+    [commas] = np.nonzero((depth == 1) & (text == ord(",")))
+    edges = [body.index(b"["), *commas.tolist(), int(closed[0])]
+    return [body[start + 1 : end] for start, end in pairwise(edges)]
 
 
 class Lines:

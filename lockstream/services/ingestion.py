@@ -2,19 +2,22 @@
 
 All of it happens in one event loop, but for what waits for a disk: there a batch is decided and written at once, and
 while it is flushed the next ones are. No timer holds back an event: whatever has been written when a flush ends goes
-with the next one. What readers see follows behind: it is settled at once when a read waits for it, and otherwise when
-much has changed or nothing has come in for a while.
+with the next one.
+
+A read looks at what has been decided, and is answered when that is durable. So it shows all that was acknowledged
+before it came, and nobody hears of what a failing disk may still undo.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import QueueFull, StoreUnavailable
 from lockstream.core.outcomes import Outcome
-from lockstream.core.repositories import Store
+from lockstream.core.repositories import Queries, Store
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.services.settler import Settler
 
@@ -36,7 +39,7 @@ class Ingestion:
         self._submissions: deque[_Submission] = deque()
         self._undurable: deque[tuple[int, _Told, _Outcomes]] = deque()
         self._waiting = 0
-        self._taking_in = self._flushing = self._closing = False
+        self._taking_in = self._flushing = self._closing = self._fallen_back = False
         self._drained: asyncio.Event | None = None
         self._settler = Settler(store, self._take_in_soon)
 
@@ -58,15 +61,24 @@ class Ingestion:
         self._take_in_soon()
         return told
 
-    async def settled(self) -> None:
-        """Wait until reads show all that was acknowledged before this call.
+    async def read[FoundT](self, query: Callable[[Queries], FoundT]) -> FoundT:
+        """What `query` finds: all that was acknowledged before this call, and nothing that is not durable.
 
         Raises:
-            StoreUnavailable: they cannot, for now.
+            StoreUnavailable: it cannot be found, for now.
         """
-        if self._settler.settled < self._store.log.durable.position:
-            self._require_open()
-            await self._settler.settle()
+        log = self._store.log
+        if not log.failure:
+            found, seen = query(self._store.queries), log.end.position
+            if seen <= log.durable.position:
+                return found
+            durable: _Told = asyncio.get_running_loop().create_future()
+            self._undurable.append((seen, durable, ()))
+            with suppress(StoreUnavailable):
+                await durable
+                return found
+        await self._fall_back()
+        return query(self._store.queries)
 
     async def close(self) -> None:
         """Finish what was taken in."""
@@ -75,6 +87,13 @@ class Ingestion:
             self._drained = asyncio.Event()
             await self._drained.wait()
         await self._settler.close()
+
+    async def _fall_back(self) -> None:
+        """Once the log has failed: have reads show what is durable, and nothing else."""
+        await self._settler.rest()
+        if not self._fallen_back:
+            self._store.fall_back()
+            self._fallen_back = True
 
     def _take_in_soon(self) -> None:
         if not self._taking_in and self._submissions:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.state import Compartment, Locker, Reservation
 from lockstream.core.outcomes import Outcome
-from lockstream.core.repositories import Store
+from lockstream.core.repositories import Queries, Store
 from lockstream.infrastructure.settings import Settings
 from lockstream.services.home import Home
 from lockstream.services.ingestion import Ingestion
@@ -39,13 +39,13 @@ class Lockstream:
         return self._home.run(self._ingestion.submit, events)
 
     async def locker(self, locker_id: str) -> Locker | None:
-        return await self._read(self._store.queries.locker, locker_id)
+        return await self._read(lambda network: network.locker(locker_id))
 
     async def compartment(self, locker_id: str, compartment_id: str) -> Compartment | None:
-        return await self._read(self._store.queries.compartment, locker_id, compartment_id)
+        return await self._read(lambda network: network.compartment(locker_id, compartment_id))
 
     async def reservation(self, reservation_id: str) -> Reservation | None:
-        return await self._read(self._store.queries.reservation, reservation_id)
+        return await self._read(lambda network: network.reservation(reservation_id))
 
     async def close(self) -> None:
         """Finish what was taken in, and give up the files."""
@@ -53,8 +53,5 @@ class Lockstream:
         await asyncio.to_thread(self._home.leave)
         self._store.close()
 
-    async def _read[**ArgumentsT, FoundT](
-        self, query: Callable[ArgumentsT, FoundT], *args: ArgumentsT.args, **kwargs: ArgumentsT.kwargs
-    ) -> FoundT:
-        await self._home.run(self._ingestion.settled)
-        return await asyncio.to_thread(query, *args, **kwargs)
+    def _read[FoundT](self, query: Callable[[Queries], FoundT]) -> Awaitable[FoundT]:
+        return self._home.run(self._ingestion.read, query)

@@ -1,4 +1,7 @@
-"""Has what readers see follow the log: at once when one waits, and otherwise when it is worth while."""
+"""Has the projection follow the log, so that memory is free for other rows and a start has little to catch up with.
+
+No event and no read waits for it, unless it falls far behind.
+"""
 
 import asyncio
 import logging
@@ -8,7 +11,7 @@ from lockstream.core.errors import StoreUnavailable
 from lockstream.core.repositories import Store
 
 SETTLE_AFTER_SECONDS = 0.1
-"""How long nothing has to come in before what nobody has asked for is settled. No event and no read waits for it."""
+"""How long nothing has to come in before little is settled, too."""
 
 logger = logging.getLogger(__name__)
 
@@ -18,11 +21,10 @@ class Settler:
 
     def __init__(self, store: Store, caught_up: Callable[[], object]) -> None:
         """`caught_up` is called when a settlement has ended."""
-        self.settled = store.log.durable.position
         self._store = store
         self._caught_up = caught_up
+        self._settled = store.log.durable.position
         self._failed_because = ""
-        self._readers: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
         self._flush: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -38,17 +40,6 @@ class Settler:
         """Why nothing can be taken in: memory is full, and can't be freed."""
         return self._failed_because if self._store.crowded else ""
 
-    async def settle(self) -> None:
-        """Wait until reads show all that is durable now.
-
-        Raises:
-            StoreUnavailable: they cannot, for now.
-        """
-        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._readers.append(told)
-        self._start()
-        await told
-
     def consider(self) -> None:
         """Some events were taken in: settle now where it is worth while, or when nothing has come in for a while."""
         if self._store.due and not self._failed_because:
@@ -63,21 +54,25 @@ class Settler:
         if self._flush and not self._flush.done():
             self._flush.set_result(None)
 
+    async def rest(self) -> None:
+        """Wait until no settlement is under way."""
+        while self._task:
+            await self._task
+
     async def close(self) -> None:
         """Settle all that is durable, if that can be done."""
         if self._timer:
             self._timer.cancel()
-        while self._task:
-            await self._task
-        if self.settled < self._store.log.durable.position:
-            await self._settle_once()
+        await self.rest()
+        if self._settled < self._store.log.durable.position:
+            await self._settle()
 
     def _look_for_quiet(self) -> None:
         quiet = asyncio.get_running_loop().time() - self._last_batch
         self._timer = None
         if quiet < SETTLE_AFTER_SECONDS:
             self._timer = asyncio.get_running_loop().call_later(SETTLE_AFTER_SECONDS - quiet, self._look_for_quiet)
-        elif self.settled < self._store.log.durable.position and not self._failed_because:
+        elif self._settled < self._store.log.durable.position:
             self._start()
 
     def _start(self) -> None:
@@ -85,49 +80,35 @@ class Settler:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
-        try:
-            await self._settle_once()
-            while self._readers or (self._store.due and not self._failed_because):
-                await self._settle_once()
-        finally:
-            self._task = None
+        await self._settle()
+        while self._store.due and not self._failed_because:
+            await self._settle()
+        self._task = None
         self._caught_up()
 
-    async def _settle_once(self) -> None:
-        readers, self._readers = self._readers, []
+    async def _settle(self) -> None:
         try:
             await self._advance()
             self._failed_because = ""
         except StoreUnavailable as error:
             logger.warning("%s", error)
             self._failed_because = str(error)
-        except Exception:  # a fault of ours; without this task, everybody would wait for ever
+        except Exception:  # a fault of ours; without this task, memory would fill up
             logger.exception("The projection could not be brought up to the log.")
             self._failed_because = "The projection cannot follow the log. Restart Lockstream."
-        for told in readers:
-            if told.done():  # who waited has gone away
-                continue
-            if self._failed_because:
-                told.set_exception(StoreUnavailable(self._failed_because))
-            else:
-                told.set_result(None)
 
     async def _advance(self) -> None:
-        """Have reads show all that is in the log, or as much of it as will ever be durable."""
         log = self._store.log
         settlement = self._store.begin_settling()
         try:
-            while log.durable.position < settlement.reached.position and not log.failure:
+            while log.durable.position < settlement.reached.position:  # what is not durable may never be
+                if log.failure:
+                    raise StoreUnavailable(log.failure)
                 self._flush = asyncio.get_running_loop().create_future()
                 await self._flush
-            if not log.failure:
-                await asyncio.to_thread(settlement.write)
+            await asyncio.to_thread(settlement.write)
         except BaseException:
             settlement.restore()
             raise
-        if log.failure:
-            await asyncio.to_thread(self._store.fall_back)
-            self.settled = log.durable.position
-        else:
-            settlement.confirm()
-            self.settled = settlement.reached.position
+        settlement.confirm()
+        self._settled = settlement.reached.position
