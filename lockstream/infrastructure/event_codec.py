@@ -36,7 +36,9 @@ SEVERITY_MAX = 2**31 - 1
 NESTING_MAX = 100
 """Levels. A decoder gives up at a depth that depends on its caller: what one accepts, another could not read again."""
 
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?')
+"""The quote at its end may be missing, so that no text is searched for one again and again."""
+
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NO_BRACKETS = bytes(set(range(256)) - _STEPS.keys())
 

@@ -14,7 +14,7 @@ from lockstream.core.decide import (
 from lockstream.core.entities.log import START
 from lockstream.core.outcomes import Refusal
 from lockstream.infrastructure.embedded import projection_path
-from lockstream.infrastructure.line_codec import encode_line
+from lockstream.infrastructure.line_codec import encode_lines
 from lockstream.services.verification import Verification, verify
 from lockstream.tests.cli.conftest import Run
 from lockstream.tests.crash.history import life, started
@@ -27,7 +27,7 @@ def write(log: Path, bodies: list[Body]) -> None:
     """Write a log whose positions and chain are right, whatever happens in it."""
     end, lines = START, []
     for body in bodies:
-        line, end = encode_line(event(body), "2026-11-23T08:15:00.000000Z", end)
+        line, end = encode_lines([event(body)], "2026-11-23T08:15:00.000000Z", end)
         lines.append(line)
     log.write_bytes(b"".join(lines))
 

@@ -8,7 +8,7 @@ from lockstream.core.state_hash import state_hash
 from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.embedded import EmbeddedStore
-from lockstream.infrastructure.jsonl_event_log import read_log
+from lockstream.infrastructure.log_file import read_log
 from lockstream.infrastructure.memory import MemoryQueries
 from lockstream.infrastructure.queries import SqlQueries
 from lockstream.infrastructure.working_set import Nothing, WorkingSet

@@ -9,7 +9,7 @@ import pytest
 
 from lockstream.core.entities.log import START
 from lockstream.infrastructure.embedded import projection_path
-from lockstream.infrastructure.line_codec import encode_line
+from lockstream.infrastructure.line_codec import encode_lines
 from lockstream.tests.crash.history import record
 from lockstream.tests.crash.server import PATIENCE_SECONDS, Server, command
 from lockstream.tests.given import event, registered
@@ -22,7 +22,7 @@ def long_log(log_path: Path) -> Path:
     """A log that takes a while to catch up with; its projection is missing."""
     end, lines = START, []
     for number in range(EVENTS):
-        line, end = encode_line(event(registered(f"c{number}", locker=f"locker-{number % 100}")), "", end)
+        line, end = encode_lines([event(registered(f"c{number}", locker=f"locker-{number % 100}"))], "", end)
         lines.append(line)
     log_path.write_bytes(b"".join(lines))
     return log_path

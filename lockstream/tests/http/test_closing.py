@@ -5,23 +5,31 @@ from threading import Event
 
 from lockstream.core.outcomes import Accepted
 from lockstream.infrastructure.memory import MemoryStore
+from lockstream.infrastructure.working_set import Changes, Nothing, Settling
 from lockstream.services.ingestion import Ingestion
 from lockstream.tests.given import event, registered
 
 PATIENCE_SECONDS = 20
 
 
-class SlowToSettle(MemoryStore):
-    """Settles when it is let."""
+class SlowToWrite(Nothing):
+    """Takes changes when it is let."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.settling, self.let = Event(), Event()
+        self.writing, self.let = Event(), Event()
 
-    def settle(self) -> None:
-        self.settling.set()
+    def write(self, changes: Changes) -> None:
+        self.writing.set()
         assert self.let.wait(PATIENCE_SECONDS)
-        super().settle()
+
+
+class SlowToSettle(MemoryStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.backing = SlowToWrite()
+
+    def begin_settling(self) -> Settling:
+        return Settling(self.rows, self.backing)
 
 
 def test_what_was_taken_in_while_the_last_rows_settled_is_answered() -> None:
@@ -32,16 +40,16 @@ async def close_while_settling() -> None:
     store = SlowToSettle()
     ingestion = Ingestion(store, queue_limit=10, batch_limit=10)
     # given an event that is being settled, and one that was taken in meanwhile
-    assert await ingestion.submit(event(registered("c1"))) == Accepted(1)
-    await asyncio.to_thread(store.settling.wait, PATIENCE_SECONDS)
-    taken_in = asyncio.ensure_future(ingestion.submit(event(registered("c2"))))
-    await asyncio.sleep(0)
+    assert await ingestion.submit([event(registered("c1"))]) == [Accepted(1)]
+    await asyncio.to_thread(store.backing.writing.wait, PATIENCE_SECONDS)
+    taken_in = asyncio.ensure_future(ingestion.submit([event(registered("c2"))]))
     # when the system is told to stop before it has come to it
-    closed = asyncio.ensure_future(asyncio.to_thread(ingestion.close))
+    closed = asyncio.ensure_future(ingestion.close())
     while not ingestion._closing:  # noqa: ASYNC110  # it tells nobody
         await asyncio.sleep(0)
-    store.let.set()
+    assert not taken_in.done()
+    store.backing.let.set()
     # then it is answered all the same
     async with asyncio.timeout(PATIENCE_SECONDS):
-        assert await taken_in == Accepted(2)
+        assert await taken_in == [Accepted(2)]
         await closed

@@ -45,7 +45,7 @@ def test_an_event_alone_does_not_wait_for_the_end_of_a_large_batch(form: Form) -
             await store.at_gate()
             alone = task(client.post("/events", json=registered("alone")))
             await asyncio.sleep(0.05)
-            store.gate.set()
+            store.open_gate()
             assert statuses(told(await batch)) == [202] * LARGE
             position: int = (await alone).json()["position"]
             return position

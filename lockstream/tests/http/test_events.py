@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from lockstream.infrastructure.jsonl_event_log import read_log
+from lockstream.infrastructure.log_file import read_log
 from lockstream.tests.given import (
     COMPARTMENT,
     LOCKER,

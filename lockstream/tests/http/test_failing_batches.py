@@ -53,7 +53,7 @@ def test_a_batch_that_finds_the_queue_full_may_be_sent_again(form: Form) -> None
             await store.at_gate()
             others = [task(client.post("/events", json=event)) for event in compartments(250, "other")]
             assert_unavailable(await task(post(client, form, *batch)), str(QueueFull(200)))
-            store.gate.set()
+            store.open_gate()
             assert (await first).status_code == 202
             assert {answer.status_code for answer in await asyncio.gather(*others)} == {202, 503}
             return told(await post(client, form, *batch))
@@ -116,7 +116,7 @@ def test_a_batch_that_is_cut_short_by_a_stop_may_be_sent_again(clients: Clients,
             closing = asyncio.create_task(lockstream._ingestion.close())
             while not lockstream._ingestion._closing:  # noqa: ASYNC110  # it tells nobody
                 await asyncio.sleep(0)
-            store.gate.set()
+            store.open_gate()
             assert_unavailable(await answer, "stopping")
             await closing
 
@@ -146,7 +146,7 @@ def test_a_fault_of_ours_fails_the_batch_that_sets_it_off_and_no_other(
             failing = task(post(client, form, *batch))
             others = task(post(client, form, *compartments(50, "another")))
             await asyncio.sleep(0.05)
-            store.gate.set()
+            store.open_gate()
             answer = await failing
             assert answer.status_code == 500
             assert answer.json() == {"detail": "A fault of Lockstream's own; its log on standard error says more."}

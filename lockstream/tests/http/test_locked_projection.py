@@ -13,7 +13,8 @@ from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted
 from lockstream.infrastructure.embedded import EmbeddedStore, projection_path
 from lockstream.infrastructure.engines import writing_engine
-from lockstream.services.ingestion import SETTLE_AFTER_SECONDS, Ingestion
+from lockstream.services.ingestion import Ingestion
+from lockstream.services.settler import SETTLE_AFTER_SECONDS
 from lockstream.tests.crash.history import CAPACITY, replayed, started
 from lockstream.tests.given import LOCKER, event, registered
 from lockstream.tests.http.ailing import PATIENCE_SECONDS
@@ -88,8 +89,8 @@ def test_a_read_of_what_cannot_be_settled_any_more_does_not_wait_for_ever(log_pa
     async def life() -> None:
         ingestion = Ingestion(store, queue_limit=10, batch_limit=10)
         with locked(projection_path(log_path)):
-            assert await ingestion.submit(event(registered())) == Accepted(1)
-            await asyncio.to_thread(ingestion.close)
+            assert await ingestion.submit([event(registered())]) == [Accepted(1)]
+            await ingestion.close()
             with pytest.raises(StoreUnavailable, match="stopping"):
                 await asyncio.wait_for(ingestion.settled(), PATIENCE_SECONDS)
 
@@ -101,9 +102,9 @@ def test_a_read_of_what_cannot_be_settled_any_more_does_not_wait_for_ever(log_pa
 def test_a_read_after_closing_is_answered_where_all_is_settled(log_path: Path) -> None:
     async def life() -> None:
         ingestion = Ingestion(store, queue_limit=10, batch_limit=10)
-        await ingestion.submit(event(registered()))
+        await ingestion.submit([event(registered())])
         await ingestion.settled()
-        await asyncio.to_thread(ingestion.close)
+        await ingestion.close()
         await asyncio.wait_for(ingestion.settled(), PATIENCE_SECONDS)
 
     with closing(EmbeddedStore(log_path, CAPACITY)) as store:

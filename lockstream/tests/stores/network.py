@@ -35,14 +35,20 @@ class Network:
         return outcomes
 
     def ingest_unsettled(self, *bodies: Body) -> list[Outcome]:
-        """Take in events as one batch; reads may not show it yet."""
+        """Take in events as one batch, on the disk; reads may not show it yet."""
+        outcomes = self.ingest_unflushed(*bodies)
+        self.store.log.flush()
+        return outcomes
+
+    def ingest_unflushed(self, *bodies: Body) -> list[Outcome]:
+        """Take in events as one batch, of which nobody may hear yet."""
         return ingest([event(body) for body in bodies], self.store.unit_of_work())
 
     def abandon(self, *bodies: Body) -> None:
         """Take in events as one batch that is never committed."""
         events = [event(body) for body in bodies]
         with self.store.unit_of_work() as uow:
-            uow.prefetch(events)
+            uow.prefetch(events, [keys(one) for one in events])
             for one in events:
                 before = uow.load(keys(one))
                 if uow.recorded(one.event_id) is None and decide(before, one) is None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lockstream.core.entities.log import START
 from lockstream.core.errors import MalformedEvent
 from lockstream.infrastructure.event_codec import decode_event, encode_event
-from lockstream.infrastructure.line_codec import decode_line, encode_line
+from lockstream.infrastructure.line_codec import decode_lines, encode_lines
 from lockstream.tests.given import (
     Body,
     deposited,
@@ -47,9 +47,9 @@ def with_extra(value: str) -> bytes:
 def through_the_log(text: bytes) -> bytes:
     """The payload's text once it was written to a line and read back."""
     when = decode_event(text)
-    line, _ = encode_line(when, NOW, START)
+    line, _ = encode_lines([when], NOW, START)
     assert line.count(b"\n") == 1
-    record = decode_line(line, START)
+    [record] = decode_lines([line], START)
     assert record.event == when
     assert decode_event(encode_event(when)) == when
     return record.event.payload
@@ -83,7 +83,7 @@ def test_white_space_between_values_is_squeezed_to_one_line() -> None:
 
 def test_of_a_name_that_stands_there_twice_the_last_counts_now_and_ever() -> None:
     when = decode_event(text_of('{"compartment_id":"a","compartment_id":"b"}'))
-    record = decode_line(encode_line(when, NOW, START)[0], START)
+    [record] = decode_lines([encode_lines([when], NOW, START)[0]], START)
     assert record.event == when
     assert json.loads(when.payload)["compartment_id"] == "b"
 
@@ -169,13 +169,14 @@ def _from_deep_within(calls: int, line: bytes) -> bytes:
     """Read a line where the interpreter's C stack is in use, as under a server or a command line."""
     if calls:
         return next(map(lambda rest: _from_deep_within(rest, line), [calls - 1]))  # noqa: C417
-    return decode_line(line, START).event.payload
+    [record] = decode_lines([line], START)
+    return record.event.payload
 
 
 def test_an_event_that_was_accepted_can_be_read_from_anywhere() -> None:
     depth = _deepest("[", "]")
     when = decode_event(with_extra("[" * depth + "]" * depth))
-    line, _ = encode_line(when, NOW, START)
+    line, _ = encode_lines([when], NOW, START)
     assert _from_deep_within(50, line) == when.payload
 
 

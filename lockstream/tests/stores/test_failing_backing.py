@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from lockstream.core.decide import COMPARTMENT_ALREADY_REGISTERED, COMPARTMENT_RESERVED, RESERVATION_ALREADY_EXISTS
-from lockstream.core.entities.log import Cursor
-from lockstream.core.entities.state import Compartment, Fault, Key, Receipt, Reservation, Row
+from lockstream.core.entities.state import Compartment, Fault, Key, Reservation, Row
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.embedded import EmbeddedStore, projection_path
 from lockstream.infrastructure.tables import TABLES
-from lockstream.infrastructure.working_set import Backing, Rows
+from lockstream.infrastructure.working_set import Backing, Changes
 from lockstream.tests.crash.history import CAPACITY, hashes, life, record, replayed
 from lockstream.tests.given import Body, event, fault_cleared, picked_up, registered, reserved
 
@@ -24,8 +23,6 @@ type Trouble = Callable[[EmbeddedStore], AbstractContextManager[None]]
 LIFE = life()
 
 CASES: list[tuple[type[Row], Body, Outcome]] = [
-    (Receipt, LIFE[0], Duplicate(1)),
-    (Receipt, LIFE[9], Duplicate(10)),
     (Compartment, registered("c1"), COMPARTMENT_ALREADY_REGISTERED),
     (Compartment, reserved("new", "c1"), COMPARTMENT_RESERVED),
     (Reservation, reserved("locker-1-parcel-1", "c2"), RESERVATION_ALREADY_EXISTS),
@@ -48,8 +45,8 @@ class FailingOnce:
             raise StoreUnavailable("The disk does not answer.")
         return self._backing.fetch(kind, keys)
 
-    def write(self, rows: Rows, reached: Cursor) -> None:
-        self._backing.write(rows, reached)
+    def write(self, changes: Changes) -> None:
+        self._backing.write(changes)
 
 
 @pytest.fixture
@@ -97,24 +94,27 @@ def test_a_batch_that_could_not_be_read_for_leaves_nothing_behind(store: Embedde
 
 @contextmanager
 def interrupted(store: EmbeddedStore) -> Iterator[None]:
-    """SQLite gives up every statement of the one who writes."""
-    connection = store._projection._connection.connection.driver_connection
-    assert isinstance(connection, sqlite3.Connection)
-    connection.set_progress_handler(lambda: 1, 1)
+    """SQLite gives up every statement of the projection's own connections."""
+    projection = store._projection
+    connections = projection._reading.driver_connection, projection._writing.connection.driver_connection
+    for connection in connections:
+        assert isinstance(connection, sqlite3.Connection)
+        connection.set_progress_handler(lambda: 1, 1)
     try:
         yield
     finally:
-        connection.set_progress_handler(None, 1)
+        for connection in connections:
+            connection.set_progress_handler(None, 1)
 
 
 @contextmanager
 def a_table_away(store: EmbeddedStore) -> Iterator[None]:
     with closing(sqlite3.connect(projection_path(store.log.path))) as other:
-        other.execute("ALTER TABLE receipts RENAME TO away")
+        other.execute("ALTER TABLE reservations RENAME TO away")
         try:
             yield
         finally:
-            other.execute("ALTER TABLE away RENAME TO receipts")
+            other.execute("ALTER TABLE away RENAME TO reservations")
 
 
 @pytest.mark.parametrize("trouble", [interrupted, a_table_away])

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from lockstream.core.entities.log import START
 from lockstream.core.errors import StoreUnavailable
-from lockstream.infrastructure.line_codec import encode_line
+from lockstream.infrastructure.line_codec import encode_lines
 from lockstream.tests.given import Body, event
 from lockstream.tests.stores.lives import Data, Sender, hashes, hold_views_to, told
 from lockstream.tests.stores.model import Model
@@ -87,7 +87,7 @@ class Lives(RuleBasedStateMachine):
     def crash_while_a_batch_is_written(self, data: Data, size: int, share: float) -> None:
         lines, end = [], self.network.store.log.end
         for accepted in self._acceptable(self._batch(data, size)):
-            line, end = encode_line(event(accepted), "2026-11-23T08:15:00Z", end)
+            line, end = encode_lines([event(accepted)], "2026-11-23T08:15:00Z", end)
             lines.append((line, accepted))
         written = b"".join(line for line, _ in lines)
         torn = written[: round(share * len(written))]

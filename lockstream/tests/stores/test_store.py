@@ -77,7 +77,7 @@ def test_what_was_looked_up_in_vain_does_not_pile_up_in_memory(network: Network)
     if network.kind == "memory":
         pytest.skip("memory is where it keeps everything")
     network.ingest(*(reserved(f"r{number}", f"c{number}") for number in range(10 * CAPACITY)))
-    for _ in range(10):
+    for _ in range(40):  # each lets go of some: see EVICTED_SHARE
         network.store.settle()
     assert not network.store.crowded
 
@@ -142,7 +142,7 @@ def test_an_error_in_a_unit_of_work_leaves_no_trace_and_is_told(network: Network
 
 def _fail_after(network: Network, when: Event) -> None:
     with network.store.unit_of_work() as uow:
-        uow.prefetch([when])
+        uow.prefetch([when], [keys(when)])
         before = uow.load(keys(when))
         uow.save(before, evolve(before, when))
         uow.record(when)
