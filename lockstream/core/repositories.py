@@ -129,6 +129,9 @@ class Queries(Protocol):
 
     def locker(self, locker_id: str) -> Locker | None: ...
 
+    def lockers(self) -> Iterator[Locker]:
+        """Each locker, by id in code point order."""
+
     def compartment(self, locker_id: str, compartment_id: str) -> Compartment | None: ...
 
     def reservation(self, reservation_id: str) -> Reservation | None: ...

@@ -4,14 +4,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lockstream.core.outcomes import Accepted
+from lockstream.core.repositories import Queries
 from lockstream.core.state_hash import state_hash
 from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.core.use_cases.ingest import ingest
+from lockstream.infrastructure.backing import Nothing
 from lockstream.infrastructure.embedded import EmbeddedStore
 from lockstream.infrastructure.log_file import read_log
 from lockstream.infrastructure.memory import MemoryQueries
-from lockstream.infrastructure.queries import SqlQueries
-from lockstream.infrastructure.working_set import Nothing, WorkingSet
+from lockstream.infrastructure.working_set import WorkingSet
 from lockstream.tests.given import (
     LOCKER,
     Body,
@@ -71,7 +72,7 @@ def replayed(log: Path) -> dict[str, str]:
     return hashes(MemoryQueries(rows))
 
 
-def hashes(queries: SqlQueries | MemoryQueries) -> dict[str, str]:
+def hashes(queries: Queries) -> dict[str, str]:
     return {locker.locker_id: state_hash(locker) for locker in queries.lockers()}
 
 
