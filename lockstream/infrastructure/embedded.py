@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from lockstream.core.entities.log import START, Cursor
-from lockstream.core.errors import HistoryImpossible, ProjectionUnfit, StoreUnavailable
+from lockstream.core.errors import HistoryImpossible, LockstreamError, ProjectionUnfit, StoreUnavailable
 from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.infrastructure.engines import building_engine, reading_engine, remove_database, writing_engine
 from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
@@ -89,9 +89,15 @@ class EmbeddedStore:
 
     def fall_back(self) -> None:
         self._keeper.finish()
-        rows = WorkingSet(self._projection, self._projection.reached, self._capacity)
-        catch_up(rows, self.log.read(rows.reached))
-        self._rows = rows
+        # A newer run may hold the keys of events that are not durable, whose positions others will have.
+        self._projection.run = self._projection.kept_run
+        try:
+            rows = _kept_rows(self._projection, projection_path(self.log.path), self._capacity)
+            catch_up(rows, self.log.read(rows.reached))
+        except (LockstreamError, OSError) as error:
+            raise StoreUnavailable(f"What is durable cannot be shown. {error}") from error
+        self._keeper.close()
+        self._rows, self._keeper = rows, RunKeeper(rows.known, self._projection, projection_path(self.log.path))
 
     def close(self) -> None:
         self._readers.dispose()
@@ -129,13 +135,18 @@ def _open_fitting(log: JsonlEventLog, path: Path, capacity: int, watch: Watch) -
     projection = SqlProjection.open(writing_engine(path), reading_engine(path))
     try:
         _require_same_log(log, projection.reached)
-        known = KnownKeys(read_run(path, projection.run), projection.recent())
-        rows = WorkingSet(projection, projection.reached, capacity, known)
+        rows = _kept_rows(projection, path, capacity)
         _catch_up(log, projection, rows, path, watch)
     except BaseException:
         projection.close()
         raise
     return projection, rows
+
+
+def _kept_rows(projection: SqlProjection, path: Path, capacity: int) -> WorkingSet:
+    """No rows in memory, and the keys that are known to what the projection has reached."""
+    known = KnownKeys(read_run(path, projection.run), projection.recent())
+    return WorkingSet(projection, projection.reached, capacity, known)
 
 
 def _require_same_log(log: JsonlEventLog, reached: Cursor) -> None:

@@ -103,7 +103,7 @@ class JsonlEventLog:
         return self._block[1]
 
     def read(self, after: Cursor) -> Iterator[Record]:
-        return read_log(self.path, after, self.durable.offset)
+        return read_log(self.path, after, self.durable.offset, self._file)
 
     def holds(self, cursor: Cursor) -> bool:
         """Whether the record that `cursor` stands behind is in this log, at that place."""

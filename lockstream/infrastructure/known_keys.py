@@ -119,7 +119,7 @@ class KnownKeys:
         for entry in self._run[at:]:
             if (int(entry) ^ wanted) >> _PLACE_BITS:
                 break
-            blocks.append((int(entry) & _PLACE) << _BLOCK_BITS)
+            blocks.append(1 + ((int(entry) & _PLACE) << _BLOCK_BITS))
         return blocks
 
 
@@ -130,7 +130,7 @@ class Merge:
         self._run, self._keys, self._positions = run, keys, positions
 
     def run(self) -> Run:
-        places = np.array(self._positions, np.uint64) >> _BLOCK_BITS
+        places = (np.array(self._positions, np.uint64) - 1) >> _BLOCK_BITS  # the first position is 1
         entries = np.unique(np.array(_hashes(self._keys), np.uint64) | places)
         merged = np.concatenate([self._run, entries])
         merged.sort(kind="stable")  # of two sorted parts it makes one in a single pass

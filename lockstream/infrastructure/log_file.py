@@ -18,15 +18,18 @@ NEAR = 64 * 1024
 _HEAD = len('{"position":') + 20
 
 
-def read_log(path: Path, after: Cursor = START, until: int | None = None) -> Iterator[Record]:
+def read_log(
+    path: Path, after: Cursor = START, until: int | None = None, opened: int | None = None
+) -> Iterator[Record]:
     """Each record from `after` up to offset `until`, or to the last complete line; checked.
 
-    While another process appends, it reads what was there when it came to it.
+    While another process appends, it reads what was there when it came to it. Where the file is open already, as
+    `opened`, that one is read, wherever `path` leads now.
 
     Raises:
         LogDamaged: a line is not what was written.
     """
-    with path.open("rb") as file:
+    with (path if opened is None else Path(f"/dev/fd/{opened}")).open("rb") as file:
         file.seek(after.offset)
         while lines := _complete(list(islice(file, CHUNK)), after.offset, until):
             try:

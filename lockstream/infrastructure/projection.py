@@ -45,6 +45,10 @@ class SqlProjection:
         self.reached = reached
         self.run = run
         """To be kept with the next changes; what was recent up to its position need not be kept any more then."""
+
+        self.kept_run = run
+        """The one that is kept with those before."""
+
         self._engine = reading
         self._reading = reading.raw_connection()
         self._selects = {kind: Prepared(select_by_keys(table), reading) for kind, table in TABLES.items()}
@@ -118,7 +122,7 @@ class SqlProjection:
                 self._writing.execute(insert(progress), dict(zip(progress.columns.keys(), values, strict=True)))
         except SQLAlchemyError as error:
             raise unavailable("written", error) from error
-        self.reached = reached
+        self.reached, self.kept_run = reached, run
 
     def close(self) -> None:
         self._reading.close()

@@ -58,7 +58,7 @@ class RunKeeper:
 
     def _merge(self, merge: Merge, position: int) -> tuple[Run, KeptRun]:
         # A power failure may undo the projection's last change, so that it names the file before: that one stays too.
-        remove_runs(self._path, self._projection.run)
+        remove_runs(self._path, self._projection.kept_run, self._projection.run)
         run = merge.run()
         return run, write_run(self._path, run, position)
 

@@ -72,7 +72,7 @@ def test_a_torn_end_is_no_damage_but_worth_a_note(log_path: Path, run: Run) -> N
         ("UPDATE compartments SET degrading_faults = 0", "Compartment ('locker-1', 'c2')"),
         ("UPDATE reservations SET status = 'EXPIRED' WHERE status = 'DEPOSITED'", "Reservation locker-1-parcel-3"),
         ("UPDATE faults SET cleared = 1", "Fault "),
-        ("DELETE FROM receipts WHERE position = 3", "Receipt "),
+        ("DELETE FROM recent_keys", "the key "),
         ("INSERT INTO compartments VALUES ('locker-9', 'c1', NULL, 0)", "'locker-9'"),
         ("DELETE FROM compartments", "'locker-1'"),
     ],

@@ -48,7 +48,7 @@ def fail(store: EmbeddedStore, batch: Sequence[Body], written: int) -> None:
 def test_a_batch_that_was_written_in_part_changes_nothing(log_path: Path, written: int) -> None:
     with closing(EmbeddedStore(log_path, CAPACITY)) as store:
         fail(store, life("locker-2"), written)
-        store.settle()
+        store.fall_back()
         assert store.log.end.position == 10
         assert hashes(store.queries).keys() == {"locker-1"}
 

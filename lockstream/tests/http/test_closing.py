@@ -4,8 +4,9 @@ import asyncio
 from threading import Event
 
 from lockstream.core.outcomes import Accepted
+from lockstream.infrastructure.backing import Changes, Nothing
 from lockstream.infrastructure.memory import MemoryStore
-from lockstream.infrastructure.working_set import Changes, Nothing, Settling
+from lockstream.infrastructure.settling import Settling
 from lockstream.services.ingestion import Ingestion
 from lockstream.tests.given import event, registered
 

@@ -1,5 +1,6 @@
 """What is not read at all: bodies too large, other media types, other methods. And how an application is started."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -79,7 +80,7 @@ def test_other_media_types_are_not_supported(client: TestClient, media_type: str
     answer = client.post("/events", content=json.dumps(registered()), headers={"content-type": media_type})
     assert answer.status_code == 415
     named = media_type.partition(";")[0]
-    assert answer.json() == {"detail": f"An event is sent as application/json, not as {named!r}."}
+    assert answer.json() == {"detail": f"The body is sent as application/json, not as {named!r}."}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])
@@ -107,7 +108,7 @@ def test_the_app_works_under_a_server_that_does_not_announce_its_start() -> None
         assert post(client, reserved()) == 202
         assert client.get(f"/lockers/{LOCKER}").json()["active_reservations"] == 1
     finally:
-        app.state.running.close()
+        asyncio.run(app.state.running.close())
 
 
 def test_a_process_that_used_the_app_without_stopping_it_ends_all_the_same(log_path: Path) -> None:

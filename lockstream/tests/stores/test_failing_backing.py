@@ -12,9 +12,9 @@ from lockstream.core.entities.state import Compartment, Fault, Key, Reservation,
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome
 from lockstream.core.use_cases.ingest import ingest
+from lockstream.infrastructure.backing import Backing, Changes
 from lockstream.infrastructure.embedded import EmbeddedStore, projection_path
 from lockstream.infrastructure.tables import TABLES
-from lockstream.infrastructure.working_set import Backing, Changes
 from lockstream.tests.crash.history import CAPACITY, hashes, life, record, replayed
 from lockstream.tests.given import Body, event, fault_cleared, picked_up, registered, reserved
 
@@ -96,9 +96,11 @@ def test_a_batch_that_could_not_be_read_for_leaves_nothing_behind(store: Embedde
 def interrupted(store: EmbeddedStore) -> Iterator[None]:
     """SQLite gives up every statement of the projection's own connections."""
     projection = store._projection
-    connections = projection._reading.driver_connection, projection._writing.connection.driver_connection
+    connections: list[sqlite3.Connection] = []
+    for of in (projection._reading, projection._writing.connection):
+        assert isinstance(of.driver_connection, sqlite3.Connection)
+        connections.append(of.driver_connection)
     for connection in connections:
-        assert isinstance(connection, sqlite3.Connection)
         connection.set_progress_handler(lambda: 1, 1)
     try:
         yield

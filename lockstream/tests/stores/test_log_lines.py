@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from lockstream.core.entities.log import START, Cursor
-from lockstream.infrastructure.line_codec import InvalidLine, check_line, cursor_behind, decode_line, encode_line
+from lockstream.infrastructure.line_codec import InvalidLine, check_line, cursor_behind, decode_lines, encode_lines
 from lockstream.tests.given import deposited, event, fault_reported, registered, reserved
 
 NOW = "2026-11-23T08:15:00.123456Z"
@@ -18,8 +18,10 @@ def written(count: int = 4) -> list[tuple[bytes, Cursor, Cursor]]:
     lines, end = [], START
     for body in bodies:
         before = end
-        line, end = encode_line(event(body), NOW, before)
+        line, end = encode_lines([event(body)], NOW, before)
         lines.append((line, before, end))
+    together = encode_lines([event(body) for body in bodies], NOW, START)
+    assert together == (b"".join(line for line, _, _ in lines), end), "they are the same, however many are written at once"
     return lines
 
 
@@ -27,7 +29,7 @@ def refuses(line: bytes, after: Cursor) -> None:
     with pytest.raises(InvalidLine):
         check_line(line, after)
     with pytest.raises(InvalidLine):
-        decode_line(line, after)
+        decode_lines([line], after)
 
 
 def follow_each_other(*lines: bytes) -> bool:
@@ -44,9 +46,20 @@ def test_lines_that_follow_each_other_are_read_as_they_were_written() -> None:
     offset = 0
     for position, (line, before, end) in enumerate(written(), 1):
         offset += len(line)
-        record = decode_line(line, before)
+        [record] = decode_lines([line], before)
         assert check_line(line, before) == record.end == end == cursor_behind(line, offset)
         assert (end.position, end.offset, record.recorded_at) == (position, offset, NOW)
+
+
+def test_lines_that_are_read_together_are_read_up_to_the_first_that_is_not_what_was_written() -> None:
+    lines, _, ends = zip(*written(), strict=True)
+    whole = decode_lines(lines, START)
+    assert tuple(record.end for record in whole) == ends
+    for place in range(1, len(lines)):
+        altered = [*lines[:place], lines[place].replace(b"locker", b"Locker"), *lines[place + 1 :]]
+        assert decode_lines(altered, START) == whole[:place]
+        empty, _ = encode_lines([replace(whole[place].event, payload=b"{}")], NOW, whole[place - 1].end)
+        assert decode_lines([*lines[:place], empty], START) == whole[:place]
 
 
 def test_it_is_told_what_is_wrong_with_a_line() -> None:
@@ -115,7 +128,7 @@ def test_what_was_never_a_line_gives_no_cursor(line: bytes) -> None:
 
 
 def test_a_line_whose_chain_fits_yet_holds_no_event_is_seen() -> None:
-    forged, end = encode_line(replace(event(registered()), payload=b"{}"), NOW, START)
+    forged, end = encode_lines([replace(event(registered()), payload=b"{}")], NOW, START)
     assert check_line(forged, START) == end
     with pytest.raises(InvalidLine, match="holds no event"):
-        decode_line(forged, START)
+        decode_lines([forged], START)

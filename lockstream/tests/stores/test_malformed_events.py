@@ -6,16 +6,22 @@ from typing import Any
 import pytest
 
 from lockstream.core.errors import MalformedEvent
-from lockstream.infrastructure.event_codec import decode_archived, decode_event
+from lockstream.infrastructure.event_codec import decode_archived, decode_event, decode_events
 from lockstream.tests.given import Body, deposited, event, fault_cleared, fault_reported, registered, reserved
 
 REPORT = fault_reported()
+WHOLE = json.dumps(reserved()).encode()
 
 
 def refuses(text: bytes) -> None:
-    for decode in (decode_event, decode_archived):
-        with pytest.raises(MalformedEvent, match=r"\S"):
-            decode(text)
+    """It is none as a locker sends it nor in a log, and harms none of those that it is read together with."""
+    with pytest.raises(MalformedEvent, match=r"\S"):
+        decode_event(text)
+    for decode in (decode_events, decode_archived):
+        before, refused, after = decode([WHOLE, text, WHOLE])
+        assert isinstance(refused, MalformedEvent)
+        assert str(refused).strip()
+        assert before == after == decode_event(WHOLE)
 
 
 def without(body: Body, name: str) -> Body:

@@ -113,7 +113,7 @@ class Lives(RuleBasedStateMachine):
             self.network.ingest_unsettled(*batch)
         with pytest.raises(StoreUnavailable):
             self.network.ingest_unsettled(*batch)
-        self.network.store.settle()
+        self.network.store.fall_back()
         self._hold_to_model()
         written = self.network.path.read_bytes()[before:]
         self.network.reopen()
