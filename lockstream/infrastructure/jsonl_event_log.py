@@ -99,7 +99,10 @@ class JsonlEventLog:
 
     def ids(self, first: int, count: int) -> Mapping[str, int]:
         if first != self._block[0] or len(self._block[1]) < count:  # the log may have ended in the middle of it
-            self._block = first, ids_from(self._file, first, count, self.end)
+            try:
+                self._block = first, ids_from(self._file, first, count, self.end)
+            except OSError as error:
+                raise StoreUnavailable(f"The log {self.path} cannot be read ({error.strerror}).") from error
         return self._block[1]
 
     def read(self, after: Cursor) -> Iterator[Record]:

@@ -47,6 +47,8 @@ def ids_from(file: int, first: int, count: int, end: Cursor) -> dict[str, int]:
 
     `end` is behind the last record. `file` has been checked: each line is one that was written.
     """
+    if first > end.position:
+        return {}
     start = _offset_of(file, first, end)
     ids: dict[str, int] = {}
     position, rest = first, b""

@@ -1,0 +1,127 @@
+"""What was ever given is never taken for new, while it is recent, being merged, merged, or only in the run."""
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from lockstream.infrastructure import known_keys
+from lockstream.infrastructure.known_keys import BLOCK, KnownKeys, Merge, Recent, Run, _hashes
+
+
+def merged(*keys: str, first: int = 1) -> Run:
+    """The run of keys that were given one after the other."""
+    known = KnownKeys(recent=[Recent(list(keys), list(range(first, first + len(keys))))])
+    return known.begin_merge().run()
+
+
+def block_of(position: int) -> int:
+    return position - (position - 1) % BLOCK
+
+
+class Lives(RuleBasedStateMachine):
+    """Keys are given, merged and let go of in any order; `given` knows them all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known = KnownKeys()
+        self.given: dict[str, int] = {}
+        self.merge: Merge | None = None
+
+    @rule(count=st.integers(1, 30), apart=st.integers(1, 100))
+    def give(self, count: int, apart: int) -> None:
+        first = max(self.given.values(), default=0)
+        new = {f"key-{len(self.given) + number}": first + number * apart for number in range(1, count + 1)}
+        self.known.recent.update(new)
+        self.given |= new
+
+    @precondition(lambda self: self.merge is None)
+    @rule()
+    def begin_to_merge(self) -> None:
+        self.merge = self.known.begin_merge()
+
+    @precondition(lambda self: self.merge is not None)
+    @rule(fails=st.booleans())
+    def end_merging(self, fails: bool) -> None:
+        assert self.merge is not None
+        self.known.end_merge(None if fails else self.merge.run())
+        self.merge = None
+
+    @rule()
+    def tidy(self) -> None:
+        self.known.tidy()
+
+    @precondition(lambda self: self.merge is None)
+    @rule()
+    def restart(self) -> None:
+        recent = Recent(list(self.known.recent), list(self.known.recent.values()))
+        self.known = KnownKeys(self.known._run, [recent])
+
+    @invariant()
+    def nothing_that_was_given_is_taken_for_new(self) -> None:
+        assert self.known.lacking(self.given) == []
+        places = self.known.places([*self.given, "new", "key-"])
+        assert not {"new", "key-"} & places.keys()
+        for key, position in self.given.items():
+            if key in self.known.recent:
+                assert self.known.recent[key] == position
+            else:
+                assert block_of(position) in places[key]
+
+
+def test_keys_stay_known_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_keys, "FORGOTTEN", 7)
+    run_state_machine_as_test(Lives, settings=settings(max_examples=60, stateful_step_count=25, deadline=None))
+
+
+def test_without_a_run_there_is_nowhere_to_look() -> None:
+    known = KnownKeys(recent=[Recent(["a"], [1])])
+    assert known.places(["a", "b"]) == {}
+    assert known.lacking({"a": 1, "b": 2}) == ["b"]
+
+
+def test_each_block_that_may_have_given_a_key_is_looked_at() -> None:
+    run = np.sort(np.concatenate([merged("twice", first=position) for position in (1, 64, 65, 1_000_000)]))
+    assert KnownKeys(run).places(["once", "twice"]) == {"twice": [1, 1, 65, block_of(1_000_000)]}
+
+
+def test_a_key_that_shares_its_36_bits_with_another_is_looked_for_in_vain() -> None:
+    (like,) = _hashes(["new"])
+    run = np.sort(np.append(merged("old"), np.uint64(like | 3)))
+    assert KnownKeys(run).places(["new", "old", "other"]) == {"new": [3 * BLOCK + 1], "old": [1]}
+
+
+def test_hits_at_either_end_of_a_run_are_found() -> None:
+    keys = [f"key-{number}" for number in range(100)]
+    known = KnownKeys(merged(*keys))
+    for key in keys:
+        assert known.places([key]) == {key: [block_of(1 + keys.index(key))]}
+
+
+def test_there_is_enough_to_merge_beyond_a_share_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_keys, "RECENT_LEAST", 10)
+    known = KnownKeys(merged(*(f"old-{number}" for number in range(64 * 20))))
+    for number in range(20):
+        known.recent[f"new-{number}"] = 2_000 + number
+        assert not known.crowded
+    known.recent["one more"] = 3_000
+    assert known.crowded
+    merge = known.begin_merge()
+    assert not known.crowded, "one merge at a time"
+    known.end_merge(None)
+    assert known.crowded, "it is tried again"
+    known.begin_merge()
+    known.end_merge(merge.run())
+    assert not known.crowded, "what is merged and not let go of yet is not merged again"
+
+
+def test_a_merge_holds_what_there_was_when_it_began() -> None:
+    known = KnownKeys(recent=[Recent(["before"], [1])])
+    merge = known.begin_merge()
+    known.recent["meanwhile"] = 2
+    run = merge.run()
+    known.end_merge(run)
+    known.tidy()
+    assert known.recent == {"meanwhile": 2}
+    assert KnownKeys(run).places(["before", "meanwhile"]) == {"before": [1]}
