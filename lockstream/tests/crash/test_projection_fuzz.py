@@ -46,7 +46,7 @@ PROGRESS = [
     "UPDATE progress SET schema = CAST(x'ff' AS TEXT)",
     "UPDATE progress SET schema = x'ff'",
     "DELETE FROM progress",
-    "INSERT INTO progress SELECT 'other', position, offset, chain FROM progress",
+    "INSERT INTO progress SELECT 'other', position, offset, chain, run, run_checksum FROM progress",
     "DROP TABLE progress",
 ]
 
