@@ -34,7 +34,7 @@ class RunKeeper:
         `position` is that of the last event whose key is known. For the thread that uses the keys.
         """
         self._known.tidy()
-        if self._merging is None and self._known.crowded:
+        if self._merging is None and self._known.crowded and position > self._projection.run.position:
             self._merging = self._thread.submit(self._merge, self._known.begin_merge(), position)
         elif self._merging is not None and self._merging.done():
             self.finish()
@@ -76,7 +76,8 @@ def write_run(projection: Path, run: Run, position: int) -> KeptRun:
     """
     path = run_path(projection, position)
     content = memoryview(run.astype(_ORDER, copy=False)).cast("B")
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    path.unlink(missing_ok=True)  # never cut short: whoever reads it has it mapped into memory
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         write_all(file, content)
         os.fsync(file)
