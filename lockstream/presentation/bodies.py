@@ -1,5 +1,6 @@
 """The bodies of requests as they come in: of a media type, compressed or not, and no longer than they may be."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator
 
@@ -43,6 +44,8 @@ class Body:
 
     async def read(self) -> bytes:
         """All of it. Raises what `pieces` does."""
+        if self._inflater:
+            return b"".join([piece async for piece in self.pieces()])
         pieces, more = await self._next()
         if more:
             pieces = [*pieces, *[piece async for piece in self.pieces()]]
@@ -61,6 +64,8 @@ class Body:
             pieces, more = await self._next()
             for piece in pieces:
                 yield piece
+                if self._inflater:  # a few bytes may become very many
+                    await asyncio.sleep(0)
 
     async def _next(self) -> tuple[Iterable[bytes], bool]:
         """What comes in next, and whether more follows."""
