@@ -34,13 +34,16 @@ class Body:
         self._limit, self._setting = limit, setting
         self._size = 0
         self._inflater: _Inflater | None = None
+        announced = 0
         for name, value in scope["headers"]:
             if name == b"content-type":
                 self.media_type = _media_type(value)
             elif name == b"content-encoding":
                 self._inflater = _inflater(value)
-            elif name == b"content-length" and int(value) > limit:
-                raise self._too_large()
+            elif name == b"content-length":
+                announced = int(value)
+        if announced > limit and not self._inflater:
+            raise self._too_large()
 
     async def read(self) -> bytes:
         """All of it. Raises what `pieces` does."""
@@ -103,6 +106,8 @@ class _Inflater:
     def inflate(self, content: bytes) -> Iterator[bytes]:
         full = False
         while content or full:
+            if self._member.eof and not content:
+                return
             if self._member.eof:
                 self._member = zlib.decompressobj(_GZIP)
             try:

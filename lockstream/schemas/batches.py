@@ -1,5 +1,6 @@
 """Many events as one request body: a JSON array, or one event a line (NDJSON)."""
 
+import json
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -65,6 +66,12 @@ def split_by_brackets(body: bytes) -> list[bytes]:
     Raises:
         MalformedBody: it is no array.
     """
+    try:
+        json.loads(body)  # it takes some of what no event may have, such as NaN
+    except RecursionError:
+        pass
+    except ValueError as error:
+        raise malformed("json_invalid", f"The body is no JSON: {error}") from error
     blank = _STRING.sub(lambda found: b" " * len(found[0]), body)
     text = np.frombuffer(blank, np.uint8)
     depth = _STEPS[text].cumsum(dtype=np.int32)
