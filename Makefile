@@ -3,6 +3,9 @@
 # environment and of the command line reaches the program: make run LOCKSTREAM_PORT=9000
 
 BIN := .venv/bin
+
+# Tests start hundreds of processes, and each would compile all that it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --quiet --no-config --universal --python-version 3.12 \
 	--generate-hashes --no-annotate --no-strip-extras --custom-compile-command "make requirements"
 

@@ -67,11 +67,10 @@ class SqlQueries:
 
     def compartment(self, locker_id: str, compartment_id: str) -> Compartment | None:
         found = self._rows(self._compartment, locker_id=locker_id, compartment_id=compartment_id)
-        return next(iter([to_row(Compartment, row) for row in found]), None)
+        return _only(Compartment, found)
 
     def reservation(self, reservation_id: str) -> Reservation | None:
-        found = self._rows(self._reservation, reservation_id=reservation_id)
-        return next(iter([to_row(Reservation, row) for row in found]), None)
+        return _only(Reservation, self._rows(self._reservation, reservation_id=reservation_id))
 
     def _rows(self, statement: Prepared, **values: str) -> Iterator[tuple[Any, ...]]:
         try:
@@ -82,6 +81,13 @@ class SqlQueries:
                 yield from statement.rows(connection, **values)
         except BROKEN as error:
             raise unavailable("read", error) from error
+
+
+def _only[RowT: (Compartment, Reservation)](kind: type[RowT], found: Iterable[tuple[Any, ...]]) -> RowT | None:
+    try:
+        return next(iter([to_row(kind, row) for row in found]), None)
+    except BROKEN as error:
+        raise unavailable("read", error) from error
 
 
 def _grouped(rows: Iterable[tuple[Any, ...]]) -> Iterator[Locker]:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from lockstream.core.entities.events import Event
+from lockstream.core.errors import QueueFull
 from lockstream.core.outcomes import Outcome
 from lockstream.presentation.bodies import JSON, NDJSON, Body
 from lockstream.presentation.events import send_json
@@ -24,7 +25,7 @@ from lockstream.presentation.problems import (
 )
 from lockstream.presentation.running import Running
 from lockstream.schemas.answers import BatchItemAnswer, MalformedAnswer, Problem
-from lockstream.schemas.batches import Lines, MalformedItem, read_items, split_array, split_deep_array
+from lockstream.schemas.batches import Lines, MalformedItem, read_items, split_array, split_by_brackets
 from lockstream.schemas.outcomes import item_of
 from lockstream.services.lockstream import Lockstream
 
@@ -127,10 +128,9 @@ class _Batch:
         )
 
     async def take_in_array(self, body: bytes) -> None:
-        try:
-            texts = split_array(body)
-        except RecursionError:
-            texts = await asyncio.to_thread(split_deep_array, body)
+        texts = split_array(body)
+        if texts is None:
+            texts = await asyncio.to_thread(split_by_brackets, body)
         if len(texts) > MAX_BATCH_EVENTS:
             raise BodyTooLarge(
                 f"The batch has {len(texts)} events, and may have {MAX_BATCH_EVENTS}. Nothing of it was taken in."
@@ -150,8 +150,7 @@ class _Batch:
 
     async def answer(self) -> bytes:
         """What became of each event, once all is durable."""
-        while self._under_way:
-            await self._hear()
+        await self._hear_all()
         return b"[%b]" % b",".join(self._answers)
 
     def give_up(self) -> None:
@@ -161,7 +160,7 @@ class _Batch:
 
     async def _take_in(self, texts: Sequence[bytes]) -> None:
         if self._count + len(texts) > MAX_BATCH_EVENTS:
-            await self.answer()
+            await self._hear_all()
             raise BodyTooLarge(
                 f"The batch has more than {MAX_BATCH_EVENTS} events. The first {self._count} were decided; send all of "
                 "it again in parts, what was accepted counts once."
@@ -170,9 +169,18 @@ class _Batch:
             items = read_items(texts, self._count, self._limit)
             self._count += len(items)
             events = [item for item in items if not isinstance(item, MalformedItem)]
-            self._under_way.append((items, asyncio.ensure_future(self._lockstream.ingest(events))))
+            try:
+                deciding = self._lockstream.ingest(events)
+            except QueueFull:
+                await self._hear_all()  # what fills the queue may be this batch itself
+                deciding = self._lockstream.ingest(events)
+            self._under_way.append((items, asyncio.ensure_future(deciding)))
             await asyncio.sleep(0)
         while len(self._under_way) > AHEAD:
+            await self._hear()
+
+    async def _hear_all(self) -> None:
+        while self._under_way:
             await self._hear()
 
     async def _hear(self) -> None:

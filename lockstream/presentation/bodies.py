@@ -1,5 +1,6 @@
 """The bodies of requests as they come in: of a media type, compressed or not, and no longer than they may be."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator
 
@@ -33,16 +34,21 @@ class Body:
         self._limit, self._setting = limit, setting
         self._size = 0
         self._inflater: _Inflater | None = None
+        announced = 0
         for name, value in scope["headers"]:
             if name == b"content-type":
                 self.media_type = _media_type(value)
             elif name == b"content-encoding":
                 self._inflater = _inflater(value)
-            elif name == b"content-length" and int(value) > limit:
-                raise self._too_large()
+            elif name == b"content-length":
+                announced = int(value)
+        if announced > limit and not self._inflater:
+            raise self._too_large()
 
     async def read(self) -> bytes:
         """All of it. Raises what `pieces` does."""
+        if self._inflater:
+            return b"".join([piece async for piece in self.pieces()])
         pieces, more = await self._next()
         if more:
             pieces = [*pieces, *[piece async for piece in self.pieces()]]
@@ -61,6 +67,8 @@ class Body:
             pieces, more = await self._next()
             for piece in pieces:
                 yield piece
+                if self._inflater:  # a few bytes may become very many
+                    await asyncio.sleep(0)
 
     async def _next(self) -> tuple[Iterable[bytes], bool]:
         """What comes in next, and whether more follows."""
@@ -98,6 +106,8 @@ class _Inflater:
     def inflate(self, content: bytes) -> Iterator[bytes]:
         full = False
         while content or full:
+            if self._member.eof and not content:
+                return
             if self._member.eof:
                 self._member = zlib.decompressobj(_GZIP)
             try:

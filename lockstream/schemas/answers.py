@@ -115,7 +115,7 @@ class BatchItemAnswer(_Answer):
 
     event_id: Annotated[
         str | None,
-        Field(description="In lower case; null if none could be read.", json_schema_extra={"format": "uuid"}),
+        Field(description="In lower case, or as it came where it is no event; null if none could be read."),
     ]
     status: Annotated[
         Literal[202, 200, 409, 422], Field(description="What would be answered to the event if it had come alone.")

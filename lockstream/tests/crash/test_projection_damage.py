@@ -40,7 +40,7 @@ def of_an_older_schema(projection: Path) -> None:
 
 
 def twice_in_progress(projection: Path) -> None:
-    change(projection, "INSERT INTO progress SELECT 'other', position, offset, chain FROM progress")
+    change(projection, "INSERT INTO progress SELECT 'other', position, offset, chain, run, run_checksum FROM progress")
 
 
 def of_another_log(projection: Path) -> None:

@@ -46,7 +46,10 @@ PROGRESS = [
     "UPDATE progress SET schema = CAST(x'ff' AS TEXT)",
     "UPDATE progress SET schema = x'ff'",
     "DELETE FROM progress",
-    "INSERT INTO progress SELECT 'other', position, offset, chain FROM progress",
+    "UPDATE recent_keys SET content = x'ff'",
+    "UPDATE recent_keys SET content = 'text'",
+    "UPDATE progress SET run = 5",
+    "INSERT INTO progress SELECT 'other', position, offset, chain, run, run_checksum FROM progress",
     "DROP TABLE progress",
 ]
 
@@ -63,8 +66,6 @@ ROWS = [
     "UPDATE faults SET severity = CAST(x'ff' AS TEXT)",
     "UPDATE faults SET severity = 'text'",
     "UPDATE faults SET cleared = 'text'",
-    "UPDATE receipts SET position = CAST(x'ff' AS TEXT)",
-    "UPDATE receipts SET position = 'text'",
 ]
 
 

@@ -21,7 +21,7 @@ POISON = "poison"
 
 
 class AilingStore(EmbeddedStore):
-    """Each flush of its log takes until the gate is open. It is, at first. The gate is for the store's own event loop."""
+    """Each flush of its log takes until the gate is open, as it is at first. To be used in one event loop."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.event_log_path, settings.working_set_rows)
