@@ -106,14 +106,15 @@ def test_there_is_enough_to_merge_beyond_a_share_of_the_run(monkeypatch: pytest.
         known.recent[f"new-{number}"] = 2_000 + number
         assert not known.crowded
     known.recent["one more"] = 3_000
-    assert known.crowded
+    crowded = [known.crowded]
     merge = known.begin_merge()
-    assert not known.crowded, "one merge at a time"
+    crowded.append(known.crowded)  # one merge at a time
     known.end_merge(None)
-    assert known.crowded, "it is tried again"
+    crowded.append(known.crowded)  # it is tried again
     known.begin_merge()
     known.end_merge(merge.run())
-    assert not known.crowded, "what is merged and not let go of yet is not merged again"
+    crowded.append(known.crowded)  # what is merged and not let go of yet is not merged again
+    assert crowded == [True, False, True, False]
 
 
 def test_a_merge_holds_what_there_was_when_it_began() -> None:
