@@ -51,6 +51,7 @@ class LiveQueries:
         row = self._rows.get(Compartment, (locker_id, compartment_id))
         active = row.active_reservation if row else settled.active_reservation if settled else None
         reservation = self._rows.get(Reservation, active) if active else None
+        status = reservation.status if reservation else settled.reservation_status if settled and active else None
         faults = dict(settled.open_faults) if settled else {}
         faults |= {fault.fault_id: fault.severity for fault in new_faults if fault.compartment_id == compartment_id}
         open_faults = sorted(fault for fault in faults.items() if not self._cleared(fault[0]))
@@ -58,7 +59,7 @@ class LiveQueries:
             compartment_id,
             degraded=row.degraded if row else settled is not None and settled.degraded,
             active_reservation=active,
-            reservation_status=reservation.status if reservation else settled.reservation_status if settled else None,
+            reservation_status=status,
             open_faults=tuple(open_faults),
         )
 

@@ -115,6 +115,7 @@ def hold_views_to(model: Model, queries: Queries) -> None:
         counts = len(views), locker.active_reservations, locker.degraded_compartments
         assert counts == model.counts(locker.locker_id)
         assert queries.locker(locker.locker_id) == locker
+        assert not [view for view in views if view.active_reservation is None and view.reservation_status is not None]
         shown = tuple(
             (
                 view.compartment_id,
