@@ -9,9 +9,10 @@ from pathlib import Path
 from lockstream.core.entities.log import START, Cursor
 from lockstream.core.errors import HistoryImpossible, LockstreamError, ProjectionUnfit, StoreUnavailable
 from lockstream.core.use_cases.catch_up import catch_up
+from lockstream.infrastructure.backing import Changes
 from lockstream.infrastructure.engines import building_engine, reading_engine, remove_database, writing_engine
 from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
-from lockstream.infrastructure.known_keys import KnownKeys
+from lockstream.infrastructure.known_keys import KnownKeys, Recent
 from lockstream.infrastructure.live_queries import LiveQueries
 from lockstream.infrastructure.projection import SqlProjection
 from lockstream.infrastructure.queries import SqlQueries
@@ -172,7 +173,7 @@ def _rebuild(log: JsonlEventLog, capacity: int, watch: Watch) -> None:
     try:
         with closing(SqlProjection.create(building_engine(building), reading_engine(building))) as projection:
             _catch_up(log, projection, WorkingSet(projection, START, capacity), building, watch)
-            run = projection.run
+            run = projection.kept_run
         with building.open("rb") as file:
             os.fsync(file.fileno())
     except BaseException:
@@ -182,6 +183,7 @@ def _rebuild(log: JsonlEventLog, capacity: int, watch: Watch) -> None:
     if run.position:
         run_path(building, run.position).rename(run_path(path, run.position))
     building.rename(path)
+    remove_runs(building)
 
 
 def _remove_projection(path: Path) -> None:
@@ -202,5 +204,7 @@ def _catch_up(log: JsonlEventLog, projection: SqlProjection, rows: WorkingSet, p
         catch_up(rows, log.read(rows.reached), advanced)
         keeper.finish()
         settle(rows, projection)
+        if projection.run != projection.kept_run:  # merged after the last row was settled
+            projection.write(Changes({}, Recent([], []), rows.reached))
     finally:
         keeper.close()

@@ -102,12 +102,12 @@ def _compare(projection: Path, replay: _Replay) -> list[str]:
         with snapshot(engine) as connection:
             # The projection is seen as it is now. The log, read from here on, reaches as far at least.
             reached, run = read_progress(connection)
+            known = KnownKeys(read_run(projection, run), read_recent(connection))  # a server may remove the file soon
             replay.go_on(reached.position)
             if rows.reached.position < reached.position:
                 return [_lacking(projection, rows.reached.position, reached.position)]
             if reached != rows.reached:
                 raise ProjectionUnfit("It was made from another log.")
-            known = KnownKeys(read_run(projection, run), read_recent(connection))
             differing = [
                 *_differing_rows(connection, rows),
                 *_differing_lockers(SqlQueries(engine, connection.connection), rows),
