@@ -21,7 +21,9 @@ def written(count: int = 4) -> list[tuple[bytes, Cursor, Cursor]]:
         line, end = encode_lines([event(body)], NOW, before)
         lines.append((line, before, end))
     together = encode_lines([event(body) for body in bodies], NOW, START)
-    assert together == (b"".join(line for line, _, _ in lines), end), "they are the same, however many are written at once"
+    assert together == (b"".join(line for line, _, _ in lines), end), (
+        "they are the same, however many are written at once"
+    )
     return lines
 
 
