@@ -18,13 +18,14 @@ from lockstream.presentation.events import send_json
 from lockstream.presentation.problems import (
     FAULT,
     UNAVAILABLE,
+    UNSUPPORTED,
     BodyTooLarge,
     Handed,
     UnsupportedMediaType,
     answer_problem,
 )
 from lockstream.presentation.running import Running
-from lockstream.schemas.answers import BatchItemAnswer, MalformedAnswer, Problem
+from lockstream.schemas.answers import BatchAnswer, MalformedAnswer, Problem
 from lockstream.schemas.batches import Lines, MalformedItem, read_items, split_array, split_by_brackets
 from lockstream.schemas.outcomes import item_of
 from lockstream.services.lockstream import Lockstream
@@ -40,12 +41,9 @@ AHEAD = 2
 router = APIRouter(tags=["events"])
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"model": list[BatchItemAnswer], "description": "What became of each event, in order."},
+    200: {"model": BatchAnswer, "description": "What became of each event, in order."},
     413: {"model": Problem, "description": "The batch is too large: send it in parts."},
-    415: {
-        "model": Problem,
-        "description": "The body is neither JSON nor NDJSON, or compressed otherwise than by gzip.",
-    },
+    415: UNSUPPORTED,
     422: {"model": MalformedAnswer, "description": "The body is no list. Nothing of it was taken in."},
     500: FAULT,
     503: UNAVAILABLE | {"description": "Some or all was not acknowledged: send the whole batch again later."},

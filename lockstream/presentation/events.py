@@ -7,7 +7,14 @@ from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from lockstream.presentation.bodies import JSON, Body
-from lockstream.presentation.problems import FAULT, UNAVAILABLE, Handed, UnsupportedMediaType, answer_problem
+from lockstream.presentation.problems import (
+    FAULT,
+    UNAVAILABLE,
+    UNSUPPORTED,
+    Handed,
+    UnsupportedMediaType,
+    answer_problem,
+)
 from lockstream.presentation.running import Running
 from lockstream.schemas.answers import ConflictAnswer, EventAnswer, MalformedAnswer, Problem, UnresolvedAnswer
 from lockstream.schemas.events import parse_event
@@ -20,7 +27,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     202: {"model": EventAnswer, "description": "Accepted: the event is in the log, on the disk."},
     409: {"model": ConflictAnswer, "description": "Refused: the state or history of what it names forbids the event."},
     413: {"model": Problem, "description": "The body is too large."},
-    415: {"model": Problem, "description": "The body is not JSON, or compressed in another way than by gzip."},
+    415: UNSUPPORTED,
     422: {
         "model": MalformedAnswer | UnresolvedAnswer,
         "description": "Malformed (`detail` is a list), or refused: what the event names cannot be resolved.",

@@ -31,6 +31,18 @@ UNAVAILABLE: dict[str, Any] = {
 }
 """How an answer of 503 is declared."""
 
+UNSUPPORTED: dict[str, Any] = {
+    "model": Problem,
+    "description": "The body is of another media type, or compressed in another way than by gzip.",
+    "headers": {
+        "Accept-Encoding": {
+            "description": "What it may be compressed by, where that was wrong.",
+            "schema": {"type": "string"},
+        }
+    },
+}
+"""How an answer of 415 is declared."""
+
 logger = logging.getLogger(__name__)
 
 

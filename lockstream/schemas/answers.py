@@ -110,20 +110,38 @@ class MalformedAnswer(_Answer):
     detail: Annotated[list[ValidationErrorItem], Field(min_length=1)]
 
 
-class BatchItemAnswer(_Answer):
-    """What became of one event of a batch: `position` where it is in the log, `code` and `detail` where it is not."""
+_EventId = Annotated[str, Field(description="In lower case.", json_schema_extra={"format": "uuid"})]
 
-    event_id: Annotated[
-        str | None,
-        Field(description="In lower case, or as it came where it is no event; null if none could be read."),
-    ]
-    status: Annotated[
-        Literal[202, 200, 409, 422], Field(description="What would be answered to the event if it had come alone.")
-    ]
-    position: Annotated[int | None, Field(ge=1, description="Where it stands in the log.")] = None
-    code: Annotated[
-        str | None, Field(description="Why it is refused, for programs; `malformed` if it is no event.")
-    ] = None
-    detail: Annotated[
-        str | list[ValidationErrorItem] | None, Field(description="Why, for people; a list if it is no event.")
-    ] = None
+
+class RecordedItem(_Answer):
+    """The event is in the log: it was accepted now (202), or it is a duplicate of one accepted before (200)."""
+
+    event_id: _EventId
+    status: Literal[202, 200]
+    position: Annotated[int, Field(ge=1, description="Where it stands in the log.")]
+
+
+class ConflictItem(ConflictAnswer):
+    """The state or history of what the event names forbids it."""
+
+    event_id: _EventId
+    status: Literal[409]
+
+
+class UnresolvedItem(UnresolvedAnswer):
+    """What the event names cannot be resolved."""
+
+    event_id: _EventId
+    status: Literal[422]
+
+
+class MalformedItemAnswer(MalformedAnswer):
+    """It is no event; the others of the batch are decided all the same."""
+
+    event_id: Annotated[str | None, Field(description="As it came; null if none could be read.")]
+    status: Literal[422]
+    code: Literal["malformed"]
+
+
+BatchAnswer = list[RecordedItem | ConflictItem | UnresolvedItem | MalformedItemAnswer]
+"""What became of each event of a batch, in order."""

@@ -1,4 +1,4 @@
-"""Nothing is answered or shown before the flush that covers it, and a flush that fails takes back what it was to cover."""
+"""Nothing is answered or shown before the flush that covers it; one that fails takes back what it was to cover."""
 
 import asyncio
 import errno
@@ -120,8 +120,6 @@ def test_a_duplicate_of_what_is_not_durable_yet_waits_for_it(store: AilingStore)
         assert store.flushes == [1], "nothing was written for it"
 
     run(life())
-
-
 
 
 @contextmanager

@@ -191,9 +191,7 @@ def test_a_run_that_lacks_a_key_is_noticed_and_a_rebuild_mends_it(log: Path) -> 
     assert verify(log, lambda reached: None).problems == []
 
 
-def test_a_run_that_cannot_be_written_is_tried_again_and_nothing_is_forgotten(
-    log_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_run_that_cannot_be_written_is_tried_again(log_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     in_the_way = projection_path(log_path).with_name(f"{projection_path(log_path).name}.keys-1")
     with opened(log_path) as store, caplog.at_level(logging.WARNING):
         in_the_way.mkdir()  # it is to be removed as what is left of a run before, and cannot be
@@ -237,10 +235,7 @@ def test_so_many_keys_that_they_are_merged_in_earnest(log_path: Path, monkeypatc
         assert taken_in(store, registered("c17")) == [COMPARTMENT_ALREADY_REGISTERED]
 
 
-def test_a_run_that_was_merged_last_is_named_by_a_projection_that_was_made_anew(
-    log_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Given that all rows were settled when the merge ended: the name alone is new."""
+def test_a_run_merged_last_is_named_when_all_is_made_anew(log_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catch_up, "CHUNK", 10)
     with opened(log_path) as store:
         for one in LIVES:
@@ -249,6 +244,6 @@ def test_a_run_that_was_merged_last_is_named_by_a_projection_that_was_made_anew(
     for capacity in (1, 5, CAPACITY):
         with closing(EmbeddedStore(log_path, capacity)) as store:
             assert store._projection.kept_run == store._projection.run != KeptRun()
-            assert not list(log_path.parent.glob("*.new.*"))
+        assert not list(log_path.parent.glob("*.new.*"))
         rebuild(log_path, capacity)
     assert_all_is_known(log_path, BODIES[:-2])
