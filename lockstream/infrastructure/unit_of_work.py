@@ -38,10 +38,11 @@ class UnitOfWork:
     def prefetch(self, events: Sequence[Event], wanted: Sequence[Keys]) -> None:
         self._rows.prefetch(events, wanted)
         self._recorded.update(self._rows.recorded([event.event_id for event in events]))
-        for key, places in self._rows.places.items():
-            for first in places:
-                if (position := self._log.ids(first, BLOCK).get(key)) is not None:
-                    self._recorded[key] = position
+        places = self._rows.places
+        for event in events if places else ():
+            for first in places.get(event.event_id, ()):
+                if (position := self._log.ids(first, BLOCK).get(event.event_id)) is not None:
+                    self._recorded[event.event_id] = position
 
     def record(self, event: Event) -> int:
         self._accepted.append(event)

@@ -64,7 +64,8 @@ class WorkingSet:
         self._reservations = self._shelves[Reservation].rows
         self._faults = self._shelves[Fault].rows
         self.places: dict[str, list[int]] = {}
-        """Where else in the log to look for the ids of the events that were prefetched for: blocks' first positions."""
+        """Where else in the log to look for the ids of events, and keys of rows, that were prefetched: blocks' first
+        positions."""
 
         self._undo: list[tuple[_Shelf, Key, Row | None]] = []
         self._given: dict[str, int] = {}
