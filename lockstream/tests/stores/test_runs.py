@@ -11,19 +11,15 @@ import numpy as np
 import pytest
 
 from lockstream.core.decide import COMPARTMENT_ALREADY_REGISTERED, RESERVATION_ALREADY_EXISTS
-from lockstream.core.entities.events import CompartmentRegistered
-from lockstream.core.entities.log import START
+from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome
-from lockstream.core.use_cases import catch_up
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure import known_keys
-from lockstream.infrastructure.embedded import EmbeddedStore, projection_path, rebuild
-from lockstream.infrastructure.line_codec import encode_lines
-from lockstream.infrastructure.projection import KeptRun
+from lockstream.infrastructure.embedded import EmbeddedStore, projection_path
 from lockstream.infrastructure.run_file import write_run
 from lockstream.services.verification import verify
 from lockstream.tests.crash.history import CAPACITY, hashes, life, replayed, started
-from lockstream.tests.given import LOCKER, Body, event, fault_reported, registered, reserved
+from lockstream.tests.given import Body, event, picked_up, registered, reserved
 
 LEAST = 20
 """Keys that may be recent here, so that some dozens of events make runs."""
@@ -116,6 +112,20 @@ def test_a_key_of_another_event_that_looks_alike_is_new(log: Path) -> None:
         known._run = np.sort(np.append(known._run, [np.uint64(like), np.uint64(like | 2)]))
         assert taken_in(store, BODIES[0], other) == [Duplicate(1), Accepted(203)]
         assert taken_in(store, other) == [Duplicate(203)]
+
+
+def test_the_log_is_read_for_the_ids_of_events_only(log: Path) -> None:
+    """What a compartment or a reservation is now stands in the projection."""
+    with opened(log) as store:
+        cannot_be_read = os.open(log, os.O_WRONLY | os.O_APPEND)
+        os.dup2(cannot_be_read, store.log._file)
+        os.close(cannot_be_read)
+        outcomes = taken_in(
+            store, picked_up("locker-3-parcel-3", locker="locker-3"), registered("c1", locker="locker-5")
+        )
+        assert outcomes == [Accepted(203), COMPARTMENT_ALREADY_REGISTERED]
+        with pytest.raises(StoreUnavailable, match="cannot be read"):
+            taken_in(store, BODIES[0])
 
 
 def missing(run: Path) -> None:
@@ -213,37 +223,3 @@ def test_a_server_that_has_merged_meanwhile_is_no_problem_to_verify(log: Path) -
     run = runs(log)[-1]
     assert verify(log, lambda reached: run.unlink(missing_ok=True)).problems == []
     assert not run.exists()
-
-
-def test_so_many_keys_that_they_are_merged_in_earnest(log_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    count = 35_000  # each gives two keys
-    payloads = [(f"c{number}", f'{{"compartment_id":"c{number}"}}'.encode()) for number in range(count)]
-    events = [
-        CompartmentRegistered(
-            f"{number:08x}-0000-4000-8000-000000000000", "2026-11-23T08:15:00Z", LOCKER, payload, name
-        )
-        for number, (name, payload) in enumerate(payloads)
-    ]
-    log_path.write_bytes(encode_lines(events, "2026-11-23T08:15:00Z", START)[0])
-    with opened(log_path) as store:
-        assert store._projection.kept_run.position * 2 > known_keys.RECENT_LEAST
-    with opened(log_path) as store:
-        assert len(store._rows.known.recent) < known_keys.RECENT_LEAST
-        for number in (0, 62, 63, 64, 65, 127, 128, 20_000, count - 1):
-            assert taken_in(store, fault_reported(event_id=events[number].event_id)) == [Duplicate(number + 1)]
-        assert taken_in(store, registered("c17")) == [COMPARTMENT_ALREADY_REGISTERED]
-
-
-def test_a_run_merged_last_is_named_when_all_is_made_anew(log_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catch_up, "CHUNK", 10)
-    with opened(log_path) as store:
-        for one in LIVES:
-            taken_in(store, *one)
-    projection_path(log_path).unlink()
-    for capacity in (1, 5, CAPACITY):
-        with closing(EmbeddedStore(log_path, capacity)) as store:
-            assert store._projection.kept_run == store._projection.run != KeptRun()
-        assert not list(log_path.parent.glob("*.new.*"))
-        rebuild(log_path, capacity)
-    assert_all_is_known(log_path, BODIES[:-2])
