@@ -123,6 +123,16 @@ def test_a_number_of_thousands_of_digits_is_kept(client: TestClient, log_path: P
     assert number in log_path.read_bytes()
 
 
+@pytest.mark.parametrize("beside", ["NaN", "a surrogate that stands alone", "nested lists"])
+@each_form
+def test_what_can_be_read_is_kept_beside_what_cannot(client: TestClient, form: Form, beside: str) -> None:
+    unusual = [with_further("9" * 5_000), with_further('"]}[{,"'), with_further(r'"\\\""'), with_further("1e400")]
+    alone = [client.post("/events", content=text, headers=JSON).json()["code"] for text in unusual]
+    assert alone == ["unknown_compartment"] * 4, "they are well-formed"
+    outcomes = posted(client, form, BROKEN[beside], registered(), *unusual, BROKEN[beside])
+    assert statuses(outcomes) == [422, 202, 202, 202, 202, 202, 422]
+
+
 @each_form
 def test_what_was_accepted_can_be_read_again_by_whatever_calls_for_it(
     client: TestClient, log_path: Path, form: Form
