@@ -51,6 +51,8 @@ BROKEN_LINES = {
     "an end too many": json.dumps(registered()).encode() + b"}",
     "a comma behind it": json.dumps(registered()).encode() + b",",
     "NUL": b"\x00",
+    "a form feed behind it": json.dumps(registered()).encode() + b"\x0c",
+    "a vertical tab": b"\x0b",
     "a control character in a string": json.dumps(registered("a")).replace('"a"', '"\x01"').encode(),
     "beginnings of lists": b"[" * DEPTH,
     "beginnings of objects": b'{"a":' * DEPTH,
