@@ -35,6 +35,9 @@ NO_LIST = {
     "an object that holds a list": b'{"events": %b}' % in_list(EVENT),
 }
 
+DEEP = b"[" * 5_000 + b"]" * 5_000
+"""Deeper than a decoder goes."""
+
 NO_JSON = {
     "a list without its end": in_list(EVENT)[:-1],
     "a list that ends in an event": in_list(EVENT)[:-20],
@@ -59,6 +62,17 @@ NO_JSON = {
     "a surrogate in bytes": in_list(EVENT, b'"\xed\xa0\x80"'),
     "a thousand events without an end": in_list(*(registered(str(number)) for number in range(1_000)))[:-1],
     "events on lines": in_lines(EVENT, EVENT),
+    "a deep list and no end": in_list(EVENT, DEEP)[:-1],
+    "a deep list and an end too many": in_list(EVENT, DEEP) + b"]",
+    "a deep list and a bracket of the other kind": in_list(EVENT, DEEP)[:-1] + b"}",
+    "a deep list and a comma behind the last": in_list(EVENT, DEEP, b""),
+    "a deep list and two commas": in_list(EVENT, b"", DEEP),
+    "a deep list that stands before a list": DEEP + in_list(EVENT),
+    "a deep list in an object": b'{"events": %b}' % in_list(EVENT, DEEP),
+    "a deep list and no UTF-8": in_list(EVENT, DEEP, b'"\xc3"'),
+    "NaN and no end": in_list(EVENT, b"NaN")[:-1],
+    "NaN and more": in_list(EVENT, b"NaN") + b"x",
+    "NaN and a comma behind the last": in_list(EVENT, b"NaN", b""),
 }
 
 

@@ -51,6 +51,8 @@ BROKEN_LINES = {
     "an end too many": json.dumps(registered()).encode() + b"}",
     "a comma behind it": json.dumps(registered()).encode() + b",",
     "NUL": b"\x00",
+    "a form feed behind it": json.dumps(registered()).encode() + b"\x0c",
+    "a vertical tab": b"\x0b",
     "a control character in a string": json.dumps(registered("a")).replace('"a"', '"\x01"').encode(),
     "beginnings of lists": b"[" * DEPTH,
     "beginnings of objects": b'{"a":' * DEPTH,
@@ -121,6 +123,16 @@ def test_a_number_of_thousands_of_digits_is_kept(client: TestClient, log_path: P
     fault = with_further(number.decode())
     assert statuses(posted(client, form, registered(), fault)) == [202, 202]
     assert number in log_path.read_bytes()
+
+
+@pytest.mark.parametrize("beside", ["NaN", "a surrogate that stands alone", "nested lists"])
+@each_form
+def test_what_can_be_read_is_kept_beside_what_cannot(client: TestClient, form: Form, beside: str) -> None:
+    unusual = [with_further("9" * 5_000), with_further('"]}[{,"'), with_further(r'"\\\""'), with_further("1e400")]
+    alone = [client.post("/events", content=text, headers=JSON).json()["code"] for text in unusual]
+    assert alone == ["unknown_compartment"] * 4, "they are well-formed"
+    outcomes = posted(client, form, BROKEN[beside], registered(), *unusual, BROKEN[beside])
+    assert statuses(outcomes) == [422, 202, 202, 202, 202, 202, 422]
 
 
 @each_form

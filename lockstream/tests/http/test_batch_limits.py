@@ -165,3 +165,9 @@ def test_a_last_line_without_its_end_may_be_too_large(small: None) -> None:
     outcomes = told(post_parts(LINES, in_lines(registered()) + of_size(EVENT_LIMIT + 1), 100))
     assert statuses(outcomes) == [202, 422]
     assert outcomes[1]["detail"][0]["type"] == "event_too_large"
+
+
+@pytest.mark.parametrize("size", [100, BATCH_LIMIT])
+def test_what_stands_far_behind_an_event_on_its_line_is_not_overlooked(small: None, size: int) -> None:
+    text = in_lines(json.dumps(registered()).encode() + b" " * 2 * EVENT_LIMIT + b"x", registered("next"))
+    assert statuses(told(post_parts(LINES, text, size))) == [422, 202]
