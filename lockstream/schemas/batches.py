@@ -80,7 +80,7 @@ def split_by_brackets(body: bytes) -> list[bytes]:
         depth.min() < 0
         or closed.size != 1
         or blank[: closed[0] + 1].lstrip()[:1] != b"["
-        or body[closed[0] + 1 :].strip()
+        or body[closed[0] :].strip() != b"]"
     ):
         raise malformed("json_invalid", "The body is no JSON array: its brackets do not match.")
     [commas] = np.nonzero((depth == 1) & (text == ord(",")))
