@@ -36,6 +36,7 @@ class _Named(Struct):
 _array = msgspec.json.Decoder(list[Raw])
 _named = msgspec.json.Decoder(_Named)
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_BLANK = b" \t\r\n"
 _STEPS = np.zeros(256, np.int8)
 _STEPS[[*b"[{"]] = 1
 _STEPS[[*b"]}"]] = -1
@@ -67,7 +68,7 @@ def split_by_brackets(body: bytes) -> list[bytes]:
         MalformedBody: it is no array.
     """
     try:
-        json.loads(body)  # it takes some of what no event may have, such as NaN
+        json.loads(body, parse_int=str, parse_float=str)  # it takes some of what no event may have, such as NaN
     except RecursionError:
         pass
     except ValueError as error:
@@ -79,14 +80,14 @@ def split_by_brackets(body: bytes) -> list[bytes]:
     if (
         depth.min() < 0
         or closed.size != 1
-        or blank[: closed[0] + 1].lstrip()[:1] != b"["
-        or body[closed[0] :].strip() != b"]"
+        or blank[: closed[0] + 1].lstrip(_BLANK)[:1] != b"["
+        or body[closed[0] :].strip(_BLANK) != b"]"
     ):
         raise malformed("json_invalid", "The body is no JSON array: its brackets do not match.")
     [commas] = np.nonzero((depth == 1) & (text == ord(",")))
     edges = [body.index(b"["), *commas.tolist(), int(closed[0])]
     items = [body[start + 1 : end] for start, end in pairwise(edges)]
-    if not all(item.strip() for item in items):
+    if not all(item.strip(_BLANK) for item in items):
         raise malformed("json_invalid", "The body is no JSON array: an item is missing.")
     return items
 
@@ -108,16 +109,19 @@ class Lines:
         lines = [bytes(self._rest), *others[:-1]]
         self._rest.clear()
         self._extend(others[-1])
-        return [text for line in lines if (text := line.strip())]
+        return [text for line in lines if (text := line.strip(_BLANK))]
 
     def finish(self) -> list[bytes]:
         """The last line, where it has no end."""
-        return [text] if (text := bytes(self._rest).strip()) else []
+        return [text] if (text := bytes(self._rest).strip(_BLANK)) else []
 
     def _extend(self, more: bytes) -> None:
         if not self._rest:
-            more = more.lstrip()
-        self._rest += more[: self._limit + 2 - len(self._rest)]  # a carriage return may stand behind the last byte
+            more = more.lstrip(_BLANK)
+        room = max(self._limit + 1 - len(self._rest), 0)
+        self._rest += more[:room]
+        if more[room:].strip(_BLANK):  # blanks are no part of it, whatever else is makes it too long
+            self._rest[-1:] = b"x"
 
 
 def read_items(texts: Sequence[bytes], first: int, limit: int) -> list[Event | MalformedItem]:
