@@ -78,8 +78,23 @@ def test_a_flush_that_fails_fails_the_batch(log_path: Path, way: Way, failing: i
         assert str(log_path) in problem["detail"]
         assert posted(server, way, events)[0] == 503
         assert server.stop(signal.SIGTERM) == 0
+        assert "Traceback" not in server.stderr, "each part that was under way has been waited for"
+        assert "never retrieved" not in server.stderr
     with Server(log_path) as server:
         assert_sent_again_each_counts_once(server, way, events)
+
+
+@needs_strace
+@each_way
+def test_a_flush_that_fails_fails_a_batch_that_waits_for_no_other(log_path: Path, way: Way) -> None:
+    events, trace = batch()[: TOGETHER // 2], log_path.with_name("trace.txt")
+    injected = ("-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync:error=EIO:when=3")
+    with Server(log_path, under=traced(trace, log_path, *injected)).start() as server:
+        assert [posted(server, way, events[:1])[0], posted(server, way, events[1:2])[0]] == [200, 200]
+        assert posted(server, way, events)[0] == 503
+        assert server.stop(signal.SIGTERM) == 0
+    with Server(log_path) as server:
+        assert assert_sent_again_each_counts_once(server, way, events) >= 2
 
 
 @each_way

@@ -1,6 +1,7 @@
 """POST /events/batch: what becomes of each event, which is what would become of it alone."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -198,11 +199,17 @@ def test_no_event_is_lost_or_moved_where_a_batch_is_cut_into_parts(
     client: TestClient, log_path: Path, form: Form, size: int
 ) -> None:
     client.event_hooks = {}  # to hold a thousand events to the contract takes its time; shorter batches are
-    batch = [registered(str(number)) if number % 3 else reserved(str(number), "none") for number in range(size)]
+    kinds: list[Callable[[str], Body]] = [
+        registered,
+        lambda of: reserved(of, "none"),
+        lambda of: registered(of) | {"locker_id": 7},
+    ]
+    batch = [kinds[number % 3](str(number)) for number in range(size)]
     outcomes = posted(client, form, *batch)
     assert [outcome["event_id"] for outcome in outcomes] == [event["event_id"] for event in batch]
-    assert statuses(outcomes) == [202 if number % 3 else 422 for number in range(size)]
-    assert list(logged(log_path)) == [event["event_id"] for number, event in enumerate(batch) if number % 3]
+    assert statuses(outcomes) == [(202, 422, 422)[number % 3] for number in range(size)]
+    assert [locs(outcome) for outcome in outcomes[2::3]] == [[["body", at, "locker_id"]] for at in range(2, size, 3)]
+    assert list(logged(log_path)) == [event["event_id"] for event in batch[::3]]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])

@@ -14,7 +14,7 @@ from lockstream.core.errors import QueueFull
 from lockstream.services.wiring import Settings
 from lockstream.tests.crash.test_failed_writes import no_file_longer_than
 from lockstream.tests.given import LOCKER, Body, registered, reserved
-from lockstream.tests.http.ailing import POISON, AilingStore, running_on
+from lockstream.tests.http.ailing import PATIENCE_SECONDS, POISON, AilingStore, running_on
 from lockstream.tests.http.batches import (
     Form,
     compartments,
@@ -54,9 +54,11 @@ def test_a_batch_that_finds_the_queue_full_may_be_sent_again(form: Form) -> None
             first = task(client.post("/events", json=registered("first")))
             await store.at_gate()
             others = [task(client.post("/events", json=event)) for event in compartments(250, "other")]
-            await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)  # with a 503: as many wait as may
-            assert_unavailable(await task(post(client, form, *batch)), str(QueueFull(200)))
+            await asyncio.wait(others, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            refused = task(post(client, form, *batch))
+            await asyncio.wait([refused], timeout=PATIENCE_SECONDS)
             store.open_gate()
+            assert_unavailable(await refused, str(QueueFull(200)))
             assert (await first).status_code == 202
             assert {answer.status_code for answer in await asyncio.gather(*others)} == {202, 503}
             return told(await post(client, form, *batch))
