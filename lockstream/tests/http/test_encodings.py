@@ -150,7 +150,7 @@ def test_an_event_does_not_end_where_a_member_does(client: TestClient, form: For
 
 
 @pytest.mark.parametrize("surplus", [-1, 0, 1])
-@pytest.mark.parametrize("power", range(12, 20))
+@pytest.mark.parametrize("power", [14, 16, 17])
 @each_form
 def test_a_body_of_any_length_is_read_to_its_end(client: TestClient, form: Form, power: int, surplus: int) -> None:
     """Wherever it ends in what is inflated in one go."""
