@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from itertools import batched
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -128,10 +129,10 @@ class _Batch:
     async def take_in_array(self, body: bytes) -> None:
         texts = split_array(body)
         if texts is None:
-            texts = await asyncio.to_thread(split_by_brackets, body)
+            texts = await asyncio.to_thread(split_by_brackets, body, MAX_BATCH_EVENTS, self._limit)
         if len(texts) > MAX_BATCH_EVENTS:
             raise BodyTooLarge(
-                f"The batch has {len(texts)} events, and may have {MAX_BATCH_EVENTS}. Nothing of it was taken in."
+                f"The batch has more than {MAX_BATCH_EVENTS} events. Nothing of it was taken in: send it in parts."
             )
         for chunk in batched(texts, CHUNK):
             await self._take_in(chunk)
@@ -167,13 +168,14 @@ class _Batch:
             items = read_items(texts, self._count, self._limit)
             self._count += len(items)
             events = [item for item in items if not isinstance(item, MalformedItem)]
-            try:
+            deciding = None
+            with suppress(QueueFull):
                 deciding = self._lockstream.ingest(events)
-            except QueueFull:
-                await self._hear_all()  # what fills the queue may be this batch itself
-                deciding = self._lockstream.ingest(events)
-            self._under_way.append((items, asyncio.ensure_future(deciding)))
             await asyncio.sleep(0)
+        if deciding is None:
+            await self._hear_all()  # what fills the queue may be this batch itself
+            deciding = self._lockstream.ingest(events)
+        self._under_way.append((items, asyncio.ensure_future(deciding)))
         while len(self._under_way) > AHEAD:
             await self._hear()
 

@@ -103,7 +103,7 @@ def test_an_event_is_answered_before_long(client: TestClient, body: bytes) -> No
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
-@pytest.mark.parametrize("name", ["one deep list"])
+@pytest.mark.parametrize("name", ["one deep list", "millions of numbers", "a deep list and millions of numbers"])
 def test_a_list_takes_no_more_memory_than_a_few_of_its_size(log_path: Path, name: str) -> None:
     body = gzip.compress(LISTS[name](LIMIT))
     with Server(log_path).start() as server:
