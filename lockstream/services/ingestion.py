@@ -4,15 +4,17 @@ All of it happens in one event loop, but for what waits for a disk: there a batc
 while it is flushed the next ones are. No timer holds back an event: whatever has been written when a flush ends goes
 with the next one.
 
-A read looks at what has been decided, and is answered when that is durable. So it shows all that was acknowledged
-before it came, and nobody hears of what a failing disk may still undo.
+A read looks at what has been decided, and is answered when that is durable: at once, unless an event of that very
+locker is on its way to the disk. So it shows all that was acknowledged before it came, and nobody hears of what a
+failing disk may still undo.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
+from typing import NamedTuple, Protocol
 
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import QueueFull, StoreUnavailable
@@ -28,6 +30,23 @@ type _Told = asyncio.Future[_Outcomes]
 type _Submission = tuple[Sequence[Event], _Told]
 
 
+class OfLocker(Protocol):
+    """What only events of one locker can change."""
+
+    @property
+    def locker_id(self) -> str: ...
+
+
+class _Undurable(NamedTuple):
+    """Somebody who waits for the log to be durable."""
+
+    end: int
+    told: _Told
+    outcomes: _Outcomes
+    lockers: Collection[str]
+    """Those that may have been changed by what this is about."""
+
+
 class Ingestion:
     """The one writer of a store. To be used in one event loop."""
 
@@ -37,7 +56,7 @@ class Ingestion:
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
         self._submissions: deque[_Submission] = deque()
-        self._undurable: deque[tuple[int, _Told, _Outcomes]] = deque()
+        self._undurable: deque[_Undurable] = deque()
         self._waiting = 0
         self._taking_in = self._flushing = self._closing = self._fallen_back = False
         self._drained: asyncio.Event | None = None
@@ -61,21 +80,19 @@ class Ingestion:
         self._take_in_soon()
         return told
 
-    async def read[FoundT](self, query: Callable[[Queries], FoundT]) -> FoundT:
+    async def read[FoundT: OfLocker](self, query: Callable[[Queries], FoundT | None]) -> FoundT | None:
         """What `query` finds: all that was acknowledged before this call, and nothing that is not durable.
 
         Raises:
             StoreUnavailable: it cannot be found, for now.
         """
-        log = self._store.log
-        if not log.failure:
-            found, seen = query(self._store.queries), log.end.position
-            if seen <= log.durable.position:
-                return found
-            durable: _Told = asyncio.get_running_loop().create_future()
-            self._undurable.append((seen, durable, ()))
+        if not self._store.log.failure:
+            found = query(self._store.queries)
             with suppress(StoreUnavailable):
-                await durable
+                if found and (place := self._behind_changes_of(found.locker_id)):
+                    durable: _Told = asyncio.get_running_loop().create_future()
+                    self._undurable.insert(place, _Undurable(self._undurable[place - 1].end, durable, (), ()))
+                    await durable
                 return found
         await self._fall_back()
         return query(self._store.queries)
@@ -87,6 +104,13 @@ class Ingestion:
             self._drained = asyncio.Event()
             await self._drained.wait()
         await self._settler.close()
+
+    def _behind_changes_of(self, locker_id: str) -> int:
+        """Where in the queue of what is not durable all stands in front that may have changed a locker."""
+        for place in range(len(self._undurable), 0, -1):
+            if locker_id in self._undurable[place - 1].lockers:
+                return place
+        return 0
 
     async def _fall_back(self) -> None:
         """Once the log has failed: have reads show what is durable, and nothing else."""
@@ -118,7 +142,8 @@ class Ingestion:
         end, start = self._store.log.end.position, 0
         for events, told in batch:
             stop = start + len(events)
-            self._undurable.append((end, told, outcomes[start:stop]))
+            lockers = {event.locker_id for event in events}
+            self._undurable.append(_Undurable(end, told, outcomes[start:stop], lockers))
             start = stop
         self._tell()
         if self._undurable:
@@ -153,8 +178,8 @@ class Ingestion:
     def _tell(self) -> None:
         """Give each submission that is durable now its outcomes; each that never will be is not acknowledged."""
         durable, failure = self._store.log.durable.position, self._store.log.failure
-        while self._undurable and (failure or self._undurable[0][0] <= durable):
-            end, told, outcomes = self._undurable.popleft()
+        while self._undurable and (failure or self._undurable[0].end <= durable):
+            end, told, outcomes, _ = self._undurable.popleft()
             self._waiting -= len(outcomes)
             if told.done():  # who waited has gone away
                 continue

@@ -9,7 +9,7 @@ from lockstream.core.outcomes import Outcome
 from lockstream.core.repositories import Queries, Store
 from lockstream.infrastructure.settings import Settings
 from lockstream.services.home import Home
-from lockstream.services.ingestion import Ingestion
+from lockstream.services.ingestion import Ingestion, OfLocker
 
 
 class Lockstream:
@@ -53,5 +53,5 @@ class Lockstream:
         await asyncio.to_thread(self._home.leave)
         self._store.close()
 
-    def _read[FoundT](self, query: Callable[[Queries], FoundT]) -> Awaitable[FoundT]:
+    def _read[FoundT: OfLocker](self, query: Callable[[Queries], FoundT | None]) -> Awaitable[FoundT | None]:
         return self._home.run(self._ingestion.read, query)

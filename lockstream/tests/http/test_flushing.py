@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from lockstream.core.entities.state import Locker
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate
 from lockstream.infrastructure.syncing import SyncThread
@@ -52,11 +51,12 @@ class Running:
     def post(self, *bodies: Body) -> Answer:
         return begun(self.ingestion.submit([event(body) for body in bodies]))
 
-    def compartments(self) -> Answer:
-        def count(locker: Locker | None) -> int:
+    def compartments(self, locker_id: str = LOCKER) -> Answer:
+        async def count() -> int:
+            locker = await self.ingestion.read(lambda network: network.locker(locker_id))
             return 0 if locker is None else len(locker.compartments)
 
-        return begun(self.ingestion.read(lambda network: count(network.locker(LOCKER))))
+        return begun(count())
 
 
 def test_what_is_written_while_the_disk_is_at_work_waits_for_the_next_flush(store: AilingStore) -> None:
@@ -101,6 +101,31 @@ def test_a_read_shows_nothing_that_is_not_durable_and_waits_for_nothing_else(sto
         assert await posted == [Accepted(2)]
         assert await early == 2
         assert await running.compartments() == 2
+        await running.ingestion.close()
+
+    run(life())
+
+
+def test_a_read_waits_for_events_of_its_own_locker_alone(store: AilingStore) -> None:
+    async def life() -> None:
+        running = Running(store)
+        assert await running.post(registered("a", locker="other")) == [Accepted(1)]
+        store.shut_gate()
+        first = running.post(registered("a"), registered("b"))
+        await store.at_gate()
+        second = running.post(registered("c", locker="third"))
+        await idle()
+        flushing, waiting = running.compartments(), running.compartments("third")
+        assert await running.compartments("other") == 1, "no event of it is on its way"
+        assert await running.compartments("nowhere") == 0
+        assert not [one for one in (first, flushing, second, waiting) if one.done()]
+        store.open_gate()
+        store.shut_gate()
+        assert await flushing == 2, "what has come in later is not waited for"
+        assert not waiting.done()
+        assert not second.done()
+        store.open_gate()
+        assert await waiting == 1
         await running.ingestion.close()
 
     run(life())
