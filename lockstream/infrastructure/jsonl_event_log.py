@@ -51,6 +51,7 @@ class JsonlEventLog:
         self._sync_thread: SyncThread | None = None
         self._block: tuple[int, Mapping[str, int]] = (-1, {})
         self._file = open_for_append(path)
+        self._identity = _identity(os.fstat(self._file))
         try:
             lock(self._file, path)
             self._require_in_place()
@@ -67,7 +68,7 @@ class JsonlEventLog:
 
     def append(self, events: Sequence[Event]) -> None:
         self._require_writable()
-        recorded_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        recorded_at = datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
         lines, end = encode_lines(events, recorded_at, self.end)
         try:
             self._require_in_place()
@@ -196,8 +197,7 @@ class JsonlEventLog:
 
     def _require_in_place(self) -> None:
         """The file that is open must be the one that the path leads to: what another would write to."""
-        there, ours = os.stat(self._name), os.fstat(self._file)  # noqa: PTH116  # twice as fast, before each batch
-        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+        if _identity(os.stat(self._name)) != self._identity:  # noqa: PTH116  # twice as fast, before each batch
             raise OSError(errno.ESTALE, "it was moved or replaced", str(self.path))
 
     def _cut_off(self, torn: bytes, offset: int, line: int, reason: str) -> None:
@@ -219,3 +219,7 @@ class JsonlEventLog:
             reason,
             kept,
         )
+
+
+def _identity(file: os.stat_result) -> tuple[int, int]:
+    return file.st_dev, file.st_ino

@@ -18,6 +18,7 @@ class UnitOfWork:
     def __init__(self, log: EventLog, rows: WorkingSet) -> None:
         self._log = log
         self._rows = rows
+        self._end = log.end.position
         self._accepted: list[Event] = []
         self._recorded: dict[str, int] = {}
         # Nothing stands between the one who decides and the rows.
@@ -46,9 +47,9 @@ class UnitOfWork:
 
     def record(self, event: Event) -> int:
         self._accepted.append(event)
-        position = self._log.end.position + len(self._accepted)
-        self._recorded[event.event_id] = position
-        return position
+        self._end += 1
+        self._recorded[event.event_id] = self._end
+        return self._end
 
     def commit(self) -> None:
         if self._accepted:

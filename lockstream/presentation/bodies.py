@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator
+from functools import lru_cache
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
@@ -122,6 +123,7 @@ class _Inflater:
             raise malformed("gzip_invalid", "The body ends in the middle of what gzip wrote.")
 
 
+@lru_cache(64)
 def _media_type(value: bytes) -> str:
     """In lower case and without parameters; JSON in all its forms is `application/json`."""
     given = value.decode("latin-1").partition(";")[0].strip().lower()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -16,8 +17,9 @@ from lockstream.infrastructure.event_codec import decode_events
 from lockstream.schemas.events import explain, malformed
 
 
-class MalformedItem(Struct, frozen=True):
-    """What stands in a batch where an event should."""
+@dataclass(frozen=True, slots=True)
+class MalformedItem:
+    """What stands in a batch where an event should. No `Struct`: to ask whether an event is one would cost 0.3 µs."""
 
     event_id: str | None
     errors: list[dict[str, Any]]
