@@ -7,6 +7,7 @@ from msgspec import Struct
 from bench.errors import BenchFailure
 from bench.figures import Outcome, Series, ratios
 from bench.goals import row
+from bench.lives import PER_LOCKER
 from bench.load import Load, Plan, Result, load
 from bench.processes import Peer, Service
 from bench.session import Contestant, Measured, Session
@@ -16,6 +17,9 @@ _AHEAD_SECONDS = 0.5
 
 _READERS = 8
 
+_LOCKERS = 10_000
+"""In the network that is posted to: few of a real one's have an event on its way to the disk when they are read."""
+
 
 class _Load(Struct, frozen=True):
     """Posts that come in while GETs are answered; no connections are no load."""
@@ -24,14 +28,18 @@ class _Load(Struct, frozen=True):
     goal: str
     connections: int = 0
     per_request: int = 1
-    compartments: int = 32
     at_most: int = 60_000
+
+    @property
+    def compartments(self) -> int:
+        """Of each connection, or of each reader where there is no load."""
+        return _LOCKERS * PER_LOCKER // (self.connections or _READERS)
 
 
 _LOADS = (
-    _Load("idle", "get-idle", compartments=32),
+    _Load("idle", "get-idle"),
     _Load("while 32 clients post", "get-posts", connections=32),
-    _Load("while 8 clients post batches of 1,000", "get-batches", 8, per_request=1_000, compartments=128, at_most=250),
+    _Load("while 8 clients post batches of 1,000", "get-batches", 8, per_request=1_000, at_most=250),
 )
 
 
@@ -99,13 +107,13 @@ class _Reads:
 
     def _registrations(self, tag: str) -> Plan:
         connections = self._posted.connections or _READERS
-        compartments = self._posted.compartments
         return Plan(
             tag=tag,
-            kind="event",
+            kind="batch",
             connections=connections,
-            compartments=compartments,
-            events=connections * compartments,
+            per_request=self._posted.compartments,
+            compartments=self._posted.compartments,
+            events=connections * self._posted.compartments,
         )
 
     def _posts(self, tag: str, rate: float = 0) -> Plan:
