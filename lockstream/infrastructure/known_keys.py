@@ -13,6 +13,7 @@ That is some 11 bytes a key in memory, and 0.7 µs for a look-up, at any size. T
 is found is a place to look, and the log decides: of n keys n / 2^36 are looked for in vain, one in 70 with a billion.
 """
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -31,8 +32,12 @@ BLOCK = 64
 
 _BLOCK_BITS = BLOCK.bit_length() - 1
 
-FORGOTTEN = 3_000
-"""Keys that are let go of in one go."""
+FORGOTTEN_FOR_EACH = 2
+"""So many merged keys are let go of for each that is given: all at once would hold up requests for some milliseconds,
+and this way all are gone before the next merge."""
+
+HASHED_IN_ONE_GO = 500
+"""Keys: after so many, a merge lets another thread have Python's lock, in 0.1 ms."""
 
 _PLACE_BITS = 28
 _PLACE = (1 << _PLACE_BITS) - 1
@@ -64,7 +69,7 @@ class KnownKeys:
 
     def __init__(self, run: Run = NO_RUN, recent: Iterable[Recent] = ()) -> None:
         self.recent: dict[str, int] = {}
-        """Keys with the position that gave them. To be added to as they are given."""
+        """Keys with the position that gave them. To be changed by `add` alone."""
 
         self._run = run
         self._merging: list[str] = []
@@ -77,6 +82,12 @@ class KnownKeys:
         """Whether so much is recent that it should be merged into the run."""
         waiting = len(self.recent) - len(self._merging) - len(self._merged)
         return not self._merging and waiting > max(RECENT_LEAST, self._run.size // RECENT_SHARE)
+
+    def add(self, given: Mapping[str, int]) -> None:
+        """Some keys were given, each with the position that gave it."""
+        self.recent.update(given)
+        if self._merged:
+            self._forget(FORGOTTEN_FOR_EACH * len(given))
 
     def places(self, keys: Sequence[str]) -> dict[str, list[int]]:
         """Of those that may have been given before what is recent: the first position of each block to look at."""
@@ -105,10 +116,6 @@ class KnownKeys:
             self._run, self._merged = merged, self._merging
         self._merging = []
 
-    def tidy(self) -> None:
-        """Let go of some of what has been merged: to do so with all of it at once would hold up a request."""
-        self._forget(FORGOTTEN)
-
     def _forget(self, count: int) -> None:
         for key in self._merged[-count:]:
             del self.recent[key]
@@ -130,9 +137,13 @@ class Merge:
         self._run, self._keys, self._positions = run, keys, positions
 
     def run(self) -> Run:
-        places = (np.array(self._positions, np.uint64) - 1) >> _BLOCK_BITS  # the first position is 1
-        entries = np.unique(np.array(_hashes(self._keys), np.uint64) | places)
-        merged = np.concatenate([self._run, entries])
+        entries: list[Run] = [NO_RUN]
+        for first in range(0, len(self._keys), HASHED_IN_ONE_GO):
+            part = slice(first, first + HASHED_IN_ONE_GO)
+            places = (np.array(self._positions[part], np.uint64) - 1) >> _BLOCK_BITS  # the first position is 1
+            entries.append(np.array(_hashes(self._keys[part]), np.uint64) | places.astype(np.uint64))
+            time.sleep(0)
+        merged = np.concatenate([self._run, np.unique(np.concatenate(entries))])
         merged.sort(kind="stable")  # of two sorted parts it makes one in a single pass
         return merged
 

@@ -33,7 +33,6 @@ class RunKeeper:
 
         `position` is that of the last event whose key is known. For the thread that uses the keys.
         """
-        self._known.tidy()
         if self._merging is None and self._known.crowded and position > self._projection.run.position:
             self._merging = self._thread.submit(self._merge, self._known.begin_merge(), position)
         elif self._merging is not None and self._merging.done():

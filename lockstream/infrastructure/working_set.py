@@ -152,7 +152,7 @@ class WorkingSet:
     def advance(self, to: Cursor) -> None:
         """Keep what was saved: it can't be undone any more."""
         self._undo.clear()
-        self.known.recent.update(self._given)
+        self.known.add(self._given)
         self._unkept.append(self._given)
         self._given = {}
         for row in self._new:

@@ -33,7 +33,7 @@ class Lives(RuleBasedStateMachine):
     def give(self, count: int, apart: int) -> None:
         first = max(self.given.values(), default=0)
         new = {f"key-{len(self.given) + number}": first + number * apart for number in range(1, count + 1)}
-        self.known.recent.update(new)
+        self.known.add(new)
         self.given |= new
 
     @precondition(lambda self: self.merge is None)
@@ -47,10 +47,6 @@ class Lives(RuleBasedStateMachine):
         assert self.merge is not None
         self.known.end_merge(None if fails else self.merge.run())
         self.merge = None
-
-    @rule()
-    def tidy(self) -> None:
-        self.known.tidy()
 
     @precondition(lambda self: self.merge is None)
     @rule()
@@ -71,7 +67,7 @@ class Lives(RuleBasedStateMachine):
 
 
 def test_keys_stay_known_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known_keys, "FORGOTTEN", 7)
+    monkeypatch.setattr(known_keys, "HASHED_IN_ONE_GO", 7)
     run_state_machine_as_test(Lives, settings=settings(max_examples=60, stateful_step_count=25, deadline=None))
 
 
@@ -108,9 +104,9 @@ def test_there_is_enough_to_merge_beyond_a_share_of_the_run(monkeypatch: pytest.
     monkeypatch.setattr(known_keys, "RECENT_LEAST", 10)
     known = KnownKeys(merged(*(f"old-{number}" for number in range(64 * 20))))
     for number in range(20):
-        known.recent[f"new-{number}"] = 2_000 + number
+        known.add({f"new-{number}": 2_000 + number})
         assert not crowded(known)
-    known.recent["one more"] = 3_000
+    known.add({"one more": 3_000})
     assert crowded(known)
     merge = known.begin_merge()
     assert not crowded(known), "one merge at a time"
@@ -124,9 +120,19 @@ def test_there_is_enough_to_merge_beyond_a_share_of_the_run(monkeypatch: pytest.
 def test_a_merge_holds_what_there_was_when_it_began() -> None:
     known = KnownKeys(recent=[Recent(["before"], [1])])
     merge = known.begin_merge()
-    known.recent["meanwhile"] = 2
+    known.add({"meanwhile": 2})
     run = merge.run()
     known.end_merge(run)
-    known.tidy()
-    assert known.recent == {"meanwhile": 2}
+    known.add({"later": 3})
+    assert known.recent == {"meanwhile": 2, "later": 3}
     assert KnownKeys(run).places(["before", "meanwhile"]) == {"before": [1]}
+
+
+def test_what_has_been_merged_is_let_go_of_little_by_little_and_before_the_next_merge() -> None:
+    old = [f"old-{number}" for number in range(100)]
+    known = KnownKeys(recent=[Recent(old, list(range(1, 101)))])
+    known.end_merge(known.begin_merge().run())
+    for number in range(50):
+        known.add({f"new-{number}": 101 + number})
+        assert len(known.recent) == 100 - (number + 1)
+    assert known.recent.keys().isdisjoint(old)
