@@ -16,10 +16,13 @@ from hashlib import sha256
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import Cursor, Record
 from lockstream.core.errors import MalformedEvent
-from lockstream.infrastructure.event_codec import decode_archived, encode_members
+from lockstream.infrastructure.event_codec import decode_events, encode_members
 
 _RECORD = re.compile(rb'\{"position":([0-9]{1,18}),.*,"chain":"([0-9a-f]{64})"\}\n', re.DOTALL)
 _END = re.compile(rb',"chain":"[0-9a-f]{64}"\}\n\Z')
+_RECORDED_AT = slice(-len('2026-11-23T08:15:00.000000Z"'), -1)
+"""Where it stands in what is in front of a line's event."""
+
 _TAIL = len(b',"chain":"') + 64 + len(b'"}\n')
 
 
@@ -40,21 +43,35 @@ def encode_lines(events: Sequence[Event], recorded_at: str, after: Cursor) -> tu
     return text, Cursor(position, after.offset + len(text), chain.decode())
 
 
+def check_lines(lines: Sequence[bytes], after: Cursor) -> list[Cursor]:
+    """The cursors behind `lines`, which follow `after`: all, or up to the first that is not what was written there."""
+    position, offset, chain = after.position, after.offset, after.chain.encode()
+    ends: list[Cursor] = []
+    for line in lines:
+        content = line[:-_TAIL]
+        chain = sha256(chain + content).hexdigest().encode()
+        position += 1
+        offset += len(line)
+        if line[-_TAIL:] != b',"chain":"%b"}\n' % chain or not content.startswith(b'{"position":%d,' % position):
+            break
+        ends.append(Cursor(position, offset, chain.decode()))
+    return ends
+
+
 def check_line(line: bytes, after: Cursor) -> Cursor:
-    """Hold a line's form, position and chain to what must follow `after`; returns the cursor behind it.
+    """The cursor behind a line that follows `after`.
 
     Raises:
         InvalidLine: it is not the line that was written there.
     """
-    content, chain = line[:-_TAIL], line[-67:-3]
-    position = after.position + 1
+    for end in check_lines([line], after):
+        return end
     if line[-_TAIL:-67] != b',"chain":"' or line[-3:] != b'"}\n':
         raise InvalidLine("the line has not the form of a record; it is torn or was overwritten.")
-    if not content.startswith(b'{"position":%d,' % position):
+    position = after.position + 1
+    if not line.startswith(b'{"position":%d,' % position):
         raise InvalidLine(f"the record of position {position} should stand here; a line is missing, repeated or moved.")
-    if chain != sha256(after.chain.encode() + content).hexdigest().encode():
-        raise InvalidLine("its content and the records before it do not give its chain value; a line was altered.")
-    return Cursor(position, after.offset + len(line), chain.decode())
+    raise InvalidLine("its content and the records before it do not give its chain value; a line was altered.")
 
 
 def whole_record(text: bytes, after: Cursor) -> bytes:
@@ -80,34 +97,17 @@ def decode_lines(lines: Sequence[bytes], after: Cursor) -> list[Record]:
     Raises:
         InvalidLine: that is the first one already.
     """
-    ends = _ends(lines, after)
-    events = decode_archived(lines[: len(ends)])
+    ends = check_lines(lines, after) or [check_line(lines[0], after)]
+    parts = [line.partition(b',"event_id"') for line in lines[: len(ends)]]
+    events = decode_events([b'{"event_id"%b}' % members[:-_TAIL] for _, _, members in parts])
     records: list[Record] = []
-    for line, event, end in zip(lines, events, ends, strict=False):
+    for (head, _, _), event, end in zip(parts, events, ends, strict=True):
         if isinstance(event, MalformedEvent):
             if not records:
                 raise InvalidLine(f"its chain value is right, yet it holds no event: {event}") from event
             break
-        records.append(Record(event, line.split(b'"', 6)[5].decode(), end))
+        records.append(Record(event, head[_RECORDED_AT].decode(), end))
     return records
-
-
-def _ends(lines: Sequence[bytes], after: Cursor) -> list[Cursor]:
-    """The cursors behind the lines that are what was written.
-
-    Raises:
-        InvalidLine: the first one is not.
-    """
-    ends: list[Cursor] = []
-    for line in lines:
-        try:
-            after = check_line(line, after)
-        except InvalidLine:
-            if ends:
-                break
-            raise
-        ends.append(after)
-    return ends
 
 
 def cursor_behind(line: bytes, end: int) -> Cursor:
