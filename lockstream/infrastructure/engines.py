@@ -30,6 +30,13 @@ from sqlalchemy.sql.dml import Insert
 DRIVER_ERRORS = (sqlite3.Error,)
 """What a driver raises, where SQLAlchemy is not between."""
 
+CHECKPOINT_PAGES = 8_000
+"""Of the write-ahead log, 4 KiB each, before they are moved to their places.
+
+Each time two files are flushed beside the log. With the 1,000 that are usual, that was at every settlement once the
+projection was large, and the p99 of the log's own flushes went from 3 to 14 ms.
+"""
+
 READERS = 8
 """Connections that read the projection at a time."""
 
@@ -42,7 +49,9 @@ def writing_engine(path: Path) -> Engine:
     """
     # Nobody else has a reason to lock it. Where somebody does, the log goes on and the projection follows later.
     engine = create_engine(_url(path), poolclass=NullPool, connect_args={"check_same_thread": False, "timeout": 0})
-    _on_connect(engine, "PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL")
+    _on_connect(
+        engine, "PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}"
+    )
     return engine
 
 
