@@ -8,7 +8,6 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import batched, chain, count
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from lockstream.infrastructure.line_codec import (
     check_lines,
     encode_lines,
     looks_like_record,
+    stamp,
     whole_record,
 )
 from lockstream.infrastructure.log_file import CHUNK, anchor, ids_from, line_start, lines_before, read_log
@@ -71,8 +71,7 @@ class JsonlEventLog:
 
     def append(self, events: Sequence[Event]) -> None:
         self._require_writable()
-        recorded_at = datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
-        lines, end = encode_lines(events, recorded_at, self.end)
+        lines, end = encode_lines(events, stamp(), self.end)
         try:
             self._require_in_place()
             write_all(self._file, lines)

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from lockstream.core.entities.events import Event
-from lockstream.core.errors import QueueFull
+from lockstream.core.errors import QueueFull, StoreUnavailable
 from lockstream.core.outcomes import Outcome
 from lockstream.presentation.bodies import JSON, NDJSON, Body
 from lockstream.presentation.events import send_json
@@ -191,6 +191,6 @@ class _Batch:
                 self._answers.append(item.answer())
                 continue
             outcome = next(outcomes)
-            if isinstance(outcome, Exception):
+            if isinstance(outcome, StoreUnavailable):
                 raise outcome
             self._answers.append(item_of(item, outcome))

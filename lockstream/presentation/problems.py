@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lockstream.core.errors import StoreUnavailable
 from lockstream.schemas.answers import Problem
 from lockstream.schemas.events import MalformedBody
+from lockstream.schemas.outcomes import FAULT_DETAIL
 
 RETRY_AFTER_SECONDS = 1
 
@@ -96,4 +97,4 @@ async def answer_problem(request: Request, error: BaseException) -> Response:
             return Response(status_code=400)  # it hung up in the middle of its body: nobody hears this
         case _:
             logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-            return JSONResponse({"detail": "A fault of Lockstream's own; its log on standard error says more."}, 500)
+            return JSONResponse({"detail": FAULT_DETAIL}, 500)

@@ -143,5 +143,12 @@ class MalformedItemAnswer(MalformedAnswer):
     code: Literal["malformed"]
 
 
-BatchAnswer = list[RecordedItem | ConflictItem | UnresolvedItem | MalformedItemAnswer]
+class FaultItem(Problem):
+    """It set off a fault of Lockstream's own. Nothing changed; the others of the batch are decided all the same."""
+
+    event_id: _EventId
+    status: Literal[500]
+
+
+BatchAnswer = list[RecordedItem | ConflictItem | UnresolvedItem | MalformedItemAnswer | FaultItem]
 """What became of each event of a batch, in order."""

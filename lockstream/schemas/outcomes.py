@@ -7,6 +7,8 @@ import msgspec
 from lockstream.core.entities.events import Event
 from lockstream.core.outcomes import Accepted, Duplicate, Ground, Outcome, Refusal
 
+FAULT_DETAIL = "A fault of Lockstream's own; its log on standard error says more."
+
 _STATUS = {Ground.CONFLICT: 409, Ground.UNRESOLVED: 422}
 
 _encode = msgspec.json.Encoder().encode
@@ -31,8 +33,8 @@ def answer_of(event: Event, outcome: Outcome) -> tuple[int, bytes]:
             assert_never(outcome)
 
 
-def item_of(event: Event, outcome: Outcome) -> bytes:
-    """What the answer to a batch says of one event."""
+def item_of(event: Event, outcome: Outcome | Exception) -> bytes:
+    """What the answer to a batch says of one event; an exception is a fault of ours that it has set off."""
     match outcome:
         case Accepted():
             return b'{"event_id":"%b","status":202,"position":%d}' % (event.event_id.encode(), outcome.position)
@@ -47,5 +49,7 @@ def item_of(event: Event, outcome: Outcome) -> bytes:
                     "detail": outcome.explain(event),
                 }
             )
+        case Exception():
+            return _encode({"event_id": event.event_id, "status": 500, "detail": FAULT_DETAIL})
         case _:
             assert_never(outcome)

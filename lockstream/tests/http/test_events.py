@@ -156,7 +156,7 @@ MALFORMED: dict[str, tuple[object, list[str]]] = {
 
 @pytest.mark.parametrize(("body", "loc"), MALFORMED.values(), ids=MALFORMED)
 def test_it_is_malformed(client: TestClient, log_path: Path, body: object, loc: list[str]) -> None:
-    answer = client.post("/events", json=body)
+    answer = client.post("/events", content=json.dumps(body), headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert loc in [error["loc"] for error in answer.json()["detail"]]
     assert all(set(error) == {"loc", "msg", "type"} for error in answer.json()["detail"])
