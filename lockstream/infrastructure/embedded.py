@@ -37,7 +37,7 @@ def unwatched(reached: Cursor, end: Cursor) -> None:
 
 
 class EmbeddedStore:
-    """A locker network on one machine. One thread may write; any thread may read."""
+    """A locker network on one machine. For one thread at a time, but for what `begin_settling` gives."""
 
     def __init__(self, log_path: Path, capacity: int, watch: Watch = unwatched) -> None:
         """Open log and projection, and bring the projection up to the log, from nothing where it does not fit.

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     URL,
@@ -87,6 +87,12 @@ def reading_engine(path: Path) -> Engine:
     return engine
 
 
+def wait_for_disk(connection: Connection, waits: bool) -> None:
+    """Have the next commit of a `writing_engine`'s connection wait for the disk, and all before it with it, or not."""
+    driver = cast(sqlite3.Connection, connection.connection.driver_connection)  # SQLAlchemy would begin a transaction
+    driver.execute(f"PRAGMA synchronous={'FULL' if waits else 'NORMAL'}").close()
+
+
 @contextmanager
 def snapshot(engine: Engine) -> Iterator[Connection]:
     """A connection of a `reading_engine` of which all statements see the same moment."""
@@ -140,12 +146,14 @@ def select_by_keys(table: Table) -> Select[*tuple[Any, ...]]:
 def upsert(table: Table) -> Insert:
     """Write rows, in the place of those that bear the same primary key: any number, bound as a list of lists, `rows`.
 
-    One statement for all of them runs without Python's lock, so that requests are served meanwhile.
+    One statement for all of them runs without Python's lock, so that requests are served meanwhile. It sorts them by
+    key, so that each page is written once.
     """
     given = func.json_each(bindparam("rows")).table_valued("value", name="given")
     values = [func.json_extract(given.c.value, f"$[{index}]") for index in range(len(table.columns))]
     # Without a WHERE, SQLite would read the ON of ON CONFLICT as one of a join.
-    statement = insert(table).from_select(table.columns.keys(), select(*values).where(true()))
+    in_order = [value for value, column in zip(values, table.columns, strict=True) if column.primary_key]
+    statement = insert(table).from_select(table.columns.keys(), select(*values).where(true()).order_by(*in_order))
     rest = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
     return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=rest)
 

@@ -45,9 +45,9 @@ _NO_BRACKETS = bytes(set(range(256)) - _STEPS.keys())
 
 _INSTANT = re.compile(INSTANT.encode())
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f/]")
-_HEX = bytes(ord("h") if chr(byte) in "0123456789abcdefABCDEF" else byte for byte in range(256))
+_HEX = bytes(ord("0") if chr(byte) in "0123456789abcdefABCDEF" else byte for byte in range(256))
 _DIGITS = bytes(ord("0") if chr(byte) in "0123456789" else byte for byte in range(256))
-_UUID_SHAPE = b"hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh\n"
+_UUID_SHAPE = b"00000000-0000-0000-0000-000000000000\n"
 _SPACE, _TAB, _RETURN = b" \t\r"
 """As numbers: to look for bytes in bytes, Python fails to take them for a number first, which costs 1 µs."""
 

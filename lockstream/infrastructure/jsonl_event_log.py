@@ -30,7 +30,7 @@ from lockstream.infrastructure.syncing import SyncThread, sync_data
 CHECKED_AT_START = 16 * 1024 * 1024
 """Bytes at the end of the log that every start reads and checks: some 50,000 events, in 0.25 s.
 
-That is more than can have been on its way to the disk. `lockstream verify` reads all."""
+`lockstream verify` reads all."""
 
 logger = logging.getLogger(__name__)
 

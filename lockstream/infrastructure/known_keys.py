@@ -15,9 +15,10 @@ is found is a place to look, and the log decides: of n keys n / 2^36 are looked 
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
@@ -61,7 +62,11 @@ class Recent(Struct, frozen=True):
     """Keys that were given one after the other, each with the position that gave it."""
 
     keys: list[str]
-    positions: list[int]
+    positions: list[Annotated[int, Meta(ge=1)]]
+
+    def __post_init__(self) -> None:
+        if len(self.keys) != len(self.positions):
+            raise ValueError("as many positions as keys")
 
 
 class KnownKeys:

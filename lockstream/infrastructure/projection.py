@@ -13,7 +13,7 @@ from lockstream.core.entities.log import START, Cursor
 from lockstream.core.entities.state import Key, Row
 from lockstream.core.errors import ProjectionUnfit, StoreUnavailable
 from lockstream.infrastructure.backing import Changes
-from lockstream.infrastructure.engines import DRIVER_ERRORS, Prepared, select_by_keys, upsert
+from lockstream.infrastructure.engines import DRIVER_ERRORS, Prepared, select_by_keys, upsert, wait_for_disk
 from lockstream.infrastructure.known_keys import Recent
 from lockstream.infrastructure.tables import TABLES, fingerprint, metadata, progress, recent_keys
 
@@ -108,6 +108,7 @@ class SqlProjection:
     def write(self, changes: Changes) -> None:
         run, reached = self.run, changes.reached
         try:
+            wait_for_disk(self._writing, run != self.kept_run)  # the file that was named before may be removed then
             with self._writing.begin():
                 for kind, changed in changes.rows.items():
                     if changed:
@@ -120,7 +121,7 @@ class SqlProjection:
                 self._writing.execute(delete(progress))
                 values = (fingerprint(), *astuple(reached), *astuple(run))
                 self._writing.execute(insert(progress), dict(zip(progress.columns.keys(), values, strict=True)))
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             raise unavailable("written", error) from error
         self.reached, self.kept_run = reached, run
 

@@ -45,8 +45,8 @@ class RunKeeper:
         merging, self._merging = self._merging, None
         try:
             run, self._projection.run = merging.result()
-        except OSError as error:
-            logger.warning("The keys of the events could not be written to a file (%s); it is tried again.", error)
+        except Exception as error:  # noqa: BLE001  # whatever it is, as no memory: without merging there would be less
+            logger.warning("The keys of the events could not be written to a file (%r); it is tried again.", error)
             self._known.end_merge(None)
         else:
             self._known.end_merge(run)
@@ -56,7 +56,7 @@ class RunKeeper:
         self._thread.shutdown()
 
     def _merge(self, merge: Merge, position: int) -> tuple[Run, KeptRun]:
-        # A power failure may undo the projection's last change, so that it names the file before: that one stays too.
+        # The projection's last change may name the file before, and one that names another is flushed: see `write`.
         remove_runs(self._path, self._projection.kept_run, self._projection.run)
         run = merge.run()
         return run, write_run(self._path, run, position)

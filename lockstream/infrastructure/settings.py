@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     """The TCP port to listen on; 0 takes any free one."""
 
     max_event_bytes: int = Field(default=64 * 1024, ge=1024)
-    """The largest body of one event, in bytes; a larger one is answered with 413."""
+    """The largest event, in bytes; a larger one is answered with 413, in a batch with an item of 422."""
 
     max_batch_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     """The largest body of a batch, in bytes, inflated if it came compressed; a larger one is answered with 413."""
@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     """How many events may wait to be written; more are answered with 503."""
 
     batch_limit: int = Field(default=100, ge=1)
-    """How many events are decided in one go at most; other requests are served before the next ones."""
+    """How many events of several requests are decided in one go at most; others are served before the next ones."""
 
     working_set_rows: int = Field(default=200_000, ge=1)
     """How many rows of the projection are kept in memory, some 400 bytes each."""

@@ -53,7 +53,6 @@ class UnitOfWork:
 
     def commit(self) -> None:
         if self._accepted:
-            first = self._log.end.position + 1
+            self._rows.record([event.event_id for event in self._accepted], self._log.end.position + 1)
             self._log.append(self._accepted)
-            self._rows.record([event.event_id for event in self._accepted], first)
             self._rows.advance(self._log.end)

@@ -169,10 +169,10 @@ class WorkingSet:
         self._new.clear()
 
     def collect(self) -> Changes:
-        """What the backing does not hold yet, sorted by key."""
+        """What the backing does not hold yet."""
         rows: dict[type[Row], list[Row]] = {}
         for kind, shelf in self._shelves.items():
-            rows[kind] = [row for key in sorted(shelf.changed) if (row := shelf.rows.get(key)) is not None]
+            rows[kind] = [row for key in shelf.changed if (row := shelf.rows.get(key)) is not None]
             shelf.handed_on, shelf.changed = shelf.changed, set()
         self._added_before, self._added = self._added, {}
         given, self._unkept = self._unkept, []

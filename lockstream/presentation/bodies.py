@@ -16,6 +16,9 @@ JSON, NDJSON = "application/json", "application/x-ndjson"
 INFLATED_CHUNK = 64 * 1024
 """Bytes that are inflated at a time, however well they were compressed."""
 
+COMPRESSION_LOSS = 64 * 1024
+"""How many bytes longer a body may be as it came than inflated: gzip adds some, and empty members are nothing else."""
+
 _GZIP = 16 + zlib.MAX_WBITS
 """Tells zlib to expect the gzip format."""
 
@@ -33,7 +36,7 @@ class Body:
         self.media_type = JSON
         self._receive = receive
         self._limit, self._setting = limit, setting
-        self._size = 0
+        self._size = self._compressed = 0
         self._inflater: _Inflater | None = None
         announced = 0
         for name, value in scope["headers"]:
@@ -67,8 +70,9 @@ class Body:
         while more:
             pieces, more = await self._next()
             for piece in pieces:
-                yield piece
-                if self._inflater:  # a few bytes may become very many
+                if piece:
+                    yield piece
+                if self._inflater:  # a few bytes may become very many, and many none
                     await asyncio.sleep(0)
 
     async def _next(self) -> tuple[Iterable[bytes], bool]:
@@ -78,6 +82,9 @@ class Body:
             raise ClientDisconnect
         content, more = message.get("body", b""), message.get("more_body", False)
         if self._inflater:
+            self._compressed += len(content)
+            if self._compressed > self._limit + COMPRESSION_LOSS:
+                raise self._too_large()
             return self._inflated(self._inflater, content, more), more
         self._count(content)
         return (content,), more

@@ -1,5 +1,6 @@
 """GET: what the network looks like now."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -71,7 +72,7 @@ class _Reader:
         try:
             running: Running = scope["app"].state.running
             response = await self._read(running.get())
-        except Exception as error:  # noqa: BLE001  # FastAPI, which would catch it, is not there
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # FastAPI, which would catch it, is not there
             response = await answer_problem(Request(scope), error)
         await response(scope, receive, send)
 

@@ -20,6 +20,9 @@ from lockstream.infrastructure.event_codec import (
     is_instant,
 )
 
+MANY_ERRORS = 20
+"""Faults of one event that are told one by one. An event has room for thousands, and a batch for millions."""
+
 
 class MalformedBody(Exception):
     """A request body is no event. `errors` are FastAPI's: a list of `{loc, msg, type}`."""
@@ -186,6 +189,9 @@ def explain(text: bytes, reason: str, *place: int) -> list[dict[str, Any]]:
     try:
         _adapter.validate_json(text)
     except ValidationError as error:
+        if error.error_count() > MANY_ERRORS:
+            message = f"It has {error.error_count()} faults, the first of which is: {reason}"
+            return malformed("event_malformed", message, *place).errors
         return [
             {"loc": ["body", *place, *_place(found["loc"])], "msg": found["msg"], "type": found["type"]}
             for found in error.errors(include_url=False, include_context=False, include_input=False)

@@ -6,12 +6,16 @@ No event and no read waits for it, unless it falls far behind.
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.repositories import Store
 
 SETTLE_AFTER_SECONDS = 0.1
 """How long nothing has to come in before little is settled, too."""
+
+RETRY_SECONDS = 1.0
+"""After a settlement that failed, the next one waits for so long, whatever comes in."""
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +32,8 @@ class Settler:
         self._task: asyncio.Task[None] | None = None
         self._flush: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._last_batch = 0.0
+        self._last_batch = self._retry_at = 0.0
+        self._thread = ThreadPoolExecutor(1, "lockstream-settle")
 
     @property
     def behind(self) -> bool:
@@ -42,10 +47,10 @@ class Settler:
 
     def consider(self) -> None:
         """Some events were taken in: settle now where it is worth while, or when nothing has come in for a while."""
-        if self._store.due and not self._failed_because:
-            self._start()
         loop = asyncio.get_running_loop()
         self._last_batch = loop.time()
+        if self._store.due and self._last_batch >= self._retry_at:
+            self._start()
         if self._timer is None:
             self._timer = loop.call_later(SETTLE_AFTER_SECONDS, self._look_for_quiet)
 
@@ -57,7 +62,7 @@ class Settler:
     async def rest(self) -> None:
         """Wait until no settlement is under way."""
         while self._task:
-            await self._task
+            await asyncio.wait([self._task])  # who waits may be cancelled, and the task may not
 
     async def close(self) -> None:
         """Settle all that is durable, if that can be done."""
@@ -66,6 +71,7 @@ class Settler:
         await self.rest()
         if self._settled < self._store.log.durable.position:
             await self._settle()
+        self._thread.shutdown(wait=False)
 
     def _look_for_quiet(self) -> None:
         quiet = asyncio.get_running_loop().time() - self._last_batch
@@ -96,6 +102,8 @@ class Settler:
         except Exception:  # a fault of ours; without this task, memory would fill up
             logger.exception("The projection could not be brought up to the log.")
             self._failed_because = "The projection cannot follow the log. Restart Lockstream."
+        if self._failed_because:
+            self._retry_at = asyncio.get_running_loop().time() + RETRY_SECONDS
 
     async def _advance(self) -> None:
         log = self._store.log
@@ -106,7 +114,7 @@ class Settler:
                     raise StoreUnavailable(log.failure)
                 self._flush = asyncio.get_running_loop().create_future()
                 await self._flush
-            await asyncio.to_thread(settlement.write)
+            await asyncio.get_running_loop().run_in_executor(self._thread, settlement.write)
         except BaseException:
             settlement.restore()
             raise

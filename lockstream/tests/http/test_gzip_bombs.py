@@ -12,6 +12,7 @@ from lockstream.tests.crash.audit import audited
 from lockstream.tests.crash.server import Server
 from lockstream.tests.given import registered
 from lockstream.tests.http.batches import Form
+from lockstream.tests.http.conftest import Clients
 from lockstream.tests.http.test_encodings import each_body
 
 MEBIBYTE = 1024 * 1024
@@ -34,6 +35,17 @@ def bomb(text: bytes) -> bytes:
     for _ in range(times):
         checksum = zlib.crc32(block, checksum)
     return gzip.compress(b"")[:10] + part * times + end + checksum.to_bytes(4, "little") + SIZE.to_bytes(4, "little")
+
+
+@each_body
+def test_what_inflates_to_nothing_is_too_large_as_well(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch, form: Form
+) -> None:
+    for name in "EVENT", "BATCH":
+        monkeypatch.setenv(f"LOCKSTREAM_MAX_{name}_BYTES", "1024")
+    headers = {"content-type": form.media_type, "content-encoding": "gzip"}
+    with clients() as client:
+        assert client.post(form.path, content=gzip.compress(b"") * 5_000, headers=headers).status_code == 413
 
 
 @pytest.mark.parametrize("text", KINDS.values(), ids=KINDS)

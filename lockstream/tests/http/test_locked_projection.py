@@ -1,6 +1,7 @@
 """Somebody else holds a lock on the projection: events are taken in all the same, and reads show them."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -117,14 +118,36 @@ def test_memory_that_cannot_be_freed_takes_in_nothing_more_until_the_lock_is_gon
             locker = await locker_on(ingestion)
             assert locker is not None
             assert len(locker.compartments) == 10
-        ingestion._settler._start()  # as it does on its own, after a moment
-        await ingestion._settler.rest()
-        assert await ingestion.submit([event(registered("more"))]) == [Accepted(11)]
+        for _ in range(round(10 * PATIENCE_SECONDS / SETTLE_AFTER_SECONDS)):  # so often that it is never quiet
+            [outcome] = await ingestion.submit([event(registered("more"))])
+            if outcome == Accepted(11):
+                break
+            await asyncio.sleep(SETTLE_AFTER_SECONDS / 10)
+        else:
+            pytest.fail("nothing is taken in any more")
         await ingestion.close()
 
     with closing(EmbeddedStore(log_path, 5)) as store:
         asyncio.run(life())
     assert started(log_path) == replayed(log_path)
+
+
+def test_a_reader_that_has_gone_away_takes_no_settlement_along(log_path: Path) -> None:
+    async def life() -> None:
+        ingestion = Ingestion(store, queue_limit=10, batch_limit=10)
+        assert await ingestion.submit([event(registered())]) == [Accepted(1)]
+        ingestion._settler._start()
+        os.rename(log_path, f"{log_path}.moved")  # noqa: PTH104  # in no time
+        [lost] = await ingestion.submit([event(registered("lost"))])
+        assert isinstance(lost, StoreUnavailable)
+        gone = asyncio.ensure_future(ingestion.read(lambda network: network.locker(LOCKER)))
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert await locker_on(ingestion) is not None
+        await asyncio.wait_for(ingestion.close(), PATIENCE_SECONDS)
+
+    with closing(EmbeddedStore(log_path, CAPACITY)) as store:
+        asyncio.run(life())
 
 
 def test_a_read_after_closing_is_answered(log_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,15 @@ def test_an_event_is_answered_before_long(client: TestClient, body: bytes) -> No
     assert client.post("/events", content=body, headers={"content-type": LIST.media_type}).status_code == 422
     assert statuses(posted(client, LINES, body)) == [422]
     assert time.process_time() - before < 1
+
+
+def test_thousands_of_faults_are_not_told_one_by_one(client: TestClient) -> None:
+    many = json.dumps(registered() | {f"x{number}": 0 for number in range(5_000)}).encode()
+    answer = post_text(client, LINES, b"\n".join([many] * 20))
+    assert len(answer.content) < 20 * 1_000
+    for item in answer.json():
+        assert item["status"] == 422
+        assert "5000 faults" in item["detail"][0]["msg"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")

@@ -83,6 +83,7 @@ def test_there_is_no_such_type(wrong: str) -> None:
         "\u06600000000-0000-4000-8000-000000000000",
         "00000000-0000-4000-8000-000000000000\n",
         " 00000000-0000-4000-8000-000000000000",
+        *(f"{letter}0000000-0000-4000-8000-00000000000{letter}" for letter in "ghGHzx:/@`"),
     ],
 )
 def test_an_event_id_is_no_uuid(wrong: str) -> None:
