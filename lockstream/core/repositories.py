@@ -27,7 +27,7 @@ class EventLog(Protocol):
 
     @property
     def obstacle(self) -> str:
-        """Why nothing should be appended right now: `failure`, or what may pass; empty where nothing speaks against it."""
+        """Why nothing should be appended right now: `failure`, or what may pass; empty where it can."""
 
     def append(self, events: Sequence[Event]) -> None:
         """Write `events` behind the last record. Nobody may hear of them before they are durable.

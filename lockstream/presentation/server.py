@@ -52,7 +52,12 @@ def configuration(app: FastAPI, **more: Any) -> uvicorn.Config:
 
 
 def run(
-    app: FastAPI, *, host: str, port: int, stop_seconds: int, until: Callable[[Callable[[], object]], object]
+    app: FastAPI,
+    *,
+    host: str,
+    port: int,
+    stop_seconds: int,
+    until: Callable[[Callable[[], object]], object] = lambda stop: None,
 ) -> None:
     """Serve `app` until SIGTERM or SIGINT, then finish the open requests and return.
 
