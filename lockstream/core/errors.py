@@ -4,7 +4,8 @@ LockstreamError
 ├── MalformedEvent           what came is no event
 ├── NoReport                 a file that should be an import's report is something else
 ├── StoreUnavailable         nothing can be written, or nothing current be read, right now
-│   └── QueueFull            too much is waiting; try again in a moment
+│   ├── QueueFull            too much is waiting; try again in a moment
+│   └── NotOpenYet           the start has not ended
 ├── StartRefused             it would not be safe to start
 │   ├── StoreInUse           another process has the log
 │   └── LogDamaged           the log is not what was written
@@ -43,6 +44,13 @@ class QueueFull(StoreUnavailable):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} events are waiting to be written, as many as may wait. Send the event again soon.")
+
+
+class NotOpenYet(StoreUnavailable):
+    """The start has not ended. `progress` says what Lockstream is doing."""
+
+    def __init__(self, progress: str) -> None:
+        super().__init__(f"Lockstream {progress}. Try again later.")
 
 
 class StartRefused(LockstreamError):

@@ -25,6 +25,10 @@ class EventLog(Protocol):
     def failure(self) -> str:
         """Why nothing can be appended any more, nor flushed; empty where it can."""
 
+    @property
+    def obstacle(self) -> str:
+        """Why nothing should be appended right now: `failure`, or what may pass; empty where it can."""
+
     def append(self, events: Sequence[Event]) -> None:
         """Write `events` behind the last record. Nobody may hear of them before they are durable.
 

@@ -39,17 +39,18 @@ def unwatched(reached: Cursor, end: Cursor) -> None:
 class EmbeddedStore:
     """A locker network on one machine. For one thread at a time, but for what `begin_settling` gives."""
 
-    def __init__(self, log_path: Path, capacity: int, watch: Watch = unwatched) -> None:
+    def __init__(self, log_path: Path, capacity: int, watch: Watch = unwatched, disk_floor: int = 0) -> None:
         """Open log and projection, and bring the projection up to the log, from nothing where it does not fit.
 
-        `capacity` bounds the rows kept in memory.
+        `capacity` bounds the rows kept in memory. While the disk has fewer bytes free than `disk_floor`, no event is
+        taken in.
 
         Raises:
             StartRefused: another process has the log, or it is damaged, or it lacks what was acknowledged.
             HistoryImpossible: the log was not written by these rules.
             OSError: the file system does not let us.
         """
-        self.log = JsonlEventLog(log_path, lambda: _acknowledged(projection_path(log_path)))
+        self.log = JsonlEventLog(log_path, lambda: _acknowledged(projection_path(log_path)), disk_floor)
         try:
             self._projection, self._rows = _open_projection(self.log, capacity, watch)
         except BaseException:

@@ -38,11 +38,12 @@ logger = logging.getLogger(__name__)
 class JsonlEventLog:
     """The one writer of a log file. Not for two threads at a time, but for `read`, `end` and `holds`."""
 
-    def __init__(self, path: Path, acknowledged: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, path: Path, acknowledged: Callable[[], int] = lambda: 0, disk_floor: int = 0) -> None:
         """Take the log, make it if there is none, check its end and cut off a torn last line.
 
         The bytes cut off are kept beside the log, in a file whose name ends in `.torn-` and their offset. As many
         events as were `acknowledged`, as far as is known elsewhere, must be there; it is asked once the log is ours.
+        While its disk has fewer bytes free than `disk_floor`, nothing should be appended.
 
         Raises:
             StoreInUse: another process has it.
@@ -51,6 +52,7 @@ class JsonlEventLog:
         """
         self.path, self._name = path, str(path)
         self.failure = ""
+        self._disk_floor = disk_floor
         self._sync_thread: SyncThread | None = None
         self._block: tuple[int, Mapping[str, int]] = (-1, {})
         self._file = open_for_append(path)
@@ -68,6 +70,19 @@ class JsonlEventLog:
         except BaseException:
             os.close(self._file)
             raise
+
+    @property
+    def obstacle(self) -> str:
+        if self.failure:
+            return self.failure
+        disk = os.fstatvfs(self._file)
+        free = disk.f_bavail * disk.f_frsize
+        if free >= self._disk_floor:
+            return ""
+        return (
+            f"The disk of the log {self.path} has {free:,} bytes left, fewer than the {self._disk_floor:,} of "
+            "LOCKSTREAM_DISK_FLOOR_BYTES. Make room; no restart is needed."
+        )
 
     def append(self, events: Sequence[Event]) -> None:
         self._require_writable()

@@ -20,7 +20,7 @@ class MemoryLog:
 
     def __init__(self) -> None:
         self.end = self.durable = START
-        self.failure = ""
+        self.failure = self.obstacle = ""
         self._lines: list[bytes] = []
 
     def append(self, events: Sequence[Event]) -> None:

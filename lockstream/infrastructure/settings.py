@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     working_set_rows: int = Field(default=200_000, ge=1)
     """How many rows of the projection are kept in memory, some 400 bytes each."""
 
+    disk_floor_bytes: int = Field(default=100 * 1024 * 1024, ge=0)
+    """How many bytes must be free on the log's disk for an event to be taken in; a log that fills it up has failed."""
+
     stop_seconds: int = Field(default=5, ge=1)
     """How long open requests may take to finish after SIGTERM."""
 

@@ -27,8 +27,8 @@ class UnitOfWork:
         self.save = rows.save
 
     def __enter__(self) -> Self:
-        if self._log.failure:
-            raise StoreUnavailable(self._log.failure)
+        if obstacle := self._log.obstacle:
+            raise StoreUnavailable(obstacle)
         return self
 
     def __exit__(

@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lockstream import __version__
-from lockstream.presentation import batches, events, network
+from lockstream.presentation import batches, events, health, network
 from lockstream.presentation.problems import add_problem_handlers
 from lockstream.presentation.running import Running
 from lockstream.schemas.events import event_schema
@@ -77,6 +77,7 @@ def create_app(open_lockstream: Callable[[], Lockstream]) -> FastAPI:
     app.include_router(events.router)
     app.include_router(batches.router)
     app.include_router(network.router)
+    app.include_router(health.router)
     add_problem_handlers(app)
     _serve_documentation(app)
     app.openapi = lambda: _contract(app)  # type: ignore[method-assign]  # FastAPI's own way to replace it
@@ -90,7 +91,7 @@ def _contract(app: FastAPI) -> dict[str, Any]:
         contract["components"]["schemas"] |= event.pop("$defs") | {"Event": event}
         for operation in (operations.get("get") for operations in contract["paths"].values()):
             if operation:
-                del operation["responses"]["422"]  # FastAPI's own; no path of ours is malformed
+                operation["responses"].pop("422", None)  # FastAPI's own; no path of ours is malformed
         for unused in ("HTTPValidationError", "ValidationError"):
             del contract["components"]["schemas"][unused]
         app.openapi_schema = contract

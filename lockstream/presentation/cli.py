@@ -9,19 +9,26 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from lockstream.core.entities.log import Cursor
 from lockstream.core.errors import LockstreamError
 from lockstream.presentation import server
 from lockstream.presentation.app import create_app
+from lockstream.presentation.opening import Opening
 from lockstream.presentation.progress import bar
+from lockstream.services.lockstream import Lockstream
 from lockstream.services.transfer import Imported, export_events, import_events
 from lockstream.services.verification import verify as verify_log
 from lockstream.services.wiring import (
     Settings,
+    Watch,
     environment_names,
     open_lockstream,
     open_store,
     rebuild_projection,
 )
+
+START_SECONDS = 1
+"""A start that takes longer is answered for meanwhile: the server listens, and says how far it has come."""
 
 commands = typer.Typer(
     help="Lockstream, the system of record of a parcel-locker network.",
@@ -61,14 +68,26 @@ def serve() -> None:
     settings = Settings()
     server.configure_logging(settings.log_level)
     server.exit_when_told()
-    with bar("Catching up with the log") as shown:
-        lockstream = open_lockstream(settings, lambda reached, end: shown.update(reached.position, end.position))
-    server.run(
-        create_app(lambda: lockstream),
-        host=settings.host,
-        port=settings.port,
-        stop_seconds=settings.stop_seconds,
-    )
+
+    def open_watched(watch: Watch) -> Lockstream:
+        with bar("Catching up with the log") as shown:
+
+            def watched(reached: Cursor, end: Cursor) -> None:
+                watch(reached, end)
+                shown.update(reached.position, end.position)
+
+            return open_lockstream(settings, watched)
+
+    with Opening(open_watched) as opening:
+        opening.wait(START_SECONDS)
+        server.run(
+            create_app(opening.get),
+            host=settings.host,
+            port=settings.port,
+            stop_seconds=settings.stop_seconds,
+            until=opening.when_failed,
+        )
+        opening.require_no_failure()
 
 
 @commands.command()

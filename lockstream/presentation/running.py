@@ -1,12 +1,13 @@
 """The system that an app serves."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Lock
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from lockstream.core.errors import StoreUnavailable
+from lockstream.core.errors import NotOpenYet, StoreUnavailable
 from lockstream.services.lockstream import Lockstream
 
 
@@ -16,19 +17,24 @@ class Running:
     def __init__(self, open_lockstream: Callable[[], Lockstream]) -> None:
         self._open = open_lockstream
         self._lockstream: Lockstream | None = None
-        self._closed = False
+        self._closed = self._at_home = False
         self._lock = Lock()
 
     def start(self) -> None:
-        """Open it now, at home in the running event loop; again, if it was closed."""
-        self._closed = False
-        self.get().settle_here()
+        """Open it now, at home in the running event loop; again, if it was closed. It may not be open yet: see `get`.
+
+        Raises:
+            StartRefused: it cannot be opened.
+        """
+        self._closed, self._at_home = False, True
+        with suppress(NotOpenYet):
+            self.get()
 
     def get(self) -> Lockstream:
         """It, opened if need be.
 
         Raises:
-            StoreUnavailable: it was closed.
+            StoreUnavailable: it was closed, or is not open yet.
             StartRefused: it cannot be opened.
         """
         with self._lock:
@@ -36,6 +42,8 @@ class Running:
                 raise StoreUnavailable("Lockstream has stopped. Try again with the one that follows.")
             if self._lockstream is None:
                 self._lockstream = self._open()
+                if self._at_home:
+                    self._lockstream.settle_here()
             return self._lockstream
 
     async def close(self) -> None:

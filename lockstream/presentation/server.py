@@ -4,6 +4,8 @@ import gc
 import logging
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -49,16 +51,24 @@ def configuration(app: FastAPI, **more: Any) -> uvicorn.Config:
     )
 
 
-def run(app: FastAPI, *, host: str, port: int, stop_seconds: int) -> None:
+def run(
+    app: FastAPI,
+    *,
+    host: str,
+    port: int,
+    stop_seconds: int,
+    until: Callable[[Callable[[], object]], object] = lambda stop: None,
+) -> None:
     """Serve `app` until SIGTERM or SIGINT, then finish the open requests and return.
 
-    What has not finished after `stop_seconds` is cut off.
+    What has not finished after `stop_seconds` is cut off. `until` is given what stops the server as they do.
     """
     server = uvicorn.Server(configuration(app, host=host, port=port, timeout_graceful_shutdown=stop_seconds))
     # uvicorn catches signals only later, and raises what it caught again once it has shut down: then all is done.
     for stopping in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stopping, server.handle_exit)
     _favour_requests()
+    until(partial(setattr, server, "should_exit", True))
     server.run()
     if not server.started:
         sys.exit(f"lockstream: nothing can listen on {host}:{port}; LOCKSTREAM_HOST and LOCKSTREAM_PORT say where to.")

@@ -82,6 +82,12 @@ class Problem(_Answer):
     detail: Annotated[str, Field(description="What is wrong and what to do about it, for people.")]
 
 
+class HealthAnswer(_Answer):
+    """How the server is."""
+
+    status: Literal["live", "ready"]
+
+
 class _RefusalAnswer(_Answer):
     detail: Annotated[str, Field(description="Why, for people.")]
 

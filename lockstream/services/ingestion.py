@@ -23,6 +23,8 @@ from lockstream.core.repositories import Queries, Store
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.services.settler import Settler
 
+_STOPPING = "Lockstream is stopping. Try again with the one that follows."
+
 logger = logging.getLogger(__name__)
 
 type _Outcomes = Sequence[Outcome | Exception]
@@ -61,6 +63,15 @@ class Ingestion:
         self._taking_in = self._flushing = self._closing = self._fallen_back = False
         self._drained: asyncio.Event | None = None
         self._settler = Settler(store, self._take_in_soon)
+
+    @property
+    def obstacle(self) -> str:
+        """Why an event would not be taken in right now; empty where it would."""
+        if self._closing:
+            return _STOPPING
+        if self._waiting >= self._queue_limit:
+            return str(QueueFull(self._queue_limit))
+        return self._store.log.obstacle or self._settler.hopeless
 
     def submit(self, events: Sequence[Event]) -> Awaitable[_Outcomes]:
         """Have `events` decided, in this order, and what is accepted made durable.
@@ -194,4 +205,4 @@ class Ingestion:
 
     def _require_open(self) -> None:
         if self._closing:
-            raise StoreUnavailable("Lockstream is stopping. Try again with the one that follows.")
+            raise StoreUnavailable(_STOPPING)

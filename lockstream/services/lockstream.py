@@ -38,6 +38,11 @@ class Lockstream:
         """
         return self._home.run(self._ingestion.submit, events)
 
+    @property
+    def obstacle(self) -> str:
+        """Why an event would not be taken in right now; empty where it would."""
+        return self._ingestion.obstacle
+
     async def locker(self, locker_id: str) -> Locker | None:
         return await self._read(lambda network: network.locker(locker_id))
 

@@ -15,7 +15,7 @@ def open_store(settings: Settings, watch: Watch = unwatched) -> EmbeddedStore:
         HistoryImpossible: the log was not written by these rules.
         StoreUnavailable: the projection cannot be written.
     """
-    return EmbeddedStore(settings.event_log_path, settings.working_set_rows, watch)
+    return EmbeddedStore(settings.event_log_path, settings.working_set_rows, watch, settings.disk_floor_bytes)
 
 
 def open_lockstream(settings: Settings, watch: Watch = unwatched) -> Lockstream:

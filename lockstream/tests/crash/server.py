@@ -100,8 +100,8 @@ class Server:
                 stderr=stderr,
             )
 
-    def start(self) -> Self:
-        """Start, and wait until requests are answered."""
+    def listen(self) -> Self:
+        """Start, and wait until somebody answers, if only to say that there is something to catch up with."""
         self.launch()
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not (address := _ADDRESS.search(self.stderr)):
@@ -109,7 +109,16 @@ class Server:
             assert time.monotonic() < deadline, f"the server does not answer:\n{self.stderr}"
             time.sleep(0.01)
         self.port = int(address[1])
-        assert self.get("/lockers/nobody-has-this-one")[0] == 404
+        return self
+
+    def start(self) -> Self:
+        """Start, and wait until requests are answered."""
+        self.listen()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (status := self.get("/lockers/nobody-has-this-one")[0]) == 503:
+            assert time.monotonic() < deadline, f"the server does not catch up:\n{self.stderr}"
+            time.sleep(0.01)
+        assert status == 404
         return self
 
     def stop(self, sent: signal.Signals) -> int:

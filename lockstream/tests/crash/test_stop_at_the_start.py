@@ -1,5 +1,6 @@
-"""A server that is told to stop while it is still catching up with a long log."""
+"""A server that catches up with a long log: it says so meanwhile, stops when it is told to, and says what is wrong."""
 
+import json
 import signal
 import time
 from collections.abc import Callable
@@ -9,23 +10,27 @@ import pytest
 
 from lockstream.core.entities.log import START
 from lockstream.infrastructure.embedded import projection_path
-from lockstream.infrastructure.line_codec import encode_lines
+from lockstream.infrastructure.line_codec import encode_lines, stamp
 from lockstream.tests.crash.history import record
 from lockstream.tests.crash.server import PATIENCE_SECONDS, Server, command
-from lockstream.tests.given import event, registered
+from lockstream.tests.given import Body, deposited, event, registered
 
 EVENTS = 30_000
+
+MANY = 90_000
+"""Events that take longer than a start may take in silence."""
+
+
+def write_log(path: Path, count: int, *last: Body) -> Path:
+    """A log that takes a while to catch up with; its projection is missing."""
+    bodies = (registered(f"c{number}", locker=f"locker-{number % 100}") for number in range(count))
+    path.write_bytes(encode_lines([event(body) for body in (*bodies, *last)], stamp(), START)[0])
+    return path
 
 
 @pytest.fixture
 def long_log(log_path: Path) -> Path:
-    """A log that takes a while to catch up with; its projection is missing."""
-    end, lines = START, []
-    for number in range(EVENTS):
-        line, end = encode_lines([event(registered(f"c{number}", locker=f"locker-{number % 100}"))], "", end)
-        lines.append(line)
-    log_path.write_bytes(b"".join(lines))
-    return log_path
+    return write_log(log_path, EVENTS)
 
 
 def building(log: Path) -> bool:
@@ -47,10 +52,8 @@ def stopped_while(server: Server, busy: Callable[[Path], bool], sent: signal.Sig
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not busy(server.log):
         assert time.monotonic() < deadline, server.stderr
-        assert "running on" not in server.stderr, "it has caught up before anybody could stop it"
         time.sleep(0.001)
     code = server.stop(sent)
-    assert "running on" not in server.stderr, "it was to stop before it serves"
     assert "Traceback" not in server.stderr
     return code
 
@@ -88,3 +91,39 @@ def test_a_server_that_is_catching_up_stops_as_a_success(long_log: Path) -> None
         assert stopped_while(server, following, signal.SIGTERM) == 0, server.stderr
         assert long_log.read_bytes() == content
         assert_starts(server)
+
+
+def unready(server: Server) -> str:
+    """Why it is not ready."""
+    status, body = server.get("/health/ready")
+    return "" if status == 200 else json.loads(body)["detail"]
+
+
+def test_a_long_start_is_answered_for_meanwhile(log_path: Path) -> None:
+    with Server(write_log(log_path, MANY)).listen() as server:
+        assert server.get("/health/live")[0] == 200
+        told = {unready(server)}
+        assert server.post(json.dumps(registered("late")).encode()) == 503
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while reason := unready(server):
+            told.add(reason)
+            assert time.monotonic() < deadline, reason
+        assert any(f" of {MANY:,}. Try again later." in reason for reason in told), told
+        assert server.post(json.dumps(registered("late")).encode()) == 202
+        assert server.stop(signal.SIGTERM) == 0
+    assert command(log_path, "verify").returncode == 0
+
+
+def test_a_server_that_listens_while_it_catches_up_stops_as_a_success(log_path: Path) -> None:
+    with Server(write_log(log_path, MANY)).listen() as server:
+        assert unready(server)
+        assert server.stop(signal.SIGTERM) == 0
+        assert "Traceback" not in server.stderr
+    assert not new(log_path).exists()
+
+
+def test_what_is_wrong_at_the_end_of_a_long_start_is_said_and_ends_the_server(log_path: Path) -> None:
+    with Server(write_log(log_path, MANY, deposited("nobody-has-this-one"))).listen() as server:
+        assert server.wait() == 1
+        assert "could not have been accepted" in server.stderr
+        assert "Traceback" not in server.stderr

@@ -1,0 +1,149 @@
+"""Whether it is ready says whether an event would be taken in, and why not."""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from lockstream.core.entities.log import Cursor
+from lockstream.core.errors import LogDamaged, NotOpenYet
+from lockstream.presentation.app import create_app
+from lockstream.presentation.opening import Opening
+from lockstream.services.lockstream import Lockstream
+from lockstream.services.wiring import Settings, Watch, open_lockstream
+from lockstream.tests.given import LOCKER, registered
+from lockstream.tests.http.ailing import PATIENCE_SECONDS, AilingStore, running_on
+from lockstream.tests.http.conftest import Clients, concurrent_client
+
+GIB = 1 << 30
+
+LIVE, READY = "/health/live", "/health/ready"
+
+
+def run(life: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(life, PATIENCE_SECONDS))
+
+
+def assert_unready(answer: Any, reason: str) -> None:
+    assert answer.status_code == 503
+    assert reason in answer.json()["detail"]
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_it_is_live_and_ready(client: TestClient) -> None:
+    assert (client.get(LIVE).status_code, client.get(LIVE).json()) == (200, {"status": "live"})
+    assert (client.get(READY).status_code, client.get(READY).json()) == (200, {"status": "ready"})
+
+
+def test_it_is_not_ready_while_as_many_events_wait_as_may() -> None:
+    settings = Settings(queue_limit=1)
+    store = AilingStore(settings)
+
+    async def life() -> None:
+        async with concurrent_client(lambda: running_on(store, settings)) as client:
+            store.shut_gate()
+            posted = asyncio.ensure_future(client.post("/events", json=registered()))
+            await store.at_gate()
+            assert_unready(await client.get(READY), "are waiting")
+            assert (await client.get(LIVE)).status_code == 200
+            store.open_gate()
+            assert (await posted).status_code == 202
+            assert (await client.get(READY)).status_code == 200
+
+    run(life())
+
+
+def test_it_is_not_ready_once_the_log_has_failed(client: TestClient, log_path: Path) -> None:
+    assert client.post("/events", json=registered()).status_code == 202
+    log_path.rename(log_path.with_name("moved.jsonl"))
+    assert client.post("/events", json=registered("another")).status_code == 503
+    assert_unready(client.get(READY), "could not be written")
+    assert client.get(LIVE).status_code == 200
+    assert client.get(f"/lockers/{LOCKER}").status_code == 200
+
+
+def test_below_the_floor_of_its_disk_nothing_is_taken_in_and_nothing_has_failed(
+    clients: Clients, log_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with clients() as client:
+        assert client.post("/events", json=registered()).status_code == 202
+    content = log_path.read_bytes()
+    monkeypatch.setenv("LOCKSTREAM_DISK_FLOOR_BYTES", str(1 << 60))
+    with clients() as client:
+        for answer in client.get(READY), client.post("/events", json=registered("another")):
+            assert_unready(answer, "LOCKSTREAM_DISK_FLOOR_BYTES")
+        assert client.get(f"/lockers/{LOCKER}").json()["compartments"] == 1
+    assert log_path.read_bytes() == content
+
+
+def test_once_there_is_room_again_it_goes_on(log_path: Path) -> None:
+    disk = os.statvfs(log_path.parent)
+    free = disk.f_bavail * disk.f_frsize
+    if free < 4 * GIB:
+        pytest.skip("the disk is nearly full")
+    settings = Settings(disk_floor_bytes=free - GIB)  # others use the disk, too
+    filler = log_path.with_name("filler")
+    with TestClient(create_app(lambda: open_lockstream(settings))) as client:
+        with filler.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, 2 * GIB)
+        assert_unready(client.post("/events", json=registered()), "Make room")
+        filler.unlink()
+        assert client.post("/events", json=registered()).status_code == 202
+
+
+def test_while_it_is_opened_it_says_how_far_it_has_come() -> None:
+    caught_up = Event()
+
+    def open_slowly(watch: Watch) -> Lockstream:
+        watch(Cursor(5), Cursor(1_000))
+        assert caught_up.wait(PATIENCE_SECONDS)
+        return open_lockstream(Settings())
+
+    with Opening(open_slowly) as opening, TestClient(create_app(opening.get)) as client:
+        assert client.get(LIVE).status_code == 200
+        while "at event" not in client.get(READY).json()["detail"]:
+            pass
+        for answer in client.get(READY), client.get(f"/lockers/{LOCKER}"), client.post("/events", json=registered()):
+            assert_unready(answer, "is catching up with its log, at event 5 of 1,000")
+        caught_up.set()
+        opening.wait(PATIENCE_SECONDS)
+        assert client.get(READY).status_code == 200
+        assert client.post("/events", json=registered()).status_code == 202
+
+
+def test_who_waits_for_an_opening_that_fails_is_told_why(log_path: Path) -> None:
+    asked, told = Event(), Event()
+
+    def open_damaged(_: Watch) -> Lockstream:
+        assert asked.wait(PATIENCE_SECONDS)
+        raise LogDamaged(log_path, 1, 0, "it was altered.")
+
+    with Opening(open_damaged) as opening:
+        with pytest.raises(NotOpenYet):
+            opening.get()
+        opening.when_failed(told.set)
+        asked.set()
+        assert told.wait(PATIENCE_SECONDS)
+        for ask in opening.get, opening.require_no_failure, lambda: opening.wait(0):
+            with pytest.raises(LogDamaged):
+                ask()
+
+
+def test_an_opening_that_is_given_up_ends_at_its_next_step() -> None:
+    stopped = Event()
+
+    def open_for_ever(watch: Watch) -> Lockstream:
+        try:
+            while True:
+                watch(Cursor(1), Cursor(2))
+        finally:
+            stopped.set()
+
+    with Opening(open_for_ever):
+        pass
+    assert stopped.is_set()
