@@ -3,6 +3,7 @@
 LockstreamError
 ├── MalformedEvent           what came is no event
 ├── NoReport                 a file that should be an import's report is something else
+├── NoBackup                 a backup cannot be put where it should be
 ├── StoreUnavailable         nothing can be written, or nothing current be read, right now
 │   └── QueueFull            too much is waiting; try again in a moment
 ├── StartRefused             it would not be safe to start
@@ -32,6 +33,10 @@ class NoReport(LockstreamError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} is no report of an import. Move it away, or name another file with --report.")
+
+
+class NoBackup(LockstreamError):
+    """A copy of the log cannot be put where it should be; the text says why."""
 
 
 class StoreUnavailable(LockstreamError):

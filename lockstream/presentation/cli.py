@@ -13,6 +13,7 @@ from lockstream.core.errors import LockstreamError
 from lockstream.presentation import server
 from lockstream.presentation.app import create_app
 from lockstream.presentation.progress import bar
+from lockstream.services.backup import back_up
 from lockstream.services.transfer import Imported, export_events, import_events
 from lockstream.services.verification import verify as verify_log
 from lockstream.services.wiring import (
@@ -135,6 +136,18 @@ def export(
         sys.stdout.buffer.flush()
     except BrokenPipeError:  # the reader has enough, as `head` does; what is still buffered goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@commands.command()
+def backup(
+    destination: Annotated[
+        Path, typer.Argument(metavar="DEST", help="The file to make, in a folder that is there.", show_default=False)
+    ],
+) -> None:
+    """Copy the log, check every line of the copy, and have it on the disk. It may run beside a server."""
+    with bar("Backing up") as shown:
+        end = back_up(Settings().event_log_path, destination, lambda reached: shown.update(reached.position))
+    _say(f"{end.position:,} events are in {destination}. The chain value of the last one is {end.chain}.")
 
 
 def _say(text: str) -> None:

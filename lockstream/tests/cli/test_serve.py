@@ -12,7 +12,7 @@ from lockstream.tests.cli.conftest import Run
 from lockstream.tests.crash.history import on_disk
 from lockstream.tests.crash.server import PATIENCE_SECONDS, Server, environment
 
-COMMANDS = ["serve", "verify", "rebuild", "import", "export"]
+COMMANDS = ["serve", "verify", "rebuild", "import", "export", "backup"]
 
 
 def test_the_help_lists_every_setting_with_its_default(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
