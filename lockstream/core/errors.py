@@ -71,8 +71,8 @@ class LogDamaged(StartRefused):
     def __init__(self, path: Path, line: int, offset: int, reason: str) -> None:
         super().__init__(
             f"The log {path} is damaged at line {line} (byte offset {offset}): {reason} Nothing was changed. Keep a "
-            "copy of the file, restore it from a backup or a replica, and start again; `lockstream verify` checks "
-            "every line."
+            "copy of the file, restore it from a backup, and start again; `lockstream verify` checks every line. "
+            "Without a backup, `lockstream repair` says what would be lost."
         )
         self.path, self.line, self.offset, self.reason = path, line, offset, reason
 

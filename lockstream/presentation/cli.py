@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from lockstream.presentation import server
 from lockstream.presentation.app import create_app
 from lockstream.presentation.progress import bar
 from lockstream.services.backup import back_up
+from lockstream.services.repair import Repair
 from lockstream.services.transfer import Imported, export_events, import_events
 from lockstream.services.verification import verify as verify_log
 from lockstream.services.wiring import (
@@ -148,6 +150,26 @@ def backup(
     with bar("Backing up") as shown:
         end = back_up(Settings().event_log_path, destination, lambda reached: shown.update(reached.position))
     _say(f"{end.position:,} events are in {destination}. The chain value of the last one is {end.chain}.")
+
+
+@commands.command()
+def repair(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Cut a damaged log in front of its first damaged line, if you agree to what is lost; it is kept beside the log."""
+    with closing(Repair(Settings().event_log_path)) as log:
+        with bar("Looking for damage") as shown:
+            found = log.examine(lambda reached: shown.update(reached.position))
+        for sentence in found.explain():
+            _say(sentence)
+        if found.whole:
+            return
+        if not yes and not sys.stdin.isatty():
+            _complain("There is no terminal to ask on, so nothing was changed. `lockstream repair --yes` does not ask.")
+            raise typer.Exit(1)
+        if not yes and not typer.confirm("Go on without these events?", err=True):
+            _say("Nothing was changed.")
+            raise typer.Exit(1)
+        for sentence in log.carry_out(found):
+            _say(sentence)
 
 
 def _say(text: str) -> None:
