@@ -60,7 +60,17 @@ def test_a_torn_last_line_is_left_to_the_next_start(log_path: Path, run: Run, li
     assert_starts(log_path)
 
 
-@pytest.mark.parametrize("place", [".", "missing/log.jsonl", "/sys/log.jsonl"])
+def test_a_last_line_that_lacks_only_its_end_is_left_to_the_next_start(log_path: Path, run: Run, lines: Lines) -> None:
+    """The projection has seen it, and the event stays."""
+    log_path.write_bytes(b"".join(lines)[:-1])
+    before = on_disk(log_path)
+    ended = run("repair", "--yes")
+    assert (ended.code, "is whole: 10 events" in ended.said) == (0, True)
+    assert on_disk(log_path) == before
+    assert_starts(log_path)
+
+
+@pytest.mark.parametrize("place", [".", "log.jsonl", "missing/log.jsonl", "/sys/log.jsonl"])
 def test_a_log_that_is_not_there_is_named_and_not_made(
     run: Run, monkeypatch: pytest.MonkeyPatch, log_path: Path, place: str
 ) -> None:
