@@ -47,8 +47,9 @@ _METHOD = """\
   is used as its documentation does it fastest (immutable msgspec events), without HTTP, decisions or projection, and
   with {saved_events:,} events a repetition. **decode-only** reads the log and calls `msgspec.json.decode` on each line.
   **write + fdatasync** appends the log's own lines.
-- **GETs under load**: Lockstream's clients post as fast as they are answered; the peer, whose posts are the bare
-  application's, gets as many a second as Lockstream took.
+- **GETs under load** are of lockers of a network of 10,000, whose events are posted meanwhile. Lockstream's clients post
+  as fast as they are answered; the peer, whose posts are the bare application's, gets as many a second as Lockstream
+  took.
 - **With the projection caught up**: until a GET, sent when all was acknowledged, is answered.
 - **The log of {history_events:,} events** is written through the batch endpoint, then grows by what is measured on it.
 - **Memory** is of the server's whole process tree: of a compartment, against the server before its first event; of

@@ -7,7 +7,6 @@ one; a flush covers all that was written when it began.
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import batched
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from lockstream.infrastructure.line_codec import (
     check_lines,
     encode_lines,
     part_to_keep,
+    stamp,
 )
 from lockstream.infrastructure.log_file import CHUNK, anchor, ids_from, line_start, lines_before, read_log
 from lockstream.infrastructure.syncing import SyncThread, sync_data
@@ -68,8 +68,7 @@ class JsonlEventLog:
 
     def append(self, events: Sequence[Event]) -> None:
         self._require_writable()
-        recorded_at = datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
-        lines, end = encode_lines(events, recorded_at, self.end)
+        lines, end = encode_lines(events, stamp(), self.end)
         try:
             require_in_place(self._name, self._identity)
             write_all(self._file, lines)

@@ -11,6 +11,7 @@ without its own check or the next line's failing.
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 
 from lockstream.core.entities.events import Event
@@ -28,6 +29,11 @@ _TAIL = len(b',"chain":"') + 64 + len(b'"}\n')
 
 class InvalidLine(Exception):
     """A line is not the one that follows here; the text says why."""
+
+
+def stamp() -> str:
+    """The time now as lines bear it: RFC 3339 in UTC, to the microsecond."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def encode_lines(events: Sequence[Event], recorded_at: str, after: Cursor) -> tuple[bytes, Cursor]:

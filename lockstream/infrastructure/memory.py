@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
 
@@ -10,7 +9,7 @@ from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.entities.state import Compartment, CompartmentView, Fault, Locker, Reservation
 from lockstream.infrastructure.backing import Nothing
-from lockstream.infrastructure.line_codec import decode_lines, encode_lines, id_of
+from lockstream.infrastructure.line_codec import decode_lines, encode_lines, id_of, stamp
 from lockstream.infrastructure.settling import Settling, settle
 from lockstream.infrastructure.unit_of_work import UnitOfWork
 from lockstream.infrastructure.working_set import WorkingSet
@@ -25,7 +24,7 @@ class MemoryLog:
         self._lines: list[bytes] = []
 
     def append(self, events: Sequence[Event]) -> None:
-        lines, self.end = encode_lines(events, datetime.now(UTC).isoformat(), self.end)
+        lines, self.end = encode_lines(events, stamp(), self.end)
         self._lines += lines.splitlines(keepends=True)
 
     def flush(self) -> None:

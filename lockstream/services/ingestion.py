@@ -107,10 +107,12 @@ class Ingestion:
 
     def _behind_changes_of(self, locker_id: str) -> int:
         """Where in the queue of what is not durable all stands in front that may have changed a locker."""
-        for place in range(len(self._undurable), 0, -1):
-            if locker_id in self._undurable[place - 1].lockers:
-                return place
-        return 0
+        place = len(self._undurable)
+        for waiting in reversed(self._undurable):
+            if locker_id in waiting.lockers:
+                break
+            place -= 1
+        return place
 
     async def _fall_back(self) -> None:
         """Once the log has failed: have reads show what is durable, and nothing else."""

@@ -7,6 +7,7 @@ from lockstream.core.entities.log import START
 from lockstream.core.evolve import evolve
 from lockstream.core.keys import keys
 from lockstream.core.outcomes import Accepted, Duplicate
+from lockstream.infrastructure.line_codec import stamp
 from lockstream.tests.given import (
     COMPARTMENT,
     LOCKER,
@@ -36,6 +37,14 @@ def test_events_of_one_batch_build_on_each_other(network: Network) -> None:
     compartment = network.store.queries.compartment(LOCKER, COMPARTMENT)
     assert compartment is not None
     assert compartment.active_reservation == "reservation-2"
+
+
+def test_a_record_says_when_it_was_accepted(network: Network) -> None:
+    earlier = stamp()
+    network.ingest(registered())
+    later = stamp()
+    [record] = network.store.log.read(START)
+    assert earlier <= record.recorded_at <= later
 
 
 def test_an_event_twice_in_one_batch_counts_once(network: Network) -> None:
