@@ -3,6 +3,7 @@
 LockstreamError
 ├── MalformedEvent           what came is no event
 ├── NoReport                 a file that should be an import's report is something else
+├── NoBackup                 a backup cannot be put where it should be
 ├── StoreUnavailable         nothing can be written, or nothing current be read, right now
 │   ├── QueueFull            too much is waiting; try again in a moment
 │   └── NotOpenYet           the start has not ended
@@ -33,6 +34,10 @@ class NoReport(LockstreamError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} is no report of an import. Move it away, or name another file with --report.")
+
+
+class NoBackup(LockstreamError):
+    """A copy of the log cannot be put where it should be; the text says why."""
 
 
 class StoreUnavailable(LockstreamError):
@@ -74,8 +79,8 @@ class LogDamaged(StartRefused):
     def __init__(self, path: Path, line: int, offset: int, reason: str) -> None:
         super().__init__(
             f"The log {path} is damaged at line {line} (byte offset {offset}): {reason} Nothing was changed. Keep a "
-            "copy of the file, restore it from a backup or a replica, and start again; `lockstream verify` checks "
-            "every line."
+            "copy of the file, restore it from a backup, and start again; `lockstream verify` checks every line. "
+            "Without a backup, `lockstream repair` says what would be lost."
         )
         self.path, self.line, self.offset, self.reason = path, line, offset, reason
 

@@ -32,6 +32,23 @@ def projection_path(log_path: Path) -> Path:
     return Path(f"{log_path}.projection.sqlite")
 
 
+def acknowledged(projection: Path) -> int:
+    """How many events a projection has seen. It follows the log, so the log must hold as many at least."""
+    if not projection.exists():
+        return 0
+    try:
+        with closing(SqlProjection.open(writing_engine(projection), reading_engine(projection))) as seen:
+            return seen.reached.position
+    except ProjectionUnfit:
+        return 0
+
+
+def remove_projection(path: Path) -> None:
+    """Remove a projection, if there is one, while nobody uses it; the next start makes it anew."""
+    remove_database(path)
+    remove_runs(path)
+
+
 def unwatched(reached: Cursor, end: Cursor) -> None:
     """Watch nothing."""
 
@@ -50,7 +67,7 @@ class EmbeddedStore:
             HistoryImpossible: the log was not written by these rules.
             OSError: the file system does not let us.
         """
-        self.log = JsonlEventLog(log_path, lambda: _acknowledged(projection_path(log_path)), disk_floor)
+        self.log = JsonlEventLog(log_path, lambda: acknowledged(projection_path(log_path)), disk_floor)
         try:
             self._projection, self._rows = _open_projection(self.log, capacity, watch)
         except BaseException:
@@ -156,21 +173,10 @@ def _require_same_log(log: JsonlEventLog, reached: Cursor) -> None:
         raise ProjectionUnfit("It was made from another log.")
 
 
-def _acknowledged(projection: Path) -> int:
-    """How many events the projection has seen. It follows the log, so the log must hold as many at least."""
-    if not projection.exists():
-        return 0
-    try:
-        with closing(SqlProjection.open(writing_engine(projection), reading_engine(projection))) as seen:
-            return seen.reached.position
-    except ProjectionUnfit:
-        return 0
-
-
 def _rebuild(log: JsonlEventLog, capacity: int, watch: Watch) -> None:
     path = projection_path(log.path)
     building = path.with_name(f"{path.name}.new")
-    _remove_projection(building)
+    remove_projection(building)
     try:
         with closing(SqlProjection.create(building_engine(building), reading_engine(building))) as projection:
             _catch_up(log, projection, WorkingSet(projection, START, capacity), building, watch)
@@ -178,18 +184,13 @@ def _rebuild(log: JsonlEventLog, capacity: int, watch: Watch) -> None:
         with building.open("rb") as file:
             os.fsync(file.fileno())
     except BaseException:
-        _remove_projection(building)
+        remove_projection(building)
         raise
-    _remove_projection(path)
+    remove_projection(path)
     if run.position:
         run_path(building, run.position).rename(run_path(path, run.position))
     building.rename(path)
     remove_runs(building)
-
-
-def _remove_projection(path: Path) -> None:
-    remove_database(path)
-    remove_runs(path)
 
 
 def _catch_up(log: JsonlEventLog, projection: SqlProjection, rows: WorkingSet, path: Path, watch: Watch) -> None:

@@ -128,8 +128,12 @@ class Prepared:
 
 
 def remove_database(path: Path) -> None:
-    """Remove a SQLite database with its write-ahead log, the log first: alone it would spoil a database to come."""
-    for suffix in ("-wal", "-shm", "-journal", ""):
+    """Remove a SQLite database, then its write-ahead log, whether or not there is a database.
+
+    A database without its log may hold half of a change, and would be taken for whole by whoever comes after one that
+    was killed here. A log without its database would spoil one to come, so call this before one takes its place.
+    """
+    for suffix in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 

@@ -1,5 +1,6 @@
 """Files as the operating system has them: opened, locked, written and flushed."""
 
+import errno
 import fcntl
 import os
 import stat
@@ -7,6 +8,30 @@ from collections.abc import Buffer
 from pathlib import Path
 
 from lockstream.core.errors import StartRefused, StoreInUse
+
+BLOCK = 1024 * 1024
+"""Bytes that are copied at a time."""
+
+type Identity = tuple[int, int]
+"""Which file it is, whatever its name: the device's number and the file's on it."""
+
+
+def take(path: Path) -> int:
+    """Open a regular file, made if need be, and keep every other process from it until this one closes it or ends.
+
+    Raises:
+        StartRefused: no such file can be there.
+        StoreInUse: another process has it.
+        OSError: it was moved or replaced meanwhile.
+    """
+    file = open_for_append(path)
+    try:
+        lock(file, path)
+        require_in_place(str(path), identity(os.fstat(file)))
+    except BaseException:
+        os.close(file)
+        raise
+    return file
 
 
 def open_for_append(path: Path) -> int:
@@ -41,11 +66,32 @@ def lock(file: int, path: Path) -> None:
         raise StoreInUse(path) from error
 
 
+def identity(file: os.stat_result) -> Identity:
+    return file.st_dev, file.st_ino
+
+
+def require_in_place(name: str, opened: Identity) -> None:
+    """The file that is open must be the one that the path leads to: what another would write to.
+
+    Raises:
+        OSError: it is not.
+    """
+    if identity(os.stat(name)) != opened:  # noqa: PTH116  # twice as fast, before each batch
+        raise OSError(errno.ESTALE, "it was moved or replaced", name)
+
+
 def write_all(file: int, content: Buffer) -> None:
     """Write all of `content`; a file system may take it in pieces, as when it is nearly full."""
     rest = memoryview(content).cast("B")
     while rest:
         rest = rest[os.write(file, rest) :]
+
+
+def copy_bytes(source: int, target: int, start: int, end: int) -> None:
+    """Write the bytes of `source` from offset `start` up to `end`, or to where it ends, to `target`."""
+    while start < end and (block := os.pread(source, min(BLOCK, end - start), start)):
+        write_all(target, block)
+        start += len(block)
 
 
 def sync_directory(path: Path) -> None:

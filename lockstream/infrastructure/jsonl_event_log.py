@@ -4,25 +4,24 @@ To append and to flush are two steps, so that the next batch is decided and writ
 one; a flush covers all that was written when it began.
 """
 
-import errno
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import batched, chain, count
+from itertools import batched
 from pathlib import Path
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.errors import LogDamaged, StoreUnavailable
-from lockstream.infrastructure.files import lock, open_for_append, sync_directory, write_all
+from lockstream.infrastructure.cutting import cut_off
+from lockstream.infrastructure.files import identity, require_in_place, sync_directory, take, write_all
 from lockstream.infrastructure.line_codec import (
     InvalidLine,
     check_line,
     check_lines,
     encode_lines,
-    looks_like_record,
+    part_to_keep,
     stamp,
-    whole_record,
 )
 from lockstream.infrastructure.log_file import CHUNK, anchor, ids_from, line_start, lines_before, read_log
 from lockstream.infrastructure.syncing import SyncThread, sync_data
@@ -55,11 +54,9 @@ class JsonlEventLog:
         self._disk_floor = disk_floor
         self._sync_thread: SyncThread | None = None
         self._block: tuple[int, Mapping[str, int]] = (-1, {})
-        self._file = open_for_append(path)
-        self._identity = _identity(os.fstat(self._file))
+        self._file = take(path)
+        self._identity = identity(os.fstat(self._file))
         try:
-            lock(self._file, path)
-            self._require_in_place()
             sync_directory(path.parent)
             self._acknowledged = acknowledged()
             self.end = self._mend()
@@ -88,7 +85,7 @@ class JsonlEventLog:
         self._require_writable()
         lines, end = encode_lines(events, stamp(), self.end)
         try:
-            self._require_in_place()
+            require_in_place(self._name, self._identity)
             write_all(self._file, lines)
         except OSError as error:
             raise self._fail(error) from error
@@ -193,16 +190,13 @@ class JsonlEventLog:
 
     def _mend_last(self, line: bytes, after: Cursor, reason: str) -> Cursor:
         """Keep the record that the last line begins with, if there is a whole one, and cut off the rest."""
-        record = whole_record(line, after)
-        rest = line[len(record) :]
-        if record and looks_like_record(rest[1:]):
-            reason = "the line end behind the record was overwritten."
-            raise LogDamaged(self.path, after.position + 1, after.offset, reason)
-        if not record and line.endswith(b"\n") and looks_like_record(line):
-            raise LogDamaged(self.path, after.position + 1, after.offset, reason)  # a torn line has no end
-        if rest:
+        try:
+            record = part_to_keep(line, after)
+        except InvalidLine as error:
+            raise LogDamaged(self.path, after.position + 1, after.offset, str(error)) from error
+        if len(record) < len(line):
             self._require_acknowledged(after if not record else check_line(record + b"\n", after))
-            self._cut_off(rest, after.offset + len(record), after.position + 1, reason)
+            self._cut_off(after.offset + len(record), after.position + 1, reason)
         if not record:
             return after
         write_all(self._file, b"\n")
@@ -219,31 +213,15 @@ class JsonlEventLog:
                 "`lockstream rebuild` makes the projection fit it.",
             )
 
-    def _require_in_place(self) -> None:
-        """The file that is open must be the one that the path leads to: what another would write to."""
-        if _identity(os.stat(self._name)) != self._identity:  # noqa: PTH116  # twice as fast, before each batch
-            raise OSError(errno.ESTALE, "it was moved or replaced", str(self.path))
-
-    def _cut_off(self, torn: bytes, offset: int, line: int, reason: str) -> None:
-        names = (f"{self.path.name}.torn-{offset}{again}" for again in chain([""], map("-{}".format, count(2))))
-        kept = next(path for name in names if not (path := self.path.with_name(name)).exists())
-        kept.write_bytes(torn)
-        with kept.open("rb") as file:
-            os.fsync(file.fileno())
-        sync_directory(kept.parent)
-        os.ftruncate(self._file, offset)
-        os.fsync(self._file)
+    def _cut_off(self, offset: int, line: int, reason: str) -> None:
+        kept = cut_off(self._file, self.path, offset, "torn")
         logger.warning(
             "The end of %s was cut off (line %d, byte offset %d, %d bytes): %s What is not wholly written was not "
             "acknowledged. Its bytes are kept in %s.",
             self.path,
             line,
             offset,
-            len(torn),
+            kept.stat().st_size,
             reason,
             kept,
         )
-
-
-def _identity(file: os.stat_result) -> tuple[int, int]:
-    return file.st_dev, file.st_ino

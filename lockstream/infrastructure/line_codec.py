@@ -80,16 +80,20 @@ def check_line(line: bytes, after: Cursor) -> Cursor:
     raise InvalidLine("its content and the records before it do not give its chain value; a line was altered.")
 
 
-def whole_record(text: bytes, after: Cursor) -> bytes:
-    """The record that follows `after` and that `text` begins with, without its line end; empty where there is none."""
-    for chain in re.finditer(rb',"chain":"[0-9a-f]{64}"\}', text):  # a payload may hold the like
-        record = text[: chain.end()]
-        try:
-            check_line(record + b"\n", after)
-        except InvalidLine:
-            continue
-        return record
-    return b""
+def part_to_keep(line: bytes, after: Cursor) -> bytes:
+    """What a log's last line, which does not follow `after` as it is, can be mended from.
+
+    That is the record it begins with, without its line end, or nothing. What stands behind was not wholly written.
+
+    Raises:
+        InvalidLine: all of the line was written, and is not what was written. A torn one has no end.
+    """
+    record = _whole_record(line, after)
+    if record and looks_like_record(line[len(record) + 1 :]):
+        raise InvalidLine("the line end behind the record was overwritten.")
+    if not record and line.endswith(b"\n") and looks_like_record(line):
+        check_line(line, after)
+    return record
 
 
 def looks_like_record(text: bytes) -> bool:
@@ -136,3 +140,15 @@ def position_of(line: bytes) -> int:
 def id_of(line: bytes) -> str:
     """The id of the event in a line that was checked; its beginning will do."""
     return line.split(b'"', 10)[9].decode()
+
+
+def _whole_record(text: bytes, after: Cursor) -> bytes:
+    """The record that follows `after` and that `text` begins with, without its line end; empty where there is none."""
+    for chain in re.finditer(rb',"chain":"[0-9a-f]{64}"\}', text):  # a payload may hold the like
+        record = text[: chain.end()]
+        try:
+            check_line(record + b"\n", after)
+        except InvalidLine:
+            continue
+        return record
+    return b""

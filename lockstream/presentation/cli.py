@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,9 @@ from lockstream.presentation import server
 from lockstream.presentation.app import create_app
 from lockstream.presentation.opening import Opening
 from lockstream.presentation.progress import bar
+from lockstream.services.backup import back_up
 from lockstream.services.lockstream import Lockstream
+from lockstream.services.repair import Repair
 from lockstream.services.transfer import Imported, export_events, import_events
 from lockstream.services.verification import verify as verify_log
 from lockstream.services.wiring import (
@@ -154,6 +157,38 @@ def export(
         sys.stdout.buffer.flush()
     except BrokenPipeError:  # the reader has enough, as `head` does; what is still buffered goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@commands.command()
+def backup(
+    destination: Annotated[
+        Path, typer.Argument(metavar="DEST", help="The file to make, in a folder that is there.", show_default=False)
+    ],
+) -> None:
+    """Copy the log, check every line of the copy, and have it on the disk. It may run beside a server."""
+    with bar("Backing up") as shown:
+        end = back_up(Settings().event_log_path, destination, lambda reached: shown.update(reached.position))
+    _say(f"{end.position:,} events are in {destination}. The chain value of the last one is {end.chain}.")
+
+
+@commands.command()
+def repair(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Cut a damaged log in front of its first damaged line, if you agree to what is lost; it is kept beside the log."""
+    with closing(Repair(Settings().event_log_path)) as log:
+        with bar("Looking for damage") as shown:
+            found = log.examine(lambda reached: shown.update(reached.position))
+        for sentence in found.explain():
+            _say(sentence)
+        if found.whole:
+            return
+        if not yes and not sys.stdin.isatty():
+            _complain("There is no terminal to ask on, so nothing was changed. `lockstream repair --yes` does not ask.")
+            raise typer.Exit(1)
+        if not yes and not typer.confirm("Go on without these events?", err=True):
+            _say("Nothing was changed.")
+            raise typer.Exit(1)
+        for sentence in log.carry_out(found):
+            _say(sentence)
 
 
 def _say(text: str) -> None:

@@ -12,7 +12,7 @@ from lockstream.tests.cli.conftest import Run
 from lockstream.tests.crash.history import on_disk
 from lockstream.tests.crash.server import PATIENCE_SECONDS, Server, environment
 
-COMMANDS = ["serve", "verify", "rebuild", "import", "export"]
+COMMANDS = ["serve", "verify", "rebuild", "import", "export", "backup", "repair"]
 
 
 def test_the_help_lists_every_setting_with_its_default(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +49,7 @@ def test_a_setting_that_cannot_be_is_named(
     log_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    for command in ("serve", "verify", "rebuild", "export"):
+    for command in ("serve", "verify", "rebuild", "export", "repair"):
         run(command).in_a_sentence(variable)
     assert on_disk(log_path) == {}
 

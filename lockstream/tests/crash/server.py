@@ -44,6 +44,10 @@ def command(
     )
 
 
+NO_ROOM = ("env", "-u", "COVERAGE_PROCESS_CONFIG", "sh", "-c", 'ulimit -f 1; exec "$@"', "sh")
+"""What runs another command that can make no file longer than 1 KiB. To measure its coverage would take more."""
+
+
 def can_trace() -> bool:
     strace = shutil.which("strace")
     return (

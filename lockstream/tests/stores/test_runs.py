@@ -15,7 +15,6 @@ from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure import known_keys
-from lockstream.infrastructure.backing import Changes
 from lockstream.infrastructure.embedded import EmbeddedStore, projection_path
 from lockstream.infrastructure.run_file import write_run
 from lockstream.services.verification import verify
@@ -217,45 +216,6 @@ def test_a_run_that_cannot_be_written_is_tried_again(log_path: Path, caplog: pyt
             store._keeper.finish()
         assert store._projection.kept_run.position > 100
     assert_all_is_known(log_path, BODIES[:-2])
-
-
-def test_a_merge_that_fails_in_any_way_is_tried_again(log_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_memory(merge: known_keys.Merge) -> known_keys.Run:
-        raise MemoryError
-
-    with opened(log_path) as store:
-        with monkeypatch.context() as meanwhile:
-            meanwhile.setattr(known_keys.Merge, "run", no_memory)
-            for body in BODIES[: 4 * LEAST]:
-                taken_in(store, body)
-            store._keeper.finish()
-            assert not runs(log_path)
-        for body in BODIES[4 * LEAST :]:
-            taken_in(store, body)
-        store._keeper.finish()
-        assert runs(log_path)
-    assert_all_is_known(log_path)
-
-
-def test_the_change_that_names_another_run_waits_for_the_disk(log: Path) -> None:
-    """A power failure undoes what did not wait, and the run before that one is removed."""
-    waits: list[tuple[bool, int]] = []
-    with opened(log) as store:
-        projection = store._projection
-        write = projection.write
-
-        def watched(changes: Changes) -> None:
-            new = projection.run != projection.kept_run
-            write(changes)
-            driver = projection._writing.connection.driver_connection
-            assert driver is not None
-            waits.append((new, driver.execute("PRAGMA synchronous").fetchone()[0]))
-
-        projection.write = watched  # type: ignore[method-assign]
-        for number in range(6 * LEAST):
-            taken_in(store, registered(f"c{number}", locker="waiting"))
-            store._keeper.finish()
-    assert set(waits) == {(True, 2), (False, 1)}, "FULL, and NORMAL"
 
 
 def test_a_server_that_has_merged_meanwhile_is_no_problem_to_verify(log: Path) -> None:

@@ -1,0 +1,101 @@
+"""docs/operations.md quotes what the program prints and names its commands; both are held to the program."""
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lockstream.presentation.cli import commands
+from lockstream.tests.crash.audit import audited
+from lockstream.tests.crash.history import life, record, replayed, started
+from lockstream.tests.crash.server import PATIENCE_SECONDS, Server, environment
+from lockstream.tests.docs.scenes import BACKUP, LOG, PRINTED, edit
+
+PAGE = (Path(__file__).parents[3] / "docs/operations.md").read_text()
+QUOTED = re.findall(r"<!-- printed: ([a-z ]+) -->\n```text\n(.*?)```", PAGE, re.DOTALL)
+RUN = dict(re.findall(r"<!-- run: ([a-z ]+) -->\n```sh\n(.*?)```", PAGE, re.DOTALL))
+
+
+@pytest.fixture
+def log(log_path: Path) -> Path:
+    """Ten events, of which a backup holds the first six."""
+    assert log_path == LOG.absolute()
+    record(LOG, life()[:6])
+    BACKUP.parent.mkdir()
+    return log_path
+
+
+@pytest.mark.parametrize(("scene", "quoted"), QUOTED, ids=[scene for scene, _ in QUOTED])
+def test_what_the_page_quotes_is_printed(log: Path, scene: str, quoted: str) -> None:
+    # given ten events
+    record(LOG, life("station-7")[:4])
+    # when what the page speaks of happens
+    printed = PRINTED[scene]().splitlines()
+    # then each line that it quotes is printed, in this order; … stands for what differs
+    for line in quoted.splitlines():
+        pattern = re.compile(re.escape(line).replace("…", ".*"))
+        while printed and not pattern.fullmatch(printed[0]):
+            printed.pop(0)
+        assert printed, line
+        printed.pop(0)
+
+
+def test_every_scene_is_in_the_page() -> None:
+    assert {scene for scene, _ in QUOTED} == set(PRINTED)
+    assert len(re.findall("```text", PAGE)) == len(QUOTED)
+
+
+def test_every_command_that_the_page_names_is_one() -> None:
+    named = set(re.findall(r"(?:^|`|\| )lockstream ([a-z]+)", PAGE, re.MULTILINE))
+    assert {"serve", "verify", "rebuild", "backup", "repair"} <= named
+    assert named <= {command.name or command.callback.__name__ for command in commands.registered_commands}  # type: ignore[union-attr]
+
+
+def run_from_the_page(name: str) -> None:
+    script = f'lockstream() {{ {shlex.quote(sys.executable)} -m lockstream "$@"; }}\n{RUN[name]}'
+    subprocess.run(["bash", "-euc", script], env=environment(LOG), check=True, timeout=PATIENCE_SECONDS)
+
+
+def test_what_the_page_has_people_type_makes_a_backup_and_restores_it(log: Path) -> None:
+    # given a backup made as the page says while a server runs, events after it, and damage
+    with Server(LOG).start() as server:
+        run_from_the_page("backup")
+        (made,) = BACKUP.parent.iterdir()
+        made.rename(BACKUP)
+        for body in life("station-7")[:4]:
+            assert server.post(json.dumps(body).encode()) == 202
+        assert server.stop(signal.SIGTERM) == 0
+    edit(b"1250", b"9999")
+    damaged = LOG.read_bytes()
+    # when it is restored as the page says
+    run_from_the_page("restore")
+    # then the six events of the backup are there, and the damaged log still is
+    assert started(LOG) == replayed(LOG)
+    assert len(audited(LOG)) == 6
+    assert LOG.with_name("event_log.jsonl.damaged").read_bytes() == damaged
+
+
+def test_what_the_page_has_people_type_mends_a_log_from_a_backup_without_a_loss(log: Path) -> None:
+    # given damage in what a backup holds, and events after that
+    run_from_the_page("backup")
+    (made,) = BACKUP.parent.iterdir()
+    made.rename(BACKUP)
+    record(LOG, life("station-7")[:4])
+    whole = LOG.read_bytes()
+    edit(b"1250", b"9999")
+    # when it is mended as the page says
+    run_from_the_page("mend from a backup")
+    # then nothing is lost
+    assert LOG.read_bytes() == whole
+    assert started(LOG) == replayed(LOG)
+
+
+def test_the_readme_and_the_page_lead_to_one_another() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    assert "](docs/operations.md" in readme
+    assert "](../README.md" in PAGE
