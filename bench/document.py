@@ -50,7 +50,7 @@ _METHOD = """\
 - **GETs under load** are of lockers of a network of 10,000, whose events are posted meanwhile. Lockstream's clients
   post as fast as they are answered; the peer, whose posts are the bare application's, gets as many a second as
   Lockstream took.
-- **With the projection caught up**: until a GET, sent when all was acknowledged, is answered.
+- **With the projection caught up**: until it holds all events, by its own account.
 - **The log of {history_events:,} events** is written through the batch endpoint, then grows by what is measured on it.
 - **Memory** is of the server's whole process tree: of a compartment, against the server before its first event; of
   history, from {first_step:,} to {history_events:,} events, when what is kept of recent ones is full. By `Rss`; `Pss`

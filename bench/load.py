@@ -1,9 +1,12 @@
 """The load generator, a process of its own: `python -m bench.load` reads a plan, gets ready, waits, and tells."""
 
 import gc
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import cycle
 from random import Random
 from time import perf_counter, process_time
@@ -18,6 +21,10 @@ from bench.figures import percentile
 from bench.lives import PER_LOCKER, Lives, locker_name
 from bench.processes import Service, busy_seconds, cpu_seconds, environment
 from bench.wire import Check, expect, expect_items, get, post, post_events
+
+
+_PATIENCE_SECONDS = 60
+"""For a projection to catch up."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -42,8 +49,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Requests a second, if they come on time rather than after each other's answers."""
     at_most: int = 60_000
     """Requests a second that can be had from one server: so many are made beforehand."""
-    then_get: str = ""
-    """A path to GET when all is acknowledged: its answer shows that the projection has caught up."""
+    then_settled: str = ""
+    """The file of a projection: when all is acknowledged, it is waited for until it holds all `events`."""
 
 
 class _Job(Struct, frozen=True):
@@ -59,7 +66,7 @@ class Result(Struct, frozen=True):
     events: int
     seconds: float
     caught_up_seconds: float
-    """From the beginning to the answer of `then_get`."""
+    """From the beginning until the projection held them all, where it was waited for."""
     p50: float
     """Seconds, like the next."""
     p99: float
@@ -169,7 +176,7 @@ def _run(client: Client, job: _Job) -> Result:
         requests=len(latencies),
         events=plan.events or len(latencies) * plan.per_request,
         seconds=ended - counted_from,
-        caught_up_seconds=_catch_up(job) - began if plan.then_get else 0,
+        caught_up_seconds=_settled(plan) - began if plan.then_settled else 0,
         p50=percentile(latencies, 0.50),
         p99=percentile(latencies, 0.99),
         client_cpu=cpu,
@@ -183,12 +190,17 @@ def _cpu(server: int) -> tuple[float, float, float]:
     return process_time(), cpu_seconds(server), busy_seconds()
 
 
-def _catch_up(job: _Job) -> float:
-    """GET once; when the answer was there."""
-    client = Client(job.port, [iter([get(job.plan.then_get)])], expect(200))
-    client.run_closed()
-    client.close()
-    return client.finished[-1]
+def _settled(plan: Plan) -> float:
+    """When the projection held all events, by its own account."""
+    deadline = perf_counter() + _PATIENCE_SECONDS
+    with closing(sqlite3.connect(f"file:{plan.then_settled}?mode=ro", uri=True)) as projection:
+        while True:
+            [(position,)] = projection.execute("SELECT position FROM progress")
+            if position >= plan.events:
+                return perf_counter()
+            if perf_counter() > deadline:
+                raise BenchFailure(f"the projection has come to {position:,} of {plan.events:,} events, and no further")
+            time.sleep(0.002)
 
 
 def _scripts(plan: Plan) -> Iterator[Iterator[bytes] | list[bytes]]:

@@ -138,6 +138,11 @@ class Lockstream(Service):
         super().__init__([str(ROOT / "run.py")], under=under, EVENT_LOG_PATH=str(log), LOCKSTREAM_PORT="0")
         self.log = log
 
+    @property
+    def projection(self) -> str:
+        """The file that holds it."""
+        return f"{self.log}.projection.sqlite"
+
 
 class Peer(Service):
     """One of `bench.peers` that serves HTTP."""

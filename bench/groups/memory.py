@@ -5,7 +5,6 @@ from itertools import pairwise
 from bench.figures import Outcome, Series, Spread
 from bench.goals import row
 from bench.groups import history
-from bench.lives import locker_name
 from bench.load import Plan, load
 from bench.processes import memory
 from bench.session import Contestant, Measured, Session
@@ -17,17 +16,17 @@ def measure(session: Session) -> Outcome:
     shared = Series("the same, by Pss", "bytes", [])
 
     def compartments() -> Measured:
-        registered, tag = session.scale.registered, session.tag()
-        plan = Plan(
-            tag=tag,
-            kind="batch",
-            connections=CONNECTIONS,
-            per_request=1_000 if registered % (CONNECTIONS * 1_000) == 0 else 500,
-            compartments=registered // CONNECTIONS,
-            events=registered,
-            then_get=f"/lockers/{locker_name(f'{tag}-0', 0)}",
-        )
+        registered = session.scale.registered
         with session.lockstream() as server:
+            plan = Plan(
+                tag=session.tag(),
+                kind="batch",
+                connections=CONNECTIONS,
+                per_request=1_000 if registered % (CONNECTIONS * 1_000) == 0 else 500,
+                compartments=registered // CONNECTIONS,
+                events=registered,
+                then_settled=server.projection,
+            )
             server.get("/lockers/nobody-has-this-one")
             before = memory(server.pid)
             result = load(server, plan)

