@@ -22,7 +22,6 @@ from bench.lives import PER_LOCKER, Lives, locker_name
 from bench.processes import Service, busy_seconds, cpu_seconds, environment
 from bench.wire import Check, expect, expect_items, get, post, post_events
 
-
 _PATIENCE_SECONDS = 60
 """For a projection to catch up."""
 
