@@ -15,7 +15,7 @@ from lockstream.infrastructure.backing import Backing, Changes
 from lockstream.infrastructure.known_keys import KnownKeys, Recent, compartment_key, reservation_key
 
 SETTLE_ROWS = 2_000
-"""So many changed rows share a transaction well, and to collect them holds up requests for 2 ms."""
+"""So many changed rows share a transaction well, and to collect them holds up requests for some 3 ms."""
 
 BEHIND_ROWS = 50_000
 """Where settling is slower than events come in, they have to wait for it from here on."""
