@@ -74,12 +74,16 @@ class Settler:
         self._thread.shutdown(wait=False)
 
     def _look_for_quiet(self) -> None:
-        quiet = asyncio.get_running_loop().time() - self._last_batch
+        """Settle what there is, however little, once nothing comes in; look again until all of it is settled."""
+        loop, log = asyncio.get_running_loop(), self._store.log
         self._timer = None
-        if quiet < SETTLE_AFTER_SECONDS:
-            self._timer = asyncio.get_running_loop().call_later(SETTLE_AFTER_SECONDS - quiet, self._look_for_quiet)
-        elif self._settled < self._store.log.durable.position:
+        if self._settled >= log.end.position or log.failure:
+            return
+        quiet = loop.time() - self._last_batch
+        if quiet >= SETTLE_AFTER_SECONDS and loop.time() >= self._retry_at:
             self._start()
+        rest = SETTLE_AFTER_SECONDS - quiet
+        self._timer = loop.call_later(rest if rest > 0 else SETTLE_AFTER_SECONDS, self._look_for_quiet)
 
     def _start(self) -> None:
         if self._task is None:

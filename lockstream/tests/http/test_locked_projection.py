@@ -132,6 +132,27 @@ def test_memory_that_cannot_be_freed_takes_in_nothing_more_until_the_lock_is_gon
     assert started(log_path) == replayed(log_path)
 
 
+def test_what_could_not_be_settled_is_settled_when_the_lock_is_gone_though_nothing_more_comes(log_path: Path) -> None:
+    async def life() -> None:
+        ingestion = Ingestion(store, queue_limit=10, batch_limit=10)
+        with locked(projection_path(log_path)):
+            assert await ingestion.submit([event(registered())]) == [Accepted(1)]
+            for _ in range(round(PATIENCE_SECONDS / SETTLE_AFTER_SECONDS)):
+                await asyncio.sleep(SETTLE_AFTER_SECONDS)
+                if ingestion._settler._failed_because:
+                    break
+            assert ingestion._settler._failed_because
+        for _ in range(round(PATIENCE_SECONDS / SETTLE_AFTER_SECONDS)):
+            await asyncio.sleep(SETTLE_AFTER_SECONDS)
+            if store._projection.reached.position == 1:
+                break
+        assert store._projection.reached.position == 1
+        await ingestion.close()
+
+    with closing(EmbeddedStore(log_path, CAPACITY)) as store:
+        asyncio.run(life())
+
+
 def test_a_reader_that_has_gone_away_takes_no_settlement_along(log_path: Path) -> None:
     async def life() -> None:
         ingestion = Ingestion(store, queue_limit=10, batch_limit=10)
