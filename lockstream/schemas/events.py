@@ -20,6 +20,9 @@ from lockstream.infrastructure.event_codec import (
     is_instant,
 )
 
+ERRORS_MAX = 10
+"""So much is told of what is wrong with one event: 64 KiB can hold ten thousand faults, of which each takes a KB."""
+
 
 class MalformedBody(Exception):
     """A request body is no event. `errors` are FastAPI's: a list of `{loc, msg, type}`."""
@@ -186,10 +189,13 @@ def explain(text: bytes, reason: str, *place: int) -> list[dict[str, Any]]:
     try:
         _adapter.validate_json(text)
     except ValidationError as error:
-        return [
+        errors = [
             {"loc": ["body", *place, *_place(found["loc"])], "msg": found["msg"], "type": found["type"]}
-            for found in error.errors(include_url=False, include_context=False, include_input=False)
+            for found in error.errors(include_url=False, include_context=False, include_input=False)[:ERRORS_MAX]
         ]
+        if (more := error.error_count() - len(errors)) > 0:
+            errors += malformed("more_errors", f"That is not all: {more} errors more were found.", *place).errors
+        return errors
     return malformed("event_malformed", reason, *place).errors
 
 
