@@ -18,6 +18,8 @@ from lockstream.presentation.bodies import JSON, NDJSON, Body
 from lockstream.presentation.events import send_json
 from lockstream.presentation.problems import (
     FAULT,
+    HEADERS_TOO_LARGE,
+    TOO_SLOW,
     UNAVAILABLE,
     UNSUPPORTED,
     BodyTooLarge,
@@ -43,9 +45,11 @@ router = APIRouter(tags=["events"])
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": BatchAnswer, "description": "What became of each event, in order."},
+    408: TOO_SLOW,
     413: {"model": Problem, "description": "The batch is too large: send it in parts."},
     415: UNSUPPORTED,
     422: {"model": MalformedAnswer, "description": "The body is no list. Nothing of it was taken in."},
+    431: HEADERS_TOO_LARGE,
     500: FAULT,
     503: UNAVAILABLE | {"description": "Some or all was not acknowledged: send the whole batch again later."},
 }

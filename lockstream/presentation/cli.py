@@ -65,6 +65,7 @@ def serve() -> None:
         lockstream = open_lockstream(settings, lambda reached, end: shown.update(reached.position, end.position))
     server.run(
         create_app(lambda: lockstream),
+        limits=settings,
         host=settings.host,
         port=settings.port,
         stop_seconds=settings.stop_seconds,
