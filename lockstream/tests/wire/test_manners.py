@@ -4,6 +4,7 @@ import json
 import socket
 import struct
 from itertools import repeat
+from threading import Thread
 
 import pytest
 
@@ -65,6 +66,17 @@ def test_requests_that_are_sent_ahead_are_answered_in_order(served: Guarded) -> 
         for number in range(1, 201):
             assert wire.answer().status == 202
             assert json.loads(wire.answer().body)["compartments"] == number
+
+
+def test_who_sends_more_ahead_than_is_read_at_once_is_read_on_as_it_is_answered(served: Guarded) -> None:
+    count = 3 * PIPELINED
+    with served.wire() as wire:
+        sending = Thread(target=wire.send, args=[get(x="y" * 400) * count])
+        sending.start()
+        answers = [wire.answer() for _ in range(count)]
+        sending.join()
+    assert {answer.status for answer in answers} == {404}
+    assert not any("connection" in answer.headers for answer in answers)
 
 
 def test_of_very_many_that_are_sent_ahead_some_are_answered_and_the_last_answer_says_so(served: Guarded) -> None:
