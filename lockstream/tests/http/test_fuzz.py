@@ -68,6 +68,5 @@ def leads_there(transition: Transition, case: Any) -> bool:
     if transition.is_inferred or case.method != "GET":
         return False
     named = {name: found.value for values in transition.parameters.values() for name, found in values.items()}
-    return {
-        name: value.ok() if isinstance(value, Ok) else None for name, value in named.items()
-    } == case.path_parameters
+    wanted = {name: value.ok() if isinstance(value, Ok) else None for name, value in named.items()}
+    return bool(wanted == case.path_parameters)
