@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lockstream.presentation import server
+from lockstream.services.wiring import Settings
 
 _HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"2")]
 
@@ -61,4 +62,5 @@ _APPS: dict[str, Callable[[], ASGIApp]] = {"bare": lambda: bare, "fastapi": plai
 
 if __name__ == "__main__":
     server.configure_logging("info")
-    server.run(cast(FastAPI, _APPS[sys.argv[1]]()), host="127.0.0.1", port=0, stop_seconds=5)
+    app = cast(FastAPI, _APPS[sys.argv[1]]())
+    server.run(app, Settings(host="127.0.0.1", port=0))

@@ -116,7 +116,8 @@ def decode_lines(lines: Sequence[bytes], after: Cursor) -> list[Record]:
             if not records:
                 raise InvalidLine(f"its chain value is right, yet it holds no event: {event}") from event
             break
-        records.append(Record(event, head[_RECORDED_AT].decode(), end))
+        recorded_at = head[_RECORDED_AT].decode(errors="replace")  # by the chain anything may stand there
+        records.append(Record(event, recorded_at, end))
     return records
 
 

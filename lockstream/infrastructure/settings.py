@@ -33,6 +33,15 @@ class Settings(BaseSettings):
     max_batch_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     """The largest body of a batch, in bytes, inflated if it came compressed; a larger one is answered with 413."""
 
+    max_header_bytes: int = Field(default=32 * 1024, ge=1024)
+    """The largest headers of a request, in bytes, with its path; larger ones are answered with 431."""
+
+    header_seconds: int = Field(default=20, ge=1)
+    """How long the headers of a request may take to come in; then 408. A connection that sends nothing is closed."""
+
+    body_seconds: int = Field(default=30, ge=1)
+    """How long a body, or each 16 KiB of a longer one, may take to come in; then 408. So long an answer waits, too."""
+
     queue_limit: int = Field(default=20_000, ge=1)
     """How many events may wait to be written; more are answered with 503."""
 

@@ -17,6 +17,8 @@ from lockstream.presentation.bodies import JSON, NDJSON, Body
 from lockstream.presentation.events import send_json
 from lockstream.presentation.problems import (
     FAULT,
+    HEADERS_TOO_LARGE,
+    TOO_SLOW,
     UNAVAILABLE,
     UNSUPPORTED,
     BodyTooLarge,
@@ -48,6 +50,7 @@ router = APIRouter(tags=["events"])
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": BatchAnswer, "description": "What became of each event, in order."},
+    408: TOO_SLOW,
     413: {
         "model": Problem,
         "description": "The batch is too large: send it in parts. Of NDJSON the first lines may have been decided.",
@@ -58,6 +61,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "The body is no list, or not what gzip writes. Nothing of an array was taken in; of NDJSON, the "
         "lines before that may have been.",
     },
+    431: HEADERS_TOO_LARGE,
     500: FAULT,
     503: UNAVAILABLE | {"description": "Some or all was not acknowledged: send the whole batch again later."},
 }

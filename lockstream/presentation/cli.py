@@ -83,13 +83,7 @@ def serve() -> None:
 
     with Opening(open_watched) as opening:
         opening.wait(START_SECONDS)
-        server.run(
-            create_app(opening.get),
-            host=settings.host,
-            port=settings.port,
-            stop_seconds=settings.stop_seconds,
-            until=opening.when_failed,
-        )
+        server.run(create_app(opening.get), settings, until=opening.when_failed)
         opening.require_no_failure()
 
 

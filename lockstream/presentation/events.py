@@ -9,6 +9,8 @@ from starlette.types import Receive, Scope, Send
 from lockstream.presentation.bodies import JSON, Body
 from lockstream.presentation.problems import (
     FAULT,
+    HEADERS_TOO_LARGE,
+    TOO_SLOW,
     UNAVAILABLE,
     UNSUPPORTED,
     Handed,
@@ -22,16 +24,38 @@ from lockstream.schemas.outcomes import answer_of
 
 router = APIRouter(tags=["events"])
 
+_LOCKER = {"locker_id": "$request.body#/locker_id"}
+_LINKS = {
+    "locker": {"operationId": "get_locker_lockers__locker_id__get", "parameters": _LOCKER},
+    "compartment": {
+        "operationId": "get_compartment_lockers__locker_id__compartments__compartment_id__get",
+        "parameters": _LOCKER | {"compartment_id": "$request.body#/payload/compartment_id"},
+        "description": "Where the payload names one.",
+    },
+    "reservation": {
+        "operationId": "get_reservation_reservations__reservation_id__get",
+        "parameters": {"reservation_id": "$request.body#/payload/reservation_id"},
+        "description": "Where the payload names one.",
+    },
+    "again": {
+        "operationId": "post_event_events_post",
+        "requestBody": "$request.body",
+        "description": "The same event again is a duplicate.",
+    },
+}
+
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": EventAnswer, "description": "A duplicate: the event was accepted before. Nothing changed."},
-    202: {"model": EventAnswer, "description": "Accepted: the event is in the log, on the disk."},
+    202: {"model": EventAnswer, "description": "Accepted: the event is in the log, on the disk.", "links": _LINKS},
     409: {"model": ConflictAnswer, "description": "Refused: the state or history of what it names forbids the event."},
+    408: TOO_SLOW,
     413: {"model": Problem, "description": "The body is too large."},
     415: UNSUPPORTED,
     422: {
         "model": MalformedAnswer | UnresolvedAnswer,
         "description": "Malformed (`detail` is a list), or refused: what the event names cannot be resolved.",
     },
+    431: HEADERS_TOO_LARGE,
     500: FAULT,
     503: UNAVAILABLE,
 }

@@ -6,19 +6,20 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from lockstream.core.errors import StoreUnavailable
-from lockstream.presentation.problems import FAULT, UNAVAILABLE
+from lockstream.presentation.problems import FAULT, HEADERS_TOO_LARGE, UNAVAILABLE
 from lockstream.presentation.running import CurrentLockstream
 from lockstream.schemas.answers import HealthAnswer
 
 router = APIRouter(prefix="/health", tags=["health"])
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
+    431: HEADERS_TOO_LARGE,
     500: FAULT,
     503: UNAVAILABLE | {"description": "An event would not be taken in now; `detail` says why, and what to do."},
 }
 
 
-@router.get("/live", response_model=HealthAnswer)
+@router.get("/live", response_model=HealthAnswer, responses={431: HEADERS_TOO_LARGE})
 async def get_live() -> Response:
     """The process answers. Restart it where this fails."""
     return JSONResponse({"status": "live"})

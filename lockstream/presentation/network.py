@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lockstream.presentation.problems import FAULT, UNAVAILABLE, answer_problem
+from lockstream.presentation.problems import FAULT, HEADERS_TOO_LARGE, UNAVAILABLE, answer_problem
 from lockstream.presentation.running import CurrentLockstream, Running
 from lockstream.schemas.answers import CompartmentAnswer, LockerAnswer, Problem, ReservationAnswer
 from lockstream.services.lockstream import Lockstream
@@ -18,6 +18,7 @@ router = APIRouter(tags=["network"])
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     404: {"model": Problem, "description": "No accepted event has named it."},
+    431: HEADERS_TOO_LARGE,
     500: FAULT,
     503: UNAVAILABLE | {"description": "What was acknowledged cannot be shown for now; try again later."},
 }

@@ -32,6 +32,15 @@ UNAVAILABLE: dict[str, Any] = {
 }
 """How an answer of 503 is declared."""
 
+TOO_SLOW: dict[str, Any] = {
+    "model": Problem,
+    "description": "The body came in too slowly. Send all of it again: what was accepted counts once.",
+}
+"""How an answer of 408 is declared."""
+
+HEADERS_TOO_LARGE: dict[str, Any] = {"model": Problem, "description": "The path and headers are too large."}
+"""How an answer of 431 is declared."""
+
 UNSUPPORTED: dict[str, Any] = {
     "model": Problem,
     "description": "The body is of another media type, or compressed in another way than by gzip.",

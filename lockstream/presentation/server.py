@@ -11,6 +11,9 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from lockstream.presentation.limits import limited
+from lockstream.services.wiring import Settings
+
 SWITCH_SECONDS = 0.0005
 """How long a thread that settles may keep requests waiting for Python's lock; 0.005 is what Python has."""
 
@@ -31,7 +34,7 @@ def exit_when_told() -> None:
         signal.signal(stopping, lambda *_: sys.exit(0))
 
 
-def configuration(app: FastAPI, **more: Any) -> uvicorn.Config:
+def configuration(app: FastAPI, limits: Settings, **more: Any) -> uvicorn.Config:
     """How the server is set up, but for where it listens.
 
     It names neither itself nor the time, and looks for no proxy: nobody here reads that, and it costs a tenth of the
@@ -40,7 +43,7 @@ def configuration(app: FastAPI, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=limited(limits),
         ws="none",
         log_config=None,
         access_log=False,
@@ -52,18 +55,17 @@ def configuration(app: FastAPI, **more: Any) -> uvicorn.Config:
 
 
 def run(
-    app: FastAPI,
-    *,
-    host: str,
-    port: int,
-    stop_seconds: int,
-    until: Callable[[Callable[[], object]], object] = lambda stop: None,
+    app: FastAPI, settings: Settings, *, until: Callable[[Callable[[], object]], object] = lambda stop: None
 ) -> None:
     """Serve `app` until SIGTERM or SIGINT, then finish the open requests and return.
 
-    What has not finished after `stop_seconds` is cut off. `until` is given what stops the server as they do.
+    Of `settings`, where to listen and the limits of a connection are used; what has not finished after `stop_seconds`
+    is cut off. `until` is given what stops the server as the signals do.
     """
-    server = uvicorn.Server(configuration(app, host=host, port=port, timeout_graceful_shutdown=stop_seconds))
+    host, port = settings.host, settings.port
+    server = uvicorn.Server(
+        configuration(app, settings, host=host, port=port, timeout_graceful_shutdown=settings.stop_seconds)
+    )
     # uvicorn catches signals only later, and raises what it caught again once it has shut down: then all is done.
     for stopping in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stopping, server.handle_exit)

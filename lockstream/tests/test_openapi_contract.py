@@ -16,13 +16,13 @@ from lockstream.tests.http.contract import CONTRACT, answer_validator  # noqa: E
 SCHEMAS = CONTRACT["components"]["schemas"]
 
 ANSWERS = {
-    ("/events", "post"): {"200", "202", "409", "413", "415", "422", "500", "503"},
-    ("/events/batch", "post"): {"200", "413", "415", "422", "500", "503"},
-    ("/lockers/{locker_id}", "get"): {"200", "404", "500", "503"},
-    ("/lockers/{locker_id}/compartments/{compartment_id}", "get"): {"200", "404", "500", "503"},
-    ("/reservations/{reservation_id}", "get"): {"200", "404", "500", "503"},
-    ("/health/live", "get"): {"200"},
-    ("/health/ready", "get"): {"200", "500", "503"},
+    ("/events", "post"): {"200", "202", "408", "409", "413", "415", "422", "431", "500", "503"},
+    ("/events/batch", "post"): {"200", "408", "413", "415", "422", "431", "500", "503"},
+    ("/lockers/{locker_id}", "get"): {"200", "404", "431", "500", "503"},
+    ("/lockers/{locker_id}/compartments/{compartment_id}", "get"): {"200", "404", "431", "500", "503"},
+    ("/reservations/{reservation_id}", "get"): {"200", "404", "431", "500", "503"},
+    ("/health/live", "get"): {"200", "431"},
+    ("/health/ready", "get"): {"200", "431", "500", "503"},
 }
 
 FIELDS = {
@@ -134,7 +134,7 @@ def test_every_answer_is_described_and_typed() -> None:
         for status in statuses
     }
     for (path, status), schema in schemas.items():
-        if status in ("404", "413", "415", "500", "503"):
+        if status in ("404", "408", "413", "415", "431", "500", "503"):
             assert schema == reference("Problem"), path
     assert schemas["/events", "200"] == schemas["/events", "202"] == reference("EventAnswer")
     assert schemas["/events", "409"] == reference("ConflictAnswer")
@@ -151,6 +151,15 @@ def test_an_answer_has_exactly_these_fields(name: str) -> None:
     schema = SCHEMAS[name]
     assert set(schema["properties"]) == set(schema["required"]) == FIELDS[name]
     assert schema["additionalProperties"] is False
+
+
+def test_an_accepted_event_leads_to_what_it_names() -> None:
+    links = CONTRACT["paths"]["/events"]["post"]["responses"]["202"]["links"]
+    reads = {(path, "get") for path, method in ANSWERS if method == "get" and not path.startswith("/health")}
+    linked = {CONTRACT["paths"][path][method]["operationId"] for path, method in reads | {("/events", "post")}}
+    assert {link["operationId"] for link in links.values()} == linked
+    for name in "locker_id", "payload/compartment_id", "payload/reservation_id":
+        assert f"$request.body#/{name}" in str(links)
 
 
 def test_a_503_says_when_to_try_again() -> None:

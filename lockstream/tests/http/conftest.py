@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from lockstream.presentation.app import create_app
+from lockstream.presentation.server import configuration
 from lockstream.services.lockstream import Lockstream
 from lockstream.services.wiring import Settings, open_lockstream
 
@@ -76,7 +77,7 @@ async def concurrent_client(open_lockstream: Open) -> AsyncIterator[httpx.AsyncC
 def serving(app: FastAPI) -> Iterator[str]:
     """Serve `app` on a free port, on the server that comes with Lockstream; gives the base URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, http="httptools", log_config=None, access_log=False))
+    server = uvicorn.Server(configuration(app, Settings()))
     thread = Thread(target=server.run, args=([listener],))
     thread.start()
     try:

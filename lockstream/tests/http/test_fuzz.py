@@ -1,11 +1,5 @@
-"""Requests made up from the contract, good ones and bad ones: each answer must be one that the contract declares.
+"""Requests made up from the contract, alone and one after the other as its links lead: each answer keeps it."""
 
-LOCKSTREAM_TEST_EXAMPLES says how many are made up for each operation, and for each kind of event.
-"""
-
-import json
-import os
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,58 +7,18 @@ import pytest
 
 pytest.importorskip("schemathesis", reason="the development tools are not installed")
 
-import schemathesis
-from hypothesis import HealthCheck, settings
-from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+from schemathesis.core.result import Ok
+from schemathesis.generation.stateful.state_machine import StepInput, StepOutput, Transition
 
-from lockstream.infrastructure.event_codec import IDENTIFIER
-from lockstream.main import app
+from lockstream.infrastructure.memory import MemoryStore
 from lockstream.presentation.app import create_app
 from lockstream.services.wiring import Settings, open_lockstream
+from lockstream.tests.http.ailing import running_on
 from lockstream.tests.http.conftest import serving
+from lockstream.tests.http.made_up import EXAMPLES, budget, contract, keeps_contract
 
-EXAMPLES = int(os.environ.get("LOCKSTREAM_TEST_EXAMPLES", "150"))
-
-NAMES = "a", "b", "Paketbox 3"
-"""So few that made-up events meet."""
-
-contract = schemathesis.openapi.from_dict(app.openapi())
-
-
-@schemathesis.serializer("application/x-ndjson")
-def lines(context: Any, value: Any) -> bytes:
-    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else json.dumps(value).encode()
-
-
-@contract.hook
-def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
-    return known(path_parameters) if path_parameters else path_parameters
-
-
-@contract.hook
-def map_body(context: Any, body: Any) -> Any:
-    if isinstance(body, list):
-        return [map_body(context, item) for item in body]
-    return known(body) if isinstance(body, dict) else body
-
-
-def known(members: dict[str, Any]) -> dict[str, Any]:
-    """The same with each identifier replaced by one of few; what is no identifier stays, and stays wrong."""
-    return {name: _known(name, value) for name, value in members.items()}
-
-
-def _known(name: str, value: Any) -> Any:
-    if name == "payload" and isinstance(value, dict):
-        return known(value)
-    if name in ("locker_id", "compartment_id", "reservation_id") and isinstance(value, str) and is_identifier(value):
-        return NAMES[len(value) % len(NAMES)]
-    if name == "severity" and isinstance(value, float) and value.is_integer():
-        return int(value)  # JSON Schema takes 3.0 for an integer; RULES does not, and no schema can say so
-    return value
-
-
-def is_identifier(text: str) -> bool:
-    return len(text) <= 128 and re.fullmatch(IDENTIFIER, text) is not None
+STEPS = 8
+"""Requests of one life."""
 
 
 @pytest.fixture(scope="module")
@@ -75,35 +29,44 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contract.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize="CI" in os.environ,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@budget(EXAMPLES)
 def test_every_answer_keeps_the_contract(case: Any, base_url: str) -> None:
-    case.call_and_validate(
-        base_url=base_url,
-        excluded_checks=[positive_data_acceptance, negative_data_rejection],
-        additional_checks=[good_data_is_accepted_or_unresolved, bad_data_is_rejected],
-    )
+    keeps_contract(case.call(base_url=base_url), case)
 
 
-def good_data_is_accepted_or_unresolved(context: Any, response: Any, case: Any) -> bool | None:
-    """Schemathesis's own check takes each 422 for a rejected form. RULES has a second one: a well-formed event whose
-    subject cannot be resolved, which bears a code.
-    """
-    if response.status_code == 422 and "code" in response.json():
-        return None
-    return positive_data_acceptance(context, response, case)
+def test_every_answer_on_the_way_of_the_links_keeps_the_contract() -> None:
+    followed: set[tuple[str, int]] = set()
+
+    class Life(contract.as_state_machine()):  # type: ignore[misc]  # a class that is made from the contract
+        def setup(self) -> None:
+            self._serving = serving(create_app(lambda: running_on(MemoryStore(), Settings())))
+            self._url = self._serving.__enter__()
+
+        def teardown(self) -> None:
+            self._serving.__exit__(None, None, None)
+
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+            return {"base_url": self._url}
+
+        def validate_response(self, response: Any, case: Any, *_: Any, **__: Any) -> None:
+            keeps_contract(response, case)
+
+        def step(self, input: StepInput) -> StepOutput:  # noqa: A002  # as it is called there
+            output: StepOutput = super().step(input)
+            if input.transition and leads_there(input.transition, input.case):
+                followed.add((input.transition.id, output.response.status_code))
+            return output
+
+    Life.run(settings=budget(EXAMPLES // 4, stateful_step_count=STEPS))
+    # what an event names is there once it was accepted
+    assert {status for _, status in followed} == {200}
+    assert any("GET /lockers" in link for link, _ in followed), followed
 
 
-def bad_data_is_rejected(context: Any, response: Any, case: Any) -> bool | None:
-    """Schemathesis's own check wants the whole request to be rejected. Of a batch, what is malformed is alone."""
-    if case.path == "/events/batch":
-        if response.status_code == 413:
-            return None
-        if response.status_code == 200 and "malformed" in {outcome.get("code") for outcome in response.json()}:
-            return None
-    return negative_data_rejection(context, response, case)
+def leads_there(transition: Transition, case: Any) -> bool:
+    """Whether a request is what a link of ours says: now and then one is made up that differs."""
+    if transition.is_inferred or case.method != "GET":
+        return False
+    named = {name: found.value for values in transition.parameters.values() for name, found in values.items()}
+    wanted = {name: value.ok() if isinstance(value, Ok) else None for name, value in named.items()}
+    return bool(wanted == case.path_parameters)

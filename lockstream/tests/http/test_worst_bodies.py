@@ -41,6 +41,13 @@ def paired(begin: bytes, end: bytes, size: int) -> bytes:
     return b"[" + begin * depth + b"0" + end * depth + b"]"
 
 
+def astray(size: int) -> bytes:
+    """Events of which next to nothing is right: what is wrong with them is longer than they are."""
+    fields = b",".join(b'"%x":0' % number for number in range(EVENT_SIZE // 10))
+    item = b'{"type":"FaultReported",' + fields + b"},"
+    return filled(item, size=max(size, len(item) + 10))
+
+
 LISTS: dict[str, Callable[[int], bytes]] = {
     "millions of numbers": lambda size: filled(b"0,", size=size),
     "millions of lists": lambda size: filled(b"[],", size=size),
@@ -57,6 +64,7 @@ LISTS: dict[str, Callable[[int], bytes]] = {
     "a deep list and a string without an end": lambda size: filled(b"\\\\", b"[" + DEEP + b',"', b"", size),
     "a deep list and strings without an end": lambda size: filled(b'"\\', b"[" + DEEP + b",", b"", size),
     "NaN millions of times": lambda size: filled(b"NaN,", size=size),
+    "events of which next to nothing is right": astray,
     "surrogates millions of times": lambda size: filled(b'"\\ud800",', size=size),
 }
 
@@ -113,7 +121,15 @@ def test_thousands_of_faults_are_not_told_one_by_one(client: TestClient) -> None
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
-@pytest.mark.parametrize("name", ["one deep list", "millions of numbers", "a deep list and millions of numbers"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "one deep list",
+        "millions of numbers",
+        "a deep list and millions of numbers",
+        "events of which next to nothing is right",
+    ],
+)
 def test_a_list_takes_no_more_memory_than_a_few_of_its_size(log_path: Path, name: str) -> None:
     body = gzip.compress(LISTS[name](LIMIT))
     with Server(log_path).start() as server:

@@ -1,0 +1,57 @@
+"""Very many connections, most of which want nothing: whoever wants something is served."""
+
+import resource
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from lockstream.tests.crash.server import Server
+from lockstream.tests.wire.wire import Wire, event, get, guarded, request, wait_for_sockets
+
+CROWD = 2000
+BEGINNINGS = [b"", b"POST /events HTT", request(b"{", content_length=60_000), get()]
+"""What they say before they fall silent."""
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Have this process, and the server that it starts, be allowed enough open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CROWD + 200
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"no more than {hard} files may be open here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_two_thousand_idle_connections_keep_nobody_from_being_served(log_path: Path, many_files: None) -> None:
+    with (
+        guarded(log_path, LOCKSTREAM_HEADER_SECONDS="8", LOCKSTREAM_BODY_SECONDS="8") as served,
+        ExitStack() as crowd,
+    ):
+        for number in range(CROWD):
+            wire = crowd.enter_context(served.wire())
+            wire.send(BEGINNINGS[number % len(BEGINNINGS)])
+        served.regulars.go_on()
+        # their clients never close them: the server does
+        wait_for_sockets(served.server, 10)
+
+
+def test_connections_beyond_what_the_system_allows_break_nothing(log_path: Path) -> None:
+    if not shutil.which("prlimit"):
+        pytest.skip("prlimit is not installed")
+    with Server(log_path, under=["prlimit", "--nofile=128:128"]).start() as server:
+        with ExitStack() as crowd, Wire(server.port) as first:
+            for _ in range(300):
+                crowd.enter_context(Wire(server.port))
+            for number in range(500):
+                first.send(request(event(f"c{number}")))
+                assert first.answer().status == 202
+        wait_for_sockets(server, 10)
+        assert server.post(event()) == 202
+        assert server.get("/lockers/locker-1")[0] == 200
+        assert "Traceback" not in server.stderr
