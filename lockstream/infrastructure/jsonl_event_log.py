@@ -20,6 +20,7 @@ from lockstream.infrastructure.line_codec import (
     check_line,
     check_lines,
     encode_lines,
+    has_hole,
     looks_like_record,
     stamp,
     whole_record,
@@ -168,22 +169,30 @@ class JsonlEventLog:
             raise LogDamaged(self.path, lines_before(self.path, offset) + 1, offset, str(error)) from error
 
     def _mend_from(self, line: bytes, after: Cursor, size: int) -> Cursor:
-        """Mend a log of `size` bytes that is right up to `after`, where `line` begins: only the last one can be."""
+        """Mend a log of `size` bytes that is right up to `after`, where `line` begins.
+
+        It can be if that is the last one, or what a power failure has left of a last flush.
+        """
         try:
             return check_line(line, after)
         except InvalidLine as error:
-            if after.offset + len(line) < size:
+            torn = has_hole(line, after.offset)
+            if after.offset + len(line) < size and not torn:
                 raise LogDamaged(self.path, after.position + 1, after.offset, str(error)) from error
-            return self._mend_last(line, after, str(error))
+            line = os.pread(self._file, size - after.offset, after.offset)
+            return self._mend_last(line, after, str(error), torn)
 
-    def _mend_last(self, line: bytes, after: Cursor, reason: str) -> Cursor:
-        """Keep the record that the last line begins with, if there is a whole one, and cut off the rest."""
-        record = whole_record(line, after)
+    def _mend_last(self, line: bytes, after: Cursor, reason: str, torn: bool) -> Cursor:
+        """Keep the record that the last line begins with, if there is a whole one, and cut off the rest.
+
+        Unless it is known to be `torn`, it must not look like what was written as a whole.
+        """
+        record = whole_record(line.partition(b"\n")[0], after)
         rest = line[len(record) :]
-        if record and looks_like_record(rest[1:]):
+        if not torn and record and looks_like_record(rest[1:]):
             reason = "the line end behind the record was overwritten."
             raise LogDamaged(self.path, after.position + 1, after.offset, reason)
-        if not record and line.endswith(b"\n") and looks_like_record(line):
+        if not torn and not record and line.endswith(b"\n") and looks_like_record(line):
             raise LogDamaged(self.path, after.position + 1, after.offset, reason)  # a torn line has no end
         if rest:
             self._require_acknowledged(after if not record else check_line(record + b"\n", after))

@@ -19,6 +19,9 @@ from lockstream.core.entities.log import Cursor, Record
 from lockstream.core.errors import MalformedEvent
 from lockstream.infrastructure.event_codec import decode_events, encode_members
 
+SECTOR = 512
+"""Bytes that a disk writes as a whole, or not at all; what it calls a block is one of them, or many."""
+
 _RECORD = re.compile(rb'\{"position":([0-9]{1,18}),.*,"chain":"([0-9a-f]{64})"\}\n', re.DOTALL)
 _END = re.compile(rb',"chain":"[0-9a-f]{64}"\}\n\Z')
 _RECORDED_AT = slice(-len('2026-11-23T08:15:00.000000Z"'), -1)
@@ -95,6 +98,15 @@ def whole_record(text: bytes, after: Cursor) -> bytes:
 def looks_like_record(text: bytes) -> bool:
     """Whether `text` begins or ends as records do, so that somebody must have altered it after it was written."""
     return text.startswith(b'{"position":') or _END.search(text) is not None
+
+
+def has_hole(text: bytes, offset: int) -> bool:
+    """Whether parts of `text`, which stands at `offset`, have never come to the disk: zeros up to where a sector ends.
+
+    No line has a zero in it. Of what was not flushed, a power failure may leave the later sectors without the earlier.
+    """
+    holes = [hole.end() for hole in re.finditer(rb"\0+", text)]
+    return bool(holes) and all((offset + end) % SECTOR == 0 for end in holes)
 
 
 def decode_lines(lines: Sequence[bytes], after: Cursor) -> list[Record]:
