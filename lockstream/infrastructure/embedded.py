@@ -11,6 +11,7 @@ from lockstream.core.errors import HistoryImpossible, LockstreamError, Projectio
 from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.infrastructure.backing import Changes
 from lockstream.infrastructure.engines import building_engine, reading_engine, remove_database, writing_engine
+from lockstream.infrastructure.files import sync_directory
 from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
 from lockstream.infrastructure.known_keys import KnownKeys, Recent
 from lockstream.infrastructure.live_queries import LiveQueries
@@ -180,6 +181,7 @@ def _rebuild(log: JsonlEventLog, capacity: int, watch: Watch) -> None:
         _remove_projection(building)
         raise
     _remove_projection(path)
+    sync_directory(path.parent)  # a power failure shall not bring back the old write-ahead log beside the new database
     if run.position:
         run_path(building, run.position).rename(run_path(path, run.position))
     building.rename(path)
