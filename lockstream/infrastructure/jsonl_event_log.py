@@ -72,7 +72,10 @@ class JsonlEventLog:
     def obstacle(self) -> str:
         if self.failure:
             return self.failure
-        disk = os.fstatvfs(self._file)
+        try:
+            disk = os.fstatvfs(self._file)
+        except OSError as error:
+            return f"The disk of the log {self.path} does not say how many bytes it has left ({error.strerror})."
         free = disk.f_bavail * disk.f_frsize
         if free >= self._disk_floor:
             return ""
@@ -180,21 +183,18 @@ class JsonlEventLog:
             raise LogDamaged(self.path, lines_before(self.path, offset) + 1, offset, str(error)) from error
 
     def _mend_from(self, line: bytes, after: Cursor, size: int) -> Cursor:
-        """Mend a log of `size` bytes that is right up to `after`, where `line` begins: only the last one can be."""
+        """Mend a log of `size` bytes that is right up to `after`, where `line` stands: keep the record that it begins
+        with, if there is a whole one, and cut off the rest.
+        """
         try:
             return check_line(line, after)
         except InvalidLine as error:
-            if after.offset + len(line) < size:
-                raise LogDamaged(self.path, after.position + 1, after.offset, str(error)) from error
-            return self._mend_last(line, after, str(error))
-
-    def _mend_last(self, line: bytes, after: Cursor, reason: str) -> Cursor:
-        """Keep the record that the last line begins with, if there is a whole one, and cut off the rest."""
+            reason = str(error)
         try:
-            record = part_to_keep(line, after)
+            record = part_to_keep(line, after, last=after.offset + len(line) == size)
         except InvalidLine as error:
             raise LogDamaged(self.path, after.position + 1, after.offset, str(error)) from error
-        if len(record) < len(line):
+        if after.offset + len(record) < size:
             self._require_acknowledged(after if not record else check_line(record + b"\n", after))
             self._cut_off(after.offset + len(record), after.position + 1, reason)
         if not record:

@@ -19,6 +19,9 @@ from lockstream.core.entities.log import Cursor, Record
 from lockstream.core.errors import MalformedEvent
 from lockstream.infrastructure.event_codec import decode_events, encode_members
 
+SECTOR = 512
+"""Bytes that a disk writes as a whole, or not at all; what it calls a block is one of them, or many."""
+
 _RECORD = re.compile(rb'\{"position":([0-9]{1,18}),.*,"chain":"([0-9a-f]{64})"\}\n', re.DOTALL)
 _END = re.compile(rb',"chain":"[0-9a-f]{64}"\}\n\Z')
 _RECORDED_AT = slice(-len('2026-11-23T08:15:00.000000Z"'), -1)
@@ -80,18 +83,22 @@ def check_line(line: bytes, after: Cursor) -> Cursor:
     raise InvalidLine("its content and the records before it do not give its chain value; a line was altered.")
 
 
-def part_to_keep(line: bytes, after: Cursor) -> bytes:
-    """What a log's last line, which does not follow `after` as it is, can be mended from.
+def part_to_keep(line: bytes, after: Cursor, last: bool) -> bytes:
+    """What a log can be mended from whose line behind `after` is not what should stand there.
 
-    That is the record it begins with, without its line end, or nothing. What stands behind was not wholly written.
+    That is the record that the line begins with, without its line end, or nothing. What stands behind was not wholly
+    written: the line is the log's `last` and torn, or parts of it never came to the disk, and then all that is behind
+    it had not been flushed either.
 
     Raises:
-        InvalidLine: all of the line was written, and is not what was written. A torn one has no end.
+        InvalidLine: all of the line was written, and is not what was written.
     """
     record = _whole_record(line, after)
+    if has_hole(line, after.offset):
+        return record
     if record and looks_like_record(line[len(record) + 1 :]):
         raise InvalidLine("the line end behind the record was overwritten.")
-    if not record and line.endswith(b"\n") and looks_like_record(line):
+    if not last or (not record and line.endswith(b"\n") and looks_like_record(line)):  # a torn line has no end
         check_line(line, after)
     return record
 
@@ -99,6 +106,15 @@ def part_to_keep(line: bytes, after: Cursor) -> bytes:
 def looks_like_record(text: bytes) -> bool:
     """Whether `text` begins or ends as records do, so that somebody must have altered it after it was written."""
     return text.startswith(b'{"position":') or _END.search(text) is not None
+
+
+def has_hole(text: bytes, offset: int) -> bool:
+    """Whether parts of `text`, which stands at `offset`, have never come to the disk: zeros up to where a sector ends.
+
+    No line has a zero in it. Of what was not flushed, a power failure may leave the later sectors without the earlier.
+    """
+    holes = [hole.end() for hole in re.finditer(rb"\0+", text)]
+    return bool(holes) and all((offset + end) % SECTOR == 0 for end in holes)
 
 
 def decode_lines(lines: Sequence[bytes], after: Cursor) -> list[Record]:

@@ -120,10 +120,10 @@ class Repair:
         except LogDamaged as damage:
             reason = damage.reason
         line, events = self._line_behind(end), end.position
-        # What a start decides about the last line is decided in the same way here.
-        if end.offset + len(line) == os.fstat(self._file).st_size and not check_lines([line], end):
+        if line and not check_lines([line], end):  # what a start decides about this line is decided in the same way
+            last = end.offset + len(line) == os.fstat(self._file).st_size
             try:
-                reason, events = "", events + (part_to_keep(line, end) != b"")
+                reason, events = "", events + (part_to_keep(line, end, last) != b"")
             except InvalidLine as error:
                 reason = str(error)
         seen = acknowledged(projection_path(self._log))

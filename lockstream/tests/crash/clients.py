@@ -27,6 +27,8 @@ from lockstream.tests.given import (
 )
 
 CLIENTS = 64
+FIRST = 100
+
 COMPARTMENTS = 4
 
 
@@ -95,6 +97,8 @@ class Clients:
 
     def __init__(self, server: Server, chance: random.Random) -> None:
         self.heard = Heard()
+        self.under_way = asyncio.Event()
+        """`FIRST` events were acknowledged."""
         self._server = server
         self._chance = chance
         self._up = asyncio.Event()
@@ -189,6 +193,8 @@ class Clients:
                 known = self.heard.acknowledged.setdefault(event_id, answer["position"])
                 assert known == answer["position"], "an event has one position for ever"
                 assert event_id not in self.heard.refused
+                if len(self.heard.acknowledged) >= FIRST:
+                    self.under_way.set()
             case 409 | 422:
                 assert event_id not in self.heard.acknowledged
                 self.heard.refused.add(event_id)

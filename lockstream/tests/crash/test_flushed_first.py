@@ -1,11 +1,15 @@
 """An answer leaves the process after what it acknowledges was flushed to the disk, by the system's own account."""
 
+import asyncio
+import random
 import re
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lockstream.tests.crash.clients import ALONE, LINES, LIST, Way
+from lockstream.tests.crash.clients import ALONE, CLIENTS, LINES, LIST, Clients, Way
 from lockstream.tests.crash.server import Server, needs_strace
 from lockstream.tests.given import registered
 
@@ -48,3 +52,57 @@ def flushed(done: list[str]) -> list[tuple[int, int]]:
         if ENDED.search(line):
             flushes.append((begun[process], at))
     return flushes
+
+
+SECONDS = 2.0
+
+CALL = re.compile(r"(\d+) +(<\.\.\. )?(\w+)(?:\(| resumed>)(.*)")
+POSITION = re.compile(r'\\"position\\":(\d+)')
+
+
+async def under_load(server: Server) -> int:
+    """Have clients post, alone and in batches; returns how many events were acknowledged."""
+    clients = Clients(server, random.Random(3))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(clients.run())
+        await asyncio.sleep(SECONDS)
+        clients.stop()
+    return len(clients.heard.acknowledged)
+
+
+@needs_strace
+def test_under_load_each_answer_comes_behind_a_flush_that_covers_it(log_path: Path) -> None:
+    trace = log_path.with_name("trace.txt")
+    strace = ["strace", "-D", "-f", "-qq", "-y", "-s", "1000000", "-o", str(trace)]
+    strace += ["-e", f"trace={WRITES},{SENDS},{FLUSHES}"]
+    with Server(log_path, under=strace).start() as server:
+        acknowledged = asyncio.run(under_load(server))
+        assert server.stop(signal.SIGTERM) == 0
+    answers = list(answered_and_flushed(trace.read_text().splitlines(), log_path))
+    early = [
+        f"{position} was answered when {flushed} was flushed" for position, flushed in answers if position > flushed
+    ]
+    assert early == []
+    assert len(answers) > CLIENTS
+    assert max(position for position, _ in answers) == acknowledged
+
+
+def answered_and_flushed(done: list[str], log: Path) -> Iterator[tuple[int, int]]:
+    """For each answer the last position in it, and up to which position the log had been flushed when it was sent."""
+    written = flushed = 0
+    writing: dict[str, int] = {}
+    flushing: dict[str, int] = {}
+    for process, resumed, name, rest in (call.groups() for line in done if (call := CALL.fullmatch(line))):
+        ended, file = not rest.endswith("<unfinished ...>"), rest.partition(",")[0]
+        positions = [int(position) for position in POSITION.findall(rest)]
+        if not resumed and f"<{log}>" in file:
+            if name in FLUSHES.split(","):
+                flushing[process] = written
+            else:
+                writing[process] = positions[-1]
+        elif positions and "<socket:" in file:
+            yield max(positions), flushed
+        if ended and process in flushing:
+            flushed = max(flushed, flushing.pop(process)) if rest.endswith("= 0") else flushed
+        elif ended and process in writing:
+            written = writing.pop(process)

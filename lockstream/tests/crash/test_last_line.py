@@ -112,3 +112,52 @@ def test_a_part_of_a_record_with_zeros_behind_it_is_cut_off_and_kept(
     assert [path.read_bytes() for path in log_path.parent.glob("*.torn-*")] == [
         whole[last:begin] + b"\x00" * (len(whole) - begin)
     ]
+
+
+SECTOR = 512
+
+
+@pytest.fixture
+def unflushed(log_path: Path, whole: bytes) -> bytes:
+    """Ten lines more, which nobody was told of: all came to the disk, unless a test says otherwise."""
+    record(log_path, life("locker-2"))
+    projection_path(log_path).unlink()
+    content = log_path.read_bytes()
+    assert len(content) - len(whole) > 4 * SECTOR
+    return content
+
+
+def with_a_hole(content: bytes, begin: int, end: int) -> bytes:
+    return content[:begin] + b"\0" * (end - begin) + content[end:]
+
+
+@pytest.mark.parametrize("sectors", [1, 2, 3])
+def test_a_flush_of_which_only_later_sectors_came_to_the_disk_is_cut_off_and_kept(
+    log_path: Path, whole: bytes, unflushed: bytes, sectors: int
+) -> None:
+    """As after a power failure: what is not flushed comes to the disk in any order."""
+    first = len(whole) // SECTOR
+    for begin in (len(whole), (first + 1) * SECTOR, (first + 2) * SECTOR):
+        left = with_a_hole(unflushed, begin, (first + 2 + sectors) * SECTOR)
+        log_path.write_bytes(left)
+        kept = left[: left.rindex(b"\n", 0, begin) + 1]
+        assert started(log_path) == replayed(log_path)
+        assert log_path.read_bytes() == kept
+        assert [path.read_bytes() for path in log_path.parent.glob("*.torn-*")] == [left[len(kept) :]]
+        for path in log_path.parent.glob(f"{log_path.name}?*"):
+            path.unlink()
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_a_hole_that_no_disk_leaves_stops_the_start(log_path: Path, whole: bytes, unflushed: bytes, shift: int) -> None:
+    first = len(whole) // SECTOR
+    log_path.write_bytes(with_a_hole(unflushed, (first + 1) * SECTOR, (first + 2) * SECTOR + shift))
+    assert opened(log_path) is not None
+
+
+def test_a_hole_in_what_the_projection_has_seen_stops_the_start(log_path: Path, whole: bytes) -> None:
+    record(log_path, life("locker-2"))
+    first = len(whole) // SECTOR
+    log_path.write_bytes(with_a_hole(log_path.read_bytes(), (first + 1) * SECTOR, (first + 2) * SECTOR))
+    with pytest.raises(LogDamaged, match="20 events were acknowledged"):
+        started(log_path)

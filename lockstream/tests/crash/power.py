@@ -1,0 +1,93 @@
+"""What may be on the disk after a power cut, and what becomes of it at the next start."""
+
+import json
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from lockstream.core.errors import LockstreamError
+from lockstream.core.outcomes import Accepted
+from lockstream.core.use_cases.ingest import ingest
+from lockstream.infrastructure.embedded import EmbeddedStore
+from lockstream.services.verification import verify
+from lockstream.tests.crash.audit import audited
+from lockstream.tests.crash.history import CAPACITY
+from lockstream.tests.given import event, registered
+
+LOG = "event_log.jsonl"
+
+
+@dataclass
+class Cut:
+    """What a power cut has left in a folder, and what had been acknowledged by then: positions by id."""
+
+    folder: Path
+    acknowledged: Mapping[str, int]
+
+    @property
+    def log(self) -> Path:
+        return self.folder / LOG
+
+
+@dataclass
+class Fate:
+    """What has become of what some faults have left."""
+
+    faults: int = 0
+    acknowledged: int = 0
+    lost: list[str] = field(default_factory=list)
+    bricked: list[str] = field(default_factory=list)
+    """Why a start was refused, or nothing was taken in after it, or the projection is not what the log gives."""
+
+    def __str__(self) -> str:
+        return f"{self.faults:6,}  {self.acknowledged:12,}  {len(self.lost):4,}  {len(self.bricked):7,}"
+
+    def __iadd__(self, other: Self) -> Self:
+        self.faults += other.faults
+        self.acknowledged += other.acknowledged
+        self.lost += other.lost
+        self.bricked += other.bricked
+        return self
+
+    def assert_none_lost_and_none_bricked(self) -> None:
+        assert (self.lost[:3], self.bricked[:3]) == ([], []), f"{len(self.lost)} lost, {len(self.bricked)} bricked"
+
+
+HEADER = "faults  acknowledged  lost  bricked"
+
+
+def fate(*cuts: Cut) -> Fate:
+    """Start on each, and see what is there. `acknowledged` counts the events of each cut."""
+    found = Fate()
+    for cut in cuts:
+        found.faults += 1
+        found.acknowledged += len(cut.acknowledged)
+        found.bricked += [f"{cut.folder}: {reason}" for reason in wrong_after_a_start(cut.log)]
+        found.lost += lost(cut)
+    return found
+
+
+def wrong_after_a_start(log: Path) -> list[str]:
+    """Start, take in an event more, and stop; returns what is wrong with that."""
+    try:
+        with closing(EmbeddedStore(log, CAPACITY)) as store:
+            outcomes = ingest([event(registered("c1", locker="after-the-cut"))], store.unit_of_work())
+            store.settle()
+    except (LockstreamError, OSError) as error:
+        return [str(error)]
+    if not isinstance(outcomes[0], Accepted):
+        return [f"a new event was not accepted: {outcomes[0]}"]
+    audited(log)
+    return verify(log, lambda reached: None).problems
+
+
+def lost(cut: Cut) -> list[str]:
+    """What was acknowledged and does not stand at its position, whatever else there is and whether or not it starts."""
+    recorded: dict[str, int] = {}
+    for line in cut.log.read_bytes().splitlines() if cut.log.exists() else []:
+        with suppress(ValueError):
+            entry = json.loads(line)
+            recorded[entry["event_id"]] = entry["position"]
+    return [f"{cut.folder}: {one}" for one, at in cut.acknowledged.items() if recorded.get(one) != at]

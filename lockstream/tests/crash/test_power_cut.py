@@ -1,0 +1,59 @@
+"""The power goes at any moment: what was acknowledged is there, and a start is all it takes.
+
+The server runs on a disk that forgets what was not flushed. A cut takes what might be on it, and the server goes on.
+"""
+
+import asyncio
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from lockstream.tests.crash.audit import assert_shows_what_the_log_holds
+from lockstream.tests.crash.clients import FIRST, Clients
+from lockstream.tests.crash.forgetful.mounted import ForgetfulDisk, forgetful_disk, needs_a_forgetful_disk
+from lockstream.tests.crash.power import HEADER, LOG, Cut, fate
+from lockstream.tests.crash.server import PATIENCE_SECONDS, Server, command
+
+pytestmark = needs_a_forgetful_disk
+
+DISKS, CUTS = (20, 25) if os.environ.get("LOCKSTREAM_CRASH") == "full" else (1, 8)
+"""Servers, each on a disk of its own, and cuts while it is under load; the last of them is its end."""
+
+
+async def cut_under_load(server: Server, disk: ForgetfulDisk, chance: random.Random, folder: Path) -> list[Cut]:
+    """Let clients post, and cut the power; the last time the server does not survive it."""
+    clients = Clients(server, chance)
+    cuts: list[Cut] = []
+
+    async def cut() -> None:
+        cuts.append(Cut(folder / str(len(cuts)), dict(clients.heard.acknowledged)))
+        await asyncio.to_thread(disk.cut, cuts[-1].folder, chance.getrandbits(64))
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(clients.run())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await clients.under_way.wait()
+        for _ in range(CUTS - 1):
+            await asyncio.sleep(chance.uniform(0.002, 0.06))
+            await cut()
+        clients.stop()
+        await asyncio.to_thread(server.kill)
+    await cut()
+    return cuts
+
+
+@pytest.mark.parametrize("number", range(1, DISKS + 1))
+def test_what_was_acknowledged_survives_a_power_cut(number: int, tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    with forgetful_disk(tmp_path / "disk") as disk, Server(disk.folder / LOG).start() as server:
+        cuts = asyncio.run(cut_under_load(server, disk, random.Random(seed), tmp_path))
+    found = fate(*cuts)
+    print(f"\n disk{HEADER}  seed" if number == 1 else "", f"{number:5}{found}  {seed}", sep="\n", end="")
+    found.assert_none_lost_and_none_bricked()
+    assert len(cuts[-1].acknowledged) >= FIRST
+    log = cuts[-1].log
+    with Server(log).start() as server:
+        assert len(assert_shows_what_the_log_holds(server)) >= len(cuts[-1].acknowledged)
+    assert command(log, "verify").returncode == 0
