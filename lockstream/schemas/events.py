@@ -7,6 +7,7 @@ that is none: they are run on refused bodies only.
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from lockstream.core.entities.events import EVENT_TYPES, Event
 from lockstream.core.errors import MalformedEvent
@@ -193,12 +194,20 @@ def explain(text: bytes, reason: str, *place: int) -> list[dict[str, Any]]:
             message = f"It has {error.error_count()} faults, the first of which is: {reason}"
             return malformed("event_malformed", message, *place).errors
         return [
-            {"loc": ["body", *place, *_place(found["loc"])], "msg": found["msg"], "type": found["type"]}
-            for found in error.errors(include_url=False, include_context=False, include_input=False)
+            {"loc": ["body", *place, *loc], "msg": message, "type": kind}
+            for loc, message, kind in map(_told, error.errors(include_url=False, include_context=False))
         ]
     return malformed("event_malformed", reason, *place).errors
 
 
-def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Where in the body: pydantic puts the chosen event type in front of it."""
-    return loc[1:] if loc and loc[0] in EVENT_TYPES else loc
+def _told(found: ErrorDetails) -> tuple[tuple[int | str, ...], str, str]:
+    """Where in the event, what, of which kind: as pydantic says it, but for the type, by which it chooses a model."""
+    loc, kind = found["loc"], found["type"]
+    if kind == "union_tag_not_found":
+        return ("type",), f"`type` is missing. {_TYPES}", "missing"
+    if kind == "union_tag_invalid":
+        return ("type",), f"This is no type of event. {_TYPES}", "type_unknown"
+    return loc[1:] if loc and loc[0] in EVENT_TYPES else loc, found["msg"], kind
+
+
+_TYPES = f"The types are {', '.join(EVENT_TYPES)}."

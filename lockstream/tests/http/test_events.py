@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.infrastructure.log_file import read_log
 from lockstream.tests.given import (
     COMPARTMENT,
@@ -106,11 +107,11 @@ MALFORMED: dict[str, tuple[object, list[str]]] = {
     "null": (None, ["body"]),
     "a list": ([registered()], ["body"]),
     "a string": ("event", ["body"]),
-    "an empty object": ({}, ["body"]),
+    "an empty object": ({}, ["body", "type"]),
     "no event id": (without(registered(), "event_id"), ["body", "event_id"]),
     "no time": (without(registered(), "occurred_at"), ["body", "occurred_at"]),
     "no locker": (without(registered(), "locker_id"), ["body", "locker_id"]),
-    "no type": (without(registered(), "type"), ["body"]),
+    "no type": (without(registered(), "type"), ["body", "type"]),
     "no payload": (without(registered(), "payload"), ["body", "payload"]),
     "a further member": (changed(registered(), extra=1), ["body", "extra"]),
     "an id that is no uuid": (registered(event_id="1"), ["body", "event_id"]),
@@ -132,8 +133,8 @@ MALFORMED: dict[str, tuple[object, list[str]]] = {
     "a locker id with a line end": (registered(locker="a\n"), ["body", "locker_id"]),
     "a locker id with a C1 control character": (registered(locker="a\x85"), ["body", "locker_id"]),
     "a number for a locker id": (changed(registered(), locker_id=7), ["body", "locker_id"]),
-    "an unknown type": (changed(registered(), type="ParcelLost"), ["body"]),
-    "a type in another case": (changed(registered(), type="compartmentregistered"), ["body"]),
+    "an unknown type": (changed(registered(), type="ParcelLost"), ["body", "type"]),
+    "a type in another case": (changed(registered(), type="compartmentregistered"), ["body", "type"]),
     "a list for a payload": (changed(registered(), payload=[]), ["body", "payload"]),
     "null for a payload": (changed(registered(), payload=None), ["body", "payload"]),
     "an empty payload": (changed(registered(), payload={}), ["body", "payload", "compartment_id"]),
@@ -161,6 +162,13 @@ def test_it_is_malformed(client: TestClient, log_path: Path, body: object, loc: 
     assert loc in [error["loc"] for error in answer.json()["detail"]]
     assert all(set(error) == {"loc", "msg", "type"} for error in answer.json()["detail"])
     assert log_path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("body", [{}, without(registered(), "type"), changed(registered(), type="ParcelLost")])
+def test_which_types_there_are_is_told(client: TestClient, body: Body) -> None:
+    [error] = client.post("/events", json=body).json()["detail"]
+    assert error["msg"].startswith("This is no type of event. " if "type" in body else "`type` is missing. ")
+    assert [name for name in EVENT_TYPES if name not in error["msg"]] == []
 
 
 def test_a_payload_of_any_depth_is_accepted_or_malformed_and_harms_nothing(client: TestClient) -> None:
