@@ -1,4 +1,7 @@
-"""Whether the server answers, and whether it would take in an event: for load balancers and whoever restarts it."""
+"""Whether the server answers, and whether it would take in an event: for load balancers and whoever restarts it.
+
+Some of them send HEAD, which is answered as GET is, without the body; the contract says GET alone.
+"""
 
 from typing import Any
 
@@ -19,12 +22,14 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+@router.head("/live", include_in_schema=False)
 @router.get("/live", response_model=HealthAnswer, responses={431: HEADERS_TOO_LARGE})
 async def get_live() -> Response:
     """The process answers. Restart it where this fails."""
     return JSONResponse({"status": "live"})
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready", response_model=HealthAnswer, responses=_RESPONSES)
 async def get_ready(lockstream: CurrentLockstream) -> Response:
     """An event would be taken in now. Reads may be answered where this fails."""

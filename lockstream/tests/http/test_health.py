@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -38,6 +39,13 @@ def assert_unready(answer: Any, reason: str) -> None:
 def test_it_is_live_and_ready(client: TestClient) -> None:
     assert (client.get(LIVE).status_code, client.get(LIVE).json()) == (200, {"status": "live"})
     assert (client.get(READY).status_code, client.get(READY).json()) == (200, {"status": "ready"})
+
+
+def test_head_is_answered_as_get_is_without_the_body(served: str) -> None:
+    for path in LIVE, READY:
+        head, get = httpx.head(f"{served}{path}"), httpx.get(f"{served}{path}")
+        assert (head.status_code, head.content) == (get.status_code, b"") == (200, b"")
+        assert head.headers == get.headers
 
 
 def test_it_is_not_ready_while_as_many_events_wait_as_may() -> None:
@@ -110,6 +118,7 @@ def test_while_it_is_opened_it_says_how_far_it_has_come() -> None:
             pass
         for answer in client.get(READY), client.get(f"/lockers/{LOCKER}"), client.post("/events", json=registered()):
             assert_unready(answer, "is catching up with its log, at event 5 of 1,000")
+        assert (client.head(LIVE).status_code, client.head(READY).status_code) == (200, 503)
         caught_up.set()
         opening.wait(PATIENCE_SECONDS)
         assert client.get(READY).status_code == 200
