@@ -65,7 +65,7 @@ def create_app(open_lockstream: Callable[[], Lockstream]) -> FastAPI:
             await running.close()
 
     app = _Application(
-        title="LockStream API",
+        title="Lockstream",
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,

@@ -115,7 +115,7 @@ def test_the_committed_contract_is_the_served_one(client: TestClient) -> None:
 def test_it_is_valid_openapi_3_1() -> None:
     validator.validate(CONTRACT)
     assert CONTRACT["openapi"].startswith("3.1")
-    assert CONTRACT["info"]["title"] == "LockStream API"
+    assert CONTRACT["info"]["title"] == "Lockstream"
 
 
 def test_it_declares_these_operations_and_answers_and_no_others() -> None:

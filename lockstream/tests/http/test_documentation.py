@@ -46,7 +46,7 @@ def page(client: TestClient) -> Page:
     answer = client.get("/docs")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert "<title>LockStream API</title>" in answer.text
+    assert "<title>Lockstream</title>" in answer.text
     return Page(answer.text)
 
 
@@ -65,7 +65,7 @@ def test_the_page_reads_the_served_contract_and_names_no_other_host(client: Test
     scripts = "".join(page.scripts)
     assert not re.findall(r"""["'](?:https?:)?//[^"']+""", scripts)
     (contract,) = re.findall(r"url: '([^']+)'", scripts)
-    assert client.get(urljoin(PAGE, contract)).json()["info"]["title"] == "LockStream API"
+    assert client.get(urljoin(PAGE, contract)).json()["info"]["title"] == "Lockstream"
 
 
 def test_the_styles_fetch_nothing_from_elsewhere(client: TestClient, page: Page) -> None:
