@@ -1,10 +1,13 @@
 """Every setting."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "LOCKSTREAM_"
 
 
 class Settings(BaseSettings):
@@ -14,9 +17,7 @@ class Settings(BaseSettings):
         pydantic.ValidationError: a value is not of its kind.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="LOCKSTREAM_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, use_attribute_docstrings=True)
 
     event_log_path: Path = Field(default=Path("event_log.jsonl"), validation_alias="EVENT_LOG_PATH")
     """The log, in a folder that is there. The projection is kept beside it, in files that begin with its name."""
@@ -60,10 +61,17 @@ class Settings(BaseSettings):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     """What is told on standard error: `debug`, `info`, `warning` or `error`. Requests are not logged."""
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_empty(cls, value: Any) -> Any:
+        """An empty value is mostly a variable that was to be filled in: its default would be a surprise."""
+        if value == "":
+            raise PydanticCustomError("empty", "An empty value is none. Give it one, or leave it out")
+        return value
+
 
 def environment_names() -> dict[str, str]:
     """The environment variable of each setting, by the setting's name."""
-    prefix = Settings.model_config["env_prefix"]
     return {
-        name: str(field.validation_alias or f"{prefix}{name}".upper()) for name, field in Settings.model_fields.items()
+        name: str(field.validation_alias or f"{PREFIX}{name}".upper()) for name, field in Settings.model_fields.items()
     }

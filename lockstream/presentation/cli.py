@@ -1,5 +1,6 @@
 """The command line."""
 
+import logging
 import os
 import sys
 from contextlib import closing
@@ -10,6 +11,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from lockstream import __version__
 from lockstream.core.entities.log import Cursor
 from lockstream.core.errors import LockstreamError
 from lockstream.presentation import server
@@ -28,7 +30,10 @@ from lockstream.services.wiring import (
     open_lockstream,
     open_store,
     rebuild_projection,
+    unknown_settings,
 )
+
+logger = logging.getLogger(__name__)
 
 START_SECONDS = 1
 """A start that takes longer is answered for meanwhile: the server listens, and says how far it has come."""
@@ -49,12 +54,28 @@ def main(arguments: list[str] | None = None) -> None:
     except ValidationError as error:
         names = environment_names()
         for found in error.errors():
-            _complain(f"{names.get(str(found['loc'][0]), found['loc'][0])}: {found['msg']}")
+            setting = str(found["loc"][0])
+            _complain(f"{names.get(setting, setting)}: {found['msg']} (it is {found['input']!r})")
     except OSError as error:
         _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except LockstreamError as error:
         _complain(str(error))
     sys.exit(1)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lockstream {__version__}")
+        raise typer.Exit
+
+
+@commands.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    pass
 
 
 def _settings_help() -> str:
@@ -71,6 +92,7 @@ def serve() -> None:
     settings = Settings()
     server.configure_logging(settings.log_level)
     server.exit_when_told()
+    _warn_of_unknown_settings()
 
     def open_watched(watch: Watch) -> Lockstream:
         with bar("Catching up with the log") as shown:
@@ -83,8 +105,10 @@ def serve() -> None:
 
     with Opening(open_watched) as opening:
         opening.wait(START_SECONDS)
-        server.run(create_app(opening.get), settings, until=opening.when_failed)
+        started = server.run(create_app(opening.get), settings, until=opening.when_failed)
         opening.require_no_failure()
+    if not started:
+        raise typer.Exit(1)
 
 
 @commands.command()
@@ -183,6 +207,12 @@ def repair(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fal
             raise typer.Exit(1)
         for sentence in log.carry_out(found):
             _say(sentence)
+
+
+def _warn_of_unknown_settings() -> None:
+    for variable, closest in unknown_settings(os.environ).items():
+        hint = f"The closest one is {closest}." if closest else "`lockstream serve --help` lists them."
+        logger.warning("%s is no setting of Lockstream, and is ignored. %s", variable, hint)
 
 
 def _say(text: str) -> None:

@@ -56,11 +56,14 @@ def configuration(app: FastAPI, limits: Settings, **more: Any) -> uvicorn.Config
 
 def run(
     app: FastAPI, settings: Settings, *, until: Callable[[Callable[[], object]], object] = lambda stop: None
-) -> None:
-    """Serve `app` until SIGTERM or SIGINT, then finish the open requests and return.
+) -> bool:
+    """Serve `app` until SIGTERM or SIGINT, then finish the open requests and return; whether it could be started.
 
     Of `settings`, where to listen and the limits of a connection are used; what has not finished after `stop_seconds`
     is cut off. `until` is given what stops the server as the signals do.
+
+    Raises:
+        SystemExit: nothing can listen there.
     """
     host, port = settings.host, settings.port
     server = uvicorn.Server(
@@ -71,9 +74,13 @@ def run(
         signal.signal(stopping, server.handle_exit)
     _favour_requests()
     until(partial(setattr, server, "should_exit", True))
-    server.run()
-    if not server.started:
+    try:
+        server.run()
+    except SystemExit:  # uvicorn's way out where it cannot listen; it has logged why, but not who says where
+        if server.started:
+            raise
         sys.exit(f"lockstream: nothing can listen on {host}:{port}; LOCKSTREAM_HOST and LOCKSTREAM_PORT say where to.")
+    return server.started
 
 
 def _favour_requests() -> None:

@@ -2,9 +2,18 @@
 
 from lockstream.infrastructure.embedded import EmbeddedStore, Watch, rebuild, unwatched
 from lockstream.infrastructure.settings import Settings, environment_names
+from lockstream.infrastructure.unknown_settings import unknown_settings
 from lockstream.services.lockstream import Lockstream
 
-__all__ = ["Settings", "Watch", "environment_names", "open_lockstream", "open_store", "rebuild_projection"]
+__all__ = [
+    "Settings",
+    "Watch",
+    "environment_names",
+    "open_lockstream",
+    "open_store",
+    "rebuild_projection",
+    "unknown_settings",
+]
 
 
 def open_store(settings: Settings, watch: Watch = unwatched) -> EmbeddedStore:

@@ -9,13 +9,14 @@ from fastapi.testclient import TestClient
 
 from lockstream.presentation.app import create_app
 from lockstream.services.wiring import Settings, open_lockstream
+from lockstream.tests.crash.server import OF_TESTS
 
 
 @pytest.fixture(autouse=True)
 def log_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where this test's log is; EVENT_LOG_PATH says so, and the working directory is empty."""
     for name in os.environ:
-        if name.startswith("LOCKSTREAM_") and not name.startswith(("LOCKSTREAM_TEST_", "LOCKSTREAM_CRASH")):
+        if name.startswith("LOCKSTREAM_") and not name.startswith(OF_TESTS):
             monkeypatch.delenv(name)
     path = tmp_path / "event_log.jsonl"
     monkeypatch.setenv("EVENT_LOG_PATH", str(path))

@@ -10,7 +10,7 @@ import lockstream
 from lockstream.services.wiring import Settings, environment_names
 from lockstream.tests.cli.conftest import Run
 from lockstream.tests.crash.history import on_disk
-from lockstream.tests.crash.server import PATIENCE_SECONDS, Server, environment
+from lockstream.tests.crash.server import PATIENCE_SECONDS, Server, command, environment
 
 COMMANDS = ["serve", "verify", "rebuild", "import", "export", "backup", "repair"]
 
@@ -43,14 +43,18 @@ def test_the_help_lists_every_command(run: Run) -> None:
         ("LOCKSTREAM_MAX_EVENT_BYTES", "1"),
         ("LOCKSTREAM_STOP_SECONDS", "soon"),
         ("LOCKSTREAM_LOG_LEVEL", "loud"),
+        ("LOCKSTREAM_MAX_HEADER_BYTES", "many"),
+        ("LOCKSTREAM_HEADER_SECONDS", "0"),
+        ("LOCKSTREAM_BODY_SECONDS", "-5"),
+        *((variable, "") for variable in environment_names().values()),
     ],
 )
-def test_a_setting_that_cannot_be_is_named(
+def test_a_setting_that_cannot_be_is_named_with_its_value(
     log_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    for command in ("serve", "verify", "rebuild", "export", "repair"):
-        run(command).in_a_sentence(variable)
+    for name in ("serve", "verify", "rebuild", "export", "repair"):
+        run(name).in_a_sentence(f" {variable}: ", f"(it is {value!r})")
     assert on_disk(log_path) == {}
 
 
@@ -63,6 +67,38 @@ def test_each_setting_that_cannot_be_is_named(run: Run, monkeypatch: pytest.Monk
         "LOCKSTREAM_PORT",
         "LOCKSTREAM_LOG_LEVEL",
     ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [
+        ("LOCKSTREAM_PROT", "The closest one is LOCKSTREAM_PORT."),
+        ("LOCKSTREAM_MAX_EVENT_BYTE", "The closest one is LOCKSTREAM_MAX_EVENT_BYTES."),
+        ("LOCKSTREAM_EVENT_LOG_PATH", "The closest one is EVENT_LOG_PATH."),
+        ("LOCKSTREAM_Q", "`lockstream serve --help` lists them."),
+    ],
+)
+def test_an_unknown_setting_is_warned_of_and_ignored(log_path: Path, variable: str, hint: str) -> None:
+    with Server(log_path, **{variable: "1", "lockstream_stop_seconds": "1"}).start() as server:
+        warnings = [line for line in server.stderr.splitlines() if " WARNING " in line]
+    assert [line.partition(": ")[2] for line in warnings] == [
+        f"{variable} is no setting of Lockstream, and is ignored. {hint}"
+    ]
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1"])
+def test_an_address_that_nothing_can_listen_on_is_named(log_path: Path, host: str) -> None:
+    ended = command(log_path, "serve", LOCKSTREAM_HOST=host, LOCKSTREAM_PORT="0")
+    assert ended.returncode == 1
+    assert "Traceback" not in (said := ended.stderr.decode())
+    assert said.splitlines()[-1] == (
+        f"lockstream: nothing can listen on {host}:0; LOCKSTREAM_HOST and LOCKSTREAM_PORT say where to."
+    )
+
+
+def test_it_says_which_version_it_is(run: Run) -> None:
+    ended = run("--version")
+    assert (ended.code, ended.out.decode()) == (0, f"lockstream {lockstream.__version__}\n")
 
 
 @pytest.mark.parametrize("place", [".", "missing/log.jsonl", "/sys/log.jsonl"])

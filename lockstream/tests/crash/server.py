@@ -20,13 +20,17 @@ import lockstream
 PATIENCE_SECONDS = 60
 """How long a process may take before a test gives up on it; a slow machine is no fault."""
 
+OF_TESTS = "LOCKSTREAM_TEST_", "LOCKSTREAM_CRASH"
+"""What variables begin with that say how much is tested: to the service they are unknown settings."""
+
 _ADDRESS = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
 
 
 def environment(log: Path, **settings: str) -> dict[str, str]:
     """What a process needs to find this package and `log`; `settings` are added to it."""
     package = str(Path(lockstream.__file__).parents[1])
-    return {**os.environ, "PYTHONPATH": package, "EVENT_LOG_PATH": str(log), "COLUMNS": "200", **settings}
+    given = {name: value for name, value in os.environ.items() if not name.startswith(OF_TESTS)}
+    return {**given, "PYTHONPATH": package, "EVENT_LOG_PATH": str(log), "COLUMNS": "200", **settings}
 
 
 def command(
