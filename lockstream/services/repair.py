@@ -137,8 +137,8 @@ class Repair:
         if line and not check_lines([line], end):  # what a start decides about this line is decided in the same way
             rest = os.fstat(self._file).st_size - end.offset
             try:
-                record = part_to_keep(line, end, last=rest == len(line))
-                reason, events, torn = "", events + (record != b""), rest - len(record)
+                kept = part_to_keep(line, end, last=rest == len(line))
+                reason, events, torn = "", events + (kept != b""), rest - len(kept)
             except InvalidLine as error:
                 reason = str(error)
         seen = acknowledged(projection_path(self._log))
