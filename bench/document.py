@@ -1,6 +1,6 @@
 """The figures as a page and a picture: docs/performance.md and docs/performance.png, written wholly from here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib as mpl
@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 from bench.figures import Outcome, Row
 from bench.goals import GOALS
 from bench.groups.history import STEPS
+from bench.page import markdown
 from bench.report import brief, cpu, verdict
 from bench.scale import Scale
 
@@ -72,7 +73,7 @@ def write(folder: Path, outcome: Outcome, machine: Mapping[str, str], scale: Sca
         "## Side by side\n",
         _series(outcome),
         "## The machine\n",
-        _table(("", ""), [*machine.items(), ("command", f"`{command}`")]),
+        markdown(("", ""), [*machine.items(), ("command", f"`{command}`")]),
         _METHOD.format(
             repetitions=scale.repetitions,
             saved_events=scale.saved_events,
@@ -92,23 +93,17 @@ def _goals(outcome: Outcome) -> str:
             lines.append((goal.what, row.figure, row.reached.show(), goal.wanted, met))
         elif goal.group in outcome.missing:
             lines.append((goal.what, "", "", goal.wanted, f"not measured: {brief(outcome.missing[goal.group])}"))
-    return _table(("what", "figure", "ratio", "goal", ""), lines)
+    return markdown(("what", "figure", "ratio", "goal", ""), lines)
 
 
 def _series(outcome: Outcome) -> str:
-    return _table(
+    return markdown(
         ("contestant", "median (min–max)", "unit", "its CPU", "load generator's CPU", "other CPU"),
         [
             (of.what, of.spread().show(), of.unit, *map(cpu, (of.server_cpu, of.client_cpu, of.other_cpu)))
             for of in outcome.series
         ],
     )
-
-
-def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [heads, ("---",) * len(heads), *rows]
-    cells = ([cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines)
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
 def _plot(file: Path, rows: list[Row]) -> None:

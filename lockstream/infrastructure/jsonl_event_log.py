@@ -14,6 +14,7 @@ from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.errors import LogDamaged, StoreUnavailable
 from lockstream.infrastructure.cutting import cut_off
+from lockstream.infrastructure.disk_floor import DiskFloor
 from lockstream.infrastructure.files import identity, require_in_place, sync_directory, take, write_all
 from lockstream.infrastructure.line_codec import (
     InvalidLine,
@@ -51,10 +52,10 @@ class JsonlEventLog:
         """
         self.path, self._name = path, str(path)
         self.failure = ""
-        self._disk_floor = disk_floor
         self._sync_thread: SyncThread | None = None
         self._block: tuple[int, Mapping[str, int]] = (-1, {})
         self._file = take(path)
+        self._disk_floor = DiskFloor(self._file, path, disk_floor)
         self._identity = identity(os.fstat(self._file))
         try:
             sync_directory(path.parent)
@@ -70,19 +71,7 @@ class JsonlEventLog:
 
     @property
     def obstacle(self) -> str:
-        if self.failure:
-            return self.failure
-        try:
-            disk = os.fstatvfs(self._file)
-        except OSError as error:
-            return f"The disk of the log {self.path} does not say how many bytes it has left ({error.strerror})."
-        free = disk.f_bavail * disk.f_frsize
-        if free >= self._disk_floor:
-            return ""
-        return (
-            f"The disk of the log {self.path} has {free:,} bytes left, fewer than the {self._disk_floor:,} of "
-            "LOCKSTREAM_DISK_FLOOR_BYTES. Make room; no restart is needed."
-        )
+        return self.failure or self._disk_floor.obstacle
 
     def append(self, events: Sequence[Event]) -> None:
         self._require_writable()

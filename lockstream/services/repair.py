@@ -47,6 +47,9 @@ class Examined(Struct, frozen=True):
     acknowledged: int
     """How many events the projection has seen; 0 where there is none that can be asked."""
 
+    torn: int
+    """Bytes behind the last record that were not wholly written, and that the next start cuts off."""
+
     dropped: Dropped | None
     """What must be given up; None where the log's lines are right, but for a torn one that a start mends."""
 
@@ -58,7 +61,10 @@ class Examined(Struct, frozen=True):
     def explain(self) -> list[str]:
         """What is wrong, and all that is lost, in sentences."""
         if self.whole:
-            return [f"The log {self.log} is whole: {self.events:,} events. Nothing was changed."]
+            return [
+                f"The log {self.log} is whole: {self.events:,} events. Nothing was changed.",
+                *self._cut_at_a_start(),
+            ]
         if self.dropped is None:
             said = [
                 f"The log {self.log} is right as far as it goes, and holds {self.events:,} events.",
@@ -73,6 +79,14 @@ class Examined(Struct, frozen=True):
                 f"{self.events:,} events stay.",
             ]
         return [*said, self._lost()]
+
+    def _cut_at_a_start(self) -> list[str]:
+        if not self.torn:
+            return []
+        return [
+            f"The {self.torn:,} bytes behind its last record were not wholly written, and so not acknowledged. The "
+            "next start cuts them off, and keeps them beside the log."
+        ]
 
     def _lost(self) -> str:
         if self.acknowledged > self.events:
@@ -111,7 +125,7 @@ class Repair:
         Raises:
             OSError: the log cannot be read.
         """
-        end, reason = START, ""
+        end, reason, torn = START, "", 0
         try:
             for record in read_log(self._log):
                 end = record.end
@@ -121,13 +135,14 @@ class Repair:
             reason = damage.reason
         line, events = self._line_behind(end), end.position
         if line and not check_lines([line], end):  # what a start decides about this line is decided in the same way
-            last = end.offset + len(line) == os.fstat(self._file).st_size
+            rest = os.fstat(self._file).st_size - end.offset
             try:
-                reason, events = "", events + (part_to_keep(line, end, last) != b"")
+                kept = part_to_keep(line, end, last=rest == len(line))
+                reason, events, torn = "", events + (kept != b""), rest - len(kept)
             except InvalidLine as error:
                 reason = str(error)
         seen = acknowledged(projection_path(self._log))
-        return Examined(self._log, end, events, seen, self._behind(end, reason) if reason else None)
+        return Examined(self._log, end, events, seen, torn, self._behind(end, reason) if reason else None)
 
     def carry_out(self, found: Examined) -> list[str]:
         """Drop what must be dropped, and make sure that the projection fits; says what was done.

@@ -117,20 +117,16 @@ class Clients:
         self._stopped = True
         self._up.set()
 
-    async def restart(self, last: bool = False) -> float:
-        """Kill the server in the middle of all, and start another; returns the seconds that the start took.
+    async def restart(self, last: bool = False) -> None:
+        """Kill the server in the middle of all, and start another.
 
         The clients turn to it, or end if it is the `last` time.
         """
         self._up.clear()
         self._server.kill()
         self._stopped = last
-        clock = asyncio.get_running_loop().time
-        began = clock()
         await asyncio.to_thread(self._server.start)
-        took = clock() - began
         self._up.set()
-        return took
 
     async def _report(self, way: Way, locker: str, chance: random.Random) -> None:
         unheard: list[Body] = []

@@ -3,9 +3,8 @@
 import json
 from collections.abc import Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from lockstream.core.errors import LockstreamError
 from lockstream.core.outcomes import Accepted
@@ -14,6 +13,7 @@ from lockstream.infrastructure.embedded import EmbeddedStore
 from lockstream.services.verification import verify
 from lockstream.tests.crash.audit import audited
 from lockstream.tests.crash.history import CAPACITY
+from lockstream.tests.crash.tally import Fate
 from lockstream.tests.given import event, registered
 
 LOG = "event_log.jsonl"
@@ -29,33 +29,6 @@ class Cut:
     @property
     def log(self) -> Path:
         return self.folder / LOG
-
-
-@dataclass
-class Fate:
-    """What has become of what some faults have left."""
-
-    faults: int = 0
-    acknowledged: int = 0
-    lost: list[str] = field(default_factory=list)
-    bricked: list[str] = field(default_factory=list)
-    """Why a start was refused, or nothing was taken in after it, or the projection is not what the log gives."""
-
-    def __str__(self) -> str:
-        return f"{self.faults:6,}  {self.acknowledged:12,}  {len(self.lost):4,}  {len(self.bricked):7,}"
-
-    def __iadd__(self, other: Self) -> Self:
-        self.faults += other.faults
-        self.acknowledged += other.acknowledged
-        self.lost += other.lost
-        self.bricked += other.bricked
-        return self
-
-    def assert_none_lost_and_none_bricked(self) -> None:
-        assert (self.lost[:3], self.bricked[:3]) == ([], []), f"{len(self.lost)} lost, {len(self.bricked)} bricked"
-
-
-HEADER = "faults  acknowledged  lost  bricked"
 
 
 def fate(*cuts: Cut) -> Fate:

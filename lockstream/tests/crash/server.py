@@ -17,7 +17,7 @@ import pytest
 
 import lockstream
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 300
 """How long a process may take before a test gives up on it; a slow machine is no fault."""
 
 OF_TESTS = "LOCKSTREAM_TEST_", "LOCKSTREAM_CRASH"

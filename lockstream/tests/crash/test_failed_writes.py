@@ -1,22 +1,29 @@
 """A disk that takes only a part of a batch, for real: nothing of it counts, nothing follows it, a restart heals."""
 
+import os
 import resource
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from lockstream.core.entities.log import Cursor
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.embedded import EmbeddedStore
-from lockstream.services.verification import verify
+from lockstream.infrastructure.line_codec import encode_lines, stamp
 from lockstream.tests.crash.audit import audited
 from lockstream.tests.crash.history import CAPACITY, hashes, life, replayed
+from lockstream.tests.crash.power import LOG, Cut, fate
+from lockstream.tests.crash.tally import FULL, Fate, Tally
 from lockstream.tests.given import Body, event, picked_up
 
-PARTS = pytest.mark.parametrize("written", [0, 1, 200, 1_000], ids="{}_bytes_written".format)
+FEW = [0, 1, 200, 1_000]
+
+PARTS = pytest.mark.parametrize("written", FEW, ids="{}_bytes_written".format)
 
 
 @contextmanager
@@ -66,18 +73,54 @@ def test_nothing_more_is_written_behind_a_failed_write_and_reads_go_on(log_path:
         assert hashes(store.queries).keys() == {"locker-1"}
 
 
-@PARTS
-def test_a_restart_after_a_failed_write_heals(log_path: Path, written: int) -> None:
-    batch = life("locker-2")
-    with closing(EmbeddedStore(log_path, CAPACITY)) as store:
-        fail(store, batch, written)
-        acknowledged = log_path.read_bytes()[: store.log.end.offset]
-    with closing(EmbeddedStore(log_path, CAPACITY)) as store:
-        assert log_path.read_bytes().startswith(acknowledged)
-        whole_lines = len(audited(log_path)) - 10
-        outcomes = taken_in(store, batch)
-        assert [type(outcome) for outcome in outcomes] == [Duplicate] * whole_lines + [Accepted] * (10 - whole_lines)
-        store.settle()
-        assert hashes(store.queries) == replayed(log_path)
-    assert len(audited(log_path)) == 20
-    assert verify(log_path, lambda reached: None).problems == []
+def parts() -> Iterator[int]:
+    """How many bytes of a batch are written: each number that there is, or a few."""
+    longest = len(encode_lines([event(body) for body in life("locker-2")], stamp(), Cursor(10))[0])
+    yield from range(longest) if FULL else FEW
+
+
+def test_a_restart_after_a_failed_write_heals(tmp_path: Path, tally: Tally) -> None:
+    found = Fate()
+    for written in parts():
+        log = tmp_path / str(written) / LOG
+        log.parent.mkdir()
+        batch = life("locker-2")
+        with closing(EmbeddedStore(log, CAPACITY)) as store:
+            fail(store, batch, written)
+            acknowledged = log.read_bytes()[: store.log.end.offset]
+        with closing(EmbeddedStore(log, CAPACITY)) as store:
+            assert log.read_bytes().startswith(acknowledged)
+            whole = len(audited(log)) - 10
+            outcomes = taken_in(store, batch)
+            assert [type(outcome) for outcome in outcomes] == [Duplicate] * whole + [Accepted] * (10 - whole)
+            store.settle()
+            assert hashes(store.queries) == replayed(log)
+        positions = {entry["event_id"]: entry["position"] for entry in audited(log)}
+        assert len(positions) == 20
+        found += fate(Cut(log.parent, positions))
+        shutil.rmtree(log.parent)
+    tally("2", "write: a part is written, and no more", found)
+    found.assert_none_lost_and_none_bricked()
+
+
+def test_a_write_that_takes_a_part_at_a_time_takes_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    """A short write is no failure: the rest goes with the next call."""
+    found, write = Fate(), os.write
+    for first in parts():
+        log = tmp_path / str(first) / LOG
+        log.parent.mkdir()
+        sizes = iter([max(first, 1)])  # a write of nothing would not be called short
+        with closing(EmbeddedStore(log, CAPACITY)) as store, monkeypatch.context() as patched:
+            taken_in(store, life())
+            patched.setattr(os, "write", lambda file, data: write(file, data[: next(sizes, len(data))]))  # noqa: B023
+            taken_in(store, life("locker-2"))
+            store.settle()
+        assert next(sizes, None) is None, "nothing was written in parts"
+        positions = {entry["event_id"]: entry["position"] for entry in audited(log)}
+        assert len(positions) == 20
+        found += fate(Cut(log.parent, positions))
+        shutil.rmtree(log.parent)
+    tally("2", "write: short, and the rest with the next one", found)
+    found.assert_none_lost_and_none_bricked()

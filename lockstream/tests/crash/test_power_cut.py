@@ -4,7 +4,6 @@ The server runs on a disk that forgets what was not flushed. A cut takes what mi
 """
 
 import asyncio
-import os
 import random
 from pathlib import Path
 
@@ -13,12 +12,13 @@ import pytest
 from lockstream.tests.crash.audit import assert_shows_what_the_log_holds
 from lockstream.tests.crash.clients import FIRST, Clients
 from lockstream.tests.crash.forgetful.mounted import ForgetfulDisk, forgetful_disk, needs_a_forgetful_disk
-from lockstream.tests.crash.power import HEADER, LOG, Cut, fate
+from lockstream.tests.crash.power import LOG, Cut, fate
 from lockstream.tests.crash.server import PATIENCE_SECONDS, Server, command
+from lockstream.tests.crash.tally import FULL, Tally
 
 pytestmark = needs_a_forgetful_disk
 
-DISKS, CUTS = (20, 25) if os.environ.get("LOCKSTREAM_CRASH") == "full" else (1, 8)
+DISKS, CUTS = (20, 25) if FULL else (1, 8)
 """Servers, each on a disk of its own, and cuts while it is under load; the last of them is its end."""
 
 
@@ -45,12 +45,13 @@ async def cut_under_load(server: Server, disk: ForgetfulDisk, chance: random.Ran
 
 
 @pytest.mark.parametrize("number", range(1, DISKS + 1))
-def test_what_was_acknowledged_survives_a_power_cut(number: int, tmp_path: Path) -> None:
+def test_what_was_acknowledged_survives_a_power_cut(number: int, tmp_path: Path, tally: Tally) -> None:
     seed = random.randrange(2**32)
+    print(f"{seed=}")  # shown where it fails
     with forgetful_disk(tmp_path / "disk") as disk, Server(disk.folder / LOG).start() as server:
         cuts = asyncio.run(cut_under_load(server, disk, random.Random(seed), tmp_path))
     found = fate(*cuts)
-    print(f"\n disk{HEADER}  seed" if number == 1 else "", f"{number:5}{found}  {seed}", sep="\n", end="")
+    tally("3", "power cut under load", found)
     found.assert_none_lost_and_none_bricked()
     assert len(cuts[-1].acknowledged) >= FIRST
     log = cuts[-1].log

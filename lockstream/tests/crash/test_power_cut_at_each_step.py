@@ -17,14 +17,15 @@ from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
 from lockstream.tests.crash.audit import audited
 from lockstream.tests.crash.forgetful.mounted import forgetful_disk, needs_a_forgetful_disk
 from lockstream.tests.crash.history import CAPACITY, life, on_disk, record, started
-from lockstream.tests.crash.power import HEADER, LOG, Cut, fate
+from lockstream.tests.crash.power import LOG, Cut, fate
+from lockstream.tests.crash.tally import FULL, Tally
 from lockstream.tests.given import event, registered
 
 pytestmark = needs_a_forgetful_disk
 
 OFTEN, QUITE_OFTEN = 100, 15
 
-TIMES, STEPS = (2, 1_000) if os.environ.get("LOCKSTREAM_CRASH") == "full" else (1, 3)
+TIMES, STEPS = (2, 1_000) if FULL else (1, 3)
 """How often all is done, each time with other cuts, and how many of its steps are looked at then."""
 
 
@@ -70,6 +71,9 @@ def take_in(log: Path) -> None:
             store.settle()
 
 
+DOING: dict[Callable[[Path], None], str] = {start: "a start", rebuild_it: "a rebuild", take_in: "taking events in"}
+
+
 def left_by_a_kill(folder: Path, harm: Callable[[Path], None]) -> dict[str, int]:
     """A projection that lies behind its log, with a write-ahead log of its own; returns positions by id."""
     running = folder.with_name("running") / LOG
@@ -87,12 +91,13 @@ def left_by_a_kill(folder: Path, harm: Callable[[Path], None]) -> dict[str, int]
     return known
 
 
-@pytest.mark.parametrize("doing", [start, rebuild_it, take_in])
+@pytest.mark.parametrize("doing", DOING)
 @pytest.mark.parametrize("harm", [as_it_was, torn, without_a_projection, with_one_of_an_older_version])
 def test_what_was_acknowledged_survives_a_power_cut_after_each_step(
-    harm: Callable[[Path], None], doing: Callable[[Path], None], tmp_path: Path
+    harm: Callable[[Path], None], doing: Callable[[Path], None], tmp_path: Path, tally: Tally
 ) -> None:
     known, seed, cuts = left_by_a_kill(tmp_path / "given", harm), random.randrange(2**32), list[Path]()
+    print(f"{seed=}")  # shown where it fails
     chance = random.Random(seed)
     for number in range(TIMES):
         with (
@@ -102,7 +107,7 @@ def test_what_was_acknowledged_survives_a_power_cut_after_each_step(
             doing(disk.folder / LOG)
         cuts += chance.sample(folders, min(STEPS, len(folders)))
     found = fate(*(Cut(folder, known) for folder in cuts))
-    print(f"\n{HEADER}  seed\n{found}  {seed}", end="")
+    tally("3", f"power cut after each step of {DOING[doing]}", found)
     found.assert_none_lost_and_none_bricked()
     assert found.faults >= 3 * TIMES
 

@@ -14,7 +14,7 @@ import pytest
 from lockstream.tests.crash.audit import assert_shows_what_the_log_holds, audited
 from lockstream.tests.crash.clients import Clients, Heard
 from lockstream.tests.crash.history import life, on_disk, record
-from lockstream.tests.crash.server import Server, command, environment
+from lockstream.tests.crash.server import PATIENCE_SECONDS, Server, command, environment
 from lockstream.tests.given import picked_up
 
 
@@ -70,7 +70,7 @@ def test_a_signal_that_comes_while_the_server_is_being_set_up_is_not_lost(log_pa
         stderr=subprocess.DEVNULL,
     ) as process:
         try:
-            assert process.wait(10) == 0
+            assert process.wait(PATIENCE_SECONDS) == 0
         finally:
             process.kill()
 

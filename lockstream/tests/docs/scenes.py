@@ -110,6 +110,12 @@ def poisoned() -> str:
         return server.stderr
 
 
+def disk_below_its_floor() -> str:
+    with Server(LOG, LOCKSTREAM_DISK_FLOOR_BYTES=str(1 << 60)).start() as server:
+        assert server.get("/health/ready")[0] == 503
+        return server.stderr
+
+
 def projection_behind() -> str:
     """Somebody has locked it, and it cannot be written to."""
     with Server(LOG).start() as server, closing(sqlite3.connect(projection_path(LOG))) as database:
@@ -147,6 +153,12 @@ def repaired_without_a_need() -> str:
     return said("repair")
 
 
+def repair_before_a_start() -> str:
+    with LOG.open("ab") as file:
+        file.write(b'{"position":11,"recorded_at":"2026-11-23T08')
+    return said("repair")
+
+
 def repair_of_a_lost_end() -> str:
     LOG.write_bytes(b"".join(LOG.read_bytes().splitlines(keepends=True)[:6]))
     return said("repair", "--yes")
@@ -176,6 +188,8 @@ PRINTED: dict[str, Callable[[], str]] = {
         asked,
         repaired,
         repaired_without_a_need,
+        repair_before_a_start,
+        disk_below_its_floor,
         repair_of_a_lost_end,
     )
 }

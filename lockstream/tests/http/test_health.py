@@ -89,7 +89,10 @@ def test_below_the_floor_of_its_disk_nothing_is_taken_in_and_nothing_has_failed(
     assert log_path.read_bytes() == content
 
 
-def test_once_there_is_room_again_it_goes_on(log_path: Path) -> None:
+def test_once_there_is_room_again_it_goes_on_and_either_is_said_once(
+    log_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "lockstream")
     disk = os.statvfs(log_path.parent)
     free = disk.f_bavail * disk.f_frsize
     if free < 4 * GIB:
@@ -99,9 +102,16 @@ def test_once_there_is_room_again_it_goes_on(log_path: Path) -> None:
     with TestClient(create_app(lambda: open_lockstream(settings))) as client:
         with filler.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, 2 * GIB)
-        assert_unready(client.post("/events", json=registered()), "Make room")
+        for _ in range(3):
+            assert_unready(client.post("/events", json=registered()), "Make room")
+            assert_unready(client.get(READY), "Make room")
         filler.unlink()
-        assert client.post("/events", json=registered()).status_code == 202
+        for number in range(3):
+            assert client.post("/events", json=registered(f"c{number}")).status_code == 202
+    said = [(of.levelname, of.getMessage()) for of in caplog.records if of.name.endswith(".disk_floor")]
+    assert [level for level, _ in said] == ["WARNING", "INFO"]
+    assert "LOCKSTREAM_DISK_FLOOR_BYTES" in said[0][1]
+    assert said[1][1].endswith(" bytes left: events are taken in again.")
 
 
 def test_while_it_is_opened_it_says_how_far_it_has_come() -> None:

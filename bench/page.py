@@ -1,0 +1,25 @@
+"""Tables in Markdown, and pages of which a part is written by a program."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def markdown(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A table."""
+    lines = [heads, ("---",) * len(heads), *rows]
+    cells = ([cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def fill(page: Path, name: str, content: str) -> None:
+    """Replace what stands in `page` between `<!-- name: …-->` and `<!-- end of name -->`.
+
+    Raises:
+        ValueError: there are no such marks.
+    """
+    text = page.read_text()
+    marks = re.compile(rf"(<!-- {name}: [^>]*-->\n).*(<!-- end of {name} -->)", re.DOTALL)
+    if not marks.search(text):
+        raise ValueError(f"{page} has no place for {name}")
+    page.write_text(marks.sub(lambda found: f"{found[1]}\n{content}\n{found[2]}", text))
