@@ -10,7 +10,7 @@ COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --quiet --no-config --
 	--generate-hashes --no-annotate --no-strip-extras --custom-compile-command "make requirements"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format formatted lint types layers coverage crash fuzz bench bench-quick openapi requirements upgrade clean \
+.PHONY: help run test check format formatted lint types layers coverage crash fuzz soak bench bench-quick openapi requirements upgrade clean \
 	runtime tools
 
 help: ## list the targets
@@ -48,6 +48,9 @@ crash: tools ## kill the service at every step, with the full budget
 
 fuzz: tools ## look for what breaks the decoders, for SECONDS=300, led by what code is reached
 	@$(BIN)/python -m lockstream.tests.fuzz $(or $(SECONDS),300)
+
+soak: tools ## have one server live for SOAK_SECONDS=1800 under mixed load: nothing may grow, nothing may slow down
+	@$(BIN)/python -m bench.soak
 
 bench: tools ## measure it beside its peers, in some 25 minutes, and write docs/performance.md
 	@$(BIN)/python -m bench --write docs
