@@ -20,6 +20,7 @@ def cut_off(file: int, path: Path, offset: int, name: str) -> Path:
     kept = next(beside for name in names if not (beside := path.with_name(name)).exists())
     with kept.open("xb") as target:
         try:
+            os.fchmod(target.fileno(), os.fstat(file).st_mode & 0o777)  # for the same readers as the log
             copy_bytes(file, target.fileno(), offset, os.fstat(file).st_size)
             os.fsync(target.fileno())
             sync_directory(kept.parent)

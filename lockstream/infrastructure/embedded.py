@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from lockstream.core.entities.log import START, Cursor
@@ -133,7 +134,8 @@ def rebuild(log_path: Path, capacity: int, watch: Watch = unwatched) -> None:
         StartRefused: another process has the log, or it is damaged; the old projection is as it was.
     """
     log_path.stat()  # a log that is not there is no log to make
-    with closing(JsonlEventLog(log_path)) as log:
+    seen = partial(acknowledged, projection_path(log_path))
+    with closing(JsonlEventLog(log_path, seen, may_be_older=True)) as log:
         _rebuild(log, capacity, watch)
 
 

@@ -24,7 +24,15 @@ from lockstream.infrastructure.line_codec import (
     part_to_keep,
     stamp,
 )
-from lockstream.infrastructure.log_file import CHUNK, anchor, ids_from, line_start, lines_before, read_log
+from lockstream.infrastructure.log_file import (
+    CHUNK,
+    anchor,
+    flushed_behind,
+    ids_from,
+    line_start,
+    lines_before,
+    read_log,
+)
 from lockstream.infrastructure.syncing import SyncThread, sync_data
 
 CHECKED_AT_START = 16 * 1024 * 1024
@@ -38,11 +46,18 @@ logger = logging.getLogger(__name__)
 class JsonlEventLog:
     """The one writer of a log file. Not for two threads at a time, but for `read`, `end` and `holds`."""
 
-    def __init__(self, path: Path, acknowledged: Callable[[], int] = lambda: 0, disk_floor: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        acknowledged: Callable[[], int] = lambda: 0,
+        disk_floor: int = 0,
+        may_be_older: bool = False,
+    ) -> None:
         """Take the log, make it if there is none, check its end and cut off a torn last line.
 
         The bytes cut off are kept beside the log, in a file whose name ends in `.torn-` and their offset. As many
-        events as were `acknowledged`, as far as is known elsewhere, must be there; it is asked once the log is ours.
+        events as were `acknowledged`, as far as is known elsewhere, must be there, unless it `may_be_older`, being a
+        copy; that is asked once the log is ours.
         While its disk has fewer bytes free than `disk_floor`, nothing should be appended.
 
         Raises:
@@ -55,6 +70,7 @@ class JsonlEventLog:
         self._sync_thread: SyncThread | None = None
         self._block: tuple[int, Mapping[str, int]] = (-1, {})
         self._file = take(path)
+        self._may_be_older = may_be_older
         self._disk_floor = DiskFloor(self._file, path, disk_floor)
         self._identity = identity(os.fstat(self._file))
         try:
@@ -71,13 +87,18 @@ class JsonlEventLog:
 
     @property
     def obstacle(self) -> str:
+        if not self.failure:
+            try:
+                require_in_place(self._name, self._identity, self.durable.offset)
+            except OSError as error:
+                self._fail(error)
         return self.failure or self._disk_floor.obstacle
 
     def append(self, events: Sequence[Event]) -> None:
         self._require_writable()
         lines, end = encode_lines(events, stamp(), self.end)
         try:
-            require_in_place(self._name, self._identity)
+            require_in_place(self._name, self._identity, self.end.offset, self.end.offset)
             write_all(self._file, lines)
         except OSError as error:
             raise self._fail(error) from error
@@ -179,12 +200,17 @@ class JsonlEventLog:
             return check_line(line, after)
         except InvalidLine as error:
             reason = str(error)
+        behind = after.offset + len(line)
+        last = behind == size
         try:
-            record = part_to_keep(line, after, last=after.offset + len(line) == size)
+            record = part_to_keep(line, after, last, flushed=not last and flushed_behind(self.path, behind))
         except InvalidLine as error:
             raise LogDamaged(self.path, after.position + 1, after.offset, str(error)) from error
         if after.offset + len(record) < size:
-            self._require_acknowledged(after if not record else check_line(record + b"\n", after))
+            kept = check_line(record + b"\n", after) if record else after
+            if kept.position < self._acknowledged and not last:
+                raise LogDamaged(self.path, after.position + 1, after.offset, reason)
+            self._require_acknowledged(kept)
             self._cut_off(after.offset + len(record), after.position + 1, reason)
         if not record:
             return after
@@ -192,13 +218,13 @@ class JsonlEventLog:
         return check_line(record + b"\n", after)
 
     def _require_acknowledged(self, end: Cursor) -> None:
-        if end.position < self._acknowledged:
+        if end.position < self._acknowledged and not self._may_be_older:
             raise LogDamaged(
                 self.path,
                 end.position + 1,
                 end.offset,
-                f"{self._acknowledged} events were acknowledged, by the projection beside it, and the log holds only "
-                f"{end.position}. Where that is what you want, as after going back to an older copy of the log, "
+                f"{self._acknowledged:,} events were acknowledged, by the projection beside it, and the log holds only "
+                f"{end.position:,}. Where that is what you want, as after going back to an older copy of the log, "
                 "`lockstream rebuild` makes the projection fit it.",
             )
 

@@ -83,18 +83,18 @@ def check_line(line: bytes, after: Cursor) -> Cursor:
     raise InvalidLine("its content and the records before it do not give its chain value; a line was altered.")
 
 
-def part_to_keep(line: bytes, after: Cursor, last: bool) -> bytes:
+def part_to_keep(line: bytes, after: Cursor, last: bool, flushed: bool = False) -> bytes:
     """What a log can be mended from whose line behind `after` is not what should stand there.
 
     That is the record that the line begins with, without its line end, or nothing. What stands behind was not wholly
     written: the line is the log's `last` and torn, or parts of it never came to the disk, and then all that is behind
-    it had not been flushed either.
+    it had not been flushed either. Where that was `flushed`, nothing can be mended.
 
     Raises:
         InvalidLine: all of the line was written, and is not what was written.
     """
     record = _whole_record(line, after)
-    if has_hole(line, after.offset):
+    if has_hole(line, after.offset) and not flushed:
         return record
     if record and looks_like_record(line[len(record) + 1 :]):
         raise InvalidLine("the line end behind the record was overwritten.")
@@ -152,6 +152,17 @@ def cursor_behind(line: bytes, end: int) -> Cursor:
 def position_of(line: bytes) -> int:
     """The position that a line has by its own account; its beginning will do."""
     return int(line[len(b'{"position":') : line.index(b",")])
+
+
+def recorded_at(line: bytes) -> datetime | None:
+    """When a line was written, by its own account; None where it has not the form of a record."""
+    head, found, _ = line.partition(b',"event_id"')
+    if not found or not _RECORD.fullmatch(line):
+        return None
+    try:
+        return datetime.fromisoformat(head[_RECORDED_AT].decode())
+    except ValueError:
+        return None
 
 
 def id_of(line: bytes) -> str:

@@ -7,7 +7,19 @@ from pathlib import Path
 
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.errors import LogDamaged, StoreUnavailable
-from lockstream.infrastructure.line_codec import InvalidLine, cursor_behind, decode_lines, id_of, position_of
+from lockstream.infrastructure.line_codec import (
+    InvalidLine,
+    cursor_behind,
+    decode_lines,
+    id_of,
+    position_of,
+    recorded_at,
+)
+
+FLUSH_SECONDS = 30
+"""What was written so much later than a line was not on its way to the disk with it: no flush takes so long.
+
+A disk that does not answer for half a minute is given up by its driver, and the flush fails."""
 
 CHUNK = 1_000
 """Lines that are decoded together."""
@@ -91,6 +103,16 @@ def lines_before(path: Path, offset: int) -> int:
     """How many lines end before `offset`."""
     with path.open("rb") as file:
         return sum(file.readline().endswith(b"\n") for _ in iter(lambda: file.tell() < offset, False))
+
+
+def flushed_behind(path: Path, offset: int) -> bool:
+    """Whether what stands behind `offset` was written over a longer time than a flush takes: its first lines were on
+    the disk when the last ones were written.
+    """
+    with path.open("rb") as file:
+        file.seek(offset)
+        times = [time for line in file if (time := recorded_at(line))]
+    return bool(times) and (times[-1] - times[0]).total_seconds() > FLUSH_SECONDS
 
 
 def _complete(lines: list[bytes], offset: int, until: int | None) -> list[bytes]:

@@ -5,13 +5,18 @@ one that has ended its side of the connection gets its answer all the same; and 
 """
 
 import asyncio
+import logging
 from collections.abc import Sized
-from typing import Any, cast
+from functools import cache
+from math import inf
+from typing import Any, ClassVar, cast
 
 import httptools
 import msgspec
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+logger = logging.getLogger(__name__)
 
 PIPELINED = 1000
 """Requests that one connection may send ahead of their answers; each of them takes some 2 KB."""
@@ -24,6 +29,9 @@ class Stop(Exception):
 class Connection(HttpToolsProtocol):
     """What uvicorn calls for each connection. Its own names are those that begin with `_`; the others are uvicorn's."""
 
+    most: ClassVar[float] = inf
+    """Connections at a time; one more is closed."""
+
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._in_body = False
@@ -35,6 +43,9 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
+        if len(self.connections) > self.most:
+            transport.abort()
+            _tell_of_too_many(self.most)
 
     def data_received(self, data: bytes) -> None:
         if self._last_word is not None:
@@ -63,6 +74,7 @@ class Connection(HttpToolsProtocol):
             self._answer_no_more()
             raise Stop
         super().on_headers_complete()
+        self.headers = []  # what may come behind the body is not to be taken for them (RFC 9110, 6.5.1)
         self._in_body = True
         if not self.cycle.keep_alive:
             self.cycle.transport = _Patient(self)
@@ -76,6 +88,7 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         last = not self.pipeline
         super().on_response_complete()
+        self._unset_keepalive_if_required()  # the limits have a clock of their own
         if last and self._last_word is not None:
             self._hang_up()
 
@@ -156,6 +169,15 @@ class Connection(HttpToolsProtocol):
                 rest = rest[another.args[0] :]
             except httptools.HttpParserError as error:
                 self._refuse_unreadable(error)
+
+
+@cache
+def _tell_of_too_many(most: float) -> None:
+    """Once is enough."""
+    logger.warning(
+        "More than %d connections came at a time, and were closed: the process may open no more files (ulimit -n).",
+        most,
+    )
 
 
 class _Flow(FlowControl):

@@ -5,6 +5,7 @@ as before (docs/decisions/0017).
 """
 
 import asyncio
+import resource
 from typing import Any, ClassVar
 
 from lockstream.presentation.connections import Connection, Stop
@@ -14,11 +15,16 @@ PIECE = 16 * 1024
 """Bytes of a body that a client has LOCKSTREAM_BODY_SECONDS for; then it has as long again for the next ones."""
 
 
+SPARED = 100
+"""Files that the process may open and connections may not take: the log's, the projection's, pages that are read."""
+
+
 def limited(settings: Settings) -> type[Connection]:
-    """The class of connections that keep the limits that `settings` name."""
+    """The class of connections that keep the limits that `settings` name, and leave files for others to open."""
 
     class Limited(_Limited):
         limits = settings
+        most = max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARED)
 
     return Limited
 

@@ -2,9 +2,11 @@
 
 import gc
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,6 +18,9 @@ from lockstream.services.wiring import Settings
 
 SWITCH_SECONDS = 0.0005
 """How long a thread that settles may keep requests waiting for Python's lock; 0.005 is what Python has."""
+
+MOST_FILES = 100_000
+"""That the process asks to be allowed to open; each connection takes one."""
 
 GARBAGE_THRESHOLDS = 50_000, 20, 100
 """Objects made before the youngest are looked at, and how often that is before older ones are."""
@@ -65,6 +70,7 @@ def run(
     Raises:
         SystemExit: nothing can listen there.
     """
+    _allow_files()
     host, port = settings.host, settings.port
     server = uvicorn.Server(
         configuration(app, settings, host=host, port=port, timeout_graceful_shutdown=settings.stop_seconds)
@@ -81,6 +87,14 @@ def run(
             raise
         sys.exit(f"lockstream: nothing can listen on {host}:{port}; LOCKSTREAM_HOST and LOCKSTREAM_PORT say where to.")
     return server.started
+
+
+def _allow_files() -> None:
+    """Open as many files, and so take as many connections, as the process may be allowed: often 1,024 are, at first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    with suppress(OSError, ValueError):  # a system may have a limit of its own below that
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def _favour_requests() -> None:

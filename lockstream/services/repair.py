@@ -14,8 +14,8 @@ from lockstream.core.errors import LogDamaged
 from lockstream.infrastructure.cutting import cut_off
 from lockstream.infrastructure.embedded import acknowledged, projection_path, remove_projection
 from lockstream.infrastructure.files import take
-from lockstream.infrastructure.line_codec import InvalidLine, check_lines, looks_like_record, part_to_keep
-from lockstream.infrastructure.log_file import CHUNK, read_log
+from lockstream.infrastructure.line_codec import InvalidLine, check_line, check_lines, looks_like_record, part_to_keep
+from lockstream.infrastructure.log_file import CHUNK, flushed_behind, read_log
 
 
 class Dropped(Struct, frozen=True):
@@ -134,14 +134,17 @@ class Repair:
         except LogDamaged as damage:
             reason = damage.reason
         line, events = self._line_behind(end), end.position
+        seen = acknowledged(projection_path(self._log))
         if line and not check_lines([line], end):  # what a start decides about this line is decided in the same way
             rest = os.fstat(self._file).st_size - end.offset
+            last = rest == len(line)
             try:
-                kept = part_to_keep(line, end, last=rest == len(line))
+                kept = part_to_keep(line, end, last, not last and flushed_behind(self._log, end.offset + len(line)))
+                if seen > events + (kept != b"") and not last:
+                    check_line(line, end)
                 reason, events, torn = "", events + (kept != b""), rest - len(kept)
             except InvalidLine as error:
                 reason = str(error)
-        seen = acknowledged(projection_path(self._log))
         return Examined(self._log, end, events, seen, torn, self._behind(end, reason) if reason else None)
 
     def carry_out(self, found: Examined) -> list[str]:

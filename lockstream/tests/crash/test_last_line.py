@@ -159,5 +159,5 @@ def test_a_hole_in_what_the_projection_has_seen_stops_the_start(log_path: Path, 
     record(log_path, life("locker-2"))
     first = len(whole) // SECTOR
     log_path.write_bytes(with_a_hole(log_path.read_bytes(), (first + 1) * SECTOR, (first + 2) * SECTOR))
-    with pytest.raises(LogDamaged, match="20 events were acknowledged"):
+    with pytest.raises(LogDamaged, match=r"a line was altered|not the form of a record"):
         started(log_path)
