@@ -183,13 +183,13 @@ class JsonlEventLog:
             record = part_to_keep(line, after, last=after.offset + len(line) == size)
         except InvalidLine as error:
             raise LogDamaged(self.path, after.position + 1, after.offset, str(error)) from error
+        end = check_line(record + b"\n", after) if record else after
+        self._require_acknowledged(end)
         if after.offset + len(record) < size:
-            self._require_acknowledged(after if not record else check_line(record + b"\n", after))
             self._cut_off(after.offset + len(record), after.position + 1, reason)
-        if not record:
-            return after
-        write_all(self._file, b"\n")
-        return check_line(record + b"\n", after)
+        if record:
+            write_all(self._file, b"\n")
+        return end
 
     def _require_acknowledged(self, end: Cursor) -> None:
         if end.position < self._acknowledged:
