@@ -127,19 +127,22 @@ def wrong_with_readers(log: Path, number: int, known: int) -> list[str]:
 def reporting(server: Server) -> Iterator[dict[str, int]]:
     """A locker that reports all the time; gives what was acknowledged, by id."""
     acknowledged: dict[str, int] = {}
-    stopped = threading.Event()
+    under_way, stopped = threading.Event(), threading.Event()
 
     def report() -> None:
         for body in lives("reporting", random.Random(5)):
             status, _, answer = server.request("POST", "/events", json.dumps(body).encode())
             if status == 202:
                 acknowledged[body["event_id"]] = json.loads(answer)["position"]
+            if len(acknowledged) > EVENTS:
+                under_way.set()
             if stopped.is_set():
                 return
 
     with ThreadPoolExecutor(1) as pool:
         reported = pool.submit(report)
         try:
+            assert under_way.wait(PATIENCE_SECONDS)
             yield acknowledged
         finally:
             stopped.set()
