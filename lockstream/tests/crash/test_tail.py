@@ -39,8 +39,9 @@ class Fault(NamedTuple):
 
 
 @pytest.fixture
-def lines(tmp_path: Path) -> list[bytes]:
+def lines(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> list[bytes]:
     """Ten lines that the real system has written, in a folder that stays as it is."""
+    caplog.set_level("ERROR", "lockstream")  # thousands of warnings help nobody
     (tmp_path / "given").mkdir()
     record(tmp_path / "given" / LOG, life())
     return (tmp_path / "given" / LOG).read_bytes().splitlines(keepends=True)
