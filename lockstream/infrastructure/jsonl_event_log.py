@@ -206,16 +206,15 @@ class JsonlEventLog:
             record = part_to_keep(line, after, last, flushed=not last and flushed_behind(self.path, behind))
         except InvalidLine as error:
             raise LogDamaged(self.path, after.position + 1, after.offset, str(error)) from error
+        end = check_line(record + b"\n", after) if record else after
+        if end.position < self._acknowledged and not last:
+            raise LogDamaged(self.path, after.position + 1, after.offset, reason)
+        self._require_acknowledged(end)
         if after.offset + len(record) < size:
-            kept = check_line(record + b"\n", after) if record else after
-            if kept.position < self._acknowledged and not last:
-                raise LogDamaged(self.path, after.position + 1, after.offset, reason)
-            self._require_acknowledged(kept)
             self._cut_off(after.offset + len(record), after.position + 1, reason)
-        if not record:
-            return after
-        write_all(self._file, b"\n")
-        return check_line(record + b"\n", after)
+        if record:
+            write_all(self._file, b"\n")
+        return end
 
     def _require_acknowledged(self, end: Cursor) -> None:
         if end.position < self._acknowledged and not self._may_be_older:

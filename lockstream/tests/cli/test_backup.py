@@ -219,3 +219,9 @@ def test_beside_a_server_that_is_being_written_to_it_takes_all_that_was_acknowle
     assert len(acknowledged) > 10
     log = log_path.read_bytes()
     assert all(log.startswith(copy.read_bytes()) for copy in destination.parent.iterdir())
+
+
+def test_a_path_is_told_as_it_is(log_path: Path, run: Run) -> None:
+    record(log_path, life())
+    copy = log_path.with_name(":bug:.jsonl")
+    assert str(copy) in run("backup", copy).said

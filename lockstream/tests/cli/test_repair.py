@@ -50,6 +50,23 @@ def test_an_empty_log_stays_as_it_is(log_path: Path, run: Run) -> None:
     assert log_path.read_bytes() == b""
 
 
+def test_a_hole_in_what_was_acknowledged_is_asked_about_and_no_rebuild_drops_it(log_path: Path, run: Run) -> None:
+    """A disk may leave one in a flush that did not end; here the projection has seen what is gone."""
+    record(log_path, [body for number in range(4) for body in life(f"locker-{number}")])
+    content = bytearray(log_path.read_bytes())
+    content[1024:1536] = bytes(512)
+    log_path.write_bytes(content)
+    first = bytes(content[:1024]).count(b"\n") + 1
+    before = on_disk(log_path)
+    run("rebuild").in_a_sentence(f"line {first}", "`lockstream repair`")
+    assert on_disk(log_path) == before
+    ended = run("repair", "--yes")
+    assert ended.code == 0
+    assert f"damaged at line {first}" in ended.said
+    assert [path.read_bytes()[-1:] for path in log_path.parent.glob("*.dropped-*")] == [b"\n"]
+    assert_starts(log_path)
+
+
 @pytest.mark.parametrize("torn", [b'{"position":11,"rec', b"garbage\n", b"\x00" * 5_000])
 def test_a_torn_last_line_is_left_to_the_next_start(log_path: Path, run: Run, lines: Lines, torn: bytes) -> None:
     log_path.write_bytes(b"".join(lines) + torn)

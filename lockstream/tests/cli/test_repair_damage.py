@@ -84,3 +84,10 @@ def test_it_finds_damage_exactly_where_a_start_does(log_path: Path, lines: Lines
         for path in log_path.parent.glob("*.*-*"):
             path.unlink()
     assert cut > len(whole) // 29
+
+
+def test_what_is_cut_off_is_for_the_same_readers_as_the_log(log_path: Path, run: Run, lines: Lines) -> None:
+    log_path.write_bytes(b"".join(lines[1:]))
+    log_path.chmod(0o600)
+    assert run("repair", "--yes").code == 0
+    assert [path.stat().st_mode & 0o777 for path in log_path.parent.glob("*.dropped-*")] == [0o600]

@@ -37,21 +37,6 @@ def torn_files(log: Path) -> list[bytes]:
     return [path.read_bytes() for path in log.parent.glob(f"{log.name}.torn-*")]
 
 
-def test_a_log_that_ends_at_any_byte_of_its_last_lines_keeps_every_complete_one(
-    log_path: Path, lines: list[bytes]
-) -> None:
-    whole = b"".join(lines)
-    for length in range(len(b"".join(lines[:8])), len(whole)):
-        log_path.write_bytes(whole[:length])
-        JsonlEventLog(log_path).close()
-        complete = length + 1 in {len(b"".join(lines[:9])), len(whole)}  # all but the line's end is there
-        kept = whole[: length + 1] if complete else whole[: whole.rindex(b"\n", 0, length) + 1]
-        assert log_path.read_bytes() == kept
-        assert torn_files(log_path) == ([] if len(kept) >= length else [whole[len(kept) : length]])
-        for path in log_path.parent.glob("*.torn-*"):
-            path.unlink()
-
-
 @pytest.mark.parametrize("missing", [1, 2, 100])
 def test_a_start_after_a_torn_line_shows_what_the_complete_ones_give(
     log_path: Path, lines: list[bytes], missing: int

@@ -1,15 +1,19 @@
 """The last line of a log: what was wholly written was acknowledged, and is never cut off."""
 
+from datetime import UTC, datetime, timedelta
+from itertools import batched
 from pathlib import Path
 
 import pytest
 
+from lockstream.core.entities.log import START
 from lockstream.core.errors import LogDamaged
 from lockstream.infrastructure.embedded import projection_path
 from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
+from lockstream.infrastructure.line_codec import encode_lines
 from lockstream.tests.crash.audit import audited
 from lockstream.tests.crash.history import life, on_disk, record, replayed, started
-from lockstream.tests.given import registered
+from lockstream.tests.given import event, registered
 
 
 @pytest.fixture
@@ -161,3 +165,22 @@ def test_a_hole_in_what_the_projection_has_seen_stops_the_start(log_path: Path, 
     log_path.write_bytes(with_a_hole(log_path.read_bytes(), (first + 1) * SECTOR, (first + 2) * SECTOR))
     with pytest.raises(LogDamaged, match=r"a line was altered|not the form of a record"):
         started(log_path)
+
+
+def written_over(seconds: float) -> bytes:
+    """Lines of which some half were written so many seconds before the others."""
+    content, end, now = b"", START, datetime(2026, 11, 25, 8, tzinfo=UTC)
+    events = [event(registered(f"c{number}")) for number in range(40)]
+    for number, half in enumerate(batched(events, 20)):
+        moment = (now + timedelta(seconds=number * seconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        lines, end = encode_lines(half, moment, end)
+        content += lines
+    return content
+
+
+@pytest.mark.parametrize(("seconds", "refused"), [(1, False), (60, True)])
+def test_a_hole_in_what_had_been_flushed_long_before_the_last_line_stops_the_start(
+    log_path: Path, seconds: float, refused: bool
+) -> None:
+    log_path.write_bytes(with_a_hole(written_over(seconds), 2 * SECTOR, 3 * SECTOR))
+    assert (opened(log_path) is not None) is refused

@@ -41,6 +41,14 @@ def rotated(log: Path) -> None:
     log.touch()
 
 
+def shortened(log: Path) -> None:
+    log.write_bytes(b"")
+
+
+def lengthened(log: Path) -> None:
+    log.write_bytes(log.read_bytes() + b"# a note\n")
+
+
 def assert_refuses(store: EmbeddedStore, body: Body) -> None:
     end = store.log.end
     with pytest.raises(StoreUnavailable) as raised:
@@ -49,7 +57,7 @@ def assert_refuses(store: EmbeddedStore, body: Body) -> None:
     assert store.log.end == end
 
 
-@pytest.mark.parametrize("harm", [moved, removed, replaced_by_a_copy, rotated])
+@pytest.mark.parametrize("harm", [moved, removed, replaced_by_a_copy, rotated, shortened, lengthened])
 def test_nothing_is_acknowledged_any_more(log_path: Path, store: EmbeddedStore, harm: Callable[[Path], None]) -> None:
     content = log_path.read_bytes()
     harm(log_path)

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from lockstream.core.errors import LogDamaged
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.embedded import EmbeddedStore, projection_path
+from lockstream.infrastructure.embedded import EmbeddedStore, projection_path, rebuild
+from lockstream.services.verification import verify
 from lockstream.tests.crash.history import CAPACITY, life, record, replayed, started
+from lockstream.tests.crash.tally import Fate, Tally
 from lockstream.tests.given import event, picked_up
 
 PAGE = 4096
@@ -85,30 +88,44 @@ def change(projection: Path, statement: str) -> None:
         database.execute(statement)
 
 
-@pytest.mark.parametrize(
-    "harm",
-    [
-        missing,
-        empty,
-        random_bytes,
-        cut_in_half,
-        of_an_older_schema,
-        twice_in_progress,
-        of_another_log,
-        with_a_stale_write_ahead_log_only,
-    ],
-)
-def test_a_start_makes_a_projection_that_does_not_fit_anew(log_path: Path, harm: Callable[[Path], None]) -> None:
+def made_anew(log: Path) -> Fate:
+    """Start without being asked for anything else, twice, and take something in between."""
+    before, found = log.read_bytes(), Fate(1, len(log.read_bytes().splitlines()))
+    for _ in range(2):
+        if started(log) != replayed(log):
+            found.bricked.append("it shows something else than the log gives")
+        if not log.read_bytes().startswith(before):
+            found.lost.append("the log was changed")
+        record(log, life(f"later-{found.faults}-{len(log.read_bytes())}"))
+    return found
+
+
+HARMS = [
+    missing,
+    empty,
+    random_bytes,
+    cut_in_half,
+    of_an_older_schema,
+    twice_in_progress,
+    of_another_log,
+    with_a_stale_write_ahead_log_only,
+]
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_start_makes_a_projection_that_does_not_fit_anew(
+    log_path: Path, harm: Callable[[Path], None], tally: Tally
+) -> None:
     record(log_path, life())
     harm(projection_path(log_path))
-    assert started(log_path) == replayed(log_path)
-    record(log_path, [picked_up("locker-1-parcel-3")])
-    assert started(log_path) == replayed(log_path)
+    found = made_anew(log_path)
+    tally("6", f"the projection: {harm.__name__.replace('_', ' ')}", found)
+    found.assert_none_lost_and_none_bricked()
 
 
 @pytest.mark.parametrize("harm", [pages_overwritten, tables_missing])
 def test_a_projection_that_turns_out_to_be_damaged_while_it_catches_up_is_made_anew(
-    log_path: Path, harm: Callable[[Path], None]
+    log_path: Path, harm: Callable[[Path], None], tally: Tally
 ) -> None:
     projection, older = projection_path(log_path), log_path.with_name("older.sqlite")
     record(log_path, life())
@@ -116,7 +133,52 @@ def test_a_projection_that_turns_out_to_be_damaged_while_it_catches_up_is_made_a
     record(log_path, [picked_up("locker-1-parcel-3")])
     harm(older)
     older.rename(projection)
+    found = made_anew(log_path)
+    tally("6", f"the projection: {harm.__name__.replace('_', ' ')}", found)
+    found.assert_none_lost_and_none_bricked()
+
+
+BY_HAND = [
+    "UPDATE compartments SET degrading_faults = 0",
+    "UPDATE compartments SET active_reservation = NULL",
+    "DELETE FROM reservations WHERE status = 'PICKED_UP'",
+    "UPDATE reservations SET status = 'EXPIRED'",
+    "UPDATE faults SET severity = 1",
+    "UPDATE faults SET cleared = 1",
+    "DELETE FROM compartments WHERE compartment_id = 'c2'",
+]
+
+
+@pytest.mark.parametrize("statement", BY_HAND)
+def test_rows_changed_by_hand_are_named_by_verify_and_mended_by_the_command_that_it_names(
+    log_path: Path, statement: str, tally: Tally
+) -> None:
+    record(log_path, life())
+    change(projection_path(log_path), statement)
+    said = "".join(verify(log_path, lambda reached: None).problems)
+    rebuild(log_path, CAPACITY)
+    left = verify(log_path, lambda reached: None).problems
+    named = "differs from the log" in said and "`lockstream rebuild`" in said
+    found = Fate(1, 10, bricked=left if named else [f"not noticed: {said}"])
+    tally("6", "the projection: rows changed by hand, found by `verify`", found)
+    found.assert_none_lost_and_none_bricked()
     assert started(log_path) == replayed(log_path)
+
+
+def test_a_projection_ahead_of_its_log_proves_a_loss_and_the_command_that_is_named_mends_it(
+    log_path: Path, tally: Tally
+) -> None:
+    record(log_path, life())
+    log_path.write_bytes(b"".join(log_path.read_bytes().splitlines(keepends=True)[:6]))
+    with pytest.raises(
+        LogDamaged, match=r"line 7 \(byte offset \d+\): 10 events were acknowledged.*`lockstream rebuild`"
+    ):
+        started(log_path)
+    rebuild(log_path, CAPACITY)
+    found = made_anew(log_path)
+    found.refused += 1
+    tally("6", "the projection: ahead of the log", found)
+    found.assert_none_lost_and_none_bricked()
 
 
 def test_a_projection_that_is_behind_catches_up(log_path: Path) -> None:

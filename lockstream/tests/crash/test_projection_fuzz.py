@@ -15,9 +15,10 @@ from lockstream.infrastructure.embedded import EmbeddedStore, projection_path
 from lockstream.infrastructure.engines import remove_database
 from lockstream.services.verification import Verification, verify
 from lockstream.tests.crash.history import CAPACITY, hashes, life, on_disk, record, replayed, started
+from lockstream.tests.crash.tally import FULL, Fate, Tally
 from lockstream.tests.given import deposited, event, fault_cleared, fault_reported, picked_up, registered
 
-FLIPS = 150
+FLIPS = 3_000 if FULL else 90
 LOCKERS = ("locker-1", "Zürich «7»")
 
 PROGRESS = [
@@ -126,12 +127,14 @@ def write_all_over(log: Path) -> None:
 
 @pytest.mark.parametrize("statement", PROGRESS)
 def test_progress_that_is_not_this_logs_is_found_and_the_projection_made_anew(
-    log_path: Path, projection: Path, statement: str
+    log_path: Path, projection: Path, statement: str, tally: Tally
 ) -> None:
     change(projection, statement)
     assert verified(log_path).problems != []
-    assert started(log_path) == replayed(log_path)
-    assert verified(log_path).problems == []
+    found = Fate(1, 20, bricked=[] if started(log_path) == replayed(log_path) else [statement])
+    found.bricked += verified(log_path).problems
+    tally("6", "the projection: its progress changed by hand", found)
+    found.assert_none_lost_and_none_bricked()
 
 
 @pytest.mark.parametrize("statement", ROWS)
@@ -164,14 +167,15 @@ def test_a_reservation_that_cannot_be_is_unavailable_for_reads_and_for_events(
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_flipped_bit_ends_in_a_traceback(log_path: Path, projection: Path, seed: int) -> None:
+def test_no_flipped_bit_ends_in_a_traceback(log_path: Path, projection: Path, seed: int, tally: Tally) -> None:
     """A flip inside a value may well be a value too: that is for `verify` to find, and for no start."""
     whole, log = projection.read_bytes(), log_path.read_bytes()
     expected = replayed(log_path)
     chance = random.Random(seed)
     pages_in_use = [offset for offset, byte in enumerate(whole) if byte]
-    unharmed = 0
+    unharmed, fate = 0, Fate()
     for number in range(FLIPS // 3):
+        fate += Fate(1, 20)
         damaged = bytearray(whole)
         offset = chance.choice(pages_in_use) if number % 2 else chance.randrange(len(whole))
         damaged[offset] ^= 1 << chance.randrange(8)
@@ -179,13 +183,17 @@ def test_no_flipped_bit_ends_in_a_traceback(log_path: Path, projection: Path, se
         found = verified(log_path)
         put(projection, bytes(damaged))
         shown = use(log_path)
-        assert shown in (None, expected) or found.problems, offset
+        if shown not in (None, expected) and not found.problems:
+            fate.bricked.append(f"offset {offset}: neither noticed nor right")
         unharmed += shown == expected
-        assert log_path.read_bytes() == log, "a projection is no reason to touch the log"
+        if log_path.read_bytes() != log:
+            fate.lost.append("a projection is no reason to touch the log")
         if number % 5 == 0:
             put(projection, bytes(damaged))
             write_all_over(log_path)
             log_path.write_bytes(log)
+    tally("6", "the projection: a bit flipped", fate)
+    fate.assert_none_lost_and_none_bricked()
     assert unharmed > 0
 
 

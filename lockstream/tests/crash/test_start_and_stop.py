@@ -1,7 +1,6 @@
 """A server starts or says in a sentence why not, and stops when it is told to, with everything answered."""
 
 import asyncio
-import json
 import random
 import signal
 import socket
@@ -13,9 +12,8 @@ import pytest
 
 from lockstream.tests.crash.audit import assert_shows_what_the_log_holds, audited
 from lockstream.tests.crash.clients import Clients, Heard
-from lockstream.tests.crash.history import life, on_disk, record
+from lockstream.tests.crash.history import life, record
 from lockstream.tests.crash.server import PATIENCE_SECONDS, Server, command, environment
-from lockstream.tests.given import picked_up
 
 
 async def stopped_under_load(server: Server, sent: signal.Signals) -> tuple[Heard, int]:
@@ -73,21 +71,6 @@ def test_a_signal_that_comes_while_the_server_is_being_set_up_is_not_lost(log_pa
             assert process.wait(PATIENCE_SECONDS) == 0
         finally:
             process.kill()
-
-
-def test_a_second_process_on_the_same_files_says_so_and_harms_nothing(log_path: Path) -> None:
-    record(log_path, life())
-    with Server(log_path).start() as server:
-        before = on_disk(log_path)
-        del before["stderr.txt"]
-        for name in ("serve", "rebuild"):
-            second = command(log_path, name, LOCKSTREAM_PORT="0")
-            assert second.returncode == 1
-            assert_a_sentence(second.stderr, str(log_path), "in use")
-        after = on_disk(log_path)
-        assert {name: after[name] for name in before} == before
-        assert server.post(json.dumps(picked_up("locker-1-parcel-3")).encode()) == 202
-        assert len(assert_shows_what_the_log_holds(server)) == 11
 
 
 def test_a_log_is_free_again_as_soon_as_its_process_is_gone(log_path: Path) -> None:

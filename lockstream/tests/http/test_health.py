@@ -75,6 +75,13 @@ def test_it_is_not_ready_once_the_log_has_failed(client: TestClient, log_path: P
     assert client.get(f"/lockers/{LOCKER}").status_code == 200
 
 
+def test_it_is_not_ready_as_soon_as_the_log_is_gone(client: TestClient, log_path: Path) -> None:
+    """Nobody has to post first to find out."""
+    assert client.post("/events", json=registered()).status_code == 202
+    log_path.rename(log_path.with_name("moved.jsonl"))
+    assert_unready(client.get(READY), "could not be written")
+
+
 def test_below_the_floor_of_its_disk_nothing_is_taken_in_and_nothing_has_failed(
     clients: Clients, log_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,14 +1,17 @@
 """Very many connections, most of which want nothing: whoever wants something is served."""
 
+import json
 import resource
 import shutil
+import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
-from lockstream.tests.crash.server import Server
+from lockstream.tests.crash.server import PATIENCE_SECONDS, Server
 from lockstream.tests.wire.wire import Wire, event, get, guarded, request, wait_for_sockets
 
 CROWD = 2000
@@ -54,4 +57,21 @@ def test_connections_beyond_what_the_system_allows_break_nothing(log_path: Path)
         wait_for_sockets(server, 10)
         assert server.post(event()) == 202
         assert server.get("/lockers/locker-1")[0] == 200
+        assert "Traceback" not in server.stderr
+
+
+def test_connections_leave_files_for_whoever_is_served(log_path: Path) -> None:
+    few = ["bash", "-c", 'ulimit -n 160 && exec "$@"', "few"]
+    with Server(log_path, under=few).start() as server, ExitStack() as crowd:
+        with closing(HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)) as good:
+            for number in range(3):
+                good.request("POST", "/events", event(f"c{number}", locker="good"))
+                assert good.getresponse().read()
+                for _ in range(60):
+                    crowd.enter_context(Wire(server.port))
+                good.request("GET", "/lockers/good")
+                answer = good.getresponse()
+                assert (answer.status, json.loads(answer.read())["compartments"]) == (200, number + 1)
+        assert server.stop(signal.SIGTERM) == 0
+        assert server.stderr.count("ulimit -n") == 1
         assert "Traceback" not in server.stderr

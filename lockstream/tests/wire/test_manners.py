@@ -178,3 +178,16 @@ def test_an_old_client_is_answered_and_hung_up_on(served: Guarded) -> None:
         answer = wire.answer()
         assert (answer.status, answer.headers["connection"]) == (404, "close")
         assert wire.ended()
+
+
+@pytest.mark.parametrize("pause", [0, 0.2])
+def test_what_comes_behind_a_body_is_no_header(served: Guarded, pause: float) -> None:
+    """Whether it comes with the body or later (RFC 9110, 6.5.1)."""
+    body = event(f"trailed-{pause}", locker="trailers")
+    with served.wire() as wire:
+        wire.send(
+            request(content_length=None, transfer_encoding="chunked") + b"%x\r\n%b\r\n" % (len(body), body),
+            b"0\r\nContent-Type: text/plain\r\nContent-Encoding: gzip\r\n\r\n",
+            pause=pause,
+        )
+        assert wire.answer().status == 202

@@ -5,13 +5,14 @@ import socket
 import time
 from collections.abc import Iterator
 from itertools import batched, repeat
+from pathlib import Path
 
 import pytest
 
 from lockstream.presentation.limits import PIECE
-from lockstream.tests.crash.server import PATIENCE_SECONDS
+from lockstream.tests.crash.server import PATIENCE_SECONDS, Server
 from lockstream.tests.given import in_lines, registered
-from lockstream.tests.wire.wire import HAS_PROC, Answer, Guarded, event, get, guarded, holds, request
+from lockstream.tests.wire.wire import HAS_PROC, Answer, Guarded, Wire, event, get, guarded, holds, request
 
 SECONDS = 3
 """Few, so that it does not take long, and more than a busy machine makes a client hesitate."""
@@ -52,6 +53,15 @@ def test_who_says_nothing_is_hung_up_on_without_a_word(served: Guarded, first: b
         if first:
             assert wire.answer().status == 404
         assert wire.ended()
+
+
+def test_a_connection_may_rest_between_requests_for_as_long_as_the_setting_says(log_path: Path) -> None:
+    """And not for the five seconds that uvicorn would give it."""
+    with Server(log_path, LOCKSTREAM_HEADER_SECONDS="60").start() as server, Wire(server.port) as wire:
+        wire.send(get() + b"GET /lockers/nob", pause=7)
+        assert wire.answer().status == 404
+        wire.send(b"ody HTTP/1.1\r\nhost: test\r\n\r\n")
+        assert wire.answer().status == 404
 
 
 @pytest.mark.parametrize("pause", [0, 0.5])
