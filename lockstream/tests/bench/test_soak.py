@@ -32,7 +32,7 @@ def test_the_ids_of_history_may_grow() -> None:
     [
         (lambda minute: lived(minute, rss=200_000_000 + 60 * 100_000 * minute), ["memory"]),
         (lambda minute: lived(minute, files=22 + minute), ["open files"]),
-        (lambda minute: lived(minute, threads=8 + minute // 4), ["threads"]),
+        (lambda minute: lived(minute, threads=8 + minute // 3), ["threads"]),
         (
             lambda minute: lived(minute, slower=1 + minute / 4),
             [f"{kind}, {name}" for kind in KINDS for name in ("p50", "p99")],
