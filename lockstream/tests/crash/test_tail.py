@@ -111,7 +111,7 @@ def tail(lines: list[bytes]) -> Iterable[int]:
     begin, end = len(b"".join(lines[:-LAST])), len(b"".join(lines))
     ends = [len(b"".join(lines[:count])) for count in range(EVENTS - LAST, EVENTS + 1)]
     near = {at + by for at in ends for by in (-3, -2, -1, 0, 1) if begin <= at + by < end}
-    return range(begin, end) if FULL else sorted({*range(begin, end, 7), *near})
+    return range(begin, end) if FULL else sorted({*range(begin, end, 13), *near})
 
 
 def cut_short(lines: list[bytes], given: str) -> Iterator[Fault]:
