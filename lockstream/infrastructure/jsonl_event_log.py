@@ -21,18 +21,9 @@ from lockstream.infrastructure.line_codec import (
     check_line,
     check_lines,
     encode_lines,
-    part_to_keep,
     stamp,
 )
-from lockstream.infrastructure.log_file import (
-    CHUNK,
-    anchor,
-    flushed_behind,
-    ids_from,
-    line_start,
-    lines_before,
-    read_log,
-)
+from lockstream.infrastructure.log_file import CHUNK, anchor, ids_from, line_start, lines_before, mendable, read_log
 from lockstream.infrastructure.syncing import SyncThread, sync_data
 
 CHECKED_AT_START = 16 * 1024 * 1024
@@ -200,15 +191,11 @@ class JsonlEventLog:
             return check_line(line, after)
         except InvalidLine as error:
             reason = str(error)
-        behind = after.offset + len(line)
-        last = behind == size
         try:
-            record = part_to_keep(line, after, last, flushed=not last and flushed_behind(self.path, behind))
+            record = mendable(self.path, line, after, size, self._acknowledged)
         except InvalidLine as error:
             raise LogDamaged(self.path, after.position + 1, after.offset, str(error)) from error
         end = check_line(record + b"\n", after) if record else after
-        if end.position < self._acknowledged and not last:
-            raise LogDamaged(self.path, after.position + 1, after.offset, reason)
         self._require_acknowledged(end)
         if after.offset + len(record) < size:
             self._cut_off(after.offset + len(record), after.position + 1, reason)

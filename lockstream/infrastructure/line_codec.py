@@ -154,7 +154,7 @@ def position_of(line: bytes) -> int:
     return int(line[len(b'{"position":') : line.index(b",")])
 
 
-def recorded_at(line: bytes) -> datetime | None:
+def time_of(line: bytes) -> datetime | None:
     """When a line was written, by its own account; None where it has not the form of a record."""
     head, found, _ = line.partition(b',"event_id"')
     if not found or not _RECORD.fullmatch(line):

@@ -1,6 +1,7 @@
 """Reading a log file: from a place on, by position, and backwards from an offset. None of this takes a lock."""
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -9,11 +10,14 @@ from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.errors import LogDamaged, StoreUnavailable
 from lockstream.infrastructure.line_codec import (
     InvalidLine,
+    check_line,
     cursor_behind,
     decode_lines,
+    has_hole,
     id_of,
+    part_to_keep,
     position_of,
-    recorded_at,
+    time_of,
 )
 
 FLUSH_SECONDS = 30
@@ -105,14 +109,33 @@ def lines_before(path: Path, offset: int) -> int:
         return sum(file.readline().endswith(b"\n") for _ in iter(lambda: file.tell() < offset, False))
 
 
-def flushed_behind(path: Path, offset: int) -> bool:
+def mendable(path: Path, line: bytes, after: Cursor, size: int, acknowledged: int) -> bytes:
+    """What a start can mend a log of `size` bytes from, whose `line` behind `after` is not what should stand there.
+
+    That is a part of `line`, as `part_to_keep` has it. Where more stands behind the line, it must be what a power
+    failure has left of one flush, and no event may be lost of as many as are known to have been `acknowledged`.
+
+    Raises:
+        InvalidLine: the line was wholly written, or had been flushed, and is not what was written.
+    """
+    behind = after.offset + len(line)
+    last = behind == size
+    flushed = not last and has_hole(line, after.offset) and _flushed_behind(path, behind)
+    kept = part_to_keep(line, after, last, flushed)
+    if not last and acknowledged > after.position + (kept != b""):
+        check_line(line, after)
+    return kept
+
+
+def _flushed_behind(path: Path, offset: int) -> bool:
     """Whether what stands behind `offset` was written over a longer time than a flush takes: its first lines were on
     the disk when the last ones were written.
     """
     with path.open("rb") as file:
         file.seek(offset)
-        times = [time for line in file if (time := recorded_at(line))]
-    return bool(times) and (times[-1] - times[0]).total_seconds() > FLUSH_SECONDS
+        times = (time for line in file if (time := time_of(line)))
+        first, last = next(times, None), deque(times, 1)
+    return first is not None and any((time - first).total_seconds() > FLUSH_SECONDS for time in last)
 
 
 def _complete(lines: list[bytes], offset: int, until: int | None) -> list[bytes]:

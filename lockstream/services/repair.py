@@ -14,8 +14,8 @@ from lockstream.core.errors import LogDamaged
 from lockstream.infrastructure.cutting import cut_off
 from lockstream.infrastructure.embedded import acknowledged, projection_path, remove_projection
 from lockstream.infrastructure.files import take
-from lockstream.infrastructure.line_codec import InvalidLine, check_line, check_lines, looks_like_record, part_to_keep
-from lockstream.infrastructure.log_file import CHUNK, flushed_behind, read_log
+from lockstream.infrastructure.line_codec import InvalidLine, check_lines, looks_like_record
+from lockstream.infrastructure.log_file import CHUNK, mendable, read_log
 
 
 class Dropped(Struct, frozen=True):
@@ -136,13 +136,10 @@ class Repair:
         line, events = self._line_behind(end), end.position
         seen = acknowledged(projection_path(self._log))
         if line and not check_lines([line], end):  # what a start decides about this line is decided in the same way
-            rest = os.fstat(self._file).st_size - end.offset
-            last = rest == len(line)
+            size = os.fstat(self._file).st_size
             try:
-                kept = part_to_keep(line, end, last, not last and flushed_behind(self._log, end.offset + len(line)))
-                if seen > events + (kept != b"") and not last:
-                    check_line(line, end)
-                reason, events, torn = "", events + (kept != b""), rest - len(kept)
+                kept = mendable(self._log, line, end, size, seen)
+                reason, events, torn = "", events + (kept != b""), size - end.offset - len(kept)
             except InvalidLine as error:
                 reason = str(error)
         return Examined(self._log, end, events, seen, torn, self._behind(end, reason) if reason else None)
