@@ -50,7 +50,6 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._last_word is not None:
             return
-        self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
@@ -126,7 +125,6 @@ class Connection(HttpToolsProtocol):
 
     def _hang_up(self) -> None:
         """Say the last word, and let go of the connection when the client does: closed at once, it would lose that."""
-        self._unset_keepalive_if_required()
         if self._hung_up or self.transport.is_closing():
             return
         self._hung_up = True

@@ -40,9 +40,7 @@ class _Limited(Connection):
         super().__init__(*given, **named)
         self._largest = self.limits.max_header_bytes
         self._read = 0  # bytes of the latest read
-        self._shared = (
-            0  # bytes of the read that the latest request ended in: what follows it may have come in that, too
-        )
+        self._shared = 0  # bytes of the read that the latest request ended in; the next may have begun in it, too
         self._barren = 0  # bytes since the latest that belonged to a body, or since headers or a request were complete
         self._piece = 0  # bytes since the clock was set to 0
         self._clock = 0
