@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from http.client import HTTPConnection
-from itertools import count
 from pathlib import Path
 from socket import create_connection
 from statistics import median
@@ -47,6 +46,9 @@ _COMPARTMENTS = 64
 """Of each connection, new ones in each window."""
 
 _OPEN = "files", "threads"
+
+_UNKNOWN = b"""{"event_id": "%b", "occurred_at": "2026-11-23T08:00:00Z", "locker_id": "visited",
+"type": "ParcelPickedUp", "payload": {"reservation_id": "never"}}"""
 
 _HEADS = "minute", "events", "memory, MB", "files", "threads", "event", "", "batch of 100", "", "read", ""
 _UNITS = "", "", "", "", "", "p50, ms", "p99, ms", "p50, ms", "p99, ms", "p50, ms", "p99, ms"
@@ -100,10 +102,7 @@ class Visitors(threading.Thread):
 
     def _visit(self) -> None:
         (event,) = self._lives.take(1)
-        refused = (
-            b'{"event_id":"%b","occurred_at":"2026-11-23T08:00:00Z","locker_id":"visited","type":"%b","payload":%b}'
-        )
-        unknown = refused % (str(uuid.uuid4()).encode(), b"ParcelPickedUp", b'{"reservation_id":"never"}')
+        unknown = _UNKNOWN % str(uuid.uuid4()).encode()
         with closing(HTTPConnection("127.0.0.1", self._port, timeout=60)) as connection:
             for body, wanted in ((event, 202), (event, 200), (unknown, 422), (b'{"type":', 422)):
                 self._ask(connection, "POST", "/events", wanted, body)
@@ -233,7 +232,7 @@ def main(
             raise typer.Exit(1) from error
         machine = describe(Path(folder)) | {"command": f"`make soak SOAK_SECONDS={seconds:g}`", "at the end": verified}
     verdicts = judge(windows)
-    table = [_UNITS, *(one.cells(number * window / 60) for one, number in zip(windows, count(1)))]
+    table = [_UNITS, *(one.cells(number * window / 60) for number, one in enumerate(windows, 1))]
     found = [(what, figure, "flat" if fine else "NOT FLAT") for what, figure, fine in verdicts]
     for row in found:
         console.print("  ".join(row))
