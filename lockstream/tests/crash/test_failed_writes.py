@@ -73,6 +73,15 @@ def test_nothing_more_is_written_behind_a_failed_write_and_reads_go_on(log_path:
         assert hashes(store.queries).keys() == {"locker-1"}
 
 
+def fate_of_all(log: Path) -> Fate:
+    """What becomes of the twenty events that are in a log by now; its folder is removed."""
+    positions = {entry["event_id"]: entry["position"] for entry in audited(log)}
+    assert len(positions) == 20
+    found = fate(Cut(log.parent, positions))
+    shutil.rmtree(log.parent)
+    return found
+
+
 def parts() -> Iterator[int]:
     """How many bytes of a batch are written: each number that there is, or a few."""
     longest = len(encode_lines([event(body) for body in life("locker-2")], stamp(), Cursor(10))[0])
@@ -95,10 +104,7 @@ def test_a_restart_after_a_failed_write_heals(tmp_path: Path, tally: Tally) -> N
             assert [type(outcome) for outcome in outcomes] == [Duplicate] * whole + [Accepted] * (10 - whole)
             store.settle()
             assert hashes(store.queries) == replayed(log)
-        positions = {entry["event_id"]: entry["position"] for entry in audited(log)}
-        assert len(positions) == 20
-        found += fate(Cut(log.parent, positions))
-        shutil.rmtree(log.parent)
+        found += fate_of_all(log)
     tally("2", "write: a part is written, and no more", found)
     found.assert_none_lost_and_none_bricked()
 
@@ -118,9 +124,6 @@ def test_a_write_that_takes_a_part_at_a_time_takes_all(
             taken_in(store, life("locker-2"))
             store.settle()
         assert next(sizes, None) is None, "nothing was written in parts"
-        positions = {entry["event_id"]: entry["position"] for entry in audited(log)}
-        assert len(positions) == 20
-        found += fate(Cut(log.parent, positions))
-        shutil.rmtree(log.parent)
+        found += fate_of_all(log)
     tally("2", "write: short, and the rest with the next one", found)
     found.assert_none_lost_and_none_bricked()
