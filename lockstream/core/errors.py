@@ -4,12 +4,15 @@ LockstreamError
 ├── MalformedEvent           what came is no event
 ├── NoReport                 a file that should be an import's report is something else
 ├── NoBackup                 a backup cannot be put where it should be
+├── NotTheSameLog            a full export is not of the log that is there
 ├── StoreUnavailable         nothing can be written, or nothing current be read, right now
 │   ├── QueueFull            too much is waiting; try again in a moment
 │   └── NotOpenYet           the start has not ended
 ├── StartRefused             it would not be safe to start
 │   ├── StoreInUse           another process has the log
+│   ├── WrongSchema          the database is not of this version
 │   └── LogDamaged           the log is not what was written
+│       └── RecordDamaged    the same, of a log in a database
 ├── ProjectionUnfit          the projection is not this log's; it is made anew
 └── HistoryImpossible        a recorded event could never have been accepted
 
@@ -38,6 +41,10 @@ class NoReport(LockstreamError):
 
 class NoBackup(LockstreamError):
     """A copy of the log cannot be put where it should be; the text says why."""
+
+
+class NotTheSameLog(LockstreamError):
+    """What should be adopted does not begin with what is there; the text says where they part."""
 
 
 class StoreUnavailable(LockstreamError):
@@ -83,6 +90,25 @@ class LogDamaged(StartRefused):
             "Without a backup, `lockstream repair` says what would be lost."
         )
         self.path, self.line, self.offset, self.reason = path, line, offset, reason
+
+
+class RecordDamaged(LogDamaged):
+    """A row of the log in a database is not what was written.
+
+    Attributes: `line`, its position; `reason`.
+    """
+
+    def __init__(self, database: str, position: int, reason: str) -> None:
+        StartRefused.__init__(
+            self,
+            f"The log in the database {database} is damaged at position {position}: {reason} Nothing was changed. "
+            "Restore the database from a backup of a time before that.",
+        )
+        self.line, self.reason = position, reason
+
+
+class WrongSchema(StartRefused):
+    """The database's tables are of another version, or not there; the text says what to do."""
 
 
 class ProjectionUnfit(LockstreamError):

@@ -29,13 +29,6 @@ class EventLog(Protocol):
     def obstacle(self) -> str:
         """Why nothing should be appended right now: `failure`, or what may pass; empty where it can."""
 
-    def append(self, events: Sequence[Event]) -> None:
-        """Write `events` behind the last record. Nobody may hear of them before they are durable.
-
-        Raises:
-            StoreUnavailable: none of them may be taken for accepted.
-        """
-
     def flush(self) -> None:
         """Make durable what was appended so far.
 
@@ -49,18 +42,29 @@ class EventLog(Protocol):
         Events may be appended meanwhile. One at a time. Whether it failed, `failure` says.
         """
 
-    def ids(self, first: int, count: int) -> Mapping[str, int]:
-        """The ids of up to `count` events from position `first` on, with their positions.
-
-        Raises:
-            StoreUnavailable: they cannot be read.
-        """
-
     def read(self, after: Cursor) -> Iterator[Record]:
         """Each durable record from `after` on, its form, position and chain checked.
 
         Raises:
             LogDamaged: a record is not what was written.
+        """
+
+
+class OwnLog(EventLog, Protocol):
+    """A log that nobody else writes."""
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Write `events` behind the last record. Nobody may hear of them before they are durable.
+
+        Raises:
+            StoreUnavailable: none of them may be taken for accepted.
+        """
+
+    def ids(self, first: int, count: int) -> Mapping[str, int]:
+        """The ids of up to `count` events from position `first` on, with their positions.
+
+        Raises:
+            StoreUnavailable: they cannot be read.
         """
 
 
@@ -128,7 +132,8 @@ class UnitOfWork(Protocol):
 class Queries(Protocol):
     """What the network looks like at the end of the log. Each read raises StoreUnavailable where it cannot be done.
 
-    For the thread that writes the log. What is not durable yet is shown as well: nobody may hear of it before it is.
+    For the thread that writes the log, unless that is `remote`. What is not durable yet is shown as well: nobody may
+    hear of it before it is.
     """
 
     def locker(self, locker_id: str) -> Locker | None: ...
@@ -167,6 +172,13 @@ class Store(Protocol):
 
     @property
     def log(self) -> EventLog: ...
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is on another machine, so that a unit of work and a read wait for that one at each step.
+
+        Then reads may be done by any thread, and what they find is durable.
+        """
 
     @property
     def queries(self) -> Queries:

@@ -17,7 +17,7 @@ from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
 from lockstream.infrastructure.known_keys import KnownKeys, Recent
 from lockstream.infrastructure.live_queries import LiveQueries
 from lockstream.infrastructure.projection import SqlProjection
-from lockstream.infrastructure.queries import SqlQueries
+from lockstream.infrastructure.queries import settled_queries
 from lockstream.infrastructure.run_file import RunKeeper, read_run, remove_runs, run_path
 from lockstream.infrastructure.settling import Settling, settle
 from lockstream.infrastructure.unit_of_work import UnitOfWork
@@ -58,6 +58,8 @@ def unwatched(reached: Cursor, end: Cursor) -> None:
 class EmbeddedStore:
     """A locker network on one machine. For one thread at a time, but for what `begin_settling` gives."""
 
+    remote = False
+
     def __init__(self, log_path: Path, capacity: int, watch: Watch = unwatched, disk_floor: int = 0) -> None:
         """Open log and projection, and bring the projection up to the log, from nothing where it does not fit.
 
@@ -78,7 +80,7 @@ class EmbeddedStore:
         self._capacity = capacity
         self._keeper = RunKeeper(self._rows.known, self._projection, projection_path(log_path))
         self._readers = reading_engine(projection_path(log_path))
-        self._settled = SqlQueries(self._readers)
+        self._settled = settled_queries(self._readers)
 
     @property
     def queries(self) -> LiveQueries:

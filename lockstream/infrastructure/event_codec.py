@@ -154,6 +154,11 @@ def encode_event(event: Event) -> bytes:
     return encode_members(event, "{") + b"}"
 
 
+def encode_text(text: str) -> str:
+    """Write `text` as JSON."""
+    return _encode(text).decode()
+
+
 def encode_members(event: Event, before: str) -> bytes:
     """The members of that object, behind `before`, and not yet closed."""
     head = (

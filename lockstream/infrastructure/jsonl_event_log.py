@@ -21,6 +21,7 @@ from lockstream.infrastructure.line_codec import (
     check_line,
     check_lines,
     encode_lines,
+    line_of,
     stamp,
 )
 from lockstream.infrastructure.log_file import CHUNK, anchor, ids_from, line_start, lines_before, mendable, read_log
@@ -86,8 +87,18 @@ class JsonlEventLog:
         return self.failure or self._disk_floor.obstacle
 
     def append(self, events: Sequence[Event]) -> None:
+        self._write(*encode_lines(events, stamp(), self.end))
+
+    def adopt(self, records: Sequence[Record]) -> None:
+        """Write the records of another log, which follow the last one here, as they are.
+
+        Raises:
+            StoreUnavailable: none of them may be taken for written.
+        """
+        self._write(b"".join(map(line_of, records)), records[-1].end)
+
+    def _write(self, lines: bytes, end: Cursor) -> None:
         self._require_writable()
-        lines, end = encode_lines(events, stamp(), self.end)
         try:
             require_in_place(self._name, self._identity, self.end.offset, self.end.offset)
             write_all(self._file, lines)

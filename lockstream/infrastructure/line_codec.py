@@ -17,7 +17,7 @@ from hashlib import sha256
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import Cursor, Record
 from lockstream.core.errors import MalformedEvent
-from lockstream.infrastructure.event_codec import decode_events, encode_members
+from lockstream.infrastructure.event_codec import decode_events, encode_members, encode_text
 
 SECTOR = 512
 """Bytes that a disk writes as a whole, or not at all; what it calls a block is one of them, or many."""
@@ -50,6 +50,26 @@ def encode_lines(events: Sequence[Event], recorded_at: str, after: Cursor) -> tu
         parts += content, b',"chain":"', chain, b'"}\n'
     text = b"".join(parts)
     return text, Cursor(position, after.offset + len(text), chain.decode())
+
+
+def chains_of(lines: bytes) -> list[str]:
+    """The chain value of each line that `encode_lines` has written."""
+    return [line[-66:-2].decode() for line in lines.split(b"\n")[:-1]]
+
+
+def line_of(record: Record) -> bytes:
+    """The line that holds a record."""
+    head = f'{{"position":{record.end.position},"recorded_at":"{record.recorded_at}",'
+    return encode_members(record.event, head) + b',"chain":"%b"}\n' % record.end.chain.encode()
+
+
+def line_with(position: int, recorded_at: str, event_id: str, *rest: str) -> bytes:
+    """A line by its members, in their order."""
+    occurred_at, locker_id, kind, payload, chain = rest
+    return (
+        f'{{"position":{position},"recorded_at":"{recorded_at}","event_id":"{event_id}","occurred_at":"{occurred_at}",'
+        f'"locker_id":{encode_text(locker_id)},"type":"{kind}","payload":{payload},"chain":"{chain}"}}\n'
+    ).encode()
 
 
 def check_lines(lines: Sequence[bytes], after: Cursor) -> list[Cursor]:

@@ -87,7 +87,7 @@ class MemoryStore:
         self.log = MemoryLog()
         self.rows = WorkingSet(Nothing())
         self.queries = MemoryQueries(self.rows)
-        self.due = self.crowded = self.behind = False
+        self.due = self.crowded = self.behind = self.remote = False
 
     def unit_of_work(self) -> UnitOfWork:
         return UnitOfWork(self.log, self.rows)

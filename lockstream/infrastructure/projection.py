@@ -51,7 +51,7 @@ class SqlProjection:
 
         self._engine = reading
         self._reading = reading.raw_connection()
-        self._selects = {kind: Prepared(select_by_keys(table), reading) for kind, table in TABLES.items()}
+        self._selects = {kind: Prepared(select_by_keys(table), reading.dialect) for kind, table in TABLES.items()}
         self._writing = writing
 
     @classmethod

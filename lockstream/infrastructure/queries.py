@@ -1,12 +1,12 @@
 """The reads: from rows to what is shown, past the model."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Engine, PoolProxiedConnection, Select, and_, bindparam, false, select
+from sqlalchemy import Dialect, Engine, PoolProxiedConnection, Select, and_, bindparam, false, select
 
 from lockstream.core.entities.state import Compartment, CompartmentView, Locker, Reservation, Status
 from lockstream.infrastructure.engines import Prepared
@@ -14,7 +14,7 @@ from lockstream.infrastructure.projection import BROKEN, to_row, unavailable
 from lockstream.infrastructure.tables import compartments, faults, reservations
 
 # One statement, so that a locker is seen as it was at one moment.
-_LOCKERS: Select[*tuple[Any, ...]] = (
+LOCKERS: Select[*tuple[Any, ...]] = (
     select(
         compartments.c.locker_id,
         compartments.c.compartment_id,
@@ -38,7 +38,7 @@ _LOCKERS: Select[*tuple[Any, ...]] = (
 
 
 # Made once: to make a statement takes longer than to execute it.
-_LOCKER = _LOCKERS.where(compartments.c.locker_id == bindparam("locker_id"))
+_LOCKER = LOCKERS.where(compartments.c.locker_id == bindparam("locker_id"))
 _COMPARTMENT = select(compartments).where(
     and_(
         compartments.c.locker_id == bindparam("locker_id"), compartments.c.compartment_id == bindparam("compartment_id")
@@ -47,40 +47,51 @@ _COMPARTMENT = select(compartments).where(
 _RESERVATION = select(reservations).where(reservations.c.reservation_id == bindparam("reservation_id"))
 
 
-class SqlQueries:
-    """Reads of a projection, from any thread."""
+type Finder = Callable[[Prepared, dict[str, str]], Iterable[tuple[Any, ...]]]
+"""What executes a statement, and raises StoreUnavailable where it cannot."""
 
-    def __init__(self, engine: Engine, connection: PoolProxiedConnection | None = None) -> None:
-        """`connection` is one of the engine's that all reads shall use; each takes its own if none is given."""
-        self._engine = engine
-        self._connection = connection
-        self._lockers = Prepared(_LOCKERS, engine)
-        self._locker = Prepared(_LOCKER, engine)
-        self._compartment = Prepared(_COMPARTMENT, engine)
-        self._reservation = Prepared(_RESERVATION, engine)
+
+class SqlQueries:
+    """Reads of a projection, from as many threads as `find` is for."""
+
+    def __init__(self, dialect: Dialect, find: Finder) -> None:
+        self._find = find
+        self._lockers = Prepared(LOCKERS, dialect)
+        self._locker = Prepared(_LOCKER, dialect)
+        self._compartment = Prepared(_COMPARTMENT, dialect)
+        self._reservation = Prepared(_RESERVATION, dialect)
 
     def locker(self, locker_id: str) -> Locker | None:
-        return next(iter(list(_grouped(self._rows(self._locker, locker_id=locker_id)))), None)
+        return next(iter(list(grouped(self._find(self._locker, {"locker_id": locker_id})))), None)
 
     def lockers(self) -> Iterator[Locker]:
-        return _grouped(self._rows(self._lockers))
+        return grouped(self._find(self._lockers, {}))
 
     def compartment(self, locker_id: str, compartment_id: str) -> Compartment | None:
-        found = self._rows(self._compartment, locker_id=locker_id, compartment_id=compartment_id)
+        found = self._find(self._compartment, {"locker_id": locker_id, "compartment_id": compartment_id})
         return _only(Compartment, found)
 
     def reservation(self, reservation_id: str) -> Reservation | None:
-        return _only(Reservation, self._rows(self._reservation, reservation_id=reservation_id))
+        return _only(Reservation, self._find(self._reservation, {"reservation_id": reservation_id}))
 
-    def _rows(self, statement: Prepared, **values: str) -> Iterator[tuple[Any, ...]]:
+
+def settled_queries(engine: Engine, connection: PoolProxiedConnection | None = None) -> SqlQueries:
+    """Reads of a SQLite projection, from any thread.
+
+    `connection` is one of the engine's that all reads shall use; each takes its own if none is given.
+    """
+
+    def find(statement: Prepared, values: dict[str, str]) -> Iterator[tuple[Any, ...]]:
         try:
-            if self._connection:
-                yield from statement.rows(self._connection, **values)
-                return
-            with closing(self._engine.raw_connection()) as connection:
+            if connection:
                 yield from statement.rows(connection, **values)
+                return
+            with closing(engine.raw_connection()) as own:
+                yield from statement.rows(own, **values)
         except BROKEN as error:
             raise unavailable("read", error) from error
+
+    return SqlQueries(engine.dialect, find)
 
 
 def _only[RowT: (Compartment, Reservation)](kind: type[RowT], found: Iterable[tuple[Any, ...]]) -> RowT | None:
@@ -90,7 +101,7 @@ def _only[RowT: (Compartment, Reservation)](kind: type[RowT], found: Iterable[tu
         raise unavailable("read", error) from error
 
 
-def _grouped(rows: Iterable[tuple[Any, ...]]) -> Iterator[Locker]:
+def grouped(rows: Iterable[tuple[Any, ...]]) -> Iterator[Locker]:
     try:
         for locker_id, of_locker in groupby(rows, itemgetter(0)):
             views = tuple(_view(list(of_one)) for _, of_one in groupby(of_locker, itemgetter(1)))

@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "LOCKSTREAM_"
+
+SCHEMES = ("postgresql+psycopg://", "postgresql://")
+"""What `DATABASE_URL` may begin with."""
 
 
 class Settings(BaseSettings):
@@ -21,6 +24,12 @@ class Settings(BaseSettings):
 
     event_log_path: Path = Field(default=Path("event_log.jsonl"), validation_alias="EVENT_LOG_PATH")
     """The log, in a folder that is there. The projection is kept beside it, in files that begin with its name."""
+
+    database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
+    """`postgresql+psycopg://USER:PASSWORD@HOST/DATABASE`: log and projection are there, and any number of nodes."""
+
+    auto_migrate: bool | None = None
+    """Whether a start changes tables of an older version (`true`), or makes none (`false`); else only missing ones."""
 
     host: str = "127.0.0.1"
     """The address to listen on. There is no authentication: open it only to a network that you trust."""
@@ -60,6 +69,17 @@ class Settings(BaseSettings):
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     """What is told on standard error: `debug`, `info`, `warning` or `error`. Requests are not logged."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _of_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(SCHEMES):
+            raise PydanticCustomError(
+                "scheme",
+                "It is no database of PostgreSQL: postgresql+psycopg://USER:PASSWORD@HOST/DATABASE is one. Leave it "
+                "out for a log in a file",
+            )
+        return value
 
     @field_validator("*", mode="before")
     @classmethod

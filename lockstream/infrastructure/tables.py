@@ -14,12 +14,15 @@ RULES_VERSION = 1
 
 metadata = MetaData()
 
+Name = String().with_variant(String(collation="C"), "postgresql")
+"""An identifier: compared and sorted by code points, everywhere."""
+
 compartments = Table(
     "compartments",
     metadata,
-    Column("locker_id", String, primary_key=True),
-    Column("compartment_id", String, primary_key=True),
-    Column("active_reservation", String),
+    Column("locker_id", Name, primary_key=True),
+    Column("compartment_id", Name, primary_key=True),
+    Column("active_reservation", Name),
     Column("degrading_faults", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -27,9 +30,9 @@ compartments = Table(
 reservations = Table(
     "reservations",
     metadata,
-    Column("reservation_id", String, primary_key=True),
-    Column("locker_id", String, nullable=False),
-    Column("compartment_id", String, nullable=False),
+    Column("reservation_id", Name, primary_key=True),
+    Column("locker_id", Name, nullable=False),
+    Column("compartment_id", Name, nullable=False),
     Column("status", Enum(Status, native_enum=False), nullable=False),
     sqlite_with_rowid=False,
 )
@@ -37,9 +40,9 @@ reservations = Table(
 faults = Table(
     "faults",
     metadata,
-    Column("fault_id", String, primary_key=True),
-    Column("locker_id", String, nullable=False),
-    Column("compartment_id", String, nullable=False),
+    Column("fault_id", Name, primary_key=True),
+    Column("locker_id", Name, nullable=False),
+    Column("compartment_id", Name, nullable=False),
     Column("severity", Integer, nullable=False),
     Column("cleared", Boolean, nullable=False),
     sqlite_with_rowid=False,
@@ -78,6 +81,10 @@ TABLES: dict[type[Row], Table] = {
     Reservation: reservations,
     Fault: faults,
 }
+
+
+KEPT_APART = [*TABLES.values(), progress]
+"""The tables of a projection that needs no files beside it."""
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Self
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.keys import Keys
-from lockstream.core.repositories import EventLog
+from lockstream.core.repositories import OwnLog
 from lockstream.infrastructure.known_keys import BLOCK
 from lockstream.infrastructure.working_set import WorkingSet
 
@@ -15,7 +15,7 @@ from lockstream.infrastructure.working_set import WorkingSet
 class UnitOfWork:
     """To be used once, in a `with`; what was not committed is undone at its end."""
 
-    def __init__(self, log: EventLog, rows: WorkingSet) -> None:
+    def __init__(self, log: OwnLog, rows: WorkingSet) -> None:
         self._log = log
         self._rows = rows
         self._end = log.end.position

@@ -9,9 +9,10 @@ from typing import Any
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor
-from lockstream.core.entities.state import Compartment, Fault, Key, Reservation, Row, Slice
+from lockstream.core.entities.state import Compartment, Fault, Key, Reservation, Row
 from lockstream.core.keys import Keys
 from lockstream.infrastructure.backing import Backing, Changes
+from lockstream.infrastructure.held_rows import HeldRows, Shelf
 from lockstream.infrastructure.known_keys import KnownKeys, Recent, compartment_key, reservation_key
 
 SETTLE_ROWS = 2_000
@@ -24,12 +25,11 @@ EVICTED_SHARE = 16
 """One row in so many is let go of at a time: often enough to stay near capacity, too few to hold up a request."""
 
 
-class _Shelf:
-    """The rows of one kind; None where it is known that there is none."""
+class _Shelf(Shelf):
+    """One that knows what is on its way to the backing."""
 
     def __init__(self) -> None:
-        self.rows: dict[Key, Any] = {}
-        self.changed: set[Key] = set()
+        super().__init__()
         self.handed_on: set[Key] = set()
 
     def evict(self) -> None:
@@ -40,7 +40,7 @@ class _Shelf:
                 del self.rows[key]
 
 
-class WorkingSet:
+class WorkingSet(HeldRows[_Shelf]):
     """Rows over a backing. Not for two threads at a time.
 
     What is saved can be undone until `advance`. It is handed to the backing by `collect`, followed by `confirm` or
@@ -55,29 +55,19 @@ class WorkingSet:
         known: KnownKeys | None = None,
     ) -> None:
         """`capacity` bounds the rows kept between batches; those not settled yet are kept in any case."""
+        super().__init__(_Shelf)
         self.reached = self.settled = reached
         self.known = known or KnownKeys()
         self._backing = backing
         self._capacity = capacity
-        self._shelves: dict[type, _Shelf] = {kind: _Shelf() for kind in (Compartment, Reservation, Fault)}
-        self._compartments = self._shelves[Compartment].rows
-        self._reservations = self._shelves[Reservation].rows
-        self._faults = self._shelves[Fault].rows
         self.places: dict[str, list[int]] = {}
         """Where else in the log to look for the ids of events, and keys of rows, that were prefetched: blocks' first
         positions."""
 
-        self._undo: list[tuple[_Shelf, Key, Row | None]] = []
         self._given: dict[str, int] = {}
         self._unkept: list[dict[str, int]] = []
-        self._new: list[Compartment | Fault] = []
         self._added: dict[str, list[Compartment | Fault]] = {}
         self._added_before: dict[str, list[Compartment | Fault]] = {}
-
-    @property
-    def changed(self) -> int:
-        """How many rows wait to be handed on."""
-        return sum(len(shelf.changed) for shelf in self._shelves.values())
 
     @property
     def due(self) -> bool:
@@ -118,61 +108,36 @@ class WorkingSet:
         recent = self.known.recent
         return {event_id: recent[event_id] for event_id in event_ids if event_id in recent}
 
-    def load(self, keys: Keys) -> Slice:
-        where, reservation = keys.compartment, None
-        if keys.reservation is not None:
-            reservation = self._reservations[keys.reservation]
-            if where is None and reservation is not None:
-                where = reservation.locker_id, reservation.compartment_id
-        return Slice(
-            None if where is None else self._compartments[where],
-            reservation,
-            None if keys.fault is None else self._faults[keys.fault],
-        )
-
-    def save(self, before: Slice, after: Slice) -> None:
-        if (compartment := after.compartment) is not before.compartment and compartment is not None:
-            place = compartment.locker_id, compartment.compartment_id
-            self._put(Compartment, place, compartment, before.compartment)
-            if before.compartment is None:
-                self._given[compartment_key(place)] = self.reached.position + 1
-                self._new.append(compartment)
-        if (reservation := after.reservation) is not before.reservation and reservation is not None:
-            self._put(Reservation, reservation.reservation_id, reservation, before.reservation)
-            if before.reservation is None:
-                self._given[reservation_key(reservation.reservation_id)] = self.reached.position + 1
-        if (fault := after.fault) is not before.fault and fault is not None:
-            self._put(Fault, fault.fault_id, fault, before.fault)
-            if before.fault is None:
-                self._new.append(fault)
-
     def record(self, event_ids: Sequence[str], first: int) -> None:
         self._given.update(zip(event_ids, count(first)))
 
     def advance(self, to: Cursor) -> None:
         """Keep what was saved: it can't be undone any more."""
+        first = self.reached.position + 1
+        for row in self._new:
+            if type(row) is Reservation:
+                self._given[reservation_key(row.reservation_id)] = first
+            elif type(row) is Compartment:
+                self._given[compartment_key((row.locker_id, row.compartment_id))] = first
+                self._added.setdefault(row.locker_id, []).append(row)
+            elif type(row) is Fault:
+                self._added.setdefault(row.locker_id, []).append(row)
+        self._new.clear()
         self._undo.clear()
         self.known.add(self._given)
         self._unkept.append(self._given)
         self._given = {}
-        for row in self._new:
-            self._added.setdefault(row.locker_id, []).append(row)
-        self._new.clear()
         self.reached = to
 
     def undo(self) -> None:
-        """Forget what was saved since the last `advance`."""
-        for shelf, key, row in reversed(self._undo):
-            shelf.rows[key] = row
-        self._undo.clear()
+        super().undo()
         self._given.clear()
-        self._new.clear()
 
     def collect(self) -> Changes:
         """What the backing does not hold yet."""
         rows: dict[type[Row], list[Row]] = {}
         for kind, shelf in self._shelves.items():
-            rows[kind] = [row for key in shelf.changed if (row := shelf.rows.get(key)) is not None]
+            rows[kind] = self.changed_rows(kind)
             shelf.handed_on, shelf.changed = shelf.changed, set()
         self._added_before, self._added = self._added, {}
         given, self._unkept = self._unkept, []
@@ -210,21 +175,6 @@ class WorkingSet:
         faults = [row for row in rows if isinstance(row, Fault)]
         return {row.compartment_id for row in rows if isinstance(row, Compartment)}, faults
 
-    def every[RowT: Row](self, kind: type[RowT]) -> Iterable[RowT]:
-        """Each row of a kind that is in memory."""
-        return (row for row in self._shelves[kind].rows.values() if row is not None)
-
-    def get[RowT: Row](self, kind: type[RowT], key: Key) -> RowT | None:
-        """One row, where it is in memory."""
-        row: RowT | None = self._shelves[kind].rows.get(key)
-        return row
-
-    def _put(self, kind: type[Row], key: Key, row: Row, before: Row | None) -> None:
-        shelf = self._shelves[kind]
-        self._undo.append((shelf, key, before))
-        shelf.rows[key] = row
-        shelf.changed.add(key)
-
     def _fetch_given(self, kind: type[Row], missing: dict[str, Any]) -> None:
         """Fetch those of the missing rows, by how their keys are known, whose key may have been given."""
         maybe = [key for name, key in missing.items() if name in self.places or name in self.known.recent]
@@ -236,6 +186,5 @@ class WorkingSet:
     def _fetch(self, kind: type[Row], missing: Collection[Key]) -> None:
         if not missing:
             return
-        found = {row.key: row for row in self._backing.fetch(kind, missing)}
-        # Only now: what could not be read is not absent.
-        self._shelves[kind].rows.update({key: found.get(key) for key in missing})
+        # Only when all were found: what could not be read is not absent.
+        self.hold(kind, missing, list(self._backing.fetch(kind, missing)))

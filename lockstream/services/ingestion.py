@@ -2,7 +2,8 @@
 
 All of it happens in one event loop, but for what waits for a disk: there a batch is decided and written at once, and
 while it is flushed the next ones are. No timer holds back an event: whatever has been written when a flush ends goes
-with the next one.
+with the next one. Where the store is on another machine, each batch is decided in a thread, which waits for it; what
+comes in meanwhile is the next batch.
 
 A read looks at what has been decided, and is answered when that is durable: at once, unless an event of that very
 locker is on its way to the disk. So it shows all that was acknowledged before it came, and nobody hears of what a
@@ -13,6 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
@@ -22,6 +24,12 @@ from lockstream.core.outcomes import Outcome
 from lockstream.core.repositories import Queries, Store
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.services.settler import Settler
+
+REMOTE_BATCH = 5_000
+"""Events that are decided in one go at most where that waits for another machine: it is waited for by all together."""
+
+REMOTE_READS = 8
+"""Reads that wait for another machine at a time."""
 
 _STOPPING = "Lockstream is stopping. Try again with the one that follows."
 
@@ -56,7 +64,9 @@ class Ingestion:
         """`queue_limit` bounds the events that wait, `batch_limit` those that are decided in one go."""
         self._store = store
         self._queue_limit = queue_limit
-        self._batch_limit = batch_limit
+        self._batch_limit = REMOTE_BATCH if store.remote else batch_limit
+        self._decider = ThreadPoolExecutor(1, "lockstream-decide") if store.remote else None
+        self._readers = ThreadPoolExecutor(REMOTE_READS, "lockstream-read") if store.remote else None
         self._submissions: deque[_Submission] = deque()
         self._undurable: deque[_Undurable] = deque()
         self._waiting = 0
@@ -97,6 +107,8 @@ class Ingestion:
         Raises:
             StoreUnavailable: it cannot be found, for now.
         """
+        if self._readers:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, query, self._store.queries)
         if not self._store.log.failure:
             found = query(self._store.queries)
             with suppress(StoreUnavailable):
@@ -115,6 +127,9 @@ class Ingestion:
             self._drained = asyncio.Event()
             await self._drained.wait()
         await self._settler.close()
+        for threads in (self._decider, self._readers):
+            if threads:
+                threads.shutdown(wait=False)
 
     def _behind_changes_of(self, locker_id: str) -> int:
         """Where in the queue of what is not durable all stands in front that may have changed a locker."""
@@ -139,19 +154,27 @@ class Ingestion:
 
     def _take_in(self) -> None:
         """Decide a batch of what waits. Requests are served before the next one."""
-        self._taking_in = False
         if self._settler.behind:
+            self._taking_in = False
             return  # it calls again when it has caught up
         batch = [self._submissions.popleft()]
         size = len(batch[0][0])
         while self._submissions and (size := size + len(self._submissions[0][0])) <= self._batch_limit:
             batch.append(self._submissions.popleft())
-        self._commit(batch)
+        all_events = [event for events, _ in batch for event in events]
+        if self._decider:
+            deciding = asyncio.get_running_loop().run_in_executor(self._decider, self._decided, all_events)
+            deciding.add_done_callback(lambda decided: self._taken_in(batch, decided.result()))
+        else:
+            self._taken_in(batch, self._decided(all_events))
+
+    def _taken_in(self, batch: Sequence[_Submission], outcomes: _Outcomes) -> None:
+        self._taking_in = False
+        self._expect_flush(batch, outcomes)
         self._settler.consider()
         self._take_in_soon()
 
-    def _commit(self, batch: Sequence[_Submission]) -> None:
-        outcomes = self._decided([event for events, _ in batch for event in events])
+    def _expect_flush(self, batch: Sequence[_Submission], outcomes: _Outcomes) -> None:
         end, start = self._store.log.end.position, 0
         for events, told in batch:
             stop = start + len(events)

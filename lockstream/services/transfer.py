@@ -11,12 +11,12 @@ import msgspec
 from msgspec import Struct
 
 from lockstream.core.entities.events import Event
+from lockstream.core.entities.log import Record
 from lockstream.core.errors import MalformedEvent, NoReport
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome, Refusal
 from lockstream.core.repositories import Store
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.event_codec import decode_archived, encode_event
-from lockstream.infrastructure.log_file import read_log
 
 BATCH = 1_000
 """Lines that are decided and flushed together."""
@@ -76,14 +76,9 @@ def import_events(store: Store, source: Path, report: Path) -> Iterator[Imported
         store.settle()
 
 
-def export_events(log: Path, start: int, locker_id: str | None) -> Iterator[bytes]:
-    """Each event from position `start` on, of one locker if it is named, as a line of JSON. Takes no lock.
-
-    Raises:
-        LogDamaged: a line of the log is not what was written.
-        OSError: the log cannot be read.
-    """
-    for record in read_log(log):
+def export_events(records: Iterable[Record], start: int, locker_id: str | None) -> Iterator[bytes]:
+    """Each event from position `start` on, of one locker if it is named, as a line of JSON."""
+    for record in records:
         if record.end.position >= start and locker_id in (None, record.event.locker_id):
             yield encode_event(record.event) + b"\n"
 

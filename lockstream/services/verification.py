@@ -1,6 +1,7 @@
 """Check every line of the log, then the projection against a fresh replay. It may run beside a server."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from lockstream.infrastructure.known_keys import KnownKeys
 from lockstream.infrastructure.log_file import read_log
 from lockstream.infrastructure.memory import MemoryQueries
 from lockstream.infrastructure.projection import BROKEN, read_progress, read_recent, reason
-from lockstream.infrastructure.queries import SqlQueries
+from lockstream.infrastructure.queries import SqlQueries, settled_queries
 from lockstream.infrastructure.run_file import read_run
 from lockstream.infrastructure.tables import TABLES
 from lockstream.infrastructure.working_set import WorkingSet
@@ -39,21 +40,24 @@ class Verification(Struct):
     problems: list[str] = field(default_factory=list)
 
 
-class _Replay:
+class Replay:
     """A fresh replay in memory, which notes what could never have been accepted."""
 
-    def __init__(self, log: Path, found: Verification, watch: Callable[[Cursor], object]) -> None:
+    def __init__(
+        self, read: Callable[[Cursor], Iterator[Record]], found: Verification, watch: Callable[[Cursor], object]
+    ) -> None:
+        """`read` gives the records behind a place in the log."""
         self.rows = WorkingSet(Nothing())
         self.ids: dict[str, int] = {}
         """Each event with its position."""
 
-        self._log = log
+        self._read = read
         self._found = found
         self._watch = watch
 
     def go_on(self, until: int | None = None) -> None:
         """Replay up to the record at `until`, or to the end of the log."""
-        records = islice(read_log(self._log, self.rows.reached), until)
+        records = islice(self._read(self.rows.reached), until)
         catch_up(self.rows, records, self._watch, self._examine)
 
     def _examine(self, record: Record, before: Slice) -> None:
@@ -73,7 +77,7 @@ def verify(log: Path, watch: Callable[[Cursor], object]) -> Verification:
         OSError: the log cannot be read.
     """
     found = Verification()
-    replay = _Replay(log, found, watch)
+    replay = Replay(partial(read_log, log), found, watch)
     rows, projection = replay.rows, projection_path(log)
     try:
         if projection.exists():
@@ -94,7 +98,7 @@ def verify(log: Path, watch: Callable[[Cursor], object]) -> Verification:
     return found
 
 
-def _compare(projection: Path, replay: _Replay) -> list[str]:
+def _compare(projection: Path, replay: Replay) -> list[str]:
     """Bring `replay` to where the projection is, and say where they differ."""
     rows = replay.rows
     engine = reading_engine(projection)
@@ -109,8 +113,8 @@ def _compare(projection: Path, replay: _Replay) -> list[str]:
             if reached != rows.reached:
                 raise ProjectionUnfit("It was made from another log.")
             differing = [
-                *_differing_rows(connection, rows),
-                *_differing_lockers(SqlQueries(engine, connection.connection), rows),
+                *differing_rows(connection, rows),
+                *differing_lockers(settled_queries(engine, connection.connection), rows),
             ]
             differing += [f"the key {key!r}" for key in known.lacking(replay.ids | rows.known.recent)]
     except ProjectionUnfit as unfit:
@@ -119,10 +123,15 @@ def _compare(projection: Path, replay: _Replay) -> list[str]:
         return [f"The projection {projection} cannot be read ({reason(error)}). {MEND}"]
     finally:
         engine.dispose()
+    return told(f"The projection {projection}", differing)
+
+
+def told(projection: str, differing: list[str]) -> list[str]:
+    """What to say of the places in which `projection` differs from the log."""
     if not differing:
         return []
     named = ", ".join(differing[:NAMED]) + (", …" if len(differing) > NAMED else "")
-    return [f"The projection {projection} differs from the log in {len(differing)} places: {named}. {MEND}"]
+    return [f"{projection} differs from the log in {len(differing)} places: {named}. {MEND}"]
 
 
 def _lacking(projection: Path, held: int, acknowledged: int) -> str:
@@ -132,7 +141,7 @@ def _lacking(projection: Path, held: int, acknowledged: int) -> str:
     )
 
 
-def _differing_rows(connection: Connection, rows: WorkingSet) -> Iterator[str]:
+def differing_rows(connection: Connection, rows: WorkingSet) -> Iterator[str]:
     for kind, table in TABLES.items():
         expected: dict[object, Row] = {row.key: row for row in rows.every(kind)}
         for stored in connection.execute(select(table)):
@@ -142,7 +151,7 @@ def _differing_rows(connection: Connection, rows: WorkingSet) -> Iterator[str]:
         yield from (f"{kind.__name__} {key}" for key in expected)
 
 
-def _differing_lockers(queries: SqlQueries, rows: WorkingSet) -> Iterator[str]:
+def differing_lockers(queries: SqlQueries, rows: WorkingSet) -> Iterator[str]:
     """By what a read shows of them."""
     stored = {locker.locker_id: state_hash(locker) for locker in queries.lockers()}
     expected = {locker.locker_id: state_hash(locker) for locker in MemoryQueries(rows).lockers()}

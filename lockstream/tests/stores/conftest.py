@@ -12,4 +12,4 @@ from lockstream.tests.stores.network import KINDS, Network
 def network(request: pytest.FixtureRequest, log_path: Path) -> Iterator[Network]:
     network = Network(request.param, log_path)
     yield network
-    network.store.close()
+    network.close()

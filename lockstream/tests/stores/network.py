@@ -1,5 +1,6 @@
 """A locker network on some store, which can be stopped in any way and opened again."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from lockstream.core.decide import decide
@@ -12,9 +13,11 @@ from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.embedded import EmbeddedStore, projection_path
 from lockstream.infrastructure.engines import remove_database
 from lockstream.infrastructure.memory import MemoryStore
+from lockstream.infrastructure.postgres.store import PostgresStore
 from lockstream.tests.given import Body, event
+from lockstream.tests.postgres import connect, new_database, unwatched
 
-KINDS = ("memory", "embedded")
+KINDS = ("memory", "embedded", "postgres")
 """Every store there is."""
 
 CAPACITY = 3
@@ -25,8 +28,15 @@ type Files = dict[Path, bytes]
 
 class Network:
     def __init__(self, kind: str, path: Path) -> None:
+        """`path` is where the log is, where it is a file."""
         self.kind, self.path = kind, path
+        self._for_now = ExitStack()
+        self._database = self._for_now.enter_context(new_database()) if kind == "postgres" else ""
         self.store: Store = self._open()
+
+    def close(self) -> None:
+        self.store.close()
+        self._for_now.close()
 
     def ingest(self, *bodies: Body) -> list[Outcome]:
         """Take in events as one batch, and have reads show it."""
@@ -65,6 +75,9 @@ class Network:
         self.store.close()
         if self.kind == "embedded":
             remove_database(projection_path(self.path))
+        elif self.kind == "postgres":
+            with connect(self._database) as other:
+                other.execute("DROP TABLE compartments, reservations, faults, progress")
         self.store = self._open()
 
     def projection_files(self) -> Files:
@@ -91,6 +104,8 @@ class Network:
     def _open(self) -> Store:
         if self.kind == "embedded":
             return EmbeddedStore(self.path, CAPACITY)
+        if self.kind == "postgres":
+            return PostgresStore(self._database, unwatched)
         store = MemoryStore()
         if hasattr(self, "store"):
             assert isinstance(self.store, MemoryStore)

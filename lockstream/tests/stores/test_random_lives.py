@@ -133,7 +133,7 @@ class Lives(RuleBasedStateMachine):
             self._recovers_to_the_same()
             self._log_holds_what_was_accepted()
         finally:
-            self.network.store.close()
+            self.network.close()
             self.directory.cleanup()
 
     def _stop_and_start(self, how: str) -> None:

@@ -1,0 +1,199 @@
+"""Connections to PostgreSQL, and a time limit for everything that they may wait for.
+
+Nothing here stays behind in a session: each transaction says what it needs, so PgBouncer may hand the next one to
+another connection of its own.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
+from sqlalchemy import QueuePool, make_url
+
+from lockstream.core.errors import StoreUnavailable
+from lockstream.infrastructure.settings import SCHEMES
+
+CONNECT_SECONDS = 5
+"""For each host that is tried."""
+
+UNANSWERED_SECONDS = 10
+"""How long what was sent may stay without a sign of life from the other machine."""
+
+TURN_SECONDS = 10
+"""How long a node waits for its turn."""
+
+STATEMENT_SECONDS = 30
+"""How long PostgreSQL may work on one statement, but for those of a rebuild."""
+
+IDLE_SECONDS = 5
+"""How long a node may think in its turn. One that was stopped there holds up the others for so long, no longer."""
+
+READERS = 8
+"""Connections that read at a time."""
+
+UNKNOWN = (psycopg.OperationalError, psycopg.InterfaceError)
+"""What is raised where a connection is lost, or its time is up."""
+
+
+class Statement(NamedTuple):
+    """One that is sent; `values` are bound by name."""
+
+    text: str
+    values: Sequence[Any] | Mapping[str, Any] = ()
+
+
+DIALECT = make_url("postgresql+psycopg://").get_dialect()()
+"""How SQLAlchemy words what psycopg sends."""
+
+type Rows = list[tuple[Any, ...]]
+
+
+class Database:
+    """Where a URL leads to: one of its hosts, where it names several."""
+
+    def __init__(self, url: str) -> None:
+        """Connect to nothing yet.
+
+        Raises:
+            psycopg.ProgrammingError: `url` is none of PostgreSQL's.
+        """
+        named: dict[str, Any] = conninfo_to_dict(url.replace(*SCHEMES, 1))
+        several = {"target_session_attrs": "read-write"} if "," in str(named.get("host", "")) else {}
+        limited = {"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": UNANSWERED_SECONDS * 1000}
+        self._conninfo = make_conninfo(**{"application_name": "lockstream", **several, **limited, **named})
+        self.name = f"{named.get('dbname') or named.get('user') or 'postgres'} at {named.get('host') or 'this machine'}"
+        """For people; without user and password."""
+
+        self._pool = QueuePool(
+            self.connect,  # type: ignore[arg-type]  # it takes whatever it is given for a connection
+            pool_size=READERS,
+            max_overflow=0,
+            reset_on_return=None,
+            use_lifo=True,
+        )
+
+    def connect(self) -> psycopg.Connection:
+        """Make a connection that begins and ends its transactions where it is told to.
+
+        Raises:
+            psycopg.OperationalError: no host can be reached, or is what was asked for.
+        """
+        return psycopg.connect(self._conninfo, autocommit=True)
+
+    def connect_for_sqlalchemy(self) -> psycopg.Connection:
+        """The same, for SQLAlchemy, which begins and ends transactions in its own way."""
+        connection = self.connect()
+        connection.autocommit = False
+        return connection
+
+    def read(self, text: str, values: Sequence[Any] | Mapping[str, Any]) -> Rows:
+        """What one statement finds. For any thread. A lost connection is replaced once.
+
+        Raises:
+            StoreUnavailable: it cannot be executed.
+        """
+        for again in (True, False):
+            try:
+                with self._pooled() as connection:
+                    *_, found, _ = execute(connection, [BEGIN_READING, limits(), Statement(text, values), COMMIT])
+                    return found
+            except UNKNOWN as error:
+                if not again:
+                    raise unavailable(self.name, error) from error
+            except psycopg.Error as error:
+                raise unavailable(self.name, error) from error
+        raise AssertionError
+
+    def close(self) -> None:
+        self._pool.dispose()
+
+    @contextmanager
+    def _pooled(self) -> Iterator[psycopg.Connection]:
+        pooled = self._pool.connect()
+        try:
+            yield pooled.driver_connection  # type: ignore[misc]  # SQLAlchemy does not know whose pool it is
+        except BaseException:
+            pooled.invalidate()
+            raise
+        finally:
+            pooled.close()
+
+
+class Session:
+    """A connection that is made when it is needed, and anew where it was lost. For one thread at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: psycopg.Connection | None = None
+        self.warnings: list[str] = []
+        """Of what was executed last."""
+
+    def execute(self, statements: Iterable[Statement]) -> list[Rows]:
+        """Send `statements` in one go, and return what each of them found. Where one fails, so do those behind it.
+
+        Raises:
+            psycopg.Error: one has failed; what was begun is undone, as far as can be known.
+        """
+        self.warnings.clear()
+        if self._connection is None:
+            self._connection = self._database.connect()
+            self._connection.add_notice_handler(self._notice)
+        try:
+            return execute(self._connection, list(statements))
+        except BaseException:
+            self.close()  # that undoes what was begun; and who knows what else the connection has become
+            raise
+
+    def roll_back(self) -> None:
+        """Undo what was begun, if anything was."""
+        if self._connection and self._connection.info.transaction_status != TransactionStatus.IDLE:
+            with suppress(psycopg.Error):
+                self.execute([ROLLBACK])
+
+    def close(self) -> None:
+        if self._connection:
+            with suppress(psycopg.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            self.warnings.append(notice.message_primary or "")
+
+
+BEGIN = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+BEGIN_READING = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+COMMIT = Statement("COMMIT")
+ROLLBACK = Statement("ROLLBACK")
+
+
+def limits(statement_seconds: int = STATEMENT_SECONDS) -> Statement:
+    """The time limits of one transaction; 0 is none."""
+    return Statement(
+        "SELECT set_config('lock_timeout', %(turn)s, true), set_config('statement_timeout', %(statement)s, true), "
+        "set_config('idle_in_transaction_session_timeout', %(idle)s, true)",
+        {"turn": f"{TURN_SECONDS}s", "statement": f"{statement_seconds}s", "idle": f"{IDLE_SECONDS}s"},
+    )
+
+
+def execute(connection: psycopg.Connection, statements: Sequence[Statement]) -> list[Rows]:
+    """Send `statements` in one round trip, prepared; what each of them found.
+
+    Raises:
+        psycopg.Error: one has failed.
+    """
+    with connection.pipeline():
+        cursors = [connection.execute(text, values or None, prepare=bool(values)) for text, values in statements]
+    return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+
+
+def unavailable(name: str, error: Exception) -> StoreUnavailable:
+    """What to raise when the database could not be used."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return StoreUnavailable(
+        f"The database {name} cannot be used now ({said}). Nothing that was acknowledged is lost. Lockstream tries "
+        "again by itself: try again later, and see that the database runs and DATABASE_URL leads to it."
+    )

@@ -1,0 +1,147 @@
+"""The log as a table, and what a node knows of it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from threading import Event as Flag
+from threading import Thread
+
+import psycopg
+
+from lockstream.core.entities.log import START, Cursor, Record
+from lockstream.core.errors import RecordDamaged, StoreUnavailable
+from lockstream.infrastructure.line_codec import InvalidLine, decode_lines, line_with
+from lockstream.infrastructure.postgres.connecting import (
+    BEGIN,
+    COMMIT,
+    Database,
+    Rows,
+    Session,
+    limits,
+    unavailable,
+)
+from lockstream.infrastructure.postgres.schema import WHERE
+from lockstream.infrastructure.tables import fingerprint
+
+PAGE = 1_000
+"""Records that are read at a time."""
+
+LOOK_SECONDS = 1.0
+"""How often a node looks whether its database can be written."""
+
+logger = logging.getLogger(__name__)
+
+PAGE_OF_LOG = (
+    "SELECT position, recorded_at, event_id::text, occurred_at, locker_id, type, payload::text, encode(chain, 'hex') "
+    "FROM events WHERE position > %(after)s AND position <= %(upto)s ORDER BY position"
+)
+
+
+class PostgresLog:
+    """The log of a database. `obstacle` is looked for in a thread of its own, so that nobody waits to be told."""
+
+    failure = ""
+
+    def __init__(self, database: Database) -> None:
+        self.name = database.name
+        self.end = START
+        """As far as this node knows."""
+
+        self.obstacle = ""
+        self._database = database
+        self._stopping = Flag()
+        self._looking = Thread(target=self._look, name="lockstream-look", daemon=True)
+
+    @property
+    def durable(self) -> Cursor:
+        return self.end
+
+    def watch(self) -> None:
+        """Begin to look for what is in the way."""
+        self._looking.start()
+
+    def flush(self) -> None:
+        return
+
+    def flush_aside(self, ended: Callable[[], object]) -> None:
+        asyncio.get_running_loop().call_soon(ended)  # what was committed is on the disk
+
+    def read(self, after: Cursor) -> Iterator[Record]:
+        return self.read_until(after, None)
+
+    def read_until(self, after: Cursor, last: int | None) -> Iterator[Record]:
+        """Each record behind `after`, up to position `last` or to the end of the log as it is then."""
+        return pages(lambda values: self._database.read(PAGE_OF_LOG, values), after, last, self.name)
+
+    def moved(self, where: Rows, schema: str) -> Cursor:
+        """Where the log ends, by what `WHERE` has found; the projection must be there, too.
+
+        Raises:
+            StoreUnavailable: this node must not go on.
+        """
+        if not where or where[0][3] != schema or not where[0][4]:
+            raise StoreUnavailable(
+                f"The projection in the database {self.name} is of another version of Lockstream, or not there. "
+                "Restart this node with the version of the others; a start makes the projection anew where it must."
+            )
+        self.end = Cursor(*where[0][:3])
+        return self.end
+
+    def failed(self, error: psycopg.Error) -> StoreUnavailable:
+        """What to raise when a turn could not be taken. Until the database answers again, nothing more is tried."""
+        found = unavailable(self.name, error)
+        self.obstacle = str(found)
+        return found
+
+    def close(self) -> None:
+        self._stopping.set()
+        if self._looking.is_alive():
+            self._looking.join()
+
+    def _look(self) -> None:
+        """Look now and then whether an event could be taken in."""
+        session = Session(self._database)
+        while not self._stopping.wait(LOOK_SECONDS):
+            before = self.obstacle
+            try:
+                where = session.execute([BEGIN, limits(), WHERE, COMMIT])[2]
+                if where and where[0][3] == fingerprint():
+                    self.obstacle = ""
+            except psycopg.Error as error:
+                self.obstacle = str(unavailable(self.name, error))
+            if bool(before) != bool(self.obstacle):
+                logger.warning("%s", self.obstacle or f"The database {self.name} can be used again.")
+        session.close()
+
+
+def pages(read: Callable[[dict[str, int]], Rows], after: Cursor, last: int | None, name: str) -> Iterator[Record]:
+    """Each record behind `after`, up to position `last` if there is one; `read` executes `PAGE_OF_LOG`.
+
+    Raises:
+        LogDamaged: one is not what was written.
+    """
+    while last is None or after.position < last:
+        upto = after.position + PAGE if last is None else min(last, after.position + PAGE)
+        records = records_of(read({"after": after.position, "upto": upto}), after, name)
+        if not records:
+            return
+        yield from records
+        after = records[-1].end
+
+
+def records_of(rows: Rows, after: Cursor, name: str) -> list[Record]:
+    """What rows of `events`, which follow `after`, hold.
+
+    Raises:
+        RecordDamaged: one of them is not what was written.
+    """
+    if not rows:
+        return []
+    records: list[Record] = []
+    lines = [line_with(*row) for row in rows]
+    try:
+        while len(records) < len(lines):
+            records += decode_lines(lines[len(records) :], records[-1].end if records else after)
+    except InvalidLine as error:
+        raise RecordDamaged(name, after.position + len(records) + 1, str(error)) from error
+    return records

@@ -1,0 +1,92 @@
+"""The form of the log's tables: which one there is, and how to come to that of this version.
+
+The projection's tables are not migrated. They are made anew from the log.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from lockstream.core.errors import WrongSchema
+from lockstream.infrastructure.postgres.connecting import Database, unavailable
+from lockstream.infrastructure.postgres.schema import TAKE_TURN
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+
+
+def migrate(database: Database, *, only_if_empty: bool = False) -> tuple[str | None, str]:
+    """Bring the log's tables to the form of this version; nodes wait meanwhile. Returns the form before and after.
+
+    Raises:
+        WrongSchema: the database is of a newer version, or not in UTF-8, or has an older form and is not
+            `only_if_empty`'s to change.
+        StoreUnavailable: the database cannot be used.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    with _transaction(database) as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+        wanted = _newest()
+        if found != wanted:
+            _require_known(found, database.name)
+            if found and only_if_empty:
+                raise _old(found, wanted, database.name)
+            config.attributes["connection"] = connection
+            command.upgrade(config, wanted)
+    return found, wanted
+
+
+def require_current(database: Database) -> None:
+    """Hold the log's tables to the form of this version.
+
+    Raises:
+        WrongSchema: they have another, or are not there.
+        StoreUnavailable: the database cannot be used.
+    """
+    with _transaction(database) as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found != _newest():
+        _require_known(found, database.name)
+        raise _old(found, _newest(), database.name)
+
+
+@contextmanager
+def _transaction(database: Database) -> Iterator[Connection]:
+    """A transaction that has its turn."""
+    engine = create_engine("postgresql+psycopg://", creator=database.connect_for_sqlalchemy, poolclass=NullPool)
+    try:
+        with engine.begin() as connection:
+            if (encoding := connection.scalar(text("SHOW server_encoding"))) != "UTF8":
+                raise WrongSchema(
+                    f"The database {database.name} is in {encoding}. Lockstream needs one in UTF8: make one with "
+                    "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0."
+                )
+            connection.execute(text(TAKE_TURN.text))
+            yield connection
+    except SQLAlchemyError as error:
+        raise unavailable(database.name, getattr(error, "orig", None) or error) from error
+
+
+def _newest() -> str:
+    [newest] = ScriptDirectory(str(_SCRIPTS)).get_heads()
+    return newest
+
+
+def _require_known(found: str | None, name: str) -> None:
+    if found and found > _newest():
+        raise WrongSchema(
+            f"The tables in the database {name} are of a newer version of Lockstream (form {found}; this version knows "
+            f"{_newest()}). Start that version."
+        )
+
+
+def _old(found: str | None, wanted: str, name: str) -> WrongSchema:
+    what = f"are of an older version of Lockstream (form {found}, and {wanted} is needed)" if found else "are not there"
+    return WrongSchema(f"Lockstream's tables in the database {name} {what}. Run `lockstream migrate`.")

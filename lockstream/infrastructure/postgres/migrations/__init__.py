@@ -1,0 +1,1 @@
+"""The steps that bring the log's tables to the form of this version."""

