@@ -37,7 +37,7 @@ def differing_lockers(database: Database, beside: str, follow: Callable[[int], o
         expected = dict(_hashes(new))
         try:
             stored = dict(_hashes(old))
-        except BROKEN:
+        except (psycopg.ProgrammingError, *BROKEN):
             return len(expected)
     return len({locker_id for locker_id, _ in stored.items() ^ expected.items()})
 

@@ -4,7 +4,8 @@ The new tables are in a schema of their own until they have nearly reached the e
 to it and take the place of the old ones, in one transaction, in a turn like any other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 
 import psycopg
 from msgspec.structs import astuple
@@ -28,7 +29,7 @@ from lockstream.infrastructure.postgres.connecting import (
 )
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.rows import Wanted, upserts
-from lockstream.infrastructure.postgres.schema import HEAD, TAKE_TURN, WHERE, move
+from lockstream.infrastructure.postgres.schema import HEAD, REBUILDING, TAKE_TURN, WHERE, move
 from lockstream.infrastructure.tables import KEPT_APART, fingerprint, progress
 
 BESIDE = "lockstream_rebuilding"
@@ -96,8 +97,11 @@ class TablesBeside:
         self._session.execute([*map(Statement, changes), Statement(f"DROP SCHEMA {BESIDE}"), COMMIT])
 
 
-def rebuild(database: Database, watch: Watch) -> int | None:
-    """Make the projection anew; returns how many lockers had another hash before, or None if that cannot be said.
+def rebuild(database: Database, watch: Watch, *, only_if_unfit: bool = False) -> int | None:
+    """Make the projection anew, one at a time.
+
+    Returns how many lockers had another state hash before, or None if that cannot be said. With `only_if_unfit`, one
+    that somebody else has made meanwhile is left as it is.
 
     Raises:
         LogDamaged: a record is not what was written; the old projection is as it was.
@@ -106,37 +110,55 @@ def rebuild(database: Database, watch: Watch) -> int | None:
     """
     session = Session(database)
     try:
-        [*_, [(schema,)], _] = session.execute([BEGIN, Statement("SELECT current_schema()"), COMMIT])
-        tables, log = TablesBeside(session), PostgresLog(database)
-        tables.make()
-
-        def follow(last: int) -> None:
-            catch_up(tables, log.read_until(tables.reached, last), lambda reached: watch(reached, log.end))
-
-        log.end = end_of(session)
-        while log.end.position - tables.reached.position > FEW:
-            follow(log.end.position)
-            log.end = end_of(session)
-        differing = differing_lockers(database, BESIDE, follow)
-        log.end = end_of(session)
-        tables.begin, tables.end = (), ()
-        [(last, *_)] = session.execute([BEGIN, limits(0), TAKE_TURN, HEAD, _GO_BESIDE])[3]
-        follow(last)
-        tables.replace(schema)
-        return differing
+        with _alone(database):
+            return None if only_if_unfit and is_fit(session) else _rebuild(database, session, watch)
     except psycopg.Error as error:
         raise unavailable(database.name, error) from error
     finally:
         session.close()
 
 
+def _rebuild(database: Database, session: Session, watch: Watch) -> int | None:
+    [*_, [(schema,)], _] = session.execute([BEGIN, Statement("SELECT current_schema()"), COMMIT])
+    tables, log = TablesBeside(session), PostgresLog(database)
+    tables.make()
+
+    def follow(last: int) -> None:
+        catch_up(tables, log.read_until(tables.reached, last), lambda reached: watch(reached, log.end))
+
+    def come_near() -> None:
+        log.end = end_of(session)
+        while log.end.position - tables.reached.position > FEW:
+            follow(log.end.position)
+            log.end = end_of(session)
+
+    come_near()
+    differing = differing_lockers(database, BESIDE, follow)
+    come_near()
+    tables.begin, tables.end = (), ()
+    [(last, *_)] = session.execute([BEGIN, limits(0), TAKE_TURN, HEAD, _GO_BESIDE])[3]
+    follow(last)
+    tables.replace(schema)
+    return differing
+
+
 def is_fit(session: Session) -> bool:
     """Whether there is a projection of this version that is where the log is."""
-    try:
-        where = session.execute([BEGIN, limits(), WHERE, COMMIT])[2]
-    except psycopg.errors.UndefinedTable:
+    names = {"names": [table.name for table in KEPT_APART]}
+    if session.execute([BEGIN, limits(), Statement(_MISSING, names), COMMIT])[2]:
         return False
+    where = session.execute([BEGIN, limits(), WHERE, COMMIT])[2]
     return bool(where) and where[0][3] == fingerprint() and bool(where[0][4])
+
+
+@contextmanager
+def _alone(database: Database) -> Iterator[None]:
+    """Be the only one who rebuilds: who comes later waits."""
+    with closing(database.connect()) as connection:
+        connection.execute("BEGIN")
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        connection.execute(f"SELECT pg_advisory_xact_lock({REBUILDING})")
+        yield
 
 
 def end_of(session: Session) -> Cursor:
@@ -151,5 +173,6 @@ def _creations() -> list[Statement]:
     return [Statement(text) for text in [*texts, *(str(CreateIndex(one).compile(dialect=DIALECT)) for one in indexes)]]
 
 
+_MISSING = "SELECT name FROM unnest(%(names)s::text[]) AS of (name) WHERE to_regclass(name) IS NULL"
 _PROGRESS = progress.columns.keys()
 _NO_PROGRESS = f"INSERT INTO progress VALUES ({', '.join(f'%({name})s' for name in _PROGRESS)})"  # noqa: S608

@@ -12,6 +12,9 @@ from lockstream.infrastructure.postgres.connecting import Statement
 TURN = 0x10C4_57EA_0000_0001
 """Which advisory lock the writers of a database take turns by: any number that nobody else takes."""
 
+REBUILDING = TURN + 1
+"""The same for those who make a projection anew."""
+
 TAKE_TURN = Statement(f"SELECT pg_advisory_xact_lock({TURN})")
 
 HEAD = Statement('SELECT position, "offset", chain FROM head')

@@ -58,7 +58,7 @@ class PostgresStore:
                 migrate(self._database, only_if_empty=not auto_migrate)
             if not is_fit(self._session):
                 logger.info("The projection in the database %s is made anew from the log.", self._database.name)
-                rebuild(self._database, watch)
+                rebuild(self._database, watch, only_if_unfit=True)
             self.log.end = end_of(self._session)
         except psycopg.Error as error:
             self.close()
