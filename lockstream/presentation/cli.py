@@ -45,7 +45,8 @@ def main(arguments: list[str] | None = None) -> None:
         names = environment_names()
         for found in error.errors():
             setting = str(found["loc"][0])
-            shown = "" if setting in SECRET else f" (it is {found['input']!r})"
+            secret = setting in SECRET and found["input"]
+            shown = "" if secret else f" (it is {found['input']!r})"
             complain(f"{names.get(setting, setting)}: {found['msg']}{shown}")
     except OSError as error:
         complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))

@@ -10,6 +10,7 @@ from lockstream.core.repositories import Store
 from lockstream.core.state_hash import state_hash
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.embedded import EmbeddedStore
+from lockstream.infrastructure.event_codec import decode_event
 from lockstream.infrastructure.postgres.store import PostgresStore
 from lockstream.tests.crash.server import command
 from lockstream.tests.given import deposited, event, fault_reported, registered, reserved
@@ -21,12 +22,10 @@ MANY = 1_500
 @pytest.fixture
 def log(log_path: Path) -> Path:
     """A log of some events, with what may be lost on the way: escapes, large numbers, members in an odd order."""
-    odd = b'{"z":1,"compartment_id":"c","a":[1.50,1e400,"\\u0000\\ud800 \\u00e9"],"a":-0}'
+    odd = b'{"z":1,"compartment_id":"c","a":[1.50,1e400,"\\u0000 \\u00e9"],"a":-0}'
     with closing(EmbeddedStore(log_path, 100)) as store:
         take_in(store, MANY)
         named = f'"event_id":"{"0" * 8}-0000-4000-8000-{"0" * 12}","occurred_at":"2026-11-23T08:15:00.5+05:45"'
-        from lockstream.infrastructure.event_codec import decode_event
-
         text = '{%s,"locker_id":"Schlie\\u00dffach \\"1\\"","type":"CompartmentRegistered","payload":%s}'
         ingest([decode_event((text % (named, odd.decode())).encode())], store.unit_of_work())
         store.settle()
