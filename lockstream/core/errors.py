@@ -7,6 +7,7 @@ LockstreamError
 ├── NotTheSameLog            a full export is not of the log that is there
 ├── StoreUnavailable         nothing can be written, or nothing current be read, right now
 │   ├── QueueFull            too much is waiting; try again in a moment
+│   ├── NotReached           a read would not reflect the position that was asked for
 │   └── NotOpenYet           the start has not ended
 ├── StartRefused             it would not be safe to start
 │   ├── StoreInUse           another process has the log
@@ -56,6 +57,16 @@ class QueueFull(StoreUnavailable):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} events are waiting to be written, as many as may wait. Send the event again soon.")
+
+
+class NotReached(StoreUnavailable):
+    """What can be shown is older than what was asked for."""
+
+    def __init__(self, position: int, least: int) -> None:
+        super().__init__(
+            f"What can be shown reflects the log up to position {position:,}, and {least:,} was asked for. Ask again "
+            "in a moment."
+        )
 
 
 class NotOpenYet(StoreUnavailable):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import Cursor, Record
@@ -146,6 +146,14 @@ class Queries(Protocol):
     def reservation(self, reservation_id: str) -> Reservation | None: ...
 
 
+class Seen[FoundT](NamedTuple):
+    """What a read has found."""
+
+    found: FoundT
+    position: int
+    """It reflects all events up to there, at least."""
+
+
 class Settlement(Protocol):
     """What has changed up to some place in the log, on its way from memory to the projection."""
 
@@ -183,6 +191,13 @@ class Store(Protocol):
     @property
     def queries(self) -> Queries:
         """Reads of all that is in the log."""
+
+    def look[FoundT](self, query: Callable[[Queries], FoundT]) -> Seen[FoundT]:
+        """What one of the reads finds, and what that reflects. Where reads are `remote`, that may be less than all.
+
+        Raises:
+            StoreUnavailable: it cannot be done.
+        """
 
     def unit_of_work(self) -> UnitOfWork: ...
 

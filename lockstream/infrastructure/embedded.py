@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lockstream.core.entities.log import START, Cursor
 from lockstream.core.errors import HistoryImpossible, LockstreamError, ProjectionUnfit, StoreUnavailable
+from lockstream.core.repositories import Queries, Seen
 from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.infrastructure.backing import Changes
 from lockstream.infrastructure.engines import building_engine, reading_engine, remove_database, writing_engine
@@ -85,6 +86,9 @@ class EmbeddedStore:
     @property
     def queries(self) -> LiveQueries:
         return LiveQueries(self._rows, self._settled)
+
+    def look[FoundT](self, query: Callable[[Queries], FoundT]) -> Seen[FoundT]:
+        return Seen(query(self.queries), self.log.end.position)
 
     def unit_of_work(self) -> UnitOfWork:
         return UnitOfWork(self.log, self._rows)

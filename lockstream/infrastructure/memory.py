@@ -8,6 +8,7 @@ from operator import attrgetter
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.entities.state import Compartment, CompartmentView, Fault, Locker, Reservation
+from lockstream.core.repositories import Queries, Seen
 from lockstream.infrastructure.backing import Nothing
 from lockstream.infrastructure.line_codec import decode_lines, encode_lines, id_of, stamp
 from lockstream.infrastructure.settling import Settling, settle
@@ -88,6 +89,9 @@ class MemoryStore:
         self.rows = WorkingSet(Nothing())
         self.queries = MemoryQueries(self.rows)
         self.due = self.crowded = self.behind = self.remote = False
+
+    def look[FoundT](self, query: Callable[[Queries], FoundT]) -> Seen[FoundT]:
+        return Seen(query(self.queries), self.log.end.position)
 
     def unit_of_work(self) -> UnitOfWork:
         return UnitOfWork(self.log, self.rows)

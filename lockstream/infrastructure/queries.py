@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from copy import copy
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -60,6 +61,12 @@ class SqlQueries:
         self._locker = Prepared(_LOCKER, dialect)
         self._compartment = Prepared(_COMPARTMENT, dialect)
         self._reservation = Prepared(_RESERVATION, dialect)
+
+    def using(self, find: Finder) -> "SqlQueries":
+        """The same reads, executed by `find`."""
+        other = copy(self)
+        other._find = find
+        return other
 
     def locker(self, locker_id: str) -> Locker | None:
         return next(iter(list(grouped(self._find(self._locker, {"locker_id": locker_id})))), None)

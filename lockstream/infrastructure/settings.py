@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
     """`postgresql+psycopg://USER:PASSWORD@HOST/DATABASE`: log and projection are there, and any number of nodes."""
 
+    read_url: SecretStr | None = None
+    """A copy of that database that reads go to, such as a standby; what they show may be behind."""
+
     auto_migrate: bool | None = None
     """Whether a start changes tables of an older version (`true`), or makes none (`false`); else only missing ones."""
 
@@ -70,7 +73,7 @@ class Settings(BaseSettings):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     """What is told on standard error: `debug`, `info`, `warning` or `error`. Requests are not logged."""
 
-    @field_validator("database_url")
+    @field_validator("database_url", "read_url")
     @classmethod
     def _of_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         if value and not value.get_secret_value().startswith(SCHEMES):

@@ -89,11 +89,6 @@ def _contract(app: FastAPI) -> dict[str, Any]:
         contract = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         event = event_schema("#/components/schemas/{model}")
         contract["components"]["schemas"] |= event.pop("$defs") | {"Event": event}
-        for operation in (operations.get("get") for operations in contract["paths"].values()):
-            if operation:
-                operation["responses"].pop("422", None)  # FastAPI's own; no path of ours is malformed
-        for unused in ("HTTPValidationError", "ValidationError"):
-            del contract["components"]["schemas"][unused]
         app.openapi_schema = contract
     return app.openapi_schema
 

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 1
 """A start that takes longer is answered for meanwhile: the server listens, and says how far it has come."""
 
-SECRET = ("database_url", "DATABASE_URL")
+SECRET = ("database_url", "DATABASE_URL", "read_url", "LOCKSTREAM_READ_URL")
 """Settings whose value is not to be shown."""
 
 commands = typer.Typer(

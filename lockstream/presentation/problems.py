@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lockstream.core.errors import StoreUnavailable
+from lockstream.presentation.positions import NoPosition
 from lockstream.schemas.answers import Problem
 from lockstream.schemas.events import MalformedBody
 from lockstream.schemas.outcomes import FAULT_DETAIL
@@ -94,6 +95,8 @@ async def answer_problem(request: Request, error: BaseException) -> Response:
             return JSONResponse({"detail": error.errors}, 422)
         case StoreUnavailable():
             return JSONResponse({"detail": str(error)}, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+        case NoPosition():
+            return JSONResponse({"detail": str(error)}, 422)
         case BodyTooLarge():
             return JSONResponse({"detail": str(error)}, 413)
         case UnsupportedMediaType():

@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import QueueFull, StoreUnavailable
 from lockstream.core.outcomes import Outcome
-from lockstream.core.repositories import Queries, Store
+from lockstream.core.repositories import Queries, Seen, Store
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.services.settler import Settler
 
@@ -101,24 +101,30 @@ class Ingestion:
         self._take_in_soon()
         return told
 
-    async def read[FoundT: OfLocker](self, query: Callable[[Queries], FoundT | None]) -> FoundT | None:
+    async def read[FoundT: OfLocker](self, query: Callable[[Queries], FoundT | None]) -> Seen[FoundT | None]:
         """What `query` finds: all that was acknowledged before this call, and nothing that is not durable.
+
+        Where reads go to a copy of the log's database, all that has come there.
 
         Raises:
             StoreUnavailable: it cannot be found, for now.
         """
         if self._readers:
-            return await asyncio.get_running_loop().run_in_executor(self._readers, query, self._store.queries)
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.look, query)
         if not self._store.log.failure:
-            found = query(self._store.queries)
+            seen = self._store.look(query)
             with suppress(StoreUnavailable):
-                if found and (place := self._behind_changes_of(found.locker_id)):
+                if seen.found and (place := self._behind_changes_of(seen.found.locker_id)):
                     durable: _Told = asyncio.get_running_loop().create_future()
                     self._undurable.insert(place, _Undurable(self._undurable[place - 1].end, durable, (), ()))
                     await durable
-                return found
+                return self._durable(seen)
         await self._fall_back()
-        return query(self._store.queries)
+        return self._durable(self._store.look(query))
+
+    def _durable[FoundT](self, seen: Seen[FoundT]) -> Seen[FoundT]:
+        """The same, with no position that is not durable."""
+        return seen._replace(position=min(seen.position, self._store.log.durable.position))
 
     async def close(self) -> None:
         """Finish what was taken in."""

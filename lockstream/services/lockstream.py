@@ -1,15 +1,22 @@
 """The running system."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.state import Compartment, Locker, Reservation
+from lockstream.core.errors import NotReached
 from lockstream.core.outcomes import Outcome
-from lockstream.core.repositories import Queries, Store
+from lockstream.core.repositories import Queries, Seen, Store
 from lockstream.infrastructure.settings import Settings
 from lockstream.services.home import Home
 from lockstream.services.ingestion import Ingestion, OfLocker
+
+PATIENCE_SECONDS = 1.0
+"""How long a read waits for the position that it was asked to reflect."""
+
+LOOK_AGAIN_SECONDS = 0.02
 
 
 class Lockstream:
@@ -43,14 +50,22 @@ class Lockstream:
         """Why an event would not be taken in right now; empty where it would."""
         return self._ingestion.obstacle
 
-    async def locker(self, locker_id: str) -> Locker | None:
-        return await self._read(lambda network: network.locker(locker_id))
+    async def locker(self, locker_id: str, least: int = 0) -> Seen[Locker | None]:
+        """A locker, as it is when all events up to position `least` are reflected, or later.
 
-    async def compartment(self, locker_id: str, compartment_id: str) -> Compartment | None:
-        return await self._read(lambda network: network.compartment(locker_id, compartment_id))
+        Raises:
+            NotReached: they are not, for now.
+            StoreUnavailable: it cannot be shown.
+        """
+        return await self._read(lambda network: network.locker(locker_id), least)
 
-    async def reservation(self, reservation_id: str) -> Reservation | None:
-        return await self._read(lambda network: network.reservation(reservation_id))
+    async def compartment(self, locker_id: str, compartment_id: str, least: int = 0) -> Seen[Compartment | None]:
+        """The same of a compartment."""
+        return await self._read(lambda network: network.compartment(locker_id, compartment_id), least)
+
+    async def reservation(self, reservation_id: str, least: int = 0) -> Seen[Reservation | None]:
+        """The same of a reservation."""
+        return await self._read(lambda network: network.reservation(reservation_id), least)
 
     async def close(self) -> None:
         """Finish what was taken in, and give up the files."""
@@ -58,5 +73,18 @@ class Lockstream:
         await asyncio.to_thread(self._home.leave)
         self._store.close()
 
-    def _read[FoundT: OfLocker](self, query: Callable[[Queries], FoundT | None]) -> Awaitable[FoundT | None]:
+    async def _read[FoundT: OfLocker](
+        self, query: Callable[[Queries], FoundT | None], least: int
+    ) -> Seen[FoundT | None]:
+        seen = await self._look(query)
+        if seen.position < least:
+            until = time.monotonic() + PATIENCE_SECONDS
+            while seen.position < least and time.monotonic() < until:
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+                seen = await self._look(query)
+            if seen.position < least:
+                raise NotReached(seen.position, least)
+        return seen
+
+    def _look[FoundT: OfLocker](self, query: Callable[[Queries], FoundT | None]) -> Awaitable[Seen[FoundT | None]]:
         return self._home.run(self._ingestion.read, query)

@@ -45,7 +45,10 @@ def open_store(settings: Settings, watch: Watch = unwatched) -> Store:
         StoreUnavailable: the projection cannot be written, or the database not be used.
     """
     if settings.database_url:
-        return PostgresStore(settings.database_url.get_secret_value(), watch, settings.auto_migrate)
+        read_url = settings.read_url.get_secret_value() if settings.read_url else None
+        return PostgresStore(settings.database_url.get_secret_value(), watch, settings.auto_migrate, read_url)
+    if settings.read_url:
+        raise StartRefused("LOCKSTREAM_READ_URL is for a log in a database, and DATABASE_URL names none.")
     return EmbeddedStore(settings.event_log_path, settings.working_set_rows, watch, settings.disk_floor_bytes)
 
 

@@ -18,9 +18,9 @@ SCHEMAS = CONTRACT["components"]["schemas"]
 ANSWERS = {
     ("/events", "post"): {"200", "202", "408", "409", "413", "415", "422", "431", "500", "503"},
     ("/events/batch", "post"): {"200", "408", "413", "415", "422", "431", "500", "503"},
-    ("/lockers/{locker_id}", "get"): {"200", "404", "431", "500", "503"},
-    ("/lockers/{locker_id}/compartments/{compartment_id}", "get"): {"200", "404", "431", "500", "503"},
-    ("/reservations/{reservation_id}", "get"): {"200", "404", "431", "500", "503"},
+    ("/lockers/{locker_id}", "get"): {"200", "404", "422", "431", "500", "503"},
+    ("/lockers/{locker_id}/compartments/{compartment_id}", "get"): {"200", "404", "422", "431", "500", "503"},
+    ("/reservations/{reservation_id}", "get"): {"200", "404", "422", "431", "500", "503"},
     ("/health/live", "get"): {"200", "431"},
     ("/health/ready", "get"): {"200", "431", "500", "503"},
 }

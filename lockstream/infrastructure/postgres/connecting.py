@@ -89,17 +89,16 @@ class Database:
         connection.autocommit = False
         return connection
 
-    def read(self, text: str, values: Sequence[Any] | Mapping[str, Any]) -> Rows:
-        """What one statement finds. For any thread. A lost connection is replaced once.
+    def read(self, *statements: Statement) -> list[Rows]:
+        """What statements find at one moment. For any thread. A lost connection is replaced once.
 
         Raises:
-            StoreUnavailable: it cannot be executed.
+            StoreUnavailable: one cannot be executed.
         """
         for again in (True, False):
             try:
                 with self._pooled() as connection:
-                    *_, found, _ = execute(connection, [BEGIN_READING, limits(), Statement(text, values), COMMIT])
-                    return found
+                    return execute(connection, [BEGIN_READING, limits(), *statements, COMMIT])[2:-1]
             except UNKNOWN as error:
                 if not again:
                     raise unavailable(self.name, error) from error
@@ -165,7 +164,7 @@ class Session:
 
 
 BEGIN = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-BEGIN_READING = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+BEGIN_READING = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 COMMIT = Statement("COMMIT")
 ROLLBACK = Statement("ROLLBACK")
 

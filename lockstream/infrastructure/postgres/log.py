@@ -17,6 +17,7 @@ from lockstream.infrastructure.postgres.connecting import (
     Database,
     Rows,
     Session,
+    Statement,
     limits,
     unavailable,
 )
@@ -71,7 +72,7 @@ class PostgresLog:
 
     def read_until(self, after: Cursor, last: int | None) -> Iterator[Record]:
         """Each record behind `after`, up to position `last` or to the end of the log as it is then."""
-        return pages(lambda values: self._database.read(PAGE_OF_LOG, values), after, last, self.name)
+        return pages(lambda values: self._database.read(Statement(PAGE_OF_LOG, values))[0], after, last, self.name)
 
     def moved(self, where: Rows, schema: str) -> Cursor:
         """Where the log ends, by what `WHERE` has found; the projection must be there, too.

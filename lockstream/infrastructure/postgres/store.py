@@ -7,11 +7,13 @@ from typing import NamedTuple
 import psycopg
 
 from lockstream.core.entities.log import START, Cursor
+from lockstream.core.repositories import Queries, Seen
 from lockstream.infrastructure.engines import Prepared
-from lockstream.infrastructure.postgres.connecting import DIALECT, Database, Rows, Session, unavailable
+from lockstream.infrastructure.postgres.connecting import DIALECT, Database, Rows, Session, Statement, unavailable
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.migrating import migrate, require_current
 from lockstream.infrastructure.postgres.rebuilding import end_of, is_fit, rebuild
+from lockstream.infrastructure.postgres.schema import HEAD
 from lockstream.infrastructure.postgres.turn import Turn
 from lockstream.infrastructure.queries import SqlQueries
 
@@ -36,8 +38,10 @@ class PostgresStore:
     remote = True
     due = crowded = behind = False
 
-    def __init__(self, url: str, watch: Watch, auto_migrate: bool | None = None) -> None:
+    def __init__(self, url: str, watch: Watch, auto_migrate: bool | None = None, read_url: str | None = None) -> None:
         """Open the log that `url` leads to, and make the projection where it is unfit.
+
+        Reads go to `read_url`, if there is one: a copy of that database, which may be behind.
 
         Tables of an older version are changed if `auto_migrate`; where there are none, they are made unless it is
         false.
@@ -49,6 +53,7 @@ class PostgresStore:
             StoreUnavailable: the database cannot be used.
         """
         self._database = Database(url)
+        self._reads = Database(read_url) if read_url else self._database
         self._session = Session(self._database)
         self.log = PostgresLog(self._database)
         try:
@@ -69,6 +74,17 @@ class PostgresStore:
         self.queries = SqlQueries(DIALECT, self._find)
         self.log.watch()
 
+    def look[FoundT](self, query: Callable[[Queries], FoundT]) -> Seen[FoundT]:
+        position = 0
+
+        def find(statement: Prepared, values: dict[str, str]) -> Rows:
+            nonlocal position
+            [[(position, *_)], found] = self._reads.read(HEAD, Statement(statement.text, statement.bound(values)))
+            return found
+
+        found = query(self.queries.using(find))
+        return Seen(found, position)
+
     def unit_of_work(self) -> Turn:
         return Turn(self._session, self.log)
 
@@ -82,9 +98,10 @@ class PostgresStore:
         return
 
     def _find(self, statement: Prepared, values: dict[str, str]) -> Rows:
-        return self._database.read(statement.text, statement.bound(values))
+        return self._reads.read(Statement(statement.text, statement.bound(values)))[0]
 
     def close(self) -> None:
         self.log.close()
         self._session.close()
+        self._reads.close()
         self._database.close()

@@ -53,7 +53,7 @@ class Running:
 
     def compartments(self, locker_id: str = LOCKER) -> Answer:
         async def count() -> int:
-            locker = await self.ingestion.read(lambda network: network.locker(locker_id))
+            locker, _ = await self.ingestion.read(lambda network: network.locker(locker_id))
             return 0 if locker is None else len(locker.compartments)
 
         return begun(count())
@@ -184,7 +184,7 @@ def test_what_a_failing_disk_was_to_keep_is_taken_back(store: AilingStore, failu
         for body in (registered("e"), registered()):
             with pytest.raises(StoreUnavailable, match="could not be written"):
                 await running.post(body)
-        reservation = await running.ingestion.read(lambda network: network.reservation(RESERVATION))
+        reservation, _ = await running.ingestion.read(lambda network: network.reservation(RESERVATION))
         assert reservation is not None
         assert reservation.status == "CREATED"
         assert await running.compartments() == 1

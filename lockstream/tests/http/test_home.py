@@ -42,7 +42,7 @@ async def taken_in(lockstream: Lockstream, name: str) -> list[int]:
         [outcome] = await lockstream.ingest([when])
         assert isinstance(outcome, Accepted)
         assert await lockstream.ingest([when]) == [Duplicate(outcome.position)]
-        assert await lockstream.compartment(LOCKER, f"{name}-{number}")
+        assert (await lockstream.compartment(LOCKER, f"{name}-{number}")).found
         positions.append(outcome.position)
     return positions
 

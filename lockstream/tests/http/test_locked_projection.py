@@ -84,7 +84,8 @@ def test_reads_show_all_that_was_acknowledged_while_somebody_locks_the_projectio
 
 
 async def locker_on(ingestion: Ingestion) -> Locker | None:
-    return await asyncio.wait_for(ingestion.read(lambda network: network.locker(LOCKER)), PATIENCE_SECONDS)
+    seen = await asyncio.wait_for(ingestion.read(lambda network: network.locker(LOCKER)), PATIENCE_SECONDS)
+    return seen.found
 
 
 def test_what_cannot_be_settled_is_shown_and_does_not_keep_it_from_closing(log_path: Path) -> None:
