@@ -52,7 +52,7 @@ fuzz: tools ## look for what breaks the decoders, for SECONDS=300, led by what c
 soak: tools ## have one server live for SOAK_SECONDS=1800 under mixed load: nothing may grow, nothing may slow down
 	@$(BIN)/python -m bench.soak
 
-bench: tools ## measure it beside its peers, in some 25 minutes, and write docs/performance.md
+bench: tools ## measure it beside its peers, in some 30 minutes, and write docs/performance.md
 	@$(BIN)/python -m bench --write docs
 
 bench-quick: tools ## the same with little of everything, in a few minutes, and write nothing

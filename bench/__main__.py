@@ -14,7 +14,7 @@ from bench import document, report
 from bench.errors import BenchFailure, Skipped
 from bench.figures import Outcome
 from bench.goals import GOALS
-from bench.groups import history, lone, memory, reads, rebuild, slow_disk, start, sustained, throughput
+from bench.groups import history, lone, memory, nodes, reads, rebuild, slow_disk, start, sustained, throughput
 from bench.machine import busy_cores, describe, filesystem
 from bench.scale import FULL, QUICK
 from bench.session import Session
@@ -29,6 +29,7 @@ _GROUPS: dict[str, Callable[[Session], Outcome]] = {
     "reads": reads.measure,
     "slow-disk": slow_disk.measure,
     "lone": lone.measure,
+    "nodes": nodes.measure,
 }
 """In this order, as `memory` writes the big log anew, and the two after it use it."""
 
@@ -50,7 +51,10 @@ def main(
     ] = None,
     write: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write performance.md and performance.png there, as into docs."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Write performance.md and performance.png there, if all was measured, and scaling.md's part of nodes.",
+        ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Say what there is to measure.")] = False,
 ) -> None:
@@ -70,8 +74,10 @@ def main(
     console.print(f"{time.monotonic() - began:,.0f} seconds; " + "; ".join(machine.values()), highlight=False)
     report.show(outcome, console)
     if write:
-        command = " ".join(["python -m bench", *sys.argv[1:]])
-        document.write(write, outcome, machine, session.scale, command)
+        machine["command"] = f"`{' '.join(['python -m bench', *sys.argv[1:]])}`"
+        if not names:
+            document.write(write, outcome, machine, session.scale)
+        document.fill_in(write, outcome, machine)
     if outcome.missing:
         raise typer.Exit(1)
 
@@ -98,6 +104,7 @@ def _measure(groups: list[str], session: Session) -> Outcome:
         else:
             outcome.rows += found.rows
             outcome.series += found.series
+            outcome.parts[name] = found
     order = [goal.name for goal in GOALS]
     outcome.rows.sort(key=lambda row: order.index(row.goal.name))
     return outcome

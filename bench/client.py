@@ -9,6 +9,7 @@ import socket
 from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from time import perf_counter
 
 from bench.errors import BenchFailure
@@ -95,13 +96,14 @@ class Connection:
 class Client:
     """Connections under load. `finished` and `latencies` (seconds) say when each answer came and how long it took."""
 
-    def __init__(self, port: int, scripts: Sequence[Iterator[bytes]], check: Check) -> None:
+    def __init__(self, ports: Sequence[int], scripts: Sequence[Iterator[bytes]], check: Check) -> None:
+        """One connection for each script; they are dealt out to the servers at `ports`."""
         self.finished, self.latencies = array("d"), array("d")
         self._check = check
         self._connections = {}
         self._epoll = select.epoll()
         reader = AnswerReader()
-        for script in scripts:
+        for port, script in zip(cycle(ports), scripts, strict=False):
             connection = Connection(port, script, reader)
             self._connections[connection.fd] = connection
             self._epoll.register(connection.fd, select.EPOLLIN)

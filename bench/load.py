@@ -1,15 +1,16 @@
 """The load generator, a process of its own: `python -m bench.load` reads a plan, gets ready, waits, and tells."""
 
 import gc
+import os
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import cycle
 from random import Random
-from time import perf_counter, process_time
+from time import perf_counter
 from typing import IO, Literal, cast
 
 import msgspec
@@ -17,9 +18,10 @@ from msgspec import Struct
 
 from bench.client import Client
 from bench.errors import BenchFailure
-from bench.figures import percentile
+from bench.figures import Cpu, percentile
 from bench.lives import PER_LOCKER, Lives, locker_name
-from bench.processes import Service, busy_seconds, cpu_seconds, environment
+from bench.meter import Meter
+from bench.processes import Target, environment
 from bench.wire import Check, expect, expect_items, get, post, post_events
 
 _PATIENCE_SECONDS = 60
@@ -54,9 +56,10 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 class _Job(Struct, frozen=True):
     plan: Plan
-    port: int
-    pid: int
+    ports: Sequence[int]
+    pids: Sequence[int]
     """Whose CPU time is told."""
+    database_pids: Sequence[int]
 
 
 class Result(Struct, frozen=True):
@@ -69,11 +72,8 @@ class Result(Struct, frozen=True):
     p50: float
     """Seconds, like the next."""
     p99: float
-    client_cpu: float
-    """Share of one core, over the whole run."""
-    server_cpu: float
-    other_cpu: float
-    """Of all that is neither: of another load, too, where there is one."""
+    cpu: Cpu
+    """Over the whole run."""
 
     @property
     def rate(self) -> float:
@@ -84,7 +84,7 @@ class Result(Struct, frozen=True):
 class Load:
     """The other end of the process. It is ready when it is made; then comes `go`, then `result`."""
 
-    def __init__(self, server: Service, plan: Plan) -> None:
+    def __init__(self, server: Target, plan: Plan) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.load"],
             env=environment(),
@@ -93,7 +93,7 @@ class Load:
             stderr=subprocess.PIPE,
         )
         self._stdin, self._stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
-        self._say(msgspec.json.encode(_Job(plan, server.port, server.pid)))
+        self._say(msgspec.json.encode(_Job(plan, server.ports, server.pids, server.database_pids)))
         self._hear()
 
     def go(self) -> "Load":
@@ -121,7 +121,7 @@ class Load:
         return line
 
 
-def load(server: Service, plan: Plan) -> Result:
+def load(server: Target, plan: Plan) -> Result:
     """Put a load on `server`, to its end."""
     return Load(server, plan).go().result()
 
@@ -139,7 +139,7 @@ def main() -> None:
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=_Job)
     plan = job.plan
     try:
-        client = Client(job.port, [iter(script) for script in _scripts(plan)], _check(plan))
+        client = Client(job.ports, [iter(script) for script in _scripts(plan)], _check(plan))
         gc.collect()
         gc.disable()  # nothing here has cycles; a pause would be taken for the server's
         _tell(b"ready")
@@ -152,13 +152,13 @@ def main() -> None:
 
 def _run(client: Client, job: _Job) -> Result:
     plan = job.plan
-    before, began = _cpu(job.pid), perf_counter()
+    meter = Meter(contestant=job.pids, database=job.database_pids, load=[os.getpid()])
+    began = perf_counter()
     if plan.rate:
         ended = client.run_open(arrivals(plan.rate, plan.warm_up + plan.seconds))
     else:
         ended = client.run_closed(None if plan.events else plan.warm_up + plan.seconds)
-    lasted = perf_counter() - began
-    cpu, server_cpu, all_cpu = ((now - then) / lasted for now, then in zip(_cpu(job.pid), before, strict=True))
+    cpu = meter.read()
     counted_from = began
     if plan.events:
         ended = client.finished[-1]
@@ -178,15 +178,8 @@ def _run(client: Client, job: _Job) -> Result:
         caught_up_seconds=_settled(plan) - began if plan.then_settled else 0,
         p50=percentile(latencies, 0.50),
         p99=percentile(latencies, 0.99),
-        client_cpu=cpu,
-        server_cpu=server_cpu,
-        other_cpu=all_cpu - cpu - server_cpu,
+        cpu=cpu,
     )
-
-
-def _cpu(server: int) -> tuple[float, float, float]:
-    """Seconds of this process, of the server, and of all there are."""
-    return process_time(), cpu_seconds(server), busy_seconds()
 
 
 def _settled(plan: Plan) -> float:

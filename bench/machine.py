@@ -9,9 +9,20 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from bench.postgres import version as version_of_postgres
 from bench.processes import ROOT, busy_seconds
 
-_PACKAGES = ("uvicorn", "uvloop", "httptools", "fastapi", "pydantic", "msgspec", "sqlalchemy", "eventsourcing")
+_PACKAGES = (
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "fastapi",
+    "pydantic",
+    "msgspec",
+    "sqlalchemy",
+    "psycopg",
+    "eventsourcing",
+)
 
 
 def describe(directory: Path) -> dict[str, str]:
@@ -25,6 +36,7 @@ def describe(directory: Path) -> dict[str, str]:
         "kernel": f"{platform.system()} {platform.release()}",
         "disk": _disk(directory),
         "Python": f"{platform.python_implementation()} {platform.python_version()}, {platform.python_compiler()}",
+        "database": version_of_postgres(),
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
     }
 

@@ -18,8 +18,16 @@ def fill(page: Path, name: str, content: str) -> None:
     Raises:
         ValueError: there are no such marks.
     """
-    text = page.read_text()
-    marks = re.compile(rf"(<!-- {name}: [^>]*-->\n).*(<!-- end of {name} -->)", re.DOTALL)
+    text, marks = page.read_text(), _marks(name)
     if not marks.search(text):
         raise ValueError(f"{page} has no place for {name}")
     page.write_text(marks.sub(lambda found: f"{found[1]}\n{content}\n{found[2]}", text))
+
+
+def has_place(page: Path, name: str) -> bool:
+    """Whether `page` is there, and can be filled."""
+    return page.exists() and _marks(name).search(page.read_text()) is not None
+
+
+def _marks(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(<!-- {name}: [^>]*-->\n).*(<!-- end of {name} -->)", re.DOTALL)

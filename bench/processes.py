@@ -8,9 +8,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from bench.errors import BenchFailure
 
@@ -20,25 +21,28 @@ _PATIENCE_SECONDS = 900
 """How long a start or a command may take: a log of millions of events may have to be read."""
 
 _ADDRESS = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
+_SETTINGS = "LOCKSTREAM_", "EVENT_LOG", "DATABASE_URL"
+"""What Lockstream's settings begin with."""
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def environment(**settings: str) -> dict[str, str]:
     """What a process needs to find the code, and no settings but these: what is measured are the defaults."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LOCKSTREAM_", "EVENT_LOG"))}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     return {**inherited, "PYTHONPATH": str(ROOT), **settings}
 
 
 def family(pid: int) -> list[int]:
     """A process and all that it has started."""
-    children = "".join(task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")).split()
+    children = "".join(_read(task) for task in Path(f"/proc/{pid}/task").glob("*/children")).split()
     return [pid, *(one for child in children for one in family(int(child)))]
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process and all that it has started have used."""
-    fields = (Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split() for one in family(pid))
-    return sum(int(of[11]) + int(of[12]) for of in fields) / _TICKS
+    """What a process and all that it has started have used, those that have ended meanwhile among them."""
+    fields = (_read(Path(f"/proc/{one}/stat")).rpartition(")")[2].split() for one in family(pid))
+    return sum(int(ticks) for of in fields for ticks in of[11:15]) / _TICKS
 
 
 def busy_seconds() -> float:
@@ -54,6 +58,25 @@ def memory(pid: int) -> dict[str, int]:
         kind: sum(int(re.findall(rf"^{kind}: +(\d+) kB", rollup, re.MULTILINE)[0]) * 1024 for rollup in rollups)
         for kind in ("Rss", "Pss")
     }
+
+
+class Target(Protocol):
+    """What a load is put on."""
+
+    @property
+    def ports(self) -> Sequence[int]:
+        """Where connections go to, in turns."""
+        ...
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """Whose CPU time is the contestant's."""
+        ...
+
+    @property
+    def database_pids(self) -> Sequence[int]:
+        """Whose CPU time is told by itself."""
+        ...
 
 
 class Service:
@@ -97,6 +120,18 @@ class Service:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def ports(self) -> Sequence[int]:
+        return [self.port]
+
+    @property
+    def pids(self) -> Sequence[int]:
+        return [self.pid]
+
+    @property
+    def database_pids(self) -> Sequence[int]:
+        return []
+
     def stop(self) -> None:
         """Have it finish.
 
@@ -132,10 +167,11 @@ class Service:
 
 
 class Lockstream(Service):
-    """`python run.py` on `log`, with every other setting at its default."""
+    """`python run.py` on `log`, with every setting at its default that is not given."""
 
-    def __init__(self, log: Path, *, under: Sequence[str] = ()) -> None:
-        super().__init__([str(ROOT / "run.py")], under=under, EVENT_LOG_PATH=str(log), LOCKSTREAM_PORT="0")
+    def __init__(self, log: Path, *, under: Sequence[str] = (), **settings: str) -> None:
+        given = {"EVENT_LOG_PATH": str(log), "LOCKSTREAM_PORT": "0", **settings}
+        super().__init__([str(ROOT / "run.py")], under=under, **given)
         self.log = log
 
     @property
@@ -174,3 +210,10 @@ def run(*arguments: str, **settings: str) -> str:
 def projection_files(log: Path) -> Iterator[Path]:
     """The projection of `log`: all that lies beside it under the log's name and `.projection`."""
     return log.parent.glob(f"{log.name}.projection*")
+
+
+def _read(file: Path) -> str:
+    """What a file of /proc says; nothing, if its process has just ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return file.read_text()
+    return ""

@@ -5,8 +5,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bench.figures import Outcome, Row, Series
+from bench.figures import Cpu, Outcome, Row, Series
 from bench.goals import GOALS
+
+CPU_HEADS = "its CPU", "database's CPU", "load generator's CPU", "other CPU"
 
 _FULL_BAR = 2.0
 """Times the goal: what reaches further is cut off."""
@@ -27,9 +29,10 @@ def verdict(row: Row) -> str:
     return "met" if row.met else "missed"
 
 
-def cpu(shares: list[float]) -> str:
-    """The most that was seen, as a percentage of one core."""
-    return f"{max(shares):.0%}" if shares else ""
+def cpu(of: Series) -> list[str]:
+    """The most that was seen of each of `CPU_HEADS`, as a percentage of one core."""
+    shares = ([getattr(seen, name) for seen in of.cpu] for name in Cpu.__struct_fields__)
+    return ["" if not seen or None in seen else f"{max(seen):.0%}" for seen in shares]
 
 
 def _goals(outcome: Outcome) -> Table:
@@ -45,11 +48,9 @@ def _goals(outcome: Outcome) -> Table:
 
 
 def _series(series: list[Series]) -> Table:
-    table = Table(
-        "contestant", "median (min–max)", "unit", "its CPU", "client's CPU", "other CPU", title="Side by side"
-    )
+    table = Table("contestant", "median (min–max)", "unit", *CPU_HEADS, title="Side by side")
     for of in series:
-        table.add_row(of.what, of.spread().show(), of.unit, *map(cpu, (of.server_cpu, of.client_cpu, of.other_cpu)))
+        table.add_row(of.what, of.spread().show(), of.unit, *cpu(of))
     return table
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bench.figures import Series
-from bench.load import Result
+from bench.figures import Cpu, Series
+from bench.postgres import Postgres
 from bench.processes import Lockstream
 from bench.scale import Scale
 
-type Measured = tuple[float, Result | None]
-"""A figure, and the load that it was seen under."""
+type Measured = tuple[float, Cpu | None]
+"""A figure, and who used the CPU meanwhile."""
 
 
 class Contestant(Struct, frozen=True):
@@ -57,18 +57,23 @@ class Session:
             yield server
             server.stop()
 
+    @contextmanager
+    def postgres(self) -> Iterator[Postgres]:
+        """One with a new data directory, on the disk that is measured."""
+        self._directory.chmod(0o711)  # it may run as somebody else, who must get through
+        with self.folder() as folder, Postgres(folder / "postgres") as server:
+            yield server
+
     def take_turns(self, contestants: Sequence[Contestant]) -> list[Series]:
         """Measure each once, then each again: what changes on the machine meanwhile, changes for all."""
         series = [Series(contestant.what, contestant.unit, []) for contestant in contestants]
         for repetition in range(1, self.scale.repetitions + 1):
             for contestant, of in zip(contestants, series, strict=True):
                 self.tell(f"{repetition}/{self.scale.repetitions}: {contestant.what}")
-                value, result = contestant.measure()
+                value, cpu = contestant.measure()
                 of.values.append(value)
-                if result is not None:
-                    of.client_cpu.append(result.client_cpu)
-                    of.server_cpu.append(result.server_cpu)
-                    of.other_cpu.append(result.other_cpu)
+                if cpu is not None:
+                    of.cpu.append(cpu)
                 self.tell(f"  {value:,.5g} {contestant.unit}")
         return series
 

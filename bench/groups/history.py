@@ -48,7 +48,7 @@ def measure(session: Session) -> Outcome:
     def burst(server: Lockstream, name: str) -> Measured:
         result = load(server, thousands(session.tag(), session.scale.history_burst))
         single[name].values.append(load(server, singles(session)).rate)
-        return result.rate, result
+        return result.rate, result.cpu
 
     def on_empty() -> Measured:
         with session.lockstream() as server:

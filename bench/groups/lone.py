@@ -26,13 +26,13 @@ def measure(session: Session) -> Outcome:
             with session.lockstream() as server:
                 result = load(server, plan())
                 shutil.copy(server.log, sample)
-            return result.p50 * 1e3, result
+            return result.p50 * 1e3, result.cpu
 
         def bare_requests() -> Measured:
             with Peer("bare") as server:
                 result = load(server, plan())
                 server.stop()
-            return result.p50 * 1e3, result
+            return result.p50 * 1e3, result.cpu
 
         def flushes() -> Measured:
             seconds = f"{session.scale.seconds}"

@@ -32,7 +32,7 @@ def measure(session: Session) -> Outcome:
             result = load(server, plan)
             after = memory(server.pid)
         shared.values.append((after["Pss"] - before["Pss"]) / registered)
-        return (after["Rss"] - before["Rss"]) / registered, result
+        return (after["Rss"] - before["Rss"]) / registered, result.cpu
 
     (resident,) = session.take_turns([Contestant("memory a compartment, Rss", "bytes", compartments)])
     readings = history.build(session)

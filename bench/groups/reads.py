@@ -77,7 +77,7 @@ class _Reads:
             reads, loaded = self._read(server, tag, posts)
             if loaded:
                 self.rates.append(loaded.requests / loaded.seconds)
-        return reads.p99 * 1e3, reads
+        return reads.p99 * 1e3, reads.cpu
 
     def of_peer(self) -> Measured:
         with Peer("reads") as server:
@@ -85,7 +85,7 @@ class _Reads:
             posts = self._posts(tag, self.rates[-1]) if self._posted.connections else None
             reads, _ = self._read(server, tag, posts)
             server.stop()
-        return reads.p99 * 1e3, reads
+        return reads.p99 * 1e3, reads.cpu
 
     def _read(self, server: Service, tag: str, posts: Plan | None) -> tuple[Result, Result | None]:
         scale = self._session.scale

@@ -38,7 +38,7 @@ def _traced(session: Session, delay: int) -> Measured:
                 Plan(tag=session.tag(), kind="event", connections=256, compartments=8, seconds=session.scale.seconds),
             )
         _require_flushes(calls, delay > 0)
-    return result.rate, result
+    return result.rate, result.cpu
 
 
 def _require_strace() -> None:

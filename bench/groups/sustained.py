@@ -1,6 +1,8 @@
 """Batches of 1,000, for as long as millions of events last, beside the eventsourcing package."""
 
-from bench.figures import Outcome, Series, ratios
+import msgspec
+
+from bench.figures import Outcome, Series, Told, ratios
 from bench.goals import row
 from bench.groups.throughput import bare
 from bench.load import Plan, load
@@ -32,13 +34,14 @@ def measure(session: Session) -> Outcome:
                 server, thousands(session.tag(), session.scale.sustained_events, projection=server.projection)
             )
         caught_up.values.append(result.events / result.caught_up_seconds)
-        return result.rate, result
+        return result.rate, result.cpu
 
     def saved() -> Measured:
         events = session.scale.saved_events
         with session.folder() as folder:
-            seconds = run("-m", "bench.peers.eventsourced", str(folder / "events.db"), f"{events}", f"{PER_SAVE}")
-        return events / float(seconds), None
+            said = run("-m", "bench.peers.eventsourced", str(folder / "events.db"), f"{events}", f"{PER_SAVE}")
+        told = msgspec.json.decode(said, type=Told)
+        return told.events_a_second, told.cpu
 
     ceiling, acknowledged, package = session.take_turns(
         [

@@ -8,7 +8,7 @@ import msgspec
 
 from bench.figures import Outcome, ratios
 from bench.goals import row
-from bench.load import Plan, Result, load
+from bench.load import Plan, load
 from bench.peers.disk import Flushed
 from bench.processes import Peer, run
 from bench.session import Contestant, Measured, Session
@@ -20,21 +20,24 @@ def singles(session: Session) -> Plan:
     return Plan(tag=session.tag(), kind="event", connections=32, seconds=session.scale.seconds)
 
 
-def bare(session: Session) -> Contestant:
-    return Contestant("bare ASGI, 32 connections", "requests/s", lambda: _peer("bare", singles(session)))
-
-
-def measure(session: Session) -> Outcome:
-    hundreds = Plan(
+def hundreds(session: Session) -> Plan:
+    return Plan(
         tag=session.tag(),
         kind="batch",
         connections=8,
         per_request=100,
         compartments=128,
         seconds=session.scale.seconds,
-        at_most=4_000,
+        at_most=2_000,
     )
-    at_once = msgspec.structs.replace(hundreds, events=400_000)
+
+
+def bare(session: Session) -> Contestant:
+    return Contestant("bare ASGI, 32 connections", "requests/s", lambda: _peer("bare", singles(session)))
+
+
+def measure(session: Session) -> Outcome:
+    at_once = msgspec.structs.replace(hundreds(session), events=400_000)
     with session.folder() as folder:
         sample = folder / "sample.jsonl"
 
@@ -42,12 +45,12 @@ def measure(session: Session) -> Outcome:
             with session.lockstream() as server:
                 result = load(server, singles(session))
                 shutil.copy(server.log, sample)
-            return result.rate, result
+            return result.rate, result.cpu
 
         def batches() -> Measured:
             with session.lockstream() as server:
-                result = load(server, hundreds)
-            return result.rate, result
+                result = load(server, hundreds(session))
+            return result.rate, result.cpu
 
         series = session.take_turns(
             [
@@ -80,14 +83,14 @@ def _peer(name: str, plan: Plan) -> Measured:
     with Peer(name) as server:
         result = load(server, plan)
         server.stop()
-    return result.rate, result
+    return result.rate, result.cpu
 
 
-def _alone(plan: Plan) -> tuple[float, Result]:
+def _alone(plan: Plan) -> Measured:
     """The load generator against a server that does nothing but count bytes: no faster can anything be measured."""
     with Peer("answerer", str(plan.per_request)) as server:
         result = load(server, plan)
-    return result.rate, result
+    return result.rate, result.cpu
 
 
 def _disk(session: Session, sample: Path, lines: int) -> Callable[[], Measured]:

@@ -1,11 +1,14 @@
-"""The `eventsourcing` package on SQLite: `python -m bench.peers.eventsourced FILE EVENTS PER_SAVE` tells the seconds.
+"""The `eventsourcing` package: `python -m bench.peers.eventsourced STORE EVENTS PER_SAVE [PID]`.
+
+`STORE` is a file for SQLite, or the URL of a database of PostgreSQL, which the process `PID` serves.
 
 It is used in the fastest way that its documentation shows, immutable events as msgspec structs with a mapper that
 encodes them directly. It is spared what Lockstream does besides: HTTP, a decision on each event, knowing duplicates
-(but for the aggregate's version), a projection. Its saves are one aggregate's each, and flushed at commit: SQLite's
-defaults, with the write-ahead log that the package turns on.
+(but for the aggregate's version), a projection. Its saves are one aggregate's each, one after the other, and flushed at
+commit: SQLite's defaults with the write-ahead log that the package turns on, or PostgreSQL's defaults.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -19,6 +22,10 @@ from eventsourcing.application import Application
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
 from eventsourcing.utils import get_topic, resolve_topic
+from sqlalchemy import make_url
+
+from bench.figures import Told
+from bench.meter import Meter
 
 
 class _Reported(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,20 +109,32 @@ def _report(locker: UUID, version: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    file, events, per_save = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    app = Lockers(
-        env={
-            "PERSISTENCE_MODULE": "eventsourcing.sqlite",
-            "SQLITE_DBNAME": file,
-            "MAPPER_TOPIC": get_topic(MsgspecMapper),
-            "TRANSCODER_TOPIC": get_topic(Untranscoded),
-        }
-    )
+    store, events, per_save, *pids = sys.argv[1], *map(int, sys.argv[2:])
+    mapped = {"MAPPER_TOPIC": get_topic(MsgspecMapper), "TRANSCODER_TOPIC": get_topic(Untranscoded)}
+    app = Lockers(env=mapped | (_postgres(store) if pids else _sqlite(store)))
     lives = [list(life(uuid4(), per_save)) for _ in range(events // per_save)]
-    began = perf_counter()
+    meter, began = Meter(contestant=[os.getpid()], database=pids), perf_counter()
     for one in lives:
         app.save(*one)
-    sys.stdout.write(f"{perf_counter() - began}\n")
+    rate = per_save * len(lives) / (perf_counter() - began)
+    sys.stdout.buffer.write(msgspec.json.encode(Told(rate, meter.read())))
+    app.close()
+
+
+def _sqlite(file: str) -> dict[str, str]:
+    return {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": file}
+
+
+def _postgres(url: str) -> dict[str, str]:
+    named = make_url(url)
+    return {
+        "PERSISTENCE_MODULE": "eventsourcing.postgres",
+        "POSTGRES_DBNAME": f"{named.database}",
+        "POSTGRES_HOST": f"{named.host}",
+        "POSTGRES_PORT": f"{named.port}",
+        "POSTGRES_USER": f"{named.username}",
+        "POSTGRES_PASSWORD": "trusted",
+    }
 
 
 if __name__ == "__main__":

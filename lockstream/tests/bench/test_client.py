@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -18,7 +18,7 @@ STALL_SECONDS = 0.2
 @contextmanager
 def client(answering: Answering, scripts: Sequence[Sequence[bytes]], check: Check) -> Iterator[Client]:
     with serving(answering) as port:
-        made = Client(port, [iter(script) for script in scripts], check)
+        made = Client([port], [iter(script) for script in scripts], check)
         try:
             yield made
         finally:
@@ -39,6 +39,28 @@ def test_a_closed_loop_sends_every_script_to_its_end_in_its_order() -> None:
     for script in scripts:
         assert [request for request in seen if request in script] == script
     assert len(made.latencies) == len(made.finished) == 60
+
+
+def test_connections_are_dealt_out_to_the_servers() -> None:
+    seen: dict[int, list[bytes]] = {0: [], 1: []}
+
+    def remembers(server: int) -> Answering:
+        def answering(_: int, request: bytes) -> bytes:
+            seen[server].append(request.rpartition(b"\n")[2])
+            return answer(202)
+
+        return answering
+
+    with ExitStack() as running:
+        ports = [running.enter_context(serving(remembers(server))) for server in seen]
+        scripts = [iter([post("/events", b"%d" % number)] * 10) for number in range(5)]
+        made = Client(ports, scripts, expect(202))
+        running.callback(made.close)
+        made.run_closed()
+    assert {server: {body: bodies.count(body) for body in bodies} for server, bodies in seen.items()} == {
+        0: {b"0": 10, b"2": 10, b"4": 10},
+        1: {b"1": 10, b"3": 10},
+    }
 
 
 def test_a_closed_loop_ends_with_the_first_script_that_ends_too_soon() -> None:
