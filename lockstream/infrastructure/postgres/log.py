@@ -96,7 +96,7 @@ class PostgresLog:
     def close(self) -> None:
         self._stopping.set()
         if self._looking.is_alive():
-            self._looking.join()
+            self._looking.join(LOOK_SECONDS)  # it may be waiting for a database that is away
 
     def _look(self) -> None:
         """Look now and then whether an event could be taken in."""

@@ -108,7 +108,7 @@ def rebuild(database: Database, watch: Watch, *, only_if_unfit: bool = False) ->
         HistoryImpossible: the log was not written by these rules; the same holds.
         StoreUnavailable: the database cannot be used; the same holds.
     """
-    session = Session(database)
+    session = Session(database, patience=None)
     try:
         with _alone(database):
             return None if only_if_unfit and is_fit(session) else _rebuild(database, session, watch)

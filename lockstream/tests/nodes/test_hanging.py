@@ -1,0 +1,53 @@
+"""What could be waited for, for ever: each wait has an end."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from lockstream.core.errors import StoreUnavailable
+from lockstream.infrastructure.postgres.connecting import (
+    ANSWER_SECONDS,
+    BEGIN,
+    Database,
+    Session,
+    Statement,
+    limits,
+)
+from lockstream.infrastructure.postgres.schema import TAKE_TURN
+from lockstream.infrastructure.postgres.store import PostgresStore
+from lockstream.tests.given import registered
+from lockstream.tests.nodes.fleet import nodes
+from lockstream.tests.nodes.machine import Machine
+from lockstream.tests.postgres import unwatched
+
+
+def test_an_answer_that_does_not_come_is_not_waited_for(url: str) -> None:
+    with closing(Database(url)) as database, closing(Session(database, patience=0.5)) as session:
+        with pytest.raises(psycopg.OperationalError, match=r"no answer within 0\.5 seconds"):
+            session.execute([Statement("SELECT pg_sleep(60)")])
+        assert session.execute([Statement("SELECT 1")]) == [[(1,)]]
+
+
+def test_a_peer_without_a_sign_of_life_is_noticed_while_its_answer_is_awaited(url: str) -> None:
+    with closing(Database(url)) as database, closing(database.connect()) as connection:
+        told = connection.info.get_parameters()
+    assert told["keepalives_idle"] == "5"
+    assert (told["keepalives_interval"], told["keepalives_count"]) == ("1", "5")
+
+
+def test_a_node_ends_when_told_while_its_commit_waits_for_a_standby_that_is_away(tmp_path: Path) -> None:
+    with Machine() as machine, nodes(1, tmp_path, machine.url) as [server], ThreadPoolExecutor() as threads:
+        machine.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        machine.execute("SELECT pg_reload_conf()")
+        posted = threads.submit(server.post, json.dumps(registered()).encode())
+        while not machine.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"):
+            assert not posted.done()
+        assert server.stop(signal.SIGTERM) in (0, -signal.SIGTERM)
+        assert posted.result() == 503
