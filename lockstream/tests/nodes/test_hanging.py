@@ -1,28 +1,20 @@
 """What could be waited for, for ever: each wait has an end."""
 
 import json
-import os
 import signal
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from lockstream.core.errors import StoreUnavailable
-from lockstream.infrastructure.postgres.connecting import (
-    ANSWER_SECONDS,
-    BEGIN,
-    Database,
-    Session,
-    Statement,
-    limits,
-)
+from lockstream.core.outcomes import Accepted
+from lockstream.core.use_cases.ingest import ingest
+from lockstream.infrastructure.postgres.connecting import BEGIN, Database, Session, Statement, limits
 from lockstream.infrastructure.postgres.schema import TAKE_TURN
 from lockstream.infrastructure.postgres.store import PostgresStore
-from lockstream.tests.given import registered
+from lockstream.tests.given import event, registered
 from lockstream.tests.nodes.fleet import nodes
 from lockstream.tests.nodes.machine import Machine
 from lockstream.tests.postgres import unwatched
@@ -51,3 +43,17 @@ def test_a_node_ends_when_told_while_its_commit_waits_for_a_standby_that_is_away
             assert not posted.done()
         assert server.stop(signal.SIGTERM) in (0, -signal.SIGTERM)
         assert posted.result() == 503
+
+
+def test_a_node_that_is_stopped_between_two_statements_loses_its_turn(url: str) -> None:
+    with (
+        closing(Database(url)) as database,
+        closing(database.connect()) as stopped,
+        closing(PostgresStore(url, unwatched)) as store,
+    ):
+        with suppress(psycopg.OperationalError), stopped.pipeline():
+            for text, values in (BEGIN, limits(), TAKE_TURN):
+                stopped.execute(text, values or None)
+            outcomes = ingest([event(registered())], store.unit_of_work())
+        assert outcomes == [Accepted(1)]
+        assert stopped.broken
