@@ -202,10 +202,11 @@ ROLLBACK = Statement("ROLLBACK")
 
 
 def limits(statement_seconds: int = STATEMENT_SECONDS) -> Statement:
-    """The time limits of one transaction; 0 is none."""
+    """The time limits of one transaction; 0 is none. Its commit waits for the disk, whatever its user is given."""
     return Statement(
         "SELECT set_config('lock_timeout', %(turn)s, true), set_config('statement_timeout', %(statement)s, true), "
-        "set_config('idle_in_transaction_session_timeout', %(idle)s, true)",
+        "set_config('idle_in_transaction_session_timeout', %(idle)s, true), "
+        "set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)",
         {"turn": f"{TURN_SECONDS}s", "statement": f"{statement_seconds}s", "idle": f"{IDLE_SECONDS}s"},
     )
 
