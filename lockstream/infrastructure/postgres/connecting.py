@@ -15,7 +15,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import QueuePool, make_url
 
 from lockstream.core.errors import StartRefused, StoreUnavailable
-from lockstream.infrastructure.postgres.patience import Connection, has_ended
+from lockstream.infrastructure.postgres.patience import Connection, has_ended, is_shared
 from lockstream.infrastructure.settings import SCHEMES
 
 CONNECT_SECONDS = 5
@@ -103,6 +103,9 @@ class Database:
             psycopg.OperationalError: no host can be reached, or is what was asked for.
         """
         connection = Connection.connect(self._conninfo, autocommit=True)
+        connection.patience = ANSWER_SECONDS
+        if is_shared(connection):
+            connection.prepare_threshold = None  # what is prepared stays in a session, and that one is others', too
         connection.patience = patience
         return connection
 

@@ -37,3 +37,17 @@ def has_ended(connection: Any) -> bool:
     looking = poll()
     looking.register(connection.pgconn.socket, POLLIN)
     return bool(looking.poll(0))
+
+
+def is_shared(connection: psycopg.Connection) -> bool:
+    """Whether PgBouncer, or the like, is between: it has numbers of its own for those who connect.
+
+    Raises:
+        psycopg.OperationalError: the connection was lost, and is closed.
+    """
+    try:
+        [(process,)] = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return bool(process != connection.info.backend_pid)

@@ -40,7 +40,7 @@ class Machine:
         self._home = Path(tempfile.mkdtemp(prefix="lockstream-machine-"))
         self._data = self._home / "data"
         self._settings = SETTINGS | settings
-        self.port = _free_port()
+        self.port = free_port()
         if self._as:
             shutil.chown(self._home, "pgserver")
         if of is None:
@@ -110,7 +110,7 @@ class Machine:
         assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port: int = listening.getsockname()[1]
