@@ -34,16 +34,16 @@ class Postgres:
 
     def __init__(self, home: Path, **settings: str) -> None:
         """`home` is a folder for its files, made if need be; whoever it runs as must be able to get there."""
-        self._programs = _programs()
-        self._as: dict[str, Any] = {"user": _USER} if os.geteuid() == 0 else {}
+        self.programs = _programs()
+        self._as = unprivileged()
         self._home, self._data = home, home / "data"
         self._settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", **settings}
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
         home.mkdir(exist_ok=True)
         if self._as:
             _carrier().ensure_user_exists(_USER)
-            _carrier().ensure_prefix_permissions(self._programs)
+            _carrier().ensure_prefix_permissions(self.programs)
             shutil.chown(home, _USER)
         self.fill()
 
@@ -76,7 +76,7 @@ class Postgres:
         options = [f"--{name.replace('_', '-')}={value}" for name, value in self._settings.items()]
         with (self._home / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", self._data, f"--port={self.port}", *options],
+                [self.programs / "postgres", "-D", self._data, f"--port={self.port}", *options],
                 stdout=log,
                 stderr=log,
                 cwd="/",
@@ -137,7 +137,7 @@ class Postgres:
         Raises:
             BenchFailure: it failed.
         """
-        command = [str(self._programs / program), *map(str, arguments)]
+        command = [str(self.programs / program), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, **self._as)
         if done.returncode:
             raise BenchFailure(f"{program} ended with {done.returncode}: {done.stdout}{done.stderr}")
@@ -150,6 +150,11 @@ class Postgres:
 
     def _url(self, database: str) -> str:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
+
+
+def unprivileged() -> dict[str, Any]:
+    """How to start, for `subprocess`, what will not run as root: PostgreSQL and its like."""
+    return {"user": _USER} if os.geteuid() == 0 else {}
 
 
 def version() -> str:
@@ -171,7 +176,8 @@ def _programs() -> Path:
     return versions[max(versions)]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port: int = listening.getsockname()[1]

@@ -6,6 +6,7 @@ another connection of its own.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import psycopg
@@ -13,14 +14,15 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from sqlalchemy import QueuePool, make_url
 
-from lockstream.core.errors import StoreUnavailable
+from lockstream.core.errors import StartRefused, StoreUnavailable
+from lockstream.infrastructure.postgres.patience import Connection, has_ended, is_shared
 from lockstream.infrastructure.settings import SCHEMES
 
 CONNECT_SECONDS = 5
 """For each host that is tried."""
 
 UNANSWERED_SECONDS = 10
-"""How long what was sent may stay without a sign of life from the other machine."""
+"""How long the other machine may stay without a sign of life, whether something was sent to it or is awaited."""
 
 TURN_SECONDS = 10
 """How long a node waits for its turn."""
@@ -30,6 +32,9 @@ STATEMENT_SECONDS = 30
 
 IDLE_SECONDS = 5
 """How long a node may think in its turn. One that was stopped there holds up the others for so long, no longer."""
+
+ANSWER_SECONDS = TURN_SECONDS + STATEMENT_SECONDS
+"""How long an answer may take. A database whose disk or standby hangs is alive, and keeps none of its own limits."""
 
 READERS = 8
 """Connections that read at a time."""
@@ -50,6 +55,14 @@ DIALECT = make_url("postgresql+psycopg://").get_dialect()()
 
 type Rows = list[tuple[Any, ...]]
 
+_ALIVE = {
+    "connect_timeout": CONNECT_SECONDS,
+    "tcp_user_timeout": UNANSWERED_SECONDS * 1000,
+    "keepalives_idle": UNANSWERED_SECONDS // 2,
+    "keepalives_interval": 1,
+    "keepalives_count": UNANSWERED_SECONDS // 2,
+}
+
 
 class Database:
     """Where a URL leads to: one of its hosts, where it names several."""
@@ -58,30 +71,43 @@ class Database:
         """Connect to nothing yet.
 
         Raises:
-            psycopg.ProgrammingError: `url` is none of PostgreSQL's.
+            StartRefused: `url` is none of PostgreSQL's.
         """
-        named: dict[str, Any] = conninfo_to_dict(url.replace(*SCHEMES, 1))
+        try:
+            named: dict[str, Any] = conninfo_to_dict(url.replace(*SCHEMES, 1))
+        except psycopg.ProgrammingError:  # what it says may show the password
+            raise StartRefused(
+                "DATABASE_URL is not of the form postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE. "
+                "In the user and the password, characters like : / @ ? % and spaces are to be percent-encoded."
+            ) from None
         several = {"target_session_attrs": "read-write"} if "," in str(named.get("host", "")) else {}
-        limited = {"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": UNANSWERED_SECONDS * 1000}
-        self._conninfo = make_conninfo(**{"application_name": "lockstream", **several, **limited, **named})
+        usual = {"application_name": "lockstream", "client_encoding": "UTF8", **several, **_ALIVE}
+        self._conninfo = make_conninfo(**{**usual, **named})
         self.name = f"{named.get('dbname') or named.get('user') or 'postgres'} at {named.get('host') or 'this machine'}"
         """For people; without user and password."""
 
         self._pool = QueuePool(
-            self.connect,  # type: ignore[arg-type]  # it takes whatever it is given for a connection
+            partial(self.connect, ANSWER_SECONDS),  # type: ignore[arg-type]  # it takes whatever it is given for a connection
             pool_size=READERS,
             max_overflow=0,
             reset_on_return=None,
             use_lifo=True,
         )
 
-    def connect(self) -> psycopg.Connection:
+    def connect(self, patience: float | None = None) -> Connection:
         """Make a connection that begins and ends its transactions where it is told to.
+
+        Its answers may take `patience` seconds, or for ever.
 
         Raises:
             psycopg.OperationalError: no host can be reached, or is what was asked for.
         """
-        return psycopg.connect(self._conninfo, autocommit=True)
+        connection = Connection.connect(self._conninfo, autocommit=True)
+        connection.patience = ANSWER_SECONDS
+        if is_shared(connection):
+            connection.prepare_threshold = None  # what is prepared stays in a session, and that one is others', too
+        connection.patience = patience
+        return connection
 
     def connect_for_sqlalchemy(self) -> psycopg.Connection:
         """The same, for SQLAlchemy, which begins and ends transactions in its own way."""
@@ -112,6 +138,12 @@ class Database:
     @contextmanager
     def _pooled(self) -> Iterator[psycopg.Connection]:
         pooled = self._pool.connect()
+        for _ in range(READERS):  # where one was lost, those that nobody uses were, too
+            if not has_ended(pooled.driver_connection):
+                break
+            pooled.invalidate()
+            pooled.close()
+            pooled = self._pool.connect()
         try:
             yield pooled.driver_connection  # type: ignore[misc]  # SQLAlchemy does not know whose pool it is
         except BaseException:
@@ -124,8 +156,10 @@ class Database:
 class Session:
     """A connection that is made when it is needed, and anew where it was lost. For one thread at a time."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, patience: float | None = ANSWER_SECONDS) -> None:
+        """All that is executed in one go is answered within `patience` seconds, unless that is None."""
         self._database = database
+        self._patience = patience
         self._connection: psycopg.Connection | None = None
         self.warnings: list[str] = []
         """Of what was executed last."""
@@ -138,7 +172,7 @@ class Session:
         """
         self.warnings.clear()
         if self._connection is None:
-            self._connection = self._database.connect()
+            self._connection = self._database.connect(self._patience)
             self._connection.add_notice_handler(self._notice)
         try:
             return execute(self._connection, list(statements))
@@ -170,10 +204,11 @@ ROLLBACK = Statement("ROLLBACK")
 
 
 def limits(statement_seconds: int = STATEMENT_SECONDS) -> Statement:
-    """The time limits of one transaction; 0 is none."""
+    """The time limits of one transaction; 0 is none. Its commit waits for the disk, whatever its user is given."""
     return Statement(
         "SELECT set_config('lock_timeout', %(turn)s, true), set_config('statement_timeout', %(statement)s, true), "
-        "set_config('idle_in_transaction_session_timeout', %(idle)s, true)",
+        "set_config('idle_in_transaction_session_timeout', %(idle)s, true), "
+        "set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)",
         {"turn": f"{TURN_SECONDS}s", "statement": f"{statement_seconds}s", "idle": f"{IDLE_SECONDS}s"},
     )
 

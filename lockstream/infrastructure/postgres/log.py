@@ -21,7 +21,7 @@ from lockstream.infrastructure.postgres.connecting import (
     limits,
     unavailable,
 )
-from lockstream.infrastructure.postgres.schema import WHERE
+from lockstream.infrastructure.postgres.schema import END_ABANDONED_TURN, WHERE
 from lockstream.infrastructure.tables import fingerprint
 
 PAGE = 1_000
@@ -80,11 +80,8 @@ class PostgresLog:
         Raises:
             StoreUnavailable: this node must not go on.
         """
-        if not where or where[0][3] != schema or not where[0][4]:
-            raise StoreUnavailable(
-                f"The projection in the database {self.name} is of another version of Lockstream, or not there. "
-                "Restart this node with the version of the others; a start makes the projection anew where it must."
-            )
+        if obstacle := self._unfit(where, schema):
+            raise StoreUnavailable(obstacle)
         self.end = Cursor(*where[0][:3])
         return self.end
 
@@ -97,17 +94,25 @@ class PostgresLog:
     def close(self) -> None:
         self._stopping.set()
         if self._looking.is_alive():
-            self._looking.join()
+            self._looking.join(LOOK_SECONDS)  # it may be waiting for a database that is away
+
+    def _unfit(self, where: Rows, schema: str) -> str:
+        """Why this node must not go on, by what `WHERE` has found; empty where it may."""
+        if where and where[0][3] == schema and where[0][4]:
+            return ""
+        return (
+            f"The projection in the database {self.name} is of another version of Lockstream, or not there. "
+            "Restart this node with the version of the others; a start makes the projection anew where it must."
+        )
 
     def _look(self) -> None:
-        """Look now and then whether an event could be taken in."""
+        """Look now and then whether an event could be taken in, and whether somebody has gone away in a turn."""
         session = Session(self._database)
         while not self._stopping.wait(LOOK_SECONDS):
             before = self.obstacle
             try:
-                where = session.execute([BEGIN, limits(), WHERE, COMMIT])[2]
-                if where and where[0][3] == fingerprint():
-                    self.obstacle = ""
+                [*_, where, _] = session.execute([BEGIN, limits(), END_ABANDONED_TURN, WHERE, COMMIT])
+                self.obstacle = self._unfit(where, fingerprint())
             except psycopg.Error as error:
                 self.obstacle = str(unavailable(self.name, error))
             if bool(before) != bool(self.obstacle):

@@ -4,8 +4,11 @@ The new tables are in a schema of their own until they have nearly reached the e
 to it and take the place of the old ones, in one transaction, in a turn like any other.
 """
 
+import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from uuid import uuid4
 
 import psycopg
 from msgspec.structs import astuple
@@ -33,24 +36,34 @@ from lockstream.infrastructure.postgres.schema import HEAD, REBUILDING, TAKE_TUR
 from lockstream.infrastructure.tables import KEPT_APART, fingerprint, progress
 
 BESIDE = "lockstream_rebuilding"
-"""The schema of the tables that are being made."""
+"""What the name of the schema of the tables that are being made begins with."""
 
 FEW = 5_000
 """Events that may be left for the turn in which the tables change places: half a second's."""
 
-_GO_BESIDE = Statement(f"SET LOCAL search_path TO {BESIDE}")
-_BEGIN_BESIDE = [BEGIN, limits(0), _GO_BESIDE]
+SWITCH_MILLISECONDS = 1_000
+"""How long everybody waits until those who read the old tables have finished; one who copies them takes longer."""
+
+SWITCH_AGAIN_SECONDS = 5.0
+"""How long nodes go on before that is tried again."""
+
+logger = logging.getLogger(__name__)
 
 type Watch = Callable[[Cursor, Cursor], object]
 
 
 class TablesBeside:
-    """The new tables, as a projection that follows the log. Each chunk is a transaction, unless it is part of one."""
+    """The new tables, as a projection that follows the log. Each chunk is a transaction, unless it is part of one.
+
+    Their schema bears a name that no other rebuild has: one that has lost its right to be alone fails.
+    """
 
     def __init__(self, session: Session) -> None:
+        self.schema = f"{BESIDE}_{uuid4().hex}"
         self.reached = START
-        self.begin: Sequence[Statement] = _BEGIN_BESIDE
-        self.end: Sequence[Statement] = [COMMIT]
+        self._go_beside = Statement(f"SET LOCAL search_path TO {self.schema}")
+        self._begin: Sequence[Statement] = [BEGIN, limits(0), self._go_beside]
+        self._end: Sequence[Statement] = [COMMIT]
         self._session = session
         self._rows = HeldRows(Shelf)
         self.load, self.save = self._rows.load, self._rows.save
@@ -63,9 +76,9 @@ class TablesBeside:
                 BEGIN,
                 limits(0),
                 TAKE_TURN,
-                Statement(f"DROP SCHEMA IF EXISTS {BESIDE} CASCADE"),
-                Statement(f"CREATE SCHEMA {BESIDE}"),
-                _GO_BESIDE,
+                Statement(_DROP_THOSE_BESIDE),
+                Statement(f"CREATE SCHEMA {self.schema}"),
+                self._go_beside,
                 *_creations(),
                 Statement(_NO_PROGRESS, values),
                 COMMIT,
@@ -74,27 +87,35 @@ class TablesBeside:
 
     def prefetch(self, events: Sequence[Event], wanted: Sequence[Keys]) -> None:
         seen = Wanted(wanted)
-        self._rows = seen.held(self._session.execute([*self.begin, *seen.lookups()])[len(self.begin) :])
+        self._rows = seen.held(self._session.execute([*self._begin, *seen.lookups()])[len(self._begin) :])
         self.load, self.save = self._rows.load, self._rows.save
 
     def record(self, event_ids: Sequence[str], first: int) -> None:
         return  # the log's own table knows them
 
     def advance(self, to: Cursor) -> None:
-        self._session.execute([*upserts(self._rows), move("progress", to), *self.end])
+        self._session.execute([*upserts(self._rows), move("progress", to), *self._end])
         self.reached = to
 
-    def replace(self, schema: str) -> None:
-        """Put them in the place of the tables in `schema`, and commit."""
-        changes = [
-            f"{change} {ordered}"
-            for table in KEPT_APART
-            for change, ordered in (
-                ("DROP TABLE IF EXISTS", f'"{schema}".{table.name}'),
-                ("ALTER TABLE", f'{BESIDE}.{table.name} SET SCHEMA "{schema}"'),
-            )
-        ]
-        self._session.execute([*map(Statement, changes), Statement(f"DROP SCHEMA {BESIDE}"), COMMIT])
+    def replace(self, schema: str, follow: Callable[[int], object]) -> bool:
+        """Put them in the place of the tables in `schema`, when `follow` has brought them up to the log, in one turn.
+
+        Returns whether that could be done: not while somebody reads the old tables for a long time.
+        """
+        reached, apart = self.reached, (self._begin, self._end)
+        impatient = Statement(f"SET LOCAL lock_timeout = {SWITCH_MILLISECONDS}")
+        drops = [Statement(f'DROP TABLE IF EXISTS "{schema}".{table.name}') for table in KEPT_APART]
+        moves = [Statement(f'ALTER TABLE {self.schema}.{table.name} SET SCHEMA "{schema}"') for table in KEPT_APART]
+        [(last, *_)] = self._session.execute([BEGIN, limits(0), TAKE_TURN, HEAD])[3]
+        try:
+            self._session.execute([impatient, *drops, self._go_beside])
+            self._begin = self._end = ()
+            follow(last)
+            self._session.execute([*moves, Statement(f"DROP SCHEMA {self.schema}"), COMMIT])
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            self.reached, (self._begin, self._end) = reached, apart
+            return False
+        return True
 
 
 def rebuild(database: Database, watch: Watch, *, only_if_unfit: bool = False) -> int | None:
@@ -108,7 +129,7 @@ def rebuild(database: Database, watch: Watch, *, only_if_unfit: bool = False) ->
         HistoryImpossible: the log was not written by these rules; the same holds.
         StoreUnavailable: the database cannot be used; the same holds.
     """
-    session = Session(database)
+    session = Session(database, patience=None)
     try:
         with _alone(database):
             return None if only_if_unfit and is_fit(session) else _rebuild(database, session, watch)
@@ -133,12 +154,13 @@ def _rebuild(database: Database, session: Session, watch: Watch) -> int | None:
             log.end = end_of(session)
 
     come_near()
-    differing = differing_lockers(database, BESIDE, follow)
+    differing = differing_lockers(database, tables.schema, follow)
     come_near()
-    tables.begin, tables.end = (), ()
-    [(last, *_)] = session.execute([BEGIN, limits(0), TAKE_TURN, HEAD, _GO_BESIDE])[3]
-    follow(last)
-    tables.replace(schema)
+    while not tables.replace(schema, follow):
+        logger.warning("Somebody reads the tables of the projection for a long time. They are replaced afterwards.")
+        watch(tables.reached, log.end)
+        time.sleep(SWITCH_AGAIN_SECONDS)
+        come_near()
     return differing
 
 
@@ -156,7 +178,7 @@ def _alone(database: Database) -> Iterator[None]:
     """Be the only one who rebuilds: who comes later waits."""
     with closing(database.connect()) as connection:
         connection.execute("BEGIN")
-        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        connection.execute(_WAIT_LONG)
         connection.execute(f"SELECT pg_advisory_xact_lock({REBUILDING})")
         yield
 
@@ -173,6 +195,18 @@ def _creations() -> list[Statement]:
     return [Statement(text) for text in [*texts, *(str(CreateIndex(one).compile(dialect=DIALECT)) for one in indexes)]]
 
 
+_DROP_THOSE_BESIDE = (
+    "DO $$ DECLARE left_over text; BEGIN FOR left_over IN SELECT nspname FROM pg_namespace "  # noqa: S608  # a name of our own
+    f"WHERE starts_with(nspname::text, '{BESIDE}') "
+    "LOOP EXECUTE format('DROP SCHEMA %I CASCADE', left_over); END LOOP; END $$"
+)
 _MISSING = "SELECT name FROM unnest(%(names)s::text[]) AS of (name) WHERE to_regclass(name) IS NULL"
+_WAIT_LONG = (
+    "SELECT set_config(name, value, true) FROM (VALUES ('statement_timeout', '0'), ('lock_timeout', '0'), "
+    "('idle_in_transaction_session_timeout', '0'), ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), "
+    "('tcp_keepalives_count', '4')) AS of (name, value)"
+)
+"""Whoever rebuilds may take hours; PostgreSQL notices, though, where its machine has gone away."""
+
 _PROGRESS = progress.columns.keys()
 _NO_PROGRESS = f"INSERT INTO progress VALUES ({', '.join(f'%({name})s' for name in _PROGRESS)})"  # noqa: S608

@@ -7,7 +7,7 @@ from msgspec.structs import astuple
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import Cursor, Record
 from lockstream.infrastructure.line_codec import chains_of, encode_lines
-from lockstream.infrastructure.postgres.connecting import Statement
+from lockstream.infrastructure.postgres.connecting import IDLE_SECONDS, Statement
 
 TURN = 0x10C4_57EA_0000_0001
 """Which advisory lock the writers of a database take turns by: any number that nobody else takes."""
@@ -16,6 +16,18 @@ REBUILDING = TURN + 1
 """The same for those who make a projection anew."""
 
 TAKE_TURN = Statement(f"SELECT pg_advisory_xact_lock({TURN})")
+
+END_ABANDONED_TURN = Statement(
+    "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "  # noqa: S608  # numbers of our own
+    "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
+    f"AND l.classid = {TURN >> 32}::oid AND l.objid = {TURN & 0xFFFF_FFFF}::oid "
+    "AND a.datname = current_database() AND a.usename = current_user "
+    f"AND a.wait_event = 'ClientRead' AND a.state_change < clock_timestamp() - interval '{IDLE_SECONDS} s'"
+)
+"""Take the turn from a node that was stopped, or cut off, between two statements that it sends in one go.
+
+There PostgreSQL 16 has no limit of its own: that for idle transactions begins where what was sent has been answered.
+"""
 
 HEAD = Statement('SELECT position, "offset", chain FROM head')
 """The end of the log."""

@@ -1,18 +1,25 @@
-"""Log and projection as they are at one moment, while nodes go on."""
+"""The projection as it is at one moment, while nodes go on.
+
+Not for long: as long as somebody looks at that moment, PostgreSQL keeps each former version of the rows that every turn
+changes, and each turn reads past them.
+"""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from lockstream.core.entities.log import Cursor, Record
+from lockstream.core.entities.log import Cursor
 from lockstream.infrastructure.engines import Prepared
 from lockstream.infrastructure.postgres.connecting import DIALECT, Database, unavailable
-from lockstream.infrastructure.postgres.log import PAGE_OF_LOG, pages
 from lockstream.infrastructure.postgres.schema import HEAD
 from lockstream.infrastructure.queries import SqlQueries
+from lockstream.infrastructure.tables import KEPT_APART
+
+_TABLES = f"SELECT {', '.join(f"to_regclass('{table.name}')::oid" for table in KEPT_APART)}"
 
 
 class Snapshot:
@@ -33,7 +40,9 @@ class Snapshot:
             self.connection = self._engine.connect()
             self.connection.exec_driver_sql("SET TRANSACTION READ ONLY")
             self.connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            self.connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
             found = self.connection.exec_driver_sql(HEAD.text).one()
+            self._found = self._tables()
         except SQLAlchemyError as error:
             raise unavailable(self._database.name, getattr(error, "orig", None) or error) from error
         self.end = Cursor(*found)
@@ -42,16 +51,17 @@ class Snapshot:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.connection.close()
+        with suppress(SQLAlchemyError):
+            self.connection.close()
         self._engine.dispose()
 
-    def read(self, after: Cursor) -> Iterator[Record]:
-        """Each record behind `after`.
+    @property
+    def replaced(self) -> bool:
+        """Whether a rebuild has put other tables in the place of those of that moment, whose rows cannot be seen."""
+        return self._tables() != self._found
 
-        Raises:
-            LogDamaged: one is not what was written.
-        """
-        return pages(lambda values: list(self._execute(PAGE_OF_LOG, values)), after, None, self._database.name)
+    def _tables(self) -> list[tuple[Any, ...]]:
+        return list(self._execute(_TABLES, None))
 
     def _find(self, statement: Prepared, values: dict[str, str]) -> Iterator[tuple[Any, ...]]:
         return self._execute(statement.text, statement.bound(values))

@@ -93,11 +93,13 @@ class Turn:
 
     def _keep(self, statements: Sequence[Statement], end: Cursor) -> None:
         self._begun = False
+        why = ""
         try:
             self._session.execute([*statements, COMMIT])
             kept = not self._session.warnings or self._find_out(end)
         except UNKNOWN as error:
-            logger.warning("Whether a batch was kept is to be found out: %s", " ".join(str(error).split()))
+            why = " ".join(str(error).split())
+            logger.warning("Whether a batch was kept is to be found out: %s", why)
             kept = self._find_out(end)
         except OF_US:
             raise
@@ -105,8 +107,7 @@ class Turn:
             raise self._log.failed(error) from error
         if not kept:
             raise StoreUnavailable(
-                f"The connection to the database {self._log.name} was lost, and the events were not kept. Send them "
-                "again."
+                f"The events were not kept: the database {self._log.name} did not commit them ({why}). Send them again."
             )
         self._log.end = end
 

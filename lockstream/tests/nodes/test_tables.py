@@ -2,7 +2,9 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +12,9 @@ import pytest
 
 from lockstream.core.errors import StoreUnavailable, WrongSchema
 from lockstream.core.use_cases.ingest import ingest
+from lockstream.infrastructure.postgres import rebuilding
+from lockstream.infrastructure.postgres.connecting import Database, Session
+from lockstream.infrastructure.postgres.log import LOOK_SECONDS
 from lockstream.infrastructure.postgres.store import PostgresStore
 from lockstream.tests.crash.server import command
 from lockstream.tests.given import event, fault_reported, registered, reserved
@@ -53,6 +58,14 @@ def test_tables_of_a_newer_version_are_left_alone(url: str, tmp_path: Path) -> N
             PostgresStore(url, unwatched, auto_migrate)
     done = command(tmp_path / "no-log", "migrate", DATABASE_URL=url)
     assert (done.returncode, b"newer version" in done.stderr) == (1, True)
+
+
+def test_tables_of_somebody_else_are_not_taken_for_its_own(empty: str, tmp_path: Path) -> None:
+    execute(empty, "CREATE TABLE reservations AS SELECT 'a table in a restaurant' AS what")
+    started = command(tmp_path / "no-log", "serve", DATABASE_URL=empty)
+    assert (started.returncode, b"names that it would use: reservations." in started.stderr) == (1, True)
+    with closing(connect(empty)) as connection:
+        assert connection.execute("SELECT count(*) FROM reservations").fetchall() == [(1,)]
 
 
 def test_migrate_says_what_it_did(empty: str, tmp_path: Path) -> None:
@@ -152,11 +165,59 @@ def test_rebuild_mends_rows_beside_nodes_and_says_how_many_lockers_were_wrong(ur
     assert command(tmp_path / "no-log", "verify", DATABASE_URL=url).returncode == 0
 
 
+def test_a_rebuild_waits_for_whoever_reads_the_old_tables_and_holds_up_nobody(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuilding, "SWITCH_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(rebuilding, "SWITCH_MILLISECONDS", 100)
+    take_in(url)
+    with (
+        closing(PostgresStore(url, unwatched)) as store,
+        closing(Database(url)) as database,
+        closing(connect(url)) as copying,
+        ThreadPoolExecutor() as threads,
+    ):
+        copying.execute("BEGIN")
+        copying.execute("LOCK TABLE faults IN ACCESS SHARE MODE")
+        rebuilt = threads.submit(rebuilding.rebuild, database, unwatched)
+        for number in range(20):
+            ingest([event(registered(f"c{number}"))], store.unit_of_work())
+            time.sleep(0.1)
+        assert not rebuilt.done()
+        copying.execute("COMMIT")
+        assert rebuilt.result() == 0
+        ingest([event(registered("last"))], store.unit_of_work())
+
+
+def test_a_rebuild_that_another_one_has_overtaken_replaces_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuilding, "FEW", 0)
+    take_in(url)
+    with closing(Database(url)) as database, closing(Session(database)) as other:
+        overtaken: list[object] = []
+
+        def overtake(reached: object, end: object) -> None:
+            if not overtaken:
+                overtaken.append(reached)
+                rebuilding.TablesBeside(other).make()
+
+        with pytest.raises(StoreUnavailable):
+            rebuilding.rebuild(database, overtake)
+        assert rebuilding.is_fit(other)
+
+
 def test_a_node_of_another_version_takes_nothing_in(url: str) -> None:
     with closing(PostgresStore(url, unwatched)) as store:
         execute(url, "UPDATE progress SET schema = 'another version'")
         with pytest.raises(StoreUnavailable, match="of another version of Lockstream"):
             ingest([event(registered())], store.unit_of_work())
+
+
+def test_a_node_of_another_version_says_that_it_is_not_ready(url: str, tmp_path: Path) -> None:
+    with nodes(1, tmp_path, url) as [node]:
+        assert node.get("/health/ready")[0] == 200
+        execute(url, "UPDATE progress SET schema = 'another version'")
+        time.sleep(2 * LOOK_SECONDS)
+        assert node.get("/health/ready")[0] == 503
 
 
 @pytest.mark.parametrize("name", ["backup", "repair"])
@@ -170,5 +231,11 @@ def test_commands_for_files_say_what_to_do_instead(url: str, name: str, tmp_path
 def test_a_password_is_not_shown(tmp_path: Path) -> None:
     wrong = command(tmp_path / "no-log", "serve", DATABASE_URL="mysql://somebody:secret@nowhere/x")
     assert (wrong.returncode, b"postgresql+psycopg://" in wrong.stderr, b"secret" in wrong.stderr) == (1, True, False)
+    odd = command(tmp_path / "no-log", "verify", DATABASE_URL="postgresql://somebody:secret@[nowhere/x")
+    assert (odd.returncode, b"DATABASE_URL is not of the form" in odd.stderr, b"secret" in odd.stderr) == (
+        1,
+        True,
+        False,
+    )
     away = command(tmp_path / "no-log", "verify", DATABASE_URL="postgresql://somebody:secret@127.0.0.1:1/x")
     assert (away.returncode, b"cannot be used now" in away.stderr, b"secret" in away.stderr) == (1, True, False)

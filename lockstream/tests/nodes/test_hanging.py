@@ -1,0 +1,100 @@
+"""What could be waited for, for ever: each wait has an end."""
+
+import json
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from lockstream.core.outcomes import Accepted
+from lockstream.core.use_cases.ingest import ingest
+from lockstream.infrastructure.postgres.connecting import (
+    BEGIN,
+    COMMIT,
+    READERS,
+    Database,
+    Session,
+    Statement,
+    limits,
+)
+from lockstream.infrastructure.postgres.schema import TAKE_TURN
+from lockstream.infrastructure.postgres.store import PostgresStore
+from lockstream.tests.given import event, registered
+from lockstream.tests.nodes.fleet import nodes
+from lockstream.tests.nodes.machine import Machine
+from lockstream.tests.postgres import connect, unwatched
+
+
+def test_an_answer_that_does_not_come_is_not_waited_for(url: str) -> None:
+    with closing(Database(url)) as database, closing(Session(database, patience=0.5)) as session:
+        with pytest.raises(psycopg.OperationalError, match=r"no answer within 0\.5 seconds"):
+            session.execute([Statement("SELECT pg_sleep(60)")])
+        assert session.execute([Statement("SELECT 1")]) == [[(1,)]]
+
+
+def test_a_peer_without_a_sign_of_life_is_noticed_while_its_answer_is_awaited(url: str) -> None:
+    with closing(Database(url)) as database, closing(database.connect()) as connection:
+        told = connection.info.get_parameters()
+    assert told["keepalives_idle"] == "5"
+    assert (told["keepalives_interval"], told["keepalives_count"]) == ("1", "5")
+
+
+def test_a_node_ends_when_told_while_its_commit_waits_for_a_standby_that_is_away(tmp_path: Path) -> None:
+    with Machine() as machine, nodes(1, tmp_path, machine.url) as [server], ThreadPoolExecutor() as threads:
+        machine.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        machine.execute("SELECT pg_reload_conf()")
+        posted = threads.submit(server.post, json.dumps(registered()).encode())
+        while not machine.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"):
+            assert not posted.done()
+        assert server.stop(signal.SIGTERM) in (0, -signal.SIGTERM)
+        assert posted.result() == 503
+
+
+def test_a_node_that_is_stopped_between_two_statements_loses_its_turn(url: str) -> None:
+    with (
+        closing(Database(url)) as database,
+        closing(database.connect()) as stopped,
+        closing(PostgresStore(url, unwatched)) as store,
+        closing(connect(url)) as other,
+    ):
+        with suppress(psycopg.OperationalError), stopped.pipeline():
+            for text, values in (BEGIN, limits(), TAKE_TURN):
+                stopped.execute(text, values or None)
+            while not other.execute(
+                f"SELECT 1 FROM pg_locks WHERE granted AND pid = {stopped.info.backend_pid} AND locktype = 'advisory'"
+            ).fetchall():
+                stopped.execute("SELECT 1")
+            outcomes = ingest([event(registered())], store.unit_of_work())
+        assert outcomes == [Accepted(1)]
+        assert stopped.broken
+
+
+def test_reads_find_their_way_back_at_once_when_connections_were_ended(url: str) -> None:
+    with closing(Database(url)) as database, ThreadPoolExecutor(READERS) as threads:
+        together = threading.Barrier(READERS)
+
+        def read() -> None:
+            together.wait()
+            database.read("SELECT pg_sleep(0.3)", ())
+
+        for one in [threads.submit(read) for _ in range(READERS)]:
+            one.result()
+        with closing(connect(url)) as other:
+            ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'lockstream'"
+            assert len(other.execute(ended).fetchall()) == READERS
+        for _ in range(READERS):
+            assert database.read("SELECT 1", ()) == [(1,)]
+
+
+def test_a_commit_waits_for_the_disk_where_others_do_not(url: str) -> None:
+    shown = [BEGIN, limits(), Statement("SHOW synchronous_commit"), COMMIT]
+    with closing(connect(url)) as other:
+        [(name,)] = other.execute("SELECT current_database()").fetchall()
+        for given, wanted in (("off", "on"), ("local", "local"), ("remote_apply", "remote_apply")):
+            other.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = {given}')
+            with closing(Database(url)) as database, closing(Session(database)) as session:
+                assert session.execute(shown)[2] == [(wanted,)]
