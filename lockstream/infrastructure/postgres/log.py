@@ -79,11 +79,8 @@ class PostgresLog:
         Raises:
             StoreUnavailable: this node must not go on.
         """
-        if not where or where[0][3] != schema or not where[0][4]:
-            raise StoreUnavailable(
-                f"The projection in the database {self.name} is of another version of Lockstream, or not there. "
-                "Restart this node with the version of the others; a start makes the projection anew where it must."
-            )
+        if unfit := self._unfit(where, schema):
+            raise StoreUnavailable(unfit)
         self.end = Cursor(*where[0][:3])
         return self.end
 
@@ -104,14 +101,21 @@ class PostgresLog:
         while not self._stopping.wait(LOOK_SECONDS):
             before = self.obstacle
             try:
-                where = session.execute([BEGIN, limits(), WHERE, COMMIT])[2]
-                if where and where[0][3] == fingerprint():
-                    self.obstacle = ""
+                self.obstacle = self._unfit(session.execute([BEGIN, limits(), WHERE, COMMIT])[2], fingerprint())
             except psycopg.Error as error:
                 self.obstacle = str(unavailable(self.name, error))
             if bool(before) != bool(self.obstacle):
                 logger.warning("%s", self.obstacle or f"The database {self.name} can be used again.")
         session.close()
+
+    def _unfit(self, where: Rows, schema: str) -> str:
+        """Why this node must not go on, by what `WHERE` has found."""
+        if where and where[0][3] == schema and where[0][4]:
+            return ""
+        return (
+            f"The projection in the database {self.name} is of another version of Lockstream, or not there. "
+            "Restart this node with the version of the others; a start makes the projection anew where it must."
+        )
 
 
 def pages(read: Callable[[dict[str, int]], Rows], after: Cursor, last: int | None, name: str) -> Iterator[Record]:
