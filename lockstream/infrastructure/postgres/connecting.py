@@ -78,10 +78,22 @@ class Database:
     def connect(self) -> psycopg.Connection:
         """Make a connection that begins and ends its transactions where it is told to.
 
+        Where another process answers than the one that executes, there is a pool such as PgBouncer between them, which
+        may give each transaction another session: nothing is prepared then, since a name would mean another statement
+        there, or none.
+
         Raises:
             psycopg.OperationalError: no host can be reached, or is what was asked for.
         """
-        return psycopg.connect(self._conninfo, autocommit=True)
+        connection = psycopg.connect(self._conninfo, autocommit=True)
+        try:
+            [(executing,)] = connection.execute("SELECT pg_backend_pid()").fetchall()
+        except BaseException:
+            connection.close()
+            raise
+        if executing != connection.info.backend_pid:
+            connection.prepare_threshold = None
+        return connection
 
     def connect_for_sqlalchemy(self) -> psycopg.Connection:
         """The same, for SQLAlchemy, which begins and ends transactions in its own way."""
@@ -180,7 +192,7 @@ def limits(statement_seconds: int = STATEMENT_SECONDS) -> Statement:
 
 
 def execute(connection: psycopg.Connection, statements: Sequence[Statement]) -> list[Rows]:
-    """Send `statements` in one round trip, prepared; what each of them found.
+    """Send `statements` in one round trip, prepared where that can be; what each of them found.
 
     Raises:
         psycopg.Error: one has failed.
