@@ -214,7 +214,7 @@ def limits(statement_seconds: int = STATEMENT_SECONDS) -> Statement:
 
 
 def execute(connection: psycopg.Connection, statements: Sequence[Statement]) -> list[Rows]:
-    """Send `statements` in one round trip, prepared; what each of them found.
+    """Send `statements` in one round trip, prepared where that can be; what each of them found.
 
     Raises:
         psycopg.Error: one has failed.

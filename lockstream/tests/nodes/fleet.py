@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -62,6 +63,13 @@ class Clients:
 
     def stop(self) -> None:
         self._stopped = True
+
+    async def hear(self, more: int) -> None:
+        """Wait until so many events more have been acknowledged."""
+        enough, deadline = len(self.heard.acknowledged) + more, time.monotonic() + PATIENCE_SECONDS
+        while len(self.heard.acknowledged) < enough:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
 
     async def _report(self) -> None:
         waiting: Body | None = None

@@ -14,9 +14,8 @@ from lockstream.core.errors import StoreUnavailable, WrongSchema
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.postgres import rebuilding
 from lockstream.infrastructure.postgres.connecting import Database, Session
-from lockstream.infrastructure.postgres.log import LOOK_SECONDS
 from lockstream.infrastructure.postgres.store import PostgresStore
-from lockstream.tests.crash.server import command
+from lockstream.tests.crash.server import PATIENCE_SECONDS, command
 from lockstream.tests.given import event, fault_reported, registered, reserved
 from lockstream.tests.nodes.fleet import nodes
 from lockstream.tests.postgres import connect, new_database, unwatched
@@ -212,12 +211,17 @@ def test_a_node_of_another_version_takes_nothing_in(url: str) -> None:
             ingest([event(registered())], store.unit_of_work())
 
 
-def test_a_node_of_another_version_says_that_it_is_not_ready(url: str, tmp_path: Path) -> None:
-    with nodes(1, tmp_path, url) as [node]:
-        assert node.get("/health/ready")[0] == 200
-        execute(url, "UPDATE progress SET schema = 'another version'")
-        time.sleep(2 * LOOK_SECONDS)
-        assert node.get("/health/ready")[0] == 503
+def test_a_node_of_another_version_is_not_ready_until_the_projection_is_its_own_again(url: str, tmp_path: Path) -> None:
+    with nodes(1, tmp_path, url) as [node], closing(connect(url)) as connection:
+        [(own,)] = connection.execute("SELECT schema FROM progress").fetchall()
+        for schema, status in (("another version", 503), (own, 200)):
+            connection.execute("UPDATE progress SET schema = %s", [schema])
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while (found := node.get("/health/ready"))[0] != status:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            assert (b"of another version of Lockstream" in found[1]) == (status == 503)
+        assert node.post(json.dumps(registered()).encode()) == 202
 
 
 @pytest.mark.parametrize("name", ["backup", "repair"])

@@ -1,0 +1,65 @@
+"""deploy/ names files, services and settings that there are."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from typer.main import get_group
+
+from lockstream.infrastructure.settings import SCHEMES, Settings, environment_names
+from lockstream.presentation.cli import commands
+
+ROOT = Path(__file__).parents[3]
+DEPLOY = ROOT / "deploy"
+PROXY = (DEPLOY / "nginx.conf").read_text()
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+NODES = {name: service for name, service in SERVICES.items() if "build" in service}
+
+
+def test_the_nodes_are_built_from_what_there_is() -> None:
+    assert len(NODES) == 2
+    for node in NODES.values():
+        context = (DEPLOY / node["build"]["context"]).resolve()
+        assert context == ROOT
+        recipe = (context / node["build"]["dockerfile"]).read_text()
+        copied = re.findall(r"^COPY (\S+) ", recipe, re.MULTILINE)
+        assert copied
+        assert [name for name in copied if not (context / name).exists()] == []
+        [started] = re.findall(r'^CMD \["python", "-m", "lockstream", "(\w+)"\]$', recipe, re.MULTILINE)
+        assert started in get_group(commands).commands
+
+
+def test_their_settings_are_settings() -> None:
+    for node in NODES.values():
+        assert set(node["environment"]) <= set(environment_names().values())
+        assert str(node["environment"]["DATABASE_URL"]).startswith(SCHEMES)
+
+
+def test_each_service_that_is_named_is_one() -> None:
+    named = {name for service in SERVICES.values() for name in service.get("depends_on", ())}
+    hosts = set(re.findall(r"@([a-z0-9-]+)/", str(NODES)))
+    upstream = re.findall(r"^    server (\S+):(\d+)", PROXY, re.MULTILINE)
+    assert hosts == {"database"}
+    assert named | hosts <= set(SERVICES)
+    assert upstream == [(name, str(Settings.model_fields["port"].default)) for name in NODES]
+
+
+def test_each_file_that_is_mounted_is_there_and_each_volume_is_declared() -> None:
+    mounted = [volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())]
+    assert mounted
+    for source in mounted:
+        assert (DEPLOY / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
+
+
+def test_the_proxy_listens_where_its_port_is_published() -> None:
+    [listened] = re.findall(r"listen (\d+);", PROXY)
+    assert SERVICES["proxy"]["ports"] == [f"127.0.0.1:{listened}:{listened}"]
+
+
+def test_a_body_that_a_node_would_take_is_let_through_and_a_silent_connection_is_closed_by_the_proxy_first() -> None:
+    [largest] = re.findall(r"client_max_body_size (\d+)m;", PROXY)
+    assert int(largest) << 20 == Settings.model_fields["max_batch_bytes"].default
+    [silent] = re.findall(r"keepalive_timeout (\d+)s;", PROXY)
+    assert int(silent) < Settings.model_fields["header_seconds"].default

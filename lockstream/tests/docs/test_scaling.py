@@ -1,0 +1,92 @@
+"""What docs/scaling.md has people type works, and what it names is there."""
+
+import asyncio
+import os
+import random
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_group
+
+from bench.page import fill
+from lockstream.infrastructure.postgres import connecting, turn
+from lockstream.infrastructure.settings import environment_names
+from lockstream.presentation.cli import commands
+from lockstream.tests.crash.server import PATIENCE_SECONDS, environment
+from lockstream.tests.nodes.fleet import Clients, assert_legal, history, nodes
+from lockstream.tests.nodes.machine import Machine
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs/scaling.md"
+TEXT = PAGE.read_text()
+RUN = dict(re.findall(r"<!-- run: ([a-z ]+) -->\n```sh\n(.*?)```", TEXT, re.DOTALL))
+LIMITS = [
+    connecting.CONNECT_SECONDS,
+    connecting.UNANSWERED_SECONDS,
+    connecting.TURN_SECONDS,
+    connecting.STATEMENT_SECONDS,
+    connecting.IDLE_SECONDS,
+    turn.FIND_OUT_SECONDS,
+]
+
+
+def test_a_dump_that_was_made_beside_nodes_is_restored_as_the_page_says(tmp_path: Path) -> None:
+    # given a dump that is made while clients post
+    with Machine() as machine:
+        machine.execute("CREATE DATABASE restored ENCODING 'UTF8' TEMPLATE template0")
+        source = machine.url.replace("+psycopg", "")
+        target = source.removesuffix("postgres") + "restored"
+
+        def restore() -> None:
+            script = f'lockstream() {{ {shlex.quote(sys.executable)} -m lockstream "$@"; }}\n{RUN["dump"]}'
+            told = environment(tmp_path / "no-log", SOURCE=source, TARGET=target)
+            told["PATH"] = f"{machine.programs}{os.pathsep}{told['PATH']}"
+            subprocess.run(["bash", "-euc", script], cwd=tmp_path, env=told, check=True, timeout=PATIENCE_SECONDS)
+
+        with nodes(2, tmp_path, source) as servers:
+            clients = Clients(servers, random.Random())
+
+            async def post() -> None:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(clients.run())
+                    await clients.hear(100)
+                    await asyncio.to_thread(restore)
+                    clients.stop()
+
+            # when it is restored
+            asyncio.run(post())
+        # then it is the beginning of what there is, and whole
+        kept = history(target)
+        whole = history(source)
+        assert len(kept) >= 100
+        assert kept == whole[: len(kept)]
+        assert_legal(whole, clients.heard)
+
+
+def test_every_command_and_setting_that_the_page_names_is_one() -> None:
+    named = set(re.findall(r"(?:^|`|\| |URL=… |jsonl )lockstream ([a-z]+)", TEXT, re.MULTILINE))
+    assert {"verify", "rebuild", "migrate", "export", "import", "backup"} <= named
+    assert named <= set(get_group(commands).commands)
+    settings = set(re.findall(r"\b(LOCKSTREAM_[A-Z_]+|DATABASE_URL|EVENT_LOG_PATH)\b", TEXT))
+    assert settings - {"LOCKSTREAM_PASSWORD", "LOCKSTREAM_TEST_POSTGRES_URL"} <= set(environment_names().values())
+
+
+def test_the_time_limits_are_those_of_the_code() -> None:
+    table = TEXT.split("| what is waited for |", 1)[1].split("\n\n", 1)[0]
+    assert [int(seconds) for seconds in re.findall(r"\| (\d+) s \|$", table, re.MULTILINE)] == LIMITS
+
+
+def test_there_is_a_place_for_the_figures(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(TEXT)
+    fill(page, "nodes", "| a | table |")
+    assert page.read_text().count("| a | table |") == 1
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/operations.md"])
+def test_other_pages_lead_to_it(page: str) -> None:
+    assert "scaling.md)" in (ROOT / page).read_text()
