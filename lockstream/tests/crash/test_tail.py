@@ -118,9 +118,8 @@ def cut_short(lines: list[bytes], given: str) -> Iterator[Fault]:
     """At each byte. Without a projection it may be a torn write, of which only whole records were acknowledged."""
     whole = b"".join(lines)
     for length in tail(lines):
-        there = (
-            (whole[:length] + b"\n").count(b"}\n") if whole[:length].endswith(b"}") else whole.count(b"\n", 0, length)
-        )
+        left = whole[:length] + b"\n"  # a record may lack its line end
+        there = max(count for count in range(EVENTS + 1) if left.startswith(b"".join(lines[:count])))
         yield Fault(whole[:length], EVENTS if given == KNOWN else there)
 
 
