@@ -37,6 +37,8 @@ class AdoptingTables:
             if Cursor(*found) != self.end:
                 raise StoreUnavailable(f"Somebody else writes to the database {self._name}: stop that first.")
             self._session.execute([*adoption(records, self.end), COMMIT])
+            if self._session.warnings:
+                raise StoreUnavailable(f"{' '.join(self._session.warnings)} Start it again.")
         except psycopg.Error as error:
             raise unavailable(self._name, error) from error
         self.end = records[-1].end

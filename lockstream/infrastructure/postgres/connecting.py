@@ -116,7 +116,9 @@ class Database:
         return connection
 
     def read(self, *statements: Statement) -> list[Rows]:
-        """What statements find at one moment. For any thread. A lost connection is replaced once.
+        """What statements find, each at a moment that is not before that of those in front of it. For any thread.
+
+        A lost connection is replaced once.
 
         Raises:
             StoreUnavailable: one cannot be executed.
@@ -180,11 +182,11 @@ class Session:
             self.close()  # that undoes what was begun; and who knows what else the connection has become
             raise
 
-    def roll_back(self) -> None:
-        """Undo what was begun, if anything was."""
+    def let_go(self) -> None:
+        """End what was begun, if anything was, and nothing was written in it."""
         if self._connection and self._connection.info.transaction_status != TransactionStatus.IDLE:
             with suppress(psycopg.Error):
-                self.execute([ROLLBACK])
+                self.execute([COMMIT])  # a ROLLBACK would make psycopg forget what it has prepared
 
     def close(self) -> None:
         if self._connection:
@@ -198,9 +200,8 @@ class Session:
 
 
 BEGIN = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-BEGIN_READING = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+BEGIN_READING = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
 COMMIT = Statement("COMMIT")
-ROLLBACK = Statement("ROLLBACK")
 
 
 def limits(statement_seconds: int = STATEMENT_SECONDS) -> Statement:
@@ -227,6 +228,11 @@ def execute(connection: psycopg.Connection, statements: Sequence[Statement]) -> 
 def unavailable(name: str, error: Exception) -> StoreUnavailable:
     """What to raise when the database could not be used."""
     said = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return StoreUnavailable(
+            f"The database {name} does not let Lockstream do what it must ({said}). Its user owns its tables, and may "
+            "CREATE in their schema and, for a rebuild, in the database: grant that, and start again."
+        )
     return StoreUnavailable(
         f"The database {name} cannot be used now ({said}). Nothing that was acknowledged is lost. Lockstream tries "
         "again by itself: try again later, and see that the database runs and DATABASE_URL leads to it."

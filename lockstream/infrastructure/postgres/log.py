@@ -49,6 +49,9 @@ class PostgresLog:
         """As far as this node knows."""
 
         self.obstacle = ""
+        self.away = ""
+        """Why nothing can be read either, when it was last looked; empty where it can."""
+
         self._database = database
         self._stopping = Flag()
         self._looking = Thread(target=self._look, name="lockstream-look", daemon=True)
@@ -112,9 +115,10 @@ class PostgresLog:
             before = self.obstacle
             try:
                 [*_, where, _] = session.execute([BEGIN, limits(), END_ABANDONED_TURN, WHERE, COMMIT])
-                self.obstacle = self._unfit(where, fingerprint())
+                self.away = self._unfit(where, fingerprint())
             except psycopg.Error as error:
-                self.obstacle = str(unavailable(self.name, error))
+                self.away = str(unavailable(self.name, error))
+            self.obstacle = self.away
             if bool(before) != bool(self.obstacle):
                 logger.warning("%s", self.obstacle or f"The database {self.name} can be used again.")
         session.close()

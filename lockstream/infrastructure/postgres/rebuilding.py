@@ -16,6 +16,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor
+from lockstream.core.errors import WrongSchema
 from lockstream.core.keys import Keys
 from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.infrastructure.held_rows import HeldRows, Shelf
@@ -171,6 +172,24 @@ def is_fit(session: Session) -> bool:
         return False
     where = session.execute([BEGIN, limits(), WHERE, COMMIT])[2]
     return bool(where) and where[0][3] == fingerprint() and bool(where[0][4])
+
+
+def require_no_other_version(session: Session, name: str) -> None:
+    """Leave a projection alone that nodes of another version may be at work with.
+
+    Raises:
+        WrongSchema: there is one, and it is where the log is.
+    """
+    try:
+        where = session.execute([BEGIN, limits(), WHERE, COMMIT])[2]
+    except psycopg.errors.UndefinedTable:
+        return
+    if where and where[0][3] not in (None, fingerprint()) and where[0][4]:
+        raise WrongSchema(
+            f"The projection in the database {name} is of another version of Lockstream, and nodes of that version may "
+            "be at work with it. `lockstream rebuild` makes it this version's, beside them; from then on they take "
+            "nothing in. LOCKSTREAM_AUTO_MIGRATE=true has a start do that."
+        )
 
 
 @contextmanager

@@ -7,12 +7,13 @@ from typing import NamedTuple
 import psycopg
 
 from lockstream.core.entities.log import START, Cursor
+from lockstream.core.errors import StoreUnavailable
 from lockstream.core.repositories import Queries, Seen
 from lockstream.infrastructure.engines import Prepared
 from lockstream.infrastructure.postgres.connecting import DIALECT, Database, Rows, Session, Statement, unavailable
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.migrating import migrate, require_current
-from lockstream.infrastructure.postgres.rebuilding import end_of, is_fit, rebuild
+from lockstream.infrastructure.postgres.rebuilding import end_of, is_fit, rebuild, require_no_other_version
 from lockstream.infrastructure.postgres.schema import HEAD
 from lockstream.infrastructure.postgres.turn import Turn
 from lockstream.infrastructure.queries import SqlQueries
@@ -43,7 +44,7 @@ class PostgresStore:
 
         Reads go to `read_url`, if there is one: a copy of that database, which may be behind.
 
-        Tables of an older version are changed if `auto_migrate`; where there are none, they are made unless it is
+        Tables of another version are changed if `auto_migrate`; where there are none, they are made unless it is
         false.
 
         Raises:
@@ -62,6 +63,8 @@ class PostgresStore:
             else:
                 migrate(self._database, only_if_empty=not auto_migrate)
             if not is_fit(self._session):
+                if not auto_migrate:
+                    require_no_other_version(self._session, self._database.name)
                 logger.info("The projection in the database %s is made anew from the log.", self._database.name)
                 rebuild(self._database, watch, only_if_unfit=True)
             self.log.end = end_of(self._session)
@@ -82,6 +85,8 @@ class PostgresStore:
             [[(position, *_)], found] = self._reads.read(HEAD, Statement(statement.text, statement.bound(values)))
             return found
 
+        if self._reads is self._database and self.log.away:  # rather than have each read find that out
+            raise StoreUnavailable(self.log.away)
         found = query(self.queries.using(find))
         return Seen(found, position)
 

@@ -79,7 +79,7 @@ def test_reads_find_their_way_back_at_once_when_connections_were_ended(url: str)
 
         def read() -> None:
             together.wait()
-            database.read("SELECT pg_sleep(0.3)", ())
+            database.read(Statement("SELECT pg_sleep(0.3)"))
 
         for one in [threads.submit(read) for _ in range(READERS)]:
             one.result()
@@ -87,7 +87,7 @@ def test_reads_find_their_way_back_at_once_when_connections_were_ended(url: str)
             ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'lockstream'"
             assert len(other.execute(ended).fetchall()) == READERS
         for _ in range(READERS):
-            assert database.read("SELECT 1", ()) == [(1,)]
+            assert database.read(Statement("SELECT 1")) == [[(1,)]]
 
 
 def test_a_commit_waits_for_the_disk_where_others_do_not(url: str) -> None:

@@ -105,7 +105,7 @@ def test_a_database_that_is_not_in_utf8_is_refused(tmp_path: Path) -> None:
     [
         "DROP TABLE faults",
         "DELETE FROM progress",
-        "UPDATE progress SET schema = 'another version'",
+        "UPDATE progress SET schema = 'another version', position = position - 1",
         "UPDATE progress SET position = position - 1",
     ],
 )
@@ -202,6 +202,18 @@ def test_a_rebuild_that_another_one_has_overtaken_replaces_nothing(url: str, mon
         with pytest.raises(StoreUnavailable):
             rebuilding.rebuild(database, overtake)
         assert rebuilding.is_fit(other)
+
+
+def test_a_projection_that_nodes_of_another_version_may_use_is_left_to_the_operator(url: str, tmp_path: Path) -> None:
+    take_in(url)
+    execute(url, "UPDATE progress SET schema = 'another version'")
+    for auto_migrate in (None, False):
+        with pytest.raises(WrongSchema, match="nodes of that version may be at work with it"):
+            PostgresStore(url, unwatched, auto_migrate)
+    PostgresStore(url, unwatched, auto_migrate=True).close()
+    execute(url, "UPDATE progress SET schema = 'another version'")
+    assert command(tmp_path / "no-log", "rebuild", DATABASE_URL=url).returncode == 0
+    PostgresStore(url, unwatched).close()
 
 
 def test_a_node_of_another_version_takes_nothing_in(url: str) -> None:
