@@ -30,6 +30,7 @@ LIMITS = [
     connecting.TURN_SECONDS,
     connecting.STATEMENT_SECONDS,
     connecting.IDLE_SECONDS,
+    connecting.ANSWER_SECONDS,
     turn.FIND_OUT_SECONDS,
 ]
 

@@ -1,23 +1,18 @@
 """The tables in the database: made, of an older or a newer version, damaged, and made anew beside nodes."""
 
-import json
 import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from lockstream.core.errors import StoreUnavailable, WrongSchema
+from lockstream.core.errors import WrongSchema
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.postgres import rebuilding
-from lockstream.infrastructure.postgres.connecting import Database, Session
 from lockstream.infrastructure.postgres.store import PostgresStore
-from lockstream.tests.crash.server import PATIENCE_SECONDS, command
-from lockstream.tests.given import event, fault_reported, registered, reserved
-from lockstream.tests.nodes.fleet import nodes
+from lockstream.tests.crash.server import command
+from lockstream.tests.given import event, registered
+from lockstream.tests.nodes.tables import execute, take_in
 from lockstream.tests.postgres import connect, new_database, unwatched
 
 
@@ -25,16 +20,6 @@ from lockstream.tests.postgres import connect, new_database, unwatched
 def empty() -> Iterator[str]:
     with new_database(template=False) as url:
         yield url
-
-
-def execute(url: str, statement: str) -> None:
-    with closing(connect(url)) as connection:
-        connection.execute(statement)
-
-
-def take_in(url: str) -> None:
-    with closing(PostgresStore(url, unwatched)) as store:
-        ingest([event(body) for body in (registered(), fault_reported(1), reserved())], store.unit_of_work())
 
 
 def test_an_empty_database_is_given_its_tables_by_a_start(empty: str) -> None:
@@ -136,104 +121,6 @@ def test_verify_notices_what_was_changed_by_hand(url: str, damage: str, said: st
     found = command(tmp_path / "no-log", "verify", DATABASE_URL=url)
     assert found.returncode == 1
     assert said in found.stderr.decode()
-
-
-def test_rebuild_mends_rows_beside_nodes_and_says_how_many_lockers_were_wrong(url: str, tmp_path: Path) -> None:
-    take_in(url)
-    execute(url, "UPDATE compartments SET degrading_faults = 7")
-    with nodes(2, tmp_path, url) as [one, other]:
-        assert json.loads(one.get("/lockers/locker-1")[1])["degraded_compartments"] == 1
-        stopping = threading.Event()
-        statuses: list[int] = []
-
-        def post() -> None:
-            for number in range(1_000_000):
-                if stopping.is_set():
-                    return
-                statuses.append(one.post(json.dumps(registered(f"c{number}", locker="busy")).encode()))
-
-        posting = threading.Thread(target=post)
-        posting.start()
-        done = command(tmp_path / "no-log", "rebuild", DATABASE_URL=url)
-        stopping.set()
-        posting.join()
-        assert done.returncode == 0, done.stderr.decode()
-        assert "Of the lockers, 1 had another state hash before." in done.stderr.decode()
-        assert set(statuses) == {202}
-        assert json.loads(other.get("/lockers/locker-1")[1])["degraded_compartments"] == 0
-    assert command(tmp_path / "no-log", "verify", DATABASE_URL=url).returncode == 0
-
-
-def test_a_rebuild_waits_for_whoever_reads_the_old_tables_and_holds_up_nobody(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rebuilding, "SWITCH_AGAIN_SECONDS", 0.2)
-    monkeypatch.setattr(rebuilding, "SWITCH_MILLISECONDS", 100)
-    take_in(url)
-    with (
-        closing(PostgresStore(url, unwatched)) as store,
-        closing(Database(url)) as database,
-        closing(connect(url)) as copying,
-        ThreadPoolExecutor() as threads,
-    ):
-        copying.execute("BEGIN")
-        copying.execute("LOCK TABLE faults IN ACCESS SHARE MODE")
-        rebuilt = threads.submit(rebuilding.rebuild, database, unwatched)
-        for number in range(20):
-            ingest([event(registered(f"c{number}"))], store.unit_of_work())
-            time.sleep(0.1)
-        assert not rebuilt.done()
-        copying.execute("COMMIT")
-        assert rebuilt.result() == 0
-        ingest([event(registered("last"))], store.unit_of_work())
-
-
-def test_a_rebuild_that_another_one_has_overtaken_replaces_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rebuilding, "FEW", 0)
-    take_in(url)
-    with closing(Database(url)) as database, closing(Session(database)) as other:
-        overtaken: list[object] = []
-
-        def overtake(reached: object, end: object) -> None:
-            if not overtaken:
-                overtaken.append(reached)
-                rebuilding.TablesBeside(other).make()
-
-        with pytest.raises(StoreUnavailable):
-            rebuilding.rebuild(database, overtake)
-        assert rebuilding.is_fit(other)
-
-
-def test_a_projection_that_nodes_of_another_version_may_use_is_left_to_the_operator(url: str, tmp_path: Path) -> None:
-    take_in(url)
-    execute(url, "UPDATE progress SET schema = 'another version'")
-    for auto_migrate in (None, False):
-        with pytest.raises(WrongSchema, match="nodes of that version may be at work with it"):
-            PostgresStore(url, unwatched, auto_migrate)
-    PostgresStore(url, unwatched, auto_migrate=True).close()
-    execute(url, "UPDATE progress SET schema = 'another version'")
-    assert command(tmp_path / "no-log", "rebuild", DATABASE_URL=url).returncode == 0
-    PostgresStore(url, unwatched).close()
-
-
-def test_a_node_of_another_version_takes_nothing_in(url: str) -> None:
-    with closing(PostgresStore(url, unwatched)) as store:
-        execute(url, "UPDATE progress SET schema = 'another version'")
-        with pytest.raises(StoreUnavailable, match="of another version of Lockstream"):
-            ingest([event(registered())], store.unit_of_work())
-
-
-def test_a_node_of_another_version_is_not_ready_until_the_projection_is_its_own_again(url: str, tmp_path: Path) -> None:
-    with nodes(1, tmp_path, url) as [node], closing(connect(url)) as connection:
-        [(own,)] = connection.execute("SELECT schema FROM progress").fetchall()
-        for schema, status in (("another version", 503), (own, 200)):
-            connection.execute("UPDATE progress SET schema = %s", [schema])
-            deadline = time.monotonic() + PATIENCE_SECONDS
-            while (found := node.get("/health/ready"))[0] != status:
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-            assert (b"of another version of Lockstream" in found[1]) == (status == 503)
-        assert node.post(json.dumps(registered()).encode()) == 202
 
 
 @pytest.mark.parametrize("name", ["backup", "repair"])
