@@ -52,9 +52,15 @@ def encode_lines(events: Sequence[Event], recorded_at: str, after: Cursor) -> tu
     return text, Cursor(position, after.offset + len(text), chain.decode())
 
 
-def chains_of(lines: bytes) -> list[str]:
-    """The chain value of each line that `encode_lines` has written."""
-    return [line[-66:-2].decode() for line in lines.split(b"\n")[:-1]]
+def ends_of(lines: bytes, after: Cursor) -> list[Cursor]:
+    """The cursor behind each line that `encode_lines` has written behind `after`."""
+    position, offset = after.position, after.offset
+    ends: list[Cursor] = []
+    for line in lines.split(b"\n")[:-1]:
+        position += 1
+        offset += len(line) + 1
+        ends.append(Cursor(position, offset, line[-66:-2].decode()))
+    return ends
 
 
 def line_of(record: Record) -> bytes:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import psycopg
 
-from lockstream.core.entities.log import Cursor, Record
+from lockstream.core.entities.log import Record
 from lockstream.core.errors import StoreUnavailable
 from lockstream.infrastructure.postgres.connecting import BEGIN, COMMIT, Database, Session, limits, unavailable
-from lockstream.infrastructure.postgres.schema import HEAD, TAKE_TURN, adoption
+from lockstream.infrastructure.postgres.schema import HEAD, TAKE_TURN, adoption, cursor_of
 
 
 class AdoptingTables:
@@ -22,7 +22,7 @@ class AdoptingTables:
         self._name = database.name
         self._session = Session(database)
         try:
-            self.end = Cursor(*self._session.execute([BEGIN, limits(), HEAD, COMMIT])[2][0])
+            self.end = cursor_of(self._session.execute([BEGIN, limits(), HEAD, COMMIT])[2])
         except psycopg.Error as error:
             raise unavailable(self._name, error) from error
 
@@ -33,10 +33,10 @@ class AdoptingTables:
             StoreUnavailable: none of them may be taken for written.
         """
         try:
-            [*_, [found]] = self._session.execute([BEGIN, limits(), TAKE_TURN, HEAD])
-            if Cursor(*found) != self.end:
+            [*_, found] = self._session.execute([BEGIN, limits(), TAKE_TURN, HEAD])
+            if cursor_of(found) != self.end:
                 raise StoreUnavailable(f"Somebody else writes to the database {self._name}: stop that first.")
-            self._session.execute([*adoption(records, self.end), COMMIT])
+            self._session.execute([*adoption(records), COMMIT])
             if self._session.warnings:
                 raise StoreUnavailable(f"{' '.join(self._session.warnings)} Start it again.")
         except psycopg.Error as error:

@@ -7,6 +7,7 @@ import psycopg
 
 from lockstream.core.state_hash import state_hash
 from lockstream.infrastructure.postgres.connecting import DIALECT, Database
+from lockstream.infrastructure.postgres.schema import HEAD, cursor_of
 from lockstream.infrastructure.projection import BROKEN
 from lockstream.infrastructure.queries import LOCKERS, grouped
 from lockstream.infrastructure.tables import fingerprint
@@ -26,12 +27,12 @@ def differing_lockers(database: Database, beside: str, follow: Callable[[int], o
     with closing(database.connect()) as old, closing(database.connect()) as new:
         _begin(old)
         try:
-            found = old.execute("SELECT schema, position FROM progress").fetchall()
+            found = old.execute("SELECT schema FROM progress").fetchall()
         except psycopg.errors.UndefinedTable:
             return None
-        if not found or found[0][0] != fingerprint():
+        if found != [(fingerprint(),)]:
             return None
-        follow(found[0][1])
+        follow(cursor_of(old.execute(HEAD.text).fetchall()).position)
         _begin(new)
         new.execute(f"SET LOCAL search_path TO {beside}")
         expected = dict(_hashes(new))

@@ -158,9 +158,14 @@ class Database:
 class Session:
     """A connection that is made when it is needed, and anew where it was lost. For one thread at a time."""
 
-    def __init__(self, database: Database, patience: float | None = ANSWER_SECONDS) -> None:
-        """All that is executed in one go is answered within `patience` seconds, unless that is None."""
+    def __init__(self, database: Database, patience: float | None = ANSWER_SECONDS, drops: bool = False) -> None:
+        """All that is executed in one go is answered within `patience` seconds, unless that is None.
+
+        One that `drops` something prepares nothing: when it has, psycopg forgets all that was prepared, and in a
+        pipeline some of what is prepared next with it.
+        """
         self._database = database
+        self._drops = drops
         self._patience = patience
         self._connection: psycopg.Connection | None = None
         self.warnings: list[str] = []
@@ -176,6 +181,8 @@ class Session:
         if self._connection is None:
             self._connection = self._database.connect(self._patience)
             self._connection.add_notice_handler(self._notice)
+            if self._drops:
+                self._connection.prepare_threshold = None
         try:
             return execute(self._connection, list(statements))
         except BaseException:

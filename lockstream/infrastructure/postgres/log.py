@@ -21,7 +21,7 @@ from lockstream.infrastructure.postgres.connecting import (
     limits,
     unavailable,
 )
-from lockstream.infrastructure.postgres.schema import END_ABANDONED_TURN, WHERE
+from lockstream.infrastructure.postgres.schema import END_ABANDONED_TURN, WHERE, cursor_of
 from lockstream.infrastructure.tables import fingerprint
 
 PAGE = 1_000
@@ -78,14 +78,14 @@ class PostgresLog:
         return pages(lambda values: self._database.read(Statement(PAGE_OF_LOG, values))[0], after, last, self.name)
 
     def moved(self, where: Rows, schema: str) -> Cursor:
-        """Where the log ends, by what `WHERE` has found; the projection must be there, too.
+        """Where the log ends, by what `WHERE` has found.
 
         Raises:
             StoreUnavailable: this node must not go on.
         """
         if obstacle := self._unfit(where, schema):
             raise StoreUnavailable(obstacle)
-        self.end = Cursor(*where[0][:3])
+        self.end = cursor_of(where)
         return self.end
 
     def failed(self, error: psycopg.Error) -> StoreUnavailable:
@@ -101,7 +101,7 @@ class PostgresLog:
 
     def _unfit(self, where: Rows, schema: str) -> str:
         """Why this node must not go on, by what `WHERE` has found; empty where it may."""
-        if where and where[0][3] == schema and where[0][4]:
+        if where and where[0][3] == schema:
             return ""
         return (
             f"The projection in the database {self.name} is of another version of Lockstream, or not there. "

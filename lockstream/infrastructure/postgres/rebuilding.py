@@ -33,7 +33,7 @@ from lockstream.infrastructure.postgres.connecting import (
 )
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.rows import Wanted, upserts
-from lockstream.infrastructure.postgres.schema import HEAD, REBUILDING, TAKE_TURN, WHERE, move
+from lockstream.infrastructure.postgres.schema import HEAD, REBUILDING, TAKE_TURN, WHERE, cursor_of, progress_to
 from lockstream.infrastructure.tables import KEPT_APART, fingerprint, progress
 
 BESIDE = "lockstream_rebuilding"
@@ -95,7 +95,7 @@ class TablesBeside:
         return  # the log's own table knows them
 
     def advance(self, to: Cursor) -> None:
-        self._session.execute([*upserts(self._rows), move("progress", to), *self._end])
+        self._session.execute([*upserts(self._rows), progress_to(to), *self._end])
         self.reached = to
 
     def replace(self, schema: str, follow: Callable[[int], object]) -> bool:
@@ -107,7 +107,7 @@ class TablesBeside:
         impatient = Statement(f"SET LOCAL lock_timeout = {SWITCH_MILLISECONDS}")
         drops = [Statement(f'DROP TABLE IF EXISTS "{schema}".{table.name}') for table in KEPT_APART]
         moves = [Statement(f'ALTER TABLE {self.schema}.{table.name} SET SCHEMA "{schema}"') for table in KEPT_APART]
-        [(last, *_)] = self._session.execute([BEGIN, limits(0), TAKE_TURN, HEAD])[3]
+        last = cursor_of(self._session.execute([BEGIN, limits(0), TAKE_TURN, HEAD])[3]).position
         try:
             self._session.execute([impatient, *drops, self._go_beside])
             self._begin = self._end = ()
@@ -130,7 +130,7 @@ def rebuild(database: Database, watch: Watch, *, only_if_unfit: bool = False) ->
         HistoryImpossible: the log was not written by these rules; the same holds.
         StoreUnavailable: the database cannot be used; the same holds.
     """
-    session = Session(database, patience=None)
+    session = Session(database, patience=None, drops=True)
     try:
         with _alone(database):
             return None if only_if_unfit and is_fit(session) else _rebuild(database, session, watch)
@@ -166,25 +166,25 @@ def _rebuild(database: Database, session: Session, watch: Watch) -> int | None:
 
 
 def is_fit(session: Session) -> bool:
-    """Whether there is a projection of this version that is where the log is."""
+    """Whether there is a projection of this version."""
     names = {"names": [table.name for table in KEPT_APART]}
     if session.execute([BEGIN, limits(), Statement(_MISSING, names), COMMIT])[2]:
         return False
     where = session.execute([BEGIN, limits(), WHERE, COMMIT])[2]
-    return bool(where) and where[0][3] == fingerprint() and bool(where[0][4])
+    return bool(where) and where[0][3] == fingerprint()
 
 
 def require_no_other_version(session: Session, name: str) -> None:
     """Leave a projection alone that nodes of another version may be at work with.
 
     Raises:
-        WrongSchema: there is one, and it is where the log is.
+        WrongSchema: there is one.
     """
     try:
         where = session.execute([BEGIN, limits(), WHERE, COMMIT])[2]
     except psycopg.errors.UndefinedTable:
         return
-    if where and where[0][3] not in (None, fingerprint()) and where[0][4]:
+    if where and where[0][3] != fingerprint():
         raise WrongSchema(
             f"The projection in the database {name} is of another version of Lockstream, and nodes of that version may "
             "be at work with it. `lockstream rebuild` makes it this version's, beside them; from then on they take "
@@ -204,8 +204,7 @@ def _alone(database: Database) -> Iterator[None]:
 
 def end_of(session: Session) -> Cursor:
     """Where the log ends now."""
-    [*_, [found], _] = session.execute([BEGIN, limits(), HEAD, COMMIT])
-    return Cursor(*found)
+    return cursor_of(session.execute([BEGIN, limits(), HEAD, COMMIT])[2])
 
 
 def _creations() -> list[Statement]:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from msgspec.structs import astuple
 
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.log import Cursor, Record
-from lockstream.infrastructure.line_codec import chains_of, encode_lines
-from lockstream.infrastructure.postgres.connecting import IDLE_SECONDS, Statement
+from lockstream.core.entities.log import START, Cursor, Record
+from lockstream.infrastructure.line_codec import encode_lines, ends_of
+from lockstream.infrastructure.postgres.connecting import IDLE_SECONDS, Rows, Statement
 
 TURN = 0x10C4_57EA_0000_0001
 """Which advisory lock the writers of a database take turns by: any number that nobody else takes."""
@@ -29,17 +29,29 @@ END_ABANDONED_TURN = Statement(
 There PostgreSQL 16 has no limit of its own: that for idle transactions begins where what was sent has been answered.
 """
 
-HEAD = Statement('SELECT position, "offset", chain FROM head')
-"""The end of the log."""
+HEAD = Statement("SELECT position, \"offset\", encode(chain, 'hex') FROM events ORDER BY position DESC LIMIT 1")
+"""The end of the log: see `cursor_of`.
+
+No row says where it is: one that each turn changed would have as many versions as there were turns since the oldest
+snapshot, a dump's perhaps, and each turn would read past all of them.
+"""
 
 WHERE = Statement(
-    'SELECT h.position, h."offset", h.chain, p.schema, p.position = h.position AND p.chain = h.chain '
-    "FROM head h LEFT JOIN progress p ON true"
+    "SELECT e.position, e.\"offset\", encode(e.chain, 'hex'), p.schema FROM progress p "
+    "LEFT JOIN (SELECT * FROM events ORDER BY position DESC LIMIT 1) e ON true"
 )
-"""The end of the log, then of which form the projection is and whether it is where the log is."""
+"""The same, then of which form the projection is; nothing where there is no projection.
 
-TOUCH_HEAD = Statement("UPDATE head SET position = position")
+One that is there is where the log is: whoever writes to the log alone takes it away (`adoption`).
+"""
+
+WRITE = Statement("SELECT pg_logical_emit_message(true, 'lockstream', '')")
 """Changes nothing, yet its commit waits for the disk, and for a synchronous standby: with all that came before it."""
+
+
+def cursor_of(found: Rows) -> Cursor:
+    """The end of the log, by what `HEAD` or `WHERE` has found."""
+    return START if not found or found[0][0] is None else Cursor(*found[0][:3])
 
 
 def known(events: Sequence[Event]) -> Statement:
@@ -54,42 +66,43 @@ def chain_at(position: int) -> Statement:
     return Statement("SELECT encode(chain, 'hex') FROM events WHERE position = %(position)s", {"position": position})
 
 
-def insertion(events: Sequence[Event], recorded_at: str, after: Cursor) -> tuple[list[Statement], Cursor]:
-    """Write `events` behind `after`, and where the log and the projection end then."""
+def insertion(events: Sequence[Event], recorded_at: str, after: Cursor) -> tuple[Statement, Cursor]:
+    """Write `events` behind `after`, and where the log ends then."""
     lines, end = encode_lines(events, recorded_at, after)
-    written = _insert(events, [recorded_at] * len(events), after.position, chains_of(lines))
-    return [written, move("head", end), move("progress", end)], end
+    return _insert(events, [recorded_at] * len(events), ends_of(lines, after)), end
 
 
-def adoption(records: Sequence[Record], after: Cursor) -> list[Statement]:
-    """Write `records` as they are behind `after`; the projection stays behind."""
+def adoption(records: Sequence[Record]) -> list[Statement]:
+    """Write `records` as they are; there is no projection then."""
     times, ends = [record.recorded_at for record in records], [record.end for record in records]
-    written = _insert([record.event for record in records], times, after.position, [end.chain for end in ends])
-    return [written, move("head", ends[-1])]
+    return [_insert([record.event for record in records], times, ends), _FORGET]
 
 
-def move(table: str, end: Cursor) -> Statement:
-    """Have `head`, or the projection's `progress`, say that it has come to `end`."""
-    return Statement(f"UPDATE {table} SET {_ENDS}", dict(zip(Cursor.__struct_fields__, astuple(end), strict=True)))  # noqa: S608
+def progress_to(end: Cursor) -> Statement:
+    """Have a projection that is being made say that it has come to `end`."""
+    return Statement(_PROGRESS, dict(zip(Cursor.__struct_fields__, astuple(end), strict=True)))
 
 
-def _insert(events: Sequence[Event], recorded: Sequence[str], after: int, chains: Sequence[str]) -> Statement:
+def _insert(events: Sequence[Event], recorded: Sequence[str], ends: Sequence[Cursor]) -> Statement:
     return Statement(
-        "INSERT INTO events SELECT %(after)s + n, event_id, locker_id, type, occurred_at, recorded_at, "
-        "payload::json, decode(chain, 'hex') FROM unnest(%(ids)s::uuid[], %(lockers)s::text[], %(types)s::text[], "
-        "%(times)s::text[], %(recorded)s::text[], %(payloads)s::text[], %(chains)s::text[]) "
-        "WITH ORDINALITY AS given (event_id, locker_id, type, occurred_at, recorded_at, payload, chain, n)",
+        "INSERT INTO events SELECT position, event_id, locker_id, type, occurred_at, recorded_at, payload::json, "
+        "decode(chain, 'hex'), \"offset\" FROM unnest(%(positions)s::bigint[], %(ids)s::uuid[], %(lockers)s::text[], "
+        "%(types)s::text[], %(times)s::text[], %(recorded)s::text[], %(payloads)s::text[], %(chains)s::text[], "
+        "%(offsets)s::bigint[]) AS given "
+        '(position, event_id, locker_id, type, occurred_at, recorded_at, payload, chain, "offset")',
         {
-            "after": after,
+            "positions": [end.position for end in ends],
             "recorded": recorded,
             "ids": [event.event_id for event in events],
             "lockers": [event.locker_id for event in events],
             "types": [type(event).__name__ for event in events],
             "times": [event.occurred_at for event in events],
             "payloads": [event.payload.decode() for event in events],
-            "chains": chains,
+            "chains": [end.chain for end in ends],
+            "offsets": [end.offset for end in ends],
         },
     )
 
 
-_ENDS = 'position = %(position)s, "offset" = %(offset)s, chain = %(chain)s'
+_PROGRESS = 'UPDATE progress SET position = %(position)s, "offset" = %(offset)s, chain = %(chain)s'
+_FORGET = Statement("DO $$ BEGIN IF to_regclass('progress') IS NOT NULL THEN DELETE FROM progress; END IF; END $$")

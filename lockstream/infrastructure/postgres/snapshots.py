@@ -1,7 +1,7 @@
 """The projection as it is at one moment, while nodes go on.
 
-Not for long: as long as somebody looks at that moment, PostgreSQL keeps each former version of the rows that every turn
-changes, and each turn reads past them.
+Not for long: as long as somebody looks at that moment, PostgreSQL keeps each former version of the rows that turns
+change.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,9 @@ from typing import Any, Self
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from lockstream.core.entities.log import Cursor
 from lockstream.infrastructure.engines import Prepared
 from lockstream.infrastructure.postgres.connecting import DIALECT, Database, unavailable
-from lockstream.infrastructure.postgres.schema import HEAD
+from lockstream.infrastructure.postgres.schema import HEAD, cursor_of
 from lockstream.infrastructure.queries import SqlQueries
 from lockstream.infrastructure.tables import KEPT_APART
 
@@ -41,11 +40,10 @@ class Snapshot:
             self.connection.exec_driver_sql("SET TRANSACTION READ ONLY")
             self.connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             self.connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-            found = self.connection.exec_driver_sql(HEAD.text).one()
+            self.end = cursor_of(list(self._execute(HEAD.text, None)))
             self._found = self._tables()
         except SQLAlchemyError as error:
             raise unavailable(self._database.name, getattr(error, "orig", None) or error) from error
-        self.end = Cursor(*found)
         return self
 
     def __exit__(

@@ -14,7 +14,7 @@ from lockstream.infrastructure.postgres.connecting import DIALECT, Database, Row
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.migrating import migrate, require_current
 from lockstream.infrastructure.postgres.rebuilding import end_of, is_fit, rebuild, require_no_other_version
-from lockstream.infrastructure.postgres.schema import HEAD
+from lockstream.infrastructure.postgres.schema import HEAD, cursor_of
 from lockstream.infrastructure.postgres.turn import Turn
 from lockstream.infrastructure.queries import SqlQueries
 
@@ -82,7 +82,8 @@ class PostgresStore:
 
         def find(statement: Prepared, values: dict[str, str]) -> Rows:
             nonlocal position
-            [[(position, *_)], found] = self._reads.read(HEAD, Statement(statement.text, statement.bound(values)))
+            end, found = self._reads.read(HEAD, Statement(statement.text, statement.bound(values)))
+            position = cursor_of(end).position
             return found
 
         if self._reads is self._database and self.log.away:  # rather than have each read find that out

@@ -22,7 +22,7 @@ from lockstream.infrastructure.line_codec import stamp
 from lockstream.infrastructure.postgres.connecting import BEGIN, COMMIT, UNKNOWN, Session, Statement, limits
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.rows import Wanted, upserts
-from lockstream.infrastructure.postgres.schema import TAKE_TURN, TOUCH_HEAD, WHERE, chain_at, insertion, known
+from lockstream.infrastructure.postgres.schema import TAKE_TURN, WHERE, WRITE, chain_at, insertion, known
 from lockstream.infrastructure.tables import fingerprint
 
 FIND_OUT_SECONDS = 15
@@ -96,9 +96,9 @@ class Turn:
     def commit(self) -> None:
         if self._accepted:
             written, end = insertion(self._accepted, stamp(), self._end)
-            self._keep([*written, *upserts(self._rows)], end)
+            self._keep([written, *upserts(self._rows)], end)
         elif self._recorded:  # an answer that an event is known is a promise, too
-            self._keep([TOUCH_HEAD], self._end)
+            self._keep([WRITE], self._end)
 
     def _keep(self, statements: Sequence[Statement], end: Cursor) -> None:
         self._begun = False
@@ -130,7 +130,7 @@ class Turn:
         why = ""
         while time.monotonic() < until:
             try:
-                found = self._session.execute([BEGIN, limits(), TAKE_TURN, chain_at(end.position), TOUCH_HEAD, COMMIT])
+                found = self._session.execute([BEGIN, limits(), TAKE_TURN, chain_at(end.position), WRITE, COMMIT])
                 if not self._session.warnings:
                     return found[3] == [(end.chain,)] or end.position == 0
                 why = " ".join(self._session.warnings)

@@ -90,8 +90,6 @@ def test_a_database_that_is_not_in_utf8_is_refused(tmp_path: Path) -> None:
     [
         "DROP TABLE faults",
         "DELETE FROM progress",
-        "UPDATE progress SET schema = 'another version', position = position - 1",
-        "UPDATE progress SET position = position - 1",
     ],
 )
 def test_a_projection_that_is_not_whole_is_made_anew_by_a_start(url: str, damage: str) -> None:
@@ -111,7 +109,7 @@ def test_a_projection_that_is_not_whole_is_made_anew_by_a_start(url: str, damage
         ('UPDATE events SET payload = \'{"compartment_id":"x"}\' WHERE position = 2', "is damaged at position 2"),
         ("UPDATE events SET recorded_at = 'never' WHERE position = 3", "is damaged at position 3"),
         ("DELETE FROM events WHERE position = 2", "is damaged at position 2"),
-        ("DELETE FROM events WHERE position = 3", "does not end where it says"),
+        ("DELETE FROM events WHERE position = 3", "differs from the log"),
     ],
 )
 def test_verify_notices_what_was_changed_by_hand(url: str, damage: str, said: str, tmp_path: Path) -> None:

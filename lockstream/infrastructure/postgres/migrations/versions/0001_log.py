@@ -1,4 +1,4 @@
-"""The log, and where it ends.
+"""The log.
 
 Revision ID: 0001
 """
@@ -10,7 +10,9 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make them.
+    """Make its table.
+
+    `offset` is where the next record would begin if the log were a file.
 
     Timestamps and payloads are kept as the text that came: it is what the chain values are made of. `payload` is
     `json`, which keeps the text and yet can be looked into; `jsonb` would sort the members.
@@ -24,13 +26,6 @@ def upgrade() -> None:
             occurred_at text NOT NULL,
             recorded_at text NOT NULL,
             payload json NOT NULL,
-            chain bytea NOT NULL CHECK (length(chain) = 32)
+            chain bytea NOT NULL CHECK (length(chain) = 32),
+            "offset" bigint NOT NULL
         )""")
-    op.execute("""
-        CREATE TABLE head (
-            one boolean PRIMARY KEY DEFAULT true CHECK (one),
-            position bigint NOT NULL,
-            "offset" bigint NOT NULL,
-            chain text NOT NULL
-        )""")
-    op.execute("INSERT INTO head (position, \"offset\", chain) VALUES (0, 0, repeat('0', 64))")
