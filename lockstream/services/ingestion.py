@@ -28,6 +28,9 @@ from lockstream.services.settler import Settler
 REMOTE_BATCH = 5_000
 """Events that are decided in one go at most where that waits for another machine: it is waited for by all together."""
 
+REMOTE_EVENT_BYTES = 4_096
+"""There, a larger payload counts as several events: what is sent in one go is some 20 MB at most."""
+
 REMOTE_READS = 8
 """Reads that wait for another machine at a time."""
 
@@ -164,8 +167,8 @@ class Ingestion:
             self._taking_in = False
             return  # it calls again when it has caught up
         batch = [self._submissions.popleft()]
-        size = len(batch[0][0])
-        while self._submissions and (size := size + len(self._submissions[0][0])) <= self._batch_limit:
+        size = self._weight(batch[0][0])
+        while self._submissions and (size := size + self._weight(self._submissions[0][0])) <= self._batch_limit:
             batch.append(self._submissions.popleft())
         all_events = [event for events, _ in batch for event in events]
         if self._decider:
@@ -173,6 +176,11 @@ class Ingestion:
             deciding.add_done_callback(lambda decided: self._taken_in(batch, decided.result()))
         else:
             self._taken_in(batch, self._decided(all_events))
+
+    def _weight(self, events: Sequence[Event]) -> int:
+        if self._decider is None:
+            return len(events)
+        return sum(1 + len(event.payload) // REMOTE_EVENT_BYTES for event in events)
 
     def _taken_in(self, batch: Sequence[_Submission], outcomes: _Outcomes) -> None:
         self._taking_in = False
