@@ -38,7 +38,7 @@ class Counting(PostgresStore):
 async def submit(store: PostgresStore, submissions: list[list[Event]]) -> list[object]:
     ingestion = Ingestion(store, queue_limit=100_000, batch_limit=1)
     told = [ingestion.submit(events) for events in submissions]
-    outcomes = [outcome for one in told for outcome in await one]
+    outcomes: list[object] = [outcome for one in told for outcome in await one]
     await ingestion.close()
     return outcomes
 
