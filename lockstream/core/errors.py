@@ -103,6 +103,18 @@ class LogDamaged(StartRefused):
         self.path, self.line, self.offset, self.reason = path, line, offset, reason
 
 
+class ExportDamaged(LogDamaged):
+    """A line of a full export is not what was written. Attributes: as those of `LogDamaged`."""
+
+    def __init__(self, path: Path, line: int, offset: int, reason: str) -> None:
+        StartRefused.__init__(
+            self,
+            f"The file {path} is damaged at line {line} (byte offset {offset}), or is no full export: {reason} At most "
+            "the lines before it were taken over. Make it anew with `lockstream export --full`, and start this again.",
+        )
+        self.path, self.line, self.offset, self.reason = path, line, offset, reason
+
+
 class RecordDamaged(LogDamaged):
     """A row of the log in a database is not what was written.
 

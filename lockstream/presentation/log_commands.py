@@ -80,6 +80,8 @@ def import_(
     """
     settings = Settings()
     if full:
+        if report:
+            raise typer.BadParameter("--full refuses no line, so there is no --report.")
         with bar("Taking over") as shown:
             adopted = adopt_log(settings, file, lambda reached, end: shown.update(reached.position, end.position))
         say(f"{adopted:,} events were taken over as they are.")
@@ -108,6 +110,8 @@ def export(
     full: Annotated[bool, typer.Option("--full", help="With positions, times and chain values: all of it.")] = False,
 ) -> None:
     """Write the log's events as they came to standard output, one a line. It may run beside a server."""
+    if full and (start > 1 or locker is not None):
+        raise typer.BadParameter("--full is the whole log: leave out --from and --locker.")
     records = read_records(Settings())
     try:
         for line in export_records(records) if full else export_events(records, start, locker):

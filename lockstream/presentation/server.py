@@ -31,6 +31,7 @@ def configure_logging(level: str) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of each connection that is lost; so do we, once
 
 
 def exit_when_told() -> None:

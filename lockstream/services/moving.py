@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lockstream.core.entities.log import START, Cursor, Record
-from lockstream.core.errors import LogDamaged, NotTheSameLog
+from lockstream.core.errors import ExportDamaged, NotTheSameLog
 from lockstream.infrastructure.line_codec import InvalidLine, decode_lines, line_of
 
 BATCH = 1_000
@@ -33,7 +33,7 @@ def adopt_records(log: Adopting, source: Path, watch: Callable[[Cursor], object]
     So one that broke off can be started again. Returns how many were written.
 
     Raises:
-        LogDamaged: a line of `source` is not what was written; those before it were taken over.
+        ExportDamaged: a line of `source` is not what was written; those before it were taken over.
         NotTheSameLog: `log` holds something else.
         StoreUnavailable: `log` cannot be written.
         OSError: `source` cannot be read.
@@ -70,5 +70,5 @@ def _decoded(source: Path, lines: Sequence[bytes], after: Cursor) -> list[Record
             records += decode_lines(lines[len(records) :], records[-1].end if records else after)
     except InvalidLine as error:
         at = records[-1].end if records else after
-        raise LogDamaged(source, at.position + 1, at.offset, str(error)) from error
+        raise ExportDamaged(source, at.position + 1, at.offset, str(error)) from error
     return records

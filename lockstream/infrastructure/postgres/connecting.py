@@ -240,7 +240,13 @@ def unavailable(name: str, error: Exception) -> StoreUnavailable:
             f"The database {name} does not let Lockstream do what it must ({said}). Its user owns its tables, and may "
             "CREATE in their schema and, for a rebuild, in the database: grant that, and start again."
         )
+    if isinstance(error, psycopg.errors.UndefinedTable):
+        return StoreUnavailable(
+            f"Lockstream's tables are not in the database {name} ({said}). See that DATABASE_URL leads to the right "
+            "one; in a new one `lockstream migrate` makes them, and so does the start of a node."
+        )
     return StoreUnavailable(
-        f"The database {name} cannot be used now ({said}). Nothing that was acknowledged is lost. Lockstream tries "
-        "again by itself: try again later, and see that the database runs and DATABASE_URL leads to it."
+        f"The database {name} cannot be used now ({said}). Nothing that was acknowledged is lost. See that the "
+        "database runs, and that DATABASE_URL leads to it. A node that runs tries again by itself; a start or "
+        "a command does not."
     )

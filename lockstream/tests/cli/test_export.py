@@ -51,6 +51,13 @@ def test_a_position_that_can_be_none_is_refused(log_path: Path, run: Run) -> Non
     assert run("export", "--from", 0).code == 2
 
 
+@pytest.mark.parametrize("part", [("--from", 3), ("--locker", LOCKER)])
+def test_a_part_cannot_be_exported_in_full(log_path: Path, run: Run, part: tuple[str, object]) -> None:
+    record(log_path, life())
+    ended = run("export", "--full", *part)
+    assert (ended.code, ended.out) == (2, b"")
+
+
 def test_a_missing_log_is_named(log_path: Path, run: Run) -> None:
     run("export").in_a_sentence(str(log_path))
     assert on_disk(log_path) == {}

@@ -92,6 +92,8 @@ def test_a_line_that_is_not_what_was_written_is_named(log: Path, url: str, tmp_p
     refused = command(log, "import", "--full", str(damaged), DATABASE_URL=url)
     assert refused.returncode == 1
     assert b"damaged.jsonl is damaged at line 705" in refused.stderr
+    assert b"Make it anew with `lockstream export --full`" in refused.stderr
+    assert b"repair" not in refused.stderr
 
 
 def test_a_log_that_holds_something_else_takes_over_nothing(log: Path, url: str, tmp_path: Path) -> None:

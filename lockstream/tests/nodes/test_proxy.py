@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -35,6 +36,7 @@ http {{
 {shipped}
 }}
 """
+AHEAD = {"Lockstream-Min-Position": "9"}
 
 pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
 
@@ -111,6 +113,26 @@ def test_a_node_that_goes_away_and_comes_back_is_not_noticed_behind_the_proxy(
         # then each request was answered, by the other if need be, and each event counts once
         assert heard.unavailable == 0
         assert_legal(history(machine.url), heard)
+
+
+def test_what_nodes_answer_with_503_does_not_shut_out_the_other_requests(servers: list[Server], tmp_path: Path) -> None:
+    with proxy_of(servers, tmp_path) as (proxy, _):
+        # when several reads at once ask for a position that is not there, and both nodes say 503 to each
+        with ThreadPoolExecutor() as pool:
+            asked = [pool.submit(proxy.request, "GET", "/reservations/R", headers=AHEAD) for _ in range(6)]
+        # then each hears what a node says, and other requests are answered
+        assert all(b"Ask again in a moment" in one.result()[2] for one in asked)
+        assert [proxy.get("/health/ready")[0] for _ in range(6)] == [200] * 6
+
+
+def test_where_no_node_answers_clients_are_told_to_send_it_again(servers: list[Server], tmp_path: Path) -> None:
+    with proxy_of(servers, tmp_path) as (proxy, _):
+        for server in servers:
+            server.stop(signal.SIGTERM)
+        for _ in range(3):
+            status, headers, said = proxy.request("GET", "/health/ready")
+            assert (status, headers["retry-after"]) == (503, "1")
+            assert "Send it again." in json.loads(said)["detail"]
 
 
 async def _undisturbed(clients: Clients) -> None:

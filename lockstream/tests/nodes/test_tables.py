@@ -129,6 +129,13 @@ def test_commands_for_files_say_what_to_do_instead(url: str, name: str, tmp_path
     assert "The log is in a database, as DATABASE_URL says." in done.stderr.decode()
 
 
+@pytest.mark.parametrize("name", ["verify", "export"])
+def test_a_database_without_tables_is_said_to_be_one(empty: str, name: str, tmp_path: Path) -> None:
+    done = command(tmp_path / "no-log", name, DATABASE_URL=empty)
+    assert done.returncode == 1
+    assert "Lockstream's tables are not in the database" in done.stderr.decode()
+
+
 def test_a_password_is_not_shown(tmp_path: Path) -> None:
     wrong = command(tmp_path / "no-log", "serve", DATABASE_URL="mysql://somebody:secret@nowhere/x")
     assert (wrong.returncode, b"postgresql+psycopg://" in wrong.stderr, b"secret" in wrong.stderr) == (1, True, False)
