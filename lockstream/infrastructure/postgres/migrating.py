@@ -3,6 +3,7 @@
 The projection's tables are not migrated. They are made anew from the log.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from lockstream.core.errors import WrongSchema
 from lockstream.infrastructure.postgres.connecting import Database, limits, unavailable
 from lockstream.infrastructure.postgres.schema import END_ABANDONED_TURN, TAKE_TURN
 from lockstream.infrastructure.tables import KEPT_APART
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # which steps it takes is said by us
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
