@@ -6,8 +6,9 @@ import psycopg
 
 from lockstream.core.entities.log import Record
 from lockstream.core.errors import StoreUnavailable
-from lockstream.infrastructure.postgres.connecting import BEGIN, COMMIT, Database, Session, limits, unavailable
+from lockstream.infrastructure.postgres.connecting import BEGIN, COMMIT, Database, limits, unavailable
 from lockstream.infrastructure.postgres.schema import HEAD, TAKE_TURN, adoption, cursor_of
+from lockstream.infrastructure.postgres.session import Session
 
 
 class AdoptingTables:

@@ -11,17 +11,9 @@ import psycopg
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.errors import RecordDamaged, StoreUnavailable
 from lockstream.infrastructure.line_codec import InvalidLine, decode_lines, line_with
-from lockstream.infrastructure.postgres.connecting import (
-    BEGIN,
-    COMMIT,
-    Database,
-    Rows,
-    Session,
-    Statement,
-    limits,
-    unavailable,
-)
+from lockstream.infrastructure.postgres.connecting import BEGIN, COMMIT, Database, Rows, Statement, limits, unavailable
 from lockstream.infrastructure.postgres.schema import END_ABANDONED_TURN, WHERE, cursor_of
+from lockstream.infrastructure.postgres.session import Session
 from lockstream.infrastructure.tables import fingerprint
 
 PAGE = 1_000

@@ -26,7 +26,6 @@ from lockstream.infrastructure.postgres.connecting import (
     COMMIT,
     DIALECT,
     Database,
-    Session,
     Statement,
     limits,
     unavailable,
@@ -34,6 +33,7 @@ from lockstream.infrastructure.postgres.connecting import (
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.rows import Wanted, upserts
 from lockstream.infrastructure.postgres.schema import HEAD, REBUILDING, TAKE_TURN, WHERE, cursor_of, progress_to
+from lockstream.infrastructure.postgres.session import Session
 from lockstream.infrastructure.tables import KEPT_APART, fingerprint, progress
 
 BESIDE = "lockstream_rebuilding"

@@ -10,11 +10,12 @@ from lockstream.core.entities.log import START, Cursor
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.repositories import Queries, Seen
 from lockstream.infrastructure.engines import Prepared
-from lockstream.infrastructure.postgres.connecting import DIALECT, Database, Rows, Session, Statement, unavailable
+from lockstream.infrastructure.postgres.connecting import DIALECT, Database, Rows, Statement, unavailable
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.migrating import migrate, require_current
 from lockstream.infrastructure.postgres.rebuilding import end_of, is_fit, rebuild, require_no_other_version
 from lockstream.infrastructure.postgres.schema import HEAD, cursor_of
+from lockstream.infrastructure.postgres.session import Session
 from lockstream.infrastructure.postgres.turn import Turn
 from lockstream.infrastructure.queries import SqlQueries
 

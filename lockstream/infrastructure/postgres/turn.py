@@ -19,10 +19,11 @@ from lockstream.core.errors import StoreUnavailable
 from lockstream.core.keys import Keys
 from lockstream.infrastructure.held_rows import HeldRows, Shelf
 from lockstream.infrastructure.line_codec import stamp
-from lockstream.infrastructure.postgres.connecting import BEGIN, COMMIT, UNKNOWN, Session, Statement, limits
+from lockstream.infrastructure.postgres.connecting import BEGIN, COMMIT, UNKNOWN, Statement, limits
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.rows import Wanted, upserts
 from lockstream.infrastructure.postgres.schema import TAKE_TURN, WHERE, WRITE, chain_at, insertion, known
+from lockstream.infrastructure.postgres.session import Session
 from lockstream.infrastructure.tables import fingerprint
 
 FIND_OUT_SECONDS = 15

@@ -12,16 +12,9 @@ import pytest
 
 from lockstream.core.outcomes import Accepted
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.postgres.connecting import (
-    BEGIN,
-    COMMIT,
-    READERS,
-    Database,
-    Session,
-    Statement,
-    limits,
-)
+from lockstream.infrastructure.postgres.connecting import BEGIN, COMMIT, READERS, Database, Statement, limits
 from lockstream.infrastructure.postgres.schema import TAKE_TURN
+from lockstream.infrastructure.postgres.session import Session
 from lockstream.infrastructure.postgres.store import PostgresStore
 from lockstream.tests.given import event, registered
 from lockstream.tests.nodes.fleet import nodes

@@ -11,7 +11,8 @@ import pytest
 
 from lockstream.core.outcomes import Accepted
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.postgres.connecting import BEGIN, COMMIT, Database, Session, Statement, limits
+from lockstream.infrastructure.postgres.connecting import BEGIN, COMMIT, Database, Statement, limits
+from lockstream.infrastructure.postgres.session import Session
 from lockstream.infrastructure.postgres.store import PostgresStore
 from lockstream.tests.crash.server import command
 from lockstream.tests.given import event, registered

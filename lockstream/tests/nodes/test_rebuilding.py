@@ -12,7 +12,8 @@ import pytest
 from lockstream.core.errors import StoreUnavailable, WrongSchema
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.postgres import rebuilding
-from lockstream.infrastructure.postgres.connecting import Database, Session
+from lockstream.infrastructure.postgres.connecting import Database
+from lockstream.infrastructure.postgres.session import Session
 from lockstream.infrastructure.postgres.store import PostgresStore
 from lockstream.tests.crash.server import PATIENCE_SECONDS, command
 from lockstream.tests.given import event, registered
