@@ -25,9 +25,12 @@ _REFLECTED: dict[str, Any] = {
     }
 }
 
+_REFLECTED_IF_ANY: dict[str, Any] = {POSITION: _REFLECTED[POSITION] | {"required": False}}
+"""Where the path is none that there is, nobody has looked."""
+
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"headers": _REFLECTED},
-    404: {"model": Problem, "description": "No accepted event has named it.", "headers": _REFLECTED},
+    404: {"model": Problem, "description": "No accepted event has named it.", "headers": _REFLECTED_IF_ANY},
     422: {"model": Problem, "description": f"{MIN_POSITION} is no position."},
     431: HEADERS_TOO_LARGE,
     500: FAULT,
