@@ -160,11 +160,18 @@ COMMIT = Statement("COMMIT")
 
 
 def limits(statement_seconds: int = STATEMENT_SECONDS) -> Statement:
-    """The time limits of one transaction; 0 is none. Its commit waits for the disk, whatever its user is given."""
+    """The time limits of one transaction; 0 is none. Its commit waits for the disk, whatever its user is given.
+
+    All that is looked for in it is looked for by key. A plan that was made while a table was small would read all of
+    it, for as long as the connection lives; so each is made once, and for indexes.
+    """
     return Statement(
         "SELECT set_config('lock_timeout', %(turn)s, true), set_config('statement_timeout', %(statement)s, true), "
         "set_config('idle_in_transaction_session_timeout', %(idle)s, true), "
-        "set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)",
+        "set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true), "
+        "set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true), "
+        "set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), "
+        "set_config('jit', 'off', true)",
         {"turn": f"{TURN_SECONDS}s", "statement": f"{statement_seconds}s", "idle": f"{IDLE_SECONDS}s"},
     )
 

@@ -7,11 +7,12 @@ from contextlib import closing
 from lockstream.core.entities.events import Event
 from lockstream.core.keys import Keys
 from lockstream.core.outcomes import Accepted
+from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.postgres.store import PostgresStore
 from lockstream.infrastructure.postgres.turn import Turn
 from lockstream.services.ingestion import REMOTE_BATCH, REMOTE_EVENT_BYTES, Ingestion
-from lockstream.tests.given import event, registered
-from lockstream.tests.postgres import unwatched
+from lockstream.tests.given import event, registered, reserved
+from lockstream.tests.postgres import connect, unwatched
 
 
 class Counted(Turn):
@@ -57,3 +58,18 @@ def test_large_events_take_more_turns(url: str) -> None:
         outcomes = asyncio.run(submit(store, large))
         assert outcomes == [Accepted(position) for position in range(1, 13)]
         assert store.turns == [9, 3]
+
+
+def test_a_turn_reads_no_table_as_a_whole_that_has_grown(url: str) -> None:
+    """A plan is kept for as long as the connection lives, and was made when there was nothing yet."""
+    with closing(PostgresStore(url, unwatched)) as store, closing(connect(url)) as other:
+        for number in range(60):
+            ingest([event(registered(f"c{number}-{one}")) for one in range(100)], store.unit_of_work())
+            ingest([event(reserved(f"r{number}", f"c{number}-0"))], store.unit_of_work())
+        store.close()  # so that it says what it did
+        read = other.execute(
+            "SELECT relname, seq_tup_read FROM pg_stat_user_tables WHERE relname = ANY(%s)",
+            [["events", "compartments", "reservations", "faults"]],
+        ).fetchall()
+    assert len(read) == 4
+    assert max(rows for _, rows in read) < 60 * 100, read
