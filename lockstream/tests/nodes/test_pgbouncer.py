@@ -77,11 +77,11 @@ def test_nodes_take_turns_through_a_pool_smaller_than_what_they_would_open(kille
             assert done.returncode == 0, done.stderr.decode()
 
 
-def test_nodes_that_share_a_session_of_the_database_leave_no_statement_behind_there(tmp_path: Path) -> None:
-    # given a pool of one, so that two nodes take turns in the same session
+def test_nodes_that_share_sessions_of_the_database_leave_no_statement_behind_there(tmp_path: Path) -> None:
+    # given a pool of two, so that two nodes take turns in the same sessions, and others look and read there
     with Machine() as machine:
         PostgresStore(machine.url, unwatched).close()
-        with bouncer(machine, 1) as pool:
+        with bouncer(machine, 2) as pool:
             one, other = PostgresStore(url_of(pool), unwatched), PostgresStore(url_of(pool), unwatched)
             with closing(one), closing(other):
                 # when they send the same statements in another order
