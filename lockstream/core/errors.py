@@ -13,6 +13,7 @@ LockstreamError
 │   ├── StoreInUse           another process has the log
 │   ├── WrongSchema          the database is not of this version
 │   └── LogDamaged           the log is not what was written
+│       ├── ExportDamaged    the same, of a full export
 │       └── RecordDamaged    the same, of a log in a database
 ├── ProjectionUnfit          the projection is not this log's; it is made anew
 └── HistoryImpossible        a recorded event could never have been accepted
@@ -94,25 +95,24 @@ class LogDamaged(StartRefused):
     Attributes: `path`; `line`, counted from 1; `offset` of the line's first byte, from 0; `reason`.
     """
 
+    _TEXT = (
+        "The log {path} is damaged at line {line} (byte offset {offset}): {reason} Nothing was changed. Keep a copy of "
+        "the file, restore it from a backup, and start again; `lockstream verify` checks every line. Without a backup, "
+        "`lockstream repair` says what would be lost."
+    )
+
     def __init__(self, path: Path, line: int, offset: int, reason: str) -> None:
-        super().__init__(
-            f"The log {path} is damaged at line {line} (byte offset {offset}): {reason} Nothing was changed. Keep a "
-            "copy of the file, restore it from a backup, and start again; `lockstream verify` checks every line. "
-            "Without a backup, `lockstream repair` says what would be lost."
-        )
+        super().__init__(self._TEXT.format(path=path, line=line, offset=offset, reason=reason))
         self.path, self.line, self.offset, self.reason = path, line, offset, reason
 
 
 class ExportDamaged(LogDamaged):
     """A line of a full export is not what was written. Attributes: as those of `LogDamaged`."""
 
-    def __init__(self, path: Path, line: int, offset: int, reason: str) -> None:
-        StartRefused.__init__(
-            self,
-            f"The file {path} is damaged at line {line} (byte offset {offset}), or is no full export: {reason} At most "
-            "the lines before it were taken over. Make it anew with `lockstream export --full`, and start this again.",
-        )
-        self.path, self.line, self.offset, self.reason = path, line, offset, reason
+    _TEXT = (
+        "The file {path} is damaged at line {line} (byte offset {offset}), or is no full export: {reason} At most the "
+        "lines before it were taken over. Make it anew with `lockstream export --full`, and start this again."
+    )
 
 
 class RecordDamaged(LogDamaged):

@@ -22,12 +22,10 @@ from lockstream.infrastructure.queries import settled_queries
 from lockstream.infrastructure.run_file import RunKeeper, read_run, remove_runs, run_path
 from lockstream.infrastructure.settling import Settling, settle
 from lockstream.infrastructure.unit_of_work import UnitOfWork
+from lockstream.infrastructure.watching import Watch, unwatched
 from lockstream.infrastructure.working_set import WorkingSet
 
 logger = logging.getLogger(__name__)
-
-type Watch = Callable[[Cursor, Cursor], object]
-"""Is told how far catching up has come, and the end of the log."""
 
 
 def projection_path(log_path: Path) -> Path:
@@ -50,10 +48,6 @@ def remove_projection(path: Path) -> None:
     """Remove a projection, if there is one, while nobody uses it; the next start makes it anew."""
     remove_database(path)
     remove_runs(path)
-
-
-def unwatched(reached: Cursor, end: Cursor) -> None:
-    """Watch nothing."""
 
 
 class EmbeddedStore:

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Protocol
 
 from lockstream.core.entities.log import START, Cursor, Record
-from lockstream.core.errors import ExportDamaged, NotTheSameLog
-from lockstream.infrastructure.line_codec import InvalidLine, decode_lines, line_of
+from lockstream.core.errors import ExportDamaged, LogDamaged, NotTheSameLog
+from lockstream.infrastructure.line_codec import line_of
+from lockstream.infrastructure.log_file import read_log
 
 BATCH = 1_000
 """Records that are written together."""
+
+_TORN = "the line has not the form of a record; it is torn or was overwritten."
 
 
 class Adopting(Protocol):
@@ -40,15 +43,13 @@ def adopt_records(log: Adopting, source: Path, watch: Callable[[Cursor], object]
     """
     first = log.end
     reached = START
-    with source.open("rb") as file:
-        for lines in batched(file, BATCH):
-            records = _decoded(source, lines, reached)
-            reached = records[-1].end
-            new = [record for record in records if record.end.position > first.position]
-            _require_same(source, [record.end for record in records], first)
-            if new:
-                log.adopt(new)
-            watch(reached)
+    for records in batched(_read(source), BATCH):
+        reached = records[-1].end
+        new = [record for record in records if record.end.position > first.position]
+        _require_same(source, [record.end for record in records], first)
+        if new:
+            log.adopt(new)
+        watch(reached)
     if reached.position < first.position:
         raise NotTheSameLog(f"The log holds {first.position:,} events, and {source} only {reached.position:,}.")
     return reached.position - first.position
@@ -63,12 +64,14 @@ def _require_same(source: Path, ends: Sequence[Cursor], first: Cursor) -> None:
             )
 
 
-def _decoded(source: Path, lines: Sequence[bytes], after: Cursor) -> list[Record]:
-    records: list[Record] = []
+def _read(source: Path) -> Iterator[Record]:
+    """A full export is what a log in a file is, but for its last line, which must be complete."""
+    end = START
     try:
-        while len(records) < len(lines):
-            records += decode_lines(lines[len(records) :], records[-1].end if records else after)
-    except InvalidLine as error:
-        at = records[-1].end if records else after
-        raise ExportDamaged(source, at.position + 1, at.offset, str(error)) from error
-    return records
+        for record in read_log(source):
+            end = record.end
+            yield record
+    except LogDamaged as damage:
+        raise ExportDamaged(source, damage.line, damage.offset, damage.reason) from damage
+    if end.offset != source.stat().st_size:
+        raise ExportDamaged(source, end.position + 1, end.offset, _TORN)

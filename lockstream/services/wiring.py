@@ -7,7 +7,7 @@ from pathlib import Path
 from lockstream.core.entities.log import START, Record
 from lockstream.core.errors import StartRefused
 from lockstream.core.repositories import Store
-from lockstream.infrastructure.embedded import EmbeddedStore, Watch, rebuild, unwatched
+from lockstream.infrastructure.embedded import EmbeddedStore, rebuild
 from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
 from lockstream.infrastructure.log_file import read_log
 from lockstream.infrastructure.postgres.adopting import AdoptingTables
@@ -18,6 +18,7 @@ from lockstream.infrastructure.postgres.rebuilding import rebuild as rebuild_tab
 from lockstream.infrastructure.postgres.store import PostgresStore
 from lockstream.infrastructure.settings import Settings, environment_names
 from lockstream.infrastructure.unknown_settings import unknown_settings
+from lockstream.infrastructure.watching import Watch, unwatched
 from lockstream.services.lockstream import Lockstream
 from lockstream.services.moving import adopt_records
 

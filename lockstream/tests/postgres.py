@@ -23,10 +23,6 @@ from lockstream.infrastructure.postgres.store import PostgresStore
 VARIABLE = "LOCKSTREAM_TEST_POSTGRES_URL"
 
 
-def unwatched(reached: object, end: object) -> None:
-    """Watch nothing."""
-
-
 @contextmanager
 def new_database(template: bool = True) -> Iterator[str]:
     """The URL of a database that is there for the time being: with Lockstream's tables, or empty."""
@@ -51,7 +47,7 @@ def _template() -> str:
     name = f"lockstream_template_{uuid4().hex}"
     with _administration() as server:
         server.execute(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8'")
-    PostgresStore(_url(name), unwatched).close()
+    PostgresStore(_url(name)).close()
     atexit.register(_drop, name)
     return name
 

@@ -128,22 +128,16 @@ def pages(read: Callable[[dict[str, int]], Rows], after: Cursor, last: int | Non
         if not records:
             return
         yield from records
-        after = records[-1].end
+        after = records[-1].end  # where one was not what was written, the next round says so
 
 
 def records_of(rows: Rows, after: Cursor, name: str) -> list[Record]:
-    """What rows of `events`, which follow `after`, hold.
+    """What rows of `events`, which follow `after`, hold: all, or those up to the first that is not what was written.
 
     Raises:
-        RecordDamaged: one of them is not what was written.
+        RecordDamaged: that is the first one already.
     """
-    if not rows:
-        return []
-    records: list[Record] = []
-    lines = [line_with(*row) for row in rows]
     try:
-        while len(records) < len(lines):
-            records += decode_lines(lines[len(records) :], records[-1].end if records else after)
+        return decode_lines([line_with(*row) for row in rows], after) if rows else []
     except InvalidLine as error:
-        raise RecordDamaged(name, after.position + len(records) + 1, str(error)) from error
-    return records
+        raise RecordDamaged(name, after.position + 1, str(error)) from error

@@ -35,6 +35,7 @@ from lockstream.infrastructure.postgres.rows import Wanted, upserts
 from lockstream.infrastructure.postgres.schema import HEAD, REBUILDING, TAKE_TURN, WHERE, cursor_of, progress_to
 from lockstream.infrastructure.postgres.session import Session
 from lockstream.infrastructure.tables import KEPT_APART, fingerprint, progress
+from lockstream.infrastructure.watching import Watch
 
 BESIDE = "lockstream_rebuilding"
 """What the name of the schema of the tables that are being made begins with."""
@@ -49,8 +50,6 @@ SWITCH_AGAIN_SECONDS = 5.0
 """How long nodes go on before that is tried again."""
 
 logger = logging.getLogger(__name__)
-
-type Watch = Callable[[Cursor, Cursor], object]
 
 
 class TablesBeside:

@@ -13,9 +13,6 @@ from lockstream.infrastructure.postgres.connecting import Rows, Statement
 from lockstream.infrastructure.projection import to_row
 from lockstream.infrastructure.tables import TABLES, compartments, faults, reservations
 
-LOOKUPS = 3
-"""How many statements `Wanted.lookups` gives."""
-
 
 class Wanted:
     """What a batch can see."""

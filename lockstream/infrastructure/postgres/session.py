@@ -1,12 +1,24 @@
 """A connection on which one thread sends what belongs together, again and again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from lockstream.infrastructure.postgres.connecting import ANSWER_SECONDS, COMMIT, Database, Rows, Statement, execute
+from lockstream.infrastructure.postgres.connecting import (
+    ANSWER_SECONDS,
+    COMMIT,
+    UNKNOWN,
+    Database,
+    Rows,
+    Statement,
+    execute,
+)
+
+LOST = (None, "57P01", "57P02", "25P03")
+"""What is raised where a connection was lost before: by the driver itself, or as the last thing that PostgreSQL said
+(admin_shutdown, crash_shutdown, idle_in_transaction_session_timeout)."""
 
 
 class Session:
@@ -42,6 +54,19 @@ class Session:
         except BaseException:
             self.close()  # that undoes what was begun; and who knows what else the connection has become
             raise
+
+    def begin(self, statements: Sequence[Statement]) -> list[Rows]:
+        """Execute what changes nothing yet: on a new connection, where this one was lost before.
+
+        Raises:
+            psycopg.Error: a statement has failed.
+        """
+        try:
+            return self.execute(statements)
+        except UNKNOWN as error:
+            if error.sqlstate not in LOST:
+                raise
+            return self.execute(statements)
 
     def let_go(self) -> None:
         """End what was begun, if anything was, and nothing was written in it."""

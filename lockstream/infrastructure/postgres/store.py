@@ -18,10 +18,9 @@ from lockstream.infrastructure.postgres.schema import HEAD, cursor_of
 from lockstream.infrastructure.postgres.session import Session
 from lockstream.infrastructure.postgres.turn import Turn
 from lockstream.infrastructure.queries import SqlQueries
+from lockstream.infrastructure.watching import Watch, unwatched
 
 logger = logging.getLogger(__name__)
-
-type Watch = Callable[[Cursor, Cursor], object]
 
 
 class _Settled(NamedTuple):
@@ -40,7 +39,9 @@ class PostgresStore:
     remote = True
     due = crowded = behind = False
 
-    def __init__(self, url: str, watch: Watch, auto_migrate: bool | None = None, read_url: str | None = None) -> None:
+    def __init__(
+        self, url: str, watch: Watch = unwatched, auto_migrate: bool | None = None, read_url: str | None = None
+    ) -> None:
         """Open the log that `url` leads to, and make the projection where it is unfit.
 
         Reads go to `read_url`, if there is one: a copy of that database, which may be behind.

@@ -31,10 +31,6 @@ FIND_OUT_SECONDS = 15
 
 FIND_OUT_AGAIN_SECONDS = 0.2
 
-LOST = (None, "57P01", "57P02", "25P03")
-"""What is raised where a connection was lost before: by the driver itself, or as the last thing that PostgreSQL said
-(admin_shutdown, crash_shutdown, idle_in_transaction_session_timeout)."""
-
 OF_US = (psycopg.DataError, psycopg.IntegrityError)
 """What is raised where an event could not be written that should have been: the other events are not to suffer."""
 
@@ -73,12 +69,7 @@ class Turn:
         seen = Wanted(wanted)
         statements = [BEGIN, limits(), TAKE_TURN, WHERE, known(events), *seen.lookups()]
         try:
-            try:
-                found = self._session.execute(statements)
-            except UNKNOWN as error:
-                if error.sqlstate not in LOST:
-                    raise
-                found = self._session.execute(statements)  # on a new connection: nothing has been decided yet
+            found = self._session.begin(statements)
         except psycopg.Error as error:
             raise self._log.failed(error) from error
         self._begun = True

@@ -5,7 +5,7 @@ from contextlib import closing
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.postgres.store import PostgresStore
 from lockstream.tests.given import event, fault_reported, registered, reserved
-from lockstream.tests.postgres import connect, unwatched
+from lockstream.tests.postgres import connect
 
 
 def execute(url: str, statement: str) -> None:
@@ -14,5 +14,5 @@ def execute(url: str, statement: str) -> None:
 
 
 def take_in(url: str) -> None:
-    with closing(PostgresStore(url, unwatched)) as store:
+    with closing(PostgresStore(url)) as store:
         ingest([event(body) for body in (registered(), fault_reported(1), reserved())], store.unit_of_work())

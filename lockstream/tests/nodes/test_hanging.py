@@ -19,7 +19,7 @@ from lockstream.infrastructure.postgres.store import PostgresStore
 from lockstream.tests.given import event, registered
 from lockstream.tests.nodes.fleet import nodes
 from lockstream.tests.nodes.machine import Machine
-from lockstream.tests.postgres import connect, unwatched
+from lockstream.tests.postgres import connect
 
 
 def test_an_answer_that_does_not_come_is_not_waited_for(url: str) -> None:
@@ -51,7 +51,7 @@ def test_a_node_that_is_stopped_between_two_statements_loses_its_turn(url: str) 
     with (
         closing(Database(url)) as database,
         closing(database.connect()) as stopped,
-        closing(PostgresStore(url, unwatched)) as store,
+        closing(PostgresStore(url)) as store,
         closing(connect(url)) as other,
     ):
         with suppress(psycopg.OperationalError), stopped.pipeline():

@@ -14,7 +14,7 @@ from lockstream.infrastructure.event_codec import decode_event
 from lockstream.infrastructure.postgres.store import PostgresStore
 from lockstream.tests.crash.server import command
 from lockstream.tests.given import deposited, event, fault_reported, registered, reserved
-from lockstream.tests.postgres import connect, new_database, unwatched
+from lockstream.tests.postgres import connect, new_database
 
 MANY = 1_500
 
@@ -67,7 +67,7 @@ def test_both_ways_it_stays_the_same(log: Path, url: str, tmp_path: Path) -> Non
     run(home, "import", "--full", str(exported))
     run(home, "verify")
     assert home.read_bytes() == log.read_bytes()
-    with closing(EmbeddedStore(log, 100)) as one, closing(PostgresStore(url, unwatched)) as other:
+    with closing(EmbeddedStore(log, 100)) as one, closing(PostgresStore(url)) as other:
         assert list(hashes(one)) == list(hashes(other))
         assert one.log.end == other.log.end
         take_in(other, 1)
@@ -97,7 +97,7 @@ def test_a_line_that_is_not_what_was_written_is_named(log: Path, url: str, tmp_p
 
 
 def test_a_log_that_holds_something_else_takes_over_nothing(log: Path, url: str, tmp_path: Path) -> None:
-    with closing(PostgresStore(url, unwatched)) as store:
+    with closing(PostgresStore(url)) as store:
         take_in(store, 1)
     refused = command(log, "import", "--full", str(log), DATABASE_URL=url)
     assert refused.returncode == 1
@@ -112,3 +112,12 @@ def test_a_shorter_one_is_no_beginning(log: Path, tmp_path: Path) -> None:
     refused = command(log, "import", "--full", str(short))
     assert refused.returncode == 1
     assert b"and %b only 10." % str(short).encode() in refused.stderr
+
+
+def test_an_export_that_ends_in_the_middle_of_a_line_is_not_taken_for_whole(log: Path, tmp_path: Path) -> None:
+    torn = tmp_path / "torn.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    torn.write_bytes(b"".join(lines[:10]) + lines[10][:-1])
+    refused = command(tmp_path / "home.jsonl", "import", "--full", str(torn))
+    assert refused.returncode == 1
+    assert b"torn.jsonl is damaged at line 11" in refused.stderr

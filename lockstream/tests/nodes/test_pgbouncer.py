@@ -19,7 +19,6 @@ from lockstream.tests.given import event, registered
 from lockstream.tests.nodes.daemon import Daemon
 from lockstream.tests.nodes.fleet import Clients, Heard, Reader, assert_legal, history, nodes
 from lockstream.tests.nodes.machine import Machine
-from lockstream.tests.postgres import unwatched
 
 PAGE = Path(__file__).parents[3] / "docs/scaling.md"
 PREPARED = Statement("SELECT count(*) FROM pg_prepared_statements")
@@ -80,9 +79,9 @@ def test_nodes_take_turns_through_a_pool_smaller_than_what_they_would_open(kille
 def test_nodes_that_share_sessions_of_the_database_leave_no_statement_behind_there(tmp_path: Path) -> None:
     # given a pool of two, so that two nodes take turns in the same sessions, and others look and read there
     with Machine() as machine:
-        PostgresStore(machine.url, unwatched).close()
+        PostgresStore(machine.url).close()
         with bouncer(machine, 2) as pool:
-            one, other = PostgresStore(url_of(pool), unwatched), PostgresStore(url_of(pool), unwatched)
+            one, other = PostgresStore(url_of(pool)), PostgresStore(url_of(pool))
             with closing(one), closing(other):
                 # when they send the same statements in another order
                 assert other.queries.locker("locker-1") is None

@@ -15,11 +15,12 @@ from lockstream.infrastructure.postgres import rebuilding
 from lockstream.infrastructure.postgres.connecting import Database
 from lockstream.infrastructure.postgres.session import Session
 from lockstream.infrastructure.postgres.store import PostgresStore
+from lockstream.infrastructure.watching import unwatched
 from lockstream.tests.crash.server import PATIENCE_SECONDS, command
 from lockstream.tests.given import event, registered
 from lockstream.tests.nodes.fleet import nodes
 from lockstream.tests.nodes.tables import execute, take_in
-from lockstream.tests.postgres import connect, unwatched
+from lockstream.tests.postgres import connect
 
 
 def test_rebuild_mends_rows_beside_nodes_and_says_how_many_lockers_were_wrong(url: str, tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_a_rebuild_waits_for_whoever_reads_the_old_tables_and_holds_up_nobody(
     monkeypatch.setattr(rebuilding, "SWITCH_MILLISECONDS", 100)
     take_in(url)
     with (
-        closing(PostgresStore(url, unwatched)) as store,
+        closing(PostgresStore(url)) as store,
         closing(Database(url)) as database,
         closing(connect(url)) as copying,
         ThreadPoolExecutor() as threads,
@@ -97,11 +98,11 @@ def test_a_projection_that_nodes_of_another_version_may_use_is_left_to_the_opera
     PostgresStore(url, unwatched, auto_migrate=True).close()
     execute(url, "UPDATE progress SET schema = 'another version'")
     assert command(tmp_path / "no-log", "rebuild", DATABASE_URL=url).returncode == 0
-    PostgresStore(url, unwatched).close()
+    PostgresStore(url).close()
 
 
 def test_a_node_of_another_version_takes_nothing_in(url: str) -> None:
-    with closing(PostgresStore(url, unwatched)) as store:
+    with closing(PostgresStore(url)) as store:
         execute(url, "UPDATE progress SET schema = 'another version'")
         with pytest.raises(StoreUnavailable, match="of another version of Lockstream"):
             ingest([event(registered())], store.unit_of_work())

@@ -10,10 +10,11 @@ import pytest
 from lockstream.core.errors import WrongSchema
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.postgres.store import PostgresStore
+from lockstream.infrastructure.watching import unwatched
 from lockstream.tests.crash.server import command
 from lockstream.tests.given import event, registered
 from lockstream.tests.nodes.tables import execute, take_in
-from lockstream.tests.postgres import connect, new_database, unwatched
+from lockstream.tests.postgres import connect, new_database
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def empty() -> Iterator[str]:
 
 def test_an_empty_database_is_given_its_tables_by_a_start(empty: str) -> None:
     take_in(empty)
-    with closing(PostgresStore(empty, unwatched)) as store:
+    with closing(PostgresStore(empty)) as store:
         assert store.log.end.position == 3
 
 
@@ -61,7 +62,7 @@ def test_migrate_says_what_it_did(empty: str, tmp_path: Path) -> None:
 
 def test_two_nodes_may_start_at_once_on_an_empty_database(empty: str) -> None:
     stores: list[PostgresStore] = []
-    threads = [threading.Thread(target=lambda: stores.append(PostgresStore(empty, unwatched))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: stores.append(PostgresStore(empty))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -80,7 +81,7 @@ def test_a_database_that_is_not_in_utf8_is_refused(tmp_path: Path) -> None:
             connection.execute(f"CREATE DATABASE {name}_latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
         try:
             with pytest.raises(WrongSchema, match="is in LATIN1"):
-                PostgresStore(url.replace(name, f"{name}_latin"), unwatched)
+                PostgresStore(url.replace(name, f"{name}_latin"))
         finally:
             execute(url, f"DROP DATABASE {name}_latin")
 
@@ -95,7 +96,7 @@ def test_a_database_that_is_not_in_utf8_is_refused(tmp_path: Path) -> None:
 def test_a_projection_that_is_not_whole_is_made_anew_by_a_start(url: str, damage: str) -> None:
     take_in(url)
     execute(url, damage)
-    with closing(PostgresStore(url, unwatched)) as store:
+    with closing(PostgresStore(url)) as store:
         locker = store.queries.locker("locker-1")
     assert locker
     assert (locker.active_reservations, len(locker.compartments[0].open_faults)) == (1, 1)

@@ -12,7 +12,7 @@ from lockstream.infrastructure.postgres.store import PostgresStore
 from lockstream.infrastructure.postgres.turn import Turn
 from lockstream.services.ingestion import REMOTE_BATCH, REMOTE_EVENT_BYTES, Ingestion
 from lockstream.tests.given import event, registered, reserved
-from lockstream.tests.postgres import connect, unwatched
+from lockstream.tests.postgres import connect
 
 
 class Counted(Turn):
@@ -27,7 +27,7 @@ class Counted(Turn):
 
 class Counting(PostgresStore):
     def __init__(self, url: str) -> None:
-        super().__init__(url, unwatched)
+        super().__init__(url)
         self.turns: list[int] = []
 
     def unit_of_work(self) -> Turn:
@@ -62,7 +62,7 @@ def test_large_events_take_more_turns(url: str) -> None:
 
 def test_a_turn_reads_no_table_as_a_whole_that_has_grown(url: str) -> None:
     """A plan is kept for as long as the connection lives, and was made when there was nothing yet."""
-    with closing(PostgresStore(url, unwatched)) as store, closing(connect(url)) as other:
+    with closing(PostgresStore(url)) as store, closing(connect(url)) as other:
         for number in range(60):
             ingest([event(registered(f"c{number}-{one}")) for one in range(100)], store.unit_of_work())
             ingest([event(reserved(f"r{number}", f"c{number}-0"))], store.unit_of_work())

@@ -11,17 +11,18 @@ from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.postgres.connecting import Database
 from lockstream.infrastructure.postgres.rebuilding import rebuild
 from lockstream.infrastructure.postgres.store import PostgresStore
+from lockstream.infrastructure.watching import unwatched
 from lockstream.services import database_verification
 from lockstream.services.verification import Verification, differing_rows
 from lockstream.services.wiring import Settings
 from lockstream.tests.given import event, fault_reported, registered
-from lockstream.tests.postgres import connect, unwatched
+from lockstream.tests.postgres import connect
 
 END_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> {}"
 
 
 def take_in(url: str, place: str) -> None:
-    with closing(PostgresStore(url, unwatched)) as store:
+    with closing(PostgresStore(url)) as store:
         ingest([event(registered(place)), event(fault_reported(3, place))], store.unit_of_work())
 
 

@@ -15,7 +15,7 @@ from lockstream.infrastructure.engines import remove_database
 from lockstream.infrastructure.memory import MemoryStore
 from lockstream.infrastructure.postgres.store import PostgresStore
 from lockstream.tests.given import Body, event
-from lockstream.tests.postgres import connect, new_database, unwatched
+from lockstream.tests.postgres import connect, new_database
 
 KINDS = ("memory", "embedded", "postgres")
 """Every store there is."""
@@ -105,7 +105,7 @@ class Network:
         if self.kind == "embedded":
             return EmbeddedStore(self.path, CAPACITY)
         if self.kind == "postgres":
-            return PostgresStore(self._database, unwatched)
+            return PostgresStore(self._database)
         store = MemoryStore()
         if hasattr(self, "store"):
             assert isinstance(self.store, MemoryStore)
