@@ -1,13 +1,18 @@
 """How many turns what waits at a node takes."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 
+import psycopg
+import pytest
+
 from lockstream.core.entities.events import Event
+from lockstream.core.errors import StoreUnavailable
 from lockstream.core.keys import Keys
 from lockstream.core.outcomes import Accepted
 from lockstream.core.use_cases.ingest import ingest
+from lockstream.infrastructure.postgres.connecting import Rows, Statement
 from lockstream.infrastructure.postgres.store import PostgresStore
 from lockstream.infrastructure.postgres.turn import Turn
 from lockstream.services.ingestion import REMOTE_BATCH, REMOTE_EVENT_BYTES, Ingestion
@@ -73,3 +78,41 @@ def test_a_turn_reads_no_table_as_a_whole_that_has_grown(url: str) -> None:
         ).fetchall()
     assert len(read) == 4
     assert max(rows for _, rows in read) < 60 * 100, read
+
+
+END_OTHERS = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'lockstream'"
+
+
+def test_a_connection_that_was_lost_between_two_turns_costs_the_next_one_nothing(url: str) -> None:
+    with closing(PostgresStore(url)) as store, closing(connect(url)) as other:
+        ingest([event(registered("a"))], store.unit_of_work())
+        other.execute(f"{END_OTHERS} AND datname = current_database()")
+        assert ingest([event(registered("b"))], store.unit_of_work()) == [Accepted(2)]
+
+
+def test_a_turn_whose_connection_is_lost_before_its_commit_keeps_nothing_and_says_so(url: str) -> None:
+    when = registered()
+    with closing(PostgresStore(url)) as store, closing(connect(url)) as other:
+
+        def lose(outcomes: object) -> None:
+            other.execute(f"{END_OTHERS} AND datname = current_database()")
+
+        with pytest.raises(StoreUnavailable, match="The events were not kept"):
+            ingest([event(when)], store.unit_of_work(), lose)
+        assert ingest([event(when)], store.unit_of_work()) == [Accepted(1)]
+
+
+def test_a_turn_whose_commit_is_not_answered_is_found_to_be_kept(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(PostgresStore(url)) as store:
+        execute = store._session.execute
+
+        def lose_the_answer(statements: Iterable[Statement]) -> list[Rows]:
+            found = execute(sent := list(statements))
+            if any(statement.text.startswith("INSERT INTO events") for statement in sent):
+                store._session.close()
+                raise psycopg.OperationalError("the answer was lost")
+            return found
+
+        monkeypatch.setattr(store._session, "execute", lose_the_answer)
+        assert ingest([event(registered())], store.unit_of_work()) == [Accepted(1)]
+        assert store.log.end.position == 1
