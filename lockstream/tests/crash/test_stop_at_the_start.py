@@ -19,7 +19,10 @@ from lockstream.tests.given import Body, deposited, event, registered
 EVENTS = 30_000
 
 MANY = 90_000
-"""Events that take longer than a start may take in silence."""
+"""Events that take far longer to catch up with than it takes to listen, on a machine that is fast as well."""
+
+AT_ONCE = ("-c", "from lockstream.presentation import cli; cli.START_SECONDS = 0; cli.main()", "serve")
+"""`lockstream serve` that listens at once: how much is caught up within a second is the machine's affair."""
 
 
 def write_log(path: Path, count: int, *last: Body) -> Path:
@@ -103,7 +106,7 @@ def unready(server: Server) -> str:
 
 
 def test_a_long_start_is_answered_for_meanwhile(log_path: Path) -> None:
-    with Server(write_log(log_path, MANY)).listen() as server:
+    with Server(write_log(log_path, MANY), program=AT_ONCE).listen() as server:
         assert server.get("/health/live")[0] == 200
         told = {unready(server)}
         assert server.post(json.dumps(registered("late")).encode()) == 503
@@ -118,7 +121,7 @@ def test_a_long_start_is_answered_for_meanwhile(log_path: Path) -> None:
 
 
 def test_a_server_that_listens_while_it_catches_up_stops_as_a_success(log_path: Path) -> None:
-    with Server(write_log(log_path, MANY)).listen() as server:
+    with Server(write_log(log_path, MANY), program=AT_ONCE).listen() as server:
         assert unready(server)
         assert server.stop(signal.SIGTERM) == 0
         assert "Traceback" not in server.stderr
@@ -126,7 +129,8 @@ def test_a_server_that_listens_while_it_catches_up_stops_as_a_success(log_path: 
 
 
 def test_what_is_wrong_at_the_end_of_a_long_start_is_said_and_ends_the_server(log_path: Path) -> None:
-    with Server(write_log(log_path, MANY, deposited("nobody-has-this-one"))).listen() as server:
+    log = write_log(log_path, MANY, deposited("nobody-has-this-one"))
+    with Server(log, program=AT_ONCE).listen() as server:
         assert server.wait() == 1
         assert "could not have been accepted" in server.stderr
         assert "Traceback" not in server.stderr
