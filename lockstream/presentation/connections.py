@@ -22,6 +22,10 @@ PIPELINED = 1000
 """Requests that one connection may send ahead of their answers; each of them takes some 2 KB."""
 
 
+_CONTINUE = b"HTTP/1.1 100 "
+"""Begins what invites a client to send its body: no answer yet."""
+
+
 class Stop(Exception):
     """Tells the parser that nothing more is listened to."""
 
@@ -75,8 +79,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         self.headers = []  # what may come behind the body is not to be taken for them (RFC 9110, 6.5.1)
         self._in_body = True
-        if not self.cycle.keep_alive:
-            self.cycle.transport = _Patient(self)
+        self.cycle.transport = cast(asyncio.Transport, _Answer(self))
 
     def on_message_complete(self) -> None:
         if self._offer is not None:
@@ -141,7 +144,6 @@ class Connection(HttpToolsProtocol):
         """Say in the newest request's answer that it is the last; what comes after it has to be sent again."""
         self._last_word = b""
         self.cycle.keep_alive = False
-        self.cycle.transport = _Patient(self)
 
     def _refuse_unreadable(self, error: httptools.HttpParserError) -> None:
         ours = isinstance(error, httptools.HttpParserCallbackError)
@@ -190,14 +192,25 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class _Patient(asyncio.Transport):
-    """The transport of a request after which its connection ends: it may be answered before the end of its body."""
+class _Answer:
+    """The transport of one request, as far as uvicorn uses it: an answer's head goes with the beginning of its body.
+
+    Alone, it takes a system call and a packet of its own: a seventh of all that a single event costs. One after which
+    the connection ends may be given before the end of the request's body.
+    """
+
+    __slots__ = ("_connection", "_head")
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__()
         self._connection = connection
+        self._head = b"" if connection.parser.get_method() == b"HEAD" else None  # an answer to HEAD has nothing else
 
-    def write(self, data: Any) -> None:
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif self._head is None and not data.startswith(_CONTINUE):
+            self._head = data
+            return
         self._connection.transport.write(data)
 
     def is_closing(self) -> bool:
