@@ -204,6 +204,7 @@ def _catch_up(log: JsonlEventLog, projection: SqlProjection, rows: WorkingSet, p
         keeper.tend(reached.position)
         if rows.crowded:
             settle(rows, projection)
+            rows.evict(share=1)  # the more rows come together, the more changes of one are written as one
         watch(reached, log.end)
 
     try:

@@ -32,10 +32,10 @@ class _Shelf(Shelf):
         super().__init__()
         self.handed_on: set[Key] = set()
 
-    def evict(self) -> None:
-        """Let go of some of what came first; not of what the backing does not hold yet."""
+    def evict(self, share: int) -> None:
+        """Let go of the first row in `share`, but not of what the backing does not hold yet."""
         kept = self.changed | self.handed_on
-        for key in list(islice(self.rows, len(self.rows) // EVICTED_SHARE + 1)):
+        for key in list(islice(self.rows, len(self.rows) // share + 1)):
             if key not in kept:
                 del self.rows[key]
 
@@ -151,8 +151,7 @@ class WorkingSet(HeldRows[_Shelf]):
         for shelf in self._shelves.values():
             shelf.handed_on = set()
         if self.crowded:
-            for shelf in self._shelves.values():
-                shelf.evict()
+            self.evict(EVICTED_SHARE)
 
     def restore(self, changes: Changes) -> None:
         """The backing took nothing of what was collected: it is collected again the next time."""
@@ -163,6 +162,11 @@ class WorkingSet(HeldRows[_Shelf]):
             self._added[locker_id] = rows + self._added.get(locker_id, [])
         self._added_before = {}
         self._unkept.insert(0, dict(zip(changes.recent.keys, changes.recent.positions, strict=True)))
+
+    def evict(self, share: int) -> None:
+        """Let go of one row in `share`, of those that came first and that the backing holds."""
+        for shelf in self._shelves.values():
+            shelf.evict(share)
 
     @property
     def lockers_added(self) -> set[str]:
