@@ -26,11 +26,9 @@ def differing_lockers(database: Database, beside: str, follow: Callable[[int], o
     """
     with closing(database.connect()) as old, closing(database.connect()) as new:
         _begin(old)
-        try:
-            found = old.execute("SELECT schema FROM progress").fetchall()
-        except psycopg.errors.UndefinedTable:
+        if old.execute("SELECT to_regclass('progress')").fetchall() == [(None,)]:
             return None
-        if found != [(fingerprint(),)]:
+        if old.execute("SELECT schema FROM progress").fetchall() != [(fingerprint(),)]:
             return None
         follow(cursor_of(old.execute(HEAD.text).fetchall()).position)
         _begin(new)

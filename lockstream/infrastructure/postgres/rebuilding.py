@@ -165,12 +165,9 @@ def _rebuild(database: Database, session: Session, watch: Watch) -> int | None:
 
 
 def is_fit(session: Session) -> bool:
-    """Whether there is a projection of this version."""
-    names = {"names": [table.name for table in KEPT_APART]}
-    if session.execute([BEGIN, limits(), Statement(_MISSING, names), COMMIT])[2]:
-        return False
-    where = session.execute([BEGIN, limits(), WHERE, COMMIT])[2]
-    return bool(where) and where[0][3] == fingerprint()
+    """Whether there is a whole projection of this version."""
+    whole, version = _look(session)
+    return whole and version == fingerprint()
 
 
 def require_no_other_version(session: Session, name: str) -> None:
@@ -179,16 +176,23 @@ def require_no_other_version(session: Session, name: str) -> None:
     Raises:
         WrongSchema: there is one.
     """
-    try:
-        where = session.execute([BEGIN, limits(), WHERE, COMMIT])[2]
-    except psycopg.errors.UndefinedTable:
-        return
-    if where and where[0][3] != fingerprint():
+    _, version = _look(session)
+    if version not in (None, fingerprint()):
         raise WrongSchema(
             f"The projection in the database {name} is of another version of Lockstream, and nodes of that version may "
             "be at work with it. `lockstream rebuild` makes it this version's, beside them; from then on they take "
             "nothing in. LOCKSTREAM_AUTO_MIGRATE=true has a start do that."
         )
+
+
+def _look(session: Session) -> tuple[bool, str | None]:
+    """Whether all tables of a projection are there, and which version's it is, if any."""
+    names = [table.name for table in KEPT_APART]
+    missing = session.execute([BEGIN, limits(), Statement(_MISSING, {"names": names}), COMMIT])[2]
+    if (progress.name,) in missing:
+        return False, None
+    where = session.execute([BEGIN, limits(), WHERE, COMMIT])[2]
+    return not missing, where[0][3] if where else None
 
 
 @contextmanager

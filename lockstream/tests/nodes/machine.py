@@ -22,6 +22,11 @@ class Machine(Postgres):
             source = f"host=127.0.0.1 port={self._of.port} user=postgres"
             self.run("pg_basebackup", "-D", self._data, "-d", source, "-R", "-X", "stream", "-c", "fast")
 
+    @property
+    def said(self) -> str:
+        """What it has logged."""
+        return (self._home / "log").read_text()
+
     def promote(self) -> None:
         """Make a standby the primary."""
         self.run("pg_ctl", "promote", "-w", "-D", self._data)

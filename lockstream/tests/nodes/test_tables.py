@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from psycopg.errors import UndefinedTable
 
 from lockstream.core.errors import WrongSchema
 from lockstream.core.use_cases.ingest import ingest
@@ -13,6 +14,7 @@ from lockstream.infrastructure.postgres.store import PostgresStore
 from lockstream.infrastructure.watching import unwatched
 from lockstream.tests.crash.server import command
 from lockstream.tests.given import event, registered
+from lockstream.tests.nodes.machine import Machine
 from lockstream.tests.nodes.tables import execute, take_in
 from lockstream.tests.postgres import connect, new_database
 
@@ -27,6 +29,16 @@ def test_an_empty_database_is_given_its_tables_by_a_start(empty: str) -> None:
     take_in(empty)
     with closing(PostgresStore(empty)) as store:
         assert store.log.end.position == 3
+
+
+def test_the_first_start_leaves_no_error_in_the_log_of_the_database() -> None:
+    with Machine() as machine:
+        take_in(machine.url)
+        with closing(machine.connect()) as connection, pytest.raises(UndefinedTable):
+            connection.execute("SELECT 1 FROM nothing")
+        errors = [line for line in machine.said.splitlines() if " ERROR: " in line]
+        assert len(errors) == 1, errors
+        assert '"nothing"' in errors[0]
 
 
 def test_it_is_not_where_a_start_shall_change_nothing(empty: str) -> None:
