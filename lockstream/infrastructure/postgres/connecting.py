@@ -5,7 +5,7 @@ another connection of its own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -72,13 +72,7 @@ class Database:
         Raises:
             StartRefused: `url` is none of PostgreSQL's.
         """
-        try:
-            named: dict[str, Any] = conninfo_to_dict(url.replace(*SCHEMES, 1))
-        except psycopg.ProgrammingError:  # what it says may show the password
-            raise StartRefused(
-                "DATABASE_URL is not of the form postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE. "
-                "In the user and the password, characters like : / @ ? % and spaces are to be percent-encoded."
-            ) from None
+        named = _parsed(url)
         several = {"target_session_attrs": "read-write"} if "," in str(named.get("host", "")) else {}
         usual = {"application_name": "lockstream", "client_encoding": "UTF8", **several, **_ALIVE}
         self._conninfo = make_conninfo(**{**usual, **named})
@@ -157,6 +151,18 @@ class Database:
 BEGIN = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
 BEGIN_READING = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
 COMMIT = Statement("COMMIT")
+
+
+def _parsed(url: str) -> dict[str, Any]:
+    """The parts of a URL. What is taken for the host or the database is shown, so no piece of a password may be."""
+    before_host = url.partition("://")[2].partition("?")[0].rpartition("@")[0]
+    with suppress(psycopg.ProgrammingError):  # what it says may show the password
+        if "@" not in before_host and "/" not in before_host:
+            return conninfo_to_dict(url.replace(*SCHEMES, 1))
+    raise StartRefused(
+        "DATABASE_URL is not of the form postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE. "
+        "In the user and the password, characters like : / @ ? % and spaces are to be percent-encoded."
+    )
 
 
 def limits(statement_seconds: int = STATEMENT_SECONDS) -> Statement:
