@@ -58,8 +58,8 @@ class RunKeeper:
     def _merge(self, merge: Merge, position: int) -> tuple[Run, KeptRun]:
         # The projection's last change may name the file before, and one that names another is flushed: see `write`.
         remove_runs(self._path, self._projection.kept_run, self._projection.run)
-        run = merge.run()
-        return run, write_run(self._path, run, position)
+        kept = write_run(self._path, merge.run(), position)
+        return read_run(self._path, kept), kept  # as after a start: of a file, memory can be had back
 
 
 def run_path(projection: Path, position: int) -> Path:
@@ -96,7 +96,7 @@ def read_run(projection: Path, kept: KeptRun) -> Run:
         return NO_RUN
     path = run_path(projection, kept.position)
     try:
-        run = np.memmap(path, _ORDER, "r")
+        run = np.asarray(np.memmap(path, _ORDER, "r"))  # the plain class, which is faster
     except (OSError, ValueError) as error:
         raise ProjectionUnfit(f"{path} cannot be read ({error}).") from error
     if crc32(memoryview(run).cast("B")) != kept.checksum:

@@ -223,3 +223,13 @@ def test_a_server_that_has_merged_meanwhile_is_no_problem_to_verify(log: Path) -
     run = runs(log)[-1]
     assert verify(log, lambda reached: run.unlink(missing_ok=True)).problems == []
     assert not run.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux says what is mapped into memory")
+def test_a_run_is_its_file_in_memory_that_can_be_had_back(log_path: Path) -> None:
+    with opened(log_path) as store:
+        for one in LIVES:
+            taken_in(store, *one)
+        store._keeper.finish()
+        taken_in(store, LAST)
+        assert str(runs(log_path)[-1]) in Path("/proc/self/maps").read_text()
