@@ -132,7 +132,7 @@ class UnitOfWork(Protocol):
 class Queries(Protocol):
     """What the network looks like at the end of the log. Each read raises StoreUnavailable where it cannot be done.
 
-    For the thread that writes the log, unless that is `remote`. What is not durable yet is shown as well: nobody may
+    For the thread that writes the log, unless it is remote. What is not durable yet is shown as well: nobody may
     hear of it before it is.
     """
 
@@ -182,10 +182,10 @@ class Store(Protocol):
     def log(self) -> EventLog: ...
 
     @property
-    def remote(self) -> bool:
-        """Whether it is on another machine, so that a unit of work and a read wait for that one at each step.
+    def remote_readers(self) -> int:
+        """How many threads may read at a time where it is on another machine, which each step is waited for.
 
-        Then reads may be done by any thread, and what they find is durable.
+        What they find is durable. 0 where it is on this one, and nothing is waited for but a flush.
         """
 
     @property
@@ -193,7 +193,7 @@ class Store(Protocol):
         """Reads of all that is in the log."""
 
     def look[FoundT](self, query: Callable[[Queries], FoundT]) -> Seen[FoundT]:
-        """What one of the reads finds, and what that reflects. Where reads are `remote`, that may be less than all.
+        """What one of the reads finds, and what that reflects. Where reads are remote, that may be less than all.
 
         Raises:
             StoreUnavailable: it cannot be done.

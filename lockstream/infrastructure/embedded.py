@@ -53,7 +53,7 @@ def remove_projection(path: Path) -> None:
 class EmbeddedStore:
     """A locker network on one machine. For one thread at a time, but for what `begin_settling` gives."""
 
-    remote = False
+    remote_readers = 0
 
     def __init__(self, log_path: Path, capacity: int, watch: Watch = unwatched, disk_floor: int = 0) -> None:
         """Open log and projection, and bring the projection up to the log, from nothing where it does not fit.

@@ -88,7 +88,8 @@ class MemoryStore:
         self.log = MemoryLog()
         self.rows = WorkingSet(Nothing())
         self.queries = MemoryQueries(self.rows)
-        self.due = self.crowded = self.behind = self.remote = False
+        self.due = self.crowded = self.behind = False
+        self.remote_readers = 0
 
     def look[FoundT](self, query: Callable[[Queries], FoundT]) -> Seen[FoundT]:
         return Seen(query(self.queries), self.log.end.position)

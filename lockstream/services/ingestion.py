@@ -31,9 +31,6 @@ REMOTE_BATCH = 5_000
 REMOTE_EVENT_BYTES = 4_096
 """There, a larger payload counts as several events: what is sent in one go is some 20 MB at most."""
 
-REMOTE_READS = 8
-"""Reads that wait for another machine at a time."""
-
 _STOPPING = "Lockstream is stopping. Try again with the one that follows."
 
 logger = logging.getLogger(__name__)
@@ -67,9 +64,10 @@ class Ingestion:
         """`queue_limit` bounds the events that wait, `batch_limit` those that are decided in one go."""
         self._store = store
         self._queue_limit = queue_limit
-        self._batch_limit = REMOTE_BATCH if store.remote else batch_limit
-        self._decider = ThreadPoolExecutor(1, "lockstream-decide") if store.remote else None
-        self._readers = ThreadPoolExecutor(REMOTE_READS, "lockstream-read") if store.remote else None
+        readers = store.remote_readers
+        self._batch_limit = REMOTE_BATCH if readers else batch_limit
+        self._decider = ThreadPoolExecutor(1, "lockstream-decide") if readers else None
+        self._readers = ThreadPoolExecutor(readers, "lockstream-read") if readers else None
         self._submissions: deque[_Submission] = deque()
         self._undurable: deque[_Undurable] = deque()
         self._waiting = 0

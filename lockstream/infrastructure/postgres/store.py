@@ -10,7 +10,7 @@ from lockstream.core.entities.log import START, Cursor
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.repositories import Queries, Seen
 from lockstream.infrastructure.engines import Prepared
-from lockstream.infrastructure.postgres.connecting import DIALECT, Database, Rows, Statement, unavailable
+from lockstream.infrastructure.postgres.connecting import DIALECT, READERS, Database, Rows, Statement, unavailable
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.migrating import migrate, require_current
 from lockstream.infrastructure.postgres.rebuilding import end_of, is_fit, rebuild, require_no_other_version
@@ -36,7 +36,7 @@ class _Settled(NamedTuple):
 class PostgresStore:
     """A locker network in a database that other nodes write, too. Any thread may read; one may write."""
 
-    remote = True
+    remote_readers = READERS
     due = crowded = behind = False
 
     def __init__(
