@@ -19,6 +19,7 @@ from lockstream.tests.crash.server import Server
 from lockstream.tests.nodes.daemon import Daemon
 from lockstream.tests.nodes.fleet import Clients, Heard, assert_legal, history
 from lockstream.tests.nodes.machine import Machine
+from lockstream.tests.wire.wire import Wire, get, request
 
 SHIPPED = (Path(__file__).parents[3] / "deploy/nginx.conf").read_text()
 AROUND = """
@@ -133,6 +134,27 @@ def test_where_no_node_answers_clients_are_told_to_send_it_again(servers: list[S
             status, headers, said = proxy.request("GET", "/health/ready")
             assert (status, headers["retry-after"]) == (503, "1")
             assert "Send it again." in json.loads(said)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("status", "sent"),
+    [
+        (413, request(content_length=16 * 1024 * 1024 + 1)),
+        (400, get(x="y" * 10_000)),
+        (400, get("/lockers/" + "y" * 10_000)),
+        (400, b"GET / HTTP/1.1\r\nno header\r\n\r\n"),
+        (400, b"no HTTP\r\n\r\n"),
+    ],
+    ids=["body", "header", "path", "no header", "no HTTP"],
+)
+def test_what_the_proxy_refuses_is_said_as_a_node_says_it(status: int, sent: bytes, tmp_path: Path) -> None:
+    nobody = [Server(tmp_path / f"node-{number}") for number in (1, 2)]
+    for server in nobody:
+        server.port = free_port()
+    with proxy_of(nobody, tmp_path) as (proxy, _), Wire(proxy.port) as wire:
+        wire.send(sent)
+        answer = wire.answer()
+        assert (answer.status, answer.detail.count("the limit of the proxy")) == (status, 1)
 
 
 async def _undisturbed(clients: Clients) -> None:
