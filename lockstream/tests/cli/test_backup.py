@@ -12,7 +12,7 @@ from lockstream.core.entities.log import Cursor
 from lockstream.core.errors import LogDamaged, NoBackup
 from lockstream.services.backup import back_up
 from lockstream.tests.cli.conftest import Run
-from lockstream.tests.cli.test_rebuild import killed_when
+from lockstream.tests.cli.test_rebuild import killed_after
 from lockstream.tests.crash.audit import audited
 from lockstream.tests.crash.history import life, on_disk, record, started
 from lockstream.tests.crash.server import NO_ROOM, Server, command, needs_strace
@@ -183,9 +183,10 @@ def test_a_copy_is_on_the_disk_before_it_bears_its_name(log_path: Path, destinat
 def test_a_backup_that_was_killed_leaves_no_copy_and_the_next_one_none_the_less_succeeds(
     log_path: Path, run: Run, destination: Path
 ) -> None:
-    record(log_path, (registered(f"c{number}") for number in range(20_000)))
+    record(log_path, (registered(f"c{number}") for number in range(MANY)))
     content = log_path.read_bytes()
-    killed_when(lambda: bool(drafts(destination)), log_path, "backup", str(destination))
+    killed_after(MANY // 2, log_path, "backup", str(destination))
+    assert len(drafts(destination)) == 1
     assert not destination.exists()
     assert log_path.read_bytes() == content
     assert run("backup", destination).code == 0

@@ -1,9 +1,8 @@
 """`lockstream rebuild`."""
 
+import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from lockstream.infrastructure.embedded import projection_path
@@ -14,22 +13,44 @@ from lockstream.tests.given import registered
 
 EVENTS = 20_000
 
+WAITING = """
+import signal, sys
+from lockstream.presentation import cli, progress
 
-def killed_when(moment: Callable[[], bool], log: Path, *arguments: str, **settings: str) -> None:
-    """Start a command, and kill it with -9 as soon as it has come to `moment`."""
+update, enough = progress.Bar.update, int(sys.argv.pop(1))
+
+
+def update_and_wait(bar, done, total=None):
+    update(bar, done, total)
+    if done >= enough:
+        print("waiting", flush=True)
+        signal.pause()
+
+
+progress.Bar.update = update_and_wait
+cli.main()
+"""
+"""The command line, which does nothing more once it has shown that so many events are done, and says so."""
+
+
+def killed_after(events: int, log: Path, *arguments: str, **settings: str) -> None:
+    """Start a command, and kill it with -9 when it is done with so many events.
+
+    It waits to be killed: what is looked for in passing may be over before it is seen, or before the signal comes.
+    """
     with subprocess.Popen(
-        [sys.executable, "-m", "lockstream", *arguments],
+        [sys.executable, "-c", WAITING, str(events), *arguments],
         cwd=log.parent,
         env=environment(log, **settings),
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as process:
         try:
-            while not moment():
-                assert process.poll() is None, "it ended before it could be killed"
-                time.sleep(0.001)
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"waiting\n", "it ended before it could be killed"
         finally:
             process.kill()
-    assert process.returncode == -9
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_a_new_projection_takes_the_old_ones_place(log_path: Path, run: Run) -> None:
@@ -63,13 +84,9 @@ def test_a_rebuild_that_was_killed_leaves_what_a_start_can_use(log_path: Path, r
     expected = replayed(log_path)
     projection = projection_path(log_path)
     old, building = projection.read_bytes(), projection.with_name(f"{projection.name}.new")
-
-    def is_half_written() -> bool:
-        return building.exists() and building.stat().st_size > len(old) // 4
-
-    killed_when(is_half_written, log_path, "rebuild", LOCKSTREAM_WORKING_SET_ROWS="1000")
+    killed_after(EVENTS // 2, log_path, "rebuild", LOCKSTREAM_WORKING_SET_ROWS="1000")
     assert projection.read_bytes() == old
-    assert building.exists()
+    assert building.stat().st_size > len(old) // 4
     assert started(log_path) == expected
     assert run("rebuild").code == 0
     assert not building.exists()
