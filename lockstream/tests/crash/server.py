@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -24,6 +24,14 @@ OF_TESTS = "LOCKSTREAM_TEST_", "LOCKSTREAM_CRASH"
 """What variables begin with that say how much is tested: to the service they are unknown settings."""
 
 _ADDRESS = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait until something holds that will hold from then on, until the test goes on: it may come late."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "it does not come"
+        time.sleep(0.01)
 
 
 def environment(log: Path, **settings: str) -> dict[str, str]:
