@@ -33,7 +33,8 @@ def test_the_answer_comes_behind_the_flush(log_path: Path, way: Way, events: int
         status, _, body = server.request("POST", way.path, way.write(*batch), {"content-type": way.media_type})
         assert status in (200, 202)
         assert body.count(b'"position":') == len(batch)
-        done = trace.read_text().splitlines()
+        assert server.stop(signal.SIGTERM) == 0  # whoever traces writes down what was sent after it was received
+    done = trace.read_text().splitlines()
     written = [at for at, line in enumerate(done) if '{\\"position\\":' in line]
     answered = [at for at, line in enumerate(done) if '"HTTP/1.1 20' in line]
     assert len(answered) == 1
