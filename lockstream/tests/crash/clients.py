@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
-from lockstream.tests.crash.server import Server
+from lockstream.tests.crash.server import PATIENCE_SECONDS, Server
 from lockstream.tests.given import (
     Body,
     deposited,
@@ -27,7 +27,6 @@ from lockstream.tests.given import (
 )
 
 CLIENTS = 64
-FIRST = 100
 
 COMPARTMENTS = 4
 
@@ -60,6 +59,9 @@ class Heard:
 
     torn: list[bytes] = field(default_factory=list)
     """Answers that ended in their middle."""
+
+    answers: int = 0
+    """Those that acknowledge something."""
 
     batches: int = 0
     """Answers to batches."""
@@ -97,8 +99,6 @@ class Clients:
 
     def __init__(self, server: Server, chance: random.Random) -> None:
         self.heard = Heard()
-        self.under_way = asyncio.Event()
-        """`FIRST` events were acknowledged."""
         self._server = server
         self._chance = chance
         self._up = asyncio.Event()
@@ -111,6 +111,12 @@ class Clients:
             for number in range(CLIENTS):
                 way, chance = WAYS[number % len(WAYS)], random.Random(self._chance.random())
                 group.create_task(self._report(way, f"{generation}-{number}", chance))
+
+    async def hear(self, enough: Callable[[Heard], bool]) -> None:
+        """Wait until they have heard `enough`: how much that is after some seconds is the machine's affair."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not enough(self.heard):  # noqa: ASYNC110  # many tell
+                await asyncio.sleep(0.01)
 
     def stop(self) -> None:
         """Have each client end after the answer it waits for, or where there is nobody to answer."""
@@ -162,6 +168,7 @@ class Clients:
         status, answer = await self._answer(reader)
         if way is ALONE:
             self._remember(events[0]["event_id"], status, answer)
+            self.heard.answers += "position" in answer
         else:
             assert status == 200, f"{status}: {answer}"
             self._remember_batch(events, answer)
@@ -180,6 +187,7 @@ class Clients:
         for event, outcome in zip(events, outcomes, strict=True):
             assert outcome["event_id"] == event["event_id"]
             self._remember(event["event_id"], outcome["status"], outcome)
+        self.heard.answers += any("position" in outcome for outcome in outcomes)
         self.heard.batches += 1
         self.heard.resumed += {200, 202} <= {outcome["status"] for outcome in outcomes}
 
@@ -189,8 +197,6 @@ class Clients:
                 known = self.heard.acknowledged.setdefault(event_id, answer["position"])
                 assert known == answer["position"], "an event has one position for ever"
                 assert event_id not in self.heard.refused
-                if len(self.heard.acknowledged) >= FIRST:
-                    self.under_way.set()
             case 409 | 422:
                 assert event_id not in self.heard.acknowledged
                 self.heard.refused.add(event_id)

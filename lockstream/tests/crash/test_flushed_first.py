@@ -65,11 +65,12 @@ POSITION = re.compile(r'\\"position\\":(\d+)')
 
 
 async def under_load(server: Server) -> int:
-    """Have clients post, alone and in batches; returns how many events were acknowledged."""
+    """Have clients post, alone and in batches, until each has; returns how many events were acknowledged."""
     clients = Clients(server, random.Random(3))
     async with asyncio.TaskGroup() as group:
         group.create_task(clients.run())
         await asyncio.sleep(SECONDS)
+        await clients.hear(lambda heard: heard.answers > CLIENTS)
         clients.stop()
     return len(clients.heard.acknowledged)
 

@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from lockstream.tests.crash.audit import assert_shows_what_the_log_holds
-from lockstream.tests.crash.clients import FIRST, Clients
+from lockstream.tests.crash.clients import Clients
 from lockstream.tests.crash.forgetful.mounted import ForgetfulDisk, forgetful_disk, needs_a_forgetful_disk
 from lockstream.tests.crash.power import LOG, Cut, fate
-from lockstream.tests.crash.server import PATIENCE_SECONDS, Server, command
+from lockstream.tests.crash.server import Server, command
 from lockstream.tests.crash.tally import FULL, Tally
 
 pytestmark = needs_a_forgetful_disk
+
+FIRST = 100
+"""Events that are acknowledged before the first cut."""
 
 DISKS, CUTS = (20, 25) if FULL else (1, 8)
 """Servers, each on a disk of its own, and cuts while it is under load; the last of them is its end."""
@@ -33,8 +36,7 @@ async def cut_under_load(server: Server, disk: ForgetfulDisk, chance: random.Ran
 
     async with asyncio.TaskGroup() as group:
         group.create_task(clients.run())
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await clients.under_way.wait()
+        await clients.hear(lambda heard: len(heard.acknowledged) >= FIRST)
         for _ in range(CUTS - 1):
             await asyncio.sleep(chance.uniform(0.002, 0.06))
             await cut()
