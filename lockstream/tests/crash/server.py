@@ -75,6 +75,10 @@ def traced(output: Path, file: Path, *options: str) -> list[str]:
     return ["strace", "-D", "-f", "-qq", "-o", str(output), "-P", str(file), *options]
 
 
+SERVE = ("-m", "lockstream", "serve")
+"""What Python is to run."""
+
+
 class Server:
     """`lockstream serve` on a free port. To be used in a `with`: whatever happens, no process is left behind."""
 
@@ -83,7 +87,7 @@ class Server:
         log: Path,
         *,
         under: Sequence[str] = (),
-        program: Sequence[str] = ("-m", "lockstream", "serve"),
+        program: Sequence[str] = SERVE,
         **settings: str,
     ) -> None:
         """`under` is a command that runs it, such as strace; `settings` are variables of the environment."""

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from uuid import UUID
 
 import psycopg
 
-from lockstream.tests.crash.server import PATIENCE_SECONDS, Server
+from lockstream.tests.crash.server import PATIENCE_SECONDS, SERVE, Server
 from lockstream.tests.given import (
     Body,
     body,
@@ -169,14 +169,16 @@ class Reader:
 
 
 @contextmanager
-def nodes(count: int, folder: Path, url: str, **settings: str) -> Iterator[list[Server]]:
+def nodes(
+    count: int, folder: Path, url: str, program: Sequence[str] = SERVE, **settings: str
+) -> Iterator[list[Server]]:
     """That many servers on one database."""
     with ExitStack() as running:
         servers = []
         for number in range(count):
             place = folder / f"node-{number}"
             place.mkdir()
-            server = Server(place / "no-log", DATABASE_URL=url, **settings)
+            server = Server(place / "no-log", program=program, DATABASE_URL=url, **settings)
             servers.append(running.enter_context(server))
             server.start()
         yield servers
