@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from bench.postgres import Postgres
+from lockstream.tests.crash.server import until
 
 
 class Machine(Postgres):
@@ -30,3 +31,10 @@ class Machine(Postgres):
     def promote(self) -> None:
         """Make a standby the primary."""
         self.run("pg_ctl", "promote", "-w", "-D", self._data)
+
+    def wait_for_standby(self, name: str) -> None:
+        """Have commits wait for a standby of that name from now on; for none, where it is empty."""
+        self.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
+        self.execute("SELECT pg_reload_conf()")
+        until(lambda: self.execute("SHOW synchronous_standby_names") == [(name,)])
+        self.execute("CHECKPOINT")  # whoever makes one is who tells others to wait, and has read the setting by then

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
@@ -16,16 +15,20 @@ from lockstream.infrastructure.postgres.connecting import BEGIN, COMMIT, READERS
 from lockstream.infrastructure.postgres.schema import TAKE_TURN
 from lockstream.infrastructure.postgres.session import Session
 from lockstream.infrastructure.postgres.store import PostgresStore
+from lockstream.tests.crash.server import until
 from lockstream.tests.given import event, registered
 from lockstream.tests.nodes.fleet import nodes
 from lockstream.tests.nodes.machine import Machine
 from lockstream.tests.postgres import connect
+
+OF_THIS = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
 
 def test_an_answer_that_does_not_come_is_not_waited_for(url: str) -> None:
     with closing(Database(url)) as database, closing(Session(database, patience=0.5)) as session:
         with pytest.raises(psycopg.OperationalError, match=r"no answer within 0\.5 seconds"):
             session.execute([Statement("SELECT pg_sleep(60)")])
+        session._patience = None  # a slow machine is no fault
         assert session.execute([Statement("SELECT 1")]) == [[(1,)]]
 
 
@@ -38,8 +41,7 @@ def test_a_peer_without_a_sign_of_life_is_noticed_while_its_answer_is_awaited(ur
 
 def test_a_node_ends_when_told_while_its_commit_waits_for_a_standby_that_is_away(tmp_path: Path) -> None:
     with Machine() as machine, nodes(1, tmp_path, machine.url) as [server], ThreadPoolExecutor() as threads:
-        machine.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-        machine.execute("SELECT pg_reload_conf()")
+        machine.wait_for_standby("nobody")
         posted = threads.submit(server.post, json.dumps(registered()).encode())
         while not machine.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"):
             assert not posted.done()
@@ -67,18 +69,20 @@ def test_a_node_that_is_stopped_between_two_statements_loses_its_turn(url: str) 
 
 
 def test_reads_find_their_way_back_at_once_when_connections_were_ended(url: str) -> None:
-    with closing(Database(url)) as database, ThreadPoolExecutor(READERS) as threads:
-        together = threading.Barrier(READERS)
-
-        def read() -> None:
-            together.wait()
-            database.read(Statement("SELECT pg_sleep(0.3)"))
-
-        for one in [threads.submit(read) for _ in range(READERS)]:
+    waiting = f"SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'advisory' AND {OF_THIS}"
+    with closing(Database(url)) as database, ThreadPoolExecutor(READERS) as threads, closing(connect(url)) as other:
+        # given as many reads at a time as there are connections for
+        other.execute("SELECT pg_advisory_lock(1)")
+        wait = Statement("SELECT pg_advisory_xact_lock_shared(1)")
+        reads = [threads.submit(database.read, wait) for _ in range(READERS)]
+        until(lambda: len(other.execute(waiting).fetchall()) == READERS)
+        other.execute("SELECT pg_advisory_unlock(1)")
+        for one in reads:
             one.result()
-        with closing(connect(url)) as other:
-            ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'lockstream'"
-            assert len(other.execute(ended).fetchall()) == READERS
+        # when all of them are ended
+        ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'lockstream'"
+        assert len(other.execute(f"{ended} AND datname = current_database()").fetchall()) == READERS
+        # then no read notices
         for _ in range(READERS):
             assert database.read(Statement("SELECT 1")) == [[(1,)]]
 
