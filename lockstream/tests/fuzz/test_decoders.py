@@ -3,20 +3,18 @@
 LOCKSTREAM_TEST_EXAMPLES says how much that is, for each property.
 """
 
-import os
 from collections.abc import Callable
 
 import pytest
 
 pytest.importorskip("hypothesis", reason="the development tools are not installed")
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from lockstream.tests.examples import budget, examples
 from lockstream.tests.fuzz.corpus import SEEDS, TOKENS
 from lockstream.tests.fuzz.properties import PROPERTIES, in_bounded_time
-
-EXAMPLES = int(os.environ.get("LOCKSTREAM_TEST_EXAMPLES", "150"))
 
 each_property = pytest.mark.parametrize("holds", PROPERTIES, ids=lambda holds: holds.__name__)
 
@@ -39,7 +37,7 @@ def test_of_what_is_good_to_begin_with(holds: Callable[[bytes], None]) -> None:
 
 
 @each_property
-@settings(max_examples=EXAMPLES, deadline=None, derandomize="CI" in os.environ)
+@budget(examples(150))
 @given(data=spliced() | st.lists(PIECES, max_size=12).map(b"".join) | st.binary(max_size=300))
 def test_of_anything(holds: Callable[[bytes], None], data: bytes) -> None:
     in_bounded_time(holds, data)

@@ -4,20 +4,19 @@ LOCKSTREAM_TEST_EXAMPLES says how many are made up for each operation, and for e
 """
 
 import json
-import os
 import re
 from typing import Any
 
 import schemathesis
-from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from lockstream.infrastructure.event_codec import IDENTIFIER
 from lockstream.main import app
 from lockstream.presentation.positions import MIN_POSITION
+from lockstream.tests.examples import examples
 
-EXAMPLES = int(os.environ.get("LOCKSTREAM_TEST_EXAMPLES", "150"))
+EXAMPLES = examples(150)
 
 NAMES = "a", "b", "Paketbox 3"
 """So few that made-up events meet."""
@@ -61,18 +60,6 @@ def _known(name: str, value: Any) -> Any:
 
 def is_identifier(text: str) -> bool:
     return len(text) <= 128 and re.fullmatch(IDENTIFIER, text) is not None
-
-
-def budget(examples: int, **more: Any) -> settings:
-    """So many of them, the same ones each time in CI."""
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize="CI" in os.environ,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-        **more,
-    )
 
 
 def keeps_contract(response: Any, case: Any) -> None:

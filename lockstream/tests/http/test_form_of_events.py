@@ -1,23 +1,21 @@
 """The decoder says what is an event, the models say what is wrong with the rest: they must agree on which is which."""
 
 import json
-import os
 from typing import Any
 
 import pytest
 
 pytest.importorskip("hypothesis", reason="the development tools are not installed")
 
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from lockstream.core.errors import MalformedEvent
 from lockstream.infrastructure.event_codec import decode_event
 from lockstream.schemas.events import EventBody, MalformedBody, parse_event
+from lockstream.tests.examples import budget, examples
 from lockstream.tests.given import Body, deposited, fault_cleared, fault_reported, registered, reserved
-
-EXAMPLES = int(os.environ.get("LOCKSTREAM_TEST_EXAMPLES", "150"))
 
 models: TypeAdapter[Any] = TypeAdapter(EventBody)
 
@@ -112,7 +110,7 @@ def with_further(value: str) -> bytes:
     return json.dumps(fault_reported()).replace('"severity": 3', f'"severity": 3, "further": {value}').encode()
 
 
-@settings(max_examples=5 * EXAMPLES, deadline=None, derandomize="CI" in os.environ)
+@budget(5 * examples(150))
 @given(bodies())
 def test_decoder_and_models_accept_the_same(text: bytes) -> None:
     accepted = decoder_accepts(text)
@@ -120,7 +118,7 @@ def test_decoder_and_models_accept_the_same(text: bytes) -> None:
     assert models_accept(text) == accepted
 
 
-@settings(max_examples=5 * EXAMPLES, deadline=None, derandomize="CI" in os.environ)
+@budget(5 * examples(150))
 @given(bodies().filter(lambda text: not decoder_accepts(text)) | st.binary(max_size=20))
 def test_what_is_malformed_is_said_in_the_form_of_the_contract(text: bytes) -> None:
     with pytest.raises(MalformedBody) as caught:

@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import os
 from collections.abc import Iterator, Sequence
 
 import httpx
@@ -10,19 +9,18 @@ import pytest
 
 pytest.importorskip("hypothesis", reason="the development tools are not installed")
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstream.infrastructure.memory import MemoryStore
 from lockstream.services.wiring import Settings
+from lockstream.tests.examples import budget, examples
 from lockstream.tests.given import Body
 from lockstream.tests.http.ailing import running_on
 from lockstream.tests.http.batches import LINES, LIST, Form, post_text, told
 from lockstream.tests.http.conftest import concurrent_client
 from lockstream.tests.stores.lives import LOCKERS, Data, Sender
 from lockstream.tests.stores.model import Expected, Model
-
-EXAMPLES = int(os.environ.get("LOCKSTREAM_TEST_EXAMPLES", "40"))
 
 type Network = tuple[list[Expected], list[object]]
 """What was told of each event, and what the lockers hold then."""
@@ -31,7 +29,7 @@ type Part = tuple[list[Body], Form, bool]
 """Events of a batch, and whether they are compressed."""
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize="CI" in os.environ)
+@budget(examples(40))
 @given(st.data())
 def test_any_splitting_comes_to_the_same_as_one_by_one(data: Data) -> None:
     sent, expected = life(data)

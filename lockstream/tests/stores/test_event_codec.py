@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstream.core.entities.log import START
 from lockstream.core.errors import MalformedEvent
 from lockstream.infrastructure.event_codec import decode_event, encode_event
 from lockstream.infrastructure.line_codec import decode_lines, encode_lines
+from lockstream.tests.examples import budget
 from lockstream.tests.given import (
     Body,
     deposited,
@@ -88,7 +89,7 @@ def test_of_a_name_that_stands_there_twice_the_last_counts_now_and_ever() -> Non
     assert json.loads(when.payload)["compartment_id"] == "b"
 
 
-@settings(deadline=None)
+@budget(100)
 @given(
     locker=IDENTIFIERS,
     compartment=IDENTIFIERS,

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from lockstream.infrastructure import known_keys
 from lockstream.infrastructure.known_keys import BLOCK, KnownKeys, Merge, Recent, Run, _hashes
+from lockstream.tests.examples import budget
 
 
 def merged(*keys: str, first: int = 1) -> Run:
@@ -68,7 +68,7 @@ class Lives(RuleBasedStateMachine):
 
 def test_keys_stay_known_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known_keys, "HASHED_IN_ONE_GO", 7)
-    run_state_machine_as_test(Lives, settings=settings(max_examples=60, stateful_step_count=25, deadline=None))
+    run_state_machine_as_test(Lives, settings=budget(60, stateful_step_count=25))
 
 
 def test_without_a_run_there_is_nowhere_to_look() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstream.core.entities.log import START, Cursor
@@ -16,6 +16,7 @@ from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
 from lockstream.infrastructure.line_codec import encode_lines
 from lockstream.infrastructure.log_file import ids_from
 from lockstream.infrastructure.memory import MemoryLog
+from lockstream.tests.examples import budget
 from lockstream.tests.given import event, registered
 
 LENGTHS = st.one_of(st.just(1), st.integers(1, 400), st.integers(1, 9_000), st.just(80_000))
@@ -39,7 +40,7 @@ def expected(ids: list[str], first: int, count: int) -> dict[str, int]:
     return dict(zip(ids[first - 1 : first - 1 + count], range(first, len(ids) + 1), strict=False))
 
 
-@settings(deadline=None, max_examples=150)
+@budget(150)
 @given(lengths=st.lists(LENGTHS, min_size=1, max_size=60), data=st.data())
 def test_each_position_is_found_whatever_the_lines_before_it_are_like(lengths: list[int], data: st.DataObject) -> None:
     with TemporaryDirectory() as directory, written(Path(directory) / "log", lengths) as (file, ids, end):

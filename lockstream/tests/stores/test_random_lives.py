@@ -1,6 +1,5 @@
 """Thousands of random steps in the life of a network, on every store, against the independent model."""
 
-import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
@@ -18,22 +16,14 @@ from lockstream.core.entities.log import START
 from lockstream.core.errors import StoreUnavailable
 from lockstream.infrastructure import known_keys
 from lockstream.infrastructure.line_codec import encode_lines
+from lockstream.tests.examples import budget, examples
 from lockstream.tests.given import Body, event
 from lockstream.tests.stores.lives import Data, Sender, hashes, hold_views_to, told
 from lockstream.tests.stores.model import Model
 from lockstream.tests.stores.network import KINDS, Network
 
-EXAMPLES = int(os.environ.get("LOCKSTREAM_TEST_EXAMPLES", "75"))
 STEPS = 40
 """Of one life: together some 3,000 steps on each store."""
-
-LIVES = settings(
-    max_examples=EXAMPLES,
-    stateful_step_count=STEPS,
-    deadline=None,
-    derandomize="CI" in os.environ,
-    suppress_health_check=[HealthCheck.too_slow],
-)
 
 HASH_OF: dict[object, str] = {}
 STATE_OF: dict[str, object] = {}
@@ -206,4 +196,5 @@ def _file_size_limit(size: int) -> Iterator[None]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_life_goes_as_the_model_says(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known_keys, "RECENT_LEAST", 10)  # so that a life of some dozens of events makes runs
-    run_state_machine_as_test(type(f"LivesOn{kind}", (Lives,), {"kind": kind}), settings=LIVES)
+    lives = type(f"LivesOn{kind}", (Lives,), {"kind": kind})
+    run_state_machine_as_test(lives, settings=budget(examples(75), stateful_step_count=STEPS))
