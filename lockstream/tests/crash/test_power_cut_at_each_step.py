@@ -85,6 +85,7 @@ def left_by_a_kill(folder: Path, harm: Callable[[Path], None]) -> dict[str, int]
         store.settle()
         ingest([event(body) for body in life("flushed")], store.unit_of_work())
         store.log.flush()
+        store._keeper.finish()  # what is merged beside does not come and go while it is copied
         known = {entry["event_id"]: entry["position"] for entry in audited(running)}
         harm(running)
         shutil.copytree(running.parent, folder)
