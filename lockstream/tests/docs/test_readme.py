@@ -10,7 +10,7 @@ from typer.main import get_group
 
 from lockstream.infrastructure.settings import Settings, environment_names
 from lockstream.presentation.cli import commands
-from lockstream.tests.crash.server import Server
+from lockstream.tests.crash.server import PATIENCE_SECONDS, Server
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
@@ -24,7 +24,9 @@ def test_the_walk_through_prints_what_it_says(log_path: Path) -> None:
     with Server(log_path) as server:
         server.start()
         script = script.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
-        printed = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True, timeout=60)
+        printed = subprocess.run(
+            ["bash", "-euc", script], capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+        )
     # then it prints what stands behind each `#`
     assert printed.stdout.splitlines() == expected
 
