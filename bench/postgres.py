@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -177,8 +178,15 @@ def _programs() -> Path:
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
+    """A TCP port for one who is told to listen there, now or later, and again after a restart.
+
+    On Linux it stays ours for as long as this process lives: the system gives it to nobody who takes any free one.
+    """
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # who listens has that, too, and may share it
+    listening.bind(("127.0.0.1", 0))
+    port: int = listening.getsockname()[1]
+    if sys.platform == "linux":
+        listening.detach()
+    listening.close()
+    return port
