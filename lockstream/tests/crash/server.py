@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 300
 OF_TESTS = "LOCKSTREAM_TEST_", "LOCKSTREAM_CRASH"
 """What variables begin with that say how much is tested: to the service they are unknown settings."""
 
-_ADDRESS = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
+_ADDRESS = re.compile(r"running on http://127\.0\.0\.1:(\d+) ")  # all of the number
 
 
 def until(holds: Callable[[], object]) -> None:
