@@ -1,5 +1,6 @@
 """A PostgreSQL of its own, from the development package that carries one: on a new data directory, and a free port."""
 
+import fcntl
 import importlib
 import os
 import re
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -43,7 +45,7 @@ class Postgres:
         self.port = free_port()
         home.mkdir(exist_ok=True)
         if self._as:
-            _carrier().ensure_user_exists(_USER)
+            _have_user()
             _carrier().ensure_prefix_permissions(self.programs)
             shutil.chown(home, _USER)
         self.fill()
@@ -163,6 +165,13 @@ def version() -> str:
     told = subprocess.run([_programs() / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"PostgreSQL\)? ([\d.]+)", told)
     return f"PostgreSQL {found[1]}" if found else told.strip()
+
+
+def _have_user() -> None:
+    """Make whom PostgreSQL runs as, if need be: one process at a time, or the others would fail at that."""
+    with (Path(tempfile.gettempdir()) / f"lockstream-{_USER}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _carrier().ensure_user_exists(_USER)
 
 
 def _carrier() -> ModuleType:
