@@ -25,7 +25,7 @@ from bench.page import fill, markdown
 from bench.processes import Lockstream, memory, run
 
 MEMORY_BYTES_PER_EVENT = 40
-"""What an event of history may keep in memory: its id is known for ever, by some 25 bytes (docs/decisions/0012)."""
+"""What an event of history may keep in memory: its id is known for ever, by 25 bytes at most (docs/decisions/0012)."""
 
 FULL_AT_EVENTS = 700_000
 """By then as many rows are in memory as may be (LOCKSTREAM_WORKING_SET_ROWS): every third event makes a new one."""

@@ -183,9 +183,9 @@ class Store(Protocol):
 
     @property
     def remote_readers(self) -> int:
-        """How many threads may read at a time where it is on another machine, which each step is waited for.
+        """How many threads may read at a time, where it is on another machine that each step has to wait for.
 
-        What they find is durable. 0 where it is on this one, and nothing is waited for but a flush.
+        What they find is durable. 0 where it is on this one, and nothing has to wait but for a flush.
         """
 
     @property

@@ -13,6 +13,9 @@ from lockstream.infrastructure.files import sync_directory, write_all
 from lockstream.infrastructure.known_keys import NO_RUN, KnownKeys, Merge, Run
 from lockstream.infrastructure.projection import KeptRun, SqlProjection
 
+READ_IN_ONE_GO = 1024 * 1024
+"""Bytes."""
+
 _ORDER = np.dtype("<u8")
 
 logger = logging.getLogger(__name__)
@@ -96,12 +99,20 @@ def read_run(projection: Path, kept: KeptRun) -> Run:
         return NO_RUN
     path = run_path(projection, kept.position)
     try:
-        run = np.asarray(np.memmap(path, _ORDER, "r"))  # the plain class, which is faster
+        if _checksum(path) != kept.checksum:
+            raise ProjectionUnfit(f"{path} was altered.")
+        return np.asarray(np.memmap(path, _ORDER, "r"))  # the plain class, which is faster
     except (OSError, ValueError) as error:
         raise ProjectionUnfit(f"{path} cannot be read ({error}).") from error
-    if crc32(memoryview(run).cast("B")) != kept.checksum:
-        raise ProjectionUnfit(f"{path} was altered.")
-    return run
+
+
+def _checksum(path: Path) -> int:
+    """Of all of a file, which is read: what is mapped and cannot be read ends the process without a word."""
+    checksum = 0
+    with path.open("rb") as file:
+        while piece := file.read(READ_IN_ONE_GO):
+            checksum = crc32(piece, checksum)
+    return checksum
 
 
 def remove_runs(projection: Path, *but: KeptRun) -> None:

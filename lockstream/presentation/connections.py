@@ -31,7 +31,7 @@ class Stop(Exception):
 
 
 class Connection(HttpToolsProtocol):
-    """What uvicorn calls for each connection. Its own names are those that begin with `_`; the others are uvicorn's."""
+    """What uvicorn calls for each connection. Most names that do not begin with `_` are uvicorn's."""
 
     most: ClassVar[float] = inf
     """Connections at a time; one more is closed."""
@@ -40,7 +40,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*given, **named)
         self._in_body = False
         self._half_closed = False
-        self._hung_up = False
+        self.hung_up = False
         self._last_word: bytes | None = None  # once it is known, nothing more is listened to
         self._offer: bytes | None = None
 
@@ -79,7 +79,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         self.headers = []  # what may come behind the body is not to be taken for them (RFC 9110, 6.5.1)
         self._in_body = True
-        self.cycle.transport = cast(asyncio.Transport, _Answer(self))
+        self._answer_through(_Answer(self, patient=not self.cycle.keep_alive))
 
     def on_message_complete(self) -> None:
         if self._offer is not None:
@@ -118,7 +118,7 @@ class Connection(HttpToolsProtocol):
             self.pipeline.popleft()
         elif self._in_body:
             others_first = False
-            if self.cycle.response_started:
+            if self.cycle.response_started and not cast(_Answer, self.cycle.transport).held:
                 self._last_word = b""
             if not self.cycle.response_complete:
                 self.cycle.disconnected = True
@@ -128,9 +128,9 @@ class Connection(HttpToolsProtocol):
 
     def _hang_up(self) -> None:
         """Say the last word, and let go of the connection when the client does: closed at once, it would lose that."""
-        if self._hung_up or self.transport.is_closing():
+        if self.hung_up or self.transport.is_closing():
             return
-        self._hung_up = True
+        self.hung_up = True
         self.cycle = None  # type: ignore[assignment]  # as at the beginning: a server that stops waits for nothing here
         if self._last_word:
             self.transport.write(self._last_word)
@@ -144,6 +144,10 @@ class Connection(HttpToolsProtocol):
         """Say in the newest request's answer that it is the last; what comes after it has to be sent again."""
         self._last_word = b""
         self.cycle.keep_alive = False
+        self._answer_through(_Answer(self, patient=True))
+
+    def _answer_through(self, answer: "_Answer") -> None:
+        self.cycle.transport = cast(asyncio.Transport, answer)
 
     def _refuse_unreadable(self, error: httptools.HttpParserError) -> None:
         ours = isinstance(error, httptools.HttpParserCallbackError)
@@ -195,14 +199,16 @@ class _Flow(FlowControl):
 class _Answer:
     """The transport of one request, as far as uvicorn uses it: an answer's head goes with the beginning of its body.
 
-    Alone, it takes a system call and a packet of its own: a seventh of all that a single event costs. One after which
-    the connection ends may be given before the end of the request's body.
+    Alone, it takes a system call and a packet of its own: a tenth of all that a single event costs. One that fails
+    between the two is none.
     """
 
-    __slots__ = ("_connection", "_head")
+    __slots__ = ("_connection", "_head", "_patient")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, patient: bool) -> None:
+        """A `patient` one ends its connection, and may be given before the end of the request's body."""
         self._connection = connection
+        self._patient = patient
         self._head = b"" if connection.parser.get_method() == b"HEAD" else None  # an answer to HEAD has nothing else
 
     def write(self, data: bytes) -> None:
@@ -213,11 +219,19 @@ class _Answer:
             return
         self._connection.transport.write(data)
 
+    @property
+    def held(self) -> bool:
+        """Whether it has begun, and nothing of it has gone out."""
+        return bool(self._head)
+
     def is_closing(self) -> bool:
-        return self._connection.transport.is_closing()
+        return self._connection.hung_up or self._connection.transport.is_closing()
 
     def close(self) -> None:
-        self._connection.close_after_answer()
+        if self._patient:
+            self._connection.close_after_answer()
+        else:
+            self._connection.transport.close()
 
 
 def _answer(status: int, detail: str) -> bytes:

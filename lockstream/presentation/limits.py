@@ -101,7 +101,7 @@ class _Limited(Connection):
         self._next_tick = self.loop.call_later(1, self._tick)
         if self._takes_no_answer():
             self.transport.abort()
-        elif self._hung_up or self._in_body:
+        elif self.hung_up or self._in_body:
             self._tick_in_body()
         elif not self._answering:
             self._tick_in_headers()
@@ -113,7 +113,7 @@ class _Limited(Connection):
         return self._unsent_clock > self.limits.body_seconds
 
     def _tick_in_body(self) -> None:
-        answered = self._hung_up or self.cycle.response_complete
+        answered = self.hung_up or self.cycle.response_complete
         if not answered and (self.flow.read_paused or self._piece >= PIECE):
             self._piece = self._clock = 0
             return

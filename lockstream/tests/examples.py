@@ -1,4 +1,4 @@
-"""How many examples Hypothesis makes up: LOCKSTREAM_TEST_EXAMPLES asks for so many, and for others each time."""
+"""How many examples Hypothesis makes up: LOCKSTREAM_TEST_EXAMPLES asks for so many, and others each time but in CI."""
 
 import os
 from typing import Any

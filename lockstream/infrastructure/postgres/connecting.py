@@ -155,13 +155,15 @@ COMMIT = Statement("COMMIT")
 
 def _parsed(url: str) -> dict[str, Any]:
     """The parts of a URL. What is taken for the host or the database is shown, so no piece of a password may be."""
-    before_host = url.partition("://")[2].partition("?")[0].rpartition("@")[0]
+    user, _, rest = url.partition("://")[2].partition("@")  # as libpq reads it: the first @ ends user and password
+    if "/" in user:
+        rest = f"{user}@{rest}"
     with suppress(psycopg.ProgrammingError):  # what it says may show the password
-        if "@" not in before_host and "/" not in before_host:
+        if "@" not in rest.partition("?")[0]:
             return conninfo_to_dict(url.replace(*SCHEMES, 1))
     raise StartRefused(
         "DATABASE_URL is not of the form postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE. "
-        "In the user and the password, characters like : / @ ? % and spaces are to be percent-encoded."
+        "In names and in the password, characters like : / @ ? % and spaces are to be percent-encoded."
     )
 
 

@@ -65,7 +65,7 @@ POSITION = re.compile(r'\\"position\\":(\d+)')
 
 
 async def under_load(server: Server) -> int:
-    """Have clients post, alone and in batches, until each has; returns how many events were acknowledged."""
+    """Have clients post until there are more answers than clients; returns how many events were acknowledged."""
     clients = Clients(server, random.Random(3))
     async with asyncio.TaskGroup() as group:
         group.create_task(clients.run())

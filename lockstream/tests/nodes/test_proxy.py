@@ -139,13 +139,16 @@ def test_where_no_node_answers_clients_are_told_to_send_it_again(servers: list[S
 @pytest.mark.parametrize(
     ("status", "sent"),
     [
-        (413, request(content_length=16 * 1024 * 1024 + 1)),
+        (413, request(content_length=17 * 1024 * 1024 + 1)),
         (400, get(x="y" * 10_000)),
         (400, get("/lockers/" + "y" * 10_000)),
         (400, b"GET / HTTP/1.1\r\nno header\r\n\r\n"),
         (400, b"no HTTP\r\n\r\n"),
+        (400, request(method="TRACE")),
+        (400, request(transfer_encoding="gzip")),
+        (400, b"GET / HTTP/9.9\r\nhost: test\r\n\r\n"),
     ],
-    ids=["body", "header", "path", "no header", "no HTTP"],
+    ids=["body", "header", "path", "no header", "no HTTP", "method", "encoding", "version"],
 )
 def test_what_the_proxy_refuses_is_said_as_a_node_says_it(status: int, sent: bytes, tmp_path: Path) -> None:
     nobody = [Server(tmp_path / f"node-{number}") for number in (1, 2)]
