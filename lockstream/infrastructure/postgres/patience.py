@@ -4,6 +4,8 @@ PostgreSQL's own limits do not hold where it stands still: its disk hangs, a sta
 or the whole machine was stopped, while its kernel answers for it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from select import POLLIN, poll
 from typing import Any
 
@@ -30,6 +32,29 @@ class Connection(psycopg.Connection):
         except psycopg.errors._WaitTimeout as error:  # it has no other name
             self.pgconn.finish()  # nobody shall wait for the same once more
             raise psycopg.OperationalError(f"no answer within {self.patience} seconds") from error
+
+    @contextmanager
+    def pipeline(self) -> Iterator[psycopg.Pipeline]:
+        """Have all statements sent in one go."""
+        self._pipeline = _Pipeline(self)
+        with super().pipeline() as pipeline:
+            yield pipeline
+
+
+class _Pipeline(psycopg.Pipeline):
+    """Statements that are sent in one go, with nothing behind what ends them.
+
+    psycopg asks once more for what was answered, by a Flush behind the Sync. Where that comes late, PgBouncer has given
+    the session to somebody else by then, takes another one for it, and keeps that for as long as the connection is
+    silent: nothing is ever answered to a Flush alone (seen with 1.18; others soon waited for a session in vain).
+    """
+
+    def _exit_gen(self) -> PQGen[None]:
+        try:
+            self._enqueue_sync()
+            yield from self._communicate_gen()
+        finally:
+            yield from self._fetch_gen(flush=False)
 
 
 def has_ended(connection: Any) -> bool:

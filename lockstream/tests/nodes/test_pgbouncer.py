@@ -1,10 +1,13 @@
 """Nodes that reach their database through a pool, PgBouncer in transaction mode: set as docs/scaling.md says."""
 
 import asyncio
+import os
 import random
 import re
 import shutil
-from contextlib import closing
+import subprocess
+import sys
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -77,10 +80,10 @@ def test_nodes_take_turns_through_a_pool_smaller_than_what_they_would_open(kille
 
 
 def test_nodes_that_share_sessions_of_the_database_leave_no_statement_behind_there(tmp_path: Path) -> None:
-    # given a pool of two, so that two nodes take turns in the same sessions, and others look and read there
+    # given a pool of one, so that two nodes take turns in the same session, and others look and read there
     with Machine() as machine:
         PostgresStore(machine.url).close()
-        with bouncer(machine, 2) as pool:
+        with bouncer(machine, 1) as pool:
             one, other = PostgresStore(url_of(pool)), PostgresStore(url_of(pool))
             with closing(one), closing(other):
                 # when they send the same statements in another order
@@ -104,6 +107,20 @@ def prepared(url: str) -> int:
     with closing(session):
         found: list[list[tuple[int]]] = session.execute([BEGIN, limits(), PREPARED, COMMIT])
         return found[2][0][0]
+
+
+def test_whoever_is_silent_keeps_nothing_of_the_pool() -> None:
+    # given more connections than a pool has sessions, on a machine that is busy
+    burning = "while True: pass"
+    with Machine() as machine, bouncer(machine, 1) as pool, ExitStack() as stack:
+        for _ in range(2 * (os.cpu_count() or 1)):
+            busy = stack.enter_context(subprocess.Popen([sys.executable, "-c", burning], stdout=subprocess.DEVNULL))
+            stack.callback(busy.kill)
+        sessions = [stack.enter_context(closing(Session(Database(url_of(pool))))) for _ in range(3)]
+        # when one after the other sends something, and then nothing: none waits for one that is silent
+        for _ in range(1_000):
+            for session in sessions:
+                assert session.execute([BEGIN, Statement("SELECT 1"), COMMIT])[1] == [(1,)]
 
 
 def test_a_rebuild_goes_on_beside_nodes_that_use_the_same_pool(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """How many turns what waits at a node takes."""
 
 import asyncio
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,7 +14,7 @@ from lockstream.core.errors import StoreUnavailable
 from lockstream.core.keys import Keys
 from lockstream.core.outcomes import Accepted
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.postgres.connecting import Rows, Statement
+from lockstream.infrastructure.postgres.connecting import BEGIN, COMMIT, Database, Rows, Statement, execute
 from lockstream.infrastructure.postgres.store import PostgresStore
 from lockstream.infrastructure.postgres.turn import Turn
 from lockstream.services.ingestion import REMOTE_BATCH, REMOTE_EVENT_BYTES, Ingestion
@@ -116,3 +118,16 @@ def test_a_turn_whose_commit_is_not_answered_is_found_to_be_kept(url: str, monke
         monkeypatch.setattr(store._session, "execute", lose_the_answer)
         assert ingest([event(registered())], store.unit_of_work()) == [Accepted(1)]
         assert store.log.end.position == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libpq is traced on Linux only")
+def test_what_is_sent_in_one_go_ends_with_what_is_answered(url: str, tmp_path: Path) -> None:
+    """A pool in transaction mode takes what comes behind it for the beginning of another transaction."""
+    trace = tmp_path / "trace"
+    with closing(Database(url).connect()) as connection, trace.open("w") as file:
+        connection.pgconn.trace(file.fileno())
+        execute(connection, [BEGIN, Statement("SELECT pg_sleep(0.1)"), COMMIT])
+        connection.pgconn.untrace()
+    sent = [line.split("\t")[3].strip() for line in trace.read_text().splitlines() if "\tF\t" in line]
+    assert sent.count("Sync") == 1
+    assert sent[-1] == "Sync"
