@@ -5,12 +5,13 @@ or the whole machine was stopped, while its kernel answers for it.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from select import POLLIN, poll
 from typing import Any
 
 import psycopg
 from psycopg.abc import RV, PQGen
+from psycopg.pq import ConnStatus
 
 LOOK_SECONDS = 0.1
 """How often whoever waits looks for a signal."""
@@ -53,8 +54,12 @@ class _Pipeline(psycopg.Pipeline):
         try:
             self._enqueue_sync()
             yield from self._communicate_gen()
-        finally:
-            yield from self._fetch_gen(flush=False)
+        except psycopg.Error:  # which says more of what has happened than what follows
+            if self.pgconn.status == ConnStatus.OK:
+                with suppress(psycopg.Error):
+                    yield from self._fetch_gen(flush=False)
+            raise
+        yield from self._fetch_gen(flush=False)
 
 
 def has_ended(connection: Any) -> bool:

@@ -1,7 +1,9 @@
 """What could be waited for, for ever: each wait has an end."""
 
 import json
+import os
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
@@ -11,7 +13,16 @@ import pytest
 
 from lockstream.core.outcomes import Accepted
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.postgres.connecting import BEGIN, COMMIT, READERS, Database, Statement, limits
+from lockstream.infrastructure.postgres.connecting import (
+    BEGIN,
+    COMMIT,
+    READERS,
+    UNKNOWN,
+    Database,
+    Statement,
+    execute,
+    limits,
+)
 from lockstream.infrastructure.postgres.schema import TAKE_TURN
 from lockstream.infrastructure.postgres.session import Session
 from lockstream.infrastructure.postgres.store import PostgresStore
@@ -66,6 +77,30 @@ def test_a_node_that_is_stopped_between_two_statements_loses_its_turn(url: str) 
             outcomes = ingest([event(registered())], store.unit_of_work())
         assert outcomes == [Accepted(1)]
         assert stopped.broken
+
+
+def test_a_connection_that_is_lost_before_the_answer_is_said_to_be_lost(url: str) -> None:
+    """So that what was sent is known to be unknown."""
+    with closing(Database(url).connect()) as connection:
+
+        def send() -> None:
+            with connection.pipeline():
+                connection.execute("SELECT pg_sleep(60)")
+                with socket.socket(fileno=os.dup(connection.pgconn.socket)) as line:
+                    line.shutdown(socket.SHUT_RDWR)
+
+        with pytest.raises(UNKNOWN):
+            send()
+        assert connection.broken
+
+
+def test_of_several_statements_the_first_that_fails_is_what_is_said(url: str) -> None:
+    with closing(Database(url).connect()) as connection:
+        for _ in range(20):
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                execute(connection, [BEGIN, Statement("SELECT 1 / 0"), Statement("SELECT 1"), Statement("ROLLBACK")])
+            execute(connection, [Statement("ROLLBACK")])
+        assert execute(connection, [Statement("SELECT 1")]) == [[(1,)]]
 
 
 def test_reads_find_their_way_back_at_once_when_connections_were_ended(url: str) -> None:
