@@ -145,6 +145,7 @@ def test_a_rebuild_goes_on_beside_nodes_that_use_the_same_pool(tmp_path: Path) -
 def test_a_pool_in_statement_mode_is_refused(tmp_path: Path) -> None:
     """It would spread a turn over sessions."""
     with Machine() as machine, bouncer(machine, 3) as pool:
+        PostgresStore(machine.url).close()  # that tables are missing could be heard of before
         settings = pool.home / "settings"
         settings.write_text(settings.read_text().replace("pool_mode = transaction", "pool_mode = statement"))
         pool.kill()
