@@ -62,7 +62,7 @@ class RunKeeper:
         # The projection's last change may name the file before, and one that names another is flushed: see `write`.
         remove_runs(self._path, self._projection.kept_run, self._projection.run)
         kept = write_run(self._path, merge.run(), position)
-        return read_run(self._path, kept), kept  # as after a start: of a file, memory can be had back
+        return _mapped(run_path(self._path, position)), kept  # as after a start: of a file, memory can be had back
 
 
 def run_path(projection: Path, position: int) -> Path:
@@ -101,9 +101,13 @@ def read_run(projection: Path, kept: KeptRun) -> Run:
     try:
         if _checksum(path) != kept.checksum:
             raise ProjectionUnfit(f"{path} was altered.")
-        return np.asarray(np.memmap(path, _ORDER, "r"))  # the plain class, which is faster
+        return _mapped(path)
     except (OSError, ValueError) as error:
         raise ProjectionUnfit(f"{path} cannot be read ({error}).") from error
+
+
+def _mapped(path: Path) -> Run:
+    return np.asarray(np.memmap(path, _ORDER, "r"))  # the plain class, which is faster
 
 
 def _checksum(path: Path) -> int:
