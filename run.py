@@ -2,7 +2,7 @@
 
 import sys
 
-from lockstream.presentation.cli import main
+from lockstream.presentation.cli.main import main
 
 if __name__ == "__main__":
     main(["serve", *sys.argv[1:]])

@@ -28,7 +28,7 @@ MEMORY_BYTES_PER_EVENT = 40
 """What an event of history may keep in memory: its id is known for ever, by 25 bytes at most (docs/decisions/0012)."""
 
 FULL_AT_EVENTS = 700_000
-"""By then as many rows are in memory as may be (LOCKSTREAM_WORKING_SET_ROWS): every third event makes a new one."""
+"""By then as many rows are in memory as may be (LOCKSTREAM_ROW_CACHE_ROWS): every third event makes a new one."""
 
 SLOWER = 1.5
 """A median latency of the last third may be so many times that of the first: it is the disk's, which others use too."""

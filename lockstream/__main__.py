@@ -1,5 +1,5 @@
 """`python -m lockstream` is the command `lockstream`."""
 
-from lockstream.presentation.cli import main
+from lockstream.presentation.cli.main import main
 
 main()

@@ -1,6 +1,7 @@
 """`app`, for any ASGI server. `lockstream serve` runs it on the server that comes with Lockstream."""
 
-from lockstream.presentation.app import create_app
-from lockstream.services.wiring import Settings, open_lockstream
+from lockstream.presentation.http.app import create_app
+from lockstream.services.deployment import deployment_of
+from lockstream.settings import Settings
 
-app = create_app(lambda: open_lockstream(Settings()))
+app = create_app(lambda: deployment_of(Settings()).start())

@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from pydantic import AwareDatetime, BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lockstream.presentation import server
-from lockstream.services.wiring import Settings
+from lockstream.presentation.server import run as server
+from lockstream.settings import Settings
 
 _HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"2")]
 

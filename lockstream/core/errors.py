@@ -1,24 +1,25 @@
-"""What is broken, as opposed to refused.
+"""Exceptions: what is broken, as opposed to what the rules refuse.
 
 LockstreamError
-├── MalformedEvent           what came is no event
-├── NoReport                 a file that should be an import's report is something else
-├── NoBackup                 a backup cannot be put where it should be
-├── NotTheSameLog            a full export is not of the log that is there
-├── StoreUnavailable         nothing can be written, or nothing current be read, right now
-│   ├── QueueFull            too much is waiting; try again in a moment
-│   ├── NotReached           a read would not reflect the position that was asked for
-│   └── NotOpenYet           the start has not ended
-├── StartRefused             it would not be safe to start
-│   ├── StoreInUse           another process has the log
-│   ├── WrongSchema          the database is not of this version
-│   └── LogDamaged           the log is not what was written
-│       ├── ExportDamaged    the same, of a full export
-│       └── RecordDamaged    the same, of a log in a database
-├── ProjectionUnfit          the projection is not this log's; it is made anew
-└── HistoryImpossible        a recorded event could never have been accepted
+├── MalformedEvent            bytes that are not an event
+├── NotAnImportReport         the report file of an import holds something else
+├── BackupFailed              a backup cannot be written to its destination
+├── LogMismatch               a full export belongs to another log
+├── StoreUnavailable          no event can be written, or no current state be read, right now
+│   ├── QueueFull             too many events wait
+│   ├── PositionNotReached    a read would be older than the position that the client demands
+│   └── StartingUp            the startup has not finished
+├── StartRefused              a start could do harm
+│   ├── LogLocked             another process has the log open
+│   └── SchemaMismatch        the database's tables belong to another version
+├── LogDamaged                a record of the log is not what was written
+│   ├── LogFileDamaged        … in a log file
+│   ├── ExportDamaged         … in a full export
+│   └── LogTableDamaged       … in a database
+├── ProjectionInvalid         the projection does not fit the log, and is rebuilt
+└── InconsistentHistory       the log holds an event that the rules would never have accepted
 
-The text of each says what is wrong and what to do about it; it is meant for people.
+Each text is meant for people: it says what happened and what to do next.
 """
 
 from pathlib import Path
@@ -27,123 +28,135 @@ from lockstream.core.entities.events import Event
 
 
 class LockstreamError(Exception):
-    """The base of all that Lockstream raises on purpose."""
+    """Base of all exceptions that Lockstream raises on purpose."""
 
 
 class MalformedEvent(LockstreamError):
-    """The bytes are no event; the text says why."""
+    """Raised when bytes are not an event. `kind` names the fault for programs."""
+
+    def __init__(self, reason: str, kind: str = "event_malformed") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
-class NoReport(LockstreamError):
-    """A file that should be the report of an import before is something else."""
+class NotAnImportReport(LockstreamError):
+    """Raised when the report file of an import exists and holds something else."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} is no report of an import. Move it away, or name another file with --report.")
+        super().__init__(f"{path} is not a report of an import. Move it away, or name another file with --report.")
 
 
-class NoBackup(LockstreamError):
-    """A copy of the log cannot be put where it should be; the text says why."""
+class BackupFailed(LockstreamError):
+    """Raised when a backup cannot be written to its destination."""
 
 
-class NotTheSameLog(LockstreamError):
-    """What should be adopted does not begin with what is there; the text says where they part."""
+class LogMismatch(LockstreamError):
+    """Raised when a full export does not begin with the records that the log already holds."""
 
 
 class StoreUnavailable(LockstreamError):
-    """The store cannot take the batch, or cannot show what was acknowledged."""
+    """Raised when the store cannot accept a batch, or cannot show the acknowledged state."""
 
 
 class QueueFull(StoreUnavailable):
-    """As many events wait as may wait."""
+    """Raised when the ingest queue has no room for more events."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} events are waiting to be written, as many as may wait. Send the event again soon.")
+        super().__init__(f"The ingest queue is full ({limit:,} events). Send the event again in a moment.")
 
 
-class NotReached(StoreUnavailable):
-    """What can be shown is older than what was asked for."""
+class PositionNotReached(StoreUnavailable):
+    """Raised when a read would be older than the min position that the client demands."""
 
-    def __init__(self, position: int, least: int) -> None:
+    def __init__(self, position: int, min_position: int) -> None:
         super().__init__(
-            f"What can be shown reflects the log up to position {position:,}, and {least:,} was asked for. Ask again "
-            "in a moment."
+            f"Reads reflect the log up to position {position:,}, and the request demands {min_position:,}. Send it "
+            "again in a moment."
         )
 
 
-class NotOpenYet(StoreUnavailable):
-    """The start has not ended. `progress` says what Lockstream is doing."""
+class StartingUp(StoreUnavailable):
+    """Raised when a request arrives before the startup has finished."""
 
     def __init__(self, progress: str) -> None:
         super().__init__(f"Lockstream {progress}. Try again later.")
 
 
 class StartRefused(LockstreamError):
-    """Starting could do harm; the text says what to do first."""
+    """Raised when a start could do harm. The text says what to do first."""
 
 
-class StoreInUse(StartRefused):
+class LogLocked(StartRefused):
+    """Raised when another process has the log open."""
+
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"The log {path} is in use by another Lockstream process. Stop that one first, or set EVENT_LOG_PATH "
+            f"The log {path} is in use by another Lockstream process. Stop that process first, or set EVENT_LOG_PATH "
             "to another file."
         )
 
 
-class LogDamaged(StartRefused):
-    """A line of the log is not what was written.
+class SchemaMismatch(StartRefused):
+    """Raised when the database's tables are missing or belong to another version."""
 
-    Attributes: `path`; `line`, counted from 1; `offset` of the line's first byte, from 0; `reason`.
+
+class LogDamaged(LockstreamError):
+    """Raised when a record of the log is not what was written.
+
+    Attributes: `position` of the first damaged record, counted from 1; `reason`.
     """
 
-    _TEXT = (
-        "The log {path} is damaged at line {line} (byte offset {offset}): {reason} Nothing was changed. Keep a copy of "
-        "the file, restore it from a backup, and start again; `lockstream verify` checks every line. Without a backup, "
-        "`lockstream repair` says what would be lost."
-    )
+    def __init__(self, text: str, position: int, reason: str) -> None:
+        super().__init__(text)
+        self.position, self.reason = position, reason
 
-    def __init__(self, path: Path, line: int, offset: int, reason: str) -> None:
-        super().__init__(self._TEXT.format(path=path, line=line, offset=offset, reason=reason))
-        self.path, self.line, self.offset, self.reason = path, line, offset, reason
+
+class LogFileDamaged(LogDamaged):
+    """Raised when a line of a log file is not what was written. `offset` of the line is in bytes, from 0."""
+
+    def __init__(self, path: Path, position: int, offset: int, reason: str) -> None:
+        text = (
+            f"The log {path} is damaged at line {position} (byte offset {offset}): {reason} Nothing was changed. Keep "
+            "a copy of the file, restore it from a backup, and start again; `lockstream verify` checks every line. "
+            "Without a backup, `lockstream repair` says what would be lost."
+        )
+        super().__init__(text, position, reason)
+        self.offset = offset
 
 
 class ExportDamaged(LogDamaged):
-    """A line of a full export is not what was written. Attributes: as those of `LogDamaged`."""
+    """Raised when a line of a full export is not what was written."""
 
-    _TEXT = (
-        "The file {path} is damaged at line {line} (byte offset {offset}), or is no full export: {reason} At most the "
-        "lines before it were taken over. Make it anew with `lockstream export --full`, and start this again."
-    )
+    def __init__(self, path: Path, position: int, offset: int, reason: str) -> None:
+        text = (
+            f"The file {path} is damaged at line {position} (byte offset {offset}), or is not a full export: {reason} "
+            "At most the lines before it were imported. Export again with `lockstream export --full`, and start this "
+            "import again."
+        )
+        super().__init__(text, position, reason)
 
 
-class RecordDamaged(LogDamaged):
-    """A row of the log in a database is not what was written.
-
-    Attributes: `line`, its position; `reason`.
-    """
+class LogTableDamaged(LogDamaged):
+    """Raised when a row of the log in a database is not what was written."""
 
     def __init__(self, database: str, position: int, reason: str) -> None:
-        StartRefused.__init__(
-            self,
+        text = (
             f"The log in the database {database} is damaged at position {position}: {reason} Nothing was changed. "
-            "Restore the database from a backup of a time before that.",
+            "Restore the database from a backup that is older than the damage."
         )
-        self.line, self.reason = position, reason
+        super().__init__(text, position, reason)
 
 
-class WrongSchema(StartRefused):
-    """The database's tables are of another version, or not there; the text says what to do."""
+class ProjectionInvalid(LockstreamError):
+    """Raised when the projection cannot follow the log from where it stands."""
 
 
-class ProjectionUnfit(LockstreamError):
-    """The projection cannot follow the log from where it stands. The text says why."""
-
-
-class HistoryImpossible(LockstreamError):
-    """An event in the log stands on something that no event before it has made."""
+class InconsistentHistory(LockstreamError):
+    """Raised when a recorded event needs a row that no earlier event has made."""
 
     def __init__(self, event: Event) -> None:
         super().__init__(
             f"The log holds {type(event).__name__} {event.event_id}, which could not have been accepted after the "
-            "events before it: the log was not written by these rules. `lockstream verify` names each such event. Put "
-            "back a copy from before it."
+            "events before it: the log was not written by these rules. `lockstream verify` names each such event. "
+            "Restore a copy from before it."
         )

@@ -1,4 +1,4 @@
-"""What became of an event: values, not exceptions."""
+"""Outcome of one event: accepted, duplicate or refused. Outcomes are values, not exceptions."""
 
 from enum import Enum
 
@@ -8,33 +8,38 @@ from lockstream.core.entities.events import Event
 
 
 class Accepted(Struct, frozen=True, gc=False):
-    """It is in the log, at this position (1, 2, 3, …)."""
+    """The event was appended to the log."""
 
     position: int
+    """Position of the event in the log, counted from 1."""
 
 
 class Duplicate(Struct, frozen=True, gc=False):
-    """An event of this id was accepted before, at this position. Nothing changed."""
+    """An event with the same id was accepted before. Nothing changed."""
 
     position: int
+    """Position of the earlier event in the log."""
 
 
-class Ground(Enum):
-    """Why an event is refused."""
+class RefusalKind(Enum):
+    """Why the rules refuse an event: its subject is unresolved, or in conflict with it."""
 
     UNRESOLVED = "the event's own subject cannot be resolved"
     CONFLICT = "the subject is known, and its state or history forbids the event"
 
 
 class Refusal(Struct, frozen=True, gc=False):
-    """The network's rules forbid it. Nothing changed, and the same event may be accepted later."""
+    """The rules forbid the event. Nothing changed, and the same event may be accepted later."""
 
     code: str
-    ground: Ground
+    """Stable name of the reason, for programs."""
+
+    kind: RefusalKind
     sentence: str
-    """May name the event's fields, as in `{event.locker_id}`."""
+    """Explanation for people. It may contain the event's fields, such as `{event.locker_id}`."""
 
     def explain(self, event: Event) -> str:
+        """Return the sentence with the fields of `event` filled in."""
         return self.sentence.format(event=event)
 
 

@@ -1,12 +1,12 @@
-"""One hash for all that a locker holds now.
+"""The state hash of a locker: equal states have equal hashes, and any visible difference changes the hash.
 
-The canonical form is JSON as RFC 8785 (JSON Canonicalization Scheme) has it: members sorted by name, no white space,
-UTF-8. Compartments are listed by id and open faults by fault id, each in code point order:
+The canonical form is JSON by RFC 8785 (JSON Canonicalization Scheme): members sorted by name, no white space, UTF-8.
+Compartments are sorted by id and open faults by fault id, in code point order:
 
     {"compartments":[{"active_reservation":…,"compartment_id":…,"degraded":…,"open_faults":[[fault id, severity],…],
     "reservation_status":…},…],"locker_id":…}
 
-No clock and no order of arrival goes in: equal states have equal hashes, however they came about.
+The form contains no time and no order of arrival, so a rebuilt locker has the hash of the live one.
 """
 
 from hashlib import sha256
@@ -17,5 +17,5 @@ from lockstream.core.entities.state import Locker
 
 
 def state_hash(locker: Locker) -> str:
-    """SHA-256 of the locker's canonical form, in lower-case hexadecimal (64 characters)."""
+    """Return the SHA-256 of the locker's canonical form, in lower-case hexadecimal (64 characters)."""
     return sha256(msgspec.json.encode(locker, order="sorted")).hexdigest()

@@ -1,1 +1,4 @@
-"""HTTP and the command line."""
+"""How the outside reaches Lockstream: the API (`http`), the ASGI server (`server`) and the command line (`cli`).
+
+May import `schemas`, `services`, `core` and `settings`, but not `infrastructure`.
+"""

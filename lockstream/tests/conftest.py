@@ -1,22 +1,27 @@
-"""What every test stands on: a log of its own, and an environment that says nothing else."""
+"""Fixtures for every test, and what happens to tests that need more than is installed."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from lockstream.presentation.app import create_app
-from lockstream.services.wiring import Settings, open_lockstream
-from lockstream.tests.crash.server import OF_TESTS
+from lockstream.presentation.http.app import create_app
+from lockstream.services.deployment import deployment_of
+from lockstream.settings import Settings
+from lockstream.tests.support.processes import TEST_VARIABLES
+from lockstream.tests.support.requirements import IS_COMPLETE, MISSING
+
+_NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '(?!lockstream|bench)(\w+)")
 
 
 @pytest.fixture(autouse=True)
 def log_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this test's log is; EVENT_LOG_PATH says so, and the working directory is empty."""
+    """The path of this test's log. EVENT_LOG_PATH names it, and the working directory is empty."""
     for name in os.environ:
-        if name.startswith("LOCKSTREAM_") and not name.startswith(OF_TESTS):
+        if name.startswith("LOCKSTREAM_") and not name.startswith(TEST_VARIABLES):
             monkeypatch.delenv(name)
     path = tmp_path / "event_log.jsonl"
     monkeypatch.setenv("EVENT_LOG_PATH", str(path))
@@ -27,5 +32,26 @@ def log_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def client() -> Iterator[TestClient]:
     """A client of the real application, over this test's log."""
-    with TestClient(create_app(lambda: open_lockstream(Settings()))) as client:
+    with TestClient(create_app(lambda: deployment_of(Settings()).start())) as client:
         yield client
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Skip a module that needs a development package, if only `requirements.txt` is installed."""
+    report = yield
+    if report.failed and not IS_COMPLETE and (found := _NO_MODULE.search(str(report.longrepr))):
+        report.outcome = "skipped"
+        report.longrepr = (str(collector.path), 1, f"Skipped: {MISSING}the package {found[1]}")
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that is skipped for something missing, if the run must be complete."""
+    report = yield
+    if report.skipped and IS_COMPLETE and MISSING in str(report.longrepr):
+        report.outcome = "failed"
+    return report

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from lockstream.presentation.app import create_app
-from lockstream.services.wiring import Settings, open_lockstream
-from lockstream.tests.given import (
+from lockstream.presentation.http.app import create_app
+from lockstream.services.deployment import deployment_of
+from lockstream.settings import Settings
+from lockstream.tests.support.builders import (
     LOCKER,
     RESERVATION,
     deposited,
@@ -95,10 +96,10 @@ def test_a_duplicate_is_known_when_its_state_has_long_changed(client: TestClient
 
 def test_an_event_is_known_after_a_restart() -> None:
     life = [registered(), reserved(), deposited()]
-    with TestClient(create_app(lambda: open_lockstream(Settings()))) as before:
+    with TestClient(create_app(lambda: deployment_of(Settings()).start())) as before:
         first = [before.post("/events", json=event).json() for event in life]
         state = before.get(f"/lockers/{LOCKER}").json()
-    with TestClient(create_app(lambda: open_lockstream(Settings()))) as after:
+    with TestClient(create_app(lambda: deployment_of(Settings()).start())) as after:
         again = [after.post("/events", json=event) for event in life]
         assert [answer.status_code for answer in again] == [200, 200, 200]
         assert [answer.json() for answer in again] == [answer | {"outcome": "duplicate"} for answer in first]

@@ -3,7 +3,7 @@
 import pytest
 from fastapi.testclient import TestClient
 
-from lockstream.tests.given import (
+from lockstream.tests.support.builders import (
     COMPARTMENT,
     LOCKER,
     RESERVATION,

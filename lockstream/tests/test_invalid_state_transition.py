@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from lockstream.tests.given import (
+from lockstream.tests.support.builders import (
     LOCKER,
     Body,
     deposited,

@@ -11,7 +11,7 @@ pytest.importorskip("jsonschema", reason="the development tools are not installe
 validator = pytest.importorskip("openapi_spec_validator", reason="the development tools are not installed")
 
 from lockstream.core.entities.events import EVENT_TYPES  # noqa: E402
-from lockstream.tests.http.contract import CONTRACT, answer_validator  # noqa: E402
+from lockstream.tests.support.contract import CONTRACT, response_validator  # noqa: E402
 
 SCHEMAS = CONTRACT["components"]["schemas"]
 
@@ -26,15 +26,15 @@ ANSWERS = {
 }
 
 FIELDS = {
-    "EventAnswer": {"event_id", "position", "outcome"},
-    "LockerAnswer": {"locker_id", "compartments", "active_reservations", "degraded_compartments", "state_hash"},
-    "CompartmentAnswer": {"compartment_id", "degraded", "active_reservation"},
-    "ReservationAnswer": {"reservation_id", "status"},
-    "Problem": {"detail"},
-    "HealthAnswer": {"status"},
-    "ConflictAnswer": {"detail", "code"},
-    "UnresolvedAnswer": {"detail", "code"},
-    "MalformedAnswer": {"detail"},
+    "EventResponse": {"event_id", "position", "outcome"},
+    "LockerSummary": {"locker_id", "compartments", "active_reservations", "degraded_compartments", "state_hash"},
+    "CompartmentStatus": {"compartment_id", "degraded", "active_reservation"},
+    "ReservationStatus": {"reservation_id", "status"},
+    "ErrorBody": {"detail"},
+    "HealthResponse": {"status"},
+    "ConflictBody": {"detail", "code"},
+    "UnresolvedBody": {"detail", "code"},
+    "MalformedBodyErrors": {"detail"},
     "ValidationErrorItem": {"loc", "msg", "type"},
 }
 
@@ -135,15 +135,15 @@ def test_every_answer_is_described_and_typed() -> None:
     }
     for (path, status), schema in schemas.items():
         if status in ("404", "408", "413", "415", "431", "500", "503"):
-            assert schema == reference("Problem"), path
-    assert schemas["/events", "200"] == schemas["/events", "202"] == reference("EventAnswer")
-    assert schemas["/events", "409"] == reference("ConflictAnswer")
-    assert schemas["/events", "422"]["anyOf"] == [reference("MalformedAnswer"), reference("UnresolvedAnswer")]
+            assert schema == reference("ErrorBody"), path
+    assert schemas["/events", "200"] == schemas["/events", "202"] == reference("EventResponse")
+    assert schemas["/events", "409"] == reference("ConflictBody")
+    assert schemas["/events", "422"]["anyOf"] == [reference("MalformedBodyErrors"), reference("UnresolvedBody")]
     assert schemas["/events/batch", "200"]["type"] == "array"
-    assert schemas["/events/batch", "422"] == reference("MalformedAnswer")
-    assert schemas["/lockers/{locker_id}", "200"] == reference("LockerAnswer")
-    assert schemas["/lockers/{locker_id}/compartments/{compartment_id}", "200"] == reference("CompartmentAnswer")
-    assert schemas["/reservations/{reservation_id}", "200"] == reference("ReservationAnswer")
+    assert schemas["/events/batch", "422"] == reference("MalformedBodyErrors")
+    assert schemas["/lockers/{locker_id}", "200"] == reference("LockerSummary")
+    assert schemas["/lockers/{locker_id}/compartments/{compartment_id}", "200"] == reference("CompartmentStatus")
+    assert schemas["/reservations/{reservation_id}", "200"] == reference("ReservationStatus")
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -171,14 +171,14 @@ def test_a_503_says_when_to_try_again() -> None:
 
 def test_null_is_written_as_in_3_1() -> None:
     assert "nullable" not in set(keys_in(CONTRACT))
-    active = SCHEMAS["CompartmentAnswer"]["properties"]["active_reservation"]
+    active = SCHEMAS["CompartmentStatus"]["properties"]["active_reservation"]
     assert active["anyOf"] == [{"type": "string"}, {"type": "null"}]
 
 
 def test_a_refusal_names_its_code() -> None:
-    assert set(SCHEMAS["ConflictAnswer"]["properties"]["code"]["enum"]) == CONFLICTS
+    assert set(SCHEMAS["ConflictBody"]["properties"]["code"]["enum"]) == CONFLICTS
     unresolved = {"unknown_compartment", "unknown_reservation", "reservation_mismatch"}
-    assert set(SCHEMAS["UnresolvedAnswer"]["properties"]["code"]["enum"]) == unresolved
+    assert set(SCHEMAS["UnresolvedBody"]["properties"]["code"]["enum"]) == unresolved
 
 
 def test_a_reservation_has_one_of_four_statuses() -> None:
@@ -204,7 +204,7 @@ def test_a_batch_is_sent_as_a_list_or_as_lines() -> None:
 
 
 def test_each_event_of_a_batch_has_an_outcome_of_one_of_these_forms() -> None:
-    answer = answer_validator("/events/batch", "post", "200")
+    answer = response_validator("/events/batch", "post", "200")
     answer.validate([])
     answer.validate(OUTCOMES)
     assert [outcome for outcome in NO_OUTCOMES if answer.is_valid([*OUTCOMES, outcome])] == []

@@ -1,1 +1,4 @@
-"""What happens in a locker network (events) and what is there (state)."""
+"""Plain values of the domain. Start at `events`, what lockers report; `state` is what an event changes.
+
+`fields` has the limits of single fields, `log` a position in the log and a record. May import nothing but `core`.
+"""

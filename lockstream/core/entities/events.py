@@ -1,71 +1,79 @@
-"""The seven things that a locker can report, one frozen class each.
+"""The seven events that a locker can report, one frozen class each.
 
-The name of a class is the event's `type` on the wire and in the log.
-
-They are final, so that `type(event) is ParcelDeposited` tells the type checker as much as `isinstance` would. That
-takes four times as long here: for a class with a metaclass, Python looks for its `__instancecheck__`.
+The name of a class is the event's `type` on the wire and in the log. A new event type needs a class here, and an entry
+in `read_set`, `rules` and `evolve`; `Event` and all that is derived from it follow.
 """
 
-from typing import final
+from typing import get_args
 
 from msgspec import Struct
 
 
 class _Reported(Struct, frozen=True, gc=False):
-    """What every event bears."""
+    """The fields that every event has. A subclass adds the payload fields that the rules read."""
 
     event_id: str
-    """A UUID in its canonical lower-case form, so that two spellings of one id are one id."""
+    """A UUID in its canonical lower-case form, so that two spellings of one id are equal."""
 
     occurred_at: str
-    """What the locker says: RFC 3339 with an offset, as it came. Never used to order events."""
+    """Time by the locker's clock: RFC 3339 with an offset, exactly as sent. Never used to order events."""
 
     locker_id: str
 
     payload: bytes
-    """The payload's JSON text on one line, each value as it came. Only the log reads it."""
+    """The payload's JSON text on one line, with every value exactly as sent. Only the log reads it."""
 
 
-@final
 class CompartmentRegistered(_Reported, frozen=True, gc=False):
+    """A compartment exists."""
+
     compartment_id: str
 
 
-@final
 class ReservationCreated(_Reported, frozen=True, gc=False):
+    """A compartment is reserved for a parcel."""
+
     reservation_id: str
     compartment_id: str
 
 
-@final
 class ParcelDeposited(_Reported, frozen=True, gc=False):
+    """The parcel lies in the compartment."""
+
     reservation_id: str
     compartment_id: str | None = None
+    """Must be the reservation's compartment if it is given."""
 
 
-@final
 class ParcelPickedUp(_Reported, frozen=True, gc=False):
+    """The parcel was taken out; the compartment is free."""
+
     reservation_id: str
     compartment_id: str | None = None
+    """Must be the reservation's compartment if it is given."""
 
 
-@final
 class ReservationExpired(_Reported, frozen=True, gc=False):
+    """The reservation ended without a pick-up; the compartment is free."""
+
     reservation_id: str
     compartment_id: str | None = None
+    """Must be the reservation's compartment if it is given."""
 
 
-@final
 class FaultReported(_Reported, frozen=True, gc=False):
+    """A compartment has a defect. The event's id is the fault's id."""
+
     compartment_id: str
     severity: int
 
 
-@final
 class FaultCleared(_Reported, frozen=True, gc=False):
+    """A fault is repaired."""
+
     compartment_id: str
     fault_event_id: str
-    """The `event_id` of the `FaultReported` that opened the fault, in canonical form."""
+    """The `event_id` of the `FaultReported` event that opened the fault, in canonical form."""
 
 
 type Event = (
@@ -78,15 +86,5 @@ type Event = (
     | FaultCleared
 )
 
-EVENT_TYPES: dict[str, type[Event]] = {
-    event_type.__name__: event_type
-    for event_type in (
-        CompartmentRegistered,
-        ReservationCreated,
-        ParcelDeposited,
-        ParcelPickedUp,
-        ReservationExpired,
-        FaultReported,
-        FaultCleared,
-    )
-}
+EVENT_TYPES: dict[str, type[Event]] = {event_type.__name__: event_type for event_type in get_args(Event.__value__)}
+"""Every event class by its name."""

@@ -1,4 +1,4 @@
-"""The log as the core sees it: records in the order of acceptance, and how far one has come in it."""
+"""The log as the core sees it: records in order of acceptance, and cursors between them."""
 
 from msgspec import Struct
 
@@ -6,19 +6,20 @@ from lockstream.core.entities.events import Event
 
 
 class Cursor(Struct, frozen=True, gc=False):
-    """How far one has come in a log: just behind the record at `position`."""
+    """A place in the log: the end of the record at `position`, or the start of the log."""
 
     position: int = 0
-    """Of the last record that lies behind; the first record has 1."""
+    """Position of the record that ends here. The first record has position 1."""
 
     offset: int = 0
-    """In bytes, where the next record begins."""
+    """Offset of the next record, in bytes, if the log is a file."""
 
     chain: str = "0" * 64
-    """The chain value of that record, in hexadecimal. Two logs that agree here agree in all that lies behind."""
+    """Chain value of the record, in hexadecimal. Logs with equal chain values have equal records up to here."""
 
 
 START = Cursor()
+"""The start of every log."""
 
 
 class Record(Struct, frozen=True, gc=False):
@@ -26,7 +27,7 @@ class Record(Struct, frozen=True, gc=False):
 
     event: Event
     recorded_at: str
-    """When it was accepted, by this machine's clock: RFC 3339 in UTC."""
+    """Time of acceptance by this machine's clock: RFC 3339 in UTC."""
 
     end: Cursor
-    """Just behind this record."""
+    """The end of this record."""

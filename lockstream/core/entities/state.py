@@ -1,9 +1,9 @@
-"""What a locker network holds: rows that events change, the slice that one event sees, and a locker as a whole.
+"""The state of a locker network: rows that events change, the slice that one event sees, and a locker as a whole.
 
-A locker has no row of its own: it is there when it has a compartment.
+A locker has no row of its own: it exists while it has a compartment.
 
-These values and those of events hold nothing but text and numbers, so they can be in no cycle: with `gc=False` the
-garbage collector does not even look at them (a full collection over a million objects takes 100 to 200 ms).
+All classes here set `gc=False`, because text and numbers cannot form reference cycles. A full garbage collection over
+a million tracked objects would stop the process for 100 to 200 ms (docs/decisions/0015).
 """
 
 from enum import StrEnum
@@ -11,11 +11,14 @@ from enum import StrEnum
 from msgspec import Struct
 
 DEGRADING_SEVERITY = 3
-"""An open fault of this severity or more degrades its compartment (RULES: Things)."""
+"""Lowest severity of an open fault that degrades its compartment (docs/rules.md, "Things")."""
+
+type CompartmentKey = tuple[str, str]
+"""Locker id and compartment id."""
 
 
 class Status(StrEnum):
-    """How far a reservation has come. `PICKED_UP` and `EXPIRED` are final."""
+    """Status of a reservation. `PICKED_UP` and `EXPIRED` are final."""
 
     CREATED = "CREATED"
     DEPOSITED = "DEPOSITED"
@@ -24,14 +27,18 @@ class Status(StrEnum):
 
 
 class Compartment(Struct, frozen=True, gc=False):
+    """One door of a locker."""
+
     locker_id: str
     compartment_id: str
     active_reservation: str | None = None
+    """Id of the reservation that occupies the compartment."""
+
     degrading_faults: int = 0
-    """How many open faults degrade it; a count, so that an event costs the same however many are open."""
+    """Number of open faults that degrade the compartment. A count keeps an event's cost independent of that number."""
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> CompartmentKey:
         return self.locker_id, self.compartment_id
 
     @property
@@ -40,28 +47,31 @@ class Compartment(Struct, frozen=True, gc=False):
 
 
 class Reservation(Struct, frozen=True, gc=False):
+    """The claim of one parcel on one compartment."""
+
     reservation_id: str
     locker_id: str
     compartment_id: str
     status: Status = Status.CREATED
 
     @property
-    def final(self) -> bool:
-        return self.status is Status.PICKED_UP or self.status is Status.EXPIRED
-
-    @property
     def key(self) -> str:
         return self.reservation_id
 
     @property
-    def where(self) -> tuple[str, str]:
-        """Its compartment's key."""
+    def compartment_key(self) -> CompartmentKey:
         return self.locker_id, self.compartment_id
+
+    @property
+    def is_final(self) -> bool:
+        return self.status is Status.PICKED_UP or self.status is Status.EXPIRED
 
 
 class Fault(Struct, frozen=True, gc=False):
+    """A defect of one compartment, open until it is cleared."""
+
     fault_id: str
-    """The `event_id` of the `FaultReported` that opened it."""
+    """The `event_id` of the `FaultReported` event that opened the fault."""
 
     locker_id: str
     compartment_id: str
@@ -73,21 +83,21 @@ class Fault(Struct, frozen=True, gc=False):
         return self.fault_id
 
     @property
-    def where(self) -> tuple[str, str]:
-        """Its compartment's key."""
+    def compartment_key(self) -> CompartmentKey:
         return self.locker_id, self.compartment_id
 
     @property
-    def degrading(self) -> bool:
+    def is_degrading(self) -> bool:
+        """Whether the fault degrades its compartment while it is open."""
         return self.severity >= DEGRADING_SEVERITY
 
 
 type Row = Compartment | Reservation | Fault
-type Key = str | tuple[str, str]
+type Key = str | CompartmentKey
 
 
 class Slice(Struct, frozen=True, gc=False):
-    """At most one of each: all that one event can see and change."""
+    """The rows that one event reads and may change: at most one of each kind."""
 
     compartment: Compartment | None = None
     reservation: Reservation | None = None
@@ -95,22 +105,22 @@ class Slice(Struct, frozen=True, gc=False):
 
 
 class CompartmentView(Struct, frozen=True, gc=False):
-    """A compartment with what bears on it now."""
+    """A compartment with its reservation's status and its open faults, as reads show it."""
 
     compartment_id: str
     degraded: bool
     active_reservation: str | None
     reservation_status: Status | None
     open_faults: tuple[tuple[str, int], ...]
-    """Fault id and severity, by fault id."""
+    """Pairs of fault id and severity, sorted by fault id."""
 
 
 class Locker(Struct, frozen=True, gc=False):
-    """A locker as a whole, as reads show it."""
+    """A locker with all its compartments, as reads show it."""
 
     locker_id: str
     compartments: tuple[CompartmentView, ...]
-    """By compartment id, in code point order."""
+    """Sorted by compartment id, in code point order."""
 
     @property
     def active_reservations(self) -> int:

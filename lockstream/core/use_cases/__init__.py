@@ -1,1 +1,1 @@
-"""What the system does with events: take them in, and catch up with them."""
+"""What the system does with events: `ingest` decides a batch, `catch_up` replays a log into a projection."""

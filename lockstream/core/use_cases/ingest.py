@@ -1,13 +1,13 @@
-"""Take in a batch of events: each is known, refused or accepted, as if it had come alone and in this order."""
+"""Ingest a batch of events: each is a duplicate, refused or accepted, as if it had come alone and in this order."""
 
 from collections.abc import Callable, Sequence
 
-from lockstream.core.decide import decide
 from lockstream.core.entities.events import Event
 from lockstream.core.evolve import evolve
-from lockstream.core.keys import Keys, keys
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome
-from lockstream.core.repositories import UnitOfWork
+from lockstream.core.ports import UnitOfWork
+from lockstream.core.read_set import read_set_of
+from lockstream.core.rules import decide
 
 
 def ingest(
@@ -15,28 +15,32 @@ def ingest(
     uow: UnitOfWork,
     before_commit: Callable[[Sequence[Outcome]], object] = lambda outcomes: None,
 ) -> list[Outcome]:
-    """Decide `events` in order and keep the accepted ones; an outcome for each, in order.
+    """Decide `events` in order, append the accepted ones, and return one outcome per event.
 
-    Nobody may hear of an outcome before the log has been flushed up to where it ends now. `before_commit` hears them
-    just before they are kept; if it raises, nothing is.
+    No client may learn an outcome before the log is flushed up to its present end. `before_commit` is called with the
+    outcomes just before they are kept; if it raises, nothing is kept.
 
     Raises:
         StoreUnavailable: nothing of the batch was kept.
     """
-    wanted = [keys(event) for event in events]
+    read_sets = [read_set_of(event) for event in events]
+    outcomes: list[Outcome] = []
+    accepted: list[Event] = []
     with uow:
-        uow.prefetch(events, wanted)
-        outcomes = [_ingest_one(event, key, uow) for event, key in zip(events, wanted, strict=True)]
+        known, rows, position = uow.fetch(events, read_sets)
+        for event, read_set in zip(events, read_sets, strict=True):
+            if (earlier := known.get(event.event_id)) is not None:
+                outcomes.append(Duplicate(earlier))
+                continue
+            before = rows.load(read_set)
+            if refusal := decide(before, event):
+                outcomes.append(refusal)
+                continue
+            rows.save(before, evolve(before, event))
+            position += 1
+            known[event.event_id] = position
+            accepted.append(event)
+            outcomes.append(Accepted(position))
         before_commit(outcomes)
-        uow.commit()
+        uow.commit(accepted)
     return outcomes
-
-
-def _ingest_one(event: Event, wanted: Keys, uow: UnitOfWork) -> Outcome:
-    if (position := uow.recorded(event.event_id)) is not None:
-        return Duplicate(position)
-    before = uow.load(wanted)
-    if refusal := decide(before, event):
-        return refusal
-    uow.save(before, evolve(before, event))
-    return Accepted(uow.record(event))

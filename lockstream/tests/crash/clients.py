@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
-from lockstream.tests.crash.server import PATIENCE_SECONDS, Server
-from lockstream.tests.given import (
+from lockstream.tests.support.builders import (
     Body,
+    as_array,
+    as_lines,
     deposited,
     expired,
     fault_cleared,
     fault_reported,
-    in_lines,
-    in_list,
     picked_up,
     registered,
     reserved,
 )
+from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server
 
 CLIENTS = 64
 
@@ -42,8 +42,8 @@ class Way(NamedTuple):
 
 
 ALONE = Way("/events", "application/json", lambda event: json.dumps(event).encode(), 1)
-LIST = Way("/events/batch", "application/json", in_list, 250)
-LINES = Way("/events/batch", "application/x-ndjson", in_lines, 250)
+LIST = Way("/events/batch", "application/json", as_array, 250)
+LINES = Way("/events/batch", "application/x-ndjson", as_lines, 250)
 WAYS = ALONE, LIST, ALONE, LINES
 
 
@@ -114,7 +114,7 @@ class Clients:
 
     async def hear(self, enough: Callable[[Heard], bool]) -> None:
         """Wait until they have heard `enough`: how much that is after some seconds is the machine's affair."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while not enough(self.heard):  # noqa: ASYNC110  # many tell
                 await asyncio.sleep(0.01)
 

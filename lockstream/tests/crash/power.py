@@ -9,12 +9,12 @@ from pathlib import Path
 from lockstream.core.errors import LockstreamError
 from lockstream.core.outcomes import Accepted
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.embedded import EmbeddedStore
-from lockstream.services.verification import verify
-from lockstream.tests.crash.audit import audited
-from lockstream.tests.crash.history import CAPACITY
-from lockstream.tests.crash.tally import Fate
-from lockstream.tests.given import event, registered
+from lockstream.infrastructure.stores.embedded import EmbeddedStore
+from lockstream.services.commands.verify import verify
+from lockstream.tests.crash.fault_report import Fate
+from lockstream.tests.support.builders import event, registered
+from lockstream.tests.support.histories import CAPACITY
+from lockstream.tests.support.log_audit import audited
 
 LOG = "event_log.jsonl"
 
@@ -47,7 +47,7 @@ def wrong_after_a_start(log: Path) -> list[str]:
     try:
         with closing(EmbeddedStore(log, CAPACITY)) as store:
             outcomes = ingest([event(registered("c1", locker="after-the-cut"))], store.unit_of_work())
-            store.settle()
+            store.checkpoint()
     except (LockstreamError, OSError) as error:
         return [str(error)]
     if not isinstance(outcomes[0], Accepted):

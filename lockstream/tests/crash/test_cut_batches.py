@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from lockstream.tests.crash.audit import assert_shows_what_the_log_holds, audited
 from lockstream.tests.crash.clients import LINES, LIST, Way
-from lockstream.tests.crash.server import Server, command, needs_strace, traced
-from lockstream.tests.given import Body, registered
+from lockstream.tests.support.builders import Body, registered
+from lockstream.tests.support.log_audit import assert_shows_what_the_log_holds, audited
+from lockstream.tests.support.processes import Server, command, needs_strace, traced
 
 TOGETHER = 100
 """Events that are flushed together at most."""

@@ -8,19 +8,26 @@ from pathlib import Path
 import pytest
 
 from lockstream.core.errors import LogDamaged
-from lockstream.infrastructure.embedded import EmbeddedStore, projection_path, rebuild
-from lockstream.infrastructure.engines import remove_database
-from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
-from lockstream.tests.crash.audit import audited
-from lockstream.tests.crash.history import CAPACITY, life, on_disk, record, replayed, started
-from lockstream.tests.crash.server import command
-from lockstream.tests.given import picked_up
+from lockstream.infrastructure.file_log.writer import LogWriter
+from lockstream.infrastructure.sqlite.database import remove_database
+from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path, rebuild
+from lockstream.tests.support.builders import picked_up
+from lockstream.tests.support.histories import (
+    CAPACITY,
+    files_beside,
+    hashes_after_replay,
+    hashes_after_start,
+    history,
+    record,
+)
+from lockstream.tests.support.log_audit import audited
+from lockstream.tests.support.processes import command
 
 
 @pytest.fixture
 def lines(log_path: Path) -> list[bytes]:
     """Ten lines that the real system has written to the log."""
-    record(log_path, life())
+    record(log_path, history())
     return log_path.read_bytes().splitlines(keepends=True)
 
 
@@ -29,7 +36,7 @@ def foreign_line(tmp_path: Path) -> bytes:
     """The eleventh line of another log."""
     (tmp_path / "other").mkdir()
     other = tmp_path / "other" / "log.jsonl"
-    record(other, [*life("other"), picked_up("other-parcel-3", locker="other")])
+    record(other, [*history("other"), picked_up("other-parcel-3", locker="other")])
     return other.read_bytes().splitlines(keepends=True)[10]
 
 
@@ -43,9 +50,9 @@ def test_a_start_after_a_torn_line_shows_what_the_complete_ones_give(
 ) -> None:
     log_path.write_bytes(b"".join(lines)[:-missing])
     remove_database(projection_path(log_path))  # it has seen the line, so that it could not have been torn
-    states = started(log_path)
+    states = hashes_after_start(log_path)
     assert len(audited(log_path)) == (10 if missing == 1 else 9)
-    assert states == replayed(log_path)
+    assert states == hashes_after_replay(log_path)
 
 
 @pytest.mark.parametrize(
@@ -53,10 +60,10 @@ def test_a_start_after_a_torn_line_shows_what_the_complete_ones_give(
 )
 def test_garbage_behind_the_last_line_is_cut_off_and_kept(log_path: Path, lines: list[bytes], garbage: bytes) -> None:
     log_path.write_bytes(b"".join(lines) + garbage)
-    states = started(log_path)
+    states = hashes_after_start(log_path)
     assert log_path.read_bytes() == b"".join(lines)
     assert torn_files(log_path) == [garbage]
-    assert states == replayed(log_path)
+    assert states == hashes_after_replay(log_path)
 
 
 def test_a_torn_line_of_another_log_behind_the_last_one_is_cut_off_and_kept(
@@ -64,7 +71,7 @@ def test_a_torn_line_of_another_log_behind_the_last_one_is_cut_off_and_kept(
 ) -> None:
     for end in (foreign_line[:-1], foreign_line[: len(foreign_line) // 2]):
         log_path.write_bytes(b"".join(lines) + end)
-        started(log_path)
+        hashes_after_start(log_path)
         assert log_path.read_bytes() == b"".join(lines)
         assert end in torn_files(log_path)
 
@@ -91,13 +98,13 @@ def test_a_log_that_has_lost_what_was_acknowledged_stops_the_start_until_a_rebui
         EmbeddedStore(log_path, CAPACITY)
     assert log_path.read_bytes() == left
     rebuild(log_path, CAPACITY)
-    assert started(log_path) == replayed(log_path)
+    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
 
 
 def test_what_was_cut_off_before_is_never_overwritten(log_path: Path, lines: list[bytes]) -> None:
     for garbage in (b"one", b"two", b"three"):
         log_path.write_bytes(b"".join(lines) + garbage)
-        started(log_path)
+        hashes_after_start(log_path)
     assert sorted(torn_files(log_path)) == [b"one", b"three", b"two"]
 
 
@@ -109,10 +116,10 @@ def test_the_log_goes_on_behind_what_was_cut_off(log_path: Path, lines: list[byt
 
 def refused(log: Path, start: Callable[[], object]) -> LogDamaged:
     """What a start that must be refused says; it must change nothing."""
-    before = on_disk(log)
+    before = files_beside(log)
     with pytest.raises(LogDamaged) as raised:
         start()
-    assert on_disk(log) == before
+    assert files_beside(log) == before
     error = raised.value
     assert str(log) in str(error)
     assert re.search(rf"line {error.line}\b.*byte offset {error.offset}\b", str(error))
@@ -140,7 +147,7 @@ def flipped(lines: list[bytes]) -> Iterator[tuple[int, bytes]]:
 def test_a_flipped_bit_before_the_last_line_stops_the_start(log_path: Path, lines: list[bytes]) -> None:
     for number, damaged in flipped(lines):
         log_path.write_bytes(damaged)
-        error = refused(log_path, lambda: JsonlEventLog(log_path))
+        error = refused(log_path, lambda: LogWriter(log_path))
         assert (error.line, error.offset) == (number, len(b"".join(lines[: number - 1])))
 
 
@@ -202,11 +209,11 @@ def test_a_line_that_bears_another_position_is_found_whatever_its_chain_value(
 
 def test_the_commands_say_in_a_sentence_where_the_damage_is(log_path: Path, lines: list[bytes]) -> None:
     log_path.write_bytes(b"".join(lines).replace(b"1250", b"9999"))
-    before = on_disk(log_path)
+    before = files_beside(log_path)
     for name in ("serve", "rebuild"):
         ended = command(log_path, name)
         assert ended.returncode == 1
         assert ended.stderr.startswith(b"lockstream: The log ")
         assert ended.stderr.count(b"\n") == 1
         assert f"{log_path} is damaged at line 3 (byte offset {len(lines[0] + lines[1])})".encode() in ended.stderr
-    assert on_disk(log_path) == before
+    assert files_beside(log_path) == before

@@ -13,13 +13,13 @@ from lockstream.core.entities.log import Cursor
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.embedded import EmbeddedStore
-from lockstream.infrastructure.line_codec import encode_lines, stamp
-from lockstream.tests.crash.audit import audited
-from lockstream.tests.crash.history import CAPACITY, hashes, life, replayed
+from lockstream.infrastructure.codec.log_line import encode_lines
+from lockstream.infrastructure.stores.embedded import EmbeddedStore
+from lockstream.tests.crash.fault_report import FULL, Fate, Tally
 from lockstream.tests.crash.power import LOG, Cut, fate
-from lockstream.tests.crash.tally import FULL, Fate, Tally
-from lockstream.tests.given import Body, event, picked_up
+from lockstream.tests.support.builders import Body, event, picked_up
+from lockstream.tests.support.histories import CAPACITY, hashes, hashes_after_replay, history
+from lockstream.tests.support.log_audit import audited
 
 FEW = [0, 1, 200, 1_000]
 
@@ -43,8 +43,8 @@ def taken_in(store: EmbeddedStore, bodies: Sequence[Body]) -> list[Outcome]:
 
 def fail(store: EmbeddedStore, batch: Sequence[Body], written: int) -> None:
     """Have `store` acknowledge the ten events of `life`, then fail with `batch` when so many bytes are written."""
-    taken_in(store, life())
-    store.settle()
+    taken_in(store, history())
+    store.checkpoint()
     with no_file_longer_than(store.log.end.offset + written), pytest.raises(StoreUnavailable) as raised:
         taken_in(store, batch)
     assert str(store.log.path) in str(raised.value)
@@ -54,7 +54,7 @@ def fail(store: EmbeddedStore, batch: Sequence[Body], written: int) -> None:
 @PARTS
 def test_a_batch_that_was_written_in_part_changes_nothing(log_path: Path, written: int) -> None:
     with closing(EmbeddedStore(log_path, CAPACITY)) as store:
-        fail(store, life("locker-2"), written)
+        fail(store, history("locker-2"), written)
         store.fall_back()
         assert store.log.end.position == 10
         assert hashes(store.queries).keys() == {"locker-1"}
@@ -62,7 +62,7 @@ def test_a_batch_that_was_written_in_part_changes_nothing(log_path: Path, writte
 
 @PARTS
 def test_nothing_more_is_written_behind_a_failed_write_and_reads_go_on(log_path: Path, written: int) -> None:
-    batch = life("locker-2")
+    batch = history("locker-2")
     with closing(EmbeddedStore(log_path, CAPACITY)) as store:
         fail(store, batch, written)
         before = log_path.read_bytes()
@@ -84,7 +84,7 @@ def fate_of_all(log: Path) -> Fate:
 
 def parts() -> Iterator[int]:
     """How many bytes of a batch are written: each number that there is, or a few."""
-    longest = len(encode_lines([event(body) for body in life("locker-2")], stamp(), Cursor(10))[0])
+    longest = len(encode_lines([event(body) for body in history("locker-2")], stamp(), Cursor(10))[0])
     yield from range(longest) if FULL else FEW
 
 
@@ -93,7 +93,7 @@ def test_a_restart_after_a_failed_write_heals(tmp_path: Path, tally: Tally) -> N
     for written in parts():
         log = tmp_path / str(written) / LOG
         log.parent.mkdir()
-        batch = life("locker-2")
+        batch = history("locker-2")
         with closing(EmbeddedStore(log, CAPACITY)) as store:
             fail(store, batch, written)
             acknowledged = log.read_bytes()[: store.log.end.offset]
@@ -102,8 +102,8 @@ def test_a_restart_after_a_failed_write_heals(tmp_path: Path, tally: Tally) -> N
             whole = len(audited(log)) - 10
             outcomes = taken_in(store, batch)
             assert [type(outcome) for outcome in outcomes] == [Duplicate] * whole + [Accepted] * (10 - whole)
-            store.settle()
-            assert hashes(store.queries) == replayed(log)
+            store.checkpoint()
+            assert hashes(store.queries) == hashes_after_replay(log)
         found += fate_of_all(log)
     tally("2", "write: a part is written, and no more", found)
     found.assert_none_lost_and_none_bricked()
@@ -119,10 +119,10 @@ def test_a_write_that_takes_a_part_at_a_time_takes_all(
         log.parent.mkdir()
         sizes = iter([max(first, 1)])  # a write of nothing would not be called short
         with closing(EmbeddedStore(log, CAPACITY)) as store, monkeypatch.context() as patched:
-            taken_in(store, life())
+            taken_in(store, history())
             patched.setattr(os, "write", lambda file, data: write(file, data[: next(sizes, len(data))]))  # noqa: B023
-            taken_in(store, life("locker-2"))
-            store.settle()
+            taken_in(store, history("locker-2"))
+            store.checkpoint()
         assert next(sizes, None) is None, "nothing was written in parts"
         found += fate_of_all(log)
     tally("2", "write: short, and the rest with the next one", found)

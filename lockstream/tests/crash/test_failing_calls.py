@@ -14,40 +14,40 @@ from pathlib import Path
 
 import pytest
 
-from lockstream.infrastructure.embedded import projection_path
+from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.tests.crash.clients import ALONE, LINES, LIST, Way
-from lockstream.tests.crash.history import life, record
+from lockstream.tests.crash.fault_report import FULL, Fate, Tally
 from lockstream.tests.crash.power import LOG, Cut, fate
-from lockstream.tests.crash.server import Server, needs_strace, traced
-from lockstream.tests.crash.tally import FULL, Fate, Tally
-from lockstream.tests.given import Body, registered
+from lockstream.tests.support.builders import Body, registered
+from lockstream.tests.support.histories import history, record
+from lockstream.tests.support.processes import Server, needs_strace, traced
 
-NO_ROOM, BROKEN, KILLED = "error=ENOSPC", "error=EIO", "error=EIO:signal=KILL"
+NO_SPACE, BROKEN, KILLED = "error=ENOSPC", "error=EIO", "error=EIO:signal=KILL"
 
 EMPTY, USED = "an empty folder", "a used one"
 
-MEANS = {NO_ROOM: "no room (ENOSPC)", BROKEN: "the disk is broken (EIO)", KILLED: "the process dies there"}
+MEANS = {NO_SPACE: "no room (ENOSPC)", BROKEN: "the disk is broken (EIO)", KILLED: "the process dies there"}
 
 FEW: dict[tuple[str, str], dict[str, list[int]]] = {
     ("fdatasync", BROKEN): {USED: [4]},
-    ("fdatasync", NO_ROOM): {},
+    ("fdatasync", NO_SPACE): {},
     ("fdatasync", KILLED): {},
     ("write", BROKEN): {},
-    ("write", NO_ROOM): {USED: [3]},
+    ("write", NO_SPACE): {USED: [3]},
     ("write", KILLED): {},
     ("pwrite64", BROKEN): {},
-    ("pwrite64", NO_ROOM): {EMPTY: [3]},
+    ("pwrite64", NO_SPACE): {EMPTY: [3]},
     ("pwrite64", KILLED): {},
     ("fstatfs", BROKEN): {USED: [3]},
     ("openat", BROKEN): {USED: [5]},
-    ("openat", NO_ROOM): {},
+    ("openat", NO_SPACE): {},
     ("openat", KILLED): {},
     ("fsync", BROKEN): {},
     ("fsync", KILLED): {EMPTY: [2]},
     ("ftruncate", BROKEN): {},
     ("ftruncate", KILLED): {USED: [1]},
     ("/^rename", BROKEN): {EMPTY: [1]},
-    ("/^rename", NO_ROOM): {},
+    ("/^rename", NO_SPACE): {},
     ("/^rename", KILLED): {},
     ("/^unlink", BROKEN): {},
     ("/^unlink", KILLED): {USED: [1]},
@@ -69,10 +69,10 @@ class Run:
 
 def requests() -> Iterator[tuple[Way, list[Body]]]:
     """Some dozens, for one process: events alone, of which each builds on those before, and batches."""
-    yield from ((ALONE, [body]) for body in life("alone"))
-    yield LIST, life("list")
-    yield LINES, life("lines")
-    yield from ((ALONE, [body]) for body in life("again"))
+    yield from ((ALONE, [body]) for body in history("alone"))
+    yield LIST, history("list")
+    yield LINES, history("lines")
+    yield from ((ALONE, [body]) for body in history("again"))
 
 
 def post(server: Server, way: Way, events: list[Body], run: Run) -> None:
@@ -154,7 +154,7 @@ def test_a_restart_heals(call: str, how: str, given: str, tmp_path: Path, tally:
         log = tmp_path / str(number) / LOG
         log.parent.mkdir()
         if given == USED:
-            record(log, life("used"))
+            record(log, history("used"))
         run = run_with(f"{call}:{how}:when={number}", log)
         if not run.failed and FULL:
             break

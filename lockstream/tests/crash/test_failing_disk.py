@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lockstream.tests.crash.audit import assert_shows_what_the_log_holds
-from lockstream.tests.crash.history import life
-from lockstream.tests.crash.server import Server, needs_strace, traced
-from lockstream.tests.given import LOCKER, Body, registered
+from lockstream.tests.support.builders import LOCKER, Body, registered
+from lockstream.tests.support.histories import history
+from lockstream.tests.support.log_audit import assert_shows_what_the_log_holds
+from lockstream.tests.support.processes import Server, needs_strace, traced
 
 
 def post(server: Server, body: Body) -> int:
@@ -37,7 +37,7 @@ def assert_a_restart_heals(server: Server, events: list[Body], acknowledged: lis
 
 
 def test_a_full_disk_stops_writes_until_a_restart(log_path: Path) -> None:
-    events = life()
+    events = history()
     with Server(log_path).start() as server:
         assert [post(server, body) for body in events[:5]] == [202] * 5
         assert server.get(f"/lockers/{LOCKER}")[0] == 200
@@ -53,7 +53,7 @@ def test_a_full_disk_stops_writes_until_a_restart(log_path: Path) -> None:
 
 @needs_strace
 def test_a_failed_flush_stops_writes_until_a_restart_and_is_never_tried_again(log_path: Path) -> None:
-    events, trace = life(), log_path.with_name("trace.txt")
+    events, trace = history(), log_path.with_name("trace.txt")
     failing = ("-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync:error=EIO:when=4")
     with Server(log_path, under=traced(trace, log_path, *failing)).start() as server:
         assert [post(server, body) for body in events[:3]] == [202] * 3
@@ -68,7 +68,7 @@ def test_a_failed_flush_stops_writes_until_a_restart_and_is_never_tried_again(lo
 @needs_strace
 def test_what_a_killed_server_had_written_is_flushed_before_it_is_called_known(log_path: Path) -> None:
     """A line may be in the file and not on the disk: the kill came before the flush. 200 promises the same as 202."""
-    events, trace = life(), log_path.with_name("trace.txt")
+    events, trace = history(), log_path.with_name("trace.txt")
     killing = ("-e", "trace=fdatasync", "-e", "inject=fdatasync:signal=KILL:error=EIO:when=2")
     with Server(log_path, under=traced(trace, log_path, *killing)).start() as server:
         assert post(server, events[0]) == 202

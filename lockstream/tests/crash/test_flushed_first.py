@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from lockstream.tests.crash.clients import ALONE, CLIENTS, LINES, LIST, Clients, Way
-from lockstream.tests.crash.server import Server, needs_strace
-from lockstream.tests.crash.tally import FULL, Fate, Tally
-from lockstream.tests.given import registered
+from lockstream.tests.crash.fault_report import FULL, Fate, Tally
+from lockstream.tests.support.builders import registered
+from lockstream.tests.support.processes import Server, needs_strace
 
 WRITES, SENDS, FLUSHES = "write,writev,pwrite64,pwritev", "sendto,sendmsg", "fdatasync,fsync"
 

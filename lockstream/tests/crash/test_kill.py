@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lockstream.tests.crash.audit import assert_shows_what_the_log_holds
 from lockstream.tests.crash.clients import Clients, Heard
-from lockstream.tests.crash.server import Server, command
-from lockstream.tests.crash.tally import FULL, Fate, Tally
+from lockstream.tests.crash.fault_report import FULL, Fate, Tally
+from lockstream.tests.support.log_audit import assert_shows_what_the_log_holds
+from lockstream.tests.support.processes import Server, command
 
 ROUNDS, SECONDS = (20, 30.0) if FULL else (3, 2.0)
 

@@ -8,29 +8,29 @@ import pytest
 
 from lockstream.core.entities.log import START
 from lockstream.core.errors import LogDamaged
-from lockstream.infrastructure.embedded import projection_path
-from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
-from lockstream.infrastructure.line_codec import encode_lines
-from lockstream.tests.crash.audit import audited
-from lockstream.tests.crash.history import life, on_disk, record, replayed, started
-from lockstream.tests.given import event, registered
+from lockstream.infrastructure.codec.log_line import encode_lines
+from lockstream.infrastructure.file_log.writer import LogWriter
+from lockstream.infrastructure.stores.embedded import projection_path
+from lockstream.tests.support.builders import event, registered
+from lockstream.tests.support.histories import files_beside, hashes_after_replay, hashes_after_start, history, record
+from lockstream.tests.support.log_audit import audited
 
 
 @pytest.fixture
 def whole(log_path: Path) -> bytes:
     """A log of ten lines that the real system has written; its projection is lost, and cannot help."""
-    record(log_path, life())
+    record(log_path, history())
     projection_path(log_path).unlink()
     return log_path.read_bytes()
 
 
 def opened(log: Path) -> LogDamaged | None:
     """Why a start is refused, if it is; then nothing may have changed."""
-    before = on_disk(log)
+    before = files_beside(log)
     try:
-        JsonlEventLog(log).close()
+        LogWriter(log).close()
     except LogDamaged as error:
-        assert on_disk(log) == before
+        assert files_beside(log) == before
         return error
     return None
 
@@ -69,13 +69,13 @@ def test_a_stretch_of_zeros_in_a_whole_last_line_stops_the_start(
 
 @pytest.mark.parametrize("number", [1, 2, 10])
 def test_a_flipped_bit_in_the_only_or_last_line_stops_the_real_start(log_path: Path, number: int) -> None:
-    record(log_path, life()[:number])
+    record(log_path, history()[:number])
     content = log_path.read_bytes()
     log_path.write_bytes(content[:-100] + bytes([content[-100] ^ 1]) + content[-99:])
-    before = on_disk(log_path)
+    before = files_beside(log_path)
     with pytest.raises(LogDamaged, match=rf"line {number}\b"):
-        started(log_path)
-    assert on_disk(log_path) == before
+        hashes_after_start(log_path)
+    assert files_beside(log_path) == before
 
 
 @pytest.mark.parametrize("ended", [b"", b"\n"])
@@ -84,7 +84,7 @@ def test_garbage_that_nobody_wrote_as_a_record_is_cut_off_and_kept(
     log_path: Path, whole: bytes, garbage: bytes, ended: bytes
 ) -> None:
     log_path.write_bytes(whole + garbage + ended)
-    assert started(log_path) == replayed(log_path)
+    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
     assert log_path.read_bytes() == whole
     assert [path.read_bytes() for path in log_path.parent.glob("*.torn-*")] == [garbage + ended]
 
@@ -96,7 +96,7 @@ def test_a_part_of_a_record_without_a_line_end_is_cut_off_and_kept(log_path: Pat
     torn = torn[: int(share * len(torn))]
     projection_path(log_path).unlink()
     log_path.write_bytes(whole + torn)
-    assert started(log_path) == replayed(log_path)
+    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
     assert log_path.read_bytes() == whole
     assert [path.read_bytes() for path in log_path.parent.glob("*.torn-*")] == [torn]
     record(log_path, [registered("c3")])
@@ -124,7 +124,7 @@ SECTOR = 512
 @pytest.fixture
 def unflushed(log_path: Path, whole: bytes) -> bytes:
     """Ten lines more, which nobody was told of: all came to the disk, unless a test says otherwise."""
-    record(log_path, life("locker-2"))
+    record(log_path, history("locker-2"))
     projection_path(log_path).unlink()
     content = log_path.read_bytes()
     assert len(content) - len(whole) > 4 * SECTOR
@@ -145,7 +145,7 @@ def test_a_flush_of_which_only_later_sectors_came_to_the_disk_is_cut_off_and_kep
         left = with_a_hole(unflushed, begin, (first + 2 + sectors) * SECTOR)
         log_path.write_bytes(left)
         kept = left[: left.rindex(b"\n", 0, begin) + 1]
-        assert started(log_path) == replayed(log_path)
+        assert hashes_after_start(log_path) == hashes_after_replay(log_path)
         assert log_path.read_bytes() == kept
         assert [path.read_bytes() for path in log_path.parent.glob("*.torn-*")] == [left[len(kept) :]]
         for path in log_path.parent.glob(f"{log_path.name}?*"):
@@ -160,11 +160,11 @@ def test_a_hole_that_no_disk_leaves_stops_the_start(log_path: Path, whole: bytes
 
 
 def test_a_hole_in_what_the_projection_has_seen_stops_the_start(log_path: Path, whole: bytes) -> None:
-    record(log_path, life("locker-2"))
+    record(log_path, history("locker-2"))
     first = len(whole) // SECTOR
     log_path.write_bytes(with_a_hole(log_path.read_bytes(), (first + 1) * SECTOR, (first + 2) * SECTOR))
     with pytest.raises(LogDamaged, match=r"a line was altered|not the form of a record"):
-        started(log_path)
+        hashes_after_start(log_path)
 
 
 def written_over(seconds: float) -> bytes:

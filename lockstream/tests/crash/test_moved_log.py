@@ -8,16 +8,16 @@ import pytest
 
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.embedded import EmbeddedStore
-from lockstream.tests.crash.audit import audited
-from lockstream.tests.crash.history import CAPACITY, hashes, life, record
-from lockstream.tests.given import Body, event, registered
+from lockstream.infrastructure.stores.embedded import EmbeddedStore
+from lockstream.tests.support.builders import Body, event, registered
+from lockstream.tests.support.histories import CAPACITY, hashes, history, record
+from lockstream.tests.support.log_audit import audited
 
 
 @pytest.fixture
 def store(log_path: Path) -> Iterator[EmbeddedStore]:
     """A running store that has acknowledged ten events."""
-    record(log_path, life())
+    record(log_path, history())
     with closing(EmbeddedStore(log_path, CAPACITY)) as store:
         yield store
 
@@ -88,9 +88,9 @@ def test_a_second_store_at_the_same_place_does_not_disturb_what_the_first_has_ac
         if projection.exists():
             projection.rename(away.with_name(f"{away.name}.projection.sqlite{suffix}"))
     with closing(EmbeddedStore(log_path, CAPACITY)) as second:
-        ingest([event(body) for body in life("second")], second.unit_of_work())
+        ingest([event(body) for body in history("second")], second.unit_of_work())
         assert_refuses(store, registered("c3"))
-        second.settle()
+        second.checkpoint()
         assert hashes(second.queries).keys() == {"second"}
     assert away.read_bytes() == acknowledged
     assert len(audited(away)) == len(audited(log_path)) == 10

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from lockstream.tests.crash.audit import assert_shows_what_the_log_holds
 from lockstream.tests.crash.clients import Clients
-from lockstream.tests.crash.forgetful.mounted import ForgetfulDisk, forgetful_disk, needs_a_forgetful_disk
+from lockstream.tests.crash.fault_report import FULL, Tally
+from lockstream.tests.crash.lossy_fs.mounted import LossyDisk, lossy_disk, needs_lossy_disk
 from lockstream.tests.crash.power import LOG, Cut, fate
-from lockstream.tests.crash.server import Server, command
-from lockstream.tests.crash.tally import FULL, Tally
+from lockstream.tests.support.log_audit import assert_shows_what_the_log_holds
+from lockstream.tests.support.processes import Server, command
 
-pytestmark = needs_a_forgetful_disk
+pytestmark = needs_lossy_disk
 
 FIRST = 100
 """Events that are acknowledged before the first cut."""
@@ -25,7 +25,7 @@ DISKS, CUTS = (20, 25) if FULL else (1, 8)
 """Servers, each on a disk of its own, and cuts while it is under load; the last of them is its end."""
 
 
-async def cut_under_load(server: Server, disk: ForgetfulDisk, chance: random.Random, folder: Path) -> list[Cut]:
+async def cut_under_load(server: Server, disk: LossyDisk, chance: random.Random, folder: Path) -> list[Cut]:
     """Let clients post, and cut the power; the last time the server does not survive it."""
     clients = Clients(server, chance)
     cuts: list[Cut] = []
@@ -50,7 +50,7 @@ async def cut_under_load(server: Server, disk: ForgetfulDisk, chance: random.Ran
 def test_what_was_acknowledged_survives_a_power_cut(number: int, tmp_path: Path, tally: Tally) -> None:
     seed = random.randrange(2**32)
     print(f"{seed=}")  # shown where it fails
-    with forgetful_disk(tmp_path / "disk") as disk, Server(disk.folder / LOG).start() as server:
+    with lossy_disk(tmp_path / "disk") as disk, Server(disk.folder / LOG).start() as server:
         cuts = asyncio.run(cut_under_load(server, disk, random.Random(seed), tmp_path))
     found = fate(*cuts)
     tally("3", "power cut under load", found)

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure import known_keys
-from lockstream.infrastructure.embedded import EmbeddedStore, projection_path, rebuild
-from lockstream.infrastructure.jsonl_event_log import JsonlEventLog
-from lockstream.tests.crash.audit import audited
-from lockstream.tests.crash.forgetful.mounted import forgetful_disk, needs_a_forgetful_disk
-from lockstream.tests.crash.history import CAPACITY, life, on_disk, record, started
+from lockstream.infrastructure.file_log.writer import LogWriter
+from lockstream.infrastructure.id_index import index as known_keys
+from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path, rebuild
+from lockstream.tests.crash.fault_report import FULL, Tally
+from lockstream.tests.crash.lossy_fs.mounted import lossy_disk, needs_lossy_disk
 from lockstream.tests.crash.power import LOG, Cut, fate
-from lockstream.tests.crash.tally import FULL, Tally
-from lockstream.tests.given import event, registered
+from lockstream.tests.support.builders import event, registered
+from lockstream.tests.support.histories import CAPACITY, files_beside, hashes_after_start, history, record
+from lockstream.tests.support.log_audit import audited
 
-pytestmark = needs_a_forgetful_disk
+pytestmark = needs_lossy_disk
 
 OFTEN, QUITE_OFTEN = 100, 15
 
@@ -32,7 +32,7 @@ TIMES, STEPS = (2, 1_000) if FULL else (1, 3)
 @pytest.fixture(autouse=True)
 def soon_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a log of some dozen events has a file of keys, and gets new ones."""
-    monkeypatch.setattr(known_keys, "RECENT_LEAST", 10)
+    monkeypatch.setattr(known_keys, "MEMTABLE_MIN", 10)
 
 
 def as_it_was(log: Path) -> None:
@@ -57,7 +57,7 @@ def with_one_of_an_older_version(log: Path) -> None:
 
 
 def start(log: Path) -> None:
-    started(log)
+    hashes_after_start(log)
 
 
 def rebuild_it(log: Path) -> None:
@@ -67,8 +67,8 @@ def rebuild_it(log: Path) -> None:
 def take_in(log: Path) -> None:
     with closing(EmbeddedStore(log, CAPACITY)) as store:
         for number in range(3):
-            ingest([event(body) for body in life(f"new-{number}")], store.unit_of_work())
-            store.settle()
+            ingest([event(body) for body in history(f"new-{number}")], store.unit_of_work())
+            store.checkpoint()
 
 
 DOING: dict[Callable[[Path], None], str] = {start: "a start", rebuild_it: "a rebuild", take_in: "taking events in"}
@@ -79,11 +79,11 @@ def left_by_a_kill(folder: Path, harm: Callable[[Path], None]) -> dict[str, int]
     running = folder.with_name("running") / LOG
     running.parent.mkdir()
     for number in range(5):
-        record(running, life(f"before-{number}"))
+        record(running, history(f"before-{number}"))
     with closing(EmbeddedStore(running, CAPACITY)) as store:
-        ingest([event(body) for body in life("settled")], store.unit_of_work())
-        store.settle()
-        ingest([event(body) for body in life("flushed")], store.unit_of_work())
+        ingest([event(body) for body in history("settled")], store.unit_of_work())
+        store.checkpoint()
+        ingest([event(body) for body in history("flushed")], store.unit_of_work())
         store.log.flush()
         store._keeper.finish()  # what is merged beside does not come and go while it is copied
         known = {entry["event_id"]: entry["position"] for entry in audited(running)}
@@ -102,7 +102,7 @@ def test_what_was_acknowledged_survives_a_power_cut_after_each_step(
     chance = random.Random(seed)
     for number in range(TIMES):
         with (
-            forgetful_disk(tmp_path / f"disk-{number}", tmp_path / "given") as disk,
+            lossy_disk(tmp_path / f"disk-{number}", tmp_path / "given") as disk,
             disk.cut_at_each_change(tmp_path / f"cuts-{number}", chance.getrandbits(64)) as folders,
         ):
             doing(disk.folder / LOG)
@@ -116,7 +116,7 @@ def test_what_was_acknowledged_survives_a_power_cut_after_each_step(
 def test_the_name_of_a_new_log_is_as_sure_as_its_first_event(tmp_path: Path) -> None:
     body = registered()
     cuts = [Cut(tmp_path / f"cut-{seed}", {body["event_id"]: 1}) for seed in range(QUITE_OFTEN)]
-    with forgetful_disk(tmp_path / "disk") as disk, closing(JsonlEventLog(disk.folder / LOG)) as log:
+    with lossy_disk(tmp_path / "disk") as disk, closing(LogWriter(disk.folder / LOG)) as log:
         log.append([event(body)])
         log.flush()
         for seed, cut in enumerate(cuts):
@@ -127,12 +127,12 @@ def test_the_name_of_a_new_log_is_as_sure_as_its_first_event(tmp_path: Path) -> 
 def test_the_write_ahead_log_of_an_old_projection_does_not_come_back_beside_a_new_one(tmp_path: Path) -> None:
     """SQLite would take it for the new one's, and mix both."""
     left_by_a_kill(tmp_path / "given", as_it_was)
-    old, cuts = on_disk(tmp_path / "given" / LOG), [tmp_path / f"cut-{seed}" for seed in range(OFTEN)]
-    with forgetful_disk(tmp_path / "disk", tmp_path / "given") as disk:
+    old, cuts = files_beside(tmp_path / "given" / LOG), [tmp_path / f"cut-{seed}" for seed in range(OFTEN)]
+    with lossy_disk(tmp_path / "disk", tmp_path / "given") as disk:
         rebuild_it(disk.folder / LOG)
         for seed, cut in enumerate(cuts):
             disk.cut(cut, seed)
     name = projection_path(Path(LOG)).name
     for cut in cuts:
-        found = on_disk(cut / LOG)
+        found = files_beside(cut / LOG)
         assert found.get(name, old[name]) == old[name] or f"{name}-wal" not in found

@@ -11,11 +11,11 @@ import pytest
 
 from lockstream.core.errors import LogDamaged
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.embedded import EmbeddedStore, projection_path, rebuild
-from lockstream.services.verification import verify
-from lockstream.tests.crash.history import CAPACITY, life, record, replayed, started
-from lockstream.tests.crash.tally import Fate, Tally
-from lockstream.tests.given import event, picked_up
+from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path, rebuild
+from lockstream.services.commands.verify import verify
+from lockstream.tests.crash.fault_report import Fate, Tally
+from lockstream.tests.support.builders import event, picked_up
+from lockstream.tests.support.histories import CAPACITY, hashes_after_replay, hashes_after_start, history, record
 
 PAGE = 4096
 
@@ -49,7 +49,7 @@ def twice_in_progress(projection: Path) -> None:
 def of_another_log(projection: Path) -> None:
     other = projection.parent / "other" / "log.jsonl"
     other.parent.mkdir()
-    record(other, life("other"))
+    record(other, history("other"))
     shutil.copy(projection_path(other), projection)
 
 
@@ -58,8 +58,8 @@ def with_a_stale_write_ahead_log_only(projection: Path) -> None:
     other = projection.parent / "other" / "log.jsonl"
     other.parent.mkdir()
     store = EmbeddedStore(other, CAPACITY)
-    ingest([event(body) for body in life("other")], store.unit_of_work())
-    store.settle()
+    ingest([event(body) for body in history("other")], store.unit_of_work())
+    store.checkpoint()
     for suffix in ("-wal", "-shm"):
         of_other = projection_path(other).with_name(projection_path(other).name + suffix)
         assert of_other.stat().st_size > PAGE
@@ -92,11 +92,11 @@ def made_anew(log: Path) -> Fate:
     """Start without being asked for anything else, twice, and take something in between."""
     before, found = log.read_bytes(), Fate(1, len(log.read_bytes().splitlines()))
     for _ in range(2):
-        if started(log) != replayed(log):
+        if hashes_after_start(log) != hashes_after_replay(log):
             found.bricked.append("it shows something else than the log gives")
         if not log.read_bytes().startswith(before):
             found.lost.append("the log was changed")
-        record(log, life(f"later-{found.faults}-{len(log.read_bytes())}"))
+        record(log, history(f"later-{found.faults}-{len(log.read_bytes())}"))
     return found
 
 
@@ -116,7 +116,7 @@ HARMS = [
 def test_a_start_makes_a_projection_that_does_not_fit_anew(
     log_path: Path, harm: Callable[[Path], None], tally: Tally
 ) -> None:
-    record(log_path, life())
+    record(log_path, history())
     harm(projection_path(log_path))
     found = made_anew(log_path)
     tally("6", f"the projection: {harm.__name__.replace('_', ' ')}", found)
@@ -128,7 +128,7 @@ def test_a_projection_that_turns_out_to_be_damaged_while_it_catches_up_is_made_a
     log_path: Path, harm: Callable[[Path], None], tally: Tally
 ) -> None:
     projection, older = projection_path(log_path), log_path.with_name("older.sqlite")
-    record(log_path, life())
+    record(log_path, history())
     shutil.copy(projection, older)
     record(log_path, [picked_up("locker-1-parcel-3")])
     harm(older)
@@ -153,7 +153,7 @@ BY_HAND = [
 def test_rows_changed_by_hand_are_named_by_verify_and_mended_by_the_command_that_it_names(
     log_path: Path, statement: str, tally: Tally
 ) -> None:
-    record(log_path, life())
+    record(log_path, history())
     change(projection_path(log_path), statement)
     said = "".join(verify(log_path, lambda reached: None).problems)
     rebuild(log_path, CAPACITY)
@@ -162,18 +162,18 @@ def test_rows_changed_by_hand_are_named_by_verify_and_mended_by_the_command_that
     found = Fate(1, 10, bricked=left if named else [f"not noticed: {said}"])
     tally("6", "the projection: rows changed by hand, found by `verify`", found)
     found.assert_none_lost_and_none_bricked()
-    assert started(log_path) == replayed(log_path)
+    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
 
 
 def test_a_projection_ahead_of_its_log_proves_a_loss_and_the_command_that_is_named_mends_it(
     log_path: Path, tally: Tally
 ) -> None:
-    record(log_path, life())
+    record(log_path, history())
     log_path.write_bytes(b"".join(log_path.read_bytes().splitlines(keepends=True)[:6]))
     with pytest.raises(
         LogDamaged, match=r"line 7 \(byte offset \d+\): 10 events were acknowledged.*`lockstream rebuild`"
     ):
-        started(log_path)
+        hashes_after_start(log_path)
     rebuild(log_path, CAPACITY)
     found = made_anew(log_path)
     found.refused += 1
@@ -183,17 +183,17 @@ def test_a_projection_ahead_of_its_log_proves_a_loss_and_the_command_that_is_nam
 
 def test_a_projection_that_is_behind_catches_up(log_path: Path) -> None:
     projection, older = projection_path(log_path), log_path.with_name("older.sqlite")
-    record(log_path, life())
+    record(log_path, history())
     shutil.copy(projection, older)
-    record(log_path, [picked_up("locker-1-parcel-3"), *life("locker-2")])
+    record(log_path, [picked_up("locker-1-parcel-3"), *history("locker-2")])
     older.rename(projection)
-    assert started(log_path) == replayed(log_path)
+    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
 
 
 def test_what_an_unfinished_rebuild_left_is_no_hindrance(log_path: Path) -> None:
-    record(log_path, life())
+    record(log_path, history())
     projection = projection_path(log_path)
     projection.rename(f"{projection}.new")
     projection.with_name(f"{projection.name}.new-journal").write_bytes(b"left behind")
-    assert started(log_path) == replayed(log_path)
+    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
     assert sorted(path.name for path in log_path.parent.iterdir()) == [log_path.name, projection.name]

@@ -11,12 +11,20 @@ import pytest
 
 from lockstream.core.errors import LockstreamError, StoreUnavailable
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.embedded import EmbeddedStore, projection_path
-from lockstream.infrastructure.engines import remove_database
-from lockstream.services.verification import Verification, verify
-from lockstream.tests.crash.history import CAPACITY, hashes, life, on_disk, record, replayed, started
-from lockstream.tests.crash.tally import FULL, Fate, Tally
-from lockstream.tests.given import deposited, event, fault_cleared, fault_reported, picked_up, registered
+from lockstream.infrastructure.sqlite.database import remove_database
+from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path
+from lockstream.services.commands.verify import Verification, verify
+from lockstream.tests.crash.fault_report import FULL, Fate, Tally
+from lockstream.tests.support.builders import deposited, event, fault_cleared, fault_reported, picked_up, registered
+from lockstream.tests.support.histories import (
+    CAPACITY,
+    files_beside,
+    hashes,
+    hashes_after_replay,
+    hashes_after_start,
+    history,
+    record,
+)
 
 FLIPS = 3_000 if FULL else 90
 LOCKERS = ("locker-1", "Zürich «7»")
@@ -74,7 +82,7 @@ ROWS = [
 def projection(log_path: Path) -> Path:
     """Of a log of twenty events."""
     for locker in LOCKERS:
-        record(log_path, life(locker))
+        record(log_path, history(locker))
     return projection_path(log_path)
 
 
@@ -117,12 +125,12 @@ def write_all_over(log: Path) -> None:
         return
     with closing(store):
         bodies = [
-            body for locker in LOCKERS for body in [*life(locker), picked_up(f"{locker}-parcel-3", locker=locker)]
+            body for locker in LOCKERS for body in [*history(locker), picked_up(f"{locker}-parcel-3", locker=locker)]
         ]
         bodies += [fault_reported(3, "c2"), fault_cleared(bodies[6], "c2"), deposited("locker-1-parcel-1")]
         for one in [event(body) for body in bodies]:
             nothing_but_our_errors(lambda one=one: ingest([one], store.unit_of_work()))  # type: ignore[misc]
-            nothing_but_our_errors(store.settle)
+            nothing_but_our_errors(store.checkpoint)
 
 
 @pytest.mark.parametrize("statement", PROGRESS)
@@ -131,7 +139,7 @@ def test_progress_that_is_not_this_logs_is_found_and_the_projection_made_anew(
 ) -> None:
     change(projection, statement)
     assert verified(log_path).problems != []
-    found = Fate(1, 20, bricked=[] if started(log_path) == replayed(log_path) else [statement])
+    found = Fate(1, 20, bricked=[] if hashes_after_start(log_path) == hashes_after_replay(log_path) else [statement])
     found.bricked += verified(log_path).problems
     tally("6", "the projection: its progress changed by hand", found)
     found.assert_none_lost_and_none_bricked()
@@ -170,7 +178,7 @@ def test_a_reservation_that_cannot_be_is_unavailable_for_reads_and_for_events(
 def test_no_flipped_bit_ends_in_a_traceback(log_path: Path, projection: Path, seed: int, tally: Tally) -> None:
     """A flip inside a value may well be a value too: that is for `verify` to find, and for no start."""
     whole, log = projection.read_bytes(), log_path.read_bytes()
-    expected = replayed(log_path)
+    expected = hashes_after_replay(log_path)
     chance = random.Random(seed)
     pages_in_use = [offset for offset, byte in enumerate(whole) if byte]
     unharmed, fate = 0, Fate()
@@ -203,8 +211,8 @@ def put(projection: Path, content: bytes) -> None:
 
 
 def test_a_damaged_projection_does_not_keep_a_rebuild_from_mending_it(log_path: Path, projection: Path) -> None:
-    before = on_disk(log_path)[log_path.name]
+    before = files_beside(log_path)[log_path.name]
     shutil.copy(log_path, projection)
     assert verified(log_path).problems != []
-    assert started(log_path) == replayed(log_path)
+    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
     assert log_path.read_bytes() == before

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lockstream.tests.crash.audit import assert_shows_what_the_log_holds, audited
 from lockstream.tests.crash.clients import Clients, Heard
-from lockstream.tests.crash.history import life, record
-from lockstream.tests.crash.server import PATIENCE_SECONDS, Server, command, environment
+from lockstream.tests.support.histories import history, record
+from lockstream.tests.support.log_audit import assert_shows_what_the_log_holds, audited
+from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server, command, environment
 
 
 async def stopped_under_load(server: Server, sent: signal.Signals) -> tuple[Heard, int]:
@@ -33,7 +33,7 @@ def test_a_server_that_is_told_to_stop_answers_what_it_took_in_and_exits_as_a_su
     log_path: Path, sent: signal.Signals
 ) -> None:
     # however long it takes to answer what it took in: what it does when its time is up is looked at elsewhere
-    with Server(log_path, LOCKSTREAM_STOP_SECONDS=str(PATIENCE_SECONDS)).start() as server:
+    with Server(log_path, LOCKSTREAM_STOP_SECONDS=str(TIMEOUT_SECONDS)).start() as server:
         heard, code = asyncio.run(stopped_under_load(server, sent))
         assert code == 0, server.stderr
         assert "Traceback" not in server.stderr
@@ -62,7 +62,7 @@ def test_a_signal_that_comes_while_the_server_is_being_set_up_is_not_lost(log_pa
     """Between our catching up and uvicorn's own handlers: a process that ignores SIGTERM has to be killed."""
     early = "import os, signal, uvicorn; run = uvicorn.Server.run\n"
     early += "uvicorn.Server.run = lambda *args, **more: (os.kill(os.getpid(), signal.SIGTERM), run(*args, **more))\n"
-    early += "from lockstream.presentation.cli import main; main(['serve'])"
+    early += "from lockstream.presentation.cli.main import main; main(['serve'])"
     with subprocess.Popen(
         [sys.executable, "-c", early],
         cwd=log_path.parent,
@@ -70,7 +70,7 @@ def test_a_signal_that_comes_while_the_server_is_being_set_up_is_not_lost(log_pa
         stderr=subprocess.DEVNULL,
     ) as process:
         try:
-            assert process.wait(PATIENCE_SECONDS) == 0
+            assert process.wait(TIMEOUT_SECONDS) == 0
         finally:
             process.kill()
 
@@ -78,7 +78,7 @@ def test_a_signal_that_comes_while_the_server_is_being_set_up_is_not_lost(log_pa
 def test_a_log_is_free_again_as_soon_as_its_process_is_gone(log_path: Path) -> None:
     with Server(log_path).start() as server:
         server.kill()
-    record(log_path, life())
+    record(log_path, history())
 
 
 def test_a_port_in_use_is_named(log_path: Path) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from lockstream.core.entities.log import START
-from lockstream.infrastructure.embedded import projection_path
-from lockstream.infrastructure.line_codec import encode_lines, stamp
-from lockstream.tests.crash.history import record
-from lockstream.tests.crash.server import PATIENCE_SECONDS, Server, command, until
-from lockstream.tests.given import Body, deposited, event, registered
+from lockstream.infrastructure.codec.log_line import encode_lines
+from lockstream.infrastructure.stores.embedded import projection_path
+from lockstream.tests.support.builders import Body, deposited, event, registered
+from lockstream.tests.support.histories import record
+from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server, command, wait_until
 
 EVENTS = 30_000
 
@@ -23,9 +23,10 @@ MANY = 3_000
 HELD = """
 import time
 from pathlib import Path
-from lockstream.presentation import cli, opening
+from lockstream.presentation.cli import main as cli
+from lockstream.services.running import lifecycle as opening
 
-watch = opening.Opening._watch
+watch = opening.BackgroundStart._watch
 
 
 def watch_and_wait(opening, *given):
@@ -35,8 +36,8 @@ def watch_and_wait(opening, *given):
         watch(opening, *given)
 
 
-opening.Opening._watch = watch_and_wait
-opening.PATIENCE_SECONDS = {patience}
+opening.BackgroundStart._watch = watch_and_wait
+opening.TIMEOUT_SECONDS = {patience}
 cli.START_SECONDS = {silent}
 cli.main()
 """
@@ -46,7 +47,7 @@ machine's affair."""
 
 def held(silent: int) -> tuple[str, ...]:
     """A program that listens, if it is still catching up, after so many seconds."""
-    return "-c", HELD.format(silent=silent, patience=PATIENCE_SECONDS), "serve"
+    return "-c", HELD.format(silent=silent, patience=TIMEOUT_SECONDS), "serve"
 
 
 def go_on(log: Path) -> None:
@@ -83,7 +84,7 @@ def new(log: Path) -> Path:
 def stopped_while(server: Server, busy: Callable[[Path], bool], sent: signal.Signals) -> int:
     """Start `server`, and have it stop as soon as it is `busy`; returns the exit code."""
     server.launch()
-    until(lambda: busy(server.log))
+    wait_until(lambda: busy(server.log))
     code = server.stop(sent)
     assert "Traceback" not in server.stderr
     return code
@@ -103,7 +104,7 @@ def test_a_server_that_is_making_its_projection_anew_stops_as_a_success_and_leav
     long_log: Path, sent: signal.Signals
 ) -> None:
     content = long_log.read_bytes()
-    with Server(long_log, program=held(PATIENCE_SECONDS)) as server:
+    with Server(long_log, program=held(TIMEOUT_SECONDS)) as server:
         assert stopped_while(server, building, sent) == 0, server.stderr
     assert not new(long_log).exists()
     assert not Path(f"{new(long_log)}-journal").exists()
@@ -118,7 +119,7 @@ def test_a_server_that_is_catching_up_stops_as_a_success(long_log: Path) -> None
     record(long_log, [])
     long_log.write_bytes(content)
     assert not following(long_log)
-    with Server(long_log, LOCKSTREAM_WORKING_SET_ROWS="1000") as server:
+    with Server(long_log, LOCKSTREAM_ROW_CACHE_ROWS="1000") as server:
         assert stopped_while(server, following, signal.SIGTERM) == 0, server.stderr
         assert long_log.read_bytes() == content
         assert_starts(server)
@@ -133,10 +134,10 @@ def unready(server: Server) -> str:
 def test_a_long_start_is_answered_for_meanwhile(log_path: Path) -> None:
     with Server(write_log(log_path, MANY), program=held(0)).listen() as server:
         assert server.get("/health/live")[0] == 200
-        until(lambda: unready(server).endswith(f" of {MANY:,}. Try again later."))
+        wait_until(lambda: unready(server).endswith(f" of {MANY:,}. Try again later."))
         assert server.post(json.dumps(registered("late")).encode()) == 503
         go_on(log_path)
-        until(lambda: not unready(server))
+        wait_until(lambda: not unready(server))
         assert server.post(json.dumps(registered("late")).encode()) == 202
         assert server.stop(signal.SIGTERM) == 0
     assert command(log_path, "verify").returncode == 0

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import pytest
 
 from lockstream.core.errors import LogDamaged
-from lockstream.infrastructure.embedded import EmbeddedStore, remove_projection
-from lockstream.tests.crash.history import CAPACITY, hashes, life, on_disk, record, replayed
+from lockstream.infrastructure.stores.embedded import EmbeddedStore, remove_projection
+from lockstream.tests.crash.fault_report import FULL, Fate, Tally
 from lockstream.tests.crash.power import LOG
-from lockstream.tests.crash.tally import FULL, Fate, Tally
-from lockstream.tests.given import picked_up
+from lockstream.tests.support.builders import picked_up
+from lockstream.tests.support.histories import CAPACITY, files_beside, hashes, hashes_after_replay, history, record
 
 EVENTS, LAST = 10, 3
 """In the log, and how many of them are harmed."""
@@ -43,7 +43,7 @@ def lines(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> list[bytes]:
     """Ten lines that the real system has written, in a folder that stays as it is."""
     caplog.set_level("ERROR", "lockstream")  # thousands of warnings help nobody
     (tmp_path / "given").mkdir()
-    record(tmp_path / "given" / LOG, life())
+    record(tmp_path / "given" / LOG, history())
     return (tmp_path / "given" / LOG).read_bytes().splitlines(keepends=True)
 
 
@@ -51,7 +51,7 @@ def lines(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> list[bytes]:
 def foreign(tmp_path: Path) -> bytes:
     """The eleventh line of another log."""
     (tmp_path / "other").mkdir()
-    record(tmp_path / "other" / LOG, [*life("other"), picked_up("other-parcel-3", locker="other")])
+    record(tmp_path / "other" / LOG, [*history("other"), picked_up("other-parcel-3", locker="other")])
     return (tmp_path / "other" / LOG).read_bytes().splitlines(keepends=True)[EVENTS]
 
 
@@ -71,7 +71,7 @@ def fates(folder: Path, given: str, lines: list[bytes], faults: Iterable[Fault])
 
 def fate_of(log: Path, fault: Fault, lines: list[bytes]) -> Fate:
     acknowledged = b"".join(lines[: fault.acknowledged])
-    found, before = Fate(1, fault.acknowledged), on_disk(log)
+    found, before = Fate(1, fault.acknowledged), files_beside(log)
     try:
         with closing(EmbeddedStore(log, CAPACITY)) as store:
             shown = hashes(store.queries)
@@ -80,7 +80,7 @@ def fate_of(log: Path, fault: Fault, lines: list[bytes]) -> Fate:
         found.bricked += wrong_with(refusal, fault, log, lines)
         if fault.left.startswith(acknowledged) and not fault.dubious:
             found.bricked.append(f"nothing acknowledged was damaged: {refusal}")
-        if on_disk(log) != before:
+        if files_beside(log) != before:
             found.lost.append("a start that was refused has changed something")
         return found
     content, kept = log.read_bytes(), b"".join(path.read_bytes() for path in log.parent.glob("*.torn-*"))
@@ -90,7 +90,7 @@ def fate_of(log: Path, fault: Fault, lines: list[bytes]) -> Fate:
         found.lost.append(f"no state before or after: {content[-100:]!r}")
     if fault.left not in (content + kept, content.removesuffix(b"\n") + kept):  # a missing line end was written
         found.lost.append(f"what was cut off is not kept: {kept[:100]!r}")
-    if shown != replayed(log):
+    if shown != hashes_after_replay(log):
         found.bricked.append("it shows a state of its own")
     return found
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from lockstream.infrastructure.embedded import projection_path
-from lockstream.tests.cli.test_verify_history import write
-from lockstream.tests.crash.server import NO_ROOM, Server, command
-from lockstream.tests.given import picked_up, registered
+from lockstream.infrastructure.stores.embedded import projection_path
+from lockstream.tests.services.commands.test_verify import write
+from lockstream.tests.support.builders import picked_up, registered
+from lockstream.tests.support.processes import NO_SPACE, Server, command
 
 LOG = Path("event_log.jsonl")
 """As in the page: in the working directory, which is the test's own."""
@@ -92,13 +92,13 @@ def port() -> str:
 
 def no_room_for_a_projection() -> str:
     projection_path(LOG).unlink()
-    return said("serve", under=NO_ROOM)
+    return said("serve", under=NO_SPACE)
 
 
 def no_room_for_what_is_torn() -> str:
     with LOG.open("ab") as file:
         file.write(b"\x00" * 5000)
-    return said("serve", under=NO_ROOM)
+    return said("serve", under=NO_SPACE)
 
 
 def poisoned() -> str:
@@ -111,7 +111,7 @@ def poisoned() -> str:
 
 
 def disk_below_its_floor() -> str:
-    with Server(LOG, LOCKSTREAM_DISK_FLOOR_BYTES=str(1 << 60)).start() as server:
+    with Server(LOG, LOCKSTREAM_MIN_FREE_BYTES=str(1 << 60)).start() as server:
         assert server.get("/health/ready")[0] == 503
         return server.stderr
 
@@ -136,7 +136,7 @@ def backup_refused() -> str:
 
 
 def backup_failed() -> str:
-    return said("backup", str(BACKUP), under=NO_ROOM)
+    return said("backup", str(BACKUP), under=NO_SPACE)
 
 
 def asked() -> str:

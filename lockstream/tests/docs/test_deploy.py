@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 from typer.main import get_group
 
-from lockstream.infrastructure.settings import SCHEMES, Settings, environment_names
-from lockstream.presentation.bodies import COMPRESSION_LOSS
-from lockstream.presentation.cli import commands
+from lockstream.presentation.cli.main import commands
+from lockstream.presentation.http.bodies import GZIP_OVERHEAD_BYTES
+from lockstream.settings import SCHEMES, Settings, environment_names
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
@@ -61,7 +61,7 @@ def test_the_proxy_listens_where_its_port_is_published() -> None:
 
 def test_a_body_that_a_node_would_take_is_let_through_and_a_silent_connection_is_closed_by_the_proxy_first() -> None:
     [largest] = re.findall(r"client_max_body_size (\d+)m;", PROXY)
-    taken = Settings.model_fields["max_batch_bytes"].default + COMPRESSION_LOSS
+    taken = Settings.model_fields["max_batch_bytes"].default + GZIP_OVERHEAD_BYTES
     assert taken <= int(largest) << 20 < taken + (1 << 20)
     [silent] = re.findall(r"keepalive_timeout (\d+)s;", PROXY)
     assert int(silent) < Settings.model_fields["header_seconds"].default

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from typer.main import get_group
 
-from lockstream.presentation.cli import commands
-from lockstream.tests.crash.audit import audited
-from lockstream.tests.crash.history import life, record, replayed, started
-from lockstream.tests.crash.server import PATIENCE_SECONDS, Server, environment
+from lockstream.presentation.cli.main import commands
 from lockstream.tests.docs.scenes import BACKUP, LOG, PRINTED, edit
+from lockstream.tests.support.histories import hashes_after_replay, hashes_after_start, history, record
+from lockstream.tests.support.log_audit import audited
+from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server, environment
 
 PAGE = (Path(__file__).parents[3] / "docs/operations.md").read_text()
 QUOTED = re.findall(r"<!-- printed: ([a-z ]+) -->\n```text\n(.*?)```", PAGE, re.DOTALL)
@@ -26,7 +26,7 @@ RUN = dict(re.findall(r"<!-- run: ([a-z ]+) -->\n```sh\n(.*?)```", PAGE, re.DOTA
 def log(log_path: Path) -> Path:
     """Ten events, of which a backup holds the first six."""
     assert log_path == LOG.absolute()
-    record(LOG, life()[:6])
+    record(LOG, history()[:6])
     BACKUP.parent.mkdir()
     return log_path
 
@@ -34,7 +34,7 @@ def log(log_path: Path) -> Path:
 @pytest.mark.parametrize(("scene", "quoted"), QUOTED, ids=[scene for scene, _ in QUOTED])
 def test_what_the_page_quotes_is_printed(log: Path, scene: str, quoted: str) -> None:
     # given ten events
-    record(LOG, life("station-7")[:4])
+    record(LOG, history("station-7")[:4])
     # when what the page speaks of happens
     printed = PRINTED[scene]().splitlines()
     # then each line that it quotes is printed, in this order; … stands for what differs
@@ -59,7 +59,7 @@ def test_every_command_that_the_page_names_is_one() -> None:
 
 def run_from_the_page(name: str) -> None:
     script = f'lockstream() {{ {shlex.quote(sys.executable)} -m lockstream "$@"; }}\n{RUN[name]}'
-    subprocess.run(["bash", "-euc", script], env=environment(LOG), check=True, timeout=PATIENCE_SECONDS)
+    subprocess.run(["bash", "-euc", script], env=environment(LOG), check=True, timeout=TIMEOUT_SECONDS)
 
 
 def test_what_the_page_has_people_type_makes_a_backup_and_restores_it(log: Path) -> None:
@@ -68,7 +68,7 @@ def test_what_the_page_has_people_type_makes_a_backup_and_restores_it(log: Path)
         run_from_the_page("backup")
         (made,) = BACKUP.parent.iterdir()
         made.rename(BACKUP)
-        for body in life("station-7")[:4]:
+        for body in history("station-7")[:4]:
             assert server.post(json.dumps(body).encode()) == 202
         assert server.stop(signal.SIGTERM) == 0
     edit(b"1250", b"9999")
@@ -76,7 +76,7 @@ def test_what_the_page_has_people_type_makes_a_backup_and_restores_it(log: Path)
     # when it is restored as the page says
     run_from_the_page("restore")
     # then the six events of the backup are there, and the damaged log still is
-    assert started(LOG) == replayed(LOG)
+    assert hashes_after_start(LOG) == hashes_after_replay(LOG)
     assert len(audited(LOG)) == 6
     assert LOG.with_name("event_log.jsonl.damaged").read_bytes() == damaged
 
@@ -86,14 +86,14 @@ def test_what_the_page_has_people_type_mends_a_log_from_a_backup_without_a_loss(
     run_from_the_page("backup")
     (made,) = BACKUP.parent.iterdir()
     made.rename(BACKUP)
-    record(LOG, life("station-7")[:4])
+    record(LOG, history("station-7")[:4])
     whole = LOG.read_bytes()
     edit(b"1250", b"9999")
     # when it is mended as the page says
     run_from_the_page("mend from a backup")
     # then nothing is lost
     assert LOG.read_bytes() == whole
-    assert started(LOG) == replayed(LOG)
+    assert hashes_after_start(LOG) == hashes_after_replay(LOG)
 
 
 def test_the_readme_and_the_page_lead_to_one_another() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_group
 
-from lockstream.infrastructure.settings import Settings, environment_names
-from lockstream.presentation.cli import commands
-from lockstream.tests.crash.server import PATIENCE_SECONDS, Server
+from lockstream.presentation.cli.main import commands
+from lockstream.settings import Settings, environment_names
+from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
@@ -25,7 +25,7 @@ def test_the_walk_through_prints_what_it_says(log_path: Path) -> None:
         server.start()
         script = script.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
         printed = subprocess.run(
-            ["bash", "-euc", script], capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+            ["bash", "-euc", script], capture_output=True, text=True, check=True, timeout=TIMEOUT_SECONDS
         )
     # then it prints what stands behind each `#`
     assert printed.stdout.splitlines() == expected

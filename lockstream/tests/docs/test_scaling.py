@@ -13,12 +13,13 @@ import pytest
 from typer.main import get_group
 
 from bench.page import fill
-from lockstream.infrastructure.postgres import connecting, turn
-from lockstream.infrastructure.settings import environment_names
-from lockstream.presentation.cli import commands
-from lockstream.tests.crash.server import PATIENCE_SECONDS, environment
+from lockstream.infrastructure.postgres import connection as connecting
+from lockstream.infrastructure.postgres import unit_of_work as turn
+from lockstream.presentation.cli.main import commands
+from lockstream.settings import environment_names
 from lockstream.tests.nodes.fleet import Clients, assert_legal, history, nodes
 from lockstream.tests.nodes.machine import Machine
+from lockstream.tests.support.processes import TIMEOUT_SECONDS, environment
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs/scaling.md"
@@ -46,7 +47,7 @@ def test_a_dump_that_was_made_beside_nodes_is_restored_as_the_page_says(tmp_path
             script = f'lockstream() {{ {shlex.quote(sys.executable)} -m lockstream "$@"; }}\n{RUN["dump"]}'
             told = environment(tmp_path / "no-log", SOURCE=source, TARGET=target)
             told["PATH"] = f"{machine.programs}{os.pathsep}{told['PATH']}"
-            subprocess.run(["bash", "-euc", script], cwd=tmp_path, env=told, check=True, timeout=PATIENCE_SECONDS)
+            subprocess.run(["bash", "-euc", script], cwd=tmp_path, env=told, check=True, timeout=TIMEOUT_SECONDS)
 
         with nodes(2, tmp_path, source) as servers:
             clients = Clients(servers, random.Random())

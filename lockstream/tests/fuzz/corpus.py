@@ -3,13 +3,13 @@
 import json
 
 from lockstream.tests.fuzz.properties import LOG, TEXTS
-from lockstream.tests.given import (
+from lockstream.tests.support.builders import (
+    as_array,
+    as_lines,
     deposited,
     expired,
     fault_cleared,
     fault_reported,
-    in_lines,
-    in_list,
     picked_up,
     registered,
     reserved,
@@ -23,10 +23,10 @@ SEEDS = [
     *TEXTS,
     *(json.dumps(event, indent=indent).encode() for event in _EVENTS for indent in (None, 1)),
     *LOG.splitlines(keepends=True),
-    in_list(*_EVENTS),
-    in_lines(*_EVENTS),
+    as_array(*_EVENTS),
+    as_lines(*_EVENTS),
     b"[" * 200 + b"]" * 200,
-    b"\x01\x02\x03 " + in_lines(_EVENTS[0], b"x" * 600, _EVENTS[1]),
+    b"\x01\x02\x03 " + as_lines(_EVENTS[0], b"x" * 600, _EVENTS[1]),
 ]
 
 TOKENS = [

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START
 from lockstream.core.errors import MalformedEvent
-from lockstream.infrastructure.event_codec import decode_archived, decode_event, decode_events, encode_event
-from lockstream.infrastructure.line_codec import (
+from lockstream.infrastructure.codec.event_json import decode_archived, decode_event, decode_events, encode_event
+from lockstream.infrastructure.codec.log_line import (
     InvalidLine,
     check_lines,
     cursor_behind,
@@ -27,7 +27,7 @@ from lockstream.infrastructure.line_codec import (
 )
 from lockstream.schemas.batches import Lines, MalformedItem, read_items, split_array, split_by_brackets
 from lockstream.schemas.events import MalformedBody, parse_event
-from lockstream.tests.given import deposited, event, registered, reserved
+from lockstream.tests.support.builders import deposited, event, registered, reserved
 
 LIMIT = 512
 """The largest event, in bytes: few enough for a fuzzer to go beyond."""

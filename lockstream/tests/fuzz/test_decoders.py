@@ -12,9 +12,9 @@ pytest.importorskip("hypothesis", reason="the development tools are not installe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstream.tests.examples import budget, examples
 from lockstream.tests.fuzz.corpus import SEEDS, TOKENS
 from lockstream.tests.fuzz.properties import PROPERTIES, in_bounded_time
+from lockstream.tests.support.budgets import budget, examples
 
 each_property = pytest.mark.parametrize("holds", PROPERTIES, ids=lambda holds: holds.__name__)
 

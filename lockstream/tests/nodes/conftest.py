@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lockstream.tests.postgres import new_database
+from lockstream.tests.support.databases import new_database
 
 
 @pytest.fixture

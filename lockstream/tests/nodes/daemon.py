@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from bench.postgres import free_port, unprivileged
-from lockstream.tests.crash.server import PATIENCE_SECONDS
+from lockstream.tests.support.processes import TIMEOUT_SECONDS
 
 
 class Daemon:
@@ -44,7 +44,7 @@ class Daemon:
             self._process = subprocess.Popen(
                 self._command, stdout=said, stderr=said, cwd=self.home, start_new_session=True, **unprivileged()
             )
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
                 return

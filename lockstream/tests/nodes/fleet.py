@@ -14,8 +14,8 @@ from uuid import UUID
 
 import psycopg
 
-from lockstream.tests.crash.server import PATIENCE_SECONDS, SERVE, Server
-from lockstream.tests.given import (
+from lockstream.tests.infrastructure.stores.model import Model
+from lockstream.tests.support.builders import (
     Body,
     body,
     deposited,
@@ -26,8 +26,8 @@ from lockstream.tests.given import (
     registered,
     reserved,
 )
-from lockstream.tests.postgres import connect
-from lockstream.tests.stores.model import Model
+from lockstream.tests.support.databases import connect
+from lockstream.tests.support.processes import SERVE, TIMEOUT_SECONDS, Server
 
 NODES, CLIENTS = 4, 64
 LOCKERS, COMPARTMENTS, RESERVATIONS = ("north", "south"), ("a", "b", "c"), 400
@@ -66,7 +66,7 @@ class Clients:
 
     async def hear(self, more: int) -> None:
         """Wait until so many events more have been acknowledged."""
-        enough, deadline = len(self.heard.acknowledged) + more, time.monotonic() + PATIENCE_SECONDS
+        enough, deadline = len(self.heard.acknowledged) + more, time.monotonic() + TIMEOUT_SECONDS
         while len(self.heard.acknowledged) < enough:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
@@ -80,7 +80,7 @@ class Clients:
                 try:
                     for _ in range(self._chance.randint(1, 20)):
                         waiting = waiting or self._draw()
-                        await asyncio.wait_for(self._post(waiting, reader, writer), PATIENCE_SECONDS)
+                        await asyncio.wait_for(self._post(waiting, reader, writer), TIMEOUT_SECONDS)
                         waiting = None
                 finally:
                     writer.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from bench.postgres import Postgres
-from lockstream.tests.crash.server import until
+from lockstream.tests.support.processes import wait_until
 
 
 class Machine(Postgres):
@@ -36,5 +36,5 @@ class Machine(Postgres):
         """Have commits wait for a standby of that name from now on; for none, where it is empty."""
         self.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
         self.execute("SELECT pg_reload_conf()")
-        until(lambda: self.execute("SHOW synchronous_standby_names") == [(name,)])
+        wait_until(lambda: self.execute("SHOW synchronous_standby_names") == [(name,)])
         self.execute("CHECKPOINT")  # whoever makes one is who tells others to wait, and has read the setting by then

@@ -13,24 +13,24 @@ import pytest
 
 from lockstream.core.outcomes import Accepted
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.postgres.connecting import (
+from lockstream.infrastructure.postgres.connection import (
     BEGIN,
     COMMIT,
     READERS,
     UNKNOWN,
     Database,
+    Session,
     Statement,
     execute,
     limits,
 )
-from lockstream.infrastructure.postgres.schema import TAKE_TURN
-from lockstream.infrastructure.postgres.session import Session
-from lockstream.infrastructure.postgres.store import PostgresStore
-from lockstream.tests.crash.server import until
-from lockstream.tests.given import event, registered
+from lockstream.infrastructure.postgres.statements import TAKE_TURN
+from lockstream.infrastructure.stores.postgres import PostgresStore
 from lockstream.tests.nodes.fleet import nodes
 from lockstream.tests.nodes.machine import Machine
-from lockstream.tests.postgres import connect
+from lockstream.tests.support.builders import event, registered
+from lockstream.tests.support.databases import connect
+from lockstream.tests.support.processes import wait_until
 
 OF_THIS = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
@@ -110,7 +110,7 @@ def test_reads_find_their_way_back_at_once_when_connections_were_ended(url: str)
         other.execute("SELECT pg_advisory_lock(1)")
         wait = Statement("SELECT pg_advisory_xact_lock_shared(1)")
         reads = [threads.submit(database.read, wait) for _ in range(READERS)]
-        until(lambda: len(other.execute(waiting).fetchall()) == READERS)
+        wait_until(lambda: len(other.execute(waiting).fetchall()) == READERS)
         other.execute("SELECT pg_advisory_unlock(1)")
         for one in reads:
             one.result()

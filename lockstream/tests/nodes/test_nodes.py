@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lockstream.infrastructure.postgres.connecting import IDLE_SECONDS
-from lockstream.tests.crash.server import Server, command
-from lockstream.tests.crash.tally import FULL
+from lockstream.infrastructure.postgres.connection import IDLE_SECONDS
+from lockstream.tests.crash.fault_report import FULL
 from lockstream.tests.nodes.fleet import NODES, Clients, Heard, Reader, assert_legal, history, nodes
+from lockstream.tests.support.processes import Server, command
 
 ROUNDS = 20 if FULL else 2
 SECONDS = 5.0

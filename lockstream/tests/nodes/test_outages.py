@@ -8,11 +8,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lockstream.tests.crash.server import Server, command, until
-from lockstream.tests.crash.tally import FULL
-from lockstream.tests.given import registered
+from lockstream.tests.crash.fault_report import FULL
 from lockstream.tests.nodes.fleet import NODES, Clients, Heard, assert_legal, history, nodes
 from lockstream.tests.nodes.machine import Machine
+from lockstream.tests.support.builders import registered
+from lockstream.tests.support.processes import Server, command, wait_until
 
 CANCEL_THE_WAIT = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 ROUNDS = 20 if FULL else 2
@@ -59,7 +59,7 @@ def test_a_database_that_is_killed_loses_nothing_and_nodes_carry_on(tmp_path: Pa
 def test_a_standby_takes_the_place_of_a_killed_primary(tmp_path: Path) -> None:
     with Machine() as primary, Machine(of=primary, cluster_name="standby") as standby:
         primary.wait_for_standby("standby")
-        until(lambda: primary.execute("SELECT sync_state FROM pg_stat_replication") == [("sync",)])
+        wait_until(lambda: primary.execute("SELECT sync_state FROM pg_stat_replication") == [("sync",)])
         hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
         with nodes(2, tmp_path, f"postgresql+psycopg://postgres@{hosts}/postgres") as servers:
 
@@ -81,9 +81,9 @@ def test_a_commit_that_did_not_wait_for_the_standby_is_not_acknowledged(
     with Machine() as primary, nodes(1, tmp_path, primary.url) as [server], ThreadPoolExecutor() as threads:
         primary.wait_for_standby("nobody")
         posted = threads.submit(server.post, event)
-        until(lambda: primary.execute(CANCEL_THE_WAIT))
-        until(lambda: primary.execute("SELECT count(*) FROM events") == [(1,)])
-        until(lambda: primary.execute(CANCEL_THE_WAIT))  # that of the commit by which the node finds out
+        wait_until(lambda: primary.execute(CANCEL_THE_WAIT))
+        wait_until(lambda: primary.execute("SELECT count(*) FROM events") == [(1,)])
+        wait_until(lambda: primary.execute(CANCEL_THE_WAIT))  # that of the commit by which the node finds out
         assert not posted.done()
         primary.wait_for_standby("")
         assert posted.result() == 202
@@ -103,6 +103,6 @@ def test_a_node_says_that_its_database_is_away_and_is_back_by_itself(tmp_path: P
         assert server.get("/health/live")[0] == 200
         assert server.get("/lockers/locker-1")[0] == 503
         machine.start()
-        until(lambda: server.get("/health/ready")[0] == 200)
+        wait_until(lambda: server.get("/health/ready")[0] == 200)
         assert server.post(event) == 200
         assert server.get("/lockers/locker-1")[0] == 200

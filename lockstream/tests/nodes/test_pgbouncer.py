@@ -14,14 +14,13 @@ import pytest
 
 from lockstream.core.outcomes import Accepted
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.postgres.connecting import BEGIN, COMMIT, Database, Statement, limits
-from lockstream.infrastructure.postgres.session import Session
-from lockstream.infrastructure.postgres.store import PostgresStore
-from lockstream.tests.crash.server import command
-from lockstream.tests.given import event, registered
+from lockstream.infrastructure.postgres.connection import BEGIN, COMMIT, Database, Session, Statement, limits
+from lockstream.infrastructure.stores.postgres import PostgresStore
 from lockstream.tests.nodes.daemon import Daemon
 from lockstream.tests.nodes.fleet import Clients, Heard, Reader, assert_legal, history, nodes
 from lockstream.tests.nodes.machine import Machine
+from lockstream.tests.support.builders import event, registered
+from lockstream.tests.support.processes import command
 
 PAGE = Path(__file__).parents[3] / "docs/scaling.md"
 PREPARED = Statement("SELECT count(*) FROM pg_prepared_statements")

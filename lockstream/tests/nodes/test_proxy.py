@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from bench.postgres import free_port
-from lockstream.tests.crash.server import Server
 from lockstream.tests.nodes.daemon import Daemon
 from lockstream.tests.nodes.fleet import Clients, Heard, assert_legal, history
 from lockstream.tests.nodes.machine import Machine
-from lockstream.tests.wire.wire import Wire, get, request
+from lockstream.tests.presentation.server.client import Wire, get, request
+from lockstream.tests.support.processes import Server
 
 SHIPPED = (Path(__file__).parents[3] / "deploy/nginx.conf").read_text()
 AROUND = """

@@ -3,17 +3,17 @@
 import json
 from pathlib import Path
 
-from lockstream.tests.crash.server import PATIENCE_SECONDS, Server
-from lockstream.tests.given import LOCKER, registered
 from lockstream.tests.nodes.fleet import nodes
 from lockstream.tests.nodes.machine import Machine
+from lockstream.tests.support.builders import LOCKER, registered
+from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server
 
 PATH = f"/lockers/{LOCKER}"
 
 PATIENT = (
     "-c",
-    f"from lockstream.services import lockstream; lockstream.PATIENCE_SECONDS = {PATIENCE_SECONDS}\n"
-    "from lockstream.presentation.cli import main; main()",
+    f"from lockstream.services import lockstream; lockstream.TIMEOUT_SECONDS = {TIMEOUT_SECONDS}\n"
+    "from lockstream.presentation.cli.main import main; main()",
     "serve",
 )
 """A node at which a read waits for as long as the standby takes, on a machine that is slow as well."""

@@ -1,0 +1,162 @@
+"""Ports: the interfaces that the core and the services need, and that infrastructure implements."""
+
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+from lockstream.core.entities.events import Event
+from lockstream.core.entities.log import Cursor, Record
+from lockstream.core.entities.state import Compartment, Locker, Reservation, Slice
+from lockstream.core.read_set import ReadSet
+
+type OnProgress = Callable[[int, int], object]
+"""Progress callback: called with the position reached and the position at the end of the log."""
+
+
+def ignore_progress(reached: int, end: int) -> None:
+    """Progress callback that does nothing."""
+
+
+class EventLog(Protocol):
+    """The accepted events, in order, for ever."""
+
+    @property
+    def end(self) -> Cursor:
+        """The end of the last record."""
+
+    @property
+    def durable(self) -> Cursor:
+        """The end of the last record that is on disk."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why the log cannot be written until a restart, or None."""
+
+    @property
+    def unavailable_reason(self) -> str | None:
+        """Why no event should be appended right now, or None. Reading it changes nothing."""
+
+    def flush(self) -> None:
+        """Flush all appended records to disk.
+
+        Raises:
+            StoreUnavailable: records that are not durable yet are not accepted.
+        """
+
+    def begin_flush(self, on_flushed: Callable[[], object]) -> None:
+        """Start to flush all appended records, and return at once. One flush runs at a time.
+
+        The running event loop calls `on_flushed` afterwards. `failure` tells whether the flush failed.
+        """
+
+    def read(self, after: Cursor) -> Iterator[Record]:
+        """Yield each durable record after `after`; form, position and chain are checked.
+
+        Raises:
+            LogDamaged: a record is not what was written.
+        """
+
+
+class Rows(Protocol):
+    """The rows that one batch of events needs, in memory."""
+
+    def load(self, read_set: ReadSet) -> Slice:
+        """Return the rows of `read_set`, with all that the batch has saved so far."""
+
+    def save(self, before: Slice, after: Slice) -> None:
+        """Replace the rows of `before` by those of `after`."""
+
+
+class Projection[RowsT: Rows](Protocol):
+    """Rows that follow a log."""
+
+    @property
+    def reached(self) -> Cursor:
+        """The cursor up to which the log was applied."""
+
+    def fetch(self, read_sets: Sequence[ReadSet]) -> RowsT:
+        """Fetch the rows that a batch needs.
+
+        Raises:
+            StoreUnavailable: the rows cannot be read.
+        """
+
+    def apply(self, rows: RowsT, event_ids: Sequence[str], end: Cursor) -> None:
+        """Keep what the batch saved in `rows`. Its last event ends at `end`."""
+
+
+class Batch(NamedTuple):
+    """All that is needed to decide a batch of events."""
+
+    known: dict[str, int]
+    """Positions of events that were accepted before, by event id."""
+
+    rows: Rows
+    position: int
+    """Position of the last record in the log."""
+
+
+class UnitOfWork(Protocol):
+    """One batch over log and rows: `commit` keeps all of it, and without `commit` nothing is kept. Used once."""
+
+    def __enter__(self) -> Self:
+        """Begin the batch.
+
+        Raises:
+            StoreUnavailable: no event can be written, so none is decided.
+        """
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def fetch(self, events: Sequence[Event], read_sets: Sequence[ReadSet]) -> Batch:
+        """Fetch what is needed to decide `events`, whose read sets are `read_sets`.
+
+        Raises:
+            StoreUnavailable: the rows cannot be read.
+        """
+
+    def commit(self, accepted: Sequence[Event]) -> None:
+        """Append `accepted` to the log, and keep what was saved in the rows.
+
+        The events are not durable yet: see `EventLog.flush`.
+
+        Raises:
+            StoreUnavailable: nothing was kept.
+        """
+
+
+class Reads(Protocol):
+    """Reads of the current state. Each raises StoreUnavailable if it cannot be done."""
+
+    def locker(self, locker_id: str) -> Locker | None: ...
+
+    def lockers(self) -> Iterator[Locker]:
+        """Yield each locker, sorted by id in code point order."""
+
+    def compartment(self, locker_id: str, compartment_id: str) -> Compartment | None: ...
+
+    def reservation(self, reservation_id: str) -> Reservation | None: ...
+
+
+class ReadResult[ValueT](NamedTuple):
+    """A value and the position that it reflects."""
+
+    value: ValueT
+    position: int
+
+
+class Store(Protocol):
+    """A locker network's log and projection. One thread writes."""
+
+    @property
+    def log(self) -> EventLog: ...
+
+    @property
+    def reads(self) -> Reads:
+        """Reads of all events in the log. Some of these may not be durable yet."""
+
+    def unit_of_work(self) -> UnitOfWork: ...
+
+    def close(self) -> None: ...

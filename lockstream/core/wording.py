@@ -1,0 +1,6 @@
+"""Words for messages."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 event" or "1,200 events"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,171 @@
+"""One line of the log: a record as JSON, chained to the line before it. The only module that knows the stored form.
+
+    {"position":…,"recorded_at":…,"event_id":…,"occurred_at":…,"locker_id":…,"type":…,"payload":{…},"chain":…}
+
+The chain value is the SHA-256, in hexadecimal, of the previous line's chain value (64 zeros before the first line),
+followed by this line's bytes up to the comma before "chain". An edited, missing, repeated or moved line therefore
+fails its own check or the check of the next line.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from lockstream.core.entities.events import Event
+from lockstream.core.entities.log import Cursor, Record
+from lockstream.core.errors import MalformedEvent
+from lockstream.infrastructure.codec.event_json import decode_recorded, encode_members, encode_text
+
+_RECORD = re.compile(rb'\{"position":([0-9]{1,18}),.*,"chain":"([0-9a-f]{64})"\}\n', re.DOTALL)
+_CHAIN_MEMBER = re.compile(rb',"chain":"[0-9a-f]{64}"\}')
+_RECORDED_AT = slice(-len('2026-11-23T08:15:00.000000Z"'), -1)
+"""Place of the recorded time in the part of a line before its event."""
+
+_TAIL_BYTES = len(b',"chain":"') + 64 + len(b'"}\n')
+
+
+class InvalidLine(Exception):
+    """Raised when a line is not the one that was written at its place."""
+
+
+def utc_now() -> str:
+    """Return the present time as lines contain it: RFC 3339 in UTC, with microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def encode_lines(events: Sequence[Event], recorded_at: str, after: Cursor) -> tuple[list[bytes], Cursor]:
+    """Encode the lines for `events` that follow `after`, and return them with the end of the last one."""
+    position, chain = after.position, after.chain.encode()
+    lines: list[bytes] = []
+    for event in events:
+        position += 1
+        content = encode_members(event, f'{{"position":{position},"recorded_at":"{recorded_at}",')
+        chain = sha256(chain + content).hexdigest().encode()
+        lines.append(b'%b,"chain":"%b"}\n' % (content, chain))
+    return lines, Cursor(position, after.offset + sum(map(len, lines)), chain.decode())
+
+
+def line_ends(lines: Sequence[bytes], after: Cursor) -> list[Cursor]:
+    """Return the end of each of `lines`, which `encode_lines` made to follow `after`."""
+    offset = after.offset
+    ends: list[Cursor] = []
+    for position, line in enumerate(lines, after.position + 1):
+        offset += len(line)
+        ends.append(Cursor(position, offset, line[-67:-3].decode()))
+    return ends
+
+
+def encode_record(record: Record) -> bytes:
+    """Encode a record as the line that holds it."""
+    head = f'{{"position":{record.end.position},"recorded_at":"{record.recorded_at}",'
+    return encode_members(record.event, head) + b',"chain":"%b"}\n' % record.end.chain.encode()
+
+
+def format_line(position: int, recorded_at: str, event_id: str, *rest: str) -> bytes:
+    """Return a line with these members, in the order of the stored form."""
+    occurred_at, locker_id, event_type, payload, chain = rest
+    return (
+        f'{{"position":{position},"recorded_at":"{recorded_at}","event_id":"{event_id}","occurred_at":"{occurred_at}",'
+        f'"locker_id":{encode_text(locker_id)},"type":"{event_type}","payload":{payload},"chain":"{chain}"}}\n'
+    ).encode()
+
+
+def check_lines(lines: Sequence[bytes], after: Cursor) -> list[Cursor]:
+    """Return the ends of `lines`, which follow `after`, up to the first line that is not what was written there."""
+    position, offset, chain = after.position, after.offset, after.chain.encode()
+    ends: list[Cursor] = []
+    for line in lines:
+        content = line[:-_TAIL_BYTES]
+        chain = sha256(chain + content).hexdigest().encode()
+        position += 1
+        offset += len(line)
+        if line[-_TAIL_BYTES:] != b',"chain":"%b"}\n' % chain or not content.startswith(b'{"position":%d,' % position):
+            break
+        ends.append(Cursor(position, offset, chain.decode()))
+    return ends
+
+
+def check_line(line: bytes, after: Cursor) -> Cursor:
+    """Return the end of `line`, which follows `after`.
+
+    Raises:
+        InvalidLine: it is not the line that was written there.
+    """
+    for end in check_lines([line], after):
+        return end
+    if line[-_TAIL_BYTES:-67] != b',"chain":"' or line[-3:] != b'"}\n':
+        raise InvalidLine("the line does not have the form of a record; it is torn or was overwritten.")
+    position = after.position + 1
+    if not line.startswith(b'{"position":%d,' % position):
+        raise InvalidLine(f"the record of position {position} is expected here; a line is missing, repeated or moved.")
+    raise InvalidLine("its chain value does not match its content and the records before it; a line was altered.")
+
+
+def decode_lines(lines: Sequence[bytes], after: Cursor) -> list[Record]:
+    """Decode the lines that follow `after`, up to the first line that is not what was written there.
+
+    Raises:
+        InvalidLine: that is the first of `lines`.
+    """
+    ends = check_lines(lines, after) or [check_line(lines[0], after)]
+    parts = [line.partition(b',"event_id"') for line in lines[: len(ends)]]
+    events = decode_recorded([b'{"event_id"%b}' % members[:-_TAIL_BYTES] for _, _, members in parts])
+    records: list[Record] = []
+    for (head, _, _), event, end in zip(parts, events, ends, strict=True):
+        if isinstance(event, MalformedEvent):
+            if not records:
+                raise InvalidLine(f"its chain value is right, but it does not hold an event: {event}") from event
+            break
+        recorded_at = head[_RECORDED_AT].decode(errors="replace")  # the chain value does not prove that this is a time
+        records.append(Record(event, recorded_at, end))
+    return records
+
+
+def whole_record(text: bytes, after: Cursor) -> bytes:
+    """Return the record after `after` that `text` begins with, without its line end, or nothing if there is none."""
+    for member in _CHAIN_MEMBER.finditer(text):  # a payload may contain the same bytes
+        record = text[: member.end()]
+        if check_lines([record + b"\n"], after):
+            return record
+    return b""
+
+
+def looks_like_record(text: bytes) -> bool:
+    """Return whether `text` begins or ends as a record does: such a line was altered after it was written."""
+    return text.startswith(b'{"position":') or (
+        text.endswith(b"\n") and _CHAIN_MEMBER.fullmatch(text[-_TAIL_BYTES:-1]) is not None
+    )
+
+
+def claimed_end(line: bytes, offset: int) -> Cursor:
+    """Return the end of a line at `offset`, by the line's own position and chain value.
+
+    Raises:
+        InvalidLine: the line does not have the form of a record.
+    """
+    found = _RECORD.fullmatch(line)
+    if found is None:
+        raise InvalidLine("the line does not have the form of a record.")
+    return Cursor(int(found[1]), offset, found[2].decode())
+
+
+def claimed_position(line: bytes) -> int:
+    """Return the position that a checked line claims. The beginning of the line is enough."""
+    return int(line[len(b'{"position":') : line.index(b",")])
+
+
+def claimed_time(line: bytes) -> datetime | None:
+    """Return the time of acceptance that a line claims, or None if it does not have the form of a record."""
+    head, found, _ = line.partition(b',"event_id"')
+    if not found or not _RECORD.fullmatch(line):
+        return None
+    try:
+        return datetime.fromisoformat(head[_RECORDED_AT].decode())
+    except ValueError:
+        return None
+
+
+def event_id_of(line: bytes) -> str:
+    """Return the event id in a checked line. The beginning of the line is enough."""
+    return line.split(b'"', 10)[9].decode()

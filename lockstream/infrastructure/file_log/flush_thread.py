@@ -1,0 +1,43 @@
+"""The flush thread: flushes the log beside the event loop, so that the next batch is decided meanwhile."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Thread
+
+from lockstream.infrastructure.fs import sync_data
+
+type OnFlushed = Callable[[OSError | None], object]
+"""Called on the event loop after a flush, with the error if it failed."""
+
+
+class FlushThread:
+    """Runs fdatasync and nothing else: a flush holds Python's lock for some microseconds only."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._requests: SimpleQueue[tuple[asyncio.AbstractEventLoop, OnFlushed] | None] = SimpleQueue()
+        # A daemon thread: if nobody closes it, the process ends as in a crash, which loses nothing.
+        self._thread = Thread(target=self._run, name="lockstream-flush", daemon=True)
+        self._thread.start()
+
+    def begin(self, on_flushed: OnFlushed) -> None:
+        """Flush all that is written by now; the running event loop then calls `on_flushed`."""
+        self._requests.put((asyncio.get_running_loop(), on_flushed))
+
+    def close(self) -> None:
+        """Stop the thread after the flushes that were requested."""
+        self._requests.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while request := self._requests.get():
+            loop, on_flushed = request
+            failure = None
+            try:
+                sync_data(self._file)
+            except OSError as error:
+                failure = error
+            with suppress(RuntimeError):  # the event loop is closed, and nobody waits on it any more
+                loop.call_soon_threadsafe(on_flushed, failure)

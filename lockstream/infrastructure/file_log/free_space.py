@@ -1,0 +1,48 @@
+"""Free space on the log's disk: below a minimum, no event is accepted, so that the disk never fills up."""
+
+import logging
+import os
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+
+class FreeSpaceGuard:
+    """Compares the free space of the log's disk with a minimum.
+
+    The start and the end of a shortage are logged once each, when the first request after it asks.
+    """
+
+    def __init__(self, file: int, path: Path, min_free_bytes: int) -> None:
+        """Guard the disk of the log at `path`, open as `file`."""
+        self._file = file
+        self._path = path
+        self._min_free_bytes = min_free_bytes
+        self._is_short = False
+
+    @property
+    def shortage(self) -> str | None:
+        """Why the disk has too little free space, or None if it has enough."""
+        try:
+            disk = os.fstatvfs(self._file)
+        except OSError as error:
+            return (
+                f"The free space on the disk of the log {self._path} is unknown ({error.strerror}). Check that the "
+                "disk works."
+            )
+        free = disk.f_bavail * disk.f_frsize
+        if free >= self._min_free_bytes:
+            if self._is_short:
+                self._is_short = False
+                logger.info(
+                    "The disk of the log %s has %s bytes free. Events are accepted again.", self._path, f"{free:,}"
+                )
+            return None
+        shortage = (
+            f"The disk of the log {self._path} has {free:,} bytes free, less than the {self._min_free_bytes:,} of "
+            "LOCKSTREAM_MIN_FREE_BYTES. Free some space; no restart is needed."
+        )
+        if not self._is_short:
+            self._is_short = True
+            logger.warning("%s Until then no event is accepted.", shortage)
+        return shortage

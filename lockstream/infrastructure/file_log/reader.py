@@ -1,0 +1,150 @@
+"""Read a log file: from a cursor, by position, and backwards from an offset. No function here takes a lock."""
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from lockstream.core.entities.log import START, Cursor, Record
+from lockstream.core.errors import LogFileDamaged, StoreUnavailable
+from lockstream.infrastructure.codec.log_line import (
+    InvalidLine,
+    claimed_end,
+    claimed_position,
+    decode_lines,
+    event_id_of,
+)
+
+CHUNK_LINES = 1_000
+"""Lines that are decoded together."""
+
+READ_BYTES = 64 * 1024
+"""Bytes that are read at a time to find the event ids at some positions."""
+
+_POSITION_BYTES = len('{"position":') + 20
+
+
+def read_log(
+    path: Path, after: Cursor = START, until: int | None = None, opened: int | None = None
+) -> Iterator[Record]:
+    """Yield each record after `after`, checked, up to offset `until` or to the last complete line.
+
+    Records that another process appends meanwhile are included. If `opened` is given, that open file is read,
+    wherever `path` leads.
+
+    Raises:
+        LogFileDamaged: a line is not what was written.
+    """
+    with (path if opened is None else Path(f"/dev/fd/{opened}")).open("rb") as file:
+        file.seek(after.offset)
+        while lines := _complete(list(islice(file, CHUNK_LINES)), after.offset, until):
+            try:
+                records = decode_lines(lines, after)
+            except InvalidLine as error:
+                raise LogFileDamaged(path, after.position + 1, after.offset, str(error)) from error
+            yield from records
+            if len(records) < len(lines):
+                file.seek(records[-1].end.offset)  # the next round reports the invalid line
+            after = records[-1].end
+
+
+def last_position(path: Path) -> int:
+    """Return the position of the last complete line, by its own account, or 0. For progress callbacks."""
+    with path.open("rb") as file:
+        end = line_start(file.fileno(), os.fstat(file.fileno()).st_size)
+        try:
+            return claimed_cursor(file.fileno(), end).position if end else 0
+        except InvalidLine:
+            return 0
+
+
+def read_event_ids(file: int, first: int, count: int, end: Cursor) -> dict[str, int]:
+    """Return the ids and positions of up to `count` events from position `first` on.
+
+    The lines of `file` were checked before, and `end` is the end of the last one.
+
+    Raises:
+        OSError: the file cannot be read.
+        StoreUnavailable: the file is shorter than `end`.
+    """
+    if first > end.position:
+        return {}
+    start = _offset_of(file, first, end)
+    ids: dict[str, int] = {}
+    position, rest = first, b""
+    while position < min(first + count, end.position + 1):
+        more = os.pread(file, READ_BYTES, start + len(rest))
+        if not more:
+            raise StoreUnavailable("The log is shorter than what was written to it. Restart Lockstream.")
+        rest += more
+        *lines, rest_of_line = rest.split(b"\n")
+        for line in lines[: first + count - position]:
+            ids[event_id_of(line)] = position
+            position += 1
+        start += len(rest) - len(rest_of_line)
+        rest = rest_of_line
+    return ids
+
+
+def claimed_cursor(file: int, offset: int) -> Cursor:
+    """Return the end of the line that ends at `offset`, by the line's own account.
+
+    Raises:
+        InvalidLine: the line does not have the form of a record.
+    """
+    start = line_start(file, offset - 1)
+    return claimed_end(os.pread(file, offset - start, start), offset)
+
+
+def line_start(file: int, offset: int) -> int:
+    """Return the offset of the first byte of the line that contains the byte at `offset`."""
+    block = 4096
+    while True:
+        start = max(0, offset - block)
+        line_end = os.pread(file, offset - start, start).rfind(b"\n")
+        if line_end >= 0 or start == 0:
+            return start + line_end + 1
+        block *= 4
+
+
+def count_lines(path: Path, offset: int) -> int:
+    """Return how many lines end before `offset`."""
+    lines = 0
+    with path.open("rb") as file:
+        while file.tell() < offset:
+            lines += file.readline().endswith(b"\n")
+    return lines
+
+
+def _complete(lines: list[bytes], offset: int, until: int | None) -> list[bytes]:
+    """Return those of the lines from `offset` on that are complete and begin before `until`."""
+    if lines and not lines[-1].endswith(b"\n"):
+        lines.pop()
+    if until is not None and offset + sum(map(len, lines)) > until:
+        while lines and offset + sum(map(len, lines[:-1])) >= until:
+            lines.pop()
+    return lines
+
+
+def _offset_of(file: int, position: int, end: Cursor) -> int:
+    """Return the offset of the line of `position`. Lines have similar lengths, so interpolation converges quickly."""
+    low, high = (1, 0), (end.position + 1, end.offset)
+    guesses = 0
+    while high[0] - low[0] > 1 and low[0] != position:
+        # Bisection converges even if the lengths of lines vary too much for interpolation.
+        share = (position - low[0]) / (high[0] - low[0]) if guesses < 8 else 0.5
+        guesses += 1
+        start = line_start(file, low[1] + int((high[1] - low[1]) * share))
+        if start <= low[1]:
+            start = _next_line(file, low[1])
+        found = claimed_position(os.pread(file, _POSITION_BYTES, start)), start
+        low, high = (found, high) if found[0] <= position else (low, found)
+    return low[1]
+
+
+def _next_line(file: int, offset: int) -> int:
+    """Return the offset of the line after the one at `offset`."""
+    block = 1024
+    while (line_end := os.pread(file, block, offset).find(b"\n")) < 0:
+        block *= 4
+    return offset + line_end + 1

@@ -1,0 +1,203 @@
+"""The log writer: appends one line an event, and flushes it before anybody learns of the event.
+
+Append and flush are two steps. The next batch is decided and appended while the disk flushes the one before; a flush
+covers all lines that were written before it began.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from lockstream.core.entities.events import Event
+from lockstream.core.entities.log import START, Cursor, Record
+from lockstream.core.errors import StoreUnavailable
+from lockstream.infrastructure.codec.log_line import InvalidLine, encode_lines, encode_record, utc_now
+from lockstream.infrastructure.file_log.flush_thread import FlushThread
+from lockstream.infrastructure.file_log.free_space import FreeSpaceGuard
+from lockstream.infrastructure.file_log.reader import claimed_cursor, read_event_ids, read_log
+from lockstream.infrastructure.file_log.recovery import recover
+from lockstream.infrastructure.fs import (
+    check_same_file,
+    identity_of,
+    open_locked,
+    sync_data,
+    sync_directory,
+    write_all,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class LogWriter:
+    """The only writer of a log file. For one thread, except `read`, `end` and `contains`."""
+
+    def __init__(
+        self,
+        path: Path,
+        acknowledged: Callable[[], int] = lambda: 0,
+        *,
+        min_free_bytes: int = 0,
+        may_be_older: bool = False,
+    ) -> None:
+        """Lock the log, create it if it is missing, and recover its tail.
+
+        `acknowledged` is called once the log is locked, and returns how many events are known elsewhere to be
+        acknowledged. The log must hold as many, unless it `may_be_older`, as a restored copy is. While its disk has
+        less than `min_free_bytes` free, no event is accepted.
+
+        Raises:
+            LogLocked: another process has the log open.
+            LogFileDamaged: a line is not what was written, or lines are missing at the end.
+            StartRefused: there can be no log at `path`.
+        """
+        self.path, self._name = path, str(path)
+        self.failure: str | None = None
+        self._flush_thread: FlushThread | None = None
+        self._block: tuple[int, Mapping[str, int]] = (-1, {})
+        self._file = open_locked(path)
+        self._identity = identity_of(self._file)
+        self._free_space = FreeSpaceGuard(self._file, path, min_free_bytes)
+        try:
+            sync_directory(path.parent)
+            self.end = recover(self._file, path, acknowledged(), may_be_older=may_be_older)
+            # Lines of a killed process may not be on disk yet. From now on, their events count as known.
+            sync_data(self._file)
+            self.durable = self.end
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    @property
+    def unavailable_reason(self) -> str | None:
+        """Why no event can be appended right now, or None. Reading it changes nothing."""
+        if self.failure:
+            return self.failure
+        try:
+            check_same_file(self._name, self._identity, self.durable.offset)
+        except OSError as error:
+            return _failure(self.path, error)
+        return self._free_space.shortage
+
+    def check_writable(self) -> None:
+        """Check, before a batch is decided, that it can be appended.
+
+        Raises:
+            StoreUnavailable: it cannot. If the file was moved, shortened or written to, the log has failed.
+        """
+        self._require_no_failure()
+        try:
+            check_same_file(self._name, self._identity, self.end.offset, self.end.offset)
+        except OSError as error:
+            raise self._fail(error) from error
+        if shortage := self._free_space.shortage:
+            raise StoreUnavailable(shortage)
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Append `events` after the last record. Nobody may learn of them before they are durable.
+
+        Raises:
+            StoreUnavailable: none of the events is accepted.
+        """
+        lines, end = encode_lines(events, utc_now(), self.end)
+        self._write(lines, end)
+
+    def append_records(self, records: Sequence[Record]) -> None:
+        """Append records of another log, which follow the last record here, unchanged.
+
+        Raises:
+            StoreUnavailable: none of the records was appended.
+        """
+        self.check_writable()
+        self._write([encode_record(record) for record in records], records[-1].end)
+
+    def flush(self) -> None:
+        """Flush all appended records to disk.
+
+        Raises:
+            StoreUnavailable: records that are not durable yet are not accepted.
+        """
+        self._require_no_failure()
+        try:
+            sync_data(self._file)
+        except OSError as error:
+            raise self._fail(error) from error
+        self.durable = self.end
+
+    def begin_flush(self, on_flushed: Callable[[], object]) -> None:
+        """Start to flush all appended records; the running event loop then calls `on_flushed`."""
+        end = self.end
+
+        def flushed(error: OSError | None) -> None:
+            if error:
+                self._fail(error)
+            elif not self.failure:
+                self.durable = end
+            on_flushed()
+
+        self._flush_thread = self._flush_thread or FlushThread(self._file)
+        self._flush_thread.begin(flushed)
+
+    def event_ids(self, first: int, count: int) -> Mapping[str, int]:
+        """Return the ids and positions of up to `count` events from position `first` on.
+
+        Raises:
+            StoreUnavailable: the log cannot be read.
+        """
+        if first != self._block[0] or len(self._block[1]) < count:  # the log may have ended inside the block
+            try:
+                self._block = first, read_event_ids(self._file, first, count, self.end)
+            except OSError as error:
+                raise StoreUnavailable(
+                    f"The log {self.path} cannot be read ({error.strerror}). Check that its disk works."
+                ) from error
+        return self._block[1]
+
+    def read(self, after: Cursor) -> Iterator[Record]:
+        """Yield each durable record after `after`. Raises what `read_log` raises."""
+        return read_log(self.path, after, self.durable.offset, self._file)
+
+    def contains(self, cursor: Cursor) -> bool:
+        """Return whether the record that ends at `cursor` is in this log, at this place."""
+        if not 0 < cursor.offset <= self.end.offset:
+            return cursor == START
+        try:
+            return claimed_cursor(self._file, cursor.offset) == cursor
+        except InvalidLine:
+            return False
+
+    def close(self) -> None:
+        """Close and unlock the log."""
+        if self._flush_thread:
+            self._flush_thread.close()
+        os.close(self._file)
+
+    def _write(self, lines: Sequence[bytes], end: Cursor) -> None:
+        self._require_no_failure()
+        try:
+            write_all(self._file, b"".join(lines))
+        except OSError as error:
+            raise self._fail(error) from error
+        self.end = end
+
+    def _require_no_failure(self) -> None:
+        if self.failure:
+            raise StoreUnavailable(self.failure)
+
+    def _fail(self, error: OSError) -> StoreUnavailable:
+        """Poison the log: nothing more is appended, and nothing unflushed is accepted.
+
+        The content of the disk is unknown now, and a second fsync may succeed although the first one lost data. Only
+        a restart, which reads the file again, can tell.
+        """
+        if not self.failure:
+            self.failure = _failure(self.path, error)
+            logger.critical("%s", self.failure)
+        return StoreUnavailable(self.failure)
+
+
+def _failure(path: Path, error: OSError) -> str:
+    return (
+        f"The log {path} could not be written ({error.strerror}). No event is accepted until Lockstream is restarted "
+        "and has read the log again. First make sure that the disk has free space and works."
+    )

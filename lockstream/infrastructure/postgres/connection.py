@@ -1,0 +1,295 @@
+"""Connections to PostgreSQL: pools, retries, and a time limit for everything that a node may wait for.
+
+No state stays behind in a session. Each transaction sets what it needs, so PgBouncer may run the next transaction on
+another session.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
+from sqlalchemy import QueuePool, make_url
+
+from lockstream.core.errors import StartRefused, StoreUnavailable
+from lockstream.infrastructure.postgres.pipeline import Connection, is_closed_by_peer, is_pooled
+from lockstream.settings import SCHEMES
+
+CONNECT_SECONDS = 5
+"""Time limit for a connection to each host that is tried."""
+
+SILENCE_SECONDS = 10
+"""Time without any packet from the database's machine after which a connection is lost."""
+
+WRITE_LOCK_SECONDS = 10
+"""Time limit for the write lock."""
+
+STATEMENT_SECONDS = 30
+"""Time limit for one statement, except those of a rebuild."""
+
+IDLE_SECONDS = 5
+"""Time a node may pause while it holds the write lock. After that it loses the lock, so that the others go on."""
+
+ANSWER_SECONDS = WRITE_LOCK_SECONDS + STATEMENT_SECONDS
+"""Time limit for one answer. It also holds if the database's disk or standby hangs, when its own limits do not."""
+
+READ_CONNECTIONS = 8
+"""Connections that read at a time."""
+
+CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+"""Errors after a lost connection or a timeout. Whether the last transaction was committed is unknown then."""
+
+CLOSED_BEFORE = (None, "57P01", "57P02", "25P03")
+"""SQLSTATEs which mean that the connection was closed before the statement was sent: the driver's own error,
+admin_shutdown, crash_shutdown, idle_in_transaction_session_timeout."""
+
+DIALECT = make_url("postgresql+psycopg://").get_dialect()()
+"""SQLAlchemy's dialect, for statements that psycopg executes."""
+
+type DatabaseRows = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Statement:
+    """A statement and its parameters. Statements are compared by identity, so results are found by statement."""
+
+    text: str
+    values: Sequence[Any] | Mapping[str, Any] = ()
+
+
+type Results = Mapping[Statement, DatabaseRows]
+"""What each statement of a round trip has returned."""
+
+BEGIN = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+BEGIN_READING = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+COMMIT = Statement("COMMIT")
+
+
+def transaction_settings(statement_seconds: int = STATEMENT_SECONDS) -> Statement:
+    """Return a statement that sets the time limits of one transaction; 0 is no limit.
+
+    The commit waits for the disk, whatever the database user is configured to do. All lookups are by key. A plan made
+    while a table was small would read the whole table for as long as the connection lives, so plans are generic and
+    use indexes.
+    """
+    return Statement(
+        "SELECT set_config('lock_timeout', %(lock)s, true), set_config('statement_timeout', %(statement)s, true), "
+        "set_config('idle_in_transaction_session_timeout', %(idle)s, true), "
+        "set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true), "
+        "set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true), "
+        "set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), "
+        "set_config('jit', 'off', true)",
+        {"lock": f"{WRITE_LOCK_SECONDS}s", "statement": f"{statement_seconds}s", "idle": f"{IDLE_SECONDS}s"},
+    )
+
+
+def execute(connection: psycopg.Connection, statements: Sequence[Statement]) -> Results:
+    """Send `statements` in one round trip, prepared if they have parameters.
+
+    Raises:
+        psycopg.Error: a statement has failed.
+    """
+    with connection.pipeline():
+        cursors = [
+            connection.execute(statement.text, statement.values or None, prepare=bool(statement.values))
+            for statement in statements
+        ]
+    found = (cursor.fetchall() if cursor.description else [] for cursor in cursors)
+    return dict(zip(statements, found, strict=True))
+
+
+def unavailable(name: str, error: Exception) -> StoreUnavailable:
+    """Return the exception to raise if the database `name` cannot be used."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return StoreUnavailable(
+            f"The database {name} denies Lockstream a permission that it needs ({said}). Its user must own its tables, "
+            "and may need CREATE in their schema and, for a rebuild, in the database: grant that, and start again."
+        )
+    if isinstance(error, psycopg.errors.UndefinedTable):
+        return StoreUnavailable(
+            f"Lockstream's tables are not in the database {name} ({said}). Check that DATABASE_URL leads to the right "
+            "database; in a new one, `lockstream migrate` or the start of a node creates them."
+        )
+    return StoreUnavailable(
+        f"The database {name} cannot be used now ({said}). Nothing that was acknowledged is lost. Check that the "
+        "database runs, and that DATABASE_URL leads to it. A running node tries again by itself; a start or a command "
+        "does not."
+    )
+
+
+class Database:
+    """The database that a URL leads to: the first host that is writable, if the URL names several."""
+
+    def __init__(self, url: str) -> None:
+        """Parse `url`. No connection is made yet.
+
+        Raises:
+            StartRefused: `url` does not have the form of a PostgreSQL URL.
+        """
+        parts = _parsed(url)
+        several = {"target_session_attrs": "read-write"} if "," in str(parts.get("host", "")) else {}
+        defaults = {"application_name": "lockstream", "client_encoding": "UTF8", **several, **_KEEPALIVE}
+        self._conninfo = make_conninfo(**{**defaults, **parts})
+        self.name = f"{parts.get('dbname') or parts.get('user') or 'postgres'} at {parts.get('host') or 'this machine'}"
+        """Database and host, for messages; without user and password."""
+
+        self._pool = QueuePool(
+            partial(self.connect, ANSWER_SECONDS),  # type: ignore[arg-type]  # it accepts any object as a connection
+            pool_size=READ_CONNECTIONS,
+            max_overflow=0,
+            reset_on_return=None,
+            use_lifo=True,
+        )
+
+    def connect(self, timeout_seconds: float | None = None) -> Connection:
+        """Return a connection that begins and ends transactions only when told to.
+
+        Each answer may take `timeout_seconds`; None is no limit.
+
+        Raises:
+            psycopg.OperationalError: no host can be reached, or none fits the URL.
+        """
+        connection = Connection.connect(self._conninfo, autocommit=True)
+        connection.timeout_seconds = ANSWER_SECONDS
+        if is_pooled(connection):
+            connection.prepare_threshold = None  # a prepared statement would stay in a session that others share
+        connection.timeout_seconds = timeout_seconds
+        return connection
+
+    def read(self, *statements: Statement) -> Results:
+        """Execute statements that only read, each at a moment not before the one in front of it. For any thread.
+
+        A lost connection is replaced once.
+
+        Raises:
+            StoreUnavailable: a statement cannot be executed.
+        """
+        try:
+            try:
+                return self._read(statements)
+            except CONNECTION_LOST:
+                return self._read(statements)
+        except psycopg.Error as error:
+            raise unavailable(self.name, error) from error
+
+    def close(self) -> None:
+        self._pool.dispose()
+
+    def _read(self, statements: Sequence[Statement]) -> Results:
+        with self._pooled() as connection:
+            return execute(connection, [BEGIN_READING, transaction_settings(), *statements, COMMIT])
+
+    @contextmanager
+    def _pooled(self) -> Iterator[psycopg.Connection]:
+        pooled = self._pool.connect()
+        for _ in range(READ_CONNECTIONS):  # if one idle connection was lost, so were the others
+            if not is_closed_by_peer(pooled.driver_connection):
+                break
+            pooled.invalidate()
+            pooled.close()
+            pooled = self._pool.connect()
+        try:
+            yield pooled.driver_connection  # type: ignore[misc]  # SQLAlchemy does not know the driver's class
+        except BaseException:
+            pooled.invalidate()
+            raise
+        finally:
+            pooled.close()
+
+
+class Session:
+    """A connection that is opened when it is needed, and opened again after it was lost. For one thread."""
+
+    def __init__(
+        self, database: Database, timeout_seconds: float | None = ANSWER_SECONDS, *, drops_tables: bool = False
+    ) -> None:
+        """Each round trip must be answered within `timeout_seconds`; None is no limit.
+
+        A session that `drops_tables` prepares no statement. After a DROP, psycopg forgets all prepared statements, and
+        in a pipeline also some that it prepares next.
+        """
+        self._database = database
+        self._drops_tables = drops_tables
+        self._timeout_seconds = timeout_seconds
+        self._connection: psycopg.Connection | None = None
+        self.warnings: list[str] = []
+        """Warnings of the last round trip."""
+
+    def execute(self, statements: Iterable[Statement]) -> Results:
+        """Send `statements` in one round trip. If one fails, those after it are not executed.
+
+        Raises:
+            psycopg.Error: a statement has failed; the transaction is rolled back, as far as can be known.
+        """
+        self.warnings.clear()
+        if self._connection is None:
+            self._connection = self._database.connect(self._timeout_seconds)
+            self._connection.add_notice_handler(self._note_warning)
+            if self._drops_tables:
+                self._connection.prepare_threshold = None
+        try:
+            return execute(self._connection, list(statements))
+        except BaseException:
+            self.close()  # rolls back, and the state of the connection is unknown
+            raise
+
+    def transact(self, *statements: Statement) -> Results:
+        """Execute `statements` in a transaction of their own. Raises what `execute` raises."""
+        return self.execute([BEGIN, transaction_settings(), *statements, COMMIT])
+
+    def begin(self, statements: Sequence[Statement]) -> Results:
+        """Execute statements that change nothing yet; again on a new connection if this one was already closed.
+
+        Raises:
+            psycopg.Error: a statement has failed.
+        """
+        try:
+            return self.execute(statements)
+        except CONNECTION_LOST as error:
+            if error.sqlstate not in CLOSED_BEFORE:
+                raise
+            return self.execute(statements)
+
+    def end_transaction(self) -> None:
+        """End an open transaction in which nothing was written."""
+        if self._connection and self._connection.info.transaction_status != TransactionStatus.IDLE:
+            with suppress(psycopg.Error):
+                self.execute([COMMIT])  # after a ROLLBACK, psycopg would forget its prepared statements
+
+    def close(self) -> None:
+        if self._connection:
+            with suppress(psycopg.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _note_warning(self, notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            self.warnings.append(notice.message_primary or "")
+
+
+_KEEPALIVE = {
+    "connect_timeout": CONNECT_SECONDS,
+    "tcp_user_timeout": SILENCE_SECONDS * 1000,
+    "keepalives_idle": SILENCE_SECONDS // 2,
+    "keepalives_interval": 1,
+    "keepalives_count": SILENCE_SECONDS // 2,
+}
+
+
+def _parsed(url: str) -> dict[str, Any]:
+    """Return the parts of a URL. Host and database appear in messages, so no piece of a password may be in them."""
+    user, _, rest = url.partition("://")[2].partition("@")  # as libpq does: the first @ ends user and password
+    if "/" in user:
+        rest = f"{user}@{rest}"
+    with suppress(psycopg.ProgrammingError):  # its text may contain the password
+        if "@" not in rest.partition("?")[0]:
+            return conninfo_to_dict(url.replace(*SCHEMES, 1))
+    raise StartRefused(
+        "DATABASE_URL does not have the form postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE. "
+        "Percent-encode characters such as : / @ ? % and spaces in names and in the password."
+    )

@@ -1,0 +1,125 @@
+"""Create and upgrade the log's tables: numbered SQL files, and a table that names the schema version.
+
+The projection's tables are not migrated: they are rebuilt from the log.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psycopg
+
+from lockstream.core.errors import SchemaMismatch
+from lockstream.infrastructure.postgres.connection import Database, transaction_settings, unavailable
+from lockstream.infrastructure.postgres.pipeline import Connection
+from lockstream.infrastructure.postgres.statements import END_ABANDONED_TRANSACTION, TAKE_WRITE_LOCK
+from lockstream.infrastructure.rows.tables import PROJECTION_TABLES
+
+_SCRIPTS = {int(path.name[:4]): path for path in (Path(__file__).parent / "migrations").glob("*.sql")}
+NEWEST_VERSION = max(_SCRIPTS)
+
+_FIND_VERSION = """
+    SELECT to_regclass('lockstream_schema') IS NOT NULL,
+           to_regclass('alembic_version') IS NOT NULL AND to_regclass('events') IS NOT NULL
+"""
+_SET_VERSION = """
+    CREATE TABLE IF NOT EXISTS lockstream_schema (version integer NOT NULL);
+    DELETE FROM lockstream_schema;
+    INSERT INTO lockstream_schema VALUES ({version})
+"""
+
+
+def migrate(database: Database, *, only_if_empty: bool = False) -> tuple[int, int]:
+    """Bring the log's tables to the newest schema version; nodes wait meanwhile. Return the versions before and after.
+
+    Version 0 means that there are no tables. With `only_if_empty`, tables of an older version are not changed.
+
+    Raises:
+        SchemaMismatch: the tables are newer, or older and not to be changed, or the database is not in UTF-8.
+        StoreUnavailable: the database cannot be used.
+    """
+    if (version := _read_version(database)) == NEWEST_VERSION:
+        return version, version
+    with _transaction(database) as connection:
+        for statement in (transaction_settings(0), END_ABANDONED_TRANSACTION, TAKE_WRITE_LOCK):
+            connection.execute(statement.text, statement.values or None)
+        version = _version(connection)
+        if version < NEWEST_VERSION:
+            if version and only_if_empty:
+                raise _too_old(version, database.name)
+            if not version:
+                _require_free_names(connection, database.name)
+            for number in range(version + 1, NEWEST_VERSION + 1):
+                connection.execute(_SCRIPTS[number].read_bytes())
+            connection.execute(_SET_VERSION.format(version=NEWEST_VERSION).encode())
+    return version, NEWEST_VERSION
+
+
+def require_current(database: Database) -> None:
+    """Require that the log's tables have the newest schema version.
+
+    Raises:
+        SchemaMismatch: they have another version, or do not exist.
+        StoreUnavailable: the database cannot be used.
+    """
+    if (version := _read_version(database)) != NEWEST_VERSION:
+        raise _too_old(version, database.name)
+
+
+def _read_version(database: Database) -> int:
+    """Return the schema version. Raises SchemaMismatch if it is newer than this version of Lockstream knows."""
+    with _transaction(database) as connection:
+        version = _version(connection)
+    if version > NEWEST_VERSION:
+        raise SchemaMismatch(
+            f"The tables in the database {database.name} belong to a newer version of Lockstream (schema version "
+            f"{version}; this version knows {NEWEST_VERSION}). Start that version."
+        )
+    return version
+
+
+def _version(connection: Connection) -> int:
+    """Return the schema version that the database names. Alembic kept it in development versions of 2.0."""
+    [(is_named, is_named_by_alembic)] = connection.execute(_FIND_VERSION).fetchall()
+    if is_named:
+        [(version,)] = connection.execute("SELECT version FROM lockstream_schema").fetchall()
+        return int(version)
+    return int(is_named_by_alembic)
+
+
+@contextmanager
+def _transaction(database: Database) -> Iterator[Connection]:
+    try:
+        with closing(database.connect()) as connection, connection.transaction():
+            [(encoding,)] = connection.execute("SHOW server_encoding").fetchall()
+            if encoding != "UTF8":
+                raise SchemaMismatch(
+                    f"The database {database.name} is encoded in {encoding}, and Lockstream needs UTF8. Create one "
+                    "with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0."
+                )
+            yield connection
+    except psycopg.Error as error:
+        raise unavailable(database.name, error) from error
+
+
+def _require_free_names(connection: Connection, name: str) -> None:
+    """Require that no other program's tables have names that Lockstream will use: a rebuild would drop them."""
+    names = ["events", *(table.name for table in PROJECTION_TABLES)]
+    taken = connection.execute(
+        "SELECT name FROM unnest(%s::text[]) AS of (name) WHERE to_regclass(name) IS NOT NULL", [names]
+    ).fetchall()
+    if taken:
+        raise SchemaMismatch(
+            f"The database {name} holds tables of another program whose names Lockstream needs: "
+            f"{', '.join(table for (table,) in taken)}. Give Lockstream a database or a schema (ALTER ROLE … SET "
+            "search_path) of its own."
+        )
+
+
+def _too_old(version: int, name: str) -> SchemaMismatch:
+    if not version:
+        return SchemaMismatch(f"Lockstream's tables do not exist in the database {name}. Run `lockstream migrate`.")
+    return SchemaMismatch(
+        f"Lockstream's tables in the database {name} belong to an older version of Lockstream (schema version "
+        f"{version}; this version needs {NEWEST_VERSION}). Run `lockstream migrate`."
+    )

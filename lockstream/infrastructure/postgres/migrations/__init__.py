@@ -1,1 +1,0 @@
-"""The steps that bring the log's tables to the form of this version."""

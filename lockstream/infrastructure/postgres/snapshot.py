@@ -1,0 +1,67 @@
+"""The projection at one moment, while nodes go on. For `verify`.
+
+Keep it short: while a snapshot is open, PostgreSQL keeps every former version of the rows that batches change.
+"""
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from sqlalchemy import select
+
+from lockstream.core.entities.state import Row
+from lockstream.infrastructure.postgres.connection import DIALECT, Database, unavailable
+from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
+from lockstream.infrastructure.rows.prepared import Prepared
+from lockstream.infrastructure.rows.reads import SqlReads, SqlStatements
+from lockstream.infrastructure.rows.tables import PROJECTION_TABLES, TABLES
+
+FETCHED_ROWS = 5_000
+"""Rows that are fetched from the server at a time."""
+
+_TABLES = f"SELECT {', '.join(f"to_regclass('{table.name}')::oid" for table in PROJECTION_TABLES)}"
+
+
+class Snapshot:
+    """A transaction in which all reads see the same moment. To be used in a `with` statement."""
+
+    def __init__(self, database: Database) -> None:
+        self._name = database.name
+        self._database = database
+        self.reads = SqlReads(SqlStatements(DIALECT), self._execute)
+
+    def __enter__(self) -> Self:
+        try:
+            self._connection = self._database.connect()
+            self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self._connection.execute("SET LOCAL statement_timeout = 0")
+            self._connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            self.end = cursor_of(self._connection.execute(HEAD.text).fetchall())
+            self._tables = self._table_ids()
+        except psycopg.Error as error:
+            raise unavailable(self._name, error) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    @property
+    def was_replaced(self) -> bool:
+        """Whether a rebuild has replaced the tables since, whose rows are then invisible here."""
+        return self._table_ids() != self._tables
+
+    def rows(self, row_class: type[Row]) -> Iterator[tuple[Any, ...]]:
+        """Yield all rows of a class as the driver returns them."""
+        return self._execute(Prepared(select(TABLES[row_class]), DIALECT), {})
+
+    def _table_ids(self) -> list[tuple[Any, ...]]:
+        return self._connection.execute(_TABLES).fetchall()
+
+    def _execute(self, statement: Prepared, values: dict[str, str]) -> Iterator[tuple[Any, ...]]:
+        with self._connection.cursor("verification") as cursor:
+            cursor.itersize = FETCHED_ROWS
+            cursor.execute(statement.text, statement.bind(values))
+            yield from cursor

@@ -1,0 +1,112 @@
+"""Statements on the log's table, and the advisory locks of writers and rebuilds."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import astuple
+
+from lockstream.core.entities.events import Event
+from lockstream.core.entities.log import START, Cursor, Record
+from lockstream.infrastructure.codec.log_line import encode_lines, line_ends
+from lockstream.infrastructure.postgres.connection import IDLE_SECONDS, DatabaseRows, Statement
+
+WRITE_LOCK_ID = 0x10C4_57EA_0000_0001
+"""Id of the advisory lock that a node holds while it writes. Any number that no other program uses would do."""
+
+REBUILD_LOCK_ID = WRITE_LOCK_ID + 1
+"""Id of the advisory lock that a rebuild holds."""
+
+TAKE_WRITE_LOCK = Statement(f"SELECT pg_advisory_xact_lock({WRITE_LOCK_ID})")
+
+END_ABANDONED_TRANSACTION = Statement(
+    "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "  # noqa: S608  # our own numbers
+    "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
+    f"AND l.classid = {WRITE_LOCK_ID >> 32}::oid AND l.objid = {WRITE_LOCK_ID & 0xFFFF_FFFF}::oid "
+    "AND a.datname = current_database() AND a.usename = current_user "
+    f"AND a.wait_event = 'ClientRead' AND a.state_change < clock_timestamp() - interval '{IDLE_SECONDS} s'"
+)
+"""Ends the write transaction of a node that stopped, or was cut off, between two statements of one round trip.
+
+PostgreSQL has no time limit there: `idle_in_transaction_session_timeout` begins after the round trip is answered.
+"""
+
+HEAD = Statement("SELECT position, \"offset\", encode(chain, 'hex') FROM events ORDER BY position DESC LIMIT 1")
+"""The end of the log, for `cursor_of`.
+
+No row stores it. A row that every transaction updates would have as many versions as there were transactions since
+the oldest snapshot, perhaps a dump's, and every transaction would read past all of them.
+"""
+
+HEAD_AND_VERSION = Statement(
+    "SELECT e.position, e.\"offset\", encode(e.chain, 'hex'), p.schema FROM progress p "
+    "LEFT JOIN (SELECT * FROM events ORDER BY position DESC LIMIT 1) e ON true"
+)
+"""The end of the log and the version of the projection; no row if there is no projection.
+
+A projection that exists is always level with the log: an import into the log alone deletes it (`insert_records`).
+"""
+
+FORCE_DURABLE_COMMIT = Statement("SELECT pg_logical_emit_message(true, 'lockstream', '')")
+"""Changes nothing, but its commit waits for the disk and for a synchronous standby, with all earlier commits."""
+
+INVALIDATE_PROJECTION = Statement(
+    "DO $$ BEGIN IF to_regclass('progress') IS NOT NULL THEN DELETE FROM progress; END IF; END $$"
+)
+
+
+def cursor_of(found: DatabaseRows) -> Cursor:
+    """Return the end of the log from the result of `HEAD` or `HEAD_AND_VERSION`."""
+    return START if not found or found[0][0] is None else Cursor(*found[0][:3])
+
+
+def positions_of(events: Sequence[Event]) -> Statement:
+    """Return a statement that finds the ids and positions of those `events` that the log holds."""
+    return Statement(
+        "SELECT event_id::text, position FROM events WHERE event_id = ANY(%(ids)s::uuid[])",
+        {"ids": [event.event_id for event in events]},
+    )
+
+
+def chain_at(position: int) -> Statement:
+    """Return a statement that finds the chain value of the record at `position`."""
+    return Statement("SELECT encode(chain, 'hex') FROM events WHERE position = %(position)s", {"position": position})
+
+
+def insert_events(events: Sequence[Event], recorded_at: str, after: Cursor) -> tuple[Statement, Cursor]:
+    """Return a statement that appends `events` after `after`, and the new end of the log."""
+    lines, end = encode_lines(events, recorded_at, after)
+    return _insert(events, [recorded_at] * len(events), line_ends(lines, after)), end
+
+
+def insert_records(records: Sequence[Record]) -> list[Statement]:
+    """Return statements that append `records` unchanged, and invalidate the projection."""
+    times, ends = [record.recorded_at for record in records], [record.end for record in records]
+    return [_insert([record.event for record in records], times, ends), INVALIDATE_PROJECTION]
+
+
+def update_progress(end: Cursor) -> Statement:
+    """Return a statement that notes in a projection being built that it has reached `end`."""
+    return Statement(
+        'UPDATE progress SET position = %(position)s, "offset" = %(offset)s, chain = %(chain)s',
+        dict(zip(Cursor.__struct_fields__, astuple(end), strict=True)),
+    )
+
+
+def _insert(events: Sequence[Event], recorded: Sequence[str], ends: Sequence[Cursor]) -> Statement:
+    return Statement(
+        "INSERT INTO events SELECT position, event_id, locker_id, type, occurred_at, recorded_at, payload::json, "
+        "decode(chain, 'hex'), \"offset\" FROM unnest(%(positions)s::bigint[], %(ids)s::uuid[], %(lockers)s::text[], "
+        "%(types)s::text[], %(times)s::text[], %(recorded)s::text[], %(payloads)s::text[], %(chains)s::text[], "
+        "%(offsets)s::bigint[]) AS given "
+        '(position, event_id, locker_id, type, occurred_at, recorded_at, payload, chain, "offset")',
+        {
+            "positions": [end.position for end in ends],
+            "recorded": recorded,
+            "ids": [event.event_id for event in events],
+            "lockers": [event.locker_id for event in events],
+            "types": [type(event).__name__ for event in events],
+            "times": [event.occurred_at for event in events],
+            "payloads": [event.payload.decode() for event in events],
+            "chains": [end.chain for end in ends],
+            "offsets": [end.offset for end in ends],
+        },
+    )

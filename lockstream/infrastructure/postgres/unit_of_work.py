@@ -1,0 +1,147 @@
+"""One batch over log and projection, in one transaction under the write lock.
+
+A batch takes two round trips. The first begins the transaction, waits for the write lock, and finds the end of the
+log, the known event ids and the rows that the events need. The second writes and commits. The lock ends with the
+transaction, so positions have no gaps, and are in the order in which they become visible.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from lockstream.core.entities.events import Event
+from lockstream.core.entities.log import Cursor
+from lockstream.core.errors import StoreUnavailable
+from lockstream.core.ports import Batch
+from lockstream.core.read_set import ReadSet
+from lockstream.infrastructure.codec.log_line import utc_now
+from lockstream.infrastructure.postgres.connection import (
+    BEGIN,
+    COMMIT,
+    CONNECTION_LOST,
+    Session,
+    Statement,
+    transaction_settings,
+)
+from lockstream.infrastructure.postgres.log import PostgresLog
+from lockstream.infrastructure.postgres.row_lookup import RowLookup, upserts
+from lockstream.infrastructure.postgres.statements import (
+    FORCE_DURABLE_COMMIT,
+    HEAD_AND_VERSION,
+    TAKE_WRITE_LOCK,
+    chain_at,
+    insert_events,
+    positions_of,
+)
+from lockstream.infrastructure.rows.row_set import RowSet
+
+RESOLVE_SECONDS = 15
+"""Time limit for finding out whether an unanswered commit was kept. The clients wait until then."""
+
+RESOLVE_RETRY_SECONDS = 0.2
+
+INTERNAL_ERRORS = (psycopg.DataError, psycopg.IntegrityError)
+"""Errors caused by a single event, which is a bug in Lockstream. The batch is then decided event by event."""
+
+logger = logging.getLogger(__name__)
+
+
+class PostgresUnitOfWork:
+    """A batch. Used once; without `commit` nothing has changed."""
+
+    def __init__(self, session: Session, log: PostgresLog) -> None:
+        self._session = session
+        self._log = log
+        self._is_open = False
+        self._end = log.end
+        self._rows = RowSet({}, {}, {})
+        self._known: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        if reason := self._log.unavailable_reason:
+            raise StoreUnavailable(reason)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_open:
+            self._session.end_transaction()
+
+    def fetch(self, events: Sequence[Event], read_sets: Sequence[ReadSet]) -> Batch:
+        """Take the write lock and fetch what is needed to decide `events`.
+
+        Raises:
+            StoreUnavailable: the database cannot be used, or belongs to another version.
+        """
+        if events:
+            known, lookup = positions_of(events), RowLookup(read_sets)
+            statements = [BEGIN, transaction_settings(), TAKE_WRITE_LOCK, HEAD_AND_VERSION, known, *lookup.statements]
+            try:
+                found = self._session.begin(statements)
+            except psycopg.Error as error:
+                raise self._log.failed(error) from error
+            self._is_open = True
+            self._end = self._log.moved(found[HEAD_AND_VERSION])
+            self._known = dict(found[known])
+            self._rows = lookup.row_set(found)
+        return Batch(dict(self._known), self._rows, self._end.position)
+
+    def commit(self, accepted: Sequence[Event]) -> None:
+        """Append `accepted`, write the changed rows, and commit.
+
+        Raises:
+            StoreUnavailable: nothing was kept, or it is unknown whether it was; the text says which.
+        """
+        if accepted:
+            insertion, end = insert_events(accepted, utc_now(), self._end)
+            self._commit([insertion, *upserts(self._rows.changed)], end)
+        elif self._known:  # a duplicate is promised to be durable, too
+            self._commit([FORCE_DURABLE_COMMIT], self._end)
+
+    def _commit(self, statements: Sequence[Statement], end: Cursor) -> None:
+        self._is_open = False
+        reason = ""
+        try:
+            self._session.execute([*statements, COMMIT])
+            is_kept = not self._session.warnings or self._resolve_unknown_commit(end)
+        except CONNECTION_LOST as error:
+            reason = " ".join(str(error).split())
+            logger.warning("The commit of a batch was not answered. Lockstream checks whether it was kept: %s", reason)
+            is_kept = self._resolve_unknown_commit(end)
+        except INTERNAL_ERRORS:
+            raise
+        except psycopg.Error as error:
+            raise self._log.failed(error) from error
+        if not is_kept:
+            raise StoreUnavailable(
+                f"The events were not kept: the database {self._log.name} did not commit them ({reason}). Send them "
+                "again."
+            )
+        self._log.end = end
+
+    def _resolve_unknown_commit(self, end: Cursor) -> bool:
+        """Return whether the log holds the batch that ends at `end`, on every disk that a commit waits for.
+
+        Either the connection was lost, or the commit did not wait for the standby. Once this node holds the write
+        lock again, the lost transaction has ended.
+        """
+        deadline = time.monotonic() + RESOLVE_SECONDS
+        reason = ""
+        last_chain = chain_at(end.position)
+        while time.monotonic() < deadline:
+            try:
+                found = self._session.transact(TAKE_WRITE_LOCK, last_chain, FORCE_DURABLE_COMMIT)
+                if not self._session.warnings:
+                    return found[last_chain] == [(end.chain,)] or end.position == 0
+                reason = " ".join(self._session.warnings)
+            except psycopg.Error as error:
+                reason = str(self._log.failed(error))
+            time.sleep(RESOLVE_RETRY_SECONDS)
+        raise StoreUnavailable(
+            f"Whether the events were kept is not known. {reason} Send them again; those that were kept count once."
+        )

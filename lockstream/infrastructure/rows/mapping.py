@@ -1,0 +1,39 @@
+"""From a database row to a row class, and from a database error to a sentence."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Boolean
+
+from lockstream.core.entities.state import Row
+from lockstream.core.errors import StoreUnavailable
+from lockstream.infrastructure.rows.tables import TABLES
+
+VALUE_ERRORS = (msgspec.MsgspecError, LookupError, TypeError, ValueError)
+"""Errors that a damaged database causes, if a value does not fit its column."""
+
+_BOOLEANS: dict[type, list[str]] = {
+    row_class: [column.name for column in table.columns if isinstance(column.type, Boolean)]
+    for row_class, table in TABLES.items()
+}
+
+
+def to_row[RowT: Row](row_class: type[RowT], found: tuple[Any, ...]) -> RowT:
+    """Return the driver's tuple as a row. A value that does not fit its column raises one of VALUE_ERRORS."""
+    values = dict(zip(row_class.__struct_fields__, found, strict=True))
+    for name in _BOOLEANS[row_class]:
+        values[name] = (False, True)[values[name]]
+    return msgspec.convert(values, row_class)
+
+
+def reason(error: Exception) -> str:
+    """Return what the database said, without the statement that caused it."""
+    return str(getattr(error, "orig", error))
+
+
+def projection_unavailable(verb: str, error: Exception) -> StoreUnavailable:
+    """Return the exception to raise if the projection cannot be used. `verb` is a participle such as "read"."""
+    return StoreUnavailable(
+        f"The projection could not be {verb} ({reason(error)}). The log is intact. Make sure that the disk has free "
+        "space and works, then restart; if that does not help, run `lockstream rebuild`."
+    )

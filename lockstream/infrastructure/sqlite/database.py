@@ -1,0 +1,163 @@
+"""SQLite databases: connections, pragmas and statements that only SQLite understands (docs/decisions/0005)."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    QueuePool,
+    Select,
+    String,
+    Table,
+    and_,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    select,
+    true,
+)
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.sql.dml import Insert
+
+from lockstream.infrastructure.rows.mapping import VALUE_ERRORS
+
+DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error)
+"""Errors of SQLAlchemy, and of the driver where it is used directly."""
+
+CORRUPT_DATA_ERRORS = (*DATABASE_ERRORS, *VALUE_ERRORS)
+"""Errors that reading a damaged database raises."""
+
+WAL_CHECKPOINT_PAGES = 8_000
+"""Pages of 4 KiB in SQLite's write-ahead log before SQLite moves them to the database file.
+
+Each such move flushes two files beside the log. With SQLite's default of 1,000 pages, that raised the p99 of the log's
+own flushes from 3 to 14 ms (docs/decisions/0005).
+"""
+
+READ_CONNECTIONS = 8
+"""Connections that read the projection at a time."""
+
+
+def writing_engine(path: Path) -> Engine:
+    """Return an engine for the one connection that writes a projection.
+
+    A commit does not wait for the disk (`synchronous=NORMAL`). A power failure may undo the last commits but never
+    tears one, and the log still has their events. If another program locks the file, a write fails at once.
+    """
+    engine = create_engine(_url(path), poolclass=NullPool, connect_args={"check_same_thread": False, "timeout": 0})
+    _on_connect(
+        engine,
+        "PRAGMA journal_mode=WAL",
+        "PRAGMA synchronous=NORMAL",
+        f"PRAGMA wal_autocheckpoint={WAL_CHECKPOINT_PAGES}",
+    )
+    return engine
+
+
+def building_engine(path: Path) -> Engine:
+    """Return an engine for a projection that is being built and is not used yet: without a journal, the fastest way."""
+    engine = create_engine(_url(path), poolclass=NullPool)
+    _on_connect(engine, "PRAGMA journal_mode=OFF", "PRAGMA synchronous=OFF")
+    return engine
+
+
+def reading_engine(path: Path) -> Engine:
+    """Return an engine for connections that only read a projection, in any process. Each statement sees one moment.
+
+    These connections never move pages out of the write-ahead log, not even when they close. SQLite before 3.51.3,
+    which Python bundles, can corrupt a database if two connections do that at once (the "WAL-reset bug").
+    """
+    engine = create_engine(
+        _url(path),
+        poolclass=QueuePool,
+        pool_size=READ_CONNECTIONS,
+        max_overflow=0,
+        pool_reset_on_return=None,
+        isolation_level="AUTOCOMMIT",
+        connect_args={"check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA query_only=ON").close()
+        connection.execute("PRAGMA wal_autocheckpoint=0").close()
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
+
+    return engine
+
+
+def set_synchronous(connection: Connection, *, waits: bool) -> None:
+    """Set whether the next commits of a writing connection wait for the disk, together with all commits before."""
+    driver = cast(sqlite3.Connection, connection.connection.driver_connection)  # SQLAlchemy would begin a transaction
+    driver.execute(f"PRAGMA synchronous={'FULL' if waits else 'NORMAL'}").close()
+
+
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """Give a connection of a reading engine on which all statements see the same moment."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN")
+        try:
+            yield connection
+        finally:
+            connection.exec_driver_sql("ROLLBACK")
+
+
+def remove_database(path: Path) -> None:
+    """Remove a database and then its write-ahead log, whether or not they exist.
+
+    The order matters if the process is killed here. A database without its write-ahead log may hold half of a change
+    and would pass for whole. A write-ahead log without its database would spoil the next database at this path.
+    """
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def select_by_keys(table: Table) -> Select[*tuple[Any, ...]]:
+    """Return a SELECT of rows by primary key, for any number of keys, bound as `keys`: a JSON list of lists."""
+    wanted = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
+    matches = [
+        column == func.json_extract(wanted.c.value, f"$[{index}]", type_=String)
+        for index, column in enumerate(table.primary_key.columns)
+    ]
+    return select(table).select_from(wanted.join(table, and_(*matches)))
+
+
+def upsert(table: Table) -> Insert:
+    """Return an INSERT that replaces rows with the same primary key, for any number of `rows`: a JSON list of lists.
+
+    One statement for all rows runs without Python's lock, so that requests are served meanwhile. It sorts the rows by
+    key, so that each page is written once.
+    """
+    given = func.json_each(bindparam("rows")).table_valued("value", name="given")
+    values = [func.json_extract(given.c.value, f"$[{index}]") for index in range(len(table.columns))]
+    keys = [value for value, column in zip(values, table.columns, strict=True) if column.primary_key]
+    # Without a WHERE clause, SQLite would parse the ON of ON CONFLICT as a join condition.
+    statement = insert(table).from_select(table.columns.keys(), select(*values).where(true()).order_by(*keys))
+    rest = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=rest)
+
+
+def _url(path: Path) -> URL:
+    return URL.create("sqlite", database=str(path))
+
+
+def _on_connect(engine: Engine, *pragmas: str) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _: object) -> None:
+        # SQLAlchemy begins transactions itself, below. The driver would leave a SELECT outside of one.
+        connection.isolation_level = None
+        for pragma in pragmas:
+            connection.execute(pragma).close()
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")

@@ -1,0 +1,211 @@
+"""The projection in SQLite: rows by key, the cursor they have reached, and the memtable, in one transaction."""
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import astuple
+from sqlalchemy import Connection, Engine, delete, insert, select, update
+
+from lockstream.core.entities.log import START, Cursor
+from lockstream.core.entities.state import Key, Row
+from lockstream.core.errors import ProjectionInvalid
+from lockstream.infrastructure.id_index.index import NewIds
+from lockstream.infrastructure.id_index.sorted_run import NO_RUN, RunRef
+from lockstream.infrastructure.rows.mapping import projection_unavailable, reason, to_row
+from lockstream.infrastructure.rows.prepared import Prepared
+from lockstream.infrastructure.rows.reads import SqlReads, SqlStatements
+from lockstream.infrastructure.rows.tables import TABLES, fingerprint, memtable, metadata, progress
+from lockstream.infrastructure.sqlite.database import (
+    CORRUPT_DATA_ERRORS,
+    DATABASE_ERRORS,
+    building_engine,
+    reading_engine,
+    select_by_keys,
+    set_synchronous,
+    upsert,
+    writing_engine,
+)
+from lockstream.infrastructure.sqlite.row_cache import ChangeSet
+
+type _Natural = Annotated[int, Meta(ge=0)]
+type _Chain = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+
+_UPSERTS = {row_class: upsert(table) for row_class, table in TABLES.items()}
+_new_ids = msgspec.msgpack.Decoder(NewIds)
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """What a projection says of itself."""
+
+    reached: Cursor
+    run: RunRef
+    acknowledged: int
+    """Highest position that was known to be durable. It exceeds `reached` only after the log has failed."""
+
+
+class SqliteProjection:
+    """The row store of a row cache. One thread may read while another writes."""
+
+    def __init__(self, reading: Engine, writing: Connection, progress: Progress) -> None:
+        self.reached = progress.reached
+        self.run = progress.run
+        """The run file that the database names. It belongs to the thread that writes."""
+
+        self._engine = reading
+        self._reading = reading.raw_connection()
+        self._selects = {
+            row_class: Prepared(select_by_keys(table), reading.dialect) for row_class, table in TABLES.items()
+        }
+        self._writing = writing
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """Create a projection at `path` without a journal, to be built and closed before it is used.
+
+        Raises:
+            StoreUnavailable: the disk has no free space, or does not work.
+        """
+        writing = building_engine(path)
+        try:
+            with writing.begin() as connection:
+                metadata.create_all(connection)
+            connection = writing.connect()
+        except DATABASE_ERRORS as error:
+            raise projection_unavailable("created", error) from error
+        projection = cls(reading_engine(path), connection, Progress(START, NO_RUN, 0))
+        projection.write(ChangeSet(START), NO_RUN)
+        return projection
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the projection at `path`.
+
+        Raises:
+            ProjectionInvalid: there is none, or it is damaged, or it belongs to another version.
+        """
+        if not path.exists():
+            raise ProjectionInvalid("It does not exist yet.")
+        try:
+            connection = writing_engine(path).connect()
+        except CORRUPT_DATA_ERRORS as error:
+            raise ProjectionInvalid(f"It cannot be opened ({reason(error)}).") from error
+        try:
+            found = read_progress(connection)
+            connection.rollback()
+        except ProjectionInvalid:
+            connection.close()
+            raise
+        return cls(reading_engine(path), connection, found)
+
+    def memtable(self) -> list[NewIds]:
+        """Return the memtable of the id index. Raises what `read_memtable` raises."""
+        try:
+            return read_memtable(self._writing)
+        finally:
+            self._writing.rollback()
+
+    def fetch(self, row_class: type[Row], keys: Collection[Key]) -> Iterable[Row]:
+        """Return the rows that exist.
+
+        Raises:
+            StoreUnavailable: the projection cannot be read.
+        """
+        wanted = [[key] if isinstance(key, str) else key for key in keys]
+        try:
+            found = self._selects[row_class].rows(self._reading, {"keys": msgspec.json.encode(wanted).decode()})
+            return [to_row(row_class, row) for row in found]
+        except CORRUPT_DATA_ERRORS as error:
+            raise projection_unavailable("read", error) from error
+
+    def write(self, change_set: ChangeSet, run: RunRef) -> None:
+        """Write a change set in one transaction. `run` holds all ids up to its position, so the memtable drops them.
+
+        Raises:
+            StoreUnavailable: nothing was written.
+        """
+        reached, new_ids = change_set.reached, change_set.new_ids()
+        try:
+            # The run file named before may be removed once this commit is on disk.
+            set_synchronous(self._writing, waits=run != self.run)
+            with self._writing.begin():
+                for row_class, changed in change_set.rows.by_class.items():
+                    if changed:
+                        rows = msgspec.json.encode([astuple(row) for row in changed.values()])
+                        self._writing.execute(_UPSERTS[row_class], {"rows": rows.decode()})
+                self._writing.execute(delete(memtable).where(memtable.c.through_position <= run.position))
+                if new_ids.ids:
+                    content = msgspec.msgpack.encode(new_ids)
+                    self._writing.execute(insert(memtable), {"through_position": reached.position, "content": content})
+                self._writing.execute(delete(progress))
+                values = (fingerprint(), *astuple(reached), *astuple(run), reached.position)
+                self._writing.execute(insert(progress), dict(zip(progress.columns.keys(), values, strict=True)))
+        except DATABASE_ERRORS as error:
+            raise projection_unavailable("written", error) from error
+        self.reached, self.run = reached, run
+
+    def note_acknowledged(self, position: int) -> None:
+        """Note on disk that all events up to `position` are durable, although the rows have not reached it.
+
+        Raises:
+            StoreUnavailable: the note was not written.
+        """
+        try:
+            set_synchronous(self._writing, waits=True)
+            with self._writing.begin():
+                self._writing.execute(update(progress).values(acknowledged=position))
+        except DATABASE_ERRORS as error:
+            raise projection_unavailable("written", error) from error
+
+    def close(self) -> None:
+        self._reading.close()
+        self._engine.dispose()
+        self._writing.close()
+
+
+def projection_reads(engine: Engine, connection: Any = None) -> SqlReads:
+    """Return reads of a projection for any thread. They share `connection` if it is given, else each takes its own."""
+
+    def execute(statement: Prepared, values: dict[str, str]) -> Iterator[tuple[Any, ...]]:
+        try:
+            if connection is not None:
+                yield from statement.rows(connection, values)
+                return
+            with closing(engine.raw_connection()) as own:
+                yield from statement.rows(own, values)
+        except CORRUPT_DATA_ERRORS as error:
+            raise projection_unavailable("read", error) from error
+
+    return SqlReads(SqlStatements(engine.dialect), execute)
+
+
+def read_progress(connection: Connection) -> Progress:
+    """Read what a projection says of itself.
+
+    Raises:
+        ProjectionInvalid: it is damaged, or it belongs to another version.
+    """
+    try:
+        schema, *values = connection.execute(select(progress)).one()
+        if schema != fingerprint():
+            raise ProjectionInvalid("It belongs to another version of Lockstream.")
+        numbers = msgspec.convert(values, tuple[_Natural, _Natural, _Chain, _Natural, _Natural, _Natural])
+    except CORRUPT_DATA_ERRORS as error:
+        raise ProjectionInvalid(f"It cannot be read ({reason(error)}).") from error
+    return Progress(Cursor(*numbers[:3]), RunRef(*numbers[3:5]), numbers[5])
+
+
+def read_memtable(connection: Connection) -> list[NewIds]:
+    """Read the memtable of the id index.
+
+    Raises:
+        ProjectionInvalid: it is damaged.
+    """
+    try:
+        found = connection.execute(select(memtable.c.content).order_by(memtable.c.through_position))
+        return [_new_ids.decode(content) for (content,) in found]
+    except CORRUPT_DATA_ERRORS as error:
+        raise ProjectionInvalid(f"It cannot be read ({reason(error)}).") from error

@@ -1,0 +1,205 @@
+"""The embedded store: the log in a file, the projection in SQLite beside it, one process."""
+
+import logging
+import os
+from contextlib import closing, suppress
+from pathlib import Path
+
+from lockstream.core.errors import InconsistentHistory, LockstreamError, ProjectionInvalid, StoreUnavailable
+from lockstream.core.ports import OnProgress, ignore_progress
+from lockstream.infrastructure.file_log.writer import LogWriter
+from lockstream.infrastructure.fs import sync_directory
+from lockstream.infrastructure.id_index.sorted_run import remove_runs, run_path
+from lockstream.infrastructure.sqlite.cached_projection import CachedProjection, create_projection
+from lockstream.infrastructure.sqlite.checkpoint import Checkpoint
+from lockstream.infrastructure.sqlite.database import (
+    CORRUPT_DATA_ERRORS,
+    reading_engine,
+    remove_database,
+    writing_engine,
+)
+from lockstream.infrastructure.sqlite.overlay_reads import OverlayReads
+from lockstream.infrastructure.sqlite.projection import projection_reads, read_progress
+from lockstream.infrastructure.stores.unit_of_work import UnitOfWork
+
+logger = logging.getLogger(__name__)
+
+
+def projection_path(log_path: Path) -> Path:
+    """Return the path of a log's projection, beside it. The file may be removed while no server runs."""
+    return Path(f"{log_path}.projection.sqlite")
+
+
+def acknowledged(projection: Path) -> int:
+    """Return how many events a projection knows to be durable, or 0 if there is no readable projection."""
+    if not projection.exists():
+        return 0
+    engine = writing_engine(projection)  # recovers the write-ahead log that a crash has left
+    try:
+        with engine.connect() as connection:
+            return read_progress(connection).acknowledged
+    except (ProjectionInvalid, *CORRUPT_DATA_ERRORS):
+        return 0
+    finally:
+        engine.dispose()
+
+
+def remove_projection(path: Path) -> None:
+    """Remove a projection, if there is one, while nobody uses it. The next start builds it again."""
+    remove_database(path)
+    remove_runs(path)
+
+
+def rebuild(log_path: Path, capacity: float, on_progress: OnProgress = ignore_progress) -> None:
+    """Build the projection of a log from nothing, and put it in the place of the old one.
+
+    Raises:
+        LogLocked: another process has the log open; the old projection is unchanged.
+        LogDamaged: a line is not what was written; the old projection is unchanged.
+        OSError: there is no log, or the file system does not work.
+    """
+    log_path.stat()  # without this, a missing log would be created
+    seen = projection_path(log_path)
+    with closing(LogWriter(log_path, lambda: acknowledged(seen), may_be_older=True)) as log:
+        _rebuild(log, capacity, on_progress)
+
+
+class EmbeddedStore:
+    """A locker network on one machine. For one thread at a time, except for the writing of a checkpoint."""
+
+    def __init__(
+        self,
+        log_path: Path,
+        capacity: float,
+        on_progress: OnProgress = ignore_progress,
+        min_free_bytes: int = 0,
+    ) -> None:
+        """Open log and projection, and bring the projection up to the log; rebuild it if it does not fit.
+
+        `capacity` bounds the row cache. While the disk has less than `min_free_bytes` free, no event is accepted.
+
+        Raises:
+            StartRefused: another process has the log open, or there can be no log.
+            LogDamaged: a line is not what was written, or acknowledged events are missing.
+            InconsistentHistory: the log was not written by these rules.
+            OSError: the file system does not work.
+        """
+        path = projection_path(log_path)
+        self.log = LogWriter(log_path, lambda: acknowledged(path), min_free_bytes=min_free_bytes)
+        try:
+            self._projection = _open_projection(self.log, path, capacity, on_progress)
+        except BaseException:
+            self.log.close()
+            raise
+        self._engine = reading_engine(path)
+        self._stored_reads = projection_reads(self._engine)
+        self._load()
+
+    def unit_of_work(self) -> UnitOfWork:
+        return UnitOfWork(self.log, self._projection.cache)
+
+    @property
+    def needs_checkpoint(self) -> bool:
+        """Whether enough rows have changed for a checkpoint to be worth while."""
+        return self._projection.cache.needs_checkpoint
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more changed rows wait in memory than the row cache should hold."""
+        return self._projection.cache.is_full
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether events should wait for the checkpoint."""
+        return self._projection.cache.is_overloaded
+
+    def begin_checkpoint(self) -> Checkpoint:
+        """Begin a checkpoint of all events in the log. One at a time; batches may go on meanwhile."""
+        return self._projection.begin_checkpoint()
+
+    def checkpoint(self) -> None:
+        """Flush the log, and write all that has changed to the projection.
+
+        Raises:
+            StoreUnavailable: the projection stays behind the log.
+        """
+        self.log.flush()
+        self._projection.checkpoint()
+
+    def checkpoint_if_full(self) -> None:
+        """Checkpoint if the row cache holds more changed rows than it should. Raises what `checkpoint` raises."""
+        if self.is_full:
+            self.checkpoint()
+
+    def note_acknowledged(self) -> None:
+        """Note in the projection how many events are durable. For a log that has failed, so that a start checks it.
+
+        Raises:
+            StoreUnavailable: the note was not written.
+        """
+        self._projection.stored.note_acknowledged(self.log.durable.position)
+
+    def discard_unflushed(self) -> None:
+        """Drop unflushed events from memory, after the log has failed.
+
+        Raises:
+            StoreUnavailable: the durable events cannot be read again.
+        """
+        try:
+            self._projection.discard_unflushed(self.log)
+        except (LockstreamError, OSError) as error:
+            raise StoreUnavailable(f"The durable state cannot be shown. {error}") from error
+        self._load()
+
+    def close(self) -> None:
+        if self.log.failure:
+            with suppress(StoreUnavailable):
+                self.note_acknowledged()
+        self._engine.dispose()
+        self._projection.close()
+        self.log.close()
+
+    def _load(self) -> None:
+        self.reads = OverlayReads(self._projection.cache, self._stored_reads)
+
+
+def _open_projection(log: LogWriter, path: Path, capacity: float, on_progress: OnProgress) -> CachedProjection:
+    """Open the projection of `log`, brought up to it, and rebuild it if it does not fit."""
+    try:
+        return _open_fitting(log, path, capacity, on_progress)
+    except (ProjectionInvalid, StoreUnavailable, InconsistentHistory) as error:
+        level = logging.WARNING if path.exists() else logging.INFO
+        logger.log(level, "The projection %s is rebuilt from the log. %s", path, error)
+    _rebuild(log, capacity, on_progress)
+    return _open_fitting(log, path, capacity, on_progress)
+
+
+def _open_fitting(log: LogWriter, path: Path, capacity: float, on_progress: OnProgress) -> CachedProjection:
+    projection = CachedProjection.open(path, capacity)
+    try:
+        if not log.contains(projection.cache.reached):
+            raise ProjectionInvalid("It was made from another log.")
+        projection.catch_up(log, on_progress)
+    except BaseException:
+        projection.close()
+        raise
+    return projection
+
+
+def _rebuild(log: LogWriter, capacity: float, on_progress: OnProgress) -> None:
+    path = projection_path(log.path)
+    building = path.with_name(f"{path.name}.new")
+    remove_projection(building)
+    try:
+        run_position = create_projection(building, log, capacity, on_progress)
+        with building.open("rb") as file:
+            os.fsync(file.fileno())
+    except BaseException:
+        remove_projection(building)
+        raise
+    remove_projection(path)
+    sync_directory(path.parent)  # else a power failure could bring back the old write-ahead log beside the new database
+    if run_position:
+        run_path(building, run_position).rename(run_path(path, run_position))
+    building.rename(path)
+    remove_runs(building)

@@ -1,0 +1,110 @@
+"""The store of many nodes on one PostgreSQL database."""
+
+import logging
+from collections.abc import Callable
+
+import psycopg
+
+from lockstream.core.errors import StoreUnavailable
+from lockstream.core.ports import OnProgress, ReadResult, Reads, ignore_progress
+from lockstream.infrastructure.postgres.connection import (
+    DIALECT,
+    Database,
+    DatabaseRows,
+    Session,
+    Statement,
+    unavailable,
+)
+from lockstream.infrastructure.postgres.log import PostgresLog
+from lockstream.infrastructure.postgres.migrate import migrate, require_current
+from lockstream.infrastructure.postgres.shadow_tables import end_of_log, is_valid, rebuild, require_no_other_version
+from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
+from lockstream.infrastructure.postgres.unit_of_work import PostgresUnitOfWork
+from lockstream.infrastructure.rows.prepared import Prepared
+from lockstream.infrastructure.rows.reads import SqlReads, SqlStatements
+
+logger = logging.getLogger(__name__)
+
+
+class PostgresStore:
+    """A locker network in a database that other nodes write, too. Any thread may read; one may write."""
+
+    def __init__(
+        self,
+        url: str,
+        on_progress: OnProgress = ignore_progress,
+        auto_migrate: bool | None = None,
+        read_url: str | None = None,
+    ) -> None:
+        """Open the log that `url` leads to, and rebuild the projection if it is not valid.
+
+        Reads go to the read replica at `read_url`, if it is given; it may lag behind. Missing tables are created
+        unless `auto_migrate` is False. Tables of an older version are changed only if it is True.
+
+        Raises:
+            StartRefused: the tables belong to another version; the text says what to do.
+            LogDamaged: a record is not what was written.
+            InconsistentHistory: the log was not written by these rules.
+            StoreUnavailable: the database cannot be used.
+        """
+        self._database = Database(url)
+        self._replica = Database(read_url) if read_url else self._database
+        self._session = Session(self._database)
+        self._statements = SqlStatements(DIALECT)
+        self.log = PostgresLog(self._database)
+        self.reads: Reads = SqlReads(self._statements, self._execute)
+        try:
+            self._prepare(on_progress, auto_migrate)
+            self.log.end = end_of_log(self._session)
+        except psycopg.Error as error:
+            self.close()
+            raise unavailable(self._database.name, error) from error
+        except BaseException:
+            self.close()
+            raise
+        self.log.start_probing()
+
+    def read[ValueT](self, query: Callable[[Reads], ValueT]) -> ReadResult[ValueT]:
+        """Execute a read, and return its value with the position that it reflects. For any thread.
+
+        Raises:
+            StoreUnavailable: the database cannot be used.
+        """
+        if self._replica is self._database and self.log.reads_unavailable_reason:
+            raise StoreUnavailable(self.log.reads_unavailable_reason)  # faster than to find out again
+        position = 0
+
+        def execute(prepared: Prepared, values: dict[str, str]) -> DatabaseRows:
+            nonlocal position
+            statement = Statement(prepared.text, prepared.bind(values))
+            found = self._replica.read(HEAD, statement)
+            position = cursor_of(found[HEAD]).position
+            return found[statement]
+
+        value = query(SqlReads(self._statements, execute))
+        return ReadResult(value, position)
+
+    def unit_of_work(self) -> PostgresUnitOfWork:
+        return PostgresUnitOfWork(self._session, self.log)
+
+    def close(self) -> None:
+        self.log.close()
+        self._session.close()
+        self._replica.close()
+        self._database.close()
+
+    def _prepare(self, on_progress: OnProgress, auto_migrate: bool | None) -> None:
+        """Bring the tables to this version, as far as `auto_migrate` allows, and rebuild an invalid projection."""
+        if auto_migrate is False:
+            require_current(self._database)
+        else:
+            migrate(self._database, only_if_empty=not auto_migrate)
+        if not is_valid(self._session):
+            if not auto_migrate:
+                require_no_other_version(self._session, self._database.name)
+            logger.info("The projection in the database %s is rebuilt from the log.", self._database.name)
+            rebuild(self._database, on_progress, only_if_invalid=True)
+
+    def _execute(self, prepared: Prepared, values: dict[str, str]) -> DatabaseRows:
+        statement = Statement(prepared.text, prepared.bind(values))
+        return self._replica.read(statement)[statement]

@@ -1,0 +1,173 @@
+"""Commands about a log as a whole: verify, rebuild, migrate, import, export, backup, repair.
+
+What a command needs is imported inside it, so that none waits for what only others need.
+"""
+
+import os
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lockstream.core.wording import counted
+from lockstream.presentation.cli.options import of_log
+from lockstream.presentation.cli.output import error, info, progress_bar
+from lockstream.services.deployment import deployment_of
+from lockstream.settings import Settings
+
+SOME_REFUSED = 3
+"""Exit code of an import that refused events."""
+
+commands = typer.Typer(rich_markup_mode="markdown")
+
+
+@commands.command()
+@of_log
+def verify(settings: Settings) -> None:
+    """Verify every line of the log, then the projection against a fresh replay. It may run beside a server.
+
+    The exit code is 1 if something is wrong.
+    """
+    with progress_bar("Verifying") as bar:
+        found = deployment_of(settings).verify(bar.update)
+    for note in found.notes:
+        info(note)
+    for problem in found.problems:
+        error(problem)
+    if found.problems:
+        raise typer.Exit(1)
+    info(f"OK: {counted(found.events, 'event')} and {counted(found.lockers, 'locker')} verified.")
+
+
+@commands.command()
+@of_log
+def rebuild(settings: Settings) -> None:
+    """Rebuild the projection from the log, and put it in the place of the old one.
+
+    In a database, nodes may go on meanwhile.
+    """
+    with progress_bar("Rebuilding") as bar:
+        deployment_of(settings).rebuild(bar.update)
+    info(f"The projection was rebuilt from {counted(bar.done, 'event')}, {bar.rate:,} a second.")
+
+
+@commands.command()
+@of_log
+def migrate(settings: Settings) -> None:
+    """Bring the log's tables in a database to the schema version of this Lockstream. Nodes wait meanwhile."""
+    before, after = deployment_of(settings).migrate()
+    if before == after:
+        info(f"The tables already have schema version {after}.")
+    else:
+        info(f"The tables now have schema version {after}.")
+
+
+@commands.command("import")
+@of_log
+def import_(
+    settings: Settings,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Events, one JSON object a line.")],
+    report: Annotated[
+        Path | None, typer.Option(help="The file for refused lines. [default: FILE.refused.jsonl]")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Import what `export --full` wrote, unchanged.")] = False,
+) -> None:
+    """Import the events of a file. Each is decided in order, as if it had been posted.
+
+    Refused lines go to a report, with their line numbers and codes, and the exit code is 3. Importing a file again
+    changes nothing: its events are duplicates, and lines that the report names are not decided again.
+
+    With --full nothing is decided. The log, which must be empty, becomes identical to the exported one. An
+    interrupted import can be started again.
+    """
+    deployment = deployment_of(settings)
+    if full:
+        if report:
+            raise typer.BadParameter("--full refuses no line, so it writes no --report. Leave one of them out.")
+        with progress_bar("Importing") as bar:
+            imported = deployment.import_log(file, bar.update)
+        info(f"{counted(imported, 'event')} imported unchanged.")
+        return
+    report = report or file.with_name(f"{file.name}.refused.jsonl")
+    with progress_bar("Importing") as bar:
+        counts = deployment.import_events(file, report, bar.update)
+    refused = counts.refused + counts.refused_before
+    info(
+        f"{counts.accepted:,} accepted, {counts.duplicate:,} duplicate, {counts.refused:,} refused, "
+        f"{counts.refused_before:,} refused by an earlier import."
+        + (f" The refused lines are in {report}." if refused else "")
+    )
+    if refused:
+        raise typer.Exit(SOME_REFUSED)
+
+
+@commands.command()
+@of_log
+def export(
+    settings: Settings,
+    start: Annotated[int, typer.Option("--from", min=1, metavar="POSITION", help="The first position.")] = 1,
+    locker: Annotated[str | None, typer.Option(metavar="ID", help="Only this locker's events.")] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="The whole log, with positions, times and chain values.")
+    ] = False,
+) -> None:
+    """Write the log's events to standard output as they were sent, one a line. It may run beside a server."""
+    from lockstream.services.commands.copy_log import export_log  # noqa: PLC0415
+    from lockstream.services.commands.export_events import export_events  # noqa: PLC0415
+
+    if full and (start > 1 or locker is not None):
+        raise typer.BadParameter("--full exports the whole log. Leave out --from and --locker.")
+    try:
+        with progress_bar("Exporting", hidden=sys.stdout.isatty()) as bar:
+            records = deployment_of(settings).records(bar.update)
+            for line in export_log(records) if full else export_events(records, start, locker):
+                sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # the reader has enough, as `head` does; what is still buffered is discarded
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@commands.command()
+@of_log
+def backup(
+    settings: Settings,
+    destination: Annotated[
+        Path, typer.Argument(metavar="DEST", help="The file to create, in an existing folder.", show_default=False)
+    ],
+) -> None:
+    """Copy the log file, check every line of the copy, and flush it to disk. It may run beside a server."""
+    from lockstream.services.commands.backup import back_up  # noqa: PLC0415
+
+    log = deployment_of(settings).log_file("Back up the database instead: see docs/scaling.md.")
+    with progress_bar("Backing up") as bar:
+        end = back_up(log, destination, bar.update)
+    info(f"{counted(end.position, 'event')} copied to {destination}. The last one has the chain value {end.chain}.")
+
+
+@commands.command()
+@of_log
+def repair(settings: Settings, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Truncate a damaged log before its first damaged line, if you agree to the loss. The rest is kept beside it."""
+    from lockstream.services.commands.repair import Repair  # noqa: PLC0415
+
+    log_file = deployment_of(settings).log_file("Restore the database from a backup instead: see docs/scaling.md.")
+    with closing(Repair(log_file)) as log:
+        with progress_bar("Examining") as bar:
+            report = log.examine(bar.update)
+        for sentence in report.explain():
+            info(sentence)
+        if report.is_whole:
+            return
+        if not yes and not sys.stdin.isatty():
+            error(
+                "Cannot ask for confirmation: standard input is not a terminal. Nothing was changed. Run `lockstream "
+                "repair --yes` to go on without asking."
+            )
+            raise typer.Exit(1)
+        if not yes and not typer.confirm("Go on without these events?", err=True):
+            info("Nothing was changed.")
+            raise typer.Exit(1)
+        for sentence in log.apply(report):
+            info(sentence)

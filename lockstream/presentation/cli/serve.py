@@ -1,0 +1,57 @@
+"""Serve the HTTP API: the startup beside the server, and what they say on standard error."""
+
+import logging
+import os
+
+import typer
+
+from lockstream.core.ports import OnProgress
+from lockstream.presentation.cli.output import progress_bar
+from lockstream.presentation.http.app import create_app
+from lockstream.presentation.server import run as server
+from lockstream.services.deployment import deployment_of
+from lockstream.services.running.lifecycle import BackgroundStart
+from lockstream.services.running.lockstream import Lockstream
+from lockstream.settings import Settings, renamed_settings, unknown_settings
+
+START_SECONDS = 1
+"""Time that a startup has before the server listens. A longer one continues, and requests get its progress."""
+
+logger = logging.getLogger(__name__)
+
+
+def serve(settings: Settings) -> None:
+    """Start the system and the server, and return when both have stopped.
+
+    Raises:
+        LockstreamError, OSError: the startup has failed.
+        typer.Exit: the server could not be started.
+    """
+    server.configure_logging(settings.log_level)
+    server.exit_on_signals()
+    _warn_about_variables()
+
+    def start(on_progress: OnProgress) -> Lockstream:
+        with progress_bar("Catching up with the log") as bar:
+
+            def note(reached: int, end: int) -> None:
+                on_progress(reached, end)
+                bar.update(reached, end)
+
+            return deployment_of(settings).start(note)
+
+    with BackgroundStart(start) as startup:
+        startup.wait(START_SECONDS)
+        app = create_app(startup.lockstream, lambda: settings)
+        is_started = server.run(app, settings, lambda: startup.has_failed)
+        startup.require_no_failure()
+    if not is_started:
+        raise typer.Exit(1)
+
+
+def _warn_about_variables() -> None:
+    for variable, present in renamed_settings(os.environ).items():
+        logger.warning("%s is now called %s. Rename it; the old name still works.", variable, present)
+    for variable, closest in unknown_settings(os.environ).items():
+        hint = f"Did you mean {closest}?" if closest else "`lockstream serve --help` lists all settings."
+        logger.warning("%s is not a setting of Lockstream, and is ignored. %s", variable, hint)

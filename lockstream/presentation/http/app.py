@@ -1,0 +1,207 @@
+"""The HTTP application: operations, contract and documentation page."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.routing import APIRoute
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lockstream import __version__
+from lockstream.presentation.http.errors import error_response
+from lockstream.presentation.http.min_position import MIN_POSITION, POSITION
+from lockstream.presentation.http.proxies import PathPrefix
+from lockstream.presentation.http.routes import batches, events, health, lockers, reservations
+from lockstream.schemas.events import event_schema
+from lockstream.services.running.lifecycle import Lifecycle
+from lockstream.services.running.lockstream import Lockstream
+from lockstream.settings import Settings
+
+DESCRIPTION = """\
+The system of record of a parcel-locker network. Lockers report events; the rules refuse what cannot have happened, and
+the rest is kept for ever in an append-only log. Reads show the present state: each one shows all events that were
+acknowledged before it began.
+"""
+
+ROUTERS = (events.router, batches.router, lockers.router, reservations.router, health.router)
+"""Every operation of the contract, by resource."""
+
+_ASSETS = "/docs/assets"
+
+type Endpoint = Callable[..., Awaitable[Response]]
+
+
+def create_app(
+    open_lockstream: Callable[[], Lockstream], read_settings: Callable[[], Settings] = Settings
+) -> "Application":
+    """Return an application over the Lockstream that `open_lockstream` opens; it is closed when the server stops.
+
+    `read_settings` is called at the first request, for the settings of browsers and proxies.
+    """
+    app = Application(Lifecycle(open_lockstream), read_settings)
+    _serve_documentation(app)
+    return app
+
+
+class Application(FastAPI):
+    """FastAPI, with the operations of the contract answered in front of its middleware and routing.
+
+    These cost more than all that Lockstream does with an event, including the flush (docs/decisions/0010). The table
+    of operations is made from the same routes as the contract, so the two cannot differ.
+    """
+
+    def __init__(self, lifecycle: Lifecycle, read_settings: Callable[[], Settings]) -> None:
+        @asynccontextmanager
+        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+            lifecycle.start()
+            try:
+                yield
+            finally:
+                await lifecycle.close()
+
+        super().__init__(
+            title="Lockstream",
+            version=__version__,
+            description=DESCRIPTION,
+            lifespan=lifespan,
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
+            generate_unique_id_function=lambda route: route.name,
+        )
+        self.state.lifecycle = lifecycle
+        self._read_settings = read_settings
+        self._entry: ASGIApp | None = None
+        self._operations = _Operations([route for router in ROUTERS for route in router.routes])
+        for router in ROUTERS:
+            self.include_router(router)
+        for kind in (HTTPException, Exception):
+            self.exception_handler(kind)(_handle)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self._entry = self._entry or self._build_entry()
+            await self._entry(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the contract: FastAPI's, with the schema of an event."""
+        if self.openapi_schema is None:
+            contract = get_openapi(
+                title=self.title, version=self.version, description=self.description, routes=self.routes
+            )
+            event = event_schema("#/components/schemas/{model}")
+            contract["components"]["schemas"] |= event.pop("$defs") | {"Event": event}
+            self.openapi_schema = contract
+        return self.openapi_schema
+
+    def _build_entry(self) -> ASGIApp:
+        """Return what answers a request: with CORS and a path prefix only if the settings ask for them."""
+        settings = self._read_settings()
+        entry: ASGIApp = self._answer
+        if settings.root_path or settings.trusted_proxies:
+            entry = PathPrefix(entry, settings.root_path or "", settings.trusted_proxies)
+        if settings.cors_origins:
+            entry = CORSMiddleware(
+                entry,
+                allow_origins=settings.cors_origins,
+                allow_methods=["GET", "HEAD", "POST"],
+                allow_headers=["Content-Type", "Content-Encoding", MIN_POSITION],
+                expose_headers=[POSITION, "Retry-After"],
+            )
+        return entry
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
+        operation = self._operations.find(scope["method"], _path_of(scope))
+        if operation is None:
+            await super().__call__(scope, receive, send)
+            return
+        endpoint, parameters = operation
+        scope["app"] = self
+        request = Request(scope, receive)
+        try:
+            response = await endpoint(request, **parameters)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # FastAPI's handlers are not reached
+            response = error_response(request, error)
+        await response(scope, receive, send)
+
+
+class _Operations:
+    """The endpoints of routes, by method and path."""
+
+    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+        self._exact: dict[tuple[str, str], Endpoint] = {}
+        self._templates: dict[tuple[str, int], list[tuple[list[str], Endpoint]]] = {}
+        for route in routes:
+            if isinstance(route, APIRoute):
+                for method in route.methods or ():
+                    if "{" not in route.path:
+                        self._exact[method, route.path] = route.endpoint
+                        continue
+                    segments = route.path.split("/")
+                    self._templates.setdefault((method, len(segments)), []).append((segments, route.endpoint))
+
+    def find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]] | None:
+        """Return the endpoint of a path, with the parameters in it."""
+        if endpoint := self._exact.get((method, path)):
+            return endpoint, {}
+        given = path.split("/")
+        for segments, endpoint in self._templates.get((method, len(given)), ()):
+            parameters = {}
+            for segment, value in zip(segments, given, strict=True):
+                if segment[:1] == "{" and value:
+                    parameters[segment[1:-1]] = value
+                elif segment != value:
+                    break
+            else:
+                return endpoint, parameters
+        return None
+
+
+async def _handle(request: Request, error: Exception) -> Response:
+    return error_response(request, error)
+
+
+def _path_of(scope: Scope) -> str:
+    """Return the path behind the prefix at which the application is served."""
+    path: str = scope["path"]
+    root_path: str = scope.get("root_path", "")
+    return path.removeprefix(root_path) if root_path else path
+
+
+def _without_body(send: Send) -> Send:
+    async def send_headers(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_headers
+
+
+def _serve_documentation(app: FastAPI) -> None:
+    """Serve Swagger UI from the files of a package, so that it works without the internet."""
+    app.mount(_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="documentation assets")
+
+    @app.get("/docs", include_in_schema=False)
+    async def documentation() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="openapi.json",
+            title=app.title,
+            swagger_js_url=f"{_ASSETS[1:]}/swagger-ui-bundle.js",
+            swagger_css_url=f"{_ASSETS[1:]}/swagger-ui.css",
+            swagger_favicon_url=f"{_ASSETS[1:]}/favicon-32x32.png",
+        )
+
+    @app.get("/", include_in_schema=False)
+    async def root(request: Request) -> RedirectResponse:
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/docs", 307)

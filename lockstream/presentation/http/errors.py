@@ -1,0 +1,112 @@
+"""From an exception to a response, and how error responses are declared in the contract."""
+
+import asyncio
+import logging
+from typing import Any
+
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+
+from lockstream.core.errors import StoreUnavailable
+from lockstream.presentation.http.min_position import InvalidMinPosition
+from lockstream.schemas.events import MalformedBody
+from lockstream.schemas.outcomes import INTERNAL_ERROR
+from lockstream.schemas.responses import ErrorBody
+from lockstream.services.running.group_commit import STOPPING
+
+RETRY_AFTER_SECONDS = 1
+
+INTERNAL: dict[str, Any] = {
+    "model": ErrorBody,
+    "description": "An internal error of Lockstream. The server's log says more.",
+}
+"""Declares a response of 500."""
+
+UNAVAILABLE: dict[str, Any] = {
+    "model": ErrorBody,
+    "description": "The ingest queue is full, or the log cannot be used. No event was acknowledged; try again later.",
+    "headers": {
+        "Retry-After": {
+            "description": "Seconds to wait.",
+            "required": True,
+            "schema": {"type": "integer", "minimum": RETRY_AFTER_SECONDS},
+        }
+    },
+}
+"""Declares a response of 503."""
+
+TOO_SLOW: dict[str, Any] = {
+    "model": ErrorBody,
+    "description": "The body arrived too slowly. Send all of it again: what was accepted counts once.",
+}
+"""Declares a response of 408."""
+
+HEADERS_TOO_LARGE: dict[str, Any] = {"model": ErrorBody, "description": "The path and the headers are too large."}
+"""Declares a response of 431."""
+
+UNSUPPORTED: dict[str, Any] = {
+    "model": ErrorBody,
+    "description": "The body has another media type, or is compressed in another way than by gzip.",
+    "headers": {
+        "Accept-Encoding": {
+            "description": "The supported compression, if the compression was wrong.",
+            "schema": {"type": "string"},
+        }
+    },
+}
+"""Declares a response of 415."""
+
+logger = logging.getLogger(__name__)
+
+
+class BodyTooLarge(Exception):
+    """Raised when a body exceeds a limit. The text says which one."""
+
+
+class UnsupportedMediaType(Exception):
+    """Raised when a body has a media type that its operation does not accept."""
+
+    def __init__(self, media_type: str, *supported: str) -> None:
+        super().__init__(f"The Content-Type {media_type!r} is not supported. Send {' or '.join(supported)}.")
+
+
+class UnsupportedEncoding(Exception):
+    """Raised when a body is compressed in another way than by gzip."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(f"The Content-Encoding {encoding!r} is not supported. Send the body as it is, or use gzip.")
+
+
+def error_response(request: Request, error: BaseException) -> Response:
+    """Return the response to a request that raised `error`. No response contains a traceback."""
+    match error:
+        case MalformedBody():
+            return JSONResponse({"detail": error.errors}, 422)
+        case StoreUnavailable():
+            return JSONResponse({"detail": str(error)}, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+        case InvalidMinPosition():
+            return JSONResponse({"detail": str(error)}, 422)
+        case BodyTooLarge():
+            return JSONResponse({"detail": str(error)}, 413)
+        case UnsupportedMediaType():
+            return JSONResponse({"detail": str(error)}, 415)
+        case UnsupportedEncoding():
+            return JSONResponse({"detail": str(error)}, 415, {"Accept-Encoding": "gzip"})
+        case HTTPException():
+            return JSONResponse({"detail": error.detail}, error.status_code, _with_head(error.headers))
+        case asyncio.CancelledError():  # the server has waited for open requests as long as it may
+            return error_response(request, StoreUnavailable(STOPPING))
+        case ClientDisconnect():
+            return Response(status_code=400)  # nobody reads it: the client has closed the connection
+        case _:
+            logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+            return JSONResponse({"detail": INTERNAL_ERROR}, 500)
+
+
+def _with_head(headers: Any) -> dict[str, str]:
+    """Add HEAD to the methods that a 405 names, because every GET operation answers it."""
+    return {
+        name: f"{value}, HEAD" if name.lower() == "allow" and "GET" in value and "HEAD" not in value else value
+        for name, value in (headers or {}).items()
+    }

@@ -1,0 +1,193 @@
+"""Report many events in one request."""
+
+import asyncio
+from codecs import BOM_UTF8
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from lockstream.core.entities.events import Event
+from lockstream.core.errors import QueueFull, StoreUnavailable
+from lockstream.presentation.http.bodies import JSON, NDJSON, Body
+from lockstream.presentation.http.errors import (
+    HEADERS_TOO_LARGE,
+    INTERNAL,
+    TOO_SLOW,
+    UNAVAILABLE,
+    UNSUPPORTED,
+    BodyTooLarge,
+    UnsupportedMediaType,
+)
+from lockstream.presentation.http.json_response import EncodedJson
+from lockstream.schemas.batches import MalformedEntry, NdjsonReader, parse_items, split_array
+from lockstream.schemas.outcomes import batch_item
+from lockstream.schemas.responses import BatchResponse, ErrorBody, MalformedBodyErrors
+from lockstream.services.running.group_commit import Outcomes
+from lockstream.services.running.lockstream import Lockstream
+
+MAX_BATCH_EVENTS = 10_000
+
+CHUNK_EVENTS = 100
+"""Events that are parsed, and then decided, together: some 3 ms. Other requests are served before the next chunk."""
+
+CHUNK_BYTES = 128 * 1024
+"""Most bytes of a chunk, unless its first event is larger."""
+
+LARGE_ARRAY_BYTES = 512 * 1024
+"""Size from which an array is split in a thread instead of on the event loop."""
+
+CHUNKS_AHEAD = 2
+"""Chunks of one batch that may wait for their outcomes while the next one is parsed."""
+
+router = APIRouter(tags=["events"])
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": BatchResponse, "description": "The outcome of each event, in order."},
+    408: TOO_SLOW,
+    413: {
+        "model": ErrorBody,
+        "description": "The batch is too large: send it in parts. The first lines of NDJSON may have been decided.",
+    },
+    415: UNSUPPORTED,
+    422: {
+        "model": MalformedBodyErrors,
+        "description": "The body is not a list, or not in the gzip format. Nothing of an array was decided; the lines "
+        "before the error may have been.",
+    },
+    431: HEADERS_TOO_LARGE,
+    500: INTERNAL,
+    503: UNAVAILABLE | {"description": "Some or all events were not acknowledged: send the whole batch again later."},
+}
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": {
+                    "type": "array",
+                    "items": {"$ref": "#/components/schemas/Event"},
+                    "maxItems": MAX_BATCH_EVENTS,
+                }
+            },
+            NDJSON: {"schema": {"type": "string", "description": "One event a line."}},
+        },
+    }
+}
+
+
+@router.post("/events/batch", response_model=None, responses=_RESPONSES, openapi_extra=_BODY)
+async def post_batch(request: Request) -> Response:
+    """Report up to 10,000 events.
+
+    Each event is decided in order, as if it had come alone: it may build on earlier ones, and a malformed event harms
+    no other. The whole batch may be sent again at any time; accepted events are duplicates then. NDJSON is decided as
+    it arrives. The body may be compressed by gzip.
+    """
+    lockstream: Lockstream = request.app.state.lifecycle.lockstream()
+    body = Body(request, lockstream.settings.max_batch_bytes, "LOCKSTREAM_MAX_BATCH_BYTES")
+    batch = _Batch(lockstream)
+    try:
+        if body.media_type == NDJSON:
+            await batch.take_lines(body.pieces())
+        elif body.media_type == JSON:
+            await batch.take_array((await body.read()).removeprefix(BOM_UTF8))
+        else:
+            raise UnsupportedMediaType(body.media_type, JSON, NDJSON)
+        return EncodedJson(await batch.response())
+    finally:
+        batch.abandon()
+
+
+def _chunks(texts: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Split a part of a batch into chunks. The last chunk may be empty."""
+    start = size = 0
+    for index, text in enumerate(texts):
+        if index - start == CHUNK_EVENTS or (size and size + len(text) > CHUNK_BYTES):
+            yield texts[start:index]
+            start, size = index, 0
+        size += len(text)
+    yield texts[start:]
+
+
+class _Batch:
+    """A batch while it is decided, chunk by chunk."""
+
+    def __init__(self, lockstream: Lockstream) -> None:
+        self._lockstream = lockstream
+        self._max_event_bytes = lockstream.settings.max_event_bytes
+        self._count = 0
+        self._items: list[bytes] = []
+        self._pending: deque[tuple[list[Event | MalformedEntry], asyncio.Task[Outcomes]]] = deque()
+
+    async def take_array(self, body: bytes) -> None:
+        """Decide a JSON array. Nothing is decided if the body is not one, or has too many items."""
+        if len(body) > LARGE_ARRAY_BYTES:
+            texts = await asyncio.to_thread(split_array, body, MAX_BATCH_EVENTS)
+        else:
+            texts = split_array(body, MAX_BATCH_EVENTS)
+        if len(texts) > MAX_BATCH_EVENTS:
+            raise BodyTooLarge(
+                f"The batch has more than {MAX_BATCH_EVENTS} events. Nothing of it was decided: send it in parts."
+            )
+        for chunk in _chunks(texts):
+            await self._take(chunk)
+
+    async def take_lines(self, pieces: AsyncIterator[bytes]) -> None:
+        """Decide NDJSON as it arrives."""
+        lines = NdjsonReader(self._max_event_bytes)
+        waiting: Sequence[bytes] = ()
+        async for piece in pieces:
+            *chunks, waiting = _chunks([*waiting, *lines.feed(piece)])
+            for chunk in chunks:
+                await self._take(chunk)
+        for chunk in _chunks([*waiting, *lines.finish()]):
+            await self._take(chunk)
+
+    async def response(self) -> bytes:
+        """Return the outcomes as a JSON array, once all accepted events are durable."""
+        await self._collect(0)
+        return b"[%b]" % b",".join(self._items)
+
+    def abandon(self) -> None:
+        """Stop waiting for outcomes. Events that were submitted are decided all the same."""
+        for _, deciding in self._pending:
+            deciding.cancel()
+
+    async def _take(self, texts: Sequence[bytes]) -> None:
+        if not texts:
+            return
+        if self._count + len(texts) > MAX_BATCH_EVENTS:
+            await self._collect(0)
+            raise BodyTooLarge(
+                f"The batch has more than {MAX_BATCH_EVENTS} events. The first {self._count} were decided; send the "
+                "whole batch again in parts, what was accepted counts once."
+            )
+        async with self._lockstream.turn():
+            items = parse_items(texts, self._count, self._max_event_bytes)
+            await asyncio.sleep(0)  # other requests are served before the next chunk of any batch
+        self._count += len(items)
+        events = [item for item in items if not isinstance(item, MalformedEntry)]
+        try:
+            deciding = self._lockstream.ingest(events)
+        except QueueFull:
+            await self._collect(0)  # this very batch may fill the queue
+            deciding = self._lockstream.ingest(events)
+        self._pending.append((items, asyncio.ensure_future(deciding)))
+        await self._collect(CHUNKS_AHEAD)
+
+    async def _collect(self, pending: int) -> None:
+        """Wait for outcomes, in order, until at most `pending` chunks wait for theirs."""
+        while len(self._pending) > pending:
+            items, deciding = self._pending.popleft()
+            outcomes = iter(await deciding)
+            for item in items:
+                if isinstance(item, MalformedEntry):
+                    self._items.append(item.encode())
+                    continue
+                outcome = next(outcomes)
+                if isinstance(outcome, StoreUnavailable):
+                    raise outcome
+                self._items.append(batch_item(item, outcome))

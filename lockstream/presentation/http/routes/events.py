@@ -1,0 +1,85 @@
+"""Report one event."""
+
+from codecs import BOM_UTF8
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from lockstream.presentation.http.bodies import JSON, Body
+from lockstream.presentation.http.errors import (
+    HEADERS_TOO_LARGE,
+    INTERNAL,
+    TOO_SLOW,
+    UNAVAILABLE,
+    UNSUPPORTED,
+    UnsupportedMediaType,
+)
+from lockstream.presentation.http.json_response import EncodedJson
+from lockstream.schemas.events import parse_event
+from lockstream.schemas.outcomes import event_response
+from lockstream.schemas.responses import ConflictBody, ErrorBody, EventResponse, MalformedBodyErrors, UnresolvedBody
+from lockstream.services.running.lockstream import Lockstream
+
+router = APIRouter(tags=["events"])
+
+_LOCKER = {"locker_id": "$request.body#/locker_id"}
+_LINKS = {
+    "locker": {"operationId": "get_locker", "parameters": _LOCKER},
+    "compartment": {
+        "operationId": "get_compartment",
+        "parameters": _LOCKER | {"compartment_id": "$request.body#/payload/compartment_id"},
+        "description": "If the payload names a compartment.",
+    },
+    "reservation": {
+        "operationId": "get_reservation",
+        "parameters": {"reservation_id": "$request.body#/payload/reservation_id"},
+        "description": "If the payload names a reservation.",
+    },
+    "again": {
+        "operationId": "post_event",
+        "requestBody": "$request.body",
+        "description": "The same event again is a duplicate.",
+    },
+}
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": EventResponse, "description": "Duplicate: the event was accepted before. Nothing changed."},
+    202: {"model": EventResponse, "description": "Accepted: the event is in the log, on disk.", "links": _LINKS},
+    409: {"model": ConflictBody, "description": "Refused: the state or history of the event's subject forbids it."},
+    408: TOO_SLOW,
+    413: {"model": ErrorBody, "description": "The body is too large."},
+    415: UNSUPPORTED,
+    422: {
+        "model": MalformedBodyErrors | UnresolvedBody,
+        "description": "Malformed (`detail` is a list), or refused: the event's subject cannot be resolved.",
+    },
+    431: HEADERS_TOO_LARGE,
+    500: INTERNAL,
+    503: UNAVAILABLE,
+}
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {JSON: {"schema": {"$ref": "#/components/schemas/Event"}}},
+    }
+}
+
+
+@router.post("/events", status_code=202, response_model=None, responses=_RESPONSES, openapi_extra=_BODY)
+async def post_event(request: Request) -> Response:
+    """Report one event.
+
+    An event may be sent any number of times; it counts once. After a 503, or without a response, send it again. The
+    body may be compressed by gzip.
+    """
+    lockstream: Lockstream = request.app.state.lifecycle.lockstream()
+    body = Body(request, lockstream.settings.max_event_bytes, "LOCKSTREAM_MAX_EVENT_BYTES")
+    if body.media_type != JSON:
+        raise UnsupportedMediaType(body.media_type, JSON)
+    event = parse_event((await body.read()).removeprefix(BOM_UTF8))
+    [outcome] = await lockstream.ingest([event])
+    if isinstance(outcome, Exception):
+        raise outcome
+    status, content = event_response(event, outcome)
+    return EncodedJson(content, status)

@@ -1,0 +1,65 @@
+"""What all reads of one subject share: how they are declared, and how they answer."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from lockstream.core.ports import Reads
+from lockstream.presentation.http.errors import HEADERS_TOO_LARGE, INTERNAL, UNAVAILABLE
+from lockstream.presentation.http.json_response import EncodedJson
+from lockstream.presentation.http.min_position import MAX_POSITION, MIN_POSITION, POSITION, min_position_of
+from lockstream.schemas.responses import ErrorBody
+from lockstream.services.running.group_commit import HasLockerId
+from lockstream.services.running.lockstream import Lockstream
+
+_POSITION: dict[str, Any] = {
+    "description": "The response reflects the log up to this position, or further.",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 0},
+}
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"headers": {POSITION: _POSITION}},
+    404: {
+        "model": ErrorBody,
+        "description": "No accepted event has named it. An unknown path has no position.",
+        "headers": {POSITION: _POSITION | {"required": False}},
+    },
+    422: {"model": ErrorBody, "description": f"{MIN_POSITION} is not a position."},
+    431: HEADERS_TOO_LARGE,
+    500: INTERNAL,
+    503: UNAVAILABLE | {"description": "The state that was acknowledged, or demanded, cannot be shown now; try later."},
+}
+"""Declares the responses of a read."""
+
+PARAMETERS: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": MIN_POSITION,
+            "in": "header",
+            "required": False,
+            "description": "The position, as in the response to an event, that the read must reflect. The server waits "
+            "for it up to a second, then answers 503.",
+            "schema": {"type": "integer", "minimum": 0, "maximum": MAX_POSITION},
+        }
+    ]
+}
+"""Declares the min position header."""
+
+
+async def answer_read[ValueT: HasLockerId](
+    request: Request,
+    query: Callable[[Reads], ValueT | None],
+    model: Callable[[ValueT], BaseModel],
+    missing: str,
+) -> Response:
+    """Answer a read with the `model` of its value, or with 404 and the sentence `missing`."""
+    lockstream: Lockstream = request.app.state.lifecycle.lockstream()
+    value, position = await lockstream.read(query, min_position_of(request))
+    if value is None:
+        return JSONResponse({"detail": missing}, 404, {POSITION: str(position)})
+    header = (POSITION.lower().encode(), b"%d" % position)
+    return EncodedJson(model(value).model_dump_json().encode(), headers=(header,))

@@ -1,0 +1,366 @@
+"""One client's HTTP/1.1 connection: uvicorn's protocol, with limits on size and time and with readable refusals.
+
+uvicorn leaves such limits to a proxy, and Lockstream is often started without one (docs/decisions/0017). Every request
+gets a response, in its turn and in a sentence. A client that is still sending gets time to read it. A client that has
+closed its side of the connection still gets its response. Requests that are sent ahead are bounded.
+
+This module alone uses private parts of uvicorn (tested with 0.54; `pyproject.toml` caps the version). Most names
+that do not begin with `_` are uvicorn's. Bytes are counted once per read and time once per tick, so limits cost a
+request nearly nothing.
+"""
+
+import asyncio
+import logging
+import resource
+from collections.abc import Sized
+from functools import cache
+from typing import Any, ClassVar, cast
+
+import httptools
+import msgspec
+import uvicorn.protocols.http.httptools_impl as uvicorn_http
+from uvicorn.protocols.http.flow_control import FlowControl
+
+from lockstream.compatibility import require_parts
+from lockstream.settings import Settings
+
+require_parts("uvicorn", uvicorn_http, "STATUS_LINE", "HttpToolsProtocol", "RequestResponseCycle")
+require_parts("uvicorn", uvicorn_http.HttpToolsProtocol, "_unset_keepalive_if_required", "on_response_complete")
+
+BODY_PIECE_BYTES = 16 * 1024
+"""Bytes of a body for which a client has LOCKSTREAM_BODY_SECONDS; then it has as long again for the next ones."""
+
+RESERVED_FILES = 100
+"""Open files that connections may not take: they are for the log, the projection, and the pages of reads."""
+
+PIPELINED_REQUESTS = 1000
+"""Requests that a client may send ahead of their responses; each takes some 2 KB."""
+
+_CONTINUE = b"HTTP/1.1 100 "
+"""First bytes of an interim "100 Continue" response, which does not answer the request."""
+
+logger = logging.getLogger(__name__)
+
+
+def connection_class(settings: Settings, tick_seconds: float = 1.0) -> type["Connection"]:
+    """Return a class of connections with the limits of `settings`, whose clocks count `tick_seconds` as a second."""
+
+    class Limited(Connection):
+        limits = settings
+        max_connections = max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_FILES)
+        tick = tick_seconds
+
+    return Limited
+
+
+class _StopParsing(Exception):
+    """Raised inside a callback of the parser, so that it parses nothing more."""
+
+
+class Connection(uvicorn_http.HttpToolsProtocol):
+    """A connection. Its clock ticks only while the server waits for the client, and counts ticks, so that a machine
+    that was suspended disconnects nobody.
+    """
+
+    limits: ClassVar[Settings]
+    max_connections: ClassVar[int]
+    tick: ClassVar[float]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._is_in_body = False
+        self._is_half_closed = False
+        self.is_lingering = False
+        self._final_response: bytes | None = None  # once it is set, nothing more is parsed
+        self._upgrade_head: bytes | None = None
+        self._read_bytes = 0  # bytes of the last read
+        self._shared_bytes = 0  # bytes of the read in which the last request ended; the next may have begun in it
+        self._unparsed_bytes = 0  # bytes since the last body byte, or since headers or a request were complete
+        self._piece_bytes = 0  # bytes since the clock was reset
+        self._clock = 0
+        self._unsent_bytes = self._unsent_clock = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
+        self._next_tick = self.loop.call_later(self.tick, self._tick)
+        if len(self.connections) > self.max_connections:
+            transport.abort()
+            _log_too_many_connections(self.max_connections)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._next_tick.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._unparsed_bytes and not self._is_in_body:
+            self._clock = 0
+        self._read_bytes = len(data)
+        self._unparsed_bytes += self._read_bytes
+        self._piece_bytes += self._read_bytes
+        if self._final_response is None:
+            self._parse(data)
+        if self._unparsed_bytes > self.limits.max_header_bytes:
+            self._refuse_headers()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio: whether the connection stays open
+        """A client that has closed its side may still wait for a response."""
+        self._is_half_closed = True
+        has_response_due = self._is_answering and not self._is_in_body
+        if has_response_due:
+            self.cycle.keep_alive = False
+        return has_response_due
+
+    def on_headers_complete(self) -> None:
+        self._check_headers()
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._upgrade_head = self._head_without_upgrade()
+            return
+        is_last = len(self.pipeline) >= PIPELINED_REQUESTS
+        if not is_last:
+            super().on_headers_complete()
+            self.headers = []  # trailers after the body must not pass for headers (RFC 9110, section 6.5.1)
+            self._is_in_body = True
+        else:
+            self._final_response = b""
+            self.cycle.keep_alive = False
+        self.cycle.transport = cast(asyncio.Transport, _ResponseTransport(self, lingers=not self.cycle.keep_alive))
+        self._unparsed_bytes = self._shared_bytes = self._piece_bytes = self._clock = 0
+        if is_last:
+            raise _StopParsing
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unparsed_bytes = self._clock = 0
+        self._shared_bytes = self._read_bytes
+        if self._upgrade_head is None:
+            self._is_in_body = False
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._clock = 0
+        is_last = not self.pipeline
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # the clock of this class replaces uvicorn's
+        if is_last and self._final_response is not None:
+            self._linger_and_close()
+
+    def close_after_response(self) -> None:
+        """Close the connection; a client that is still sending first gets time to read the response."""
+        if self._is_in_body or self._final_response is not None:
+            self._final_response = self._final_response or b""
+            self._linger_and_close()
+        else:
+            self.transport.close()
+
+    @property
+    def _is_answering(self) -> bool:
+        """Whether a request was received that has no complete response yet."""
+        newest = cast(uvicorn_http.RequestResponseCycle | None, self.cycle)
+        return newest is not None and not newest.response_complete
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(memoryview(data)[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._refuse_malformed(error)
+
+    def _check_headers(self) -> None:
+        """Refuse headers that are too large, and a request that does not name one host (RFC 9112, section 3.2)."""
+        largest = self.limits.max_header_bytes
+        if self._unparsed_bytes + self._shared_bytes > largest and self._header_bytes() > largest:
+            self._refuse_headers()
+            raise _StopParsing
+        hosts = [name for name, _ in self.headers if name == b"host"]
+        if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            self._refuse(400, f"Malformed HTTP request: it has {len(hosts)} Host headers, and must have one.")
+            raise _StopParsing
+
+    def _header_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
+
+    def _refuse_headers(self) -> None:
+        self._refuse(
+            431,
+            f"The path and headers are larger than {self.limits.max_header_bytes} bytes. Send less, or raise "
+            "LOCKSTREAM_MAX_HEADER_BYTES.",
+        )
+
+    def _refuse_malformed(self, error: httptools.HttpParserError) -> None:
+        is_ours = isinstance(error, httptools.HttpParserCallbackError)
+        self._refuse(
+            400, f"Malformed HTTP request: {'the request target must be a path' if is_ours else error}. Send HTTP/1.1."
+        )
+
+    def _refuse(self, status: int, detail: str) -> None:
+        """Refuse the request that is arriving, once all requests before it have their responses, and disconnect."""
+        if self._final_response is not None:
+            return
+        self._final_response = _response(status, detail)
+        must_wait = self._is_answering
+        if self._is_in_body and self.pipeline:
+            self.pipeline.popleft()
+        elif self._is_in_body:
+            must_wait = False
+            if self.cycle.response_started and not cast(_ResponseTransport, self.cycle.transport).holds_head:
+                self._final_response = b""
+            if not self.cycle.response_complete:
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
+        if not must_wait:
+            self._linger_and_close()
+
+    def _linger_and_close(self) -> None:
+        """Send the final response, and close when the client does: closing at once would discard what it has sent, and
+        reset the connection before it has read the response.
+        """
+        self._clock = 0
+        if self.is_lingering or self.transport.is_closing():
+            return
+        self.is_lingering = True
+        self.cycle = None  # type: ignore[assignment]  # as at the beginning, so that a stopping server does not wait
+        if self._final_response:
+            self.transport.write(self._final_response)
+        if self._is_half_closed:
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.flow.resume_reading()
+
+    def _head_without_upgrade(self) -> bytes:
+        head = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        kept = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"".join([head, *kept, b"\r\n"])
+
+    def _decline_upgrade(self, rest: memoryview) -> None:
+        """Go on with HTTP/1.1 if a client offers another protocol, as Java's client does with its first request.
+
+        The parser takes what follows the headers of such a request for the other protocol, even the request's own
+        body. So it parses the request again, without the offer.
+        """
+        while self._upgrade_head is not None:
+            head, self._upgrade_head = self._upgrade_head, None
+            try:
+                self.parser.feed_data(head)
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as another:
+                rest = rest[another.args[0] :]
+            except httptools.HttpParserError as error:
+                self._refuse_malformed(error)
+
+    def _tick(self) -> None:
+        self._next_tick = self.loop.call_later(self.tick, self._tick)
+        if self._reads_no_response():
+            self.transport.abort()
+        elif self.is_lingering or self._is_in_body:
+            self._tick_in_body()
+        elif not self._is_answering:
+            self._tick_in_headers()
+
+    def _reads_no_response(self) -> bool:
+        """Return whether the client has read nothing of its response for LOCKSTREAM_BODY_SECONDS."""
+        unsent = self.transport.get_write_buffer_size()
+        self._unsent_clock = self._unsent_clock + 1 if unsent and unsent == self._unsent_bytes else 0
+        self._unsent_bytes = unsent
+        return self._unsent_clock > self.limits.body_seconds
+
+    def _tick_in_body(self) -> None:
+        has_response = self.is_lingering or self.cycle.response_complete
+        if not has_response and (self.flow.read_paused or self._piece_bytes >= BODY_PIECE_BYTES):
+            self._piece_bytes = self._clock = 0
+            return
+        self._clock += 1
+        seconds = self.limits.body_seconds
+        if self._clock <= seconds:
+            return
+        if has_response:
+            self.transport.abort()
+        else:
+            self._refuse(
+                408,
+                f"Less than {BODY_PIECE_BYTES} bytes of the body arrived within {seconds} seconds, the limit of "
+                "LOCKSTREAM_BODY_SECONDS. Send all of it again: what was accepted counts once.",
+            )
+
+    def _tick_in_headers(self) -> None:
+        self._clock += 1
+        seconds = self.limits.header_seconds
+        if self._clock <= seconds:
+            return
+        if self._unparsed_bytes:
+            self._refuse(
+                408,
+                f"The headers did not end within {seconds} seconds, the limit of LOCKSTREAM_HEADER_SECONDS. Send the "
+                "request again.",
+            )
+        else:
+            self.transport.close()
+
+
+class _Flow(FlowControl):
+    """Flow control that reads nothing while requests wait behind another one: they would become ever more."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if self.read_paused and not self._waiting:
+            super().resume_reading()
+
+
+class _ResponseTransport:
+    """The transport of one response: it sends the head together with the first part of the body.
+
+    Sent alone, the head takes a system call and a packet of its own: a tenth of what a single event costs. If the
+    application fails before the first part of the body, nothing has been sent.
+    """
+
+    __slots__ = ("_connection", "_head", "_lingers")
+
+    def __init__(self, connection: Connection, *, lingers: bool) -> None:
+        """If it `lingers`, the connection closes after the response, possibly before the request body was read."""
+        self._connection = connection
+        self._lingers = lingers
+        self._head = b"" if connection.parser.get_method() == b"HEAD" else None  # a response to HEAD has no body
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif self._head is None and not data.startswith(_CONTINUE):
+            self._head = data
+            return
+        self._connection.transport.write(data)
+
+    @property
+    def holds_head(self) -> bool:
+        """Whether the response has begun and nothing of it has been sent."""
+        return bool(self._head)
+
+    def is_closing(self) -> bool:
+        return self._connection.is_lingering or self._connection.transport.is_closing()
+
+    def close(self) -> None:
+        if self._lingers:
+            self._connection.close_after_response()
+        else:
+            self._connection.transport.close()
+
+
+@cache
+def _log_too_many_connections(limit: int) -> None:
+    """Log once that connections were closed."""
+    logger.warning(
+        "Connections beyond %d were closed: the process may not open more files. Raise its limit (ulimit -n).", limit
+    )
+
+
+def _response(status: int, detail: str) -> bytes:
+    body = msgspec.json.encode({"detail": detail})
+    head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+    return uvicorn_http.STATUS_LINE[status] + head + body

@@ -1,0 +1,120 @@
+"""Start the ASGI server that comes with Lockstream."""
+
+import gc
+import logging
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from lockstream.presentation.server.protocol import connection_class
+from lockstream.settings import Settings
+
+SWITCH_SECONDS = 0.0005
+"""Longest time that another thread may hold Python's lock while a request waits; Python's default is 0.005."""
+
+MAX_FILES = 100_000
+"""Open files that the process asks for; each connection takes one."""
+
+GARBAGE_THRESHOLDS = 50_000, 20, 100
+"""New objects before a collection of the youngest generation, and collections before one of the next generation."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which also stops if the startup in the background has failed."""
+
+    def __init__(self, config: uvicorn.Config, has_failed: Callable[[], bool]) -> None:
+        super().__init__(config)
+        self._has_failed = has_failed
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._has_failed()
+
+
+def configure_logging(level: str) -> None:
+    """Log to standard error, one line per message."""
+    logging.basicConfig(
+        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns about each lost connection; so do we, once
+
+
+def exit_on_signals() -> None:
+    """Let SIGTERM and SIGINT end the process with exit code 0, until `run`: no event was accepted yet."""
+    for stopping in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stopping, lambda *_: sys.exit(0))
+
+
+def configuration(app: FastAPI, settings: Settings, tick_seconds: float = 1.0, **more: Any) -> uvicorn.Config:
+    """Return uvicorn's configuration, except where to listen. `tick_seconds` is the length of a connection's second.
+
+    The server sends neither its name nor the date: nobody here reads them, and they cost a tenth of the requests.
+    """
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=connection_class(settings, tick_seconds),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        **more,
+    )
+
+
+def run(app: FastAPI, settings: Settings, has_failed: Callable[[], bool] = lambda: False) -> bool:
+    """Serve `app` until SIGTERM or SIGINT, or until `has_failed`; return whether the server could be started.
+
+    Open requests then have `stop_seconds` to finish.
+
+    Raises:
+        SystemExit: the address cannot be listened on.
+        OSError: the Unix socket cannot be created.
+    """
+    _raise_file_limit()
+    address: dict[str, Any] = {"host": settings.host, "port": settings.port}
+    if settings.unix_socket:
+        address = {"uds": str(settings.unix_socket)}
+    config = configuration(app, settings, timeout_graceful_shutdown=settings.stop_seconds, **address)
+    server = Server(config, has_failed)
+    # uvicorn catches signals later, and raises a signal that it has caught again once it has shut down.
+    for stopping in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stopping, server.handle_exit)
+    _favour_requests()
+    try:
+        server.run()
+    except SystemExit:  # raised by uvicorn if it cannot listen; it has logged why, but not what to do
+        if server.started:
+            raise
+        sys.exit(
+            f"lockstream: cannot listen on {settings.host}:{settings.port}. Set LOCKSTREAM_HOST and LOCKSTREAM_PORT to "
+            "another address."
+        )
+    return server.started
+
+
+def _raise_file_limit() -> None:
+    """Raise the limit of open files, and so of connections, which is often 1,024 at first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    with suppress(OSError, ValueError):  # the system may have a lower limit of its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
+def _favour_requests() -> None:
+    """Make sure that nothing else in the process holds up a request for long.
+
+    Other threads give up Python's lock early. Garbage is collected seldom, and never among the objects that exist now.
+    By default, Python would look for garbage after every few hundred objects, which costs a third of the requests.
+    """
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)

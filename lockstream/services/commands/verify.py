@@ -1,0 +1,178 @@
+"""Verify a log and its projection: every record, then the projection against a fresh replay. May run beside a server.
+
+The replay is kept in memory: some 1 kB for each compartment, reservation, fault and event.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, field
+from sqlalchemy import select
+
+from lockstream.core.entities.log import Cursor, Record
+from lockstream.core.entities.state import Compartment, Fault, Reservation, Row, Slice
+from lockstream.core.errors import InconsistentHistory, LogDamaged, ProjectionInvalid, StoreUnavailable
+from lockstream.core.ports import OnProgress, Reads
+from lockstream.core.rules import decide
+from lockstream.core.state_hash import state_hash
+from lockstream.core.use_cases.catch_up import catch_up
+from lockstream.core.wording import counted
+from lockstream.infrastructure.file_log.reader import last_position, read_log
+from lockstream.infrastructure.id_index.index import IdIndex
+from lockstream.infrastructure.id_index.sorted_run import read_run
+from lockstream.infrastructure.rows.mapping import reason, to_row
+from lockstream.infrastructure.rows.tables import TABLES
+from lockstream.infrastructure.sqlite.database import CORRUPT_DATA_ERRORS, reading_engine, snapshot
+from lockstream.infrastructure.sqlite.projection import projection_reads, read_memtable, read_progress
+from lockstream.infrastructure.sqlite.row_cache import NullRowStore, RowCache
+from lockstream.infrastructure.stores.embedded import projection_path
+from lockstream.infrastructure.stores.memory import MemoryReads
+
+REMEDY = "Run `lockstream rebuild` to build it again from the log."
+
+NAMED_DIFFERENCES = 5
+"""Differences that are named; the others are only counted."""
+
+
+class Verification(Struct):
+    """What was checked, and what was found."""
+
+    events: int = 0
+    lockers: int = 0
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+class Replay:
+    """A fresh replay of a log in memory, which notes events that could never have been accepted."""
+
+    def __init__(
+        self,
+        read: Callable[[Cursor], Iterator[Record]],
+        found: Verification,
+        on_progress: Callable[[int], object],
+    ) -> None:
+        """`read` yields the records after a cursor."""
+        self.cache = RowCache(NullRowStore())
+        self.reads = MemoryReads(self.cache)
+        self.ids: dict[str, int] = {}
+        """Positions of all events, by event id."""
+
+        self._read = read
+        self._found = found
+        self._on_progress = on_progress
+
+    @property
+    def reached(self) -> Cursor:
+        return self.cache.reached
+
+    def advance(self, count: int | None = None) -> None:
+        """Replay up to `count` more records, or all."""
+        records = islice(self._read(self.reached), count)
+        catch_up(self.cache, records, lambda: self._on_progress(self.reached.position), self._examine)
+
+    def finish(self) -> Verification:
+        """Return the verification, with the numbers of events and lockers."""
+        self._found.events = self.reached.position
+        self._found.lockers = sum(1 for _ in self.reads.lockers())
+        return self._found
+
+    def differences(self, rows: Callable[[type[Row]], Iterable[tuple[Any, ...]]], reads: Reads) -> Iterator[str]:
+        """Name each row, and each locker's state hash, in which a projection differs from this replay."""
+        for row_class in (Compartment, Reservation, Fault):
+            yield from self._differing_rows(row_class, rows(row_class))
+        stored = {locker.locker_id: state_hash(locker) for locker in reads.lockers()}
+        expected = {locker.locker_id: state_hash(locker) for locker in self.reads.lockers()}
+        differing = {locker_id for locker_id, _ in stored.items() ^ expected.items()}
+        yield from (f"the state hash of locker {locker_id!r}" for locker_id in sorted(differing))
+
+    def _differing_rows(self, row_class: type[Any], stored: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+        expected: dict[object, Row] = {row.key: row for row in self.cache.changed_rows(row_class)}
+        for found in stored:
+            row = to_row(row_class, found)
+            if expected.pop(row.key, None) != row:
+                yield f"{row_class.__name__} {row.key}"
+        yield from (f"{row_class.__name__} {key}" for key in expected)
+
+    def _examine(self, record: Record, before: Slice) -> None:
+        position, event = record.end.position, record.event
+        if (first := self.ids.setdefault(event.event_id, position)) != position:
+            self._found.problems.append(f"Event {event.event_id} is in the log twice: at {first} and {position}.")
+        elif refusal := decide(before, event):
+            self._found.problems.append(
+                f"The event at position {position} could not have been accepted: {refusal.code}."
+            )
+
+
+def verify_file(log: Path, on_progress: OnProgress) -> Verification:
+    """Verify a log file and the projection beside it.
+
+    Raises:
+        OSError: the log cannot be read.
+    """
+    found, total = Verification(), last_position(log)
+    replay = Replay(partial(read_log, log), found, lambda reached: on_progress(reached, total))
+    projection = projection_path(log)
+    try:
+        if projection.exists():
+            found.problems += _compare_file(projection, replay)
+        else:
+            found.notes.append("There is no projection yet; the next start builds it.")
+        replay.advance()
+    except (LogDamaged, InconsistentHistory) as error:
+        found.problems.append(str(error))
+    rest = log.stat().st_size - replay.reached.offset
+    if rest and not found.problems:
+        found.notes.append(
+            f"The last complete line is followed by {counted(rest, 'byte')}: a server is writing them, or the next "
+            "start truncates them and keeps them beside the log."
+        )
+    return replay.finish()
+
+
+def _compare_file(projection: Path, replay: Replay) -> list[str]:
+    """Advance `replay` to the cursor of the projection, and return a sentence if they differ."""
+    engine = reading_engine(projection)
+    try:
+        with snapshot(engine) as connection:
+            # The log is read after the projection, so it reaches at least as far.
+            progress = read_progress(connection)
+            ids = IdIndex(read_run(projection, progress.run), read_memtable(connection))
+            replay.advance(progress.reached.position)
+            if replay.reached.position < progress.reached.position:
+                return [_log_too_short(projection, replay.reached.position, progress.reached.position)]
+            if progress.reached != replay.reached:
+                raise ProjectionInvalid("It was made from another log.")
+            differing = [
+                *replay.differences(
+                    lambda row_class: connection.exec_driver_sql(str(select(TABLES[row_class]))),
+                    projection_reads(engine, connection.connection),
+                ),
+                *(f"the id {used!r}" for used in ids.missing(replay.ids | replay.cache.ids.memtable)),
+            ]
+    except ProjectionInvalid as error:
+        return [f"The projection {projection} is invalid. {error} {REMEDY}"]
+    except (StoreUnavailable, *CORRUPT_DATA_ERRORS) as error:
+        return [f"The projection {projection} cannot be read ({reason(error)}). {REMEDY}"]
+    finally:
+        engine.dispose()
+    return explain_differences(f"The projection {projection}", differing)
+
+
+def explain_differences(projection: str, differing: list[str]) -> list[str]:
+    """Return a sentence that names the first places where `projection` differs from the log, or nothing."""
+    if not differing:
+        return []
+    named = ", ".join(differing[:NAMED_DIFFERENCES]) + (", …" if len(differing) > NAMED_DIFFERENCES else "")
+    return [f"{projection} differs from the log in {counted(len(differing), 'place')}: {named}. {REMEDY}"]
+
+
+def _log_too_short(projection: Path, held: int, acknowledged: int) -> str:
+    return (
+        f"The log holds only {counted(held, 'event')}, and the projection {projection} has seen "
+        f"{counted(acknowledged, 'acknowledged event')}: the log lost its end. Restore it from a copy. If the loss is "
+        "intended, run `lockstream rebuild`."
+    )

@@ -1,0 +1,49 @@
+"""Verify a log in a database, and its projection as it is at one moment, against a fresh replay."""
+
+import psycopg
+
+from lockstream.core.errors import InconsistentHistory, LogDamaged, StoreUnavailable
+from lockstream.core.ports import OnProgress
+from lockstream.infrastructure.postgres.connection import CONNECTION_LOST, Database, unavailable
+from lockstream.infrastructure.postgres.log import PostgresLog
+from lockstream.infrastructure.postgres.snapshot import Snapshot
+from lockstream.infrastructure.rows.mapping import VALUE_ERRORS, reason
+from lockstream.services.commands.verify import REMEDY, Replay, Verification, explain_differences
+
+
+def verify_database(database: Database, on_progress: OnProgress) -> Verification:
+    """Verify a log in a database, and the projection as it is at one moment.
+
+    Raises:
+        StoreUnavailable: the database cannot be used.
+    """
+    found, log = Verification(), PostgresLog(database)
+    replay = Replay(log.read, found, lambda reached: on_progress(reached, max(reached, log.end.position)))
+    try:
+        replay.advance()  # nearly all of the log, before the snapshot begins
+        with Snapshot(database) as moment:
+            if (behind := moment.end.position - replay.reached.position) > 0:
+                replay.advance(behind)
+            if replay.reached != moment.end:
+                found.problems.append(
+                    "The log does not end at its last record: rows were removed or added by another program."
+                )
+            found.problems += _compare_database(moment, replay, database.name)
+    except (LogDamaged, InconsistentHistory) as error:
+        found.problems.append(str(error))
+    return replay.finish()
+
+
+def _compare_database(moment: Snapshot, replay: Replay, name: str) -> list[str]:
+    """Return a sentence if the projection differs from `replay`."""
+    try:
+        differing = list(replay.differences(moment.rows, moment.reads))
+        if moment.was_replaced:
+            raise StoreUnavailable(
+                f"The projection in the database {name} was rebuilt meanwhile. Run `lockstream verify` again."
+            )
+    except CONNECTION_LOST as error:
+        raise unavailable(name, error) from error
+    except (psycopg.Error, *VALUE_ERRORS) as error:
+        return [f"The projection cannot be read ({reason(error)}). {REMEDY}"]
+    return explain_differences("The projection", differing)

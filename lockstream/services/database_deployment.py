@@ -1,0 +1,75 @@
+"""A log in a PostgreSQL database, which any number of nodes share."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from lockstream.core.entities.log import START, Record
+from lockstream.core.errors import StartRefused
+from lockstream.core.ports import OnProgress, ignore_progress
+from lockstream.infrastructure.postgres.connection import Database
+from lockstream.infrastructure.postgres.log import PostgresLog
+from lockstream.infrastructure.postgres.log_import import LogImport
+from lockstream.infrastructure.postgres.migrate import migrate
+from lockstream.infrastructure.postgres.shadow_tables import rebuild
+from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
+from lockstream.infrastructure.stores.postgres import PostgresStore
+from lockstream.services.commands.copy_log import import_log
+from lockstream.services.commands.import_events import ImportCounts, import_events
+from lockstream.services.commands.verify import Verification
+from lockstream.services.commands.verify_database import verify_database
+from lockstream.services.deployment import with_progress
+from lockstream.services.running.database_engine import DatabaseEngine
+from lockstream.services.running.lockstream import Lockstream
+from lockstream.settings import Settings
+
+
+class DatabaseDeployment:
+    """See `deployment.Deployment`."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._settings = settings
+        self._url = url
+
+    def open_store(self, on_progress: OnProgress = ignore_progress) -> PostgresStore:
+        settings = self._settings
+        read_url = settings.read_url.get_secret_value() if settings.read_url else None
+        return PostgresStore(self._url, on_progress, settings.auto_migrate, read_url)
+
+    def start(self, on_progress: OnProgress = ignore_progress) -> Lockstream:
+        store = self.open_store(on_progress)
+        return Lockstream(store, DatabaseEngine(store), self._settings)
+
+    def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
+        with closing(Database(self._url)) as database:
+            total = cursor_of(database.read(HEAD)[HEAD]).position
+            yield from with_progress(PostgresLog(database).read(START), total, on_progress)
+
+    def verify(self, on_progress: OnProgress) -> Verification:
+        with closing(Database(self._url)) as database:
+            return verify_database(database, on_progress)
+
+    def rebuild(self, on_progress: OnProgress) -> None:
+        with closing(Database(self._url)) as database:
+            rebuild(database, on_progress)
+
+    def import_events(self, source: Path, report: Path, on_progress: OnProgress) -> ImportCounts:
+        source.stat()
+        with closing(self.open_store()) as store:
+            return import_events(store, source, report, on_progress)
+
+    def import_log(self, source: Path, on_progress: OnProgress) -> int:
+        source.stat()
+        with closing(Database(self._url)) as database:
+            migrate(database, only_if_empty=True)
+            with closing(LogImport(database)) as log:
+                imported = import_log(log, source, on_progress)
+            rebuild(database, on_progress)
+        return imported
+
+    def migrate(self) -> tuple[int, int]:
+        with closing(Database(self._url)) as database:
+            return migrate(database)
+
+    def log_file(self, remedy: str) -> Path:
+        raise StartRefused(f"The log is in a database, as DATABASE_URL says. {remedy}")

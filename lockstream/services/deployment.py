@@ -1,0 +1,126 @@
+"""Deployments: where a log lives, and all that can be done with it there. The one choice of engine.
+
+`DatabaseDeployment` is imported only if a database is chosen, because its modules take a while to load.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol
+
+from lockstream.core.entities.log import START, Record
+from lockstream.core.errors import StartRefused
+from lockstream.core.ports import OnProgress, Store, ignore_progress
+from lockstream.infrastructure.file_log.reader import last_position, read_log
+from lockstream.infrastructure.file_log.writer import LogWriter
+from lockstream.infrastructure.stores.embedded import EmbeddedStore, rebuild
+from lockstream.services.commands.copy_log import import_log
+from lockstream.services.commands.import_events import ImportCounts, import_events
+from lockstream.services.commands.verify import Verification, verify_file
+from lockstream.services.running.embedded_engine import EmbeddedEngine
+from lockstream.services.running.lockstream import Lockstream
+from lockstream.settings import Settings
+
+PROGRESS_RECORDS = 1_000
+"""Records between two calls of a progress callback."""
+
+
+class Deployment(Protocol):
+    """A log and its projection. Each method raises LockstreamError or OSError; the text says what to do."""
+
+    def open_store(self, on_progress: OnProgress = ignore_progress) -> Store:
+        """Open the store, with its projection brought up to its log."""
+
+    def start(self, on_progress: OnProgress = ignore_progress) -> Lockstream:
+        """Start the system that serves requests."""
+
+    def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
+        """Yield each record of the log. Takes no lock."""
+
+    def verify(self, on_progress: OnProgress) -> Verification:
+        """Verify the log, and the projection against a fresh replay."""
+
+    def rebuild(self, on_progress: OnProgress) -> None:
+        """Rebuild the projection from the log."""
+
+    def import_events(self, source: Path, report: Path, on_progress: OnProgress) -> ImportCounts:
+        """Decide the events of a file, report refused ones, and return how many had which outcome."""
+
+    def import_log(self, source: Path, on_progress: OnProgress) -> int:
+        """Take over a full export, bring the projection up to it, and return the number of new records."""
+
+    def migrate(self) -> tuple[int, int]:
+        """Bring the tables to the schema version of this Lockstream; return the versions before and after."""
+
+    def log_file(self, remedy: str) -> Path:
+        """Return the path of the log file. In a database there is none, and the error names the `remedy`."""
+
+
+def deployment_of(settings: Settings) -> Deployment:
+    """Return the deployment that the settings name.
+
+    Raises:
+        StartRefused: the settings contradict each other.
+    """
+    if settings.database_url is None:
+        if settings.read_url:
+            raise StartRefused(
+                "LOCKSTREAM_READ_URL names a read replica, but DATABASE_URL names no database. Set both or neither."
+            )
+        return FileDeployment(settings)
+    from lockstream.services.database_deployment import DatabaseDeployment  # noqa: PLC0415  # loads psycopg
+
+    return DatabaseDeployment(settings, settings.database_url.get_secret_value())
+
+
+def with_progress(records: Iterable[Record], total: int, on_progress: OnProgress) -> Iterator[Record]:
+    """Yield `records`, and call `on_progress` now and then."""
+    for record in records:
+        if record.end.position % PROGRESS_RECORDS == 0:
+            on_progress(record.end.position, total)
+        yield record
+
+
+class FileDeployment:
+    """A log in a file, on one machine."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._log = settings.event_log_path
+
+    def open_store(self, on_progress: OnProgress = ignore_progress) -> EmbeddedStore:
+        settings = self._settings
+        return EmbeddedStore(self._log, settings.row_cache_rows, on_progress, settings.min_free_bytes)
+
+    def start(self, on_progress: OnProgress = ignore_progress) -> Lockstream:
+        store = self.open_store(on_progress)
+        return Lockstream(store, EmbeddedEngine(store, self._settings.batch_limit), self._settings)
+
+    def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
+        return with_progress(read_log(self._log, START), last_position(self._log), on_progress)
+
+    def verify(self, on_progress: OnProgress) -> Verification:
+        return verify_file(self._log, on_progress)
+
+    def rebuild(self, on_progress: OnProgress) -> None:
+        rebuild(self._log, self._settings.row_cache_rows, on_progress)
+
+    def import_events(self, source: Path, report: Path, on_progress: OnProgress) -> ImportCounts:
+        source.stat()  # without this, a log would be created before a missing file is noticed
+        with closing(self.open_store()) as store:
+            counts = import_events(store, source, report, on_progress, store.checkpoint_if_full)
+            store.checkpoint()
+        return counts
+
+    def import_log(self, source: Path, on_progress: OnProgress) -> int:
+        source.stat()
+        with closing(LogWriter(self._log)) as log:
+            imported = import_log(log, source, on_progress)
+        self.open_store(on_progress).close()
+        return imported
+
+    def migrate(self) -> tuple[int, int]:
+        raise StartRefused("There is no database to migrate. Set DATABASE_URL; a log file needs no migration.")
+
+    def log_file(self, remedy: str) -> Path:
+        return self._log

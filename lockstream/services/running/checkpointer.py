@@ -1,0 +1,129 @@
+"""The checkpointer: brings the embedded projection up to the log, so that memory stays bounded and a start is short.
+
+No event and no read waits for a checkpoint, unless checkpoints fall far behind.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from lockstream.core.errors import StoreUnavailable
+from lockstream.infrastructure.stores.embedded import EmbeddedStore
+from lockstream.services.running.durable_position import DurablePosition
+
+QUIET_SECONDS = 0.1
+"""Time without a new batch after which even a few changed rows are written."""
+
+RETRY_SECONDS = 1.0
+"""Time to wait after a failed checkpoint."""
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpointer:
+    """Runs one checkpoint at a time. For one event loop."""
+
+    def __init__(self, store: EmbeddedStore, durable: DurablePosition, on_caught_up: Callable[[], object]) -> None:
+        """`on_caught_up` is called when no more checkpoint is due."""
+        self._store = store
+        self._durable = durable
+        self._on_caught_up = on_caught_up
+        self._reached = durable.current
+        self._failure: str | None = None
+        self._has_noted_acknowledged = False
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_batch_at = self._retry_at = 0.0
+        self._thread = ThreadPoolExecutor(1, "lockstream-checkpoint")
+        durable.on_failure = self._start
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether so many changed rows wait that events should wait for the checkpoint."""
+        return self._task is not None and self._store.is_overloaded
+
+    @property
+    def unavailable_reason(self) -> str | None:
+        """Why events are refused: memory is full, and checkpoints fail. None otherwise."""
+        return self._failure if self._store.is_full else None
+
+    def after_batch(self) -> None:
+        """Start a checkpoint if enough rows have changed, or once no batch has come for a while."""
+        loop = asyncio.get_running_loop()
+        self._last_batch_at = loop.time()
+        if self._store.needs_checkpoint and self._last_batch_at >= self._retry_at:
+            self._start()
+        if self._timer is None:
+            self._timer = loop.call_later(QUIET_SECONDS, self._checkpoint_if_quiet)
+
+    async def wait_idle(self) -> None:
+        """Wait until no checkpoint is running."""
+        while self._task:
+            await asyncio.wait([self._task])  # this waiter may be cancelled, and the task must not be
+
+    async def close(self) -> None:
+        """Write all that is durable, if that is possible, and stop."""
+        if self._timer:
+            self._timer.cancel()
+        await self.wait_idle()
+        if self._reached < self._durable.current:
+            await self._checkpoint()
+        self._thread.shutdown(wait=False)
+
+    def _checkpoint_if_quiet(self) -> None:
+        """Start a checkpoint if no batch has come for a while; look again until all is written."""
+        loop, log = asyncio.get_running_loop(), self._store.log
+        self._timer = None
+        if log.failure or self._reached >= log.end.position:
+            return
+        quiet = loop.time() - self._last_batch_at
+        if quiet >= QUIET_SECONDS and loop.time() >= self._retry_at:
+            self._start()
+        rest = QUIET_SECONDS - quiet
+        self._timer = loop.call_later(rest if rest > 0 else QUIET_SECONDS, self._checkpoint_if_quiet)
+
+    def _start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        await self._checkpoint()
+        while self._store.needs_checkpoint and not self._failure:
+            await self._checkpoint()
+        if self._store.log.failure and not self._has_noted_acknowledged:
+            await self._note_acknowledged()
+        self._task = None
+        self._on_caught_up()
+
+    async def _checkpoint(self) -> None:
+        try:
+            await self._write()
+            self._failure = None
+        except StoreUnavailable as error:
+            if not self._store.log.failure:  # a failed log has said so itself
+                logger.warning("%s", error)
+            self._failure = str(error)
+        except Exception:  # an internal error; without this task, memory would fill up
+            logger.exception("The projection could not be brought up to the log.")
+            self._failure = "The projection cannot follow the log, because of an internal error. Restart Lockstream."
+        if self._failure:
+            self._retry_at = asyncio.get_running_loop().time() + RETRY_SECONDS
+
+    async def _write(self) -> None:
+        checkpoint = self._store.begin_checkpoint()
+        try:
+            await self._durable.reached(checkpoint.reached.position)
+            await asyncio.get_running_loop().run_in_executor(self._thread, checkpoint.write)
+        except BaseException:
+            checkpoint.rollback()
+            raise
+        checkpoint.commit()
+        self._reached = checkpoint.reached.position
+
+    async def _note_acknowledged(self) -> None:
+        """Note in the projection how many events were acknowledged, so that the next start requires as many."""
+        self._has_noted_acknowledged = True
+        with suppress(StoreUnavailable):  # the disk may be the reason why the log has failed
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._store.note_acknowledged)

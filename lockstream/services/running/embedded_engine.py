@@ -1,0 +1,86 @@
+"""The engine of the embedded store: batches and reads on the event loop; only flushes and checkpoints run in threads.
+
+A read looks at all that was decided. If that includes an unflushed change of the same locker, the read waits for the
+flush. So it shows everything that was acknowledged before it, and nothing that a failing disk may still undo.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from lockstream.core.entities.events import Event
+from lockstream.core.errors import StoreUnavailable
+from lockstream.core.ports import EventLog, ReadResult, Reads
+from lockstream.infrastructure.stores.embedded import EmbeddedStore
+from lockstream.services.running.checkpointer import Checkpointer
+from lockstream.services.running.durable_position import DurablePosition
+from lockstream.services.running.group_commit import HasLockerId, Outcomes, decide_batch
+
+
+class EmbeddedEngine:
+    """For one event loop."""
+
+    def __init__(self, store: EmbeddedStore, batch_limit: int) -> None:
+        self.batch_limit = batch_limit
+        self.on_ready: Callable[[], object] = lambda: None
+        self.log: EventLog = store.log
+        self.durable = DurablePosition(store.log)
+        self.checkpointer = Checkpointer(store, self.durable, self._caught_up)
+        self._store = store
+        self._unflushed: deque[tuple[int, set[str]]] = deque()
+        """The end of each unflushed batch, and the ids of the lockers that it may have changed."""
+
+        self._has_discarded_unflushed = False
+
+    @property
+    def is_overloaded(self) -> bool:
+        return self.checkpointer.is_overloaded
+
+    @property
+    def unavailable_reason(self) -> str | None:
+        return self.log.unavailable_reason or self.checkpointer.unavailable_reason
+
+    def weight(self, events: Sequence[Event]) -> int:
+        return len(events)
+
+    def decide(self, events: Sequence[Event], on_decided: Callable[[Outcomes], object]) -> None:
+        if reason := self.checkpointer.unavailable_reason:
+            on_decided([StoreUnavailable(reason) for _ in events])
+            return
+        outcomes = decide_batch(events, self._store.unit_of_work)
+        self._forget_flushed()
+        self._unflushed.append((self.log.end.position, {event.locker_id for event in events}))
+        on_decided(outcomes)
+        self.checkpointer.after_batch()
+
+    async def read[ValueT: HasLockerId](self, query: Callable[[Reads], ValueT | None]) -> ReadResult[ValueT | None]:
+        if not self.log.failure:
+            value, position = query(self._store.reads), self.log.end.position
+            try:
+                await self.durable.reached(self._last_change(value.locker_id) if value else 0)
+                return ReadResult(value, min(position, self.durable.current))
+            except StoreUnavailable:  # the log failed meanwhile, and what was read may never be durable
+                pass
+        await self._discard_unflushed()
+        return ReadResult(query(self._store.reads), self.durable.current)
+
+    async def close(self) -> None:
+        await self.checkpointer.close()
+
+    def _caught_up(self) -> None:
+        self.on_ready()
+
+    def _last_change(self, locker_id: str) -> int:
+        """Return the end of the newest unflushed batch that may have changed a locker, or 0."""
+        self._forget_flushed()
+        return next((end for end, lockers in reversed(self._unflushed) if locker_id in lockers), 0)
+
+    def _forget_flushed(self) -> None:
+        while self._unflushed and self._unflushed[0][0] <= self.durable.current:
+            self._unflushed.popleft()
+
+    async def _discard_unflushed(self) -> None:
+        """Once the log has failed, drop unflushed events from memory, so that reads show durable ones only."""
+        await self.checkpointer.wait_idle()
+        if not self._has_discarded_unflushed:
+            self._store.discard_unflushed()
+            self._has_discarded_unflushed = True

@@ -1,0 +1,67 @@
+"""The loop runner: runs every call on one event loop, whichever loop or thread the caller uses."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from threading import Lock, Thread
+
+from lockstream.core.errors import StoreUnavailable
+
+
+class LoopRunner:
+    """Uses the event loop that `bind_running_loop` names, else an event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: Thread | None = None
+        self._lock = Lock()
+        self._is_stopped = False
+
+    def bind_running_loop(self) -> None:
+        """Use the running event loop, unless another loop is already in use."""
+        with self._lock:
+            self._loop = self._loop or asyncio.get_running_loop()
+
+    @property
+    def is_running_here(self) -> bool:
+        """Whether the running event loop is the one that runs all calls."""
+        return self._loop is asyncio.get_running_loop()
+
+    def run[**ArgumentsT, ResultT](
+        self,
+        function: Callable[ArgumentsT, Awaitable[ResultT]],
+        *args: ArgumentsT.args,
+        **kwargs: ArgumentsT.kwargs,
+    ) -> Awaitable[ResultT]:
+        """Call `function` on the loop, and return its result as an awaitable for the caller's loop.
+
+        Raises:
+            StoreUnavailable: the runner was stopped.
+        """
+        if self.is_running_here:
+            return function(*args, **kwargs)
+
+        async def call() -> ResultT:
+            return await function(*args, **kwargs)
+
+        loop = self._loop or self._start_loop()
+        with self._lock:
+            if self._is_stopped:
+                raise StoreUnavailable("Lockstream has stopped. Send the request again after it has restarted.")
+            return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), loop))
+
+    def stop(self) -> None:
+        """Stop the loop if it runs in a thread of its own. Nothing can be run afterwards."""
+        if self._loop and self._thread:
+            with self._lock:
+                self._is_stopped = True
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    def _start_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = Thread(target=self._loop.run_forever, name="lockstream-loop", daemon=True)
+                self._thread.start()
+            return self._loop

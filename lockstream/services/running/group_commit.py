@@ -1,0 +1,171 @@
+"""Group commit: concurrent requests become one batch, with one append and one flush.
+
+A batch is decided while the batch before it is being flushed. No timer delays an event.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+from lockstream.core.entities.events import Event
+from lockstream.core.errors import QueueFull, StoreUnavailable
+from lockstream.core.outcomes import Outcome
+from lockstream.core.ports import EventLog, ReadResult, Reads, UnitOfWork
+from lockstream.core.use_cases.ingest import ingest
+
+logger = logging.getLogger(__name__)
+
+type Outcomes = Sequence[Outcome | Exception]
+"""One outcome per event. An exception means that an internal error kept the event from being decided."""
+
+type _Submission = tuple[Sequence[Event], asyncio.Future[Outcomes]]
+
+STOPPING = "Lockstream is stopping. Send the request again after it has restarted."
+
+
+class HasLockerId(Protocol):
+    """A value that only events of one locker can change."""
+
+    @property
+    def locker_id(self) -> str: ...
+
+
+class Waiters(Protocol):
+    """The part of `DurablePosition` that group commit needs."""
+
+    def when_reached(self, position: int, on_reached: Callable[[str | None], object]) -> None: ...
+
+
+class Engine(Protocol):
+    """How batches are decided and reads are answered on one kind of store."""
+
+    batch_limit: int
+    """Most events that are decided together."""
+
+    on_ready: Callable[[], object]
+    """Called by the engine when it is no longer overloaded."""
+
+    @property
+    def log(self) -> EventLog: ...
+
+    @property
+    def durable(self) -> Waiters: ...
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether the next batch must wait for `on_ready`."""
+
+    @property
+    def unavailable_reason(self) -> str | None:
+        """Why events are refused right now, or None."""
+
+    def weight(self, events: Sequence[Event]) -> int:
+        """Return how many events of the batch limit these events take up."""
+
+    def decide(self, events: Sequence[Event], on_decided: Callable[[Outcomes], object]) -> None:
+        """Decide and append a batch, and call `on_decided` on the event loop, at once or later."""
+
+    async def read[ValueT: HasLockerId](self, query: Callable[[Reads], ValueT | None]) -> ReadResult[ValueT | None]:
+        """Return what a read finds: all that was acknowledged before, and nothing that is not durable."""
+
+    async def close(self) -> None: ...
+
+
+class GroupCommit:
+    """The ingest queue, and the one writer of a store. For one event loop."""
+
+    def __init__(self, engine: Engine, queue_limit: int) -> None:
+        """`queue_limit` bounds the events that wait for their acknowledgement."""
+        self._engine = engine
+        self._queue_limit = queue_limit
+        self._queue: deque[_Submission] = deque()
+        self._waiting = 0
+        self._is_deciding = self._is_closing = False
+        self._drained: asyncio.Event | None = None
+        engine.on_ready = self._decide_soon
+
+    @property
+    def unavailable_reason(self) -> str | None:
+        """Why events are refused right now, or None."""
+        if self._is_closing:
+            return STOPPING
+        if self._waiting >= self._queue_limit:
+            return str(QueueFull(self._queue_limit))
+        return self._engine.unavailable_reason
+
+    def submit(self, events: Sequence[Event]) -> Awaitable[Outcomes]:
+        """Have `events` decided in order; the result is there once the accepted ones are durable.
+
+        Raises:
+            QueueFull: too many events wait; none of these was taken.
+            StoreUnavailable: none of these is acknowledged.
+        """
+        if self._is_closing:
+            raise StoreUnavailable(STOPPING)
+        if self._waiting and self._waiting + len(events) > self._queue_limit:
+            raise QueueFull(self._queue_limit)
+        acknowledged: asyncio.Future[Outcomes] = asyncio.get_running_loop().create_future()
+        self._queue.append((events, acknowledged))
+        self._waiting += len(events)
+        self._decide_soon()
+        return acknowledged
+
+    async def close(self) -> None:
+        """Finish the events that were submitted, and accept no more."""
+        self._is_closing = True
+        if self._waiting:
+            self._drained = asyncio.Event()
+            await self._drained.wait()
+
+    def _decide_soon(self) -> None:
+        if not self._is_deciding and self._queue:
+            self._is_deciding = True
+            asyncio.get_running_loop().call_soon(self._decide_batch)
+
+    def _decide_batch(self) -> None:
+        """Decide one batch. Other requests are served before the next one."""
+        if self._engine.is_overloaded:
+            self._is_deciding = False
+            return
+        batch = [self._queue.popleft()]
+        weight = self._engine.weight(batch[0][0])
+        while self._queue and (weight := weight + self._engine.weight(self._queue[0][0])) <= self._engine.batch_limit:
+            batch.append(self._queue.popleft())
+        self._engine.decide([event for events, _ in batch for event in events], partial(self._decided, batch))
+
+    def _decided(self, batch: Sequence[_Submission], outcomes: Outcomes) -> None:
+        self._is_deciding = False
+        # An outcome may depend on any event before it, so it waits for all that is appended by now.
+        end = self._engine.log.end.position
+        self._engine.durable.when_reached(end, partial(self._acknowledge, batch, outcomes))
+        self._decide_soon()
+
+    def _acknowledge(self, batch: Sequence[_Submission], outcomes: Outcomes, failure: str | None) -> None:
+        start = 0
+        for events, acknowledged in batch:
+            stop = start + len(events)
+            if not acknowledged.done():  # the client may have disconnected
+                if failure is None:
+                    acknowledged.set_result(outcomes[start:stop])
+                else:
+                    acknowledged.set_exception(StoreUnavailable(failure))
+            start = stop
+        self._waiting -= start
+        if self._drained and not self._waiting:
+            self._drained.set()
+
+
+def decide_batch(events: Sequence[Event], unit_of_work: Callable[[], UnitOfWork]) -> Outcomes:
+    """Ingest `events`. An internal error that one of them causes does not harm the others."""
+    try:
+        return ingest(events, unit_of_work())
+    except StoreUnavailable as error:
+        return [StoreUnavailable(str(error)) for _ in events]
+    except Exception as error:
+        if len(events) > 1:
+            return [outcome for event in events for outcome in decide_batch([event], unit_of_work)]
+        logger.exception("Event %s could not be decided.", events[0].event_id)
+        return [error]

@@ -1,0 +1,130 @@
+"""The lifecycle of a running system: started, perhaps in the background, handed to requests, and stopped."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Event, Lock, Thread
+from types import TracebackType
+from typing import Self
+
+from lockstream.core.errors import StartingUp, StoreUnavailable
+from lockstream.core.ports import OnProgress
+from lockstream.services.running.lockstream import Lockstream
+
+ABANDON_SECONDS = 5
+"""Time that an abandoned startup has to clean up its files. The next start removes what is left."""
+
+
+class Lifecycle:
+    """The Lockstream of one application, opened when the server starts, or else by the first request."""
+
+    def __init__(self, open_lockstream: Callable[[], Lockstream]) -> None:
+        self._open = open_lockstream
+        self._lockstream: Lockstream | None = None
+        self._is_closed = self._binds_loop = False
+        self._lock = Lock()
+
+    def start(self) -> None:
+        """Open it on the running event loop, unless its startup is still running in the background.
+
+        Raises:
+            StartRefused: it cannot be opened.
+        """
+        self._is_closed, self._binds_loop = False, True
+        with suppress(StartingUp):
+            self.lockstream()
+
+    def lockstream(self) -> Lockstream:
+        """Return the running system, and open it first if necessary.
+
+        Raises:
+            StoreUnavailable: it was closed, or its startup has not finished.
+            StartRefused: it cannot be opened.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise StoreUnavailable("Lockstream has stopped. Send the request again after it has restarted.")
+            if self._lockstream is None:
+                self._lockstream = self._open()
+                if self._binds_loop:
+                    self._lockstream.bind_running_loop()
+            return self._lockstream
+
+    async def close(self) -> None:
+        """Close the running system, if it was opened."""
+        with self._lock:
+            self._is_closed = True
+            lockstream, self._lockstream = self._lockstream, None
+        if lockstream is not None:
+            await lockstream.close()
+
+
+class BackgroundStart:
+    """A startup in a thread, so that the server can already answer requests, if only with its progress.
+
+    Catching up with a long log after the projection was lost takes minutes or hours. A server that listened only
+    afterwards would look like one that hangs. The startup begins at once. At the end of the `with` block, it is
+    abandoned if it has not finished.
+    """
+
+    def __init__(self, open_lockstream: Callable[[OnProgress], Lockstream]) -> None:
+        self._open = open_lockstream
+        self._lockstream: Lockstream | None = None
+        self._failure: BaseException | None = None
+        self._progress = "is checking the end of its log"
+        self._finished = Event()
+        self._is_abandoned = False
+        Thread(target=self._run, name="lockstream-start", daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_abandoned = True
+        self._finished.wait(ABANDON_SECONDS)
+
+    @property
+    def has_failed(self) -> bool:
+        return self._failure is not None
+
+    def wait(self, seconds: float) -> None:
+        """Wait up to `seconds` for the end of the startup. Raises what `require_no_failure` raises."""
+        self._finished.wait(seconds)
+        self.require_no_failure()
+
+    def lockstream(self) -> Lockstream:
+        """Return the running system.
+
+        Raises:
+            StartingUp: the startup has not finished.
+            LockstreamError, OSError: the startup has failed.
+        """
+        self.require_no_failure()
+        if self._lockstream is None:
+            raise StartingUp(self._progress)
+        return self._lockstream
+
+    def require_no_failure(self) -> None:
+        """Raise the exception with which the startup has failed, if it has."""
+        if self._failure:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            self._lockstream = self._open(self._note_progress)
+        except _Abandoned:
+            pass
+        except Exception as error:  # noqa: BLE001  # it is raised again in `require_no_failure`
+            self._failure = error
+        finally:
+            self._finished.set()
+
+    def _note_progress(self, reached: int, end: int) -> None:
+        if self._is_abandoned:
+            raise _Abandoned
+        self._progress = f"is catching up with its log, at event {reached:,} of {end:,}"
+
+
+class _Abandoned(BaseException):
+    """Raised inside an abandoned startup. It is not an Exception, so that nothing on its way handles it."""

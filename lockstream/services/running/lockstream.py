@@ -1,0 +1,79 @@
+"""The running system: events go in, and each read shows all that was acknowledged before it began."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, closing, nullcontext
+
+from lockstream.core.entities.events import Event
+from lockstream.core.errors import PositionNotReached
+from lockstream.core.ports import ReadResult, Reads, Store
+from lockstream.services.running.event_loop import LoopRunner
+from lockstream.services.running.group_commit import Engine, GroupCommit, HasLockerId, Outcomes
+from lockstream.settings import Settings
+
+MIN_POSITION_SECONDS = 1.0
+"""Time that a read waits for the min position that it demands."""
+
+MIN_POSITION_RETRY_SECONDS = 0.02
+
+
+class Lockstream:
+    """One locker network. May be used from any event loop and any thread; calls from the bound loop are fastest."""
+
+    def __init__(self, store: Store, engine: Engine, settings: Settings) -> None:
+        self.settings = settings
+        self._store = store
+        self._engine = engine
+        self._group_commit = GroupCommit(engine, settings.queue_limit)
+        self._loop = LoopRunner()
+        self._turn = asyncio.Lock()
+
+    def bind_running_loop(self) -> None:
+        """Run on the running event loop."""
+        self._loop.bind_running_loop()
+
+    @property
+    def unavailable_reason(self) -> str | None:
+        """Why events are refused right now, or None."""
+        return self._group_commit.unavailable_reason
+
+    def ingest(self, events: Sequence[Event]) -> Awaitable[Outcomes]:
+        """Decide `events` in order, and return their outcomes once the accepted ones are durable.
+
+        Raises:
+            StoreUnavailable: none of the events is acknowledged.
+        """
+        return self._loop.run(self._group_commit.submit, events)
+
+    async def read[ValueT: HasLockerId](
+        self, query: Callable[[Reads], ValueT | None], min_position: int = 0
+    ) -> ReadResult[ValueT | None]:
+        """Return what a read finds in a state that reflects the log up to `min_position` or further.
+
+        Raises:
+            PositionNotReached: the state is older, after waiting for a second.
+            StoreUnavailable: the state cannot be read.
+        """
+        deadline = time.monotonic() + MIN_POSITION_SECONDS
+        while True:
+            result: ReadResult[ValueT | None] = await self._loop.run(self._engine.read, query)
+            if result.position >= min_position:
+                return result
+            if time.monotonic() > deadline:
+                raise PositionNotReached(result.position, min_position)
+            await asyncio.sleep(MIN_POSITION_RETRY_SECONDS)
+
+    def turn(self) -> AbstractAsyncContextManager[object]:
+        """Return a lock for work that holds up the event loop, so that one piece at a time is done between requests."""
+        return self._turn if self._loop.is_running_here else nullcontext()
+
+    async def close(self) -> None:
+        """Finish the submitted events, and close the files."""
+        with closing(self._store):
+            await self._loop.run(self._close)
+            await asyncio.to_thread(self._loop.stop)
+
+    async def _close(self) -> None:
+        await self._group_commit.close()
+        await self._engine.close()

@@ -1,0 +1,208 @@
+"""Every setting, from the environment or from options of the command line.
+
+The bottom layer, beside the core: every other room may import it, and it imports nothing of this package.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "LOCKSTREAM_"
+
+SCHEMES = ("postgresql+psycopg://", "postgresql://")
+"""Schemes of a database URL."""
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+type _List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+def _setting(default: Any, group: str, *names: str, **limits: Any) -> Any:
+    """Return a field of `group` in the help. `names` are its environment variables, if not derived from its name."""
+    return Field(
+        default=default,
+        validation_alias=AliasChoices(*names) if names else None,
+        json_schema_extra={"group": group},
+        **limits,
+    )
+
+
+LOG, ADDRESS, CLIENTS, LIMITS, OPERATION = "The log", "Address", "Browsers and proxies", "Limits", "Operation"
+
+
+class Settings(BaseSettings):
+    """How Lockstream runs.
+
+    Raises:
+        pydantic.ValidationError: a value is not valid.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, use_attribute_docstrings=True, populate_by_name=True
+    )
+
+    event_log_path: Path = _setting(Path("event_log.jsonl"), LOG, "EVENT_LOG_PATH")
+    """The log file, in an existing folder. The projection is kept beside it, in files that begin with its name."""
+
+    database_url: SecretStr | None = _setting(None, LOG, "DATABASE_URL")
+    """`postgresql+psycopg://USER:PASSWORD@HOST/DATABASE`: keep log and projection there, for any number of nodes."""
+
+    read_url: SecretStr | None = _setting(None, LOG)
+    """A read replica of that database, such as a standby. All reads go there, and may lag behind."""
+
+    auto_migrate: bool | None = _setting(None, LOG)
+    """`true`: a start upgrades tables of an older version. `false`: it creates none. Not set: only missing ones."""
+
+    host: str = _setting("127.0.0.1", ADDRESS)
+    """The IPv4 or IPv6 address to listen on. There is no authentication: expose it only to a network you trust."""
+
+    port: int = _setting(8000, ADDRESS, ge=0, le=65535)
+    """The TCP port to listen on; 0 takes any free port."""
+
+    unix_socket: Path | None = _setting(None, ADDRESS)
+    """A Unix socket to listen on instead of address and port, such as `/run/lockstream.sock`."""
+
+    root_path: str | None = _setting(None, CLIENTS)
+    """The path under which a proxy serves Lockstream, such as `/lockstream`."""
+
+    trusted_proxies: _List = _setting((), CLIENTS)
+    """Addresses or networks, separated by commas, whose `X-Forwarded-Prefix` counts; `unix` is for a Unix socket."""
+
+    cors_origins: _List = _setting((), CLIENTS)
+    """Origins of browser applications that may call the API, separated by commas, such as `https://ops.example`."""
+
+    max_event_bytes: int = _setting(64 * 1024, LIMITS, ge=1024)
+    """Largest event, in bytes. A larger one gets 413, and 422 for its item in a batch."""
+
+    max_batch_bytes: int = _setting(16 * 1024 * 1024, LIMITS, ge=1024)
+    """Largest body of a batch, in bytes after decompression. A larger one gets 413."""
+
+    max_header_bytes: int = _setting(32 * 1024, LIMITS, ge=1024)
+    """Largest path and headers of a request together, in bytes. Larger ones get 431."""
+
+    header_seconds: int = _setting(20, LIMITS, ge=1)
+    """Time for the headers of a request to arrive, then 408. A connection that sends nothing is closed."""
+
+    body_seconds: int = _setting(30, LIMITS, ge=1)
+    """Time for each 16 KiB of a body to arrive, then 408. A client has as long to read its response."""
+
+    queue_limit: int = _setting(20_000, LIMITS, ge=1)
+    """Most events that wait for their acknowledgement. Further ones get 503."""
+
+    batch_limit: int = _setting(100, LIMITS, ge=1)
+    """Most events that are decided together before other requests are served."""
+
+    row_cache_rows: int = _setting(200_000, OPERATION, f"{PREFIX}ROW_CACHE_ROWS", f"{PREFIX}WORKING_SET_ROWS", ge=1)
+    """Rows of the projection that are kept in memory, some 400 bytes each."""
+
+    min_free_bytes: int = _setting(
+        100 * 1024 * 1024, OPERATION, f"{PREFIX}MIN_FREE_BYTES", f"{PREFIX}DISK_FLOOR_BYTES", ge=0
+    )
+    """Free space that the log's disk must have for an event to be accepted, in bytes."""
+
+    stop_seconds: int = _setting(5, OPERATION, ge=1)
+    """Time for open requests to finish after SIGTERM."""
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = _setting(
+        "info", OPERATION
+    )
+    """What is logged to standard error: `debug`, `info`, `warning` or `error`. Requests are not logged."""
+
+    @field_validator("database_url", "read_url")
+    @classmethod
+    def _postgresql_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(SCHEMES):
+            raise PydanticCustomError(
+                "scheme",
+                "The value is not the URL of a PostgreSQL database, such as "
+                "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE. Unset it to keep the log in a file",
+            )
+        return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _absolute_path(cls, value: str | None) -> str | None:
+        if value and not value.startswith("/"):
+            raise PydanticCustomError("root_path", "The value is not a path that begins with /, such as /lockstream")
+        return value and value.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in set(value) - {"unix"}:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise PydanticCustomError(
+                    "network", "{reason}. Give addresses or networks such as 10.0.0.0/8", {"reason": str(error)}
+                ) from error
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if origin != "*" and (not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}"):
+                raise PydanticCustomError(
+                    "origin",
+                    "{origin} is not an origin. Give scheme, host and port only, such as https://ops.example",
+                    {"origin": repr(origin)},
+                )
+        return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_empty(cls, value: Any) -> Any:
+        """Refuse an empty value: most often it comes from a variable that was never filled in."""
+        if value == "":
+            raise PydanticCustomError("empty", "The value is empty. Give a value, or unset the variable")
+        return value
+
+
+def environment_variable(name: str, field: FieldInfo) -> str:
+    """Return the environment variable of the setting `name`."""
+    alias = field.validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"{PREFIX}{name}".upper()
+
+
+def environment_names() -> dict[str, str]:
+    """Return the environment variable of each setting, by the setting's name."""
+    return {name: environment_variable(name, field) for name, field in Settings.model_fields.items()}
+
+
+def renamed_settings(variables: Iterable[str]) -> dict[str, str]:
+    """Return those of `variables` that are former names of settings, with their present names."""
+    former: dict[str, str] = {}
+    for field in Settings.model_fields.values():
+        if isinstance(field.validation_alias, AliasChoices):
+            newest, *older = map(str, field.validation_alias.choices)
+            former |= dict.fromkeys(older, newest)
+    return {name: former[name.upper()] for name in sorted(variables) if name.upper() in former}
+
+
+def unknown_settings(variables: Iterable[str]) -> dict[str, str | None]:
+    """Return those of `variables` that begin with `LOCKSTREAM_` but are not settings, with the closest setting if any.
+
+    Names are compared without that prefix, which would make each of them similar to every other.
+    """
+    variables = list(variables)
+    settings = {name.removeprefix(PREFIX): name for name in environment_names().values()}
+    known = {*settings.values(), *renamed_settings(name.upper() for name in variables)}
+    unknown = [name for name in variables if name.upper().startswith(PREFIX) and name.upper() not in known]
+    return {name: _closest(name.upper().removeprefix(PREFIX), settings) for name in sorted(unknown)}
+
+
+def _closest(name: str, settings: dict[str, str]) -> str | None:
+    return next((settings[close] for close in get_close_matches(name, settings, n=1)), None)

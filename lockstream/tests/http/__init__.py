@@ -1,1 +1,0 @@
-"""The API, through the real application and real files."""

@@ -1,1 +1,0 @@
-"""What every store does alike; each test runs on each."""

@@ -1,0 +1,70 @@
+"""The committed contract, and whether a response keeps it."""
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Any, Protocol
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.protocols import Validator
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+CONTRACT: dict[str, Any] = yaml.safe_load(files("lockstream.openapi").joinpath("openapi.yaml").read_text("utf-8"))
+
+_URI = "urn:lockstream:contract"
+_REGISTRY: Registry[Any] = Registry().with_resource(_URI, DRAFT202012.create_resource(CONTRACT))
+_PATHS = {path: re.compile(re.sub(r"\{\w+\}", "[^/]+", path)) for path in CONTRACT["paths"]}
+
+
+class Response(Protocol):
+    """The common part of a response of httpx and one of Starlette's test client."""
+
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def headers(self) -> Any: ...
+    @property
+    def request(self) -> Any: ...
+    def json(self) -> Any: ...
+
+
+def assert_keeps_contract(response: Response) -> None:
+    """Compare status, content type, headers and body with what the contract declares for the request.
+
+    HEAD must be answered as GET. A method or path that the contract does not declare must be refused, except those of
+    the documentation.
+    """
+    method, path = response.request.method.lower(), response.request.url.raw_path.decode().partition("?")[0]
+    template = next((template for template, pattern in _PATHS.items() if pattern.fullmatch(path)), None)
+    if template is None:
+        assert response.status_code in (404, 405) or path == "/" or path.startswith(("/docs", "/openapi.json"))
+        return
+    operations = CONTRACT["paths"][template]
+    has_body = method != "head"
+    if method == "head" and "get" in operations:
+        method = "get"
+    if method not in operations:
+        assert response.status_code == 405
+        allowed = [*operations, *(["head"] if "get" in operations else [])]
+        assert response.headers["allow"].lower().split(", ") == allowed
+        return
+    status = str(response.status_code)
+    declared = operations[method]["responses"].get(status)
+    assert declared, f"{method} {path} answers {status}, which the contract does not declare"
+    assert response.headers["content-type"] == "application/json"
+    if has_body:
+        response_validator(template, method, status).validate(response.json())
+    for name, header in declared.get("headers", {}).items():
+        assert name in response.headers or not header.get("required"), f"{status} lacks {name}"
+
+
+@cache
+def response_validator(path: str, method: str, status: str) -> Validator:
+    """Return a validator of the body that the contract declares for a response."""
+    place = "paths", path, method, "responses", status, "content", "application/json", "schema"
+    pointer = "/".join(step.replace("/", "~1") for step in place)
+    return Draft202012Validator(
+        {"$ref": f"{_URI}#/{pointer}"}, registry=_REGISTRY, format_checker=Draft202012Validator.FORMAT_CHECKER
+    )

@@ -1,0 +1,194 @@
+"""Real processes: `lockstream serve` on a free port, and any other command, which can be killed in every way."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPConnection
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Self
+
+import lockstream
+from lockstream.tests.support.requirements import requires
+
+TIMEOUT_SECONDS = 300
+"""Time after which a test gives up on a process. It is long, so that a slow machine fails no test."""
+
+TEST_VARIABLES = "LOCKSTREAM_TEST_", "LOCKSTREAM_CRASH"
+"""Prefixes of variables that configure the tests. The service would take them for unknown settings."""
+
+_ADDRESS = re.compile(r"running on http://127\.0\.0\.1:(\d+) ")  # with the blank, so that the number is complete
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds that then stays true."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never became true"
+        time.sleep(0.01)
+
+
+def environment(log: Path, **settings: str) -> dict[str, str]:
+    """Return the environment of a process that finds this package and `log`, with `settings` added."""
+    package = str(Path(lockstream.__file__).parents[1])
+    given = {name: value for name, value in os.environ.items() if not name.startswith(TEST_VARIABLES)}
+    return {**given, "PYTHONPATH": package, "EVENT_LOG_PATH": str(log), "COLUMNS": "200", **settings}
+
+
+def command(
+    log: Path, *arguments: str, standard_input: bytes | None = None, under: Sequence[str] = (), **settings: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run `lockstream` with `arguments` as a process, and wait for its end. `under` is a command that runs it."""
+    return subprocess.run(
+        [*under, sys.executable, "-m", "lockstream", *arguments],
+        cwd=log.parent,
+        env=environment(log, **settings),
+        input=standard_input,
+        capture_output=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+
+
+NO_SPACE = ("env", "-u", "COVERAGE_PROCESS_CONFIG", "sh", "-c", 'ulimit -f 1; exec "$@"', "sh")
+"""Runs another command that cannot write a file longer than 1 KiB. Coverage data would be longer, so none is written."""
+
+
+def _can_trace() -> bool:
+    strace = shutil.which("strace")
+    return (
+        strace is not None and subprocess.run([strace, "-qq", "-o", "/dev/null", "true"], check=False).returncode == 0
+    )
+
+
+needs_strace = requires(_can_trace(), "strace, and the right to trace")
+
+
+def traced(output: Path, file: Path, *options: str) -> list[str]:
+    """Return a command that runs another one under strace, and traces calls on `file`. The other stays our child."""
+    return ["strace", "-D", "-f", "-qq", "-o", str(output), "-P", str(file), *options]
+
+
+SERVE = ("-m", "lockstream", "serve")
+"""Arguments of Python that start the server."""
+
+
+class Server:
+    """`lockstream serve` on a free port. Used in a `with` statement, it leaves no process behind."""
+
+    def __init__(
+        self,
+        log: Path,
+        *,
+        under: Sequence[str] = (),
+        program: Sequence[str] = SERVE,
+        **settings: str,
+    ) -> None:
+        """`under` is a command that runs the server, such as strace; `settings` are environment variables."""
+        self.log = log
+        self.port = 0
+        self._arguments = [*under, sys.executable, *program]
+        self._settings = {"LOCKSTREAM_PORT": "0", **settings}
+        self._stderr = log.with_name("stderr.txt")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self.stop(signal.SIGKILL)
+
+    def launch(self) -> None:
+        """Start the process, and do not wait."""
+        assert self._process is None, "the server before this one has not been stopped"
+        with self._stderr.open("wb") as stderr:
+            self._process = subprocess.Popen(
+                self._arguments,
+                cwd=self.log.parent,
+                env=environment(self.log, **self._settings),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
+
+    def listen(self) -> Self:
+        """Start the process, and wait until it listens, even if it is still catching up."""
+        self.launch()
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while not (address := _ADDRESS.search(self.stderr)):
+            assert self._running.poll() is None, f"the server did not start:\n{self.stderr}"
+            assert time.monotonic() < deadline, f"the server does not listen:\n{self.stderr}"
+            time.sleep(0.01)
+        self.port = int(address[1])
+        return self
+
+    def start(self) -> Self:
+        """Start the process, and wait until it answers reads."""
+        self.listen()
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while (status := self.get("/lockers/unknown")[0]) == 503:
+            assert time.monotonic() < deadline, f"the server does not catch up:\n{self.stderr}"
+            time.sleep(0.01)
+        assert status == 404
+        return self
+
+    def stop(self, sent: signal.Signals) -> int:
+        """Send a signal, wait for the end of the process, and return its exit code."""
+        self._running.send_signal(sent)
+        return self.wait()
+
+    def kill(self) -> None:
+        """Kill the process, as a power cut would: it can finish nothing."""
+        assert self.stop(signal.SIGKILL) == -signal.SIGKILL, f"the server had ended before:\n{self.stderr}"
+
+    def wait(self) -> int:
+        process = self._running
+        try:
+            return process.wait(TIMEOUT_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
+            self._process = None
+
+    @property
+    def pid(self) -> int:
+        return self._running.pid
+
+    @property
+    def stderr(self) -> str:
+        """Standard error of the last process."""
+        return self._stderr.read_text()
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        status, _, body = self.request("GET", path)
+        return status, body
+
+    def post(self, body: bytes) -> int:
+        """Post an event, and return the status."""
+        return self.request("POST", "/events", body)[0]
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Return status, headers with names in lower case, and body of the response."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            headers_in = {name.lower(): value for name, value in response.getheaders()}
+            return response.status, headers_in, response.read()
+        finally:
+            connection.close()
+
+    @property
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "the server has not been started"
+        return self._process
