@@ -23,7 +23,7 @@ class DroppedTail(Struct, frozen=True):
     """The part of a log from its first damaged line on."""
 
     reason: str
-    """What is wrong with the first line."""
+    """The fault of the first line."""
 
     size: int
     """Bytes."""
@@ -36,7 +36,7 @@ class DroppedTail(Struct, frozen=True):
 
 
 class DamageReport(Struct, frozen=True):
-    """What an examination has found in a log."""
+    """The result of examining a log."""
 
     log: Path
     end: Cursor
@@ -52,7 +52,7 @@ class DamageReport(Struct, frozen=True):
     """Bytes after the last record that were never written completely, and that the next start truncates."""
 
     dropped: DroppedTail | None
-    """What a repair drops, or None if no line is damaged."""
+    """The part that a repair drops, or None if no line is damaged."""
 
     @property
     def is_whole(self) -> bool:

@@ -38,7 +38,7 @@ NAMED_DIFFERENCES = 5
 
 
 class Verification(Struct):
-    """What was checked, and what was found."""
+    """The result of a verification."""
 
     events: int = 0
     lockers: int = 0
