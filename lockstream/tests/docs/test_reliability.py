@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs/reliability.md"
 SECTIONS = dict(part.partition("\n")[::2] for part in PAGE.read_text().split("\n## ")[1:])
 SEEN = re.findall(
-    r"^\| (\d) \|.*\| `([a-z/_]+\.py)::(test_[a-z_0-9]+)` \|$", SECTIONS["ReadResult to fail"], re.MULTILINE
+    r"^\| (\d) \|.*\| `([a-z/_]+\.py)::(test_[a-z_0-9]+)` \|$", SECTIONS["Seen to fail"], re.MULTILINE
 )
 
 
