@@ -100,29 +100,29 @@ class NdjsonReader:
         """Of a line longer than `max_line_bytes`, only its beginning is kept: enough to see that it is too long."""
         self._limit = max_line_bytes
         self._rest = bytearray()
-        self._is_first_line = True
+        self._start: bytes | None = b""
+        """The start of the body, as long as it may be a part of a byte order mark."""
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Return the lines that end in `piece`."""
+        if self._start is not None:
+            self._start += piece
+            if BOM_UTF8.startswith(self._start):
+                return []
+            piece, self._start = self._start.removeprefix(BOM_UTF8), None
         first, *others = piece.split(b"\n")
         self._extend(first)
         if not others:
             return []
-        lines = [self._take_rest(), *others[:-1]]
+        lines = [bytes(self._rest), *others[:-1]]
+        self._rest.clear()
         self._extend(others[-1])
         return [text for line in lines if (text := line.strip(_BLANK))]
 
     def finish(self) -> list[bytes]:
         """Return the last line if it has no line end."""
-        return [text] if (text := self._take_rest().strip(_BLANK)) else []
-
-    def _take_rest(self) -> bytes:
-        """Return the line that was collected; the first one without a byte order mark."""
-        line = bytes(self._rest)
-        self._rest.clear()
-        if self._is_first_line:
-            self._is_first_line, line = False, line.removeprefix(BOM_UTF8)
-        return line
+        rest = bytes(self._rest) if self._start is None else self._start.removeprefix(BOM_UTF8)
+        return [text] if (text := rest.strip(_BLANK)) else []
 
     def _extend(self, more: bytes) -> None:
         if not self._rest:
