@@ -30,6 +30,7 @@ SEEDS = [
     *(json.dumps(event, indent=indent).encode() for event in _EVENTS for indent in (None, 1)),
     *LOG.splitlines(keepends=True),
     as_array(*_EVENTS),
+    as_array(),
     as_lines(*_EVENTS),
     *(BYTE_ORDER_MARK + as_lines(first, TEXTS[0]) for first in (TEXTS[0], _LARGEST, _LARGEST + b" ", b" " + _LARGEST)),
     *(as_lines(b"x" + _LARGEST, _LARGEST), BYTE_ORDER_MARK + as_lines(b"x" + _LARGEST, _LARGEST)),
