@@ -101,28 +101,33 @@ class NdjsonReader:
         self._limit = max_line_bytes
         self._rest = bytearray()
         self._start: bytes | None = b""
-        """The start of the body, as long as it may be a part of a byte order mark."""
+        """The first bytes of the body while they may be a part of a byte order mark, then None."""
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Return the lines that end in `piece`."""
         if self._start is not None:
-            self._start += piece
-            if BOM_UTF8.startswith(self._start):
+            piece = self._start + piece
+            self._start = piece if len(piece) < len(BOM_UTF8) and BOM_UTF8.startswith(piece) else None
+            if self._start is not None:
                 return []
-            piece, self._start = self._start.removeprefix(BOM_UTF8), None
+            piece = piece.removeprefix(BOM_UTF8)
         first, *others = piece.split(b"\n")
         self._extend(first)
         if not others:
             return []
-        lines = [bytes(self._rest), *others[:-1]]
-        self._rest.clear()
+        lines = [self._take_rest(), *others[:-1]]
         self._extend(others[-1])
         return [text for line in lines if (text := line.strip(_BLANK))]
 
     def finish(self) -> list[bytes]:
         """Return the last line if it has no line end."""
-        rest = bytes(self._rest) if self._start is None else self._start.removeprefix(BOM_UTF8)
-        return [text] if (text := rest.strip(_BLANK)) else []
+        self._extend(self._start or b"")
+        return [text] if (text := self._take_rest().strip(_BLANK)) else []
+
+    def _take_rest(self) -> bytes:
+        line = bytes(self._rest)
+        self._rest.clear()
+        return line
 
     def _extend(self, more: bytes) -> None:
         if not self._rest:
