@@ -69,14 +69,14 @@ def event_is_decoded_alike(text: bytes) -> None:
             assert among == alone
         elif decode is decode_events:
             assert isinstance(among, MalformedEvent)
-            assert among.kind != "duplicate_member" or _repeats_a_member(text)
+            assert among.kind != "duplicate_member" or repeats_a_member(text)
     if alone is None:
         with pytest.raises(MalformedBody) as raised:
             parse_event(text)
         assert raised.value.errors
         JSONResponse({"detail": raised.value.errors})
     else:
-        assert not _repeats_a_member(text)
+        assert not repeats_a_member(text)
         assert parse_event(text) == alone
         _comes_back_from_the_log(alone)
 
@@ -150,15 +150,8 @@ def check_in_bounded_time(holds: Callable[[bytes], None], data: bytes) -> None:
     assert time.process_time() - before < CPU_SECONDS
 
 
-def _decoded(text: bytes) -> Event | None:
-    try:
-        return decode_event(text)
-    except MalformedEvent:
-        return None
-
-
-def _repeats_a_member(text: bytes) -> bool:
-    """Return whether an object of this JSON text has the same member name twice."""
+def repeats_a_member(text: bytes) -> bool:
+    """Return whether an object of this JSON text has the same member name twice, by Python's own decoder."""
     repeated = False
 
     def check(pairs: Iterable[tuple[str, Any]]) -> None:
@@ -168,6 +161,13 @@ def _repeats_a_member(text: bytes) -> bool:
 
     json.loads(text, object_pairs_hook=check, parse_int=str, parse_float=str)
     return repeated
+
+
+def _decoded(text: bytes) -> Event | None:
+    try:
+        return decode_event(text)
+    except MalformedEvent:
+        return None
 
 
 def _comes_back_from_the_log(accepted: Event) -> None:
