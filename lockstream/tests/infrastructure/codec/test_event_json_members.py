@@ -165,7 +165,7 @@ UNIQUE = {
     "a string that looks like an object": r'"{\"a\":1,\"a\":2}"',
     "a string with escaped quotes only": r'"\"\"\"\""',
     "strings that end with backslashes": r'["\\","\\\\","\\\"",{"a":"\\"},{"a":"\\"}]',
-    "a string with a colon behind a quote": r'["\":","\" :",": \""]',
+    "a string with a colon after a quote": r'["\":","\" :",": \""]',
     "strings in a list": '["a","a",":","a:"]',
     "a value equal to a name": '{"a":"a","b":"a","c":"b"}',
     "white space before colons": '{"a" :1,"b"\t:2,"c"\r\n:"a" }',

@@ -148,7 +148,7 @@ def test_only_durable_records_are_read(log: LogWriter) -> None:
     assert [record.event for record in log.read(first.end)] == events[1:]
 
 
-def test_a_flush_beside_the_event_loop_makes_durable_what_was_appended_before_it(log: LogWriter) -> None:
+def test_a_flush_beside_the_event_loop_covers_only_earlier_appends(log: LogWriter) -> None:
     async def append_during_a_flush() -> None:
         ended = asyncio.Event()
         log.append(some_events(2))
