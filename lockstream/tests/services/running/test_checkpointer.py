@@ -11,6 +11,7 @@ import pytest
 
 from lockstream.core.errors import LogFileDamaged, StoreUnavailable
 from lockstream.core.outcomes import Accepted
+from lockstream.infrastructure.sqlite import row_cache
 from lockstream.infrastructure.sqlite.database import writing_engine
 from lockstream.infrastructure.stores.embedded import EmbeddedStore, acknowledged, projection_path
 from lockstream.services.running import checkpointer
@@ -269,25 +270,43 @@ def test_the_acknowledged_position_is_noted_as_soon_as_the_log_has_failed(
         EmbeddedStore(copy, CAPACITY)
 
 
-def test_the_acknowledged_position_is_noted_once_and_no_checkpoint_is_tried_in_vain(
-    log_path: Path, store: FaultyStore
-) -> None:
+def test_no_checkpoint_is_tried_in_vain_after_the_log_has_failed(store: FaultyStore) -> None:
     async def check() -> None:
         # given a failed log
         system = System(store)
         assert await system.post(registered()) == [Accepted(1)]
         await fail_the_log(store, system)
-        await wait_for(lambda: store.notes)
         await system.engine.checkpointer.wait_idle()
         checkpoints = store.checkpoints
-        # when further events are refused for a while
-        for number in range(20):
+        # when an event is refused, and no other comes
+        with pytest.raises(StoreUnavailable):
+            await system.post(registered("late"))
+        await asyncio.sleep(5 * checkpointer.QUIET_SECONDS)
+        # then no checkpoint was tried
+        assert store.checkpoints == checkpoints
+        await system.close()
+
+    run(check())
+
+
+def test_the_acknowledged_position_is_noted_once_whatever_comes_later(
+    store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_cache, "CHECKPOINT_ROWS", 0)
+
+    async def check() -> None:
+        # given a failed log, with changed rows that are worth a checkpoint
+        system = System(store)
+        await fail_the_log(store, system)
+        await wait_for(lambda: store.notes)
+        # when further checkpoints are tried, because further events come
+        before = store.checkpoints
+        while store.checkpoints < before + 2:
             with pytest.raises(StoreUnavailable):
-                await system.post(registered(str(number)))
-            await asyncio.sleep(checkpointer.QUIET_SECONDS / 4)
+                await system.post(registered("late"))
+        await system.engine.checkpointer.wait_idle()
         # then nothing was noted again
         assert store.notes == 1
-        assert store.checkpoints == checkpoints
         await system.close()
 
     run(check())
