@@ -1,16 +1,20 @@
 """Events of a file are decided line by line, and refused lines are reported."""
 
 import json
+import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from lockstream.core.errors import NotAnImportReport
+from lockstream.core.errors import NotAnImportReport, StoreUnavailable
 from lockstream.core.ports import ignore_progress
+from lockstream.infrastructure.stores.embedded import EmbeddedStore
 from lockstream.infrastructure.stores.memory import MemoryStore
 from lockstream.services.commands import import_events as import_module
 from lockstream.services.commands.import_events import ImportCounts, import_events
 from lockstream.tests.support.builders import Body, deposited, registered, reserved
+from lockstream.tests.support.histories import CAPACITY
 
 BOM = b"\xef\xbb\xbf"
 """The byte order mark in UTF-8, which some programs write at the beginning of a file."""
@@ -129,3 +133,23 @@ def test_a_report_that_holds_something_else_is_left_alone(
         import_events(store, source, report, ignore_progress)
     assert report.read_bytes() == content
     assert store.log.end.position == 0
+
+
+def test_a_log_that_is_moved_away_while_the_report_is_written_gets_no_event(
+    log_path: Path, source: Path, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report is flushed between the check of the log and the append, which may take a while."""
+    moved = log_path.with_name("moved.jsonl")
+    flush = os.fsync
+
+    def move_and_flush(file: int) -> None:
+        if log_path.exists():
+            log_path.rename(moved)
+        flush(file)
+
+    source.write_bytes(line(registered("c1")))
+    with closing(EmbeddedStore(log_path, CAPACITY)) as store:
+        monkeypatch.setattr(os, "fsync", move_and_flush)
+        with pytest.raises(StoreUnavailable, match="could not be written"):
+            import_events(store, source, report, ignore_progress)
+    assert moved.read_bytes() == b""
