@@ -151,7 +151,7 @@ class EmbeddedStore:
         except (LockstreamError, OSError) as error:
             raise StoreUnavailable(f"The durable state cannot be shown. {error}") from error
         reached, durable = self._projection.cache.reached.position, self.log.durable.position
-        if reached < durable:  # another program has cut the file short
+        if reached < durable:  # another program has truncated the file
             raise StoreUnavailable(
                 f"The durable state cannot be shown: the log {self.log.path} and its projection hold only {reached:,} "
                 f"of {counted(durable, 'acknowledged event')}. Stop Lockstream, and restore the log from a copy."

@@ -19,7 +19,7 @@ class System:
         self.group_commit = GroupCommit(self.engine, queue_limit)
 
     def post(self, *bodies: Body) -> asyncio.Future[Sequence[Outcome | Exception]]:
-        """Submit events together. They are decided when the event loop comes to it."""
+        """Submit events together. The next turn of the event loop decides them."""
         return asyncio.ensure_future(self.group_commit.submit([event(body) for body in bodies]))
 
     async def locker(self, locker_id: str = LOCKER) -> Locker | None:

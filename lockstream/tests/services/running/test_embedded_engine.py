@@ -176,8 +176,8 @@ def test_a_failing_disk_undoes_all_unflushed_events(store: FaultyStore, failure:
     run(check())
 
 
-def test_a_log_that_was_cut_short_shows_no_state_without_its_acknowledged_events(store: FaultyStore) -> None:
-    """Acknowledged events are then neither in the file nor in the projection."""
+def test_no_state_is_shown_that_lacks_acknowledged_events_after_a_truncation(store: FaultyStore) -> None:
+    """The acknowledged events are then neither in the file nor in the projection."""
 
     async def check() -> None:
         # given an acknowledged event that no checkpoint has written, and one that is being flushed

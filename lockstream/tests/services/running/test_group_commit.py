@@ -277,7 +277,7 @@ def test_events_wait_while_checkpoints_are_far_behind(
         assert not [request for request in waiting if request.done()]
         # and reads go on
         assert await system.compartments() == 6
-        # when the checkpoint ends, then the events are decided without further ado
+        # when the checkpoint ends, then the events are decided
         store.open_checkpoint_gate()
         assert [await request for request in waiting] == [[Accepted(7)], [Accepted(8)]]
         assert store.batches == [2, 4, 2]

@@ -236,7 +236,7 @@ def test_an_abandoned_startup_ends_at_its_next_step_and_cleans_up() -> None:
             while True:
                 try:
                     on_progress(1_000, 2_500)
-                except Exception as error:  # noqa: BLE001  # as other code between the two may do
+                except Exception as error:  # noqa: BLE001  # as code that calls the progress callback may do
                     handled.append(error)
         finally:
             cleaned_up.set()
