@@ -62,7 +62,7 @@ class Statement:
 
 
 type Results = Mapping[Statement, DatabaseRows]
-"""What each statement of a round trip has returned."""
+"""Rows that each statement of a round trip has returned."""
 
 BEGIN = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
 BEGIN_READING = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
@@ -70,7 +70,7 @@ COMMIT = Statement("COMMIT")
 
 
 def transaction_settings(statement_seconds: int = STATEMENT_SECONDS) -> Statement:
-    """Return a statement that sets the time limits of one transaction; 0 is no limit.
+    """Return a statement that sets the time limits of one transaction; 0 means no limit.
 
     The commit waits for the disk, whatever the database user is configured to do. All lookups are by key. A plan made
     while a table was small would read the whole table for as long as the connection lives, so plans are generic and
@@ -149,7 +149,7 @@ class Database:
     def connect(self, timeout_seconds: float | None = None) -> Connection:
         """Return a connection that begins and ends transactions only when told to.
 
-        Each answer may take `timeout_seconds`; None is no limit.
+        Each answer may take `timeout_seconds`; None means no limit.
 
         Raises:
             psycopg.OperationalError: no host can be reached, or none fits the URL.
@@ -208,7 +208,7 @@ class Session:
     def __init__(
         self, database: Database, timeout_seconds: float | None = ANSWER_SECONDS, *, drops_tables: bool = False
     ) -> None:
-        """Each round trip must be answered within `timeout_seconds`; None is no limit.
+        """Each round trip must be answered within `timeout_seconds`; None means no limit.
 
         A session that `drops_tables` prepares no statement. After a DROP, psycopg forgets all prepared statements, and
         in a pipeline also some that it prepares next.

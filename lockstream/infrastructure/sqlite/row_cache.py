@@ -26,7 +26,7 @@ rate is done before the next generation expires, although an event may also fetc
 
 
 class RowStore(Protocol):
-    """Where rows are kept that are not in memory."""
+    """The storage behind a row cache."""
 
     def fetch(self, row_class: type[Row], keys: Collection[Key]) -> Iterable[Row]:
         """Return the rows that exist.
