@@ -8,7 +8,7 @@ from typing import Self
 import pytest
 
 FULL = os.environ.get("LOCKSTREAM_CRASH") == "full"
-"""Whether to run every case. Otherwise a part runs that takes two minutes."""
+"""Whether every case runs. Otherwise a part runs, which takes two minutes."""
 
 TAIL, CALLS, POWER, FLUSH, PROCESSES, PROJECTION = "1", "2", "3", "4", "5", "6"
 
@@ -29,7 +29,7 @@ _PROPERTY = "crash"
 
 @dataclass
 class FaultOutcome:
-    """What some faults did to acknowledged events and to the service."""
+    """The effect of some faults on acknowledged events and on the service."""
 
     faults: int = 0
     acknowledged: int = 0

@@ -15,10 +15,11 @@ from lockstream.core.ports import ignore_progress
 from lockstream.services.commands.verify import verify_file
 from lockstream.tests.crash.clients import ARRAY, LINES, Format
 from lockstream.tests.crash.fault_report import FULL
+from lockstream.tests.crash.faults import failing_flush, killed_at_flush
 from lockstream.tests.crash.restart import restarted
 from lockstream.tests.support.builders import Body, registered
 from lockstream.tests.support.log_audit import assert_shows_what_the_log_holds, audited
-from lockstream.tests.support.processes import Server, needs_strace, traced
+from lockstream.tests.support.processes import Server, needs_strace
 
 BATCH_LIMIT = 100
 """Most events that share a flush."""
@@ -42,12 +43,6 @@ def posted(server: Server, form: Format, events: list[Body]) -> tuple[int, dict[
     return status, headers, json.loads(body)
 
 
-def failing_flush(log: Path, number: int) -> list[str]:
-    """Return a command under which the n-th flush of a server's log fails. The start flushes it once."""
-    failing = ("-e", "trace=fdatasync,fsync", "-e", f"inject=fdatasync:error=EIO:when={number}")
-    return traced(log.with_name("trace.txt"), log, *failing)
-
-
 def assert_counts_once_if_sent_again(server: Server, form: Format, events: list[Body]) -> int:
     """Start `server`, and send the batch again; return how many of its events were known."""
     server.start()
@@ -64,10 +59,8 @@ def assert_counts_once_if_sent_again(server: Server, form: Format, events: list[
 @needs_strace
 @in_formats(LINES)
 def test_a_batch_survives_a_kill_between_two_of_its_flushes(log_path: Path, form: Format) -> None:
-    events, trace = batch(), log_path.with_name("trace.txt")
     # given a server that is killed at the second flush of a batch
-    killing = ("-e", "trace=fdatasync", "-e", "inject=fdatasync:signal=KILL:error=EIO:when=3")
-    under = traced(trace, log_path, *killing)
+    events, under = batch(), killed_at_flush(log_path, 3)
     with Server(log_path, under=under, LOCKSTREAM_BATCH_LIMIT=str(BATCH_LIMIT)).start() as server:
         with pytest.raises(ConnectionError):
             posted(server, form, events)

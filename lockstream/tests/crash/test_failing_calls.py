@@ -61,7 +61,7 @@ CASES = [(*kind, folder) for kind, few in FEW.items() for folder in (EMPTY, USED
 
 @dataclass
 class Run:
-    """What one server did until its end."""
+    """The responses and failed calls of one server."""
 
     acknowledged: dict[str, int] = field(default_factory=dict)
     """Positions by event id."""

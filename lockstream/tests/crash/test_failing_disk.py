@@ -10,8 +10,8 @@ import pytest
 
 from lockstream.core.errors import LogFileDamaged
 from lockstream.infrastructure.stores.embedded import EmbeddedStore
+from lockstream.tests.crash.faults import acknowledged_on_disk, failing_flush, killed_at_flush, trace_of
 from lockstream.tests.crash.restart import restarted
-from lockstream.tests.crash.test_moved_log import acknowledged_on_disk, without_the_last_line
 from lockstream.tests.support.builders import LOCKER, Body, registered
 from lockstream.tests.support.histories import CAPACITY, history
 from lockstream.tests.support.log_audit import assert_shows_what_the_log_holds
@@ -20,12 +20,6 @@ from lockstream.tests.support.processes import Server, needs_strace, traced, wai
 
 def post(server: Server, body: Body) -> int:
     return server.post(json.dumps(body).encode())
-
-
-def fails_flush(log: Path, number: int) -> list[str]:
-    """Return a command under which the n-th flush of a server's log fails. The start flushes it once."""
-    failing = ("-e", "trace=fdatasync,fsync", "-e", f"inject=fdatasync:error=EIO:when={number}")
-    return traced(log.with_name("trace.txt"), log, *failing)
 
 
 def assert_only_reads_work(server: Server, bodies: list[Body]) -> None:
@@ -69,11 +63,11 @@ def test_after_a_full_disk_a_server_accepts_nothing_until_a_restart(log_path: Pa
 @needs_strace
 def test_after_a_failed_flush_a_server_accepts_nothing_until_a_restart_and_never_flushes_again(log_path: Path) -> None:
     events = history()
-    with Server(log_path, under=fails_flush(log_path, 4)).start() as server:
+    with Server(log_path, under=failing_flush(log_path, 4)).start() as server:
         assert [post(server, body) for body in events[:3]] == [202] * 3
         assert_only_reads_work(server, [events[3], registered("c9"), events[3]])
         assert server.stop(signal.SIGTERM) == 0
-    flushes = re.findall(r"f(?:data)?sync.* = (-?\d+)", log_path.with_name("trace.txt").read_text())
+    flushes = re.findall(r"f(?:data)?sync.* = (-?\d+)", trace_of(log_path).read_text())
     assert (flushes.count("-1"), flushes[-1]) == (1, "-1"), "the failed flush is the last one"
     with restarted(log_path) as server:
         assert_restart_recovers(server, events, acknowledged=events[:3])
@@ -82,16 +76,15 @@ def test_after_a_failed_flush_a_server_accepts_nothing_until_a_restart_and_never
 @needs_strace
 def test_a_start_after_a_failed_flush_is_refused_if_an_acknowledged_event_is_missing(log_path: Path) -> None:
     events = history()
-    with Server(log_path, under=fails_flush(log_path, 4)).start() as server:
+    with Server(log_path, under=failing_flush(log_path, 4)).start() as server:
         # given a server whose flush failed before a checkpoint
         assert [post(server, body) for body in events[:4]] == [202, 202, 202, 503]
         # when it notes how many events it has acknowledged, and is killed
         wait_until(lambda: acknowledged_on_disk(log_path) == 3)
         server.kill()
     # then a log with fewer events refuses the start
-    while log_path.read_bytes().count(b"\n") > 2:
-        without_the_last_line(log_path)
-    left = log_path.read_bytes()
+    left = b"".join(log_path.read_bytes().splitlines(keepends=True)[:2])
+    log_path.write_bytes(left)
     with pytest.raises(LogFileDamaged, match="has seen 3 acknowledged events"):
         EmbeddedStore(log_path, CAPACITY)
     assert log_path.read_bytes() == left
@@ -100,10 +93,9 @@ def test_a_start_after_a_failed_flush_is_refused_if_an_acknowledged_event_is_mis
 @needs_strace
 def test_a_start_flushes_the_lines_of_a_killed_server_before_it_calls_their_events_known(log_path: Path) -> None:
     """A kill before the flush leaves lines in the file that may not be on disk. 200 promises the same as 202."""
-    events, trace = history(), log_path.with_name("trace.txt")
+    events, trace = history(), trace_of(log_path)
     # given a server that was killed between an append and its flush
-    killing = ("-e", "trace=fdatasync", "-e", "inject=fdatasync:signal=KILL:error=EIO:when=2")
-    with Server(log_path, under=traced(trace, log_path, *killing)).start() as server:
+    with Server(log_path, under=killed_at_flush(log_path, 2)).start() as server:
         assert post(server, events[0]) == 202
         with pytest.raises(ConnectionError):
             post(server, events[1])

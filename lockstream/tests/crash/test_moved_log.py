@@ -16,11 +16,10 @@ import pytest
 
 from lockstream.core.errors import LogFileDamaged, StoreUnavailable
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.sqlite.database import reading_engine
-from lockstream.infrastructure.sqlite.projection import read_progress
-from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path, rebuild
+from lockstream.infrastructure.stores.embedded import EmbeddedStore, rebuild
 from lockstream.services.deployment import deployment_of
 from lockstream.settings import Settings
+from lockstream.tests.crash.faults import acknowledged_on_disk
 from lockstream.tests.support.builders import LOCKER, Body, event, registered
 from lockstream.tests.support.histories import (
     CAPACITY,
@@ -200,16 +199,6 @@ def test_a_restart_is_refused_if_no_event_arrived_after_the_truncation(log_path:
     asyncio.run(truncate_while_running())
     with pytest.raises(LogFileDamaged, match="has seen 10 acknowledged events"):
         deployment_of(settings).start()
-
-
-def acknowledged_on_disk(log: Path) -> int:
-    """Return how many acknowledged events the projection has noted, while a server may be running."""
-    engine = reading_engine(projection_path(log))
-    try:
-        with engine.connect() as connection:
-            return read_progress(connection).acknowledged
-    finally:
-        engine.dispose()
 
 
 @pytest.mark.parametrize(

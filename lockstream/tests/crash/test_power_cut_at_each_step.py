@@ -27,7 +27,7 @@ OFTEN, QUITE_OFTEN = 100, 15
 """Power cuts at one moment."""
 
 TIMES, STEPS = (2, 1_000) if FULL else (1, 3)
-"""How often each work is done, each time with other power cuts, and after how many of its steps a store starts."""
+"""Repetitions of each work, each with other power cuts, and number of power cuts after which a store starts."""
 
 
 @pytest.fixture(autouse=True)

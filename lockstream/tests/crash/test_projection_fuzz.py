@@ -1,4 +1,4 @@
-"""Whatever the projection's file contains: the store shows the state of the log, or raises an error of our own."""
+"""Arbitrary content of the projection's file: the store shows the state of the log, or raises an error of our own."""
 
 import random
 import shutil

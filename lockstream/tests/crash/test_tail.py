@@ -35,7 +35,7 @@ class Fault(NamedTuple):
     """The bytes of the log after the fault."""
 
     acknowledged: int
-    """How many of its events were acknowledged, and therefore must be there."""
+    """Number of its first events that were acknowledged, and therefore must be there."""
 
     may_be_refused: bool = False
     """Whether a refusal is right although no acknowledged byte changed: complete lines at the end may be overwritten
