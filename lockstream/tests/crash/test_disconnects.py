@@ -14,7 +14,7 @@ from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server
 
 HEAD = b"POST /events HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
 
-STALLED_BODIES = HEAD, HEAD + b'{"event_id":', HEAD + b"{" * 999
+STALLED_BODIES = HEAD, HEAD + b"{", HEAD + b'{"event_id":', HEAD + b"{" * 999
 
 
 def wait_until_read(server: Server) -> None:
@@ -44,12 +44,18 @@ def test_a_client_that_disconnects_within_a_request_disturbs_nobody(log_path: Pa
     assert len(audited(log_path)) == acknowledged
 
 
-def test_requests_that_never_end_do_not_keep_a_server_from_stopping(log_path: Path) -> None:
+def test_idle_and_stalled_connections_do_not_keep_a_server_from_stopping(log_path: Path) -> None:
     with Server(log_path, LOCKSTREAM_STOP_SECONDS="1").start() as server, ExitStack() as stack:
-        # given clients that have each sent a part of a request
+
+        def connected() -> socket.socket:
+            return stack.enter_context(socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS))
+
+        # given an idle client, and clients that have each sent a part of a request
         assert server.post(json.dumps(registered()).encode()) == 202
-        address = "127.0.0.1", server.port
-        stalled = [stack.enter_context(socket.create_connection(address, TIMEOUT_SECONDS)) for _ in STALLED_BODIES]
+        idle = connected()
+        idle.sendall(b"GET /lockers/x HTTP/1.1\r\nhost: test\r\n\r\n")
+        assert idle.recv(1)
+        stalled = [connected() for _ in STALLED_BODIES]
         for client, sent in zip(stalled, STALLED_BODIES, strict=True):
             client.sendall(sent)
         wait_until_read(server)

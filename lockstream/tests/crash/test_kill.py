@@ -13,7 +13,7 @@ from lockstream.tests.crash.fault_report import FULL, POWER, FaultOutcome, Fault
 from lockstream.tests.support.log_audit import assert_shows_what_the_log_holds
 from lockstream.tests.support.processes import Server
 
-ROUNDS, SECONDS = (20, 30.0) if FULL else (1, 2.0)
+ROUNDS, SECONDS = (20, 30.0) if FULL else (1, 1.5)
 """Servers, each with clients of its own, and the time for which each is under load."""
 
 

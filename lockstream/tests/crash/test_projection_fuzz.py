@@ -28,7 +28,7 @@ from lockstream.tests.support.histories import (
     record,
 )
 
-FLIPS = 3_000 if FULL else 90
+FLIPS = 3_000 if FULL else 60
 LOCKERS = ("locker-1", "Zürich «7»")
 
 PROGRESS = [

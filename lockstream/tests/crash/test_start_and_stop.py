@@ -47,19 +47,6 @@ def test_a_server_that_is_stopped_finishes_open_requests_and_exits_with_success(
         assert len(assert_shows_what_the_log_holds(server)) == len(recorded)
 
 
-def test_idle_and_stalled_connections_do_not_keep_a_server_from_stopping(log_path: Path) -> None:
-    with (
-        Server(log_path, LOCKSTREAM_STOP_SECONDS="1").start() as server,
-        socket.create_connection(("127.0.0.1", server.port)) as idle,
-        socket.create_connection(("127.0.0.1", server.port)) as stalled,
-    ):
-        stalled.sendall(b"POST /events HTTP/1.1\r\nhost: test\r\ncontent-length: 1000\r\n\r\n{")
-        idle.sendall(b"GET /lockers/x HTTP/1.1\r\nhost: test\r\n\r\n")
-        assert idle.recv(1)
-        assert server.stop(signal.SIGTERM) == 0, server.stderr
-    assert audited(log_path) == []
-
-
 def test_a_signal_that_arrives_before_uvicorn_handles_signals_is_not_lost(log_path: Path) -> None:
     """A process that ignores SIGTERM would have to be killed."""
     program = "import os, signal, uvicorn; run = uvicorn.Server.run\n"
