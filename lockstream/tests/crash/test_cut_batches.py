@@ -75,7 +75,7 @@ def test_a_batch_survives_a_kill_between_two_of_its_flushes(log_path: Path, form
 @needs_strace
 @pytest.mark.parametrize(
     ("form", "failing"),
-    product((ARRAY, LINES), (2, 3)) if FULL else [(ARRAY, 2), (LINES, 3)],
+    [*product((ARRAY, LINES), (2, 3))] if FULL else [(ARRAY, 2), (LINES, 3)],
     ids=lambda value: value.name if isinstance(value, Format) else str(value),
 )
 def test_a_failed_flush_fails_its_batch(log_path: Path, form: Format, failing: int) -> None:

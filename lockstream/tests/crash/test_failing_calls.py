@@ -44,13 +44,13 @@ FEW: dict[tuple[str, str], dict[str, list[int]]] = {
     ("openat", KILLED): {},
     ("fsync", IO_ERROR): {},
     ("fsync", KILLED): {EMPTY: [2]},
-    ("ftruncate", IO_ERROR): {},
-    ("ftruncate", KILLED): {USED: [1]},
+    ("ftruncate", IO_ERROR): {USED: [1]},
+    ("ftruncate", KILLED): {},
     ("/^rename", IO_ERROR): {EMPTY: [1]},
     ("/^rename", NO_SPACE): {},
     ("/^rename", KILLED): {},
-    ("/^unlink", IO_ERROR): {},
-    ("/^unlink", KILLED): {USED: [1]},
+    ("/^unlink", IO_ERROR): {USED: [1]},
+    ("/^unlink", KILLED): {},
 }
 """Kinds of calls with their faults, and the numbers of the calls that fail, unless every call is tried.
 
