@@ -32,7 +32,7 @@ def serve(settings: Settings) -> None:
     _warn_about_variables()
 
     def start(on_progress: OnProgress) -> Lockstream:
-        with progress_bar("Catching up with the log") as bar:
+        with progress_bar("Catching up with the log", resumes=True) as bar:
 
             def note(reached: int, end: int) -> None:
                 on_progress(reached, end)
