@@ -73,9 +73,10 @@ class DamageReport(Struct, frozen=True):
             said = [
                 f"The log {self.log} is damaged at line {self.end.position + 1} (byte offset {self.end.offset}): "
                 f"{self.dropped.reason}",
-                f"To go on without a backup, everything from there on must be dropped: "
-                f"{counted(self.dropped.size, 'byte')} with {counted(self.dropped.lines, 'complete line')}, of which "
-                f"{self.dropped.records:,} look like records. {counted(self.events, 'event')} would remain.",
+                "To go on without a backup, everything from there on must be dropped: "
+                f"{counted(self.dropped.size, 'byte')} with {counted(self.dropped.lines, 'complete line')}, "
+                f"including {counted(self.dropped.records, 'recognizable record')}. "
+                f"{counted(self.events, 'event')} would remain.",
             ]
         return [*said, self._explain_loss()]
 
@@ -83,8 +84,8 @@ class DamageReport(Struct, frozen=True):
         if not self.torn_bytes:
             return []
         return [
-            f"{counted(self.torn_bytes, 'byte')} after its last record were never written completely, and so never "
-            "acknowledged. The next start truncates them, and keeps them beside the log."
+            f"Its torn tail of {counted(self.torn_bytes, 'byte')} was never acknowledged. The next start truncates it, "
+            "and keeps it beside the log."
         ]
 
     def _explain_loss(self) -> str:
@@ -95,8 +96,8 @@ class DamageReport(Struct, frozen=True):
             )
         if self.acknowledged:
             return (
-                f"The projection has seen {counted(self.acknowledged, 'event')}, and all of these remain. Events that "
-                "were acknowledged after them would be lost."
+                f"Everything up to position {self.acknowledged:,}, which the projection has seen, would remain. Events "
+                "that were acknowledged later would be lost."
             )
         return (
             "There is no projection to tell how many events were acknowledged. Assume that every dropped event was "

@@ -127,8 +127,8 @@ def verify_file(log: Path, on_progress: OnProgress) -> Verification:
     rest = log.stat().st_size - replay.reached.offset
     if rest and not found.problems:
         found.notes.append(
-            f"The last complete line is followed by {counted(rest, 'byte')}: a server is writing them, or the next "
-            "start truncates them and keeps them beside the log."
+            f"The last complete line is followed by {counted(rest, 'byte')}. Either a server is writing there, or this "
+            "is a torn tail, which the next start truncates and keeps beside the log."
         )
     return replay.finish()
 
