@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     """`true`: a start upgrades tables of an older version. `false`: it creates none. Not set: only missing ones."""
 
     host: str = _setting("127.0.0.1", ADDRESS)
-    """The IPv4 or IPv6 address to listen on. There is no authentication: expose it only to a network you trust."""
+    """The IPv4 or IPv6 address to listen on. Requests are not authenticated: expose it only to a network you trust."""
 
     port: int = _setting(8000, ADDRESS, ge=0, le=65535)
     """The TCP port to listen on; 0 takes any free port."""

@@ -7,7 +7,7 @@ instead of 16 (docs/decisions/0014). A single event is a batch of one.
 import json
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import accumulate, chain
 from typing import Annotated, Any
@@ -25,6 +25,8 @@ NESTING_MAX = 100
 
 The decoder's own limit depends on its caller's stack, so one caller could accept what another could not read again.
 """
+
+_MINUTES_OF_DAY = 24 * 60
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?')
 """A JSON string. The closing quote is optional, so that an unterminated string is searched only once."""
@@ -146,7 +148,7 @@ def is_timestamp(text: str) -> bool:
     """Return whether `text` is an RFC 3339 date-time with an offset."""
     try:
         _require_timestamps([text])
-    except (MalformedEvent, msgspec.ValidationError):
+    except (MalformedEvent, msgspec.MsgspecError):
         return False
     return True
 
@@ -253,7 +255,11 @@ def _without_leap_second(timestamp: str) -> str:
         return timestamp
     before = f"{timestamp[:17]}59{timestamp[19:]}"
     [instant] = _datetimes.decode(f'["{before}"]')
-    if instant.astimezone(UTC).strftime("%H:%M") != "23:59":
+    # In minutes of the day, because UTC cannot express every instant of the years 1 and 9999. The minute is read from
+    # the text, because the decoder rounds a fraction up.
+    offset = (instant.utcoffset() or timedelta()) // timedelta(minutes=1)
+    utc_minute = 60 * int(timestamp[11:13]) + int(timestamp[14:16]) - offset
+    if utc_minute % _MINUTES_OF_DAY != _MINUTES_OF_DAY - 1:
         raise MalformedEvent("The timestamp has second 60, which only the last minute of a UTC day can have.")
     return before
 
@@ -272,19 +278,27 @@ def _require_unique_members(
     """Require that no object has a member name twice (RFC 7493, section 2.3), at any depth.
 
     Decoders keep the last of two members. A repeated member adds at least two quotes to those that the decoded values
-    need, so counting quotes finds it (docs/decisions/0020).
+    need, and nothing takes a quote away. So texts with no more quotes repeat no member (docs/decisions/0020).
     """
-    text = joined.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in joined else joined
-    quotes = text.count(b'"')
-    if quotes == sum(
-        [_minimal_quotes[envelope.type][own.count(None)] for envelope, own in zip(envelopes, fields, strict=True)]
-    ):
+    quotes = joined.count(b'"')
+    minimal = [_minimal_quotes[envelope.type][own.count(None)] for envelope, own in zip(envelopes, fields, strict=True)]
+    if quotes == sum(minimal):
         return
-    payloads = _lists.decode(b"[%b]" % b",".join([envelope.payload for envelope in envelopes]))
-    archived = sum(getattr(envelope, "position", None) is not None for envelope in envelopes)
-    if quotes != _ENVELOPE_QUOTES * len(envelopes) + _ARCHIVE_QUOTES * archived + _quotes_in(payloads):
+    text = joined.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in joined else joined
+    try:
+        payloads = _lists.decode(b"[%b]" % b",".join([envelope.payload for envelope in envelopes]))
+    except msgspec.DecodeError:  # a number may be larger than any decoder accepts
+        payloads = []
+    outside = _ENVELOPE_QUOTES * len(envelopes) + _ARCHIVE_QUOTES * sum(map(_is_archived, envelopes))
+    if text.count(b'"') != outside + _quotes_in(payloads):
         for one in texts:
             json.loads(one, object_pairs_hook=_unique_members, parse_int=str, parse_float=str)
+
+
+def _is_archived(envelope: _Envelope) -> bool:
+    return isinstance(envelope, _ArchivedEnvelope) and bool(
+        envelope.position and envelope.recorded_at and envelope.chain
+    )
 
 
 def _quotes_in(values: list[Any]) -> int:

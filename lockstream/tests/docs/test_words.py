@@ -15,7 +15,9 @@ FILES = sorted([*(ROOT / "lockstream").rglob("*.py"), *(ROOT / "bench").rglob("*
 OPENING = re.compile(r"(What|Whoever|Who|Whose|Where|Which|How|Those|The same|Itself|It|That|They|This is)\b")
 """First words of a docstring that name no subject."""
 
-PHRASE = re.compile(r"(?<!there )\b(is|are|was|were) (no|none)\b(?! longer| more)|\bin vain\b|\bmade anew\b|\btak(e|es|en|ing) in\b")
+PHRASE = re.compile(
+    r"(?<!there )\b(is|are|was|were) (no|none)\b(?! longer| more)|\bin vain\b|\bmade anew\b|\btak(e|es|en|ing) in\b"
+)
 """Phrases that are not plain English, or that the glossary replaces."""
 
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

@@ -1,4 +1,4 @@
-"""Settings as options of the commands: which value wins, and how an invalid one is explained."""
+"""The settings as options of the commands: which value wins, and how an invalid one is explained."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ TEXTS = {
     "cors_origins": ("https://a.example", "https://b.example, http://b.example:8080"),
     "log_level": ("debug", "error"),
 }
-"""The same for the other settings, as text."""
+"""Valid values of the other settings, as text."""
 
 VALUES: dict[str, tuple[Any, Any]] = {
     **TEXTS,

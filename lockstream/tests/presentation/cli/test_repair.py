@@ -76,17 +76,17 @@ def test_repair_drops_unwritten_sectors_of_acknowledged_events_and_a_rebuild_doe
 
 
 @pytest.mark.parametrize(
-    ("torn", "counted"),
+    ("torn", "counted", "them"),
     [
-        (b'{"position":11,"rec', "19 bytes"),
-        (b"garbage\n", "8 bytes"),
-        (b"\x00" * 5_000, "5,000 bytes"),
-        (b"{", "1 byte"),
+        (b'{"position":11,"rec', "19 bytes after its last record were", "them"),
+        (b"garbage\n", "8 bytes after its last record were", "them"),
+        (b"\x00" * 5_000, "5,000 bytes after its last record were", "them"),
+        (b"{", "1 byte after its last record was", "it"),
     ],
     ids=["half a line", "garbage", "zeros", "one byte"],
 )
 def test_repair_leaves_a_torn_tail_to_the_next_start(
-    log_path: Path, run_command: RunCommand, lines: Lines, torn: bytes, counted: str
+    log_path: Path, run_command: RunCommand, lines: Lines, torn: bytes, counted: str, them: str
 ) -> None:
     # given
     log_path.write_bytes(b"".join(lines) + torn)
@@ -98,8 +98,8 @@ def test_repair_leaves_a_torn_tail_to_the_next_start(
         0,
         [
             f"The log {log_path} is whole: 10 events. Nothing was changed.",
-            f"Its torn tail of {counted} was never acknowledged. The next start truncates it, and keeps it beside the "
-            "log.",
+            f"{counted} never written completely, and so never acknowledged. The next start truncates {them}, and "
+            f"keeps {them} beside the log.",
         ],
     )
     assert files_beside(log_path) == before
@@ -141,7 +141,7 @@ def test_repair_without_a_terminal_or_consent_reports_the_loss_and_changes_nothi
         f"The log {log_path} is damaged at line 3 (byte offset {len(damaged[0] + damaged[1])}): its chain value does "
         "not match its content and the records before it; a line was altered.",
         f"To go on without a backup, everything from there on must be dropped: {size:,} bytes with 8 complete lines, "
-        "including 8 recognizable records. 2 events would remain.",
+        "of which 8 look like records. 2 events would remain.",
         "The projection has seen 10 events: at least 8 acknowledged events would be lost.",
         "lockstream: Cannot ask for confirmation: standard input is not a terminal. Nothing was changed. Run "
         "`lockstream repair --yes` to go on without asking.",
@@ -156,7 +156,7 @@ def test_repair_counts_one_line_and_one_event_as_such(log_path: Path, run_comman
     errors = run_command("repair", "--yes").errors
     # then
     size = len(lines[1])
-    assert f"{size:,} bytes with 1 complete line, including 1 recognizable record. 1 event would remain." in errors
+    assert f"{size:,} bytes with 1 complete line, of which 1 looks like a record. 1 event would remain." in errors
     assert "at least 9 acknowledged events would be lost" in errors
 
 
@@ -184,7 +184,7 @@ def test_repair_counts_complete_lines_and_recognizable_records(
     log_path.write_bytes(b"".join([*lines[:4], garbage, *lines[5:], lines[0][:50]]))
     errors = run_command("repair", "--yes").errors
     size = len(garbage + b"".join(lines[5:])) + 50
-    assert f"{size:,} bytes with 7 complete lines, including 5 recognizable records. 4 events would remain." in errors
+    assert f"{size:,} bytes with 7 complete lines, of which 5 look like records. 4 events would remain." in errors
     assert_starts(log_path)
 
 
@@ -199,7 +199,7 @@ def test_repair_keeps_a_projection_that_has_seen_only_remaining_events(log_path:
     # when
     result = run_command("repair", "--yes")
     # then
-    assert "Everything up to position 2, which the projection has seen, would remain." in result.errors
+    assert "has seen 2 events, and all of these remain" in result.errors
     assert projection.read_bytes() == older
     assert_starts(log_path)
 

@@ -65,7 +65,7 @@ def test_verify_names_a_damaged_line_and_its_offset(
 
 
 @pytest.mark.parametrize(
-    ("tail", "counted"), [(b'{"position":11,"rec', "19 bytes."), (b"{", "1 byte.")], ids=["19 bytes", "1 byte"]
+    ("tail", "counted"), [(b'{"position":11,"rec', "19 bytes: "), (b"{", "1 byte: ")], ids=["19 bytes", "1 byte"]
 )
 def test_a_torn_tail_passes_with_a_note(
     log_path: Path, run_command: RunCommand, lines: list[bytes], tail: bytes, counted: str
