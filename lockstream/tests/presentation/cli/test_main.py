@@ -107,7 +107,7 @@ STORAGE = {"sqlalchemy", "numpy"}
         (["verify", "--help"], {*SERVER, *STORAGE}),
         (["export"], {*SERVER, *STORAGE, "rich"}),
         (["backup", "copy.jsonl"], {*SERVER, *STORAGE, "rich"}),
-        (["verify"], {*SERVER, "rich"}),
+        (["verify"], {*SERVER, "rich", "sqlalchemy.dialects.postgresql"}),
     ],
     ids=["--version", "--help", "export", "backup", "verify"],
 )
