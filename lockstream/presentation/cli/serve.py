@@ -5,6 +5,7 @@ import os
 
 import typer
 
+import lockstream.services.running.embedded_engine  # noqa: F401  # loaded here, START_SECONDS are for the startup alone
 from lockstream.core.ports import OnProgress
 from lockstream.presentation.cli.output import progress_bar
 from lockstream.presentation.http.app import create_app
