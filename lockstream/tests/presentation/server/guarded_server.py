@@ -35,6 +35,9 @@ SHORT_LIMITS = {
 
 _LOCKER = "well-behaved"
 
+_PAUSE_SECONDS = 0.1
+"""Time between two events of the well-behaved client, if no test waits for them."""
+
 _IDLE_SECONDS = 1
 """Time for which a connection may always be idle."""
 
@@ -47,7 +50,7 @@ class WellBehavedClient:
         self._server = server
         self._connection = HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT_SECONDS)
         self._last_request_at = time.monotonic()
-        self._stopped = Event()
+        self._stopped, self._is_awaited = Event(), Event()
         self._error: BaseException | None = None
         self._thread = Thread(target=self._run)
 
@@ -60,6 +63,7 @@ class WellBehavedClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopped.set()
+        self._is_awaited.set()
         self._thread.join()
         self._connection.close()
         if self._error and not error:
@@ -68,15 +72,18 @@ class WellBehavedClient:
     def wait_for_responses(self) -> None:
         """Wait until three more events were posted and read."""
         wanted = self.served + 3
+        self._is_awaited.set()
         wait_until(lambda: self.served >= wanted or not self._thread.is_alive())
+        self._is_awaited.clear()
         if self._error:
             raise self._error
 
     def _run(self) -> None:
         try:
-            while not self._stopped.wait(0.01):
+            while not self._stopped.is_set():
                 self._post_and_read(registered(f"c{self.served}", locker=_LOCKER))
                 self.served += 1
+                self._is_awaited.wait(_PAUSE_SECONDS)
         except (AssertionError, OSError, ValueError) as error:
             self._error = error
 
