@@ -18,7 +18,7 @@ from bench.postgres import free_port
 from lockstream.tests.nodes.daemon import Daemon
 from lockstream.tests.nodes.fleet import Clients, Heard, assert_legal, history
 from lockstream.tests.nodes.machine import Machine
-from lockstream.tests.presentation.server.client import Wire, get, request
+from lockstream.tests.presentation.server.client import RawConnection, get, request
 from lockstream.tests.support.processes import Server
 
 SHIPPED = (Path(__file__).parents[3] / "deploy/nginx.conf").read_text()
@@ -154,9 +154,9 @@ def test_what_the_proxy_refuses_is_said_as_a_node_says_it(status: int, sent: byt
     nobody = [Server(tmp_path / f"node-{number}") for number in (1, 2)]
     for server in nobody:
         server.port = free_port()
-    with proxy_of(nobody, tmp_path) as (proxy, _), Wire(proxy.port) as wire:
-        wire.send(sent)
-        answer = wire.answer()
+    with proxy_of(nobody, tmp_path) as (proxy, _), RawConnection(proxy.port) as connection:
+        connection.send(sent)
+        answer = connection.response()
         assert (answer.status, answer.detail.count("the limit of the proxy")) == (status, 1)
 
 
