@@ -11,8 +11,15 @@ import psycopg
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.errors import LogTableDamaged, StoreUnavailable
 from lockstream.infrastructure.codec.log_line import InvalidLine, decode_lines, format_line
-from lockstream.infrastructure.postgres.connection import Database, DatabaseRows, Session, Statement, unavailable
-from lockstream.infrastructure.postgres.statements import END_ABANDONED_TRANSACTION, HEAD_AND_VERSION, cursor_of
+from lockstream.infrastructure.postgres.connection import (
+    COMMIT,
+    Database,
+    DatabaseRows,
+    Session,
+    Statement,
+    unavailable,
+)
+from lockstream.infrastructure.postgres.statements import HEAD_AND_VERSION, cursor_of, end_abandoned_transaction
 from lockstream.infrastructure.rows.tables import fingerprint
 
 PAGE_RECORDS = 1_000
@@ -119,10 +126,11 @@ class PostgresLog:
     def _probe(self) -> None:
         """Probe the database, and end the write transaction of a node that has stopped."""
         session = Session(self._database)
+        probe = [*session.beginning, end_abandoned_transaction(session.limits), HEAD_AND_VERSION, COMMIT]
         while not self._stopping.wait(PROBE_SECONDS):
             before = self.unavailable_reason
             try:
-                found = session.transact(END_ABANDONED_TRANSACTION, HEAD_AND_VERSION)
+                found = session.begin(probe)  # on a new connection if the database was restarted meanwhile
                 self.reads_unavailable_reason = self._version_mismatch(found[HEAD_AND_VERSION])
             except psycopg.Error as error:
                 self.reads_unavailable_reason = str(unavailable(self.name, error))
