@@ -42,7 +42,7 @@ LOG, ADDRESS, CLIENTS, LIMITS, OPERATION = "The log", "Address", "Browsers and p
 
 
 class Settings(BaseSettings):
-    """How Lockstream runs.
+    """All settings, validated.
 
     Raises:
         pydantic.ValidationError: a value is not valid.
@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = _setting(
         "info", OPERATION
     )
-    """What is logged to standard error: `debug`, `info`, `warning` or `error`. Requests are not logged."""
+    """Lowest level that is logged to standard error: `debug`, `info`, `warning` or `error`. Requests are not logged."""
 
     @field_validator("database_url", "read_url")
     @classmethod

@@ -100,10 +100,17 @@ class NdjsonReader:
         """Of a line longer than `max_line_bytes`, only its beginning is kept: enough to see that it is too long."""
         self._limit = max_line_bytes
         self._rest = bytearray()
-        self._is_first_line = True
+        self._start: bytes | None = b""
+        """The first bytes of the body while they may be a part of a byte order mark, then None."""
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Return the lines that end in `piece`."""
+        if self._start is not None:
+            piece = self._start + piece
+            self._start = piece if len(piece) < len(BOM_UTF8) and BOM_UTF8.startswith(piece) else None
+            if self._start is not None:
+                return []
+            piece = piece.removeprefix(BOM_UTF8)
         first, *others = piece.split(b"\n")
         self._extend(first)
         if not others:
@@ -114,14 +121,12 @@ class NdjsonReader:
 
     def finish(self) -> list[bytes]:
         """Return the last line if it has no line end."""
+        self._extend(self._start or b"")
         return [text] if (text := self._take_rest().strip(_BLANK)) else []
 
     def _take_rest(self) -> bytes:
-        """Return the line that was collected; the first one without a byte order mark."""
         line = bytes(self._rest)
         self._rest.clear()
-        if self._is_first_line:
-            self._is_first_line, line = False, line.removeprefix(BOM_UTF8)
         return line
 
     def _extend(self, more: bytes) -> None:

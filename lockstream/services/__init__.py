@@ -1,4 +1,5 @@
 """Services: the live system (`running`), one-off work on a log (`commands`), and the choice of engine (`deployment`).
 
-May import `infrastructure`, `core` and `settings`.
+`database_deployment` is the half of `deployment` that needs PostgreSQL. May import `infrastructure`, `core` and
+`settings`.
 """

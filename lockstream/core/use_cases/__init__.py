@@ -1,1 +1,1 @@
-"""What the system does with events: `ingest` decides a batch, `catch_up` replays a log into a projection."""
+"""Use cases of the core: `ingest` decides a batch of events, `catch_up` replays a log into a projection."""

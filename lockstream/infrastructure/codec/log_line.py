@@ -156,14 +156,18 @@ def claimed_position(line: bytes) -> int:
 
 
 def claimed_time(line: bytes) -> datetime | None:
-    """Return the time of acceptance that a line claims, or None if it does not have the form of a record."""
+    """Return the time of acceptance that a line claims, or None if it does not have the form of a record.
+
+    The time has an offset.
+    """
     head, found, _ = line.partition(b',"event_id"')
     if not found or not _RECORD.fullmatch(line):
         return None
     try:
-        return datetime.fromisoformat(head[_RECORDED_AT].decode())
+        time = datetime.fromisoformat(head[_RECORDED_AT].decode())
     except ValueError:
         return None
+    return time if time.tzinfo else None
 
 
 def event_id_of(line: bytes) -> str:

@@ -81,7 +81,7 @@ class Statement:
 
 
 type Results = Mapping[Statement, DatabaseRows]
-"""What each statement of a round trip has returned."""
+"""Rows that each statement of a round trip has returned."""
 
 BEGIN = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
 BEGIN_READING = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
@@ -173,7 +173,7 @@ class Database:
     def connect(self, timeout_seconds: float | None = None) -> Connection:
         """Return a connection that begins and ends transactions only when told to.
 
-        Each answer may take `timeout_seconds`; None is no limit.
+        Each answer may take `timeout_seconds`; None means no limit.
 
         Raises:
             psycopg.OperationalError: no host can be reached, or none fits the URL.

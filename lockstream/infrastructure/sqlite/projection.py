@@ -39,7 +39,7 @@ _new_ids = msgspec.msgpack.Decoder(NewIds)
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """What a projection says of itself."""
+    """A projection's own account of its progress."""
 
     reached: Cursor
     run: RunRef
@@ -183,7 +183,7 @@ def projection_reads(engine: Engine, connection: Any = None) -> SqlReads:
 
 
 def read_progress(connection: Connection) -> Progress:
-    """Read what a projection says of itself.
+    """Read a projection's own account of its progress.
 
     Raises:
         ProjectionInvalid: it is damaged, or it belongs to another version.

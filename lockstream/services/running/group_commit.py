@@ -40,7 +40,7 @@ class Waiters(Protocol):
 
 
 class Engine(Protocol):
-    """How batches are decided and reads are answered on one kind of store."""
+    """Decides batches and answers reads on one kind of store."""
 
     batch_limit: int
     """Most events that are decided together."""

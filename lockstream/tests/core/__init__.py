@@ -1,1 +1,1 @@
-"""Pure rules: no input, no output."""
+"""Tests of the domain: pure functions, without I/O."""

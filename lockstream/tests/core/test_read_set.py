@@ -1,12 +1,13 @@
-"""keys(event) names all that deciding and evolving look at."""
+"""Read set: it names every row that deciding and evolving an event look at."""
 
 from itertools import product
 
 import pytest
 
+from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.core.entities.state import Compartment, Fault, Reservation, Slice, Status
 from lockstream.core.evolve import evolve
-from lockstream.core.read_set import keys
+from lockstream.core.read_set import _READ_SETS, ReadSet, read_set_of
 from lockstream.core.rules import decide
 from lockstream.tests.support.builders import (
     COMPARTMENT,
@@ -24,55 +25,63 @@ from lockstream.tests.support.builders import (
 )
 
 REPORT = fault_reported()
-PLACE = (LOCKER, COMPARTMENT)
-WANTED: dict[str, tuple[Body, Keys]] = {
-    "CompartmentRegistered": (registered(), Keys(compartment=PLACE)),
-    "ReservationCreated": (reserved(), Keys(compartment=PLACE, reservation=RESERVATION)),
-    "ParcelDeposited": (deposited(), Keys(reservation=RESERVATION)),
-    "ParcelPickedUp": (picked_up(compartment_id=COMPARTMENT), Keys(reservation=RESERVATION)),
-    "ReservationExpired": (expired(compartment_id="other"), Keys(reservation=RESERVATION)),
-    "FaultReported": (REPORT, Keys(compartment=PLACE)),
-    "FaultCleared": (fault_cleared(REPORT), Keys(compartment=PLACE, fault=REPORT["event_id"])),
+COMPARTMENT_KEY = (LOCKER, COMPARTMENT)
+EXPECTED: dict[str, tuple[Body, ReadSet]] = {
+    "CompartmentRegistered": (registered(), ReadSet(compartment=COMPARTMENT_KEY)),
+    "ReservationCreated": (reserved(), ReadSet(compartment=COMPARTMENT_KEY, reservation=RESERVATION)),
+    "ParcelDeposited": (deposited(), ReadSet(reservation=RESERVATION)),
+    "ParcelPickedUp": (picked_up(compartment_id=COMPARTMENT), ReadSet(reservation=RESERVATION)),
+    "ReservationExpired": (expired(compartment_id="other"), ReadSet(reservation=RESERVATION)),
+    "FaultReported": (REPORT, ReadSet(compartment=COMPARTMENT_KEY)),
+    "FaultCleared": (fault_cleared(REPORT), ReadSet(compartment=COMPARTMENT_KEY, fault=REPORT["event_id"])),
 }
+"""An event of each type, and its read set."""
 
 COMPARTMENTS = [Compartment(LOCKER, COMPARTMENT, *rest) for rest in ((None, 0), (None, 1), (RESERVATION, 0))]
 RESERVATIONS = [Reservation(RESERVATION, LOCKER, COMPARTMENT, status) for status in Status]
 FAULTS = [Fault(REPORT["event_id"], LOCKER, COMPARTMENT, severity, severity == 0) for severity in (0, 3)]
 
-
-@pytest.mark.parametrize("event_type", WANTED)
-def test_an_event_names_its_rows(event_type: str) -> None:
-    body, wanted = WANTED[event_type]
-    assert keys(event(body)) == wanted
+each_event_type = pytest.mark.parametrize("event_type", EXPECTED)
 
 
-@pytest.mark.parametrize("event_type", WANTED)
-def test_no_row_that_is_not_named_bears_on_the_decision(event_type: str) -> None:
-    body, wanted = WANTED[event_type]
+@each_event_type
+def test_an_event_has_this_read_set(event_type: str) -> None:
+    body, read_set = EXPECTED[event_type]
+    assert read_set_of(event(body)) == read_set
+
+
+@each_event_type
+def test_a_decision_depends_on_no_row_outside_the_read_set(event_type: str) -> None:
+    body, read_set = EXPECTED[event_type]
     when = event(body)
     for state in (Slice(*rows) for rows in product([None, *COMPARTMENTS], [None, *RESERVATIONS], [None, *FAULTS])):
-        assert decide(state, when) == decide(_named(state, wanted), when)
+        assert decide(state, when) == decide(_loaded(state, read_set), when)
 
 
-@pytest.mark.parametrize("event_type", WANTED)
-def test_no_row_that_is_not_named_is_changed(event_type: str) -> None:
-    body, wanted = WANTED[event_type]
+@each_event_type
+def test_an_event_changes_no_row_outside_the_read_set(event_type: str) -> None:
+    body, read_set = EXPECTED[event_type]
     when = event(body)
     for state in (Slice(*rows) for rows in product(COMPARTMENTS, RESERVATIONS, FAULTS)):
-        after, narrow = evolve(state, when), evolve(_named(state, wanted), when)
-        if wanted.reservation is None:
+        after, after_loaded = evolve(state, when), evolve(_loaded(state, read_set), when)
+        if read_set.reservation is None:
             assert after.reservation is state.reservation
-            assert narrow.reservation is None
-        if wanted.fault is None and event_type != "FaultReported":
+            assert after_loaded.reservation is None
+        if read_set.fault is None and event_type != "FaultReported":
             assert after.fault is state.fault
-            assert narrow.fault is None
-        assert after.compartment == narrow.compartment
+            assert after_loaded.fault is None
+        assert after.compartment == after_loaded.compartment
 
 
-def _named(state: Slice, wanted: Keys) -> Slice:
-    """What a store loads for these keys: with a reservation alone comes its compartment."""
+def test_every_event_type_has_a_read_set() -> None:
+    assert set(_READ_SETS) == set(EVENT_TYPES.values())
+    assert set(EXPECTED) == set(EVENT_TYPES)
+
+
+def _loaded(state: Slice, read_set: ReadSet) -> Slice:
+    """Return what a store loads for `read_set`: a reservation's compartment is loaded with it."""
     return Slice(
-        state.compartment if wanted.compartment or state.reservation else None,
-        state.reservation if wanted.reservation else None,
-        state.fault if wanted.fault else None,
+        state.compartment if read_set.compartment or state.reservation else None,
+        state.reservation if read_set.reservation else None,
+        state.fault if read_set.fault else None,
     )

@@ -1,4 +1,4 @@
-"""The table of refusals, RULES "What happens to an event", row by row."""
+"""Rules: the table of refusals, row by row (docs/rules.md, "What happens to an event")."""
 
 from collections.abc import Callable
 from itertools import product
@@ -6,9 +6,11 @@ from itertools import product
 import pytest
 from msgspec import Struct
 
+from lockstream.core import rules
+from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.core.entities.state import Compartment, Fault, Reservation, Slice, Status
-from lockstream.core.outcomes import RefusalKind
-from lockstream.core.rules import REFUSALS, decide
+from lockstream.core.outcomes import Refusal, RefusalKind
+from lockstream.core.rules import REFUSALS, RULES, decide
 from lockstream.tests.support.builders import (
     COMPARTMENT,
     LOCKER,
@@ -56,6 +58,7 @@ EVENTS = {
     make()["type"]: (make(), make(compartment_id=None), make(compartment_id=COMPARTMENT), make(compartment_id="other"))
     for make in (deposited, picked_up, expired)
 }
+"""Events by type, in every form that matters to a rule."""
 
 type Applies = Callable[[Slice, Body], object]
 
@@ -63,10 +66,12 @@ type Applies = Callable[[Slice, Body], object]
 class Row(Struct):
     """One row of the table."""
 
-    event: str
-    when: str
+    event_type: str
+    condition: str
     applies: Applies
     status: int
+    """Status of the HTTP response."""
+
     code: str
 
 
@@ -82,22 +87,24 @@ def _status(state: Slice) -> str:
     return state.reservation.status
 
 
-def _rows_of_reservation(event: str, *rows: Row) -> tuple[Row, ...]:
+def _rows_of_reservation(event_type: str, *rows: Row) -> tuple[Row, ...]:
     return (
-        Row(event, "reservation unknown", lambda of, _: of.reservation is None, 422, "unknown_reservation"),
-        Row(event, "another locker or compartment", _mismatch, 422, "reservation_mismatch"),
+        Row(event_type, "reservation unknown", lambda of, _: of.reservation is None, 422, "unknown_reservation"),
+        Row(event_type, "another locker or compartment", _mismatch, 422, "reservation_mismatch"),
         *rows,
     )
 
 
-def _unregistered(event: str) -> Row:
-    return Row(event, "compartment not registered", lambda of, _: of.compartment is None, 422, "unknown_compartment")
+def _unregistered(event_type: str) -> Row:
+    return Row(
+        event_type, "compartment not registered", lambda of, _: of.compartment is None, 422, "unknown_compartment"
+    )
 
 
 TABLE = (
     Row("CompartmentRegistered", "registered", lambda of, _: of.compartment, 409, "compartment_already_registered"),
     _unregistered("ReservationCreated"),
-    Row("ReservationCreated", "id was used", lambda of, _: of.reservation, 409, "reservation_already_exists"),
+    Row("ReservationCreated", "id used before", lambda of, _: of.reservation, 409, "reservation_already_exists"),
     Row(
         "ReservationCreated",
         "degraded",
@@ -145,52 +152,53 @@ TABLE = (
     ),
     _unregistered("FaultReported"),
     _unregistered("FaultCleared"),
-    Row("FaultCleared", "never reported", lambda of, _: of.fault is None, 409, "unknown_fault"),
+    Row("FaultCleared", "fault never reported", lambda of, _: of.fault is None, 409, "unknown_fault"),
     Row(
         "FaultCleared",
-        "another compartment's",
+        "fault of another compartment",
         lambda of, _: of.fault and (of.fault.locker_id, of.fault.compartment_id) != (LOCKER, COMPARTMENT),
         409,
         "fault_mismatch",
     ),
-    Row("FaultCleared", "cleared already", lambda of, _: of.fault and of.fault.cleared, 409, "fault_already_cleared"),
+    Row("FaultCleared", "already cleared", lambda of, _: of.fault and of.fault.cleared, 409, "fault_already_cleared"),
 )
 
 STATES = [Slice(*rows) for rows in product(COMPARTMENTS, RESERVATIONS, FAULTS)]
 
 
 def first_row(state: Slice, body: Body) -> Row | None:
-    return next((row for row in TABLE if row.event == body["type"] and row.applies(state, body)), None)
+    """Return the first row of the table that applies to an event in `state`."""
+    return next((row for row in TABLE if row.event_type == body["type"] and row.applies(state, body)), None)
 
 
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.event}, {row.when}: {row.code}")
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.event_type}, {row.condition}: {row.code}")
 def test_the_first_row_that_applies_refuses_the_event(row: Row) -> None:
-    reached = [(state, body) for state in STATES for body in EVENTS[row.event] if first_row(state, body) is row]
-    assert reached
-    ground = {422: RefusalKind.UNRESOLVED, 409: RefusalKind.CONFLICT}[row.status]
-    for state, body in reached:
+    cases = [(state, body) for state in STATES for body in EVENTS[row.event_type] if first_row(state, body) is row]
+    assert cases
+    kind = {422: RefusalKind.UNRESOLVED, 409: RefusalKind.CONFLICT}[row.status]
+    for state, body in cases:
         refusal = decide(state, event(body))
         assert refusal is not None
-        assert (refusal.code, refusal.ground) == (row.code, ground)
+        assert (refusal.code, refusal.kind) == (row.code, kind)
 
 
 @pytest.mark.parametrize("event_type", EVENTS)
-def test_an_event_that_no_row_refuses_is_let_happen(event_type: str) -> None:
-    good = [(state, body) for state in STATES for body in EVENTS[event_type] if first_row(state, body) is None]
-    assert good
-    for state, body in good:
+def test_an_event_to_which_no_row_applies_is_accepted(event_type: str) -> None:
+    cases = [(state, body) for state in STATES for body in EVENTS[event_type] if first_row(state, body) is None]
+    assert cases
+    for state, body in cases:
         assert decide(state, event(body)) is None
 
 
-GOOD: dict[str, tuple[Slice, Body]] = {
-    "a compartment that is not there is registered": (Slice(), registered()),
+ACCEPTED: dict[str, tuple[Slice, Body]] = {
+    "an unknown compartment is registered": (Slice(), registered()),
     "a free compartment is reserved": (Slice(FREE), reserved()),
-    "a parcel is deposited where one is awaited": (Slice(OCCUPIED, RESERVATIONS[1]), deposited()),
+    "an awaited parcel is deposited": (Slice(OCCUPIED, RESERVATIONS[1]), deposited()),
     "a deposited parcel is picked up": (Slice(OCCUPIED, RESERVATIONS[2]), picked_up()),
-    "an awaited parcel does not come": (Slice(OCCUPIED, RESERVATIONS[1]), expired()),
-    "a deposited parcel is not picked up": (Slice(OCCUPIED, RESERVATIONS[2]), expired()),
-    "a fault is reported": (Slice(FREE), REPORT),
-    "a fault is reported of a degraded compartment": (Slice(DEGRADED), REPORT),
+    "a reservation expires before the deposit": (Slice(OCCUPIED, RESERVATIONS[1]), expired()),
+    "a reservation expires after the deposit": (Slice(OCCUPIED, RESERVATIONS[2]), expired()),
+    "a fault of a free compartment is reported": (Slice(FREE), REPORT),
+    "a fault of a degraded compartment is reported": (Slice(DEGRADED), REPORT),
     "a fault is reported of an occupied compartment": (Slice(OCCUPIED), REPORT),
     "an open fault is cleared": (Slice(DEGRADED, fault=OPEN), fault_cleared(REPORT)),
     "a parcel is deposited in a degraded compartment": (Slice(OCCUPIED_AND_DEGRADED, RESERVATIONS[1]), deposited()),
@@ -199,28 +207,40 @@ GOOD: dict[str, tuple[Slice, Body]] = {
 }
 
 
-@pytest.mark.parametrize("good", GOOD)
-def test_what_may_happen_is_accepted(good: str) -> None:
-    given, when = GOOD[good]
+@pytest.mark.parametrize("case", ACCEPTED)
+def test_the_rules_accept_a_possible_event(case: str) -> None:
+    given, when = ACCEPTED[case]
     assert decide(given, event(when)) is None
 
 
-def test_the_table_names_every_refusal_there_is() -> None:
+def test_every_event_type_has_a_rule() -> None:
+    assert set(RULES) == set(EVENT_TYPES.values())
+    assert set(EVENTS) == set(EVENT_TYPES)
+
+
+def test_refusals_holds_every_refusal_of_the_module_once() -> None:
+    named = [value for value in vars(rules).values() if isinstance(value, Refusal)]
+    assert len({id(refusal) for refusal in REFUSALS}) == len(REFUSALS) == len(named)
+    assert {id(refusal) for refusal in REFUSALS} == {id(refusal) for refusal in named}
+
+
+def test_the_table_names_every_refusal() -> None:
     assert {row.code for row in TABLE} == {refusal.code for refusal in REFUSALS}
     assert len({refusal.code for refusal in REFUSALS}) == len(REFUSALS)
 
 
 @pytest.mark.parametrize("name", ["a", "{event.payload}", "{0}{}", "{", "}", "%s %(x)d %", 'it\'s "so"', "\U0001f512"])
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.event}, {row.when}")
-def test_a_refusal_is_explained_in_a_sentence_that_shows_names_as_they_are(row: Row, name: str) -> None:
-    state, body = next((of, body) for of in STATES for body in EVENTS[row.event] if first_row(of, body) is row)
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.event_type}, {row.condition}")
+def test_an_explanation_is_a_sentence_that_quotes_names_unchanged(row: Row, name: str) -> None:
+    # given an event that the row refuses, and which contains the name
+    state, body = next((of, body) for of in STATES for body in EVENTS[row.event_type] if first_row(of, body) is row)
     refusal = decide(state, event(body))
     assert refusal is not None
     ids = {key: name for key in ("compartment_id", "reservation_id") if key in body["payload"]}
-    when = event(body | {"locker_id": name, "payload": body["payload"] | ids})
-
-    sentence = refusal.explain(when)
-
+    named = event(body | {"locker_id": name, "payload": body["payload"] | ids})
+    # when the refusal is explained
+    sentence = refusal.explain(named)
+    # then the sentence contains the name, and no placeholder
     assert repr(name) in sentence or FAULT_ID in sentence
     rest = sentence.replace(repr(name), "")
     assert "{" not in rest

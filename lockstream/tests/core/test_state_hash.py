@@ -1,4 +1,4 @@
-"""One hash for all that a locker holds now."""
+"""State hash: equal states of a locker have equal hashes, and every visible difference changes the hash."""
 
 import json
 from hashlib import sha256
@@ -29,15 +29,16 @@ GIVEN = Locker("Bahnhof é", (CompartmentView("A", False, None, None, ()), VIEW)
 
 
 def hash_after(*bodies: Body) -> str:
+    """Return the state hash of the locker after these events, each of which must be accepted."""
     store = MemoryStore()
     ingest([event(body) for body in bodies], store.unit_of_work())
-    assert store.log.end.position == len(bodies), "every event is accepted"
-    locker = store.queries.locker(LOCKER)
+    assert store.log.end.position == len(bodies), "an event was refused"
+    locker = store.reads.locker(LOCKER)
     assert locker is not None
     return state_hash(locker)
 
 
-def test_it_is_the_sha_256_of_the_documented_canonical_form() -> None:
+def test_the_state_hash_is_the_sha_256_of_the_documented_canonical_form() -> None:
     canonical = {
         "locker_id": GIVEN.locker_id,
         "compartments": [
@@ -55,7 +56,7 @@ def test_it_is_the_sha_256_of_the_documented_canonical_form() -> None:
     assert state_hash(GIVEN) == sha256(text.encode()).hexdigest()
 
 
-def test_it_is_the_same_in_every_version() -> None:
+def test_the_state_hash_is_the_same_in_every_version() -> None:
     golden = (
         '{"compartments":[{"active_reservation":null,"compartment_id":"A","degraded":false,"open_faults":[],'
         '"reservation_status":null}],"locker_id":"L"}'
@@ -67,7 +68,7 @@ def test_it_is_the_same_in_every_version() -> None:
 
 CHANGES = {
     "another id": replace(GIVEN, locker_id="Bahnhof e"),
-    "one compartment less": replace(GIVEN, compartments=(VIEW,)),
+    "one compartment fewer": replace(GIVEN, compartments=(VIEW,)),
     "one compartment more": replace(GIVEN, compartments=(*GIVEN.compartments, replace(VIEW, compartment_id="Z"))),
     **{
         f"{field}: {value}": replace(GIVEN, compartments=(GIVEN.compartments[0], replace(VIEW, **{field: value})))
@@ -87,15 +88,15 @@ CHANGES = {
 }
 
 
-def test_every_visible_difference_changes_it() -> None:
+def test_every_visible_difference_changes_the_state_hash() -> None:
     assert len({state_hash(GIVEN), *map(state_hash, CHANGES.values())}) == len(CHANGES) + 1
 
 
 @pytest.mark.parametrize(
-    "step",
+    "body",
     [
         registered("another"),
-        reserved("reservation-2", "sound"),
+        reserved("reservation-2", "other"),
         deposited(),
         expired(),
         fault_reported(0),
@@ -103,29 +104,29 @@ def test_every_visible_difference_changes_it() -> None:
     ],
     ids=lambda body: str(body["type"]) + str(body["payload"].get("severity", "")),
 )
-def test_each_event_that_shows_changes_it(step: Body) -> None:
-    given = [registered(), registered("sound"), reserved()]
-    assert hash_after(*given, step) != hash_after(*given)
+def test_an_event_with_a_visible_effect_changes_the_state_hash(body: Body) -> None:
+    given = [registered(), registered("other"), reserved()]
+    assert hash_after(*given, body) != hash_after(*given)
 
 
-def test_order_of_arrival_does_not_change_it() -> None:
+def test_the_order_of_arrival_does_not_change_the_state_hash() -> None:
     a, b = registered("a"), registered("b")
     faults = [fault_reported(severity, "a") for severity in (1, 3, 5)]
     booking = [reserved("reservation-1", "b"), deposited()]
     assert hash_after(a, b, *faults, *booking) == hash_after(b, *booking, a, *reversed(faults))
 
 
-def test_what_is_over_leaves_no_mark_on_it() -> None:
+def test_ended_reservations_and_cleared_faults_do_not_change_the_state_hash() -> None:
     fault = fault_reported(5)
-    over = [reserved(), deposited(), fault, picked_up(), fault_cleared(fault), reserved("reservation-2")]
-    assert hash_after(registered(), *over, expired("reservation-2")) == hash_after(registered())
+    ended = [reserved(), deposited(), fault, picked_up(), fault_cleared(fault), reserved("reservation-2")]
+    assert hash_after(registered(), *ended, expired("reservation-2")) == hash_after(registered())
 
 
-def test_clocks_and_further_payload_do_not_change_it() -> None:
+def test_clocks_and_further_payload_fields_do_not_change_the_state_hash() -> None:
     earlier = registered(colour="red") | {"occurred_at": "2001-01-01T00:00:00Z"}
     assert hash_after(earlier) == hash_after(registered())
 
 
-def test_what_other_lockers_do_does_not_change_it() -> None:
+def test_events_of_other_lockers_do_not_change_the_state_hash() -> None:
     others = [registered(locker="locker-2"), reserved(locker="locker-2"), fault_reported(4, locker="locker-2")]
     assert hash_after(registered(), *others) == hash_after(registered())

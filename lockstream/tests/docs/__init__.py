@@ -1,1 +1,1 @@
-"""The documentation and the house, held to the code."""
+"""Tests of the documentation: it says what the code does, its commands run, and its messages are printed."""

@@ -1,4 +1,4 @@
-"""What docs/operations.md speaks of, made to happen: each scene returns what was printed."""
+"""Scenes of docs/operations.md: each makes something happen, and returns what was printed."""
 
 import json
 import resource
@@ -9,79 +9,84 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from lockstream.core.entities.log import START
+from lockstream.infrastructure.codec.log_line import encode_lines, utc_now
 from lockstream.infrastructure.stores.embedded import projection_path
-from lockstream.tests.services.commands.test_verify import write
-from lockstream.tests.support.builders import picked_up, registered
+from lockstream.tests.support.builders import event, picked_up, registered
 from lockstream.tests.support.processes import NO_SPACE, Server, command
 
 LOG = Path("event_log.jsonl")
-"""As in the page: in the working directory, which is the test's own."""
+"""As on the page: in the working directory, which is the test's own."""
 
 BACKUP = Path("backups/2026-11-23.jsonl")
 
 
-def said(*arguments: str, under: Sequence[str] = ()) -> str:
+def run(*arguments: str, under: Sequence[str] = ()) -> str:
+    """Run a command, and return its standard error."""
     return command(LOG, *arguments, under=under, LOCKSTREAM_PORT="0").stderr.decode()
 
 
-def served() -> str:
+def start_and_stop() -> str:
+    """Start a server and stop it, and return its standard error."""
     with Server(LOG).start() as server:
         assert server.stop(signal.SIGTERM) == 0
         return server.stderr
 
 
-def edit(old: bytes, new: bytes) -> None:
+def replace_bytes(old: bytes, new: bytes) -> None:
+    """Edit the log."""
     LOG.write_bytes(LOG.read_bytes().replace(old, new, 1))
 
 
 def healthy() -> str:
-    return served()
+    return start_and_stop()
 
 
 def first_start() -> str:
     LOG.unlink()
     projection_path(LOG).unlink()
-    return served()
+    return start_and_stop()
 
 
 def torn() -> str:
     with LOG.open("ab") as file:
         file.write(b'{"position":11,"recorded_at":"2026-11-23T08')
-    return served()
+    return start_and_stop()
 
 
 def damaged_projection() -> str:
     projection_path(LOG).write_bytes(b"no database" * 1000)
-    return served()
+    return start_and_stop()
 
 
 def in_use() -> str:
     with Server(LOG).start():
-        return said("serve")
+        return run("serve")
 
 
 def damaged() -> str:
-    edit(b"1250", b"9999")
-    return said("serve")
+    replace_bytes(b"1250", b"9999")
+    return run("serve")
 
 
 def lost() -> str:
     LOG.write_bytes(b"".join(LOG.read_bytes().splitlines(keepends=True)[:6]))
-    return said("serve")
+    return run("serve")
 
 
 def no_place() -> str:
-    return said("serve", under=["env", "EVENT_LOG_PATH=missing/event_log.jsonl"])
+    return run("serve", under=["env", "EVENT_LOG_PATH=missing/event_log.jsonl"])
 
 
 def impossible() -> str:
-    write(LOG, [registered("c1"), picked_up("R-1001")])
+    lines, _ = encode_lines([event(registered("c1")), event(picked_up("R-1001"))], utc_now(), START)
+    LOG.write_bytes(b"".join(lines))
     projection_path(LOG).unlink()
-    return said("serve")
+    return run("serve")
 
 
 def setting() -> str:
-    return said("serve", under=["env", "LOCKSTREAM_QUEUE_LIMIT=many"])
+    return run("serve", under=["env", "LOCKSTREAM_QUEUE_LIMIT=many"])
 
 
 def port() -> str:
@@ -90,15 +95,15 @@ def port() -> str:
         return command(LOG, "serve", LOCKSTREAM_PORT=number).stderr.decode().replace(number, "8000")
 
 
-def no_room_for_a_projection() -> str:
+def no_space_for_a_projection() -> str:
     projection_path(LOG).unlink()
-    return said("serve", under=NO_SPACE)
+    return run("serve", under=NO_SPACE)
 
 
-def no_room_for_what_is_torn() -> str:
+def no_space_for_a_torn_tail() -> str:
     with LOG.open("ab") as file:
         file.write(b"\x00" * 5000)
-    return said("serve", under=NO_SPACE)
+    return run("serve", under=NO_SPACE)
 
 
 def poisoned() -> str:
@@ -110,14 +115,14 @@ def poisoned() -> str:
         return server.stderr
 
 
-def disk_below_its_floor() -> str:
+def too_little_free_space() -> str:
     with Server(LOG, LOCKSTREAM_MIN_FREE_BYTES=str(1 << 60)).start() as server:
         assert server.get("/health/ready")[0] == 503
         return server.stderr
 
 
 def projection_behind() -> str:
-    """Somebody has locked it, and it cannot be written to."""
+    """Another program has locked the projection."""
     with Server(LOG).start() as server, closing(sqlite3.connect(projection_path(LOG))) as database:
         database.execute("BEGIN IMMEDIATE")
         assert server.post(json.dumps(registered("c9")).encode()) == 202
@@ -127,41 +132,41 @@ def projection_behind() -> str:
 
 
 def backed_up() -> str:
-    return said("backup", str(BACKUP))
+    return run("backup", str(BACKUP))
 
 
 def backup_refused() -> str:
     BACKUP.touch()
-    return said("backup", str(BACKUP)) + said("backup", "missing/copy.jsonl")
+    return run("backup", str(BACKUP)) + run("backup", "missing/copy.jsonl")
 
 
 def backup_failed() -> str:
-    return said("backup", str(BACKUP), under=NO_SPACE)
+    return run("backup", str(BACKUP), under=NO_SPACE)
 
 
 def asked() -> str:
-    edit(b"1250", b"9999")
-    return said("repair")
+    replace_bytes(b"1250", b"9999")
+    return run("repair")
 
 
 def repaired() -> str:
-    edit(b"1250", b"9999")
-    return said("repair", "--yes")
+    replace_bytes(b"1250", b"9999")
+    return run("repair", "--yes")
 
 
-def repaired_without_a_need() -> str:
-    return said("repair")
+def repair_of_a_whole_log() -> str:
+    return run("repair")
 
 
-def repair_before_a_start() -> str:
+def repair_of_a_torn_tail() -> str:
     with LOG.open("ab") as file:
         file.write(b'{"position":11,"recorded_at":"2026-11-23T08')
-    return said("repair")
+    return run("repair")
 
 
 def repair_of_a_lost_end() -> str:
     LOG.write_bytes(b"".join(LOG.read_bytes().splitlines(keepends=True)[:6]))
-    return said("repair", "--yes")
+    return run("repair", "--yes")
 
 
 PRINTED: dict[str, Callable[[], str]] = {
@@ -178,8 +183,8 @@ PRINTED: dict[str, Callable[[], str]] = {
         impossible,
         setting,
         port,
-        no_room_for_a_projection,
-        no_room_for_what_is_torn,
+        no_space_for_a_projection,
+        no_space_for_a_torn_tail,
         poisoned,
         projection_behind,
         backed_up,
@@ -187,9 +192,9 @@ PRINTED: dict[str, Callable[[], str]] = {
         backup_failed,
         asked,
         repaired,
-        repaired_without_a_need,
-        repair_before_a_start,
-        disk_below_its_floor,
+        repair_of_a_whole_log,
+        repair_of_a_torn_tail,
+        too_little_free_space,
         repair_of_a_lost_end,
     )
 }

@@ -1,4 +1,4 @@
-"""docs/operations.md quotes what the program prints and names its commands; both are held to the program."""
+"""docs/operations.md: every quoted message is printed, and every command runs."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import pytest
 from typer.main import get_group
 
 from lockstream.presentation.cli.main import commands
-from lockstream.tests.docs.scenes import BACKUP, LOG, PRINTED, edit
+from lockstream.tests.docs.scenes import BACKUP, LOG, PRINTED, replace_bytes
 from lockstream.tests.support.histories import hashes_after_replay, hashes_after_start, history, record
 from lockstream.tests.support.log_audit import audited
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server, environment
@@ -24,7 +24,7 @@ RUN = dict(re.findall(r"<!-- run: ([a-z ]+) -->\n```sh\n(.*?)```", PAGE, re.DOTA
 
 @pytest.fixture
 def log(log_path: Path) -> Path:
-    """Ten events, of which a backup holds the first six."""
+    """A log of six events, and a folder for a backup."""
     assert log_path == LOG.absolute()
     record(LOG, history()[:6])
     BACKUP.parent.mkdir()
@@ -32,12 +32,12 @@ def log(log_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("scene", "quoted"), QUOTED, ids=[scene for scene, _ in QUOTED])
-def test_what_the_page_quotes_is_printed(log: Path, scene: str, quoted: str) -> None:
+def test_every_quoted_message_is_printed(log: Path, scene: str, quoted: str) -> None:
     # given ten events
     record(LOG, history("station-7")[:4])
-    # when what the page speaks of happens
+    # when the scene happens
     printed = PRINTED[scene]().splitlines()
-    # then each line that it quotes is printed, in this order; … stands for what differs
+    # then every quoted line is printed, in this order; … stands for any text
     for line in quoted.splitlines():
         pattern = re.compile(re.escape(line).replace("…", ".*"))
         while printed and not pattern.fullmatch(printed[0]):
@@ -46,13 +46,13 @@ def test_what_the_page_quotes_is_printed(log: Path, scene: str, quoted: str) -> 
         printed.pop(0)
 
 
-def test_every_scene_is_in_the_page() -> None:
+def test_every_scene_is_quoted() -> None:
     assert {scene for scene, _ in QUOTED} == set(PRINTED)
     assert len(re.findall("```text", PAGE)) == len(QUOTED)
 
 
-def test_every_command_that_the_page_names_is_one() -> None:
-    named = set(re.findall(r"(?:^|`|\| )lockstream ([a-z]+)", PAGE, re.MULTILINE))
+def test_every_command_that_the_page_names_exists() -> None:
+    named = set(re.findall(r"(?:^|`|\| )lockstream\s([a-z]+)", PAGE, re.MULTILINE))
     assert {"serve", "verify", "rebuild", "backup", "repair"} <= named
     assert named <= set(get_group(commands).commands)
 
@@ -62,8 +62,8 @@ def run_from_the_page(name: str) -> None:
     subprocess.run(["bash", "-euc", script], env=environment(LOG), check=True, timeout=TIMEOUT_SECONDS)
 
 
-def test_what_the_page_has_people_type_makes_a_backup_and_restores_it(log: Path) -> None:
-    # given a backup made as the page says while a server runs, events after it, and damage
+def test_the_commands_of_the_page_back_up_and_restore_a_log(log: Path) -> None:
+    # given a backup made beside a server, events after it, and damage
     with Server(LOG).start() as server:
         run_from_the_page("backup")
         (made,) = BACKUP.parent.iterdir()
@@ -71,32 +71,26 @@ def test_what_the_page_has_people_type_makes_a_backup_and_restores_it(log: Path)
         for body in history("station-7")[:4]:
             assert server.post(json.dumps(body).encode()) == 202
         assert server.stop(signal.SIGTERM) == 0
-    edit(b"1250", b"9999")
+    replace_bytes(b"1250", b"9999")
     damaged = LOG.read_bytes()
-    # when it is restored as the page says
+    # when the backup is restored
     run_from_the_page("restore")
-    # then the six events of the backup are there, and the damaged log still is
+    # then the six events of the backup are there, and the damaged log is kept
     assert hashes_after_start(LOG) == hashes_after_replay(LOG)
     assert len(audited(LOG)) == 6
     assert LOG.with_name("event_log.jsonl.damaged").read_bytes() == damaged
 
 
-def test_what_the_page_has_people_type_mends_a_log_from_a_backup_without_a_loss(log: Path) -> None:
-    # given damage in what a backup holds, and events after that
+def test_the_commands_of_the_page_mend_a_log_from_a_backup_without_a_loss(log: Path) -> None:
+    # given damage in the part that a backup contains, and events after it
     run_from_the_page("backup")
     (made,) = BACKUP.parent.iterdir()
     made.rename(BACKUP)
     record(LOG, history("station-7")[:4])
     whole = LOG.read_bytes()
-    edit(b"1250", b"9999")
-    # when it is mended as the page says
+    replace_bytes(b"1250", b"9999")
+    # when the log is mended from the backup
     run_from_the_page("mend from a backup")
     # then nothing is lost
     assert LOG.read_bytes() == whole
     assert hashes_after_start(LOG) == hashes_after_replay(LOG)
-
-
-def test_the_readme_and_the_page_lead_to_one_another() -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    assert "](docs/operations.md" in readme
-    assert "](../README.md" in PAGE

@@ -11,9 +11,7 @@ from lockstream.tests.crash.fault_report import KINDS
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs/reliability.md"
 SECTIONS = dict(part.partition("\n")[::2] for part in PAGE.read_text().split("\n## ")[1:])
-SEEN = re.findall(
-    r"^\| (\d) \|.*\| `([a-z/_]+\.py)::(test_[a-z_0-9]+)` \|$", SECTIONS["ReadResult to fail"], re.MULTILINE
-)
+SEEN = re.findall(r"^\| (\d) \|.*\| `([a-z/_]+\.py)::(test_[a-z_0-9]+)` \|$", SECTIONS["Seen to fail"], re.MULTILINE)
 
 
 def test_the_points_of_the_table_are_those_of_the_page() -> None:

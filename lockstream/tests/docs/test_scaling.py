@@ -1,4 +1,4 @@
-"""What docs/scaling.md has people type works, and what it names is there."""
+"""docs/scaling.md: its commands run, and every setting and time limit that it names exists."""
 
 import asyncio
 import os

@@ -1,19 +1,16 @@
-"""The decoders hold to their properties, whatever Hypothesis makes up of what they know.
+"""The decoders have their properties for whatever Hypothesis generates from valid inputs and tokens.
 
-LOCKSTREAM_TEST_EXAMPLES says how much that is, for each property.
+LOCKSTREAM_TEST_EXAMPLES says how many examples each property gets.
 """
 
 from collections.abc import Callable
 
 import pytest
-
-pytest.importorskip("hypothesis", reason="the development tools are not installed")
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstream.tests.fuzz.corpus import SEEDS, TOKENS
-from lockstream.tests.fuzz.properties import PROPERTIES, in_bounded_time
+from lockstream.tests.fuzz.properties import PROPERTIES, check_in_bounded_time
 from lockstream.tests.support.budgets import budget, examples
 
 each_property = pytest.mark.parametrize("holds", PROPERTIES, ids=lambda holds: holds.__name__)
@@ -23,7 +20,7 @@ PIECES = st.sampled_from(TOKENS) | st.sampled_from(SEEDS) | st.binary(max_size=8
 
 @st.composite
 def spliced(draw: st.DrawFn) -> bytes:
-    """A good text, with something else in the place of a part of it."""
+    """A valid text, of which a part is replaced."""
     text = draw(st.sampled_from(SEEDS))
     start = draw(st.integers(0, len(text)))
     end = draw(st.integers(start, min(len(text), start + 40)))
@@ -31,13 +28,13 @@ def spliced(draw: st.DrawFn) -> bytes:
 
 
 @each_property
-def test_of_what_is_good_to_begin_with(holds: Callable[[bytes], None]) -> None:
+def test_the_property_holds_for_each_seed(holds: Callable[[bytes], None]) -> None:
     for seed in SEEDS:
-        in_bounded_time(holds, seed)
+        check_in_bounded_time(holds, seed)
 
 
 @each_property
 @budget(examples(150))
 @given(data=spliced() | st.lists(PIECES, max_size=12).map(b"".join) | st.binary(max_size=300))
-def test_of_anything(holds: Callable[[bytes], None], data: bytes) -> None:
-    in_bounded_time(holds, data)
+def test_the_property_holds_for_any_bytes(holds: Callable[[bytes], None], data: bytes) -> None:
+    check_in_bounded_time(holds, data)

@@ -1,1 +1,1 @@
-"""What tests share: event builders, real processes and databases, histories, and a store with faults on demand."""
+"""Shared parts of the tests: event builders, real processes and databases, histories, and a store with faults on demand."""

@@ -1,4 +1,4 @@
-"""What all reads of one subject share: how they are declared, and how they answer."""
+"""The shared part of all reads of one subject: their declaration and their response."""
 
 from collections.abc import Callable
 from typing import Any

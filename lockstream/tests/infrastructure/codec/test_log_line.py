@@ -1,136 +1,255 @@
-"""A line of the log gives away any change to it and to its place."""
+"""Log line: every change to a line, or to its place in the log, is found."""
 
+from datetime import UTC, datetime
+from hashlib import sha256
 from itertools import permutations
+from typing import NamedTuple
 
 import pytest
 from msgspec.structs import replace
 
 from lockstream.core.entities.log import START, Cursor
-from lockstream.infrastructure.codec.log_line import InvalidLine, check_line, cursor_behind, decode_lines, encode_lines
+from lockstream.infrastructure.codec.log_line import (
+    InvalidLine,
+    check_line,
+    check_lines,
+    claimed_end,
+    claimed_position,
+    claimed_time,
+    decode_lines,
+    encode_lines,
+    encode_record,
+    event_id_of,
+    format_line,
+    line_ends,
+    looks_like_record,
+    utc_now,
+    whole_record,
+)
 from lockstream.tests.support.builders import deposited, event, fault_reported, registered, reserved
 
 NOW = "2026-11-23T08:15:00.123456Z"
+NOT_LINES = [b"", b"\n", b"{}\n", b"null\n", b"\x00" * 300, b"\xff" * 300, b"\xff\n", b'{"position":1}\n']
 
 
-def written(count: int = 4) -> list[tuple[bytes, Cursor, Cursor]]:
-    """Lines, each with the cursor before it and the one behind it."""
+class Line(NamedTuple):
+    """A line of a log, and the cursors around it."""
+
+    text: bytes
+    before: Cursor
+    end: Cursor
+
+
+def written(count: int = 4) -> list[Line]:
+    """Return the first lines of a log."""
     bodies = [registered(locker="é \U0001f512"), reserved(), deposited(), fault_reported()][:count]
-    lines, end = [], START
+    lines: list[Line] = []
+    end = START
     for body in bodies:
         before = end
-        line, end = encode_lines([event(body)], NOW, before)
-        lines.append((line, before, end))
+        [text], end = encode_lines([event(body)], NOW, before)
+        lines.append(Line(text, before, end))
     together = encode_lines([event(body) for body in bodies], NOW, START)
-    assert together == (b"".join(line for line, _, _ in lines), end), (
-        "they are the same, however many are written at once"
-    )
+    assert together == ([line.text for line in lines], end), "lines depend on how many are encoded at once"
     return lines
 
 
-def refuses(line: bytes, after: Cursor) -> None:
+def assert_invalid(text: bytes, after: Cursor) -> None:
     with pytest.raises(InvalidLine):
-        check_line(line, after)
+        check_line(text, after)
     with pytest.raises(InvalidLine):
-        decode_lines([line], after)
+        decode_lines([text], after)
+    assert check_lines([text], after) == []
 
 
-def follow_each_other(*lines: bytes) -> bool:
+def is_chain(*texts: bytes) -> bool:
+    """Return whether these lines are a log."""
     end = START
     try:
-        for line in lines:
-            end = check_line(line, end)
+        for text in texts:
+            end = check_line(text, end)
     except InvalidLine:
         return False
     return True
 
 
-def test_lines_that_follow_each_other_are_read_as_they_were_written() -> None:
+def test_lines_are_decoded_as_they_were_encoded() -> None:
     offset = 0
-    for position, (line, before, end) in enumerate(written(), 1):
-        offset += len(line)
-        [record] = decode_lines([line], before)
-        assert check_line(line, before) == record.end == end == cursor_behind(line, offset)
-        assert (end.position, end.offset, record.recorded_at) == (position, offset, NOW)
+    for position, line in enumerate(written(), 1):
+        offset += len(line.text)
+        [record] = decode_lines([line.text], line.before)
+        assert check_line(line.text, line.before) == record.end == line.end == claimed_end(line.text, offset)
+        assert (line.end.position, line.end.offset, record.recorded_at) == (position, offset, NOW)
+        assert encode_record(record) == line.text
 
 
-def test_lines_that_are_read_together_are_read_up_to_the_first_that_is_not_what_was_written() -> None:
-    lines, _, ends = zip(*written(), strict=True)
-    whole = decode_lines(lines, START)
-    assert tuple(record.end for record in whole) == ends
-    for place in range(1, len(lines)):
-        altered = [*lines[:place], lines[place].replace(b"locker", b"Locker"), *lines[place + 1 :]]
-        assert decode_lines(altered, START) == whole[:place]
-        empty, _ = encode_lines([replace(whole[place].event, payload=b"{}")], NOW, whole[place - 1].end)
-        assert decode_lines([*lines[:place], empty], START) == whole[:place]
+def test_the_ends_of_lines_are_known_without_decoding_them() -> None:
+    lines = written()
+    texts, ends = [line.text for line in lines], [line.end for line in lines]
+    assert line_ends(texts, START) == check_lines(texts, START) == ends
+    assert line_ends(texts[2:], ends[1]) == check_lines(texts[2:], ends[1]) == ends[2:]
+    assert line_ends([], ends[1]) == []
 
 
-def test_it_is_told_what_is_wrong_with_a_line() -> None:
-    (first, _, after_first), _, (third, _, _) = written(3)
-    with pytest.raises(InvalidLine, match="position 2 should stand here"):
-        check_line(third, after_first)
+def test_the_members_of_a_line_are_known_without_decoding_it() -> None:
+    for position, line in enumerate(written(), 1):
+        [record] = decode_lines([line.text], line.before)
+        assert event_id_of(line.text) == event_id_of(line.text[:120]) == record.event.event_id
+        assert claimed_position(line.text) == claimed_position(line.text[:20]) == position
+        assert claimed_time(line.text) == datetime(2026, 11, 23, 8, 15, 0, 123456, UTC)
+
+
+def test_a_line_is_formatted_from_its_members() -> None:
+    for line in written():
+        [record] = decode_lines([line.text], line.before)
+        one, end = record.event, record.end
+        members = one.occurred_at, one.locker_id, type(one).__name__, one.payload.decode(), end.chain
+        assert format_line(end.position, record.recorded_at, one.event_id, *members) == line.text
+
+
+def test_lines_are_decoded_up_to_the_first_invalid_one() -> None:
+    lines = [line.text for line in written()]
+    records = decode_lines(lines, START)
+    assert [record.end for record in records] == [line.end for line in by_published_format(lines)]
+    for index in range(1, len(lines)):
+        altered = [*lines[:index], lines[index].replace(b"locker", b"Locker"), *lines[index + 1 :]]
+        assert decode_lines(altered, START) == records[:index]
+        [without_fields], _ = encode_lines([replace(records[index].event, payload=b"{}")], NOW, records[index - 1].end)
+        assert decode_lines([*lines[:index], without_fields], START) == records[:index]
+
+
+def test_an_invalid_line_is_explained() -> None:
+    first, _, third = written(3)
+    with pytest.raises(InvalidLine, match="the record of position 2 is expected here"):
+        check_line(third.text, first.end)
     with pytest.raises(InvalidLine, match="altered"):
-        check_line(first.replace(b"compartment-1", b"compartment-2"), START)
+        check_line(first.text.replace(b"compartment-1", b"compartment-2"), START)
     with pytest.raises(InvalidLine, match="torn"):
-        check_line(first[:-1], START)
+        check_line(first.text[:-1], START)
 
 
-def test_every_flipped_bit_is_seen() -> None:
-    for line, before, _ in written(2):
-        for bit in range(8 * len(line)):
-            flipped = bytearray(line)
+def test_every_flipped_bit_is_found() -> None:
+    for line in written(2):
+        for bit in range(8 * len(line.text)):
+            flipped = bytearray(line.text)
             flipped[bit // 8] ^= 1 << bit % 8
             with pytest.raises(InvalidLine):
-                check_line(bytes(flipped), before)
+                check_line(bytes(flipped), line.before)
 
 
-def test_every_truncation_is_seen() -> None:
-    for line, before, _ in written(2):
-        for length in range(len(line)):
-            refuses(line[:length], before)
-            refuses(line[length + 1 :], before)
+def test_every_truncation_is_found() -> None:
+    for line in written(2):
+        for length in range(len(line.text)):
+            assert_invalid(line.text[:length], line.before)
+            assert_invalid(line.text[length + 1 :], line.before)
 
 
-def test_every_byte_that_is_dropped_or_doubled_is_seen() -> None:
-    line, before, _ = written(1)[0]
-    for place in range(len(line)):
-        refuses(line[:place] + line[place + 1 :], before)
-        if line[place] != line[place - 1]:
-            refuses(line[: place + 1] + line[place:], before)
+def test_every_dropped_or_doubled_byte_is_found() -> None:
+    [(text, before, _)] = written(1)
+    for index in range(len(text)):
+        assert_invalid(text[:index] + text[index + 1 :], before)
+        if text[index] != text[index - 1]:
+            assert_invalid(text[: index + 1] + text[index:], before)
 
 
-def test_every_order_but_the_one_they_were_written_in_is_seen() -> None:
+def test_every_other_order_of_the_lines_is_found() -> None:
+    texts = [line.text for line in written()]
+    for order in permutations(texts):
+        assert is_chain(*order) == (list(order) == texts)
+
+
+def test_a_skipped_or_repeated_line_is_found() -> None:
     lines = written()
-    for order in permutations(line for line, _, _ in lines):
-        healthy = list(order) == [line for line, _, _ in lines]
-        assert follow_each_other(*order) == healthy
+    for index, line in enumerate(lines):
+        assert_invalid(line.text, line.end)
+        for other in lines[:index] + lines[index + 1 :]:
+            assert_invalid(other.text, line.before)
 
 
-def test_a_line_that_is_skipped_or_repeated_is_seen() -> None:
-    lines = written()
-    for place, (line, before, end) in enumerate(lines):
-        refuses(line, end)
-        for other, _, _ in lines[:place] + lines[place + 1 :]:
-            refuses(other, before)
+def test_a_line_of_another_log_is_found_even_if_its_position_fits() -> None:
+    [line] = written(1)
+    _, other = written(2)
+    assert_invalid(other.text, line.end)
 
 
-def test_a_line_of_another_log_is_seen_though_its_position_fits() -> None:
-    (_, _, end), (line, _, _) = written(1)[0], written(2)[1]
-    refuses(line, end)
-
-
-@pytest.mark.parametrize("line", [b"", b"\n", b"{}\n", b"null\n", b"\x00" * 300, b"\xff" * 300, b'{"position":1}\n'])
-def test_what_was_never_a_line_is_seen(line: bytes) -> None:
-    refuses(line, START)
-
-
-@pytest.mark.parametrize("line", [b"", b"\n", b"{}\n", b"\xff\n", b'{"position":1}\n'])
-def test_what_was_never_a_line_gives_no_cursor(line: bytes) -> None:
+@pytest.mark.parametrize("text", NOT_LINES)
+def test_a_text_that_was_never_a_line_is_invalid(text: bytes) -> None:
+    assert_invalid(text, START)
     with pytest.raises(InvalidLine):
-        cursor_behind(line, 1)
+        claimed_end(text, 1)
+    assert claimed_time(text) is None
+    assert whole_record(text, START) == b""
 
 
-def test_a_line_whose_chain_fits_yet_holds_no_event_is_seen() -> None:
-    forged, end = encode_lines([replace(event(registered()), payload=b"{}")], NOW, START)
+def test_a_line_without_an_event_is_invalid_even_if_its_chain_value_is_right() -> None:
+    [forged], end = encode_lines([replace(event(registered()), payload=b"{}")], NOW, START)
     assert check_line(forged, START) == end
-    with pytest.raises(InvalidLine, match="holds no event"):
+    with pytest.raises(InvalidLine, match="does not hold an event"):
         decode_lines([forged], START)
+
+
+def test_a_whole_record_is_found_before_any_other_bytes() -> None:
+    for line in written():
+        record = line.text[:-1]
+        for after in (b"", b"\n", b"\x00" * 40, b"x", line.text, b"}\n", b',"chain":"' + b"0" * 64 + b'"}'):
+            assert whole_record(record + after, line.before) == record
+        assert whole_record(record, line.end) == b""
+        assert whole_record(record[:-1], line.before) == b""
+        assert whole_record(b" " + record, line.before) == b""
+
+
+def test_a_record_is_whole_only_at_its_own_chain_member() -> None:
+    payload = b'{"compartment_id":"c","extra":{"a":1,"chain":"%b"}}' % (b"0" * 64)
+    [text], _ = encode_lines([replace(event(registered()), payload=payload)], NOW, START)
+    inner = text[: text.index(b'"}') + 2]
+    assert inner.endswith(b"0" * 64 + b'"}')
+    assert whole_record(text, START) == text[:-1]
+    assert whole_record(inner, START) == b""
+
+
+def test_a_text_that_begins_or_ends_as_a_record_looks_like_one() -> None:
+    for text, _, _ in written():
+        assert looks_like_record(text)
+        assert looks_like_record(text[:-1])
+        assert looks_like_record(text[:20])
+        assert looks_like_record(b"x" + text[5:])
+        assert looks_like_record(text[-80:])
+        assert not looks_like_record(text[1:-1])
+        assert not looks_like_record(text[-70:])
+    for text in (b"", b"\n", b"{}\n", b'{"event_id":1}\n', b"\x00" * 300):
+        assert not looks_like_record(text)
+
+
+@pytest.mark.parametrize(
+    "recorded_at",
+    [
+        "2026-11-23T08:15:00.1234567",
+        "2026-11-23T08:15:00.123456X",
+        "2026-13-23T08:15:00.123456Z",
+        "\x00" * 27,
+        "\udcff" * 27,
+    ],
+)
+def test_a_line_whose_time_was_overwritten_claims_no_time(recorded_at: str) -> None:
+    [(text, _, _)] = written(1)
+    assert claimed_time(text.replace(NOW.encode(), recorded_at.encode(errors="surrogateescape"))) is None
+
+
+def test_the_time_of_acceptance_has_microseconds_and_is_in_utc() -> None:
+    earlier = datetime.now(UTC)
+    text = utc_now()
+    assert len(text) == len(NOW)
+    assert text.endswith("Z")
+    assert earlier <= datetime.fromisoformat(text) <= datetime.now(UTC)
+
+
+def by_published_format(texts: list[bytes]) -> list[Line]:
+    """Return the lines of a log with the cursors around them, computed by the published format."""
+    lines: list[Line] = []
+    end = START
+    for text in texts:
+        content = text[: text.rindex(b',"chain":')]
+        chain = sha256(end.chain.encode() + content).hexdigest()
+        lines.append(Line(text, end, Cursor(end.position + 1, end.offset + len(text), chain)))
+        end = lines[-1].end
+    return lines

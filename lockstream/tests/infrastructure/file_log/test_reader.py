@@ -1,8 +1,9 @@
-"""The ids of events are found by position, however the lengths of lines differ."""
+"""Reader: records after a cursor, event ids by position, and lines by offset, whatever the lengths of the lines."""
 
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,24 +12,42 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstream.core.entities.log import START, Cursor
-from lockstream.core.errors import StoreUnavailable
-from lockstream.infrastructure.codec.log_line import encode_lines
-from lockstream.infrastructure.file_log.reader import ids_from
+from lockstream.core.errors import LogFileDamaged, StoreUnavailable
+from lockstream.infrastructure.codec.log_line import InvalidLine, decode_lines, encode_lines, line_ends
+from lockstream.infrastructure.file_log.reader import (
+    CHUNK_LINES,
+    claimed_cursor,
+    count_lines,
+    last_position,
+    line_start,
+    read_event_ids,
+    read_log,
+)
 from lockstream.infrastructure.file_log.writer import LogWriter
 from lockstream.infrastructure.stores.memory import MemoryLog
 from lockstream.tests.support.budgets import budget
 from lockstream.tests.support.builders import event, registered
 
 LENGTHS = st.one_of(st.just(1), st.integers(1, 400), st.integers(1, 9_000), st.just(80_000))
-"""Of a note in an event, in bytes: some lines are longer than all that is read in one go."""
+"""Of a note in an event, in bytes. Some lines are longer than one read of the file."""
+
+UNEQUAL_LENGTHS = {
+    "equal": [1] * 500,
+    "long first": [200_000, *[1] * 300],
+    "long last": [*[1] * 300, 200_000],
+    "long in the middle": [*[1] * 150, 200_000, *[1] * 150],
+    "alternating": [1, 3_000] * 100,
+    "growing": [2**number for number in range(18)],
+    "shrinking": [2**number for number in reversed(range(18))],
+}
 
 
 @contextmanager
 def written(path: Path, lengths: list[int]) -> Iterator[tuple[int, list[str], Cursor]]:
-    """A log of events with notes of these lengths: its file, the ids in order, and its end."""
+    """Write a log of events with notes of these lengths; give the open file, the ids in order, and the end."""
     events = [event(registered(str(number), note="x" * length)) for number, length in enumerate(lengths)]
     lines, end = encode_lines(events, "2026-11-23T08:15:00Z", START)
-    path.write_bytes(lines)
+    path.write_bytes(b"".join(lines))
     file = os.open(path, os.O_RDONLY)
     try:
         yield file, [one.event_id for one in events], end
@@ -36,70 +55,156 @@ def written(path: Path, lengths: list[int]) -> Iterator[tuple[int, list[str], Cu
         os.close(file)
 
 
-def expected(ids: list[str], first: int, count: int) -> dict[str, int]:
+def positions(ids: list[str], first: int, count: int) -> dict[str, int]:
+    """Return the position of up to `count` ids, from position `first` on."""
     return dict(zip(ids[first - 1 : first - 1 + count], range(first, len(ids) + 1), strict=False))
 
 
 @budget(150)
 @given(lengths=st.lists(LENGTHS, min_size=1, max_size=60), data=st.data())
-def test_each_position_is_found_whatever_the_lines_before_it_are_like(lengths: list[int], data: st.DataObject) -> None:
+def test_event_ids_are_read_from_any_position_whatever_the_lengths(lengths: list[int], data: st.DataObject) -> None:
     with TemporaryDirectory() as directory, written(Path(directory) / "log", lengths) as (file, ids, end):
         first, count = data.draw(st.integers(1, len(ids))), data.draw(st.integers(1, 70))
-        assert ids_from(file, first, count, end) == expected(ids, first, count)
+        assert read_event_ids(file, first, count, end) == positions(ids, first, count)
 
 
-@pytest.mark.parametrize(
-    "lengths",
-    [
-        [1] * 500,
-        [200_000, *[1] * 300],
-        [*[1] * 300, 200_000],
-        [*[1] * 150, 200_000, *[1] * 150],
-        [1, 3_000] * 100,
-        [2**number for number in range(18)],
-        [2**number for number in reversed(range(18))],
-    ],
-    ids=["alike", "long first", "long last", "long between", "in turn", "growing", "shrinking"],
-)
-def test_every_position_is_found(tmp_path: Path, lengths: list[int]) -> None:
+@pytest.mark.parametrize("lengths", UNEQUAL_LENGTHS.values(), ids=UNEQUAL_LENGTHS)
+def test_event_ids_are_read_from_every_position(tmp_path: Path, lengths: list[int]) -> None:
     with written(tmp_path / "log", lengths) as (file, ids, end):
         for first in range(1, len(ids) + 1):
-            assert ids_from(file, first, 1, end) == expected(ids, first, 1)
-        assert ids_from(file, 1, 10**6, end) == expected(ids, 1, len(ids))
-        assert ids_from(file, len(ids) + 1, 64, end) == {}
+            assert read_event_ids(file, first, 1, end) == positions(ids, first, 1)
+        assert read_event_ids(file, 1, 10**6, end) == positions(ids, 1, len(ids))
+        assert read_event_ids(file, len(ids) + 1, 64, end) == {}
 
 
-def test_what_is_written_behind_the_end_is_not_looked_at(tmp_path: Path) -> None:
+def test_event_ids_after_the_end_of_a_shortened_log_are_unavailable(tmp_path: Path) -> None:
     with written(tmp_path / "log", [10] * 20) as (file, ids, end):
         os.truncate(tmp_path / "log", end.offset - 1)
         with pytest.raises(StoreUnavailable, match="shorter"):
-            ids_from(file, 15, 64, end)
-        assert ids_from(file, 15, 5, end) == expected(ids, 15, 5)
+            read_event_ids(file, 15, 64, end)
+        assert read_event_ids(file, 15, 5, end) == positions(ids, 15, 5)
 
 
-def test_a_log_that_cannot_be_read_is_unavailable_and_not_empty(log_path: Path) -> None:
+def test_the_event_ids_of_an_unreadable_log_are_unavailable_and_not_empty(log_path: Path) -> None:
     with closing(LogWriter(log_path)) as log:
         log.append([event(registered())])
         log.flush()
-        healthy = os.dup(log._file)
+        readable = os.dup(log._file)
         unreadable = os.open(log_path, os.O_WRONLY | os.O_APPEND)
         os.dup2(unreadable, log._file)
         with pytest.raises(StoreUnavailable, match=str(log_path)):
-            log.ids(1, 64)
-        os.dup2(healthy, log._file)
-        assert len(log.ids(1, 64)) == 1
-        os.close(healthy)
+            log.event_ids(1, 64)
+        os.dup2(readable, log._file)
+        assert len(log.event_ids(1, 64)) == 1
+        os.close(readable)
         os.close(unreadable)
 
 
 @pytest.mark.parametrize("make", [lambda path: MemoryLog(), LogWriter], ids=["memory", "file"])
-def test_a_block_that_the_log_ended_in_is_read_again_once_there_is_more(log_path: Path, make: type) -> None:
+def test_a_block_of_event_ids_is_read_again_after_the_log_has_grown(log_path: Path, make: type) -> None:
     log = make(log_path)
     events = [event(registered(str(number))) for number in range(130)]
     for stop in (1, 3, 64, 65, 130):
         log.append(events[log.end.position : stop])
         for first in (1, 65, 129):
-            wanted = {one.event_id: at for at, one in enumerate(events[:stop], 1) if first <= at < first + 64}
-            assert log.ids(first, 64) == wanted
+            expected = {one.event_id: at for at, one in enumerate(events[:stop], 1) if first <= at < first + 64}
+            assert log.event_ids(first, 64) == expected
     if isinstance(log, LogWriter):
         log.close()
+
+
+@pytest.fixture
+def lines(log_path: Path) -> list[bytes]:
+    """The lines of a log that is read in three chunks."""
+    events = [event(registered(str(number))) for number in range(2 * CHUNK_LINES + 10)]
+    lines, _ = encode_lines(events, "2026-11-23T08:15:00.000000Z", START)
+    log_path.write_bytes(b"".join(lines))
+    return lines
+
+
+def test_the_records_after_any_cursor_are_read(log_path: Path, lines: list[bytes]) -> None:
+    records, ends = decode_lines(lines, START), line_ends(lines, START)
+    assert list(read_log(log_path)) == records
+    for position in (1, CHUNK_LINES - 1, CHUNK_LINES, CHUNK_LINES + 1, len(lines) - 1, len(lines)):
+        assert list(read_log(log_path, ends[position - 1])) == records[position:]
+
+
+def test_records_are_read_up_to_an_offset(log_path: Path, lines: list[bytes]) -> None:
+    ends = line_ends(lines, START)
+    for position in (1, 5, CHUNK_LINES, CHUNK_LINES + 1, len(lines)):
+        assert sum(1 for _ in read_log(log_path, START, ends[position - 1].offset)) == position
+        assert sum(1 for _ in read_log(log_path, START, ends[position - 1].offset + 1)) == min(position + 1, len(lines))
+    assert list(read_log(log_path, ends[4], ends[4].offset)) == []
+
+
+@pytest.mark.parametrize("torn", [b"", b"x", b'{"position":', b"\0" * 600])
+def test_a_torn_last_line_is_not_read(log_path: Path, lines: list[bytes], torn: bytes) -> None:
+    log_path.write_bytes(b"".join(lines[:3]) + torn)
+    assert list(read_log(log_path)) == decode_lines(lines[:3], START)
+
+
+@pytest.mark.parametrize("position", [1, 2, CHUNK_LINES, CHUNK_LINES + 1, 2 * CHUNK_LINES + 10])
+def test_a_damaged_line_is_named_after_the_records_before_it(log_path: Path, lines: list[bytes], position: int) -> None:
+    lines[position - 1] = lines[position - 1].replace(b"locker-1", b"Locker-1")
+    log_path.write_bytes(b"".join(lines))
+    reading = read_log(log_path)
+    assert len(list(islice(reading, position - 1))) == position - 1
+    with pytest.raises(LogFileDamaged) as raised:
+        next(reading)
+    assert (raised.value.position, raised.value.offset) == (position, len(b"".join(lines[: position - 1])))
+    assert str(log_path) in str(raised.value)
+
+
+def test_an_open_file_is_read_wherever_its_name_leads(log_path: Path, lines: list[bytes]) -> None:
+    file = os.open(log_path, os.O_RDONLY)
+    log_path.rename(log_path.with_name("moved.jsonl"))
+    log_path.write_bytes(lines[0])
+    assert sum(1 for _ in read_log(log_path, opened=file)) == len(lines)
+    os.close(file)
+
+
+def test_records_that_are_appended_meanwhile_are_read(log_path: Path, lines: list[bytes]) -> None:
+    log_path.write_bytes(b"".join(lines[:5]))
+    reading = read_log(log_path)
+    first = next(reading)
+    with log_path.open("ab") as file:
+        file.write(b"".join(lines[5:10]))
+    assert [first, *reading] == decode_lines(lines[:10], START)
+
+
+def test_the_last_position_is_the_one_that_the_last_complete_line_claims(log_path: Path, lines: list[bytes]) -> None:
+    for content, expected in [
+        (b"".join(lines), len(lines)),
+        (b"".join(lines[:7]), 7),
+        (b"".join(lines[:7]) + lines[7][:-1], 7),
+        (lines[6], 7),
+        (lines[0][:-1], 0),
+        (b"", 0),
+        (b"x\n", 0),
+        (b"".join(lines[:7]) + b"x\n", 0),
+    ]:
+        log_path.write_bytes(content)
+        assert last_position(log_path) == expected
+
+
+@pytest.mark.parametrize("lengths", UNEQUAL_LENGTHS.values(), ids=UNEQUAL_LENGTHS)
+def test_the_start_of_a_line_is_found_from_every_part_of_it(tmp_path: Path, lengths: list[int]) -> None:
+    with written(tmp_path / "log", lengths) as (file, _, end):
+        start = 0
+        lines = (tmp_path / "log").read_bytes().splitlines(keepends=True)
+        for position, line_end in enumerate(line_ends(lines, START), 1):
+            for offset in (start, start + 1, (start + line_end.offset) // 2, line_end.offset - 1):
+                assert line_start(file, offset) == start
+            assert claimed_cursor(file, line_end.offset) == line_end
+            assert count_lines(tmp_path / "log", line_end.offset) == position
+            start = line_end.offset
+        assert start == end.offset
+
+
+def test_no_cursor_is_claimed_in_the_middle_of_a_line(log_path: Path, lines: list[bytes]) -> None:
+    file = os.open(log_path, os.O_RDONLY)
+    end = len(lines[0])
+    for offset in (1, end - 1, end + 1, end + len(lines[1]) - 1):
+        with pytest.raises(InvalidLine):
+            claimed_cursor(file, offset)
+    os.close(file)

@@ -1,0 +1,126 @@
+"""README and the reference pages: the walk-through runs, and the tables name what exists."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.main import get_group
+
+from lockstream.presentation.cli.main import commands
+from lockstream.presentation.cli.options import NAMES
+from lockstream.settings import Settings, environment_names
+from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server
+from lockstream.tests.support.requirements import requires_program
+
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text()
+REFERENCE = (ROOT / "docs/reference.md").read_text()
+API = (ROOT / "docs/api.md").read_text()
+WALK_THROUGH = "<!-- walk-through: a test runs each command and compares what it prints -->\n```sh\n"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+GENERATED = re.compile(r"<!-- (\w+): written by [^>]*-->.*?<!-- end of \1 -->", re.DOTALL)
+CODE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def section(page: str, title: str) -> str:
+    """Return the text between a heading and the next one of the same level."""
+    return page.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def unwrapped(text: str) -> str:
+    """Return list items and paragraphs as one line each."""
+    return re.sub(r"\n +(?=\S)", " ", text)
+
+
+@requires_program("curl")
+def test_the_walk_through_prints_the_responses_that_it_shows(log_path: Path) -> None:
+    # given a new server
+    script = README.split(WALK_THROUGH, 1)[1].split("```", 1)[0]
+    with Server(log_path) as server:
+        server.start()
+        # when a stranger pastes the walk-through
+        printed = subprocess.run(
+            ["bash", "-euc", script.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=TIMEOUT_SECONDS,
+        )
+    # then it prints the responses
+    assert printed.stdout.splitlines() == [line[2:] for line in script.splitlines() if line.startswith("# {")]
+
+
+def test_a_newcomer_sees_it_run_within_twenty_lines() -> None:
+    beginning = "\n".join(README.splitlines()[:20])
+    assert "make run" in beginning
+    assert "make test" in beginning
+    assert "better than a table in a database" in beginning
+
+
+def test_the_reference_lists_every_setting_as_the_code_describes_it() -> None:
+    items = []
+    for name, variable in environment_names().items():
+        field = Settings.model_fields[name]
+        default = "not set" if field.default in (None, ()) else f"default `{field.default}`"
+        option = f"--{NAMES.get(name, name).replace('_', '-')}"
+        items.append(f"- `{variable}` (`{option}`, {default}): {field.description}")
+    listed = unwrapped(section(REFERENCE, "Settings"))
+    assert [line for line in listed.splitlines() if line.startswith("- `")] == items
+
+
+def test_the_reference_groups_the_settings_as_the_help_does() -> None:
+    groups = re.findall(r"^### (.*)$", section(REFERENCE, "Settings"), re.MULTILINE)
+    extras = [field.json_schema_extra for field in Settings.model_fields.values()]
+    assert groups == list(dict.fromkeys(extra["group"] for extra in extras if isinstance(extra, dict)))
+
+
+def test_the_reference_lists_every_command() -> None:
+    rows = section(REFERENCE, "Commands").splitlines()
+    named = {line.split("`")[1].split()[0] for line in rows if re.match(r"\| `[a-z]", line)}
+    assert named == set(get_group(commands).commands)
+
+
+def test_the_api_page_lists_every_operation() -> None:
+    from lockstream.main import app
+
+    operations = {f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods}
+    rows = section(API, "Operations").splitlines()
+    assert {line.split("`")[1] for line in rows if line.startswith("| `")} == operations
+
+
+@each_page
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    targets = [target for target in re.findall(r"\]\(([^)#]+)", page.read_text()) if "://" not in target]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@each_page
+def test_every_link_to_a_heading_leads_somewhere(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+        text = ((page.parent / target) if target else page).read_text()
+        headings = re.findall(r"^#+ (.*)$", CODE.sub("", text), re.MULTILINE)
+        anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert anchor in anchors, f"{target}#{anchor}"
+
+
+@each_page
+def test_no_line_is_longer_than_120_characters(page: Path) -> None:
+    """Printed messages, and tables that a program writes, keep their lines."""
+    text = CODE.sub("", GENERATED.sub("", page.read_text()))
+    assert [line for line in text.splitlines() if len(line) > 120] == []
+
+
+@each_page
+def test_every_page_of_the_documentation_is_reached_from_the_readme(page: Path) -> None:
+    reached, found = {ROOT / "README.md"}, [ROOT / "README.md"]
+    while found:
+        current = found.pop()
+        for target in re.findall(r"\]\(([^)#:]+\.md)", current.read_text()):
+            linked = (current.parent / target).resolve()
+            if linked not in reached:
+                reached.add(linked)
+                found.append(linked)
+    assert page.resolve() in reached
