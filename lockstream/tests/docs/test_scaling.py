@@ -73,7 +73,7 @@ def test_every_command_and_setting_that_the_page_names_is_one() -> None:
 
 
 def test_the_time_limits_are_those_of_the_code() -> None:
-    table = TEXT.split("| what is waited for |", 1)[1].split("\n\n", 1)[0]
+    table = TEXT.split("| time limit for |", 1)[1].split("\n\n", 1)[0]
     assert [int(seconds) for seconds in re.findall(r"\| (\d+) s \|$", table, re.MULTILINE)] == LIMITS
 
 
