@@ -286,6 +286,11 @@ class Session:
             with suppress(psycopg.Error):
                 self.execute([COMMIT])  # after a ROLLBACK, psycopg would forget its prepared statements
 
+    def close_if_lost(self) -> None:
+        """Close a connection that the server has closed while it was idle. The next statement opens another one."""
+        if self._connection and is_closed_by_peer(self._connection):
+            self.close()
+
     def close(self) -> None:
         if self._connection:
             with suppress(psycopg.Error):
