@@ -205,6 +205,8 @@ def _rebuild_lock(database: Database) -> Iterator[None]:
 def _create_tables() -> list[Statement]:
     tables = [str(CreateTable(table).compile(dialect=DIALECT)) for table in PROJECTION_TABLES]
     indexes = [index for table in PROJECTION_TABLES for index in table.indexes]
+    for index in indexes:
+        index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
     return [Statement(text) for text in [*tables, *(str(CreateIndex(one).compile(dialect=DIALECT)) for one in indexes)]]
 
 

@@ -17,6 +17,13 @@ class CommandResult:
     errors: str
     """The text on standard error."""
 
+    def assert_is_error(self, *parts: str) -> None:
+        """Check that the command failed with one line on standard error, which contains each of `parts`."""
+        assert self.exit_code == 1
+        assert self.errors.startswith("lockstream: ")
+        assert self.errors.count("\n") == 1
+        assert [part for part in parts if part not in self.errors] == []
+
 
 type RunCommand = Callable[..., CommandResult]
 
@@ -25,13 +32,13 @@ type RunCommand = Callable[..., CommandResult]
 def run_command(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> RunCommand:
     """A function that runs `lockstream` with arguments, and with settings as environment variables."""
 
-    def run(*arguments: str, **settings: str) -> CommandResult:
+    def run(*arguments: object, **settings: str) -> CommandResult:
         capsysbinary.readouterr()
         with monkeypatch.context() as patched:
             for name, value in settings.items():
                 patched.setenv(name, value)
             with pytest.raises(SystemExit) as exited:
-                main([*arguments])
+                main([str(argument) for argument in arguments])
         written = capsysbinary.readouterr()
         assert isinstance(exited.value.code, int)
         return CommandResult(exited.value.code, written.out, written.err.decode())
