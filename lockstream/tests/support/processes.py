@@ -56,7 +56,7 @@ def command(
 
 
 NO_SPACE = ("env", "-u", "COVERAGE_PROCESS_CONFIG", "sh", "-c", 'ulimit -f 1; exec "$@"', "sh")
-"""Runs another command that cannot write a file longer than 1 KiB. Coverage data would be longer, so none is written."""
+"""Runs another command that cannot write a file longer than 1 KiB. Coverage data would exceed that, so it is off."""
 
 
 def _can_trace() -> bool:
@@ -69,9 +69,18 @@ def _can_trace() -> bool:
 needs_strace = requires(_can_trace(), "strace, and the right to trace")
 
 
+STRACE = ("strace", "-D", "-f", "-qq")
+"""Runs another command, which stays our child, and traces all of its threads."""
+
+FAST = "--seccomp-bpf"
+"""Option of strace: stop the other command only at the calls that are traced, so that it runs as fast as untraced.
+With this option, strace 6.1 injects no signals."""
+
+
 def traced(output: Path, file: Path, *options: str) -> list[str]:
     """Return a command that runs another one under strace, and traces calls on `file`. The other stays our child."""
-    return ["strace", "-D", "-f", "-qq", "-o", str(output), "-P", str(file), *options]
+    fast = [] if any("signal=" in option for option in options) else [FAST]
+    return [*STRACE, *fast, "-o", str(output), "-P", str(file), *options]
 
 
 SERVE = ("-m", "lockstream", "serve")

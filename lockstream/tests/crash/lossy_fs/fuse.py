@@ -1,4 +1,4 @@
-"""What the kernel says on /dev/fuse, and wants to hear: a part of version 7.31 of <linux/fuse.h>, without libfuse."""
+"""Messages of the kernel on /dev/fuse, and the responses to them: a part of <linux/fuse.h> 7.31, without libfuse."""
 
 import ctypes
 import errno
@@ -15,17 +15,22 @@ from typing import NamedTuple
 DEVICE = Path("/dev/fuse")
 VERSION = 7, 31
 ROOT = 1
-"""The number of the folder; a file's is another."""
+"""Node number of the folder. Files have other numbers."""
 
-MOST_WRITTEN = 128 * 1024
-"""Bytes in one message; each is read with room for its head."""
+MAX_WRITE = 128 * 1024
+"""Most bytes that one message writes."""
 
-FOR_LONG = 3600
-"""Seconds for which the kernel may believe what it was told: nobody else changes this disk."""
+HEAD_BYTES = 4096
+"""Room for the head of a message."""
 
-SIZE_IS_SET = 1 << 3
-KEEPS_CACHE = 1 << 1
-"""Files that are mapped into memory, as SQLite's index of its write-ahead log is, stay what they are when opened."""
+CACHE_SECONDS = 3600
+"""Time for which the kernel may cache names and attributes: nobody else changes this disk."""
+
+SIZE_IS_VALID = 1 << 3
+"""FATTR_SIZE: a request to set attributes sets the size."""
+
+KEEP_CACHE = 1 << 1
+"""FOPEN_KEEP_CACHE: opening a file again keeps its pages. SQLite maps the index of its write-ahead log into memory."""
 
 _BIG_WRITES = 1 << 5
 _NOSUID, _NODEV, _DETACH = 2, 4, 2
@@ -55,19 +60,19 @@ class Op(IntEnum):
     BATCH_FORGET = 42
 
 
-UNANSWERED = {Op.FORGET, Op.BATCH_FORGET, Op.INTERRUPT}
+WITHOUT_RESPONSE = {Op.FORGET, Op.BATCH_FORGET, Op.INTERRUPT}
 
 RENAME_IN = Struct("<Q")
-"""The new folder's number; the two names follow, each with a zero behind it."""
+"""Node number of the new folder. The two names follow, each ended by a zero byte."""
 
-SIZE_IN = Struct("<IIQQ")
-"""What is set, padding, handle, size: the beginning of `fuse_setattr_in`."""
+SETATTR_IN = Struct("<IIQQ")
+"""Valid fields, padding, handle, size: the beginning of `fuse_setattr_in`."""
 
 READ_IN = WRITE_IN = Struct("<QQIIQII")
 """Handle, offset, size, flags, lock owner, flags, padding."""
 
 CREATE_IN = Struct("<IIII")
-"""Flags, mode, umask, flags; the name follows."""
+"""Flags, mode, umask, flags. The name follows, ended by a zero byte."""
 
 _IN = Struct("<IIQQIIIHH")
 _OUT = Struct("<IiQ")
@@ -88,14 +93,14 @@ class Request(NamedTuple):
     body: bytes
 
 
-def received(device: int) -> Request | None:
-    """The next request, or None where it was taken back.
+def next_request(device: int) -> Request | None:
+    """Return the next request, or None if the kernel has withdrawn it.
 
     Raises:
-        OSError: with ENODEV, when nothing is mounted any more.
+        OSError: with ENODEV, once the disk is unmounted.
     """
     try:
-        message = os.read(device, MOST_WRITTEN + 4096)
+        message = os.read(device, MAX_WRITE + HEAD_BYTES)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.EINTR, errno.EAGAIN):
             return None
@@ -104,38 +109,39 @@ def received(device: int) -> Request | None:
     return Request(op, unique, node, message[_IN.size :])
 
 
-def answer(device: int, unique: int, body: bytes = b"", error: int = 0) -> None:
+def respond(device: int, unique: int, body: bytes = b"", error: int = 0) -> None:
+    """Send the response to the request numbered `unique`."""
     try:
         os.write(device, _OUT.pack(_OUT.size + len(body), -error, unique) + body)
     except OSError as failed:
-        if failed.errno != errno.ENOENT:  # whoever asked was killed meanwhile
+        if failed.errno != errno.ENOENT:  # the process that waited was killed meanwhile
             raise
 
 
-def initial() -> bytes:
-    """Writes come at once and whole; locks are the kernel's own; there is no cache that holds writes back."""
-    return _INIT_OUT.pack(*VERSION, MOST_WRITTEN, _BIG_WRITES, 16, 12, MOST_WRITTEN, 1, 0, 0, 0)
+def initial_response() -> bytes:
+    """Return the response to INIT: each write arrives at once, uncached, and the kernel itself keeps the locks."""
+    return _INIT_OUT.pack(*VERSION, MAX_WRITE, _BIG_WRITES, 16, 12, MAX_WRITE, 1, 0, 0, 0)
 
 
-def room() -> bytes:
-    """There is always some left: 1,048,576 blocks of 4,096 bytes."""
+def statfs_response() -> bytes:
+    """Return the response to STATFS: 1,048,576 blocks of 4,096 bytes, all of them free."""
     blocks, block = 1 << 20, 4096
     return _STATFS_OUT.pack(blocks, blocks, blocks, blocks, blocks, block, 255, block, 0)
 
 
-def attributes(node: int, size: int) -> bytes:
-    return _ATTRIBUTES_OUT.pack(FOR_LONG, 0, 0) + _attributes(node, size)
+def attributes_response(node: int, size: int) -> bytes:
+    return _ATTRIBUTES_OUT.pack(CACHE_SECONDS, 0, 0) + _attributes(node, size)
 
 
-def entry(node: int, size: int) -> bytes:
-    return _ENTRY_OUT.pack(node, 0, FOR_LONG, FOR_LONG, 0, 0) + _attributes(node, size)
+def entry_response(node: int, size: int) -> bytes:
+    return _ENTRY_OUT.pack(node, 0, CACHE_SECONDS, CACHE_SECONDS, 0, 0) + _attributes(node, size)
 
 
-def opened() -> bytes:
-    return _OPEN_OUT.pack(0, KEEPS_CACHE, 0)
+def open_response() -> bytes:
+    return _OPEN_OUT.pack(0, KEEP_CACHE, 0)
 
 
-def written(size: int) -> bytes:
+def write_response(size: int) -> bytes:
     return _WRITE_OUT.pack(size, 0)
 
 
@@ -149,24 +155,25 @@ def names(body: bytes) -> list[bytes]:
 
 
 def mount(device: int, folder: Path) -> None:
-    """Have the kernel ask `device` about all that is in `folder`.
+    """Mount the file system that `device` serves at `folder`.
 
     Raises:
-        OSError: we may not.
+        OSError: this user may not mount.
     """
     options = f"fd={device},rootmode={stat.S_IFDIR:o},user_id={os.getuid()},group_id={os.getgid()}"
-    called = _libc().mount(b"forgetful", bytes(folder), b"fuse", _NOSUID | _NODEV, options.encode())
+    called = _libc().mount(b"lossy", bytes(folder), b"fuse", _NOSUID | _NODEV, options.encode())
     if called != 0:
         raise OSError(ctypes.get_errno(), "A file system cannot be mounted", str(folder))
 
 
 def unmount(folder: Path) -> None:
-    """Its last writes still come: somebody must answer them meanwhile."""
+    """Unmount the disk. Its last writes still arrive, so its process must respond meanwhile."""
     _libc().umount2(bytes(folder), _DETACH)
 
 
 @contextmanager
-def connected() -> Iterator[int]:
+def opened_device() -> Iterator[int]:
+    """Open /dev/fuse for one file system."""
     device = os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         yield device
@@ -175,8 +182,9 @@ def connected() -> Iterator[int]:
 
 
 def can_mount() -> bool:
+    """Return whether this user may mount a file system here."""
     try:
-        with TemporaryDirectory() as folder, connected() as device:
+        with TemporaryDirectory() as folder, opened_device() as device:
             mount(device, Path(folder))
             unmount(Path(folder))
     except (OSError, AttributeError):  # another system's C library has no such function
