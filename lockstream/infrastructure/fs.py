@@ -100,12 +100,15 @@ def copy_bytes(source: int, target: int, start: int, end: int) -> None:
         start += len(block)
 
 
-def sync_data(file: int) -> None:
-    """Flush a file's bytes and length to disk. On macOS, where fsync stops short of the disk, use F_FULLFSYNC."""
-    if sys.platform == "darwin":
+if sys.platform == "darwin":
+
+    def sync_data(file: int) -> None:
+        """Flush a file's bytes and length to disk. On macOS, fsync stops short of the disk."""
         fcntl.fcntl(file, fcntl.F_FULLFSYNC)
-    else:
-        os.fdatasync(file)
+
+else:
+    sync_data = os.fdatasync
+    """Flush a file's bytes and length to disk."""
 
 
 def sync_directory(path: Path) -> None:

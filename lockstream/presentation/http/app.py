@@ -78,7 +78,7 @@ class Application(FastAPI):
             redirect_slashes=False,
             generate_unique_id_function=lambda route: route.name,
         )
-        self.state.lifecycle = lifecycle
+        self.lifecycle = lifecycle
         self._read_settings = read_settings
         self._entry: ASGIApp | None = None
         self._operations = _Operations([route for router in ROUTERS for route in router.routes])
@@ -86,6 +86,11 @@ class Application(FastAPI):
             self.include_router(router)
         for kind in (HTTPException, Exception):
             self.exception_handler(kind)(_handle)
+
+    @property
+    def lockstream(self) -> Lockstream:
+        """The running system. Raises what `Lifecycle.lockstream` raises."""
+        return self.lifecycle.running or self.lifecycle.lockstream()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -1,4 +1,4 @@
-"""The loop runner: runs every call on one event loop, whichever loop or thread the caller uses."""
+"""The loop runner: runs calls from other event loops and threads on one event loop."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,9 @@ class LoopRunner:
     """Uses the event loop that `bind_running_loop` names, else an event loop in a thread of its own."""
 
     def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """The event loop that runs all calls, once there is one."""
+
         self._thread: Thread | None = None
         self._lock = Lock()
         self._is_stopped = False
@@ -19,12 +21,7 @@ class LoopRunner:
     def bind_running_loop(self) -> None:
         """Use the running event loop, unless another loop is already in use."""
         with self._lock:
-            self._loop = self._loop or asyncio.get_running_loop()
-
-    @property
-    def is_running_here(self) -> bool:
-        """Whether the running event loop is the one that runs all calls."""
-        return self._loop is asyncio.get_running_loop()
+            self.loop = self.loop or asyncio.get_running_loop()
 
     def run[**ArgumentsT, ResultT](
         self,
@@ -37,13 +34,11 @@ class LoopRunner:
         Raises:
             StoreUnavailable: the runner was stopped.
         """
-        if self.is_running_here:
-            return function(*args, **kwargs)
 
         async def call() -> ResultT:
             return await function(*args, **kwargs)
 
-        loop = self._loop or self._start_loop()
+        loop = self.loop or self._start_loop()
         with self._lock:
             if self._is_stopped:
                 raise StoreUnavailable("Lockstream has stopped. Send the request again after it has restarted.")
@@ -51,17 +46,17 @@ class LoopRunner:
 
     def stop(self) -> None:
         """Stop the loop if it runs in a thread of its own. Nothing can be run afterwards."""
-        if self._loop and self._thread:
+        if self.loop and self._thread:
             with self._lock:
                 self._is_stopped = True
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join()
-            self._loop.close()
+            self.loop.close()
 
     def _start_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = Thread(target=self._loop.run_forever, name="lockstream-loop", daemon=True)
+            if self.loop is None:
+                self.loop = asyncio.new_event_loop()
+                self._thread = Thread(target=self.loop.run_forever, name="lockstream-loop", daemon=True)
                 self._thread.start()
-            return self._loop
+            return self.loop

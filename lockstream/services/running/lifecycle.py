@@ -19,7 +19,9 @@ class Lifecycle:
 
     def __init__(self, open_lockstream: Callable[[], Lockstream]) -> None:
         self._open = open_lockstream
-        self._lockstream: Lockstream | None = None
+        self.running: Lockstream | None = None
+        """The running system, while it is open."""
+
         self._is_closed = self._binds_loop = False
         self._lock = Lock()
 
@@ -43,17 +45,18 @@ class Lifecycle:
         with self._lock:
             if self._is_closed:
                 raise StoreUnavailable("Lockstream has stopped. Send the request again after it has restarted.")
-            if self._lockstream is None:
-                self._lockstream = self._open()
+            if self.running is None:
+                lockstream = self._open()
                 if self._binds_loop:
-                    self._lockstream.bind_running_loop()
-            return self._lockstream
+                    lockstream.bind_running_loop()
+                self.running = lockstream
+            return self.running
 
     async def close(self) -> None:
         """Close the running system, if it was opened."""
         with self._lock:
             self._is_closed = True
-            lockstream, self._lockstream = self._lockstream, None
+            lockstream, self.running = self.running, None
         if lockstream is not None:
             await lockstream.close()
 

@@ -26,12 +26,12 @@ class Lockstream:
         self._store = store
         self._engine = engine
         self._group_commit = GroupCommit(engine, settings.queue_limit)
-        self._loop = LoopRunner()
+        self._runner = LoopRunner()
         self._turn = asyncio.Lock()
 
     def bind_running_loop(self) -> None:
         """Run on the running event loop."""
-        self._loop.bind_running_loop()
+        self._runner.bind_running_loop()
 
     @property
     def unavailable_reason(self) -> str | None:
@@ -44,7 +44,9 @@ class Lockstream:
         Raises:
             StoreUnavailable: none of the events is acknowledged.
         """
-        return self._loop.run(self._group_commit.submit, events)
+        if self._is_on_its_loop:
+            return self._group_commit.submit(events)
+        return self._runner.run(self._group_commit.submit, events)
 
     async def read[ValueT: HasLockerId](
         self, query: Callable[[Reads], ValueT | None], min_position: int = 0
@@ -57,7 +59,7 @@ class Lockstream:
         """
         deadline = time.monotonic() + MIN_POSITION_SECONDS
         while True:
-            result: ReadResult[ValueT | None] = await self._loop.run(self._engine.read, query)
+            result = await self._read(query)
             if result.position >= min_position:
                 return result
             if time.monotonic() > deadline:
@@ -66,13 +68,24 @@ class Lockstream:
 
     def turn(self) -> AbstractAsyncContextManager[object]:
         """Return a lock for work that holds up the event loop, so that one piece at a time is done between requests."""
-        return self._turn if self._loop.is_running_here else nullcontext()
+        return self._turn if self._is_on_its_loop else nullcontext()
 
     async def close(self) -> None:
         """Finish the submitted events, and close the files."""
         with closing(self._store):
-            await self._loop.run(self._close)
-            await asyncio.to_thread(self._loop.stop)
+            await self._runner.run(self._close)
+            await asyncio.to_thread(self._runner.stop)
+
+    @property
+    def _is_on_its_loop(self) -> bool:
+        """Whether the caller runs on the event loop that runs all calls."""
+        return self._runner.loop is asyncio.get_running_loop()
+
+    async def _read[ValueT: HasLockerId](self, query: Callable[[Reads], ValueT | None]) -> ReadResult[ValueT | None]:
+        if self._is_on_its_loop:
+            return await self._engine.read(query)
+        result: ReadResult[ValueT | None] = await self._runner.run(self._engine.read, query)
+        return result
 
     async def _close(self) -> None:
         await self._group_commit.close()

@@ -131,13 +131,17 @@ class Server:
     def listen(self) -> Self:
         """Start the process, and wait until it listens, even if it is still catching up."""
         self.launch()
+        self.port = int(self.wait_for_log(_ADDRESS)[1])
+        return self
+
+    def wait_for_log(self, pattern: str | re.Pattern[str]) -> re.Match[str]:
+        """Wait until standard error contains a match of `pattern`, and return it."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
-        while not (address := _ADDRESS.search(self.stderr)):
+        while not (found := re.search(pattern, self.stderr)):
             assert self._running.poll() is None, f"the server did not start:\n{self.stderr}"
             assert time.monotonic() < deadline, f"the server does not listen:\n{self.stderr}"
             time.sleep(0.01)
-        self.port = int(address[1])
-        return self
+        return found
 
     def start(self) -> Self:
         """Start the process, and wait until it answers reads."""

@@ -86,7 +86,7 @@ async def post_batch(request: Request) -> Response:
     no other. The whole batch may be sent again at any time; accepted events are duplicates then. NDJSON is decided as
     it arrives. The body may be compressed by gzip.
     """
-    lockstream: Lockstream = request.app.state.lifecycle.lockstream()
+    lockstream: Lockstream = request.app.lockstream
     body = Body(request, lockstream.settings.max_batch_bytes, "LOCKSTREAM_MAX_BATCH_BYTES")
     batch = _Batch(lockstream)
     try:

@@ -73,7 +73,7 @@ async def post_event(request: Request) -> Response:
     An event may be sent any number of times; it counts once. After a 503, or without a response, send it again. The
     body may be compressed by gzip.
     """
-    lockstream: Lockstream = request.app.state.lifecycle.lockstream()
+    lockstream: Lockstream = request.app.lockstream
     body = Body(request, lockstream.settings.max_event_bytes, "LOCKSTREAM_MAX_EVENT_BYTES")
     if body.media_type != JSON:
         raise UnsupportedMediaType(body.media_type, JSON)

@@ -27,6 +27,6 @@ async def get_live(_: Request) -> Response:
 @router.get("/ready", response_model=HealthResponse, responses=_RESPONSES)
 async def get_ready(request: Request) -> Response:
     """Readiness: 200 while the server accepts events. Reads may still work when this returns 503."""
-    if reason := request.app.state.lifecycle.lockstream().unavailable_reason:
+    if reason := request.app.lockstream.unavailable_reason:
         raise StoreUnavailable(reason)
     return JSONResponse({"status": "ready"})

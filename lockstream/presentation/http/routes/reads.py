@@ -57,7 +57,7 @@ async def answer_read[ValueT: HasLockerId](
     missing: str,
 ) -> Response:
     """Answer a read with the `model` of its value, or with 404 and the sentence `missing`."""
-    lockstream: Lockstream = request.app.state.lifecycle.lockstream()
+    lockstream: Lockstream = request.app.lockstream
     value, position = await lockstream.read(query, min_position_of(request))
     if value is None:
         return JSONResponse({"detail": missing}, 404, {POSITION: str(position)})

@@ -34,7 +34,7 @@ def test_calls_run_on_the_loop_that_was_bound(runner: LoopRunner) -> None:
     async def check() -> None:
         runner.bind_running_loop()
         here = asyncio.get_running_loop()
-        assert runner.is_running_here
+        assert runner.loop is here
         assert await loop_of(runner) is here
         assert await asyncio.to_thread(run, loop_of(runner)) is here
         runner.stop()
@@ -49,7 +49,7 @@ def test_calls_run_on_a_loop_in_a_thread_of_its_own_if_none_was_bound() -> None:
 
     async def bind_too_late() -> None:
         runner.bind_running_loop()
-        assert not runner.is_running_here
+        assert runner.loop is own
         assert await loop_of(runner) is own
 
     run(bind_too_late())

@@ -107,7 +107,7 @@ def test_clients_of_a_server_without_lifespan_are_served_each_on_an_event_loop_o
             assert set(pool.map(post, range(40))) == {202}
         assert client.get(f"/lockers/{LOCKER}").json()["compartments"] == 40
     finally:
-        run(app.state.lifecycle.close())
+        run(app.lifecycle.close())
     assert sum(1 for _ in read_log(log_path)) == 40
 
 
@@ -123,7 +123,7 @@ def test_a_batch_of_a_server_without_lifespan_is_accepted_and_a_log_that_fails_i
         assert client.get("/health/ready").status_code == 503
         assert client.get(f"/lockers/{LOCKER}").json()["compartments"] == 300
     finally:
-        run(app.state.lifecycle.close())
+        run(app.lifecycle.close())
 
 
 def test_a_read_that_demands_a_position_beyond_the_log_is_refused_after_a_while(

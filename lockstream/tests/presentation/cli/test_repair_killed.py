@@ -1,4 +1,4 @@
-"""A repair that is killed before any of its steps: nothing happened, or the next one finishes."""
+"""A repair that is killed before any one of its steps has changed nothing, or can be finished by the next repair."""
 
 import multiprocessing
 import os
@@ -12,23 +12,30 @@ from typing import Any
 
 import pytest
 
+import lockstream
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.stores.embedded import EmbeddedStore, acknowledged, projection_path, remove_projection
 from lockstream.presentation.cli.main import main
-from lockstream.tests.presentation.cli.conftest import Run
 from lockstream.tests.support.builders import event
+from lockstream.tests.support.commands import RunCommand
 from lockstream.tests.support.histories import CAPACITY, files_beside, hashes_after_replay, hashes_after_start, history
 from lockstream.tests.support.processes import TIMEOUT_SECONDS
 
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["lockstream.presentation.cli.main"])
+processes.set_forkserver_preload(["pytest", "lockstream.services.deployment", __name__])
+
+
+@pytest.fixture(autouse=True)
+def package_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the fork server find the modules that it loads once for all processes."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(lockstream.__file__).parents[1]))
 
 
 @pytest.fixture
 def crashed(log_path: Path, tmp_path: Path) -> dict[str, bytes]:
-    """The files of a store that was killed, and whose third line was altered since. The projection has seen all ten.
+    """The files of a store that was killed, and whose third line was altered later.
 
-    What it has seen last stands in its write-ahead log.
+    The projection has seen all ten events, the last ones only in its write-ahead log.
     """
     running = tmp_path / "running" / log_path.name
     running.parent.mkdir()
@@ -43,7 +50,8 @@ def crashed(log_path: Path, tmp_path: Path) -> dict[str, bytes]:
     return files_beside(log_path)
 
 
-def put_back(log: Path, files: dict[str, bytes]) -> None:
+def restore(log: Path, files: dict[str, bytes]) -> None:
+    """Make `files` the only files beside the log."""
     for path in log.parent.iterdir():
         if path.is_file():
             path.unlink()
@@ -60,11 +68,11 @@ def remove(log: Path) -> None:
     remove_projection(projection_path(log))
 
 
-def do_and_die(work: Callable[[Path], None], log: Path, steps: int) -> None:
-    """Do it, and be killed before the step of this number, from 0, that changes a file or flushes the folder."""
+def run_and_die(work: Callable[[Path], None], log: Path, steps: int) -> None:
+    """Run `work`, and die before its step number `steps`, counted from 0. A step changes a file or flushes a folder."""
     folder = str(log.parent)
 
-    def about_to(name: str, arguments: tuple[Any, ...]) -> None:
+    def on_call(name: str, arguments: tuple[Any, ...]) -> None:
         nonlocal steps
         path = str(arguments[0]) if arguments else ""
         changes = name in ("os.remove", "os.rename") and path.startswith(folder)
@@ -75,50 +83,56 @@ def do_and_die(work: Callable[[Path], None], log: Path, steps: int) -> None:
             if steps < 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    sys.addaudithook(about_to)
+    sys.addaudithook(on_call)
     work(log)
 
 
-def done_before(steps: int, work: Callable[[Path], None], log: Path) -> bool:
-    """Whether it comes to its end before the step of this number; if not, it was killed there."""
-    process = processes.Process(target=do_and_die, args=(work, log, steps))
+def finishes_before(steps: int, work: Callable[[Path], None], log: Path) -> bool:
+    """Run `work` in a process, which is killed before step number `steps`. Return whether it finished before."""
+    process = processes.Process(target=run_and_die, args=(work, log, steps))
     process.start()
     process.join(TIMEOUT_SECONDS)
     assert process.exitcode in (0, -signal.SIGKILL)
     return process.exitcode == 0
 
 
-def test_a_repair_that_is_killed_anywhere_can_be_finished(log_path: Path, run: Run, crashed: dict[str, bytes]) -> None:
+def test_a_repair_that_is_killed_at_any_step_can_be_finished(
+    log_path: Path, run_command: RunCommand, crashed: dict[str, bytes]
+) -> None:
     damaged = crashed[log_path.name]
     lines = damaged.splitlines(keepends=True)
     left, dropped = b"".join(lines[:2]), b"".join(lines[2:])
-    steps = cut = 0
-    put_back(log_path, crashed)
-    while not done_before(steps, repair, log_path):
+    steps = truncated = 0
+    # given a repair that was killed before step number `steps`
+    restore(log_path, crashed)
+    while not finishes_before(steps, repair, log_path):
         steps += 1
-        # then the log is as it was, or cut
+        # then the log is either unchanged or truncated
         assert log_path.read_bytes() in (damaged, left)
         if log_path.read_bytes() == left:
-            cut += 1
+            truncated += 1
             assert dropped in [path.read_bytes() for path in log_path.parent.glob("*.dropped-*")]
         else:
-            assert acknowledged(projection_path(log_path)) == 10, "the proof of what is lost must outlast the damage"
-        assert run("repair", "--yes").code == 0
+            assert acknowledged(projection_path(log_path)) == 10, "the proof of the loss must outlast the damage"
+        # and the next repair finishes
+        assert run_command("repair", "--yes").exit_code == 0
         assert log_path.read_bytes() == left
         assert dropped in [path.read_bytes() for path in log_path.parent.glob("*.dropped-*")]
         assert hashes_after_start(log_path) == hashes_after_replay(log_path) != {}
-        put_back(log_path, crashed)
-    assert 1 < cut < steps
+        restore(log_path, crashed)
+    assert 1 < truncated < steps
 
 
-def test_a_projection_is_never_left_without_its_write_ahead_log(log_path: Path, crashed: dict[str, bytes]) -> None:
-    """It may hold half of a change then, and a start would not know."""
+def test_removing_a_projection_never_removes_only_its_write_ahead_log(
+    log_path: Path, crashed: dict[str, bytes]
+) -> None:
+    """Without its write-ahead log, a projection may hold half of a change, and a start would not know."""
     projection = projection_path(log_path)
     steps = 0
-    put_back(log_path, crashed)
-    while not done_before(steps, remove, log_path):
+    restore(log_path, crashed)
+    while not finishes_before(steps, remove, log_path):
         steps += 1
         assert not projection.exists() or projection.with_name(f"{projection.name}-wal").exists()
-        put_back(log_path, crashed)
+        restore(log_path, crashed)
     assert steps > 2
     assert set(files_beside(log_path)) == {log_path.name}
