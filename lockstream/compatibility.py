@@ -20,11 +20,11 @@ class UnsupportedPackage(StartRefused):
 
 
 def require_parts(package: str, owner: object, *names: str) -> None:
-    """Check that `owner`, a module or class of `package`, has attributes of these names.
+    """Check that `owner`, a module, class or object of `package`, has attributes of these names.
 
     Raises:
         UnsupportedPackage: one is missing.
     """
     for name in names:
         if not hasattr(owner, name):
-            raise UnsupportedPackage(package, f"{getattr(owner, '__name__', owner)}.{name}")
+            raise UnsupportedPackage(package, f"{getattr(owner, '__name__', type(owner).__name__)}.{name}")

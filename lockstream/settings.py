@@ -49,14 +49,18 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, use_attribute_docstrings=True, populate_by_name=True
+        env_prefix=PREFIX,
+        frozen=True,
+        use_attribute_docstrings=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,  # a database URL contains a password, and a traceback may end up in a log
     )
 
     event_log_path: Path = _setting(Path("event_log.jsonl"), LOG, "EVENT_LOG_PATH")
     """The log file, in an existing folder. The projection is kept beside it, in files that begin with its name."""
 
     database_url: SecretStr | None = _setting(None, LOG, "DATABASE_URL")
-    """`postgresql+psycopg://USER:PASSWORD@HOST/DATABASE`: keep log and projection there, for any number of nodes."""
+    """`postgresql+psycopg://USER:PASSWORD@HOST/NAME`: keep log and projection there, for any number of nodes."""
 
     read_url: SecretStr | None = _setting(None, LOG)
     """A read replica of that database, such as a standby. All reads go there, and may lag behind."""
@@ -65,7 +69,7 @@ class Settings(BaseSettings):
     """`true`: a start upgrades tables of an older version. `false`: it creates none. Not set: only missing ones."""
 
     host: str = _setting("127.0.0.1", ADDRESS)
-    """The IPv4 or IPv6 address to listen on. There is no authentication: expose it only to a network you trust."""
+    """The IPv4 or IPv6 address to listen on. Requests are not authenticated: expose it only to a network you trust."""
 
     port: int = _setting(8000, ADDRESS, ge=0, le=65535)
     """The TCP port to listen on; 0 takes any free port."""
@@ -126,7 +130,7 @@ class Settings(BaseSettings):
             raise PydanticCustomError(
                 "scheme",
                 "The value is not the URL of a PostgreSQL database, such as "
-                "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE. Unset it to keep the log in a file",
+                "postgresql+psycopg://USER:PASSWORD@HOST/NAME. Leave it out if there is no such database",
             )
         return value
 
@@ -166,8 +170,8 @@ class Settings(BaseSettings):
     @classmethod
     def _not_empty(cls, value: Any) -> Any:
         """Refuse an empty value: most often it comes from a variable that was never filled in."""
-        if value == "":
-            raise PydanticCustomError("empty", "The value is empty. Give a value, or unset the variable")
+        if isinstance(value, str) and not value.strip():
+            raise PydanticCustomError("empty", "The value is empty. Give one, or leave the setting out")
         return value
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import ClassVar
 
 from lockstream.core.entities.log import START, Record
 from lockstream.core.errors import StartRefused
 from lockstream.core.ports import OnProgress, ignore_progress
-from lockstream.infrastructure.postgres.connection import Database
+from lockstream.infrastructure.postgres.connection import DEFAULT_LIMITS, Database, TimeLimits
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.log_import import LogImport
 from lockstream.infrastructure.postgres.migrate import migrate
@@ -27,6 +28,9 @@ from lockstream.settings import Settings
 class DatabaseDeployment:
     """See `deployment.Deployment`."""
 
+    limits: ClassVar[TimeLimits] = DEFAULT_LIMITS
+    """Time limits for the database. Tests of whole processes shorten them."""
+
     def __init__(self, settings: Settings, url: str) -> None:
         self._settings = settings
         self._url = url
@@ -34,23 +38,23 @@ class DatabaseDeployment:
     def open_store(self, on_progress: OnProgress = ignore_progress) -> PostgresStore:
         settings = self._settings
         read_url = settings.read_url.get_secret_value() if settings.read_url else None
-        return PostgresStore(self._url, on_progress, settings.auto_migrate, read_url)
+        return PostgresStore(self._url, on_progress, settings.auto_migrate, read_url, self.limits)
 
     def start(self, on_progress: OnProgress = ignore_progress) -> Lockstream:
         store = self.open_store(on_progress)
         return Lockstream(store, DatabaseEngine(store), self._settings)
 
     def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
-        with closing(Database(self._url)) as database:
+        with closing(self._database()) as database:
             total = cursor_of(database.read(HEAD)[HEAD]).position
             yield from with_progress(PostgresLog(database).read(START), total, on_progress)
 
     def verify(self, on_progress: OnProgress) -> Verification:
-        with closing(Database(self._url)) as database:
+        with closing(self._database()) as database:
             return verify_database(database, on_progress)
 
     def rebuild(self, on_progress: OnProgress) -> None:
-        with closing(Database(self._url)) as database:
+        with closing(self._database()) as database:
             rebuild(database, on_progress)
 
     def import_events(self, source: Path, report: Path, on_progress: OnProgress) -> ImportCounts:
@@ -60,7 +64,7 @@ class DatabaseDeployment:
 
     def import_log(self, source: Path, on_progress: OnProgress) -> int:
         source.stat()
-        with closing(Database(self._url)) as database:
+        with closing(self._database()) as database:
             migrate(database, only_if_empty=True)
             with closing(LogImport(database)) as log:
                 imported = import_log(log, source, on_progress)
@@ -68,8 +72,11 @@ class DatabaseDeployment:
         return imported
 
     def migrate(self) -> tuple[int, int]:
-        with closing(Database(self._url)) as database:
+        with closing(self._database()) as database:
             return migrate(database)
 
     def log_file(self, remedy: str) -> Path:
         raise StartRefused(f"The log is in a database, as DATABASE_URL says. {remedy}")
+
+    def _database(self) -> Database:
+        return Database(self._url, self.limits)

@@ -1,25 +1,26 @@
 """Deployments: where a log lives, and all that can be done with it there. The one choice of engine.
 
-`DatabaseDeployment` is imported only if a database is chosen, because its modules take a while to load.
+Modules that load SQLAlchemy, NumPy or psycopg are imported where they are used: they take a third of a second to load.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lockstream.core.entities.log import START, Record
 from lockstream.core.errors import StartRefused
 from lockstream.core.ports import OnProgress, Store, ignore_progress
 from lockstream.infrastructure.file_log.reader import last_position, read_log
 from lockstream.infrastructure.file_log.writer import LogWriter
-from lockstream.infrastructure.stores.embedded import EmbeddedStore, rebuild
 from lockstream.services.commands.copy_log import import_log
 from lockstream.services.commands.import_events import ImportCounts, import_events
-from lockstream.services.commands.verify import Verification, verify_file
-from lockstream.services.running.embedded_engine import EmbeddedEngine
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.settings import Settings
+
+if TYPE_CHECKING:
+    from lockstream.infrastructure.stores.embedded import EmbeddedStore
+    from lockstream.services.commands.verify import Verification
 
 PROGRESS_RECORDS = 1_000
 """Records between two calls of a progress callback."""
@@ -37,7 +38,7 @@ class Deployment(Protocol):
     def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
         """Yield each record of the log. Takes no lock."""
 
-    def verify(self, on_progress: OnProgress) -> Verification:
+    def verify(self, on_progress: OnProgress) -> "Verification":
         """Verify the log, and the projection against a fresh replay."""
 
     def rebuild(self, on_progress: OnProgress) -> None:
@@ -68,7 +69,7 @@ def deployment_of(settings: Settings) -> Deployment:
                 "LOCKSTREAM_READ_URL names a read replica, but DATABASE_URL names no database. Set both or neither."
             )
         return FileDeployment(settings)
-    from lockstream.services.database_deployment import DatabaseDeployment  # noqa: PLC0415  # loads psycopg
+    from lockstream.services.database_deployment import DatabaseDeployment  # noqa: PLC0415
 
     return DatabaseDeployment(settings, settings.database_url.get_secret_value())
 
@@ -88,21 +89,29 @@ class FileDeployment:
         self._settings = settings
         self._log = settings.event_log_path
 
-    def open_store(self, on_progress: OnProgress = ignore_progress) -> EmbeddedStore:
+    def open_store(self, on_progress: OnProgress = ignore_progress) -> "EmbeddedStore":
+        from lockstream.infrastructure.stores.embedded import EmbeddedStore  # noqa: PLC0415
+
         settings = self._settings
         return EmbeddedStore(self._log, settings.row_cache_rows, on_progress, settings.min_free_bytes)
 
     def start(self, on_progress: OnProgress = ignore_progress) -> Lockstream:
+        from lockstream.services.running.embedded_engine import EmbeddedEngine  # noqa: PLC0415
+
         store = self.open_store(on_progress)
         return Lockstream(store, EmbeddedEngine(store, self._settings.batch_limit), self._settings)
 
     def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
         return with_progress(read_log(self._log, START), last_position(self._log), on_progress)
 
-    def verify(self, on_progress: OnProgress) -> Verification:
+    def verify(self, on_progress: OnProgress) -> "Verification":
+        from lockstream.services.commands.verify import verify_file  # noqa: PLC0415
+
         return verify_file(self._log, on_progress)
 
     def rebuild(self, on_progress: OnProgress) -> None:
+        from lockstream.infrastructure.stores.embedded import rebuild  # noqa: PLC0415
+
         rebuild(self._log, self._settings.row_cache_rows, on_progress)
 
     def import_events(self, source: Path, report: Path, on_progress: OnProgress) -> ImportCounts:

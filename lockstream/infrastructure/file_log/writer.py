@@ -175,6 +175,8 @@ class LogWriter:
     def _write(self, lines: Sequence[bytes], end: Cursor) -> None:
         self._require_no_failure()
         try:
+            # Again: the batch was decided meanwhile, and an import has flushed its report.
+            check_same_file(self._name, self._identity, self.end.offset, self.end.offset)
             write_all(self._file, b"".join(lines))
         except OSError as error:
             raise self._fail(error) from error

@@ -19,24 +19,6 @@ from lockstream.core.errors import StartRefused, StoreUnavailable
 from lockstream.infrastructure.postgres.pipeline import Connection, is_closed_by_peer, is_pooled
 from lockstream.settings import SCHEMES
 
-CONNECT_SECONDS = 5
-"""Time limit for a connection to each host that is tried."""
-
-SILENCE_SECONDS = 10
-"""Time without any packet from the database's machine after which a connection is lost."""
-
-WRITE_LOCK_SECONDS = 10
-"""Time limit for the write lock."""
-
-STATEMENT_SECONDS = 30
-"""Time limit for one statement, except those of a rebuild."""
-
-IDLE_SECONDS = 5
-"""Time a node may pause while it holds the write lock. After that it loses the lock, so that the others go on."""
-
-ANSWER_SECONDS = WRITE_LOCK_SECONDS + STATEMENT_SECONDS
-"""Time limit for one answer. It also holds if the database's disk or standby hangs, when its own limits do not."""
-
 READ_CONNECTIONS = 8
 """Connections that read at a time."""
 
@@ -51,6 +33,43 @@ DIALECT = make_url("postgresql+psycopg://").get_dialect()()
 """SQLAlchemy's dialect, for statements that psycopg executes."""
 
 type DatabaseRows = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """How long a node waits for its database. Only tests use other limits than the defaults."""
+
+    connect_seconds: int = 5
+    """For a connection to each host that is tried."""
+
+    silence_seconds: int = 10
+    """For any packet from the database's machine. After that the connection is lost."""
+
+    write_lock_seconds: float = 10
+    """For the write lock."""
+
+    statement_seconds: float = 30
+    """For one statement, except those of a rebuild."""
+
+    idle_seconds: float = 5
+    """For a node that pauses while it holds the write lock. It then loses the lock, so that the others go on."""
+
+    resolve_seconds: float = 15
+    """For finding out whether an unanswered commit was kept. The clients wait until then."""
+
+    swap_lock_seconds: float = 1
+    """For locking the old tables at the end of a rebuild, while all nodes wait. A dump may hold them for longer."""
+
+    swap_retry_seconds: float = 5
+    """For the nodes to go on before a rebuild tries again to lock the old tables."""
+
+    @property
+    def answer_seconds(self) -> float:
+        """For one answer. It also holds if the database's disk or standby hangs, when its own limits do not."""
+        return self.write_lock_seconds + self.statement_seconds
+
+
+DEFAULT_LIMITS = TimeLimits()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -69,8 +88,8 @@ BEGIN_READING = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
 COMMIT = Statement("COMMIT")
 
 
-def transaction_settings(statement_seconds: int = STATEMENT_SECONDS) -> Statement:
-    """Return a statement that sets the time limits of one transaction; 0 means no limit.
+def transaction_settings(limits: TimeLimits, *, limit_statements: bool = True) -> Statement:
+    """Return a statement that sets the time limits of one transaction.
 
     The commit waits for the disk, whatever the database user is configured to do. All lookups are by key. A plan made
     while a table was small would read the whole table for as long as the connection lives, so plans are generic and
@@ -83,7 +102,11 @@ def transaction_settings(statement_seconds: int = STATEMENT_SECONDS) -> Statemen
         "set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true), "
         "set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), "
         "set_config('jit', 'off', true)",
-        {"lock": f"{WRITE_LOCK_SECONDS}s", "statement": f"{statement_seconds}s", "idle": f"{IDLE_SECONDS}s"},
+        {
+            "lock": f"{limits.write_lock_seconds}s",
+            "statement": f"{limits.statement_seconds if limit_statements else 0}s",
+            "idle": f"{limits.idle_seconds}s",
+        },
     )
 
 
@@ -125,7 +148,7 @@ def unavailable(name: str, error: Exception) -> StoreUnavailable:
 class Database:
     """The database that a URL leads to: the first host that is writable, if the URL names several."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, limits: TimeLimits = DEFAULT_LIMITS) -> None:
         """Parse `url`. No connection is made yet.
 
         Raises:
@@ -133,13 +156,14 @@ class Database:
         """
         parts = _parsed(url)
         several = {"target_session_attrs": "read-write"} if "," in str(parts.get("host", "")) else {}
-        defaults = {"application_name": "lockstream", "client_encoding": "UTF8", **several, **_KEEPALIVE}
+        defaults = {"application_name": "lockstream", "client_encoding": "UTF8", **several, **_network_limits(limits)}
         self._conninfo = make_conninfo(**{**defaults, **parts})
         self.name = f"{parts.get('dbname') or parts.get('user') or 'postgres'} at {parts.get('host') or 'this machine'}"
         """Database and host, for messages; without user and password."""
 
+        self.limits = limits
         self._pool = QueuePool(
-            partial(self.connect, ANSWER_SECONDS),  # type: ignore[arg-type]  # it accepts any object as a connection
+            partial(self.connect, limits.answer_seconds),  # type: ignore[arg-type]  # it accepts any object as a connection
             pool_size=READ_CONNECTIONS,
             max_overflow=0,
             reset_on_return=None,
@@ -155,7 +179,7 @@ class Database:
             psycopg.OperationalError: no host can be reached, or none fits the URL.
         """
         connection = Connection.connect(self._conninfo, autocommit=True)
-        connection.timeout_seconds = ANSWER_SECONDS
+        connection.timeout_seconds = self.limits.answer_seconds
         if is_pooled(connection):
             connection.prepare_threshold = None  # a prepared statement would stay in a session that others share
         connection.timeout_seconds = timeout_seconds
@@ -182,7 +206,7 @@ class Database:
 
     def _read(self, statements: Sequence[Statement]) -> Results:
         with self._pooled() as connection:
-            return execute(connection, [BEGIN_READING, transaction_settings(), *statements, COMMIT])
+            return execute(connection, [BEGIN_READING, transaction_settings(self.limits), *statements, COMMIT])
 
     @contextmanager
     def _pooled(self) -> Iterator[psycopg.Connection]:
@@ -205,17 +229,18 @@ class Database:
 class Session:
     """A connection that is opened when it is needed, and opened again after it was lost. For one thread."""
 
-    def __init__(
-        self, database: Database, timeout_seconds: float | None = ANSWER_SECONDS, *, drops_tables: bool = False
-    ) -> None:
-        """Each round trip must be answered within `timeout_seconds`; None means no limit.
+    def __init__(self, database: Database, *, is_rebuild: bool = False) -> None:
+        """Each round trip must be answered within the time limit, except those of a rebuild.
 
-        A session that `drops_tables` prepares no statement. After a DROP, psycopg forgets all prepared statements, and
-        in a pipeline also some that it prepares next.
+        A rebuild also prepares no statement. After a DROP, psycopg forgets all prepared statements, and in a pipeline
+        also some that it prepares next.
         """
+        self.limits = database.limits
+        self.beginning = [BEGIN, transaction_settings(self.limits, limit_statements=not is_rebuild)]
+        """The statements that begin a transaction and set its time limits."""
+
         self._database = database
-        self._drops_tables = drops_tables
-        self._timeout_seconds = timeout_seconds
+        self._is_rebuild = is_rebuild
         self._connection: psycopg.Connection | None = None
         self.warnings: list[str] = []
         """Warnings of the last round trip."""
@@ -228,9 +253,9 @@ class Session:
         """
         self.warnings.clear()
         if self._connection is None:
-            self._connection = self._database.connect(self._timeout_seconds)
+            self._connection = self._database.connect(None if self._is_rebuild else self.limits.answer_seconds)
             self._connection.add_notice_handler(self._note_warning)
-            if self._drops_tables:
+            if self._is_rebuild:
                 self._connection.prepare_threshold = None
         try:
             return execute(self._connection, list(statements))
@@ -240,7 +265,7 @@ class Session:
 
     def transact(self, *statements: Statement) -> Results:
         """Execute `statements` in a transaction of their own. Raises what `execute` raises."""
-        return self.execute([BEGIN, transaction_settings(), *statements, COMMIT])
+        return self.execute([*self.beginning, *statements, COMMIT])
 
     def begin(self, statements: Sequence[Statement]) -> Results:
         """Execute statements that change nothing yet; again on a new connection if this one was already closed.
@@ -261,6 +286,11 @@ class Session:
             with suppress(psycopg.Error):
                 self.execute([COMMIT])  # after a ROLLBACK, psycopg would forget its prepared statements
 
+    def close_if_lost(self) -> None:
+        """Close a connection that the server has closed while it was idle. The next statement opens another one."""
+        if self._connection and is_closed_by_peer(self._connection):
+            self.close()
+
     def close(self) -> None:
         if self._connection:
             with suppress(psycopg.Error):
@@ -272,13 +302,15 @@ class Session:
             self.warnings.append(notice.message_primary or "")
 
 
-_KEEPALIVE = {
-    "connect_timeout": CONNECT_SECONDS,
-    "tcp_user_timeout": SILENCE_SECONDS * 1000,
-    "keepalives_idle": SILENCE_SECONDS // 2,
-    "keepalives_interval": 1,
-    "keepalives_count": SILENCE_SECONDS // 2,
-}
+def _network_limits(limits: TimeLimits) -> dict[str, int]:
+    """Return the options of libpq that keep the limits of the network."""
+    return {
+        "connect_timeout": limits.connect_seconds,
+        "tcp_user_timeout": limits.silence_seconds * 1000,
+        "keepalives_idle": limits.silence_seconds // 2,
+        "keepalives_interval": 1,
+        "keepalives_count": limits.silence_seconds // 2,
+    }
 
 
 def _parsed(url: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.errors import LogTableDamaged, StoreUnavailable
 from lockstream.infrastructure.codec.log_line import InvalidLine, decode_lines, format_line
 from lockstream.infrastructure.postgres.connection import Database, DatabaseRows, Session, Statement, unavailable
-from lockstream.infrastructure.postgres.statements import END_ABANDONED_TRANSACTION, HEAD_AND_VERSION, cursor_of
+from lockstream.infrastructure.postgres.statements import HEAD_AND_VERSION, cursor_of, end_abandoned_transaction
 from lockstream.infrastructure.rows.tables import fingerprint
 
 PAGE_RECORDS = 1_000
@@ -119,10 +119,12 @@ class PostgresLog:
     def _probe(self) -> None:
         """Probe the database, and end the write transaction of a node that has stopped."""
         session = Session(self._database)
+        end_abandoned = end_abandoned_transaction(session.limits)
         while not self._stopping.wait(PROBE_SECONDS):
             before = self.unavailable_reason
             try:
-                found = session.transact(END_ABANDONED_TRANSACTION, HEAD_AND_VERSION)
+                session.close_if_lost()  # so that a database which was restarted meanwhile is not reported as away
+                found = session.transact(end_abandoned, HEAD_AND_VERSION)
                 self.reads_unavailable_reason = self._version_mismatch(found[HEAD_AND_VERSION])
             except psycopg.Error as error:
                 self.reads_unavailable_reason = str(unavailable(self.name, error))

@@ -6,14 +6,7 @@ import psycopg
 
 from lockstream.core.entities.log import Record
 from lockstream.core.errors import StoreUnavailable
-from lockstream.infrastructure.postgres.connection import (
-    BEGIN,
-    COMMIT,
-    Database,
-    Session,
-    transaction_settings,
-    unavailable,
-)
+from lockstream.infrastructure.postgres.connection import COMMIT, Database, Session, unavailable
 from lockstream.infrastructure.postgres.statements import HEAD, TAKE_WRITE_LOCK, cursor_of, insert_records
 
 
@@ -40,7 +33,7 @@ class LogImport:
             StoreUnavailable: none of the records was appended.
         """
         try:
-            found = self._session.execute([BEGIN, transaction_settings(), TAKE_WRITE_LOCK, HEAD])
+            found = self._session.execute([*self._session.beginning, TAKE_WRITE_LOCK, HEAD])
             if cursor_of(found[HEAD]) != self.end:
                 raise StoreUnavailable(
                     f"Another process writes to the database {self._name}. Stop it, and start this import again."

@@ -12,16 +12,17 @@ import psycopg
 from lockstream.core.errors import SchemaMismatch
 from lockstream.infrastructure.postgres.connection import Database, transaction_settings, unavailable
 from lockstream.infrastructure.postgres.pipeline import Connection
-from lockstream.infrastructure.postgres.statements import END_ABANDONED_TRANSACTION, TAKE_WRITE_LOCK
+from lockstream.infrastructure.postgres.statements import TAKE_WRITE_LOCK, end_abandoned_transaction
 from lockstream.infrastructure.rows.tables import PROJECTION_TABLES
 
-_SCRIPTS = {int(path.name[:4]): path for path in (Path(__file__).parent / "migrations").glob("*.sql")}
-NEWEST_VERSION = max(_SCRIPTS)
+SCRIPTS = {int(path.name[:4]): path for path in (Path(__file__).parent / "migrations").glob("*.sql")}
+"""The SQL file that makes each schema version from the one before it."""
 
-_FIND_VERSION = """
+_FIND_TABLES = """
     SELECT to_regclass('lockstream_schema') IS NOT NULL,
            to_regclass('alembic_version') IS NOT NULL AND to_regclass('events') IS NOT NULL
 """
+_ALEMBIC_VERSION = "SELECT count(*) FROM alembic_version WHERE version_num = '0001'"
 _SET_VERSION = """
     CREATE TABLE IF NOT EXISTS lockstream_schema (version integer NOT NULL);
     DELETE FROM lockstream_schema;
@@ -38,21 +39,27 @@ def migrate(database: Database, *, only_if_empty: bool = False) -> tuple[int, in
         SchemaMismatch: the tables are newer, or older and not to be changed, or the database is not in UTF-8.
         StoreUnavailable: the database cannot be used.
     """
-    if (version := _read_version(database)) == NEWEST_VERSION:
+    with _transaction(database) as connection:
+        version = _version(connection, database.name)
+    if version == newest_version():
         return version, version
     with _transaction(database) as connection:
-        for statement in (transaction_settings(0), END_ABANDONED_TRANSACTION, TAKE_WRITE_LOCK):
+        for statement in (
+            transaction_settings(database.limits, limit_statements=False),
+            end_abandoned_transaction(database.limits),
+            TAKE_WRITE_LOCK,
+        ):
             connection.execute(statement.text, statement.values or None)
-        version = _version(connection)
-        if version < NEWEST_VERSION:
+        version = _version(connection, database.name)  # another node may have migrated meanwhile
+        if version < newest_version():
             if version and only_if_empty:
                 raise _too_old(version, database.name)
             if not version:
                 _require_free_names(connection, database.name)
-            for number in range(version + 1, NEWEST_VERSION + 1):
-                connection.execute(_SCRIPTS[number].read_bytes())
-            connection.execute(_SET_VERSION.format(version=NEWEST_VERSION).encode())
-    return version, NEWEST_VERSION
+            for number in range(version + 1, newest_version() + 1):
+                connection.execute(SCRIPTS[number].read_bytes())
+            connection.execute(_SET_VERSION.format(version=newest_version()).encode())
+    return version, newest_version()
 
 
 def require_current(database: Database) -> None:
@@ -62,42 +69,50 @@ def require_current(database: Database) -> None:
         SchemaMismatch: they have another version, or do not exist.
         StoreUnavailable: the database cannot be used.
     """
-    if (version := _read_version(database)) != NEWEST_VERSION:
+    with _transaction(database) as connection:
+        version = _version(connection, database.name)
+    if version != newest_version():
         raise _too_old(version, database.name)
 
 
-def _read_version(database: Database) -> int:
-    """Return the schema version. Raises SchemaMismatch if it is newer than this version of Lockstream knows."""
-    with _transaction(database) as connection:
-        version = _version(connection)
-    if version > NEWEST_VERSION:
+def newest_version() -> int:
+    """Return the schema version that this version of Lockstream needs."""
+    return max(SCRIPTS)
+
+
+def _version(connection: Connection, name: str) -> int:
+    """Return the schema version that the database names. Alembic kept it in development versions of 2.0.
+
+    Raises:
+        SchemaMismatch: the version is newer than this version of Lockstream knows.
+    """
+    [(is_named, may_be_named_by_alembic)] = connection.execute(_FIND_TABLES).fetchall()
+    if not is_named and not may_be_named_by_alembic:
+        return 0
+    query = "SELECT coalesce(max(version), 0) FROM lockstream_schema" if is_named else _ALEMBIC_VERSION
+    [(version,)] = connection.execute(query).fetchall()
+    if version > newest_version():
         raise SchemaMismatch(
-            f"The tables in the database {database.name} belong to a newer version of Lockstream (schema version "
-            f"{version}; this version knows {NEWEST_VERSION}). Start that version."
+            f"The tables in the database {name} belong to a newer version of Lockstream (schema version {version}; "
+            f"this version knows {newest_version()}). Start that version."
         )
-    return version
-
-
-def _version(connection: Connection) -> int:
-    """Return the schema version that the database names. Alembic kept it in development versions of 2.0."""
-    [(is_named, is_named_by_alembic)] = connection.execute(_FIND_VERSION).fetchall()
-    if is_named:
-        [(version,)] = connection.execute("SELECT version FROM lockstream_schema").fetchall()
-        return int(version)
-    return int(is_named_by_alembic)
+    return int(version)
 
 
 @contextmanager
 def _transaction(database: Database) -> Iterator[Connection]:
     try:
-        with closing(database.connect()) as connection, connection.transaction():
-            [(encoding,)] = connection.execute("SHOW server_encoding").fetchall()
-            if encoding != "UTF8":
-                raise SchemaMismatch(
-                    f"The database {database.name} is encoded in {encoding}, and Lockstream needs UTF8. Create one "
-                    "with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0."
-                )
-            yield connection
+        with closing(database.connect()) as connection:
+            # After the write lock, statements must see what the transaction before it has committed.
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            with connection.transaction():
+                [(encoding,)] = connection.execute("SHOW server_encoding").fetchall()
+                if encoding != "UTF8":
+                    raise SchemaMismatch(
+                        f"The database {database.name} is encoded in {encoding}, and Lockstream needs UTF8. Create "
+                        "one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0."
+                    )
+                yield connection
     except psycopg.Error as error:
         raise unavailable(database.name, error) from error
 
@@ -121,5 +136,5 @@ def _too_old(version: int, name: str) -> SchemaMismatch:
         return SchemaMismatch(f"Lockstream's tables do not exist in the database {name}. Run `lockstream migrate`.")
     return SchemaMismatch(
         f"Lockstream's tables in the database {name} belong to an older version of Lockstream (schema version "
-        f"{version}; this version needs {NEWEST_VERSION}). Run `lockstream migrate`."
+        f"{version}; this version needs {newest_version()}). Run `lockstream migrate`."
     )

@@ -29,6 +29,10 @@ class Connection(psycopg.Connection):
 
     timeout_seconds: float | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        require_parts("psycopg", self, "_pipeline")  # no attribute of the class; psycopg would ignore another name
+
     def wait(self, gen: PQGen[RV], interval: float = SIGNAL_CHECK_SECONDS, timeout: float | None = None) -> RV:
         """Wait for an answer.
 

@@ -20,13 +20,11 @@ from lockstream.core.ports import OnProgress
 from lockstream.core.read_set import ReadSet
 from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.infrastructure.postgres.connection import (
-    BEGIN,
     COMMIT,
     DIALECT,
     Database,
     Session,
     Statement,
-    transaction_settings,
     unavailable,
 )
 from lockstream.infrastructure.postgres.log import PostgresLog
@@ -48,12 +46,6 @@ SHADOW_SCHEMA = "lockstream_rebuilding"
 FINAL_BATCH_EVENTS = 5_000
 """Events that may be left for the transaction that swaps the tables: half a second of work under the write lock."""
 
-SWAP_LOCK_MILLISECONDS = 1_000
-"""Time limit for locking the old tables, while all nodes wait. A reader such as a dump may hold them longer."""
-
-SWAP_RETRY_SECONDS = 5.0
-"""Time for the nodes to go on before the swap is tried again."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -67,7 +59,7 @@ class ShadowTables:
         self.schema = f"{SHADOW_SCHEMA}_{uuid4().hex}"
         self.reached = START
         self._use_schema = Statement(f"SET LOCAL search_path TO {self.schema}")
-        self._begin: Sequence[Statement] = [BEGIN, transaction_settings(0), self._use_schema]
+        self._begin: Sequence[Statement] = [*session.beginning, self._use_schema]
         self._end: Sequence[Statement] = [COMMIT]
         self._session = session
 
@@ -76,8 +68,7 @@ class ShadowTables:
         values = dict(zip(_PROGRESS_COLUMNS, (fingerprint(), *astuple(START), 0, 0, 0), strict=True))
         self._session.execute(
             [
-                BEGIN,
-                transaction_settings(0),
+                *self._session.beginning,
                 TAKE_WRITE_LOCK,
                 Statement(_DROP_SHADOW_SCHEMAS),
                 Statement(f"CREATE SCHEMA {self.schema}"),
@@ -102,11 +93,11 @@ class ShadowTables:
         Returns False if a long read holds the old tables; nothing has changed then.
         """
         reached, begin, end = self.reached, self._begin, self._end
-        limit_wait = Statement(f"SET LOCAL lock_timeout = {SWAP_LOCK_MILLISECONDS}")
+        limit_wait = Statement(f"SET LOCAL lock_timeout = '{self._session.limits.swap_lock_seconds}s'")
         names = [table.name for table in PROJECTION_TABLES]
         drops = [Statement(f'DROP TABLE IF EXISTS "{schema}".{name}') for name in names]
         moves = [Statement(f'ALTER TABLE {self.schema}.{name} SET SCHEMA "{schema}"') for name in names]
-        head = self._session.execute([BEGIN, transaction_settings(0), TAKE_WRITE_LOCK, HEAD])[HEAD]
+        head = self._session.execute([*self._session.beginning, TAKE_WRITE_LOCK, HEAD])[HEAD]
         try:
             self._session.execute([limit_wait, *drops, self._use_schema])
             self._begin = self._end = ()
@@ -128,7 +119,7 @@ def rebuild(database: Database, on_progress: OnProgress, *, only_if_invalid: boo
         InconsistentHistory: the log was not written by these rules; the old projection is unchanged.
         StoreUnavailable: the database cannot be used; the old projection is unchanged.
     """
-    session = Session(database, timeout_seconds=None, drops_tables=True)
+    session = Session(database, is_rebuild=True)
     try:
         with _rebuild_lock(database):
             if not (only_if_invalid and is_valid(session)):
@@ -188,7 +179,7 @@ def _rebuild(database: Database, session: Session, on_progress: OnProgress) -> N
     while not tables.swap_in(schema, follow):
         logger.warning("A long read holds the tables of the projection. They will be replaced after it.")
         on_progress(tables.reached.position, log.end.position)
-        time.sleep(SWAP_RETRY_SECONDS)
+        time.sleep(database.limits.swap_retry_seconds)
         catch_up_closely()
 
 
@@ -214,6 +205,8 @@ def _rebuild_lock(database: Database) -> Iterator[None]:
 def _create_tables() -> list[Statement]:
     tables = [str(CreateTable(table).compile(dialect=DIALECT)) for table in PROJECTION_TABLES]
     indexes = [index for table in PROJECTION_TABLES for index in table.indexes]
+    for index in indexes:
+        index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
     return [Statement(text) for text in [*tables, *(str(CreateIndex(one).compile(dialect=DIALECT)) for one in indexes)]]
 
 

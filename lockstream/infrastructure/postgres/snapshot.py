@@ -4,6 +4,7 @@ Keep it short: while a snapshot is open, PostgreSQL keeps every former version o
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,12 +34,14 @@ class Snapshot:
 
     def __enter__(self) -> Self:
         try:
-            self._connection = self._database.connect()
-            self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            self._connection.execute("SET LOCAL statement_timeout = 0")
-            self._connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-            self.end = cursor_of(self._connection.execute(HEAD.text).fetchall())
-            self._tables = self._table_ids()
+            with ExitStack() as on_failure:
+                self._connection = on_failure.enter_context(closing(self._database.connect()))
+                self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                self._connection.execute("SET LOCAL statement_timeout = 0")
+                self._connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+                self.end = cursor_of(self._connection.execute(HEAD.text).fetchall())
+                self._tables = self._table_ids()
+                on_failure.pop_all()
         except psycopg.Error as error:
             raise unavailable(self._name, error) from error
         return self

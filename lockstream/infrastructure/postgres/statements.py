@@ -7,7 +7,7 @@ from msgspec.structs import astuple
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.infrastructure.codec.log_line import encode_lines, line_ends
-from lockstream.infrastructure.postgres.connection import IDLE_SECONDS, DatabaseRows, Statement
+from lockstream.infrastructure.postgres.connection import DatabaseRows, Statement, TimeLimits
 
 WRITE_LOCK_ID = 0x10C4_57EA_0000_0001
 """Id of the advisory lock that a node holds while it writes. Any number that no other program uses would do."""
@@ -16,18 +16,6 @@ REBUILD_LOCK_ID = WRITE_LOCK_ID + 1
 """Id of the advisory lock that a rebuild holds."""
 
 TAKE_WRITE_LOCK = Statement(f"SELECT pg_advisory_xact_lock({WRITE_LOCK_ID})")
-
-END_ABANDONED_TRANSACTION = Statement(
-    "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "  # noqa: S608  # our own numbers
-    "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
-    f"AND l.classid = {WRITE_LOCK_ID >> 32}::oid AND l.objid = {WRITE_LOCK_ID & 0xFFFF_FFFF}::oid "
-    "AND a.datname = current_database() AND a.usename = current_user "
-    f"AND a.wait_event = 'ClientRead' AND a.state_change < clock_timestamp() - interval '{IDLE_SECONDS} s'"
-)
-"""Ends the write transaction of a node that stopped, or was cut off, between two statements of one round trip.
-
-PostgreSQL has no time limit there: `idle_in_transaction_session_timeout` begins after the round trip is answered.
-"""
 
 HEAD = Statement("SELECT position, \"offset\", encode(chain, 'hex') FROM events ORDER BY position DESC LIMIT 1")
 """The end of the log, for `cursor_of`.
@@ -51,6 +39,21 @@ FORCE_DURABLE_COMMIT = Statement("SELECT pg_logical_emit_message(true, 'lockstre
 INVALIDATE_PROJECTION = Statement(
     "DO $$ BEGIN IF to_regclass('progress') IS NOT NULL THEN DELETE FROM progress; END IF; END $$"
 )
+
+
+def end_abandoned_transaction(limits: TimeLimits) -> Statement:
+    """Return a statement that ends the write transaction of a node that has stopped, or was cut off.
+
+    It matters between two statements of one round trip. PostgreSQL has no time limit there:
+    `idle_in_transaction_session_timeout` begins after the round trip is answered.
+    """
+    return Statement(
+        "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "  # noqa: S608  # our own numbers
+        "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
+        f"AND l.classid = {WRITE_LOCK_ID >> 32}::oid AND l.objid = {WRITE_LOCK_ID & 0xFFFF_FFFF}::oid "
+        "AND a.datname = current_database() AND a.usename = current_user "
+        f"AND a.wait_event = 'ClientRead' AND a.state_change < clock_timestamp() - interval '{limits.idle_seconds} s'"
+    )
 
 
 def cursor_of(found: DatabaseRows) -> Cursor:

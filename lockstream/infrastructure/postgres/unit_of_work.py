@@ -19,14 +19,7 @@ from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import Batch
 from lockstream.core.read_set import ReadSet
 from lockstream.infrastructure.codec.log_line import utc_now
-from lockstream.infrastructure.postgres.connection import (
-    BEGIN,
-    COMMIT,
-    CONNECTION_LOST,
-    Session,
-    Statement,
-    transaction_settings,
-)
+from lockstream.infrastructure.postgres.connection import COMMIT, CONNECTION_LOST, Session, Statement
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.row_lookup import RowLookup, upserts
 from lockstream.infrastructure.postgres.statements import (
@@ -38,9 +31,6 @@ from lockstream.infrastructure.postgres.statements import (
     positions_of,
 )
 from lockstream.infrastructure.rows.row_set import RowSet
-
-RESOLVE_SECONDS = 15
-"""Time limit for finding out whether an unanswered commit was kept. The clients wait until then."""
 
 RESOLVE_RETRY_SECONDS = 0.2
 
@@ -80,7 +70,7 @@ class PostgresUnitOfWork:
         """
         if events:
             known, lookup = positions_of(events), RowLookup(read_sets)
-            statements = [BEGIN, transaction_settings(), TAKE_WRITE_LOCK, HEAD_AND_VERSION, known, *lookup.statements]
+            statements = [*self._session.beginning, TAKE_WRITE_LOCK, HEAD_AND_VERSION, known, *lookup.statements]
             try:
                 found = self._session.begin(statements)
             except psycopg.Error as error:
@@ -130,7 +120,7 @@ class PostgresUnitOfWork:
         Either the connection was lost, or the commit did not wait for the standby. Once this node holds the write
         lock again, the lost transaction has ended.
         """
-        deadline = time.monotonic() + RESOLVE_SECONDS
+        deadline = time.monotonic() + self._session.limits.resolve_seconds
         reason = ""
         last_chain = chain_at(end.position)
         while time.monotonic() < deadline:

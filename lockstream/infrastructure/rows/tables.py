@@ -52,8 +52,7 @@ Index(
     "open_faults",
     faults.c.locker_id,
     faults.c.compartment_id,
-    sqlite_where=faults.c.cleared == false(),
-    postgresql_where=faults.c.cleared == false(),
+    sqlite_where=faults.c.cleared == false(),  # shadow_tables sets PostgreSQL's, which loads a dialect
 )
 
 memtable = Table(

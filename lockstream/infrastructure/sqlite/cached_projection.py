@@ -24,7 +24,7 @@ class CachedProjection:
         """
         self.stored = projection
         self._path, self._capacity = path, capacity
-        self._load()
+        self.cache, self._compactor = self._load()
 
     @classmethod
     def open(cls, path: Path, capacity: float) -> Self:
@@ -68,10 +68,14 @@ class CachedProjection:
         checkpoint.commit()
 
     def discard_unflushed(self, log: EventLog) -> None:
-        """Drop all changes from memory, and apply the durable records of `log` again. Raises what `catch_up` does."""
+        """Drop all changes from memory, and apply the durable records of `log` again.
+
+        Raises what `catch_up` raises, and ProjectionInvalid if the id index is damaged; nothing has changed then.
+        """
+        cache, compactor = self._load()
+        catch_up(cache, log.read(cache.reached))
         self._compactor.close()
-        self._load()
-        catch_up(self.cache, log.read(self.cache.reached))
+        self.cache, self._compactor = cache, compactor
 
     def finish_compaction(self) -> None:
         """Wait for a running compaction of the id index."""
@@ -81,11 +85,11 @@ class CachedProjection:
         self._compactor.close()
         self.stored.close()
 
-    def _load(self) -> None:
+    def _load(self) -> tuple[RowCache, Compactor]:
+        """Return an empty row cache over the projection, with the id index and its compactor."""
         stored = self.stored
         ids = IdIndex(read_run(self._path, stored.run), stored.memtable())
-        self.cache = RowCache(stored, stored.reached, self._capacity, ids)
-        self._compactor = Compactor(ids, self._path, stored.run)
+        return RowCache(stored, stored.reached, self._capacity, ids), Compactor(ids, self._path, stored.run)
 
 
 def create_projection(path: Path, log: EventLog, capacity: float, on_progress: OnProgress) -> int:

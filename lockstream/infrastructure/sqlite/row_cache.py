@@ -20,10 +20,6 @@ CHECKPOINT_ROWS = 2_000
 OVERLOAD_ROWS = 50_000
 """Changed rows beyond which events wait for the checkpoint, if it is slower than they arrive."""
 
-DROPPED_PER_CHANGED = 4
-"""Expired rows that are dropped for each changed row. Dropping a whole generation at once would stall requests; this
-rate is done before the next generation expires, although an event may also fetch rows that it does not change."""
-
 
 class RowStore(Protocol):
     """The storage behind a row cache."""
@@ -127,6 +123,7 @@ class RowCache:
         Raises:
             StoreUnavailable: the row store cannot be read.
         """
+        self._age()
         reservations = self._load(
             Reservation, {keys.reservation for keys in read_sets if keys.reservation is not None}, reservation_id_of
         )
@@ -150,7 +147,6 @@ class RowCache:
         self.ids.add(ids)
         self._changed.add(rows, ids, end)
         self._young.update(rows.changed)
-        self._drop_expired(DROPPED_PER_CHANGED * len(rows.changed))
         self.reached = end
 
     def get[RowT: (Compartment, Reservation, Fault)](self, row_class: type[RowT], key: Key) -> RowT | None:
@@ -171,6 +167,8 @@ class RowCache:
 
     def begin_checkpoint(self) -> ChangeSet:
         """Return what the row store does not hold yet. One checkpoint at a time; batches may go on meanwhile."""
+        if self._in_flight is not None:
+            raise RuntimeError("A checkpoint is in flight, and a second one would lose its changes.")
         self._in_flight, self._changed = self._changed, ChangeSet(self.reached)
         return self._in_flight
 
@@ -221,10 +219,17 @@ class RowCache:
             row = change_set.rows.by_class[row_class].get(key, row)
         return row
 
-    def _drop_expired(self, count: int) -> None:
-        """Drop up to `count` rows of the expired generation, and start a new generation if the young one is full."""
-        for rows in self._expired.by_class.values():
-            for _ in range(min(count, len(rows))):
-                rows.popitem()
-        if len(self._young) > self._capacity / 2:
+    def _age(self) -> None:
+        """Start a new generation if the young one is full, and drop as many expired rows as the young one has gained.
+
+        Dropping a whole generation at once would stall requests. This happens before every batch, because refused
+        events and duplicates load rows, too.
+        """
+        generation = self._capacity / 2
+        if len(self._young) > generation:
             self._young, self._old, self._expired = ChangedRows(), self._young, self._old
+        excess = len(self._young) + len(self._expired) - generation
+        for rows in self._expired.by_class.values():
+            while rows and excess > 0:
+                rows.popitem()
+                excess -= 1

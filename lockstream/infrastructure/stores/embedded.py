@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lockstream.core.errors import InconsistentHistory, LockstreamError, ProjectionInvalid, StoreUnavailable
 from lockstream.core.ports import OnProgress, ignore_progress
+from lockstream.core.wording import counted
 from lockstream.infrastructure.file_log.writer import LogWriter
 from lockstream.infrastructure.fs import sync_directory
 from lockstream.infrastructure.id_index.sorted_run import remove_runs, run_path
@@ -149,6 +150,12 @@ class EmbeddedStore:
             self._projection.discard_unflushed(self.log)
         except (LockstreamError, OSError) as error:
             raise StoreUnavailable(f"The durable state cannot be shown. {error}") from error
+        reached, durable = self._projection.cache.reached.position, self.log.durable.position
+        if reached < durable:  # another program has truncated the file
+            raise StoreUnavailable(
+                f"The durable state cannot be shown: the log {self.log.path} and its projection hold only {reached:,} "
+                f"of {counted(durable, 'acknowledged event')}. Stop Lockstream, and restore the log from a copy."
+            )
         self._load()
 
     def close(self) -> None:

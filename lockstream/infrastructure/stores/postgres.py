@@ -8,11 +8,13 @@ import psycopg
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import OnProgress, ReadResult, Reads, ignore_progress
 from lockstream.infrastructure.postgres.connection import (
+    DEFAULT_LIMITS,
     DIALECT,
     Database,
     DatabaseRows,
     Session,
     Statement,
+    TimeLimits,
     unavailable,
 )
 from lockstream.infrastructure.postgres.log import PostgresLog
@@ -35,6 +37,7 @@ class PostgresStore:
         on_progress: OnProgress = ignore_progress,
         auto_migrate: bool | None = None,
         read_url: str | None = None,
+        limits: TimeLimits = DEFAULT_LIMITS,
     ) -> None:
         """Open the log that `url` leads to, and rebuild the projection if it is not valid.
 
@@ -47,8 +50,8 @@ class PostgresStore:
             InconsistentHistory: the log was not written by these rules.
             StoreUnavailable: the database cannot be used.
         """
-        self._database = Database(url)
-        self._replica = Database(read_url) if read_url else self._database
+        self._database = Database(url, limits)
+        self._replica = Database(read_url, limits) if read_url else self._database
         self._session = Session(self._database)
         self._statements = SqlStatements(DIALECT)
         self.log = PostgresLog(self._database)

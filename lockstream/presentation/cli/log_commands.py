@@ -7,15 +7,17 @@ import os
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lockstream.core.wording import counted
-from lockstream.presentation.cli.options import of_log
+from lockstream.presentation.cli.options import with_deployment
 from lockstream.presentation.cli.output import error, info, progress_bar
-from lockstream.services.deployment import deployment_of
-from lockstream.settings import Settings
+from lockstream.presentation.cli.usage import FLAG, Command
+
+if TYPE_CHECKING:
+    from lockstream.services.deployment import Deployment
 
 SOME_REFUSED = 3
 """Exit code of an import that refused events."""
@@ -23,15 +25,15 @@ SOME_REFUSED = 3
 commands = typer.Typer(rich_markup_mode="markdown")
 
 
-@commands.command()
-@of_log
-def verify(settings: Settings) -> None:
+@commands.command(cls=Command)
+@with_deployment
+def verify(deployment: "Deployment") -> None:
     """Verify every line of the log, then the projection against a fresh replay. It may run beside a server.
 
     The exit code is 1 if something is wrong.
     """
     with progress_bar("Verifying") as bar:
-        found = deployment_of(settings).verify(bar.update)
+        found = deployment.verify(bar.update)
     for note in found.notes:
         info(note)
     for problem in found.problems:
@@ -41,38 +43,40 @@ def verify(settings: Settings) -> None:
     info(f"OK: {counted(found.events, 'event')} and {counted(found.lockers, 'locker')} verified.")
 
 
-@commands.command()
-@of_log
-def rebuild(settings: Settings) -> None:
+@commands.command(cls=Command)
+@with_deployment
+def rebuild(deployment: "Deployment") -> None:
     """Rebuild the projection from the log, and put it in the place of the old one.
 
     In a database, nodes may go on meanwhile.
     """
     with progress_bar("Rebuilding") as bar:
-        deployment_of(settings).rebuild(bar.update)
+        deployment.rebuild(bar.update)
     info(f"The projection was rebuilt from {counted(bar.done, 'event')}, {bar.rate:,} a second.")
 
 
-@commands.command()
-@of_log
-def migrate(settings: Settings) -> None:
+@commands.command(cls=Command)
+@with_deployment
+def migrate(deployment: "Deployment") -> None:
     """Bring the log's tables in a database to the schema version of this Lockstream. Nodes wait meanwhile."""
-    before, after = deployment_of(settings).migrate()
+    before, after = deployment.migrate()
     if before == after:
         info(f"The tables already have schema version {after}.")
     else:
         info(f"The tables now have schema version {after}.")
 
 
-@commands.command("import")
-@of_log
+@commands.command("import", cls=Command)
+@with_deployment
 def import_(
-    settings: Settings,
+    deployment: "Deployment",
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Events, one JSON object a line.")],
     report: Annotated[
-        Path | None, typer.Option(help="The file for refused lines. [default: FILE.refused.jsonl]")
+        Path | None, typer.Option(metavar="PATH", help="The file for refused lines. [default: FILE.refused.jsonl]")
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Import what `export --full` wrote, unchanged.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", metavar=FLAG, help="Import the output of `export --full`, unchanged.")
+    ] = False,
 ) -> None:
     """Import the events of a file. Each is decided in order, as if it had been posted.
 
@@ -82,7 +86,6 @@ def import_(
     With --full nothing is decided. The log, which must be empty, becomes identical to the exported one. An
     interrupted import can be started again.
     """
-    deployment = deployment_of(settings)
     if full:
         if report:
             raise typer.BadParameter("--full refuses no line, so it writes no --report. Leave one of them out.")
@@ -103,14 +106,17 @@ def import_(
         raise typer.Exit(SOME_REFUSED)
 
 
-@commands.command()
-@of_log
+@commands.command(cls=Command)
+@with_deployment
 def export(
-    settings: Settings,
-    start: Annotated[int, typer.Option("--from", min=1, metavar="POSITION", help="The first position.")] = 1,
+    deployment: "Deployment",
+    start: Annotated[
+        int,
+        typer.Option("--from", min=1, metavar="POSITION", help="The first position. [default: 1]", show_default=False),
+    ] = 1,
     locker: Annotated[str | None, typer.Option(metavar="ID", help="Only this locker's events.")] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="The whole log, with positions, times and chain values.")
+        bool, typer.Option("--full", metavar=FLAG, help="The whole log, with positions, times and chain values.")
     ] = False,
 ) -> None:
     """Write the log's events to standard output as they were sent, one a line. It may run beside a server."""
@@ -121,7 +127,7 @@ def export(
         raise typer.BadParameter("--full exports the whole log. Leave out --from and --locker.")
     try:
         with progress_bar("Exporting", hidden=sys.stdout.isatty()) as bar:
-            records = deployment_of(settings).records(bar.update)
+            records = deployment.records(bar.update)
             for line in export_log(records) if full else export_events(records, start, locker):
                 sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
@@ -129,10 +135,10 @@ def export(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-@commands.command()
-@of_log
+@commands.command(cls=Command)
+@with_deployment
 def backup(
-    settings: Settings,
+    deployment: "Deployment",
     destination: Annotated[
         Path, typer.Argument(metavar="DEST", help="The file to create, in an existing folder.", show_default=False)
     ],
@@ -140,19 +146,23 @@ def backup(
     """Copy the log file, check every line of the copy, and flush it to disk. It may run beside a server."""
     from lockstream.services.commands.backup import back_up  # noqa: PLC0415
 
-    log = deployment_of(settings).log_file("Back up the database instead: see docs/scaling.md.")
+    log = deployment.log_file("Back up the database instead: see docs/scaling.md.")
     with progress_bar("Backing up") as bar:
         end = back_up(log, destination, bar.update)
-    info(f"{counted(end.position, 'event')} copied to {destination}. The last one has the chain value {end.chain}.")
+    chain = f" The last one has the chain value {end.chain}." if end.position else ""
+    info(f"{counted(end.position, 'event')} copied to {destination}.{chain}")
 
 
-@commands.command()
-@of_log
-def repair(settings: Settings, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+@commands.command(cls=Command)
+@with_deployment
+def repair(
+    deployment: "Deployment",
+    yes: Annotated[bool, typer.Option("--yes", metavar=FLAG, help="Do not ask.")] = False,
+) -> None:
     """Truncate a damaged log before its first damaged line, if you agree to the loss. The rest is kept beside it."""
     from lockstream.services.commands.repair import Repair  # noqa: PLC0415
 
-    log_file = deployment_of(settings).log_file("Restore the database from a backup instead: see docs/scaling.md.")
+    log_file = deployment.log_file("Restore the database from a backup instead: see docs/scaling.md.")
     with closing(Repair(log_file)) as log:
         with progress_bar("Examining") as bar:
             report = log.examine(bar.update)

@@ -4,18 +4,18 @@ import sys
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from lockstream import __version__
 from lockstream.core.errors import LockstreamError
 from lockstream.presentation.cli.log_commands import commands as log_commands
-from lockstream.presentation.cli.options import SECRETS, with_settings
+from lockstream.presentation.cli.options import with_settings
 from lockstream.presentation.cli.output import error
-from lockstream.settings import Settings, environment_names
+from lockstream.presentation.cli.usage import FLAG, Command, CommandGroup
+from lockstream.settings import Settings
 
 commands = typer.Typer(
+    cls=CommandGroup,
     help="Lockstream, the system of record of a parcel-locker network.",
-    invoke_without_command=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -24,28 +24,14 @@ commands = typer.Typer(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command, by default with the process's own arguments. An error is printed, and ends with exit code 1."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        commands(arguments)
-    except ValidationError as invalid:
-        for line in _explain(invalid):
-            error(line)
+        commands(given or ["--help"], prog_name="lockstream")
     except OSError as failed:
         error(f"{failed.filename}: {failed.strerror}" if failed.filename else str(failed))
     except LockstreamError as failed:
         error(str(failed))
     sys.exit(1)
-
-
-def _explain(invalid: ValidationError) -> list[str]:
-    """Return a sentence for each invalid setting, with its value unless it is secret."""
-    names = environment_names()
-    lines = []
-    for found in invalid.errors():
-        setting = str(found["loc"][0])
-        name = next((name for name, variable in names.items() if setting.upper() in (name.upper(), variable)), setting)
-        shown = "" if name in SECRETS and found["input"] else f" (the value is {found['input']!r})"
-        lines.append(f"{names.get(name, setting)}: {found['msg']}{shown}.")
-    return lines
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -56,17 +42,15 @@ def _print_version(is_wanted: bool) -> None:
 
 @commands.callback()
 def _options(
-    context: typer.Context,
-    version: Annotated[  # noqa: ARG001  # its callback prints
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    version: Annotated[  # its callback prints
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.", metavar=FLAG)
     ] = False,
 ) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+    pass
 
 
-@commands.command()
-@with_settings()
+@commands.command(cls=Command)
+@with_settings
 def serve(settings: Settings) -> None:
     """Serve the HTTP API until SIGTERM or Ctrl-C.
 

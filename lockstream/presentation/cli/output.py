@@ -1,11 +1,15 @@
 """Output for people, on standard error: lines and progress bars. Text is never interpreted as markup."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 BAR_AFTER_SECONDS = 0.5
 """Work that is done sooner needs no progress bar."""
@@ -13,7 +17,7 @@ BAR_AFTER_SECONDS = 0.5
 
 def info(text: str) -> None:
     """Print a line."""
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False).print(text)
+    typer.echo(text, err=True)
 
 
 def error(text: str) -> None:
@@ -24,22 +28,13 @@ def error(text: str) -> None:
 class ProgressBar:
     """Shows how many events are done, after `BAR_AFTER_SECONDS`, and only if standard error is a terminal."""
 
-    def __init__(self, title: str, *, hidden: bool) -> None:
+    def __init__(self, title: str, *, hidden: bool, resumes: bool) -> None:
         self.done = 0
-        self._first: int | None = None
+        self._first = None if resumes else 0
         self._started = monotonic()
-        self._progress = Progress(
-            TextColumn(title),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("events"),
-            TextColumn("{task.fields[rate]} a second"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._is_shown = self._progress.console.is_terminal and not hidden
-        self._task = self._progress.add_task(title, total=None, rate="")
+        self._title = title
+        self._is_wanted = sys.stderr.isatty() and not hidden
+        self._progress: Progress | None = None
 
     @property
     def rate(self) -> int:
@@ -49,22 +44,44 @@ class ProgressBar:
     def update(self, done: int, total: int) -> None:
         """Show that `done` of `total` events are done. This is a progress callback."""
         self.done = done
-        if self._first is None:  # catching up begins in the middle of a log; rates count from the first report
+        if self._first is None:
             self._first, self._started = done, monotonic()
-        if monotonic() - self._started > BAR_AFTER_SECONDS and self._is_shown:
+        if self._is_wanted and monotonic() - self._started > BAR_AFTER_SECONDS:
+            self._progress = self._progress or _new_progress(self._title)
+            [task] = self._progress.task_ids
+            self._progress.update(task, completed=done, total=total, rate=self.rate)
             self._progress.start()
-        self._progress.update(self._task, completed=done, total=total, rate=f"{self.rate:,}")
 
     def stop(self) -> None:
-        if self._progress.live.is_started:
+        if self._progress:
             self._progress.stop()
 
 
 @contextmanager
-def progress_bar(title: str, *, hidden: bool = False) -> Iterator[ProgressBar]:
-    """Give a progress bar that disappears at the end of the block. A hidden one only counts."""
-    bar = ProgressBar(title, hidden=hidden)
+def progress_bar(title: str, *, hidden: bool = False, resumes: bool = False) -> Iterator[ProgressBar]:
+    """Give a progress bar that disappears at the end of the block. A hidden one only counts.
+
+    Work that `resumes` begins somewhere in the middle, and its rate counts from the first report.
+    """
+    bar = ProgressBar(title, hidden=hidden, resumes=resumes)
     try:
         yield bar
     finally:
         bar.stop()
+
+
+def _new_progress(title: str) -> "Progress":
+    from rich.console import Console  # noqa: PLC0415  # takes a tenth of a second to load, and is seldom needed
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    progress = Progress(
+        TextColumn(title),
+        BarColumn(),
+        TextColumn("{task.completed:,} of {task.total:,} events"),
+        TextColumn("{task.fields[rate]:,} a second"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    progress.add_task(title, rate=0)
+    return progress

@@ -5,6 +5,7 @@ import os
 
 import typer
 
+import lockstream.services.running.embedded_engine  # noqa: F401  # loaded here, START_SECONDS are for the startup alone
 from lockstream.core.ports import OnProgress
 from lockstream.presentation.cli.output import progress_bar
 from lockstream.presentation.http.app import create_app
@@ -32,7 +33,7 @@ def serve(settings: Settings) -> None:
     _warn_about_variables()
 
     def start(on_progress: OnProgress) -> Lockstream:
-        with progress_bar("Catching up with the log") as bar:
+        with progress_bar("Catching up with the log", resumes=True) as bar:
 
             def note(reached: int, end: int) -> None:
                 on_progress(reached, end)

@@ -18,12 +18,13 @@ from typing import Any, ClassVar, cast
 
 import httptools
 import msgspec
+import uvicorn.protocols.http.flow_control as uvicorn_flow
 import uvicorn.protocols.http.httptools_impl as uvicorn_http
-from uvicorn.protocols.http.flow_control import FlowControl
 
 from lockstream.compatibility import require_parts
 from lockstream.settings import Settings
 
+require_parts("uvicorn", uvicorn_flow, "FlowControl")
 require_parts("uvicorn", uvicorn_http, "STATUS_LINE", "HttpToolsProtocol", "RequestResponseCycle")
 require_parts("uvicorn", uvicorn_http.HttpToolsProtocol, "_unset_keepalive_if_required", "on_response_complete")
 
@@ -302,7 +303,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
             self.transport.close()
 
 
-class _Flow(FlowControl):
+class _Flow(uvicorn_flow.FlowControl):
     """Flow control that reads nothing while requests wait behind another one: they would become ever more."""
 
     def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:

@@ -1,12 +1,15 @@
 """Start the ASGI server that comes with Lockstream."""
 
+import errno
 import gc
 import logging
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -31,6 +34,21 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, has_failed: Callable[[], bool]) -> None:
         super().__init__(config)
         self._has_failed = has_failed
+        self.socket_error: OSError | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application and listen. uvicorn stops the application again if an address cannot be listened on,
+        but not for a Unix socket.
+
+        Raises:
+            SystemExit: the server cannot listen.
+        """
+        try:
+            await super().startup(sockets)
+        except OSError as error:
+            self.socket_error = error
+            await self.lifespan.shutdown()
+            sys.exit(1)
 
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or self._has_failed()
@@ -75,12 +93,12 @@ def run(app: FastAPI, settings: Settings, has_failed: Callable[[], bool] = lambd
     Open requests then have `stop_seconds` to finish.
 
     Raises:
-        SystemExit: the address cannot be listened on.
-        OSError: the Unix socket cannot be created.
+        SystemExit: the address or the Unix socket cannot be listened on.
     """
     _raise_file_limit()
     address: dict[str, Any] = {"host": settings.host, "port": settings.port}
     if settings.unix_socket:
+        _require_no_listener(settings.unix_socket)
         address = {"uds": str(settings.unix_socket)}
     config = configuration(app, settings, timeout_graceful_shutdown=settings.stop_seconds, **address)
     server = Server(config, has_failed)
@@ -90,14 +108,36 @@ def run(app: FastAPI, settings: Settings, has_failed: Callable[[], bool] = lambd
     _favour_requests()
     try:
         server.run()
-    except SystemExit:  # raised by uvicorn if it cannot listen; it has logged why, but not what to do
+    except SystemExit:
         if server.started:
             raise
-        sys.exit(
-            f"lockstream: cannot listen on {settings.host}:{settings.port}. Set LOCKSTREAM_HOST and LOCKSTREAM_PORT to "
-            "another address."
-        )
+        sys.exit(f"lockstream: {_listen_failure(settings, server.socket_error)}")
     return server.started
+
+
+def _require_no_listener(path: Path) -> None:
+    """Exit if a process listens on this Unix socket: uvicorn would take its clients from it.
+
+    The file of a socket that nobody listens on is replaced, so a server that was killed hinders no start.
+    """
+    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):  # a path that is too long is refused later
+        probe.setblocking(False)
+        if probe.connect_ex(str(path)) in (0, errno.EAGAIN):
+            sys.exit(
+                f"lockstream: another process already listens on {path}. Stop it, or set LOCKSTREAM_UNIX_SOCKET to "
+                "another path."
+            )
+
+
+def _listen_failure(settings: Settings, socket_error: OSError | None) -> str:
+    """Return why the server cannot listen. uvicorn has already logged the reason if it is an address."""
+    if socket_error:
+        return (
+            f"cannot listen on {settings.unix_socket}: {socket_error.strerror or socket_error}. Set "
+            "LOCKSTREAM_UNIX_SOCKET to another path, in an existing folder."
+        )
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"cannot listen on {host}:{settings.port}. Set LOCKSTREAM_HOST and LOCKSTREAM_PORT to another address."
 
 
 def _raise_file_limit() -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.errors import ExportDamaged, LogFileDamaged, LogMismatch
 from lockstream.core.ports import OnProgress
+from lockstream.core.wording import counted
 from lockstream.infrastructure.codec.log_line import encode_record
 from lockstream.infrastructure.file_log.reader import last_position, read_log
 
@@ -55,7 +56,8 @@ def import_log(target: LogTarget, source: Path, on_progress: OnProgress) -> int:
         on_progress(reached.position, total)
     if reached.position < first.position:
         raise LogMismatch(
-            f"The log holds {first.position:,} events, and {source} only {reached.position:,}. Export it again."
+            f"The log holds {counted(first.position, 'event')}, and {source} only {reached.position:,}. Export it "
+            "again."
         )
     target.flush()
     return reached.position - first.position

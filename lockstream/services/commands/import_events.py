@@ -43,6 +43,8 @@ class RefusedLine(Struct, frozen=True):
 class _Line(Struct, frozen=True):
     number: int
     text: bytes
+    end: int
+    """Offset of the end of the line, in bytes."""
 
 
 class ImportCounts(Struct):
@@ -87,15 +89,18 @@ def import_events(
             counts.refused_before += len(batch) - len(lines)
             _import_batch(lines, store, counts, report_file)
             after_batch()
-            on_progress(counts.total, round(counts.total * size / file.tell()))
+            end = batch[-1].end
+            on_progress(counts.total, round(counts.total * max(size, end) / end))  # the size of a pipe is 0
     return counts
 
 
 def _lines(file: IO[bytes]) -> Iterator[_Line]:
     """Yield the lines that are not blank. A byte order mark before the first line is skipped."""
+    end = 0
     for number, line in enumerate(file, 1):
+        end += len(line)
         if text := (line.removeprefix(BOM_UTF8) if number == 1 else line).strip():
-            yield _Line(number, text)
+            yield _Line(number, text, end)
 
 
 def _read_report(path: Path, report: IO[bytes]) -> set[tuple[int, str]]:

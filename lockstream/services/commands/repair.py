@@ -11,7 +11,7 @@ from msgspec import Struct
 from lockstream.core.entities.log import START, Cursor
 from lockstream.core.errors import LogFileDamaged
 from lockstream.core.ports import OnProgress
-from lockstream.core.wording import counted
+from lockstream.core.wording import agreeing, counted
 from lockstream.infrastructure.codec.log_line import InvalidLine, check_lines, looks_like_record
 from lockstream.infrastructure.file_log.reader import CHUNK_LINES, last_position, read_log
 from lockstream.infrastructure.file_log.recovery import Tail, recoverable_prefix, truncate_and_keep
@@ -70,21 +70,23 @@ class DamageReport(Struct, frozen=True):
                 "To go on without a backup, the projection must be removed, so that the next start rebuilds it.",
             ]
         else:
+            look = agreeing(self.dropped.records, "looks like a record", "look like records")
             said = [
                 f"The log {self.log} is damaged at line {self.end.position + 1} (byte offset {self.end.offset}): "
                 f"{self.dropped.reason}",
                 f"To go on without a backup, everything from there on must be dropped: "
                 f"{counted(self.dropped.size, 'byte')} with {counted(self.dropped.lines, 'complete line')}, of which "
-                f"{self.dropped.records:,} look like records. {counted(self.events, 'event')} would remain.",
+                f"{self.dropped.records:,} {look}. {counted(self.events, 'event')} would remain.",
             ]
         return [*said, self._explain_loss()]
 
     def _explain_torn_tail(self) -> list[str]:
         if not self.torn_bytes:
             return []
+        were, them = agreeing(self.torn_bytes, "was", "were"), agreeing(self.torn_bytes, "it", "them")
         return [
-            f"{counted(self.torn_bytes, 'byte')} after its last record were never written completely, and so never "
-            "acknowledged. The next start truncates them, and keeps them beside the log."
+            f"{counted(self.torn_bytes, 'byte')} after its last record {were} never written completely, and so never "
+            f"acknowledged. The next start truncates {them}, and keeps {them} beside the log."
         ]
 
     def _explain_loss(self) -> str:
@@ -94,9 +96,10 @@ class DamageReport(Struct, frozen=True):
                 f"{counted(self.acknowledged - self.events, 'acknowledged event')} would be lost."
             )
         if self.acknowledged:
+            remain = agreeing(self.acknowledged, "it remains", "all of these remain")
             return (
-                f"The projection has seen {counted(self.acknowledged, 'event')}, and all of these remain. Events that "
-                "were acknowledged after them would be lost."
+                f"The projection has seen {counted(self.acknowledged, 'event')}, and {remain}. Events that were "
+                f"acknowledged after {agreeing(self.acknowledged, 'it', 'them')} would be lost."
             )
         return (
             "There is no projection to tell how many events were acknowledged. Assume that every dropped event was "

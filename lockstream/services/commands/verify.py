@@ -19,7 +19,7 @@ from lockstream.core.ports import OnProgress, Reads
 from lockstream.core.rules import decide
 from lockstream.core.state_hash import state_hash
 from lockstream.core.use_cases.catch_up import catch_up
-from lockstream.core.wording import counted
+from lockstream.core.wording import agreeing, counted
 from lockstream.infrastructure.file_log.reader import last_position, read_log
 from lockstream.infrastructure.id_index.index import IdIndex
 from lockstream.infrastructure.id_index.sorted_run import read_run
@@ -126,9 +126,10 @@ def verify_file(log: Path, on_progress: OnProgress) -> Verification:
         found.problems.append(str(error))
     rest = log.stat().st_size - replay.reached.offset
     if rest and not found.problems:
+        them = agreeing(rest, "it", "them")
         found.notes.append(
-            f"The last complete line is followed by {counted(rest, 'byte')}: a server is writing them, or the next "
-            "start truncates them and keeps them beside the log."
+            f"The last complete line is followed by {counted(rest, 'byte')}: a server is writing {them}, or the next "
+            f"start truncates {them} and keeps {them} beside the log."
         )
     return replay.finish()
 
@@ -153,6 +154,10 @@ def _compare_file(projection: Path, replay: Replay) -> list[str]:
                 ),
                 *(f"the id {used!r}" for used in ids.missing(replay.ids | replay.cache.ids.memtable)),
             ]
+            # Once a log has failed, the projection may know of more acknowledged events than it has applied.
+            replay.advance(max(0, progress.acknowledged - progress.reached.position))
+            if replay.reached.position < progress.acknowledged:
+                return [_log_too_short(projection, replay.reached.position, progress.acknowledged)]
     except ProjectionInvalid as error:
         return [f"The projection {projection} is invalid. {error} {REMEDY}"]
     except (StoreUnavailable, *CORRUPT_DATA_ERRORS) as error:

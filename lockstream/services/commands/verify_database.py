@@ -7,6 +7,7 @@ from lockstream.core.ports import OnProgress
 from lockstream.infrastructure.postgres.connection import CONNECTION_LOST, Database, unavailable
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.snapshot import Snapshot
+from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
 from lockstream.infrastructure.rows.mapping import VALUE_ERRORS, reason
 from lockstream.services.commands.verify import REMEDY, Replay, Verification, explain_differences
 
@@ -18,7 +19,8 @@ def verify_database(database: Database, on_progress: OnProgress) -> Verification
         StoreUnavailable: the database cannot be used.
     """
     found, log = Verification(), PostgresLog(database)
-    replay = Replay(log.read, found, lambda reached: on_progress(reached, max(reached, log.end.position)))
+    total = cursor_of(database.read(HEAD)[HEAD]).position
+    replay = Replay(log.read, found, lambda reached: on_progress(reached, max(reached, total)))
     try:
         replay.advance()  # nearly all of the log, before the snapshot begins
         with Snapshot(database) as moment:

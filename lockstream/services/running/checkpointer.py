@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 from lockstream.core.errors import StoreUnavailable
 from lockstream.infrastructure.stores.embedded import EmbeddedStore
@@ -125,5 +124,9 @@ class Checkpointer:
     async def _note_acknowledged(self) -> None:
         """Note in the projection how many events were acknowledged, so that the next start requires as many."""
         self._has_noted_acknowledged = True
-        with suppress(StoreUnavailable):  # the disk may be the reason why the log has failed
+        try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._store.note_acknowledged)
+        except StoreUnavailable:  # the disk may be the reason why the log has failed; a close tries again
+            pass
+        except Exception:  # an internal error; without an end of this task, reads and the close would wait for ever
+            logger.exception("The acknowledged position could not be noted in the projection.")

@@ -47,8 +47,9 @@ class EmbeddedEngine:
             on_decided([StoreUnavailable(reason) for _ in events])
             return
         outcomes = decide_batch(events, self._store.unit_of_work)
-        self._forget_flushed()
-        self._unflushed.append((self.log.end.position, {event.locker_id for event in events}))
+        if not self.log.failure:  # after a failure nothing is appended, and no entry would ever be forgotten
+            self._forget_flushed()
+            self._unflushed.append((self.log.end.position, {event.locker_id for event in events}))
         on_decided(outcomes)
         self.checkpointer.after_batch()
 

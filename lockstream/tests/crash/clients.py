@@ -1,6 +1,6 @@
-"""Many lockers that report at the same time, over sockets of their own, and remember what was acknowledged.
+"""Many lockers that report at the same time, each over its own connection, and note which events were acknowledged.
 
-Half of them report each event alone, the others in batches: lists, and lines.
+Half of them post one event at a time. The others post batches, as JSON arrays and as NDJSON.
 """
 
 import asyncio
@@ -31,49 +31,48 @@ CLIENTS = 64
 COMPARTMENTS = 4
 
 
-class Way(NamedTuple):
-    """How a client reports."""
+class Format(NamedTuple):
+    """A form in which a client posts events."""
 
+    name: str
     path: str
     media_type: str
-    write: Callable[..., bytes]
-    most: int
-    """Events at once."""
+    encode: Callable[..., bytes]
+    max_events: int
+    """Most events in one request of a client under load."""
 
 
-ALONE = Way("/events", "application/json", lambda event: json.dumps(event).encode(), 1)
-LIST = Way("/events/batch", "application/json", as_array, 250)
-LINES = Way("/events/batch", "application/x-ndjson", as_lines, 250)
-WAYS = ALONE, LIST, ALONE, LINES
+SINGLE = Format("single", "/events", "application/json", lambda event: json.dumps(event).encode(), 1)
+ARRAY = Format("array", "/events/batch", "application/json", as_array, 250)
+LINES = Format("lines", "/events/batch", "application/x-ndjson", as_lines, 250)
+FORMATS = SINGLE, ARRAY, SINGLE, LINES
 
 
 @dataclass
-class Heard:
-    """What clients were told."""
+class Received:
+    """The contents of all responses that the clients have received."""
 
     acknowledged: dict[str, int] = field(default_factory=dict)
-    """The position in the log by event id: 202 or 200."""
+    """Positions in the log by event id, from outcomes 202 and 200."""
 
     refused: set[str] = field(default_factory=set)
-    """Ids of events that were refused: 409 or 422."""
+    """Ids of events with outcome 409 or 422."""
 
     torn: list[bytes] = field(default_factory=list)
-    """Answers that ended in their middle."""
+    """Responses of which only the beginning arrived."""
 
-    answers: int = 0
-    """Those that acknowledge something."""
+    acknowledgements: int = 0
+    """Responses that acknowledge at least one event."""
 
     batches: int = 0
-    """Answers to batches."""
-
-    resumed: int = 0
-    """Of them, those that say that a part of the batch was known and the rest was not."""
+    """Responses to batches."""
 
 
-def lives(locker: str, chance: random.Random) -> Iterator[Body]:
-    """What a locker reports, for ever: each event can be accepted after those before it, but for every tenth or so.
+def locker_events(locker: str, chance: random.Random) -> Iterator[Body]:
+    """Yield the events of a locker without end, each acceptable after those before it, except some reservations.
 
-    That one is refused whenever it comes: a batch that is sent again begins where others have ended since.
+    Such a reservation names an occupied compartment, so it is refused whenever it arrives. A batch that is sent again
+    therefore contains refusals, too.
     """
     names = [f"c{number}" for number in range(COMPARTMENTS)]
     for name in names:
@@ -95,110 +94,113 @@ def lives(locker: str, chance: random.Random) -> Iterator[Body]:
 
 
 class Clients:
-    """They post until `stop`. When the server goes away, each sends what it sent last again to the next one."""
+    """Clients that post until `stop`. After the server has gone, each sends its last request again to the next one."""
 
     def __init__(self, server: Server, chance: random.Random) -> None:
-        self.heard = Heard()
+        self.received = Received()
         self._server = server
         self._chance = chance
-        self._up = asyncio.Event()
-        self._up.set()
-        self._stopped = False
+        self._server_is_up = asyncio.Event()
+        self._server_is_up.set()
+        self._is_stopped = False
 
-    async def run(self, generation: str = "locker") -> None:
-        """Post until `stop`; lockers are named after `generation`."""
+    async def run(self) -> None:
+        """Post until `stop`."""
         async with asyncio.TaskGroup() as group:
             for number in range(CLIENTS):
-                way, chance = WAYS[number % len(WAYS)], random.Random(self._chance.random())
-                group.create_task(self._report(way, f"{generation}-{number}", chance))
+                form, chance = FORMATS[number % len(FORMATS)], random.Random(self._chance.random())
+                group.create_task(self._report(form, f"locker-{number}", chance))
 
-    async def hear(self, enough: Callable[[Heard], bool]) -> None:
-        """Wait until they have heard `enough`: how much that is after some seconds is the machine's affair."""
+    async def wait_until(self, is_enough: Callable[[Received], bool]) -> None:
+        """Wait until the clients have received enough. The time that this takes depends on the machine."""
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            while not enough(self.heard):  # noqa: ASYNC110  # many tell
+            while not is_enough(self.received):  # noqa: ASYNC110  # many tasks change it
                 await asyncio.sleep(0.01)
 
     def stop(self) -> None:
-        """Have each client end after the answer it waits for, or where there is nobody to answer."""
-        self._stopped = True
-        self._up.set()
+        """Let each client end after the response that it waits for, or at once if no server is up."""
+        self._is_stopped = True
+        self._server_is_up.set()
 
-    async def restart(self, last: bool = False) -> None:
-        """Kill the server in the middle of all, and start another.
+    async def restart(self, is_last: bool = False) -> None:
+        """Kill the server while requests are open, and start it again.
 
-        The clients turn to it, or end if it is the `last` time.
+        The clients then go on with the new process, or end if this restart `is_last`.
         """
-        self._up.clear()
+        self._server_is_up.clear()
         self._server.kill()
-        self._stopped = last
+        self._is_stopped = is_last
         await asyncio.to_thread(self._server.start)
-        self._up.set()
+        self._server_is_up.set()
 
-    async def _report(self, way: Way, locker: str, chance: random.Random) -> None:
-        unheard: list[Body] = []
-        reports = lives(locker, chance)
-        while not self._stopped:
-            await self._up.wait()
+    async def _report(self, form: Format, locker: str, chance: random.Random) -> None:
+        unanswered: list[Body] = []
+        events = locker_events(locker, chance)
+        while not self._is_stopped:
+            await self._server_is_up.wait()
             with suppress(OSError, asyncio.IncompleteReadError):
-                await self._converse(way, reports, unheard, chance)
+                await self._use_connection(form, events, unanswered, chance)
             await asyncio.sleep(0.01)
 
-    async def _converse(self, way: Way, reports: Iterator[Body], unheard: list[Body], chance: random.Random) -> None:
-        """Use one connection until it breaks; what was not answered is left in `unheard`."""
+    async def _use_connection(
+        self, form: Format, events: Iterator[Body], unanswered: list[Body], chance: random.Random
+    ) -> None:
+        """Post over one connection until it breaks; leave the events without a response in `unanswered`."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._server.port)
         try:
-            while not self._stopped:
-                if not unheard:
-                    unheard += islice(reports, chance.randint(1, way.most))
-                await self._post(way, unheard, reader, writer)
-                if chance.random() < 0.1 and not self._stopped:
-                    await self._post(way, unheard, reader, writer)
-                unheard.clear()
+            while not self._is_stopped:
+                if not unanswered:
+                    unanswered += islice(events, chance.randint(1, form.max_events))
+                await self._post(form, unanswered, reader, writer)
+                if chance.random() < 0.1 and not self._is_stopped:
+                    await self._post(form, unanswered, reader, writer)
+                unanswered.clear()
         finally:
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
 
     async def _post(
-        self, way: Way, events: list[Body], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, form: Format, events: list[Body], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        body = way.write(*events)
-        head = f"POST {way.path} HTTP/1.1\r\nhost: test\r\ncontent-type: {way.media_type}\r\n"
+        body = form.encode(*events)
+        head = f"POST {form.path} HTTP/1.1\r\nhost: test\r\ncontent-type: {form.media_type}\r\n"
         writer.write(b"%bcontent-length: %d\r\n\r\n%b" % (head.encode(), len(body), body))
-        status, answer = await self._answer(reader)
-        if way is ALONE:
-            self._remember(events[0]["event_id"], status, answer)
-            self.heard.answers += "position" in answer
+        status, response = await self._response(reader)
+        if form is SINGLE:
+            self._note(events[0]["event_id"], status, response)
+            self.received.acknowledgements += "position" in response
         else:
-            assert status == 200, f"{status}: {answer}"
-            self._remember_batch(events, answer)
+            assert status == 200, f"{status}: {response}"
+            self._note_batch(events, response)
 
-    async def _answer(self, reader: asyncio.StreamReader) -> tuple[int, Any]:
+    async def _response(self, reader: asyncio.StreamReader) -> tuple[int, Any]:
+        """Return status and content of the next response."""
+        head = b""
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            answer = await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+            body = await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
         except asyncio.IncompleteReadError as error:
-            if error.partial:
-                self.heard.torn.append(error.partial)
+            if head or error.partial:
+                self.received.torn.append(head + error.partial)
             raise
-        return int(head.split(b" ", 2)[1]), json.loads(answer)
+        return int(head.split(b" ", 2)[1]), json.loads(body)
 
-    def _remember_batch(self, events: list[Body], outcomes: list[Body]) -> None:
+    def _note_batch(self, events: list[Body], outcomes: list[Body]) -> None:
         for event, outcome in zip(events, outcomes, strict=True):
             assert outcome["event_id"] == event["event_id"]
-            self._remember(event["event_id"], outcome["status"], outcome)
-        self.heard.answers += any("position" in outcome for outcome in outcomes)
-        self.heard.batches += 1
-        self.heard.resumed += {200, 202} <= {outcome["status"] for outcome in outcomes}
+            self._note(event["event_id"], outcome["status"], outcome)
+        self.received.acknowledgements += any("position" in outcome for outcome in outcomes)
+        self.received.batches += 1
 
-    def _remember(self, event_id: str, status: int, answer: Body) -> None:
+    def _note(self, event_id: str, status: int, outcome: Body) -> None:
         match status:
             case 200 | 202:
-                known = self.heard.acknowledged.setdefault(event_id, answer["position"])
-                assert known == answer["position"], "an event has one position for ever"
-                assert event_id not in self.heard.refused
+                known = self.received.acknowledged.setdefault(event_id, outcome["position"])
+                assert known == outcome["position"], "an event has one position for ever"
+                assert event_id not in self.received.refused
             case 409 | 422:
-                assert event_id not in self.heard.acknowledged
-                self.heard.refused.add(event_id)
+                assert event_id not in self.received.acknowledged
+                self.received.refused.add(event_id)
             case _:
-                raise AssertionError(f"{status}: {answer}")
+                raise AssertionError(f"{status}: {outcome}")

@@ -1,45 +1,54 @@
-"""A batch that is cut off in its middle by a kill, a failing disk or its client: sent again, each event counts once."""
+"""A batch that a kill, a failing disk or its client interrupts: sent again, each of its events counts once."""
 
 import json
 import resource
 import signal
 import socket
 import struct
-import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lockstream.tests.crash.clients import LINES, LIST, Way
+from lockstream.core.ports import ignore_progress
+from lockstream.services.commands.verify import verify_file
+from lockstream.tests.crash.clients import ARRAY, LINES, Format
+from lockstream.tests.crash.fault_report import FULL
+from lockstream.tests.crash.faults import failing_flush, killed_at_flush
+from lockstream.tests.crash.restart import restarted
 from lockstream.tests.support.builders import Body, registered
 from lockstream.tests.support.log_audit import assert_shows_what_the_log_holds, audited
-from lockstream.tests.support.processes import Server, command, needs_strace, traced
+from lockstream.tests.support.processes import Server, needs_strace
 
-TOGETHER = 100
-"""Events that are flushed together at most."""
+BATCH_LIMIT = 100
+"""Most events that share a flush."""
 
-EVENTS = 20 * TOGETHER
-"""So many that they are flushed three times at least."""
-
-each_way = pytest.mark.parametrize("way", [LIST, LINES], ids=["list", "lines"])
+EVENTS = 20 * BATCH_LIMIT
+"""Events in a batch: enough for at least three flushes."""
 
 
-def batch() -> list[Body]:
-    return [registered(str(number)) for number in range(EVENTS)]
+def in_formats(*default: Format) -> pytest.MarkDecorator:
+    """Run a test with `default`, or with both formats of a batch if every case runs."""
+    forms = (ARRAY, LINES) if FULL else default
+    return pytest.mark.parametrize("form", forms, ids=[form.name for form in forms])
 
 
-def posted(server: Server, way: Way, events: list[Body]) -> tuple[int, dict[str, str], Any]:
-    status, headers, answer = server.request("POST", way.path, way.write(*events), {"content-type": way.media_type})
-    return status, headers, json.loads(answer)
+def batch(locker: str = "locker-1") -> list[Body]:
+    return [registered(str(number), locker=locker) for number in range(EVENTS)]
 
 
-def assert_sent_again_each_counts_once(server: Server, way: Way, events: list[Body]) -> int:
-    """Start `server` again; returns how many events of the batch were known."""
+def posted(server: Server, form: Format, events: list[Body]) -> tuple[int, dict[str, str], Any]:
+    status, headers, body = server.request("POST", form.path, form.encode(*events), {"content-type": form.media_type})
+    return status, headers, json.loads(body)
+
+
+def assert_counts_once_if_sent_again(server: Server, form: Format, events: list[Body]) -> int:
+    """Start `server`, and send the batch again; return how many of its events were known."""
     server.start()
     known = [record["event_id"] for record in audited(server.log)]
     assert known == [event["event_id"] for event in events[: len(known)]]
-    status, _, outcomes = posted(server, way, events)
+    status, _, outcomes = posted(server, form, events)
     assert status == 200
     assert [outcome["status"] for outcome in outcomes] == [200] * len(known) + [202] * (len(events) - len(known))
     assert [outcome["position"] for outcome in outcomes] == list(range(1, len(events) + 1))
@@ -48,109 +57,117 @@ def assert_sent_again_each_counts_once(server: Server, way: Way, events: list[Bo
 
 
 @needs_strace
-@each_way
-def test_killed_between_two_parts(log_path: Path, way: Way) -> None:
-    events, trace = batch(), log_path.with_name("trace.txt")
-    killing = ("-e", "trace=fdatasync", "-e", "inject=fdatasync:signal=KILL:error=EIO:when=3")
-    with Server(
-        log_path, under=traced(trace, log_path, *killing), LOCKSTREAM_BATCH_LIMIT=str(TOGETHER)
-    ).start() as server:
+@in_formats(LINES)
+def test_a_batch_survives_a_kill_between_two_of_its_flushes(log_path: Path, form: Format) -> None:
+    # given a server that is killed at the second flush of a batch
+    events, under = batch(), killed_at_flush(log_path, 3)
+    with Server(log_path, under=under, LOCKSTREAM_BATCH_LIMIT=str(BATCH_LIMIT)).start() as server:
         with pytest.raises(ConnectionError):
-            posted(server, way, events)
+            posted(server, form, events)
         assert server.wait() == -signal.SIGKILL
-    with Server(log_path) as server:
-        assert 0 < assert_sent_again_each_counts_once(server, way, events) < EVENTS
+    # when the batch is sent to the next server, then the log already holds a part of it
+    with restarted(log_path) as server:
+        assert 0 < assert_counts_once_if_sent_again(server, form, events) < EVENTS
         assert server.stop(signal.SIGTERM) == 0
-    assert command(log_path, "verify").returncode == 0
+    assert verify_file(log_path, ignore_progress).problems == []
 
 
 @needs_strace
-@pytest.mark.parametrize("failing", [2, 3])
-@each_way
-def test_a_flush_that_fails_fails_the_batch(log_path: Path, way: Way, failing: int) -> None:
-    events, trace = batch(), log_path.with_name("trace.txt")
-    injected = ("-e", "trace=fdatasync,fsync", "-e", f"inject=fdatasync:error=EIO:when={failing}")
-    with Server(
-        log_path, under=traced(trace, log_path, *injected), LOCKSTREAM_BATCH_LIMIT=str(TOGETHER)
-    ).start() as server:
-        status, headers, problem = posted(server, way, events)
+@pytest.mark.parametrize(
+    ("form", "failing"),
+    product((ARRAY, LINES), (2, 3)) if FULL else [(ARRAY, 2), (LINES, 3)],
+    ids=lambda value: value.name if isinstance(value, Format) else str(value),
+)
+def test_a_failed_flush_fails_its_batch(log_path: Path, form: Format, failing: int) -> None:
+    events, under = batch(), failing_flush(log_path, failing)
+    # given a server whose flush fails
+    with Server(log_path, under=under, LOCKSTREAM_BATCH_LIMIT=str(BATCH_LIMIT)).start() as server:
+        # when a batch is sent, then it gets 503, and so does the next
+        status, headers, body = posted(server, form, events)
         assert (status, int(headers["retry-after"]) >= 1) == (503, True)
-        assert str(log_path) in problem["detail"]
-        assert posted(server, way, events)[0] == 503
+        assert str(log_path) in body["detail"]
+        assert posted(server, form, events)[0] == 503
         assert server.stop(signal.SIGTERM) == 0
-        assert "Traceback" not in server.stderr, "each part that was under way has been waited for"
-        assert "never retrieved" not in server.stderr
-    with Server(log_path) as server:
-        assert_sent_again_each_counts_once(server, way, events)
-
-
-@needs_strace
-@each_way
-def test_a_flush_that_fails_fails_a_batch_that_waits_for_no_other(log_path: Path, way: Way) -> None:
-    events, trace = batch()[: TOGETHER // 2], log_path.with_name("trace.txt")
-    injected = ("-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync:error=EIO:when=3")
-    with Server(log_path, under=traced(trace, log_path, *injected)).start() as server:
-        assert [posted(server, way, events[:1])[0], posted(server, way, events[1:2])[0]] == [200, 200]
-        assert posted(server, way, events)[0] == 503
-        assert server.stop(signal.SIGTERM) == 0
-    with Server(log_path) as server:
-        assert assert_sent_again_each_counts_once(server, way, events) >= 2
-
-
-@each_way
-def test_a_disk_that_is_full_in_the_middle_of_a_batch_stops_writes_until_a_restart(log_path: Path, way: Way) -> None:
-    events = batch()
-    with Server(log_path, LOCKSTREAM_BATCH_LIMIT=str(TOGETHER)).start() as server:
-        unlimited = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (len(way.write(*events)) // 2, unlimited[1]))
-        assert posted(server, way, events)[0] == 503
-        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, unlimited)
-        status, headers, problem = posted(server, way, events)
-        assert (status, int(headers["retry-after"]) >= 1) == (503, True)
-        assert str(log_path) in problem["detail"]
-        assert server.stop(signal.SIGTERM) == 0
-    with Server(log_path) as server:
-        assert 0 < assert_sent_again_each_counts_once(server, way, events) < EVENTS
-
-
-@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
-@each_way
-def test_a_client_that_hangs_up_in_the_middle_of_a_batch_is_no_fault_of_ours(
-    log_path: Path, way: Way, reset: bool
-) -> None:
-    events = batch()
-    body = way.write(*events)
-    with Server(log_path).start() as server:
-        for share in (0.0, 0.3, 0.9, 1.0):
-            with half_sent(server, way, body, share) as client:
-                time.sleep(0.05)  # so that the server has begun to wait for the rest
-                if reset:
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        assert posted(server, way, [registered("later", locker="other")])[0] == 200
-        assert server.stop(signal.SIGTERM) == 0, server.stderr
-        assert "ERROR" not in server.stderr
         assert "Traceback" not in server.stderr
-    order = {event["event_id"]: number for number, event in enumerate(events)}
-    taken = [order[record["event_id"]] for record in audited(log_path) if record["event_id"] in order]
-    assert taken == list(range(len(taken)))
+        assert "never retrieved" not in server.stderr, "the server waits for every part of a batch"
+    # then a restart finds out which events the log holds
+    with restarted(log_path) as server:
+        assert_counts_once_if_sent_again(server, form, events)
 
 
-def half_sent(server: Server, way: Way, body: bytes, share: float) -> socket.socket:
-    """A client that has sent no more than this share of a batch."""
+@needs_strace
+@in_formats(ARRAY)
+def test_a_failed_flush_fails_a_batch_of_one_flush(log_path: Path, form: Format) -> None:
+    events = batch()[: BATCH_LIMIT // 2]
+    with Server(log_path, under=failing_flush(log_path, 3)).start() as server:
+        assert [posted(server, form, events[:1])[0], posted(server, form, events[1:2])[0]] == [200, 200]
+        assert posted(server, form, events)[0] == 503
+        assert server.stop(signal.SIGTERM) == 0
+    with restarted(log_path) as server:
+        assert assert_counts_once_if_sent_again(server, form, events) >= 2
+
+
+@in_formats(LINES)
+def test_a_disk_that_fills_up_within_a_batch_stops_writes_until_a_restart(log_path: Path, form: Format) -> None:
+    events = batch()
+    with Server(log_path, LOCKSTREAM_BATCH_LIMIT=str(BATCH_LIMIT)).start() as server:
+        # given a batch for which the disk has not enough space
+        unlimited = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (len(form.encode(*events)) // 2, unlimited[1]))
+        assert posted(server, form, events)[0] == 503
+        # when the disk has space again, then the server still accepts nothing
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, unlimited)
+        status, headers, body = posted(server, form, events)
+        assert (status, int(headers["retry-after"]) >= 1) == (503, True)
+        assert str(log_path) in body["detail"]
+        assert server.stop(signal.SIGTERM) == 0
+    # when it is restarted, then the log holds a part of the batch
+    with restarted(log_path) as server:
+        assert 0 < assert_counts_once_if_sent_again(server, form, events) < EVENTS
+
+
+def half_sent(server: Server, form: Format, body: bytes, share: float) -> socket.socket:
+    """Return a client that has sent this share of a batch, but never the last byte. The server has read that part."""
     client = socket.create_connection(("127.0.0.1", server.port))
-    head = f"POST {way.path} HTTP/1.1\r\nhost: test\r\ncontent-type: {way.media_type}\r\n"
+    head = f"POST {form.path} HTTP/1.1\r\nhost: test\r\ncontent-type: {form.media_type}\r\n"
     client.sendall(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body[: int(share * (len(body) - 1))])
+    assert server.get("/health/live")[0] == 200  # the event loop reads connections in the order of their data
     return client
 
 
-@each_way
-def test_a_batch_that_never_comes_to_its_end_does_not_keep_a_server_from_stopping(log_path: Path, way: Way) -> None:
+def test_a_client_that_disconnects_within_a_batch_disturbs_nobody(log_path: Path) -> None:
+    order: dict[str, tuple[str, int]] = {}
+    with Server(log_path).start() as server:
+        for form, reset in product((ARRAY, LINES), (False, True)):
+            # given a batch of which a part has been sent
+            events = batch(locker := f"{form.name}-{reset}")
+            order |= {event["event_id"]: (locker, number) for number, event in enumerate(events)}
+            for share in (0.0, 0.3, 0.9, 1.0):
+                with half_sent(server, form, form.encode(*events), share) as client:
+                    # when the client closes or resets the connection
+                    if reset:
+                        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            # then other clients are served
+            assert posted(server, form, [registered("later", locker=f"after-{locker}")])[0] == 200
+        assert server.stop(signal.SIGTERM) == 0, server.stderr
+        # then the server has logged no error
+        assert "ERROR" not in server.stderr
+        assert "Traceback" not in server.stderr
+    # then the log holds a beginning of each batch, if any of it
+    recorded = [order[record["event_id"]] for record in audited(log_path) if record["event_id"] in order]
+    for locker, _ in recorded:
+        numbers = [number for name, number in recorded if name == locker]
+        assert numbers == list(range(len(numbers)))
+
+
+@in_formats(ARRAY)
+def test_a_batch_that_never_ends_does_not_keep_a_server_from_stopping(log_path: Path, form: Format) -> None:
     events = batch()
     with Server(log_path, LOCKSTREAM_STOP_SECONDS="1").start() as server:
-        with half_sent(server, way, way.write(*events), 0.5) as half:
-            time.sleep(0.2)
+        with half_sent(server, form, form.encode(*events), 0.5) as client:
             assert server.stop(signal.SIGTERM) == 0, server.stderr
-            answer = half.recv(1000)
-        assert answer == b"" or answer.startswith(b"HTTP/1.1 503 ")
+            response = client.recv(1000)
+        assert response == b"" or response.startswith(b"HTTP/1.1 503 ")
         assert "Traceback" not in server.stderr, server.stderr
-        assert_sent_again_each_counts_once(server, way, events)
+    with restarted(log_path) as server:
+        assert_counts_once_if_sent_again(server, form, events)

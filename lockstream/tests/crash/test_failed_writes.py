@@ -1,4 +1,4 @@
-"""A disk that takes only a part of a batch, for real: nothing of it counts, nothing follows it, a restart heals."""
+"""A disk that takes only a part of a batch, for real: the batch counts for nothing, and a restart recovers the log."""
 
 import os
 import resource
@@ -13,22 +13,23 @@ from lockstream.core.entities.log import Cursor
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.codec.log_line import encode_lines
+from lockstream.infrastructure.codec.log_line import encode_lines, utc_now
 from lockstream.infrastructure.stores.embedded import EmbeddedStore
-from lockstream.tests.crash.fault_report import FULL, Fate, Tally
-from lockstream.tests.crash.power import LOG, Cut, fate
+from lockstream.tests.crash.disk_image import LOG, DiskImage, restart_on
+from lockstream.tests.crash.fault_report import CALLS, FULL, FaultOutcome, FaultReport
 from lockstream.tests.support.builders import Body, event, picked_up
 from lockstream.tests.support.histories import CAPACITY, hashes, hashes_after_replay, history
 from lockstream.tests.support.log_audit import audited
 
 FEW = [0, 1, 200, 1_000]
+"""Numbers of bytes of a batch that are written, unless every number is tried."""
 
-PARTS = pytest.mark.parametrize("written", FEW, ids="{}_bytes_written".format)
+each_part = pytest.mark.parametrize("written", FEW, ids="{}_bytes_written".format)
 
 
 @contextmanager
 def no_file_longer_than(size: int) -> Iterator[None]:
-    """Have the kernel refuse every byte behind `size`, with EFBIG; Python ignores the signal that comes with it."""
+    """Let the kernel refuse every byte after `size` with EFBIG. Python ignores the signal that comes with it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -37,93 +38,95 @@ def no_file_longer_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def taken_in(store: EmbeddedStore, bodies: Sequence[Body]) -> list[Outcome]:
+def ingested(store: EmbeddedStore, bodies: Sequence[Body]) -> list[Outcome]:
     return ingest([event(body) for body in bodies], store.unit_of_work())
 
 
-def fail(store: EmbeddedStore, batch: Sequence[Body], written: int) -> None:
-    """Have `store` acknowledge the ten events of `life`, then fail with `batch` when so many bytes are written."""
-    taken_in(store, history())
+def fail_write(store: EmbeddedStore, batch: Sequence[Body], written: int) -> None:
+    """Let `store` accept the ten events of a history, and then fail after `written` bytes of `batch`."""
+    ingested(store, history())
     store.checkpoint()
     with no_file_longer_than(store.log.end.offset + written), pytest.raises(StoreUnavailable) as raised:
-        taken_in(store, batch)
+        ingested(store, batch)
     assert str(store.log.path) in str(raised.value)
     assert store.log.path.stat().st_size == store.log.end.offset + written
 
 
-@PARTS
-def test_a_batch_that_was_written_in_part_changes_nothing(log_path: Path, written: int) -> None:
+@each_part
+def test_a_partly_written_batch_changes_nothing(log_path: Path, written: int) -> None:
     with closing(EmbeddedStore(log_path, CAPACITY)) as store:
-        fail(store, history("locker-2"), written)
-        store.fall_back()
+        fail_write(store, history("locker-2"), written)
+        store.discard_unflushed()
         assert store.log.end.position == 10
-        assert hashes(store.queries).keys() == {"locker-1"}
+        assert hashes(store.reads).keys() == {"locker-1"}
 
 
-@PARTS
-def test_nothing_more_is_written_behind_a_failed_write_and_reads_go_on(log_path: Path, written: int) -> None:
+@each_part
+def test_after_a_failed_write_nothing_more_is_written_and_reads_go_on(log_path: Path, written: int) -> None:
     batch = history("locker-2")
     with closing(EmbeddedStore(log_path, CAPACITY)) as store:
-        fail(store, batch, written)
+        fail_write(store, batch, written)
         before = log_path.read_bytes()
-        for again in (batch, [picked_up("locker-1-parcel-3")]):
+        for later in (batch, [picked_up("locker-1-parcel-3")]):
             with pytest.raises(StoreUnavailable):
-                taken_in(store, again)
+                ingested(store, later)
         assert log_path.read_bytes() == before
-        assert hashes(store.queries).keys() == {"locker-1"}
+        assert hashes(store.reads).keys() == {"locker-1"}
 
 
-def fate_of_all(log: Path) -> Fate:
-    """What becomes of the twenty events that are in a log by now; its folder is removed."""
+def restart_and_remove(log: Path) -> FaultOutcome:
+    """Restart on a log of twenty acknowledged events, and remove its folder."""
     positions = {entry["event_id"]: entry["position"] for entry in audited(log)}
     assert len(positions) == 20
-    found = fate(Cut(log.parent, positions))
+    outcome = restart_on(DiskImage(log.parent, positions))
     shutil.rmtree(log.parent)
-    return found
+    return outcome
 
 
 def parts() -> Iterator[int]:
-    """How many bytes of a batch are written: each number that there is, or a few."""
-    longest = len(encode_lines([event(body) for body in history("locker-2")], stamp(), Cursor(10))[0])
-    yield from range(longest) if FULL else FEW
+    """Yield how many bytes of a batch are written: every number, or a few."""
+    lines, _ = encode_lines([event(body) for body in history("locker-2")], utc_now(), Cursor(10))
+    yield from range(len(b"".join(lines))) if FULL else FEW
 
 
-def test_a_restart_after_a_failed_write_heals(tmp_path: Path, tally: Tally) -> None:
-    found = Fate()
+def test_a_restart_after_a_failed_write_recovers_the_log(tmp_path: Path, fault_report: FaultReport) -> None:
+    outcome = FaultOutcome()
     for written in parts():
+        # given a batch of which only a part was written
         log = tmp_path / str(written) / LOG
         log.parent.mkdir()
         batch = history("locker-2")
         with closing(EmbeddedStore(log, CAPACITY)) as store:
-            fail(store, batch, written)
+            fail_write(store, batch, written)
             acknowledged = log.read_bytes()[: store.log.end.offset]
+        # when the store is restarted
         with closing(EmbeddedStore(log, CAPACITY)) as store:
+            # then the acknowledged events are there, and the batch can be sent again
             assert log.read_bytes().startswith(acknowledged)
-            whole = len(audited(log)) - 10
-            outcomes = taken_in(store, batch)
-            assert [type(outcome) for outcome in outcomes] == [Duplicate] * whole + [Accepted] * (10 - whole)
+            complete = len(audited(log)) - 10
+            outcomes = ingested(store, batch)
+            assert [type(one) for one in outcomes] == [Duplicate] * complete + [Accepted] * (10 - complete)
             store.checkpoint()
-            assert hashes(store.queries) == hashes_after_replay(log)
-        found += fate_of_all(log)
-    tally("2", "write: a part is written, and no more", found)
-    found.assert_none_lost_and_none_bricked()
+            assert hashes(store.reads) == hashes_after_replay(log)
+        outcome += restart_and_remove(log)
+    fault_report.add(CALLS, "write: a part is written, and nothing more", outcome)
+    outcome.assert_nothing_lost_or_bricked()
 
 
-def test_a_write_that_takes_a_part_at_a_time_takes_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+def test_a_short_write_is_followed_by_a_write_of_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault_report: FaultReport
 ) -> None:
-    """A short write is no failure: the rest goes with the next call."""
-    found, write = Fate(), os.write
+    outcome, write = FaultOutcome(), os.write
     for first in parts():
         log = tmp_path / str(first) / LOG
         log.parent.mkdir()
-        sizes = iter([max(first, 1)])  # a write of nothing would not be called short
+        sizes = iter([max(first, 1)])  # a write of 0 bytes would not be a short write
         with closing(EmbeddedStore(log, CAPACITY)) as store, monkeypatch.context() as patched:
-            taken_in(store, history())
+            ingested(store, history())
             patched.setattr(os, "write", lambda file, data: write(file, data[: next(sizes, len(data))]))  # noqa: B023
-            taken_in(store, history("locker-2"))
+            ingested(store, history("locker-2"))
             store.checkpoint()
-        assert next(sizes, None) is None, "nothing was written in parts"
-        found += fate_of_all(log)
-    tally("2", "write: short, and the rest with the next one", found)
-    found.assert_none_lost_and_none_bricked()
+        assert next(sizes, None) is None, "no write was short"
+        outcome += restart_and_remove(log)
+    fault_report.add(CALLS, "write: short, and the rest with the next write", outcome)
+    outcome.assert_nothing_lost_or_bricked()

@@ -1,6 +1,6 @@
-"""The n-th call by which a server changes its files fails, or is its last: a restart is all it takes.
+"""The n-th system call by which a server changes its files fails, or the process is killed there: a restart recovers.
 
-Each thread's n-th call does, as the tracer counts.
+strace counts the calls of each thread, so the n-th call of each thread fails.
 """
 
 import json
@@ -15,153 +15,164 @@ from pathlib import Path
 import pytest
 
 from lockstream.infrastructure.stores.embedded import projection_path
-from lockstream.tests.crash.clients import ALONE, LINES, LIST, Way
-from lockstream.tests.crash.fault_report import FULL, Fate, Tally
-from lockstream.tests.crash.power import LOG, Cut, fate
+from lockstream.tests.crash.clients import ARRAY, LINES, SINGLE, Format
+from lockstream.tests.crash.disk_image import LOG, DiskImage, restart_on
+from lockstream.tests.crash.fault_report import CALLS, FULL, FaultOutcome, FaultReport
 from lockstream.tests.support.builders import Body, registered
 from lockstream.tests.support.histories import history, record
 from lockstream.tests.support.processes import Server, needs_strace, traced
 
-NO_SPACE, BROKEN, KILLED = "error=ENOSPC", "error=EIO", "error=EIO:signal=KILL"
+NO_SPACE, IO_ERROR, KILLED = "error=ENOSPC", "error=EIO", "error=EIO:signal=KILL"
 
-EMPTY, USED = "an empty folder", "a used one"
+FAULTS = {NO_SPACE: "no space left (ENOSPC)", IO_ERROR: "I/O error (EIO)", KILLED: "the process is killed"}
 
-MEANS = {NO_SPACE: "no room (ENOSPC)", BROKEN: "the disk is broken (EIO)", KILLED: "the process dies there"}
+EMPTY, USED = "an empty folder", "a folder with a log"
 
 FEW: dict[tuple[str, str], dict[str, list[int]]] = {
-    ("fdatasync", BROKEN): {USED: [4]},
+    ("fdatasync", IO_ERROR): {USED: [4]},
     ("fdatasync", NO_SPACE): {},
     ("fdatasync", KILLED): {},
-    ("write", BROKEN): {},
+    ("write", IO_ERROR): {},
     ("write", NO_SPACE): {USED: [3]},
     ("write", KILLED): {},
-    ("pwrite64", BROKEN): {},
+    ("pwrite64", IO_ERROR): {},
     ("pwrite64", NO_SPACE): {EMPTY: [3]},
     ("pwrite64", KILLED): {},
-    ("fstatfs", BROKEN): {USED: [3]},
-    ("openat", BROKEN): {USED: [5]},
+    ("fstatfs", IO_ERROR): {USED: [3]},
+    ("openat", IO_ERROR): {USED: [5]},
     ("openat", NO_SPACE): {},
     ("openat", KILLED): {},
-    ("fsync", BROKEN): {},
+    ("fsync", IO_ERROR): {},
     ("fsync", KILLED): {EMPTY: [2]},
-    ("ftruncate", BROKEN): {},
+    ("ftruncate", IO_ERROR): {},
     ("ftruncate", KILLED): {USED: [1]},
-    ("/^rename", BROKEN): {EMPTY: [1]},
+    ("/^rename", IO_ERROR): {EMPTY: [1]},
     ("/^rename", NO_SPACE): {},
     ("/^rename", KILLED): {},
-    ("/^unlink", BROKEN): {},
+    ("/^unlink", IO_ERROR): {},
     ("/^unlink", KILLED): {USED: [1]},
 }
-"""How a kind of call fails, and which of them do, unless each shall. SQLite writes and commits by `pwrite64`."""
+"""Kinds of calls with their faults, and the numbers of the calls that fail, unless every call is tried.
 
-CASES = [(*kind, given) for kind, few in FEW.items() for given in (EMPTY, USED) if FULL or given in few]
+SQLite writes and commits by `pwrite64`."""
+
+CASES = [(*kind, folder) for kind, few in FEW.items() for folder in (EMPTY, USED) if FULL or folder in few]
 
 
 @dataclass
 class Run:
-    """What clients have heard."""
+    """The responses and failed calls of one server."""
 
     acknowledged: dict[str, int] = field(default_factory=dict)
+    """Positions by event id."""
+
     unavailable: int = 0
-    failed: int = 0
-    """Calls that failed, or were the last."""
+    """Responses with status 503."""
+
+    failed_calls: int = 0
+    """Calls that failed, or during which the process was killed."""
 
 
-def requests() -> Iterator[tuple[Way, list[Body]]]:
-    """Some dozens, for one process: events alone, of which each builds on those before, and batches."""
-    yield from ((ALONE, [body]) for body in history("alone"))
-    yield LIST, history("list")
+def requests() -> Iterator[tuple[Format, list[Body]]]:
+    """Yield some dozens of requests: single events, each of which depends on those before, and batches."""
+    yield from ((SINGLE, [body]) for body in history("single"))
+    yield ARRAY, history("array")
     yield LINES, history("lines")
-    yield from ((ALONE, [body]) for body in history("again"))
+    yield from ((SINGLE, [body]) for body in history("last"))
 
 
-def post(server: Server, way: Way, events: list[Body], run: Run) -> None:
-    status, headers, answer = server.request("POST", way.path, way.write(*events), {"content-type": way.media_type})
-    outcome = json.loads(answer)
+def post(server: Server, form: Format, events: list[Body], run: Run) -> None:
+    status, headers, body = server.request("POST", form.path, form.encode(*events), {"content-type": form.media_type})
+    response = json.loads(body)
     if status == 503:
         run.unavailable += 1
         assert int(headers["retry-after"]) >= 1
-        assert_a_sentence(outcome["detail"])
+        assert_is_sentence(response["detail"])
         return
-    assert (status == 200) or way is ALONE, outcome
-    outcomes = [{"status": status, **outcome}] if way is ALONE else outcome
-    for body, one in zip(events, outcomes, strict=True):
-        assert one["status"] in (200, 202, 409, 422), one
-        if one["status"] in (200, 202):
-            assert run.acknowledged.setdefault(body["event_id"], one["position"]) == one["position"]
+    assert (status == 200) or form is SINGLE, response
+    outcomes = [{"status": status, **response}] if form is SINGLE else response
+    for event, outcome in zip(events, outcomes, strict=True):
+        assert outcome["status"] in (200, 202, 409, 422), outcome
+        if outcome["status"] in (200, 202):
+            assert run.acknowledged.setdefault(event["event_id"], outcome["position"]) == outcome["position"]
 
 
-def assert_reads_go_on(server: Server, run: Run) -> None:
-    """The call that fails may be one that a read needs; then the next read does without it."""
-    status, answer = server.get("/lockers/alone")
+def assert_reads_work(server: Server, run: Run) -> None:
+    """Assert that a read works. The failing call may be one of its own; then the next read must work."""
+    status, body = server.get("/lockers/single")
     if status == 503:
-        assert_a_sentence(json.loads(answer)["detail"])
-        status, answer = server.get("/lockers/alone")
-    assert status == 200 or (status == 404 and not run.acknowledged), answer
+        assert_is_sentence(json.loads(body)["detail"])
+        status, body = server.get("/lockers/single")
+    assert status == 200 or (status == 404 and not run.acknowledged), body
 
 
-def assert_readiness_tells_the_truth(server: Server, run: Run) -> None:
-    """The one call that fails may come between the question and the event; then both are tried again."""
+def assert_readiness_is_true(server: Server, run: Run) -> None:
+    """Assert that readiness foretells whether an event is accepted. The call may fail between both; then try again."""
 
-    def tells_the_truth() -> bool:
-        ready, unavailable = server.get("/health/ready")[0] == 200, run.unavailable
-        post(server, ALONE, [registered(str(unavailable), locker="ready")], run)
-        return ready == (run.unavailable == unavailable)
+    def is_true() -> bool:
+        is_ready, unavailable = server.get("/health/ready")[0] == 200, run.unavailable
+        post(server, SINGLE, [registered(str(unavailable), locker="ready")], run)
+        return is_ready == (run.unavailable == unavailable)
 
-    assert tells_the_truth() or tells_the_truth()
-
-
-def assert_a_sentence(said: str) -> None:
-    assert said[0].isupper(), said
-    assert said.endswith("."), said
+    assert is_true() or is_true()
 
 
-def serve(server: Server, run: Run) -> None:
-    """Start, post, read and stop, as far as it comes."""
+def assert_is_sentence(text: str) -> None:
+    assert text[0].isupper(), text
+    assert text.endswith("."), text
+
+
+def use(server: Server, run: Run) -> None:
+    """Start, post, read and stop, as far as the server gets."""
     try:
         server.start()
     except AssertionError:
         assert server.wait() in (1, -signal.SIGKILL), server.stderr
         return
-    for way, events in requests():
-        post(server, way, events, run)
-        assert_reads_go_on(server, run)
-    assert_readiness_tells_the_truth(server, run)
+    for form, events in requests():
+        post(server, form, events, run)
+        assert_reads_work(server, run)
+    assert_readiness_is_true(server, run)
     assert server.stop(signal.SIGTERM) in (0, -signal.SIGKILL), server.stderr
 
 
-def run_with(injected: str, log: Path) -> Run:
-    """A server's life, as far as it comes."""
+def run_with_fault(injected: str, log: Path) -> Run:
+    """Run a server to its end while strace injects a fault into one call."""
     run, trace = Run(), log.with_name("trace.txt")
     projection, call = projection_path(log), injected.partition(":")[0]
     names = [log.parent, *(f"{projection}{suffix}" for suffix in ("", "-wal", "-shm", ".new"))]
     paths = [option for name in names for option in ("-P", str(name))]
     under = traced(trace, log, *paths, "-e", f"trace={call}", "-e", f"inject={injected}")
-    isolated = ("-P", "-m", "lockstream", "serve")  # Python itself shall not look for modules in the log's folder
+    isolated = ("-P", "-m", "lockstream", "serve")  # else Python looks for modules in the log's folder
     with Server(log, under=under, program=isolated) as server, suppress(ConnectionError, HTTPException):
-        serve(server, run)
+        use(server, run)
     assert "Traceback" not in server.stderr, server.stderr
-    done = trace.read_text()
-    run.failed = done.count("(INJECTED)") + done.count("= ?")
+    calls = trace.read_text()
+    run.failed_calls = calls.count("(INJECTED)") + calls.count("= ?")
     return run
 
 
 @needs_strace
-@pytest.mark.parametrize(("call", "how", "given"), CASES)
-def test_a_restart_heals(call: str, how: str, given: str, tmp_path: Path, tally: Tally) -> None:
-    found, unavailable = Fate(), 0
-    for number in count(1) if FULL else FEW[call, how][given]:
+@pytest.mark.parametrize(("call", "fault", "folder"), CASES)
+def test_a_restart_recovers_from_a_fault_in_any_call(
+    call: str, fault: str, folder: str, tmp_path: Path, fault_report: FaultReport
+) -> None:
+    outcome, unavailable = FaultOutcome(), 0
+    for number in count(1) if FULL else FEW[call, fault][folder]:
+        # given a folder
         log = tmp_path / str(number) / LOG
         log.parent.mkdir()
-        if given == USED:
+        if folder == USED:
             record(log, history("used"))
-        run = run_with(f"{call}:{how}:when={number}", log)
-        if not run.failed and FULL:
+        # when the n-th call of a server fails
+        run = run_with_fault(f"{call}:{fault}:when={number}", log)
+        if not run.failed_calls and FULL:
             break
-        assert run.failed, "there is no such call"
-        found += fate(Cut(log.parent, run.acknowledged))
+        assert run.failed_calls, "there was no such call"
+        # then a restart finds every acknowledged event
+        outcome += restart_on(DiskImage(log.parent, run.acknowledged))
         unavailable += run.unavailable
-    tally("2", f"{call.removeprefix('/^')}: {MEANS[how]}", found)
-    found.assert_none_lost_and_none_bricked()
-    if call in ("fdatasync", "fstatfs", "write") and how != KILLED:
-        assert unavailable, "what could not be written was acknowledged"
+    fault_report.add(CALLS, f"{call.removeprefix('/^')}: {FAULTS[fault]}", outcome)
+    outcome.assert_nothing_lost_or_bricked()
+    if call in ("fdatasync", "fstatfs", "write") and fault != KILLED:
+        assert unavailable, "an event that could not be written was acknowledged"

@@ -1,4 +1,4 @@
-"""Killed with -9 under load, again and again: what was acknowledged is there, once."""
+"""A server that is killed with -9 under load, again and again: every acknowledged event is in the log, once."""
 
 import asyncio
 import random
@@ -6,16 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from lockstream.tests.crash.clients import Clients, Heard
-from lockstream.tests.crash.fault_report import FULL, Fate, Tally
+from lockstream.core.ports import ignore_progress
+from lockstream.services.commands.verify import verify_file
+from lockstream.tests.crash.clients import Clients, Received
+from lockstream.tests.crash.fault_report import FULL, POWER, FaultOutcome, FaultReport
 from lockstream.tests.support.log_audit import assert_shows_what_the_log_holds
-from lockstream.tests.support.processes import Server, command
+from lockstream.tests.support.processes import Server
 
-ROUNDS, SECONDS = (20, 30.0) if FULL else (3, 2.0)
+ROUNDS, SECONDS = (20, 30.0) if FULL else (1, 1.5)
+"""Servers, each with clients of its own, and the time for which each is under load."""
 
 
-async def killed_twice(server: Server, chance: random.Random) -> Heard:
-    """Let clients post for `SECONDS` at least; kill the server at some moment on the way, and again at the end."""
+async def received_from_killed_server(server: Server, chance: random.Random) -> Received:
+    """Let clients post; kill the server at a random moment, and again at the end. Return what the clients received."""
     clients = Clients(server, chance)
     first = SECONDS * chance.uniform(0.2, 0.8)
     async with asyncio.TaskGroup() as group:
@@ -23,26 +26,27 @@ async def killed_twice(server: Server, chance: random.Random) -> Heard:
         await asyncio.sleep(first)
         await clients.restart()
         await asyncio.sleep(SECONDS - first)
-        await clients.hear(enough)
-        await clients.restart(last=True)
-    return clients.heard
+        await clients.wait_until(is_enough)
+        await clients.restart(is_last=True)
+    return clients.received
 
 
-def enough(heard: Heard) -> bool:
-    return len(heard.acknowledged) > 100 and heard.batches > 10
+def is_enough(received: Received) -> bool:
+    return len(received.acknowledged) > 100 and received.batches > 10
 
 
 @pytest.mark.parametrize("number", range(1, ROUNDS + 1))
-def test_what_was_acknowledged_survives_a_kill(number: int, log_path: Path, tally: Tally) -> None:
+def test_acknowledged_events_survive_a_kill(number: int, log_path: Path, fault_report: FaultReport) -> None:
+    # given a server that was killed twice under load
     with Server(log_path).start() as server:
-        heard = asyncio.run(killed_twice(server, random.Random()))
+        received = asyncio.run(received_from_killed_server(server, random.Random()))
+        # when it has restarted, then it shows the log
         records = assert_shows_what_the_log_holds(server)
+    # then the log holds each acknowledged event, and no refused one
     positions = {record["event_id"]: record["position"] for record in records}
-    lost = [event_id for event_id, position in heard.acknowledged.items() if positions.get(event_id) != position]
-    verified = command(log_path, "verify")
-    bricked = [verified.stderr.decode()] if verified.returncode else []
-    found = Fate(2, len(heard.acknowledged), lost, bricked)
-    tally("3", "killed with -9 under load", found)
-    found.assert_none_lost_and_none_bricked()
-    assert not heard.refused & positions.keys()
-    assert enough(heard)
+    lost = [event_id for event_id, position in received.acknowledged.items() if positions.get(event_id) != position]
+    outcome = FaultOutcome(2, len(received.acknowledged), lost, verify_file(log_path, ignore_progress).problems)
+    fault_report.add(POWER, "killed with -9 under load", outcome)
+    outcome.assert_nothing_lost_or_bricked()
+    assert not received.refused & positions.keys()
+    assert is_enough(received)

@@ -1,4 +1,4 @@
-"""The power goes while a start mends, a rebuild is made or events are taken in: after each single step of it."""
+"""A power cut after each single step of a start, a rebuild or the ingestion of events: a start succeeds afterwards."""
 
 import os
 import random
@@ -12,11 +12,11 @@ import pytest
 
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.file_log.writer import LogWriter
-from lockstream.infrastructure.id_index import index as known_keys
+from lockstream.infrastructure.id_index import index
 from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path, rebuild
-from lockstream.tests.crash.fault_report import FULL, Tally
-from lockstream.tests.crash.lossy_fs.mounted import lossy_disk, needs_lossy_disk
-from lockstream.tests.crash.power import LOG, Cut, fate
+from lockstream.tests.crash.disk_image import LOG, DiskImage, restart_on
+from lockstream.tests.crash.fault_report import FULL, POWER, FaultReport
+from lockstream.tests.crash.lossy_fs.mount import lossy_disk, needs_lossy_disk
 from lockstream.tests.support.builders import event, registered
 from lockstream.tests.support.histories import CAPACITY, files_beside, hashes_after_start, history, record
 from lockstream.tests.support.log_audit import audited
@@ -24,34 +24,35 @@ from lockstream.tests.support.log_audit import audited
 pytestmark = needs_lossy_disk
 
 OFTEN, QUITE_OFTEN = 100, 15
+"""Power cuts at one moment."""
 
 TIMES, STEPS = (2, 1_000) if FULL else (1, 3)
-"""How often all is done, each time with other cuts, and how many of its steps are looked at then."""
+"""Repetitions of each work, each with other power cuts, and number of power cuts after which a store starts."""
 
 
 @pytest.fixture(autouse=True)
-def soon_merged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a log of some dozen events has a file of keys, and gets new ones."""
-    monkeypatch.setattr(known_keys, "MEMTABLE_MIN", 10)
+def small_memtable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a log of some dozen events have a run file, and get new ones."""
+    monkeypatch.setattr(index, "MEMTABLE_MIN", 10)
 
 
-def as_it_was(log: Path) -> None:
+def unharmed(log: Path) -> None:
     pass
 
 
-def torn(log: Path) -> None:
+def with_torn_tail(log: Path) -> None:
     with log.open("r+b") as file:
         line = file.readline()
         file.seek(0, os.SEEK_END)
         file.write(line[: len(line) // 2])
 
 
-def without_a_projection(log: Path) -> None:
+def without_projection(log: Path) -> None:
     for path in log.parent.glob(f"{projection_path(log).name}*"):
         path.unlink()
 
 
-def with_one_of_an_older_version(log: Path) -> None:
+def with_projection_of_older_version(log: Path) -> None:
     with closing(sqlite3.connect(projection_path(log))) as database, database:
         database.execute("UPDATE progress SET schema = 'older'")
 
@@ -60,78 +61,100 @@ def start(log: Path) -> None:
     hashes_after_start(log)
 
 
-def rebuild_it(log: Path) -> None:
+def rebuild_projection(log: Path) -> None:
     rebuild(log, CAPACITY)
 
 
-def take_in(log: Path) -> None:
+def ingest_events(log: Path) -> None:
     with closing(EmbeddedStore(log, CAPACITY)) as store:
         for number in range(3):
             ingest([event(body) for body in history(f"new-{number}")], store.unit_of_work())
             store.checkpoint()
 
 
-DOING: dict[Callable[[Path], None], str] = {start: "a start", rebuild_it: "a rebuild", take_in: "taking events in"}
+WORKS: dict[Callable[[Path], None], str] = {
+    start: "a start",
+    rebuild_projection: "a rebuild",
+    ingest_events: "the ingestion of events",
+}
 
 
-def left_by_a_kill(folder: Path, harm: Callable[[Path], None]) -> dict[str, int]:
-    """A projection that lies behind its log, with a write-ahead log of its own; returns positions by id."""
+def make_files_of_killed_store(folder: Path, harm: Callable[[Path], None]) -> dict[str, int]:
+    """Make a log and a projection that is behind it, with a write-ahead log. Return the positions by event id."""
     running = folder.with_name("running") / LOG
     running.parent.mkdir()
     for number in range(5):
         record(running, history(f"before-{number}"))
     with closing(EmbeddedStore(running, CAPACITY)) as store:
-        ingest([event(body) for body in history("settled")], store.unit_of_work())
+        ingest([event(body) for body in history("in-projection")], store.unit_of_work())
         store.checkpoint()
-        ingest([event(body) for body in history("flushed")], store.unit_of_work())
+        ingest([event(body) for body in history("in-log-only")], store.unit_of_work())
         store.log.flush()
-        store._keeper.finish()  # what is merged beside does not come and go while it is copied
-        known = {entry["event_id"]: entry["position"] for entry in audited(running)}
+        store._projection.finish_compaction()  # else run files come and go while the folder is copied
+        positions = {entry["event_id"]: entry["position"] for entry in audited(running)}
         harm(running)
         shutil.copytree(running.parent, folder)
-    return known
+    return positions
 
 
-@pytest.mark.parametrize("doing", DOING)
-@pytest.mark.parametrize("harm", [as_it_was, torn, without_a_projection, with_one_of_an_older_version])
-def test_what_was_acknowledged_survives_a_power_cut_after_each_step(
-    harm: Callable[[Path], None], doing: Callable[[Path], None], tmp_path: Path, tally: Tally
+def has_run_file(folder: Path) -> bool:
+    return any(folder.glob("*.keys-*"))
+
+
+@pytest.mark.parametrize("work", WORKS)
+@pytest.mark.parametrize("harm", [unharmed, with_torn_tail, without_projection, with_projection_of_older_version])
+def test_acknowledged_events_survive_a_power_cut_after_any_step(
+    harm: Callable[[Path], None], work: Callable[[Path], None], tmp_path: Path, fault_report: FaultReport
 ) -> None:
-    known, seed, cuts = left_by_a_kill(tmp_path / "given", harm), random.randrange(2**32), list[Path]()
-    print(f"{seed=}")  # shown where it fails
+    # given the files of a killed store
+    positions = make_files_of_killed_store(tmp_path / "given", harm)
+    assert has_run_file(tmp_path / "given") or harm is without_projection
+    seed, folders = random.randrange(2**32), list[Path]()
+    print(f"{seed=}")  # pytest shows it if the test fails
     chance = random.Random(seed)
+    # when the power is cut after each step of some work on them
     for number in range(TIMES):
         with (
             lossy_disk(tmp_path / f"disk-{number}", tmp_path / "given") as disk,
-            disk.cut_at_each_change(tmp_path / f"cuts-{number}", chance.getrandbits(64)) as folders,
+            disk.power_cut_after_each_change(tmp_path / f"cuts-{number}", chance.getrandbits(64)) as cuts,
         ):
-            doing(disk.folder / LOG)
-        cuts += chance.sample(folders, min(STEPS, len(folders)))
-    found = fate(*(Cut(folder, known) for folder in cuts))
-    tally("3", f"power cut after each step of {DOING[doing]}", found)
-    found.assert_none_lost_and_none_bricked()
-    assert found.faults >= 3 * TIMES
+            work(disk.folder / LOG)
+        folders += chance.sample(cuts, min(STEPS, len(cuts)))
+    # then a start finds every acknowledged event
+    outcome = restart_on(*(DiskImage(folder, positions) for folder in folders))
+    fault_report.add(POWER, f"power cut after each step of {WORKS[work]}", outcome)
+    outcome.assert_nothing_lost_or_bricked()
+    assert outcome.faults >= 3 * TIMES
 
 
-def test_the_name_of_a_new_log_is_as_sure_as_its_first_event(tmp_path: Path) -> None:
+def test_the_name_of_a_new_log_is_as_durable_as_its_first_event(tmp_path: Path) -> None:
     body = registered()
-    cuts = [Cut(tmp_path / f"cut-{seed}", {body["event_id"]: 1}) for seed in range(QUITE_OFTEN)]
+    images = [DiskImage(tmp_path / f"cut-{seed}", {body["event_id"]: 1}) for seed in range(QUITE_OFTEN)]
     with lossy_disk(tmp_path / "disk") as disk, closing(LogWriter(disk.folder / LOG)) as log:
         log.append([event(body)])
         log.flush()
-        for seed, cut in enumerate(cuts):
-            disk.cut(cut.folder, seed)
-    fate(*cuts).assert_none_lost_and_none_bricked()
+        for seed, image in enumerate(images):
+            disk.cut_power(image.folder, seed)
+    restart_on(*images).assert_nothing_lost_or_bricked()
 
 
-def test_the_write_ahead_log_of_an_old_projection_does_not_come_back_beside_a_new_one(tmp_path: Path) -> None:
-    """SQLite would take it for the new one's, and mix both."""
-    left_by_a_kill(tmp_path / "given", as_it_was)
+@pytest.mark.parametrize("memtable_min", [10, 1_000], ids=["with a run file", "without a run file"])
+def test_a_power_cut_leaves_no_old_write_ahead_log_beside_a_rebuilt_projection(
+    memtable_min: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite would take it for the write-ahead log of the new database, and mix both."""
+    # given a projection with a write-ahead log; writing a run file flushes the folder, too
+    monkeypatch.setattr(index, "MEMTABLE_MIN", memtable_min)
+    make_files_of_killed_store(tmp_path / "given", unharmed)
+    assert has_run_file(tmp_path / "given") == (memtable_min == 10)
+    assert (tmp_path / "given" / f"{projection_path(Path(LOG)).name}-wal").stat().st_size > 0
     old, cuts = files_beside(tmp_path / "given" / LOG), [tmp_path / f"cut-{seed}" for seed in range(OFTEN)]
+    # when the power is cut after a rebuild
     with lossy_disk(tmp_path / "disk", tmp_path / "given") as disk:
-        rebuild_it(disk.folder / LOG)
+        rebuild_projection(disk.folder / LOG)
         for seed, cut in enumerate(cuts):
-            disk.cut(cut, seed)
+            disk.cut_power(cut, seed)
+    # then the database is the old one, or has no write-ahead log
     name = projection_path(Path(LOG)).name
     for cut in cuts:
         found = files_beside(cut / LOG)

@@ -1,4 +1,4 @@
-"""The projection is a cache: whatever becomes of its files, a start mends it from the log."""
+"""The projection is a cache: whatever happens to its files, a start builds it again from the log."""
 
 import os
 import shutil
@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from lockstream.core.errors import LogDamaged
+from lockstream.core.errors import LogFileDamaged
+from lockstream.core.ports import ignore_progress
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path, rebuild
-from lockstream.services.commands.verify import verify
-from lockstream.tests.crash.fault_report import Fate, Tally
+from lockstream.services.commands.verify import verify_file
+from lockstream.tests.crash.fault_report import PROJECTION, FaultOutcome, FaultReport
 from lockstream.tests.support.builders import event, picked_up
 from lockstream.tests.support.histories import CAPACITY, hashes_after_replay, hashes_after_start, history, record
 
@@ -37,13 +38,16 @@ def cut_in_half(projection: Path) -> None:
 
 
 def of_an_older_schema(projection: Path) -> None:
-    """Its rules gave other rows."""
+    """Change rows as rules of an older version would have."""
     change(projection, "UPDATE compartments SET degrading_faults = 0")
     change(projection, "UPDATE progress SET schema = 'older'")
 
 
 def twice_in_progress(projection: Path) -> None:
-    change(projection, "INSERT INTO progress SELECT 'other', position, offset, chain, run, run_checksum FROM progress")
+    change(
+        projection,
+        "INSERT INTO progress SELECT 'other', position, offset, chain, run, run_checksum, acknowledged FROM progress",
+    )
 
 
 def of_another_log(projection: Path) -> None:
@@ -53,8 +57,8 @@ def of_another_log(projection: Path) -> None:
     shutil.copy(projection_path(other), projection)
 
 
-def with_a_stale_write_ahead_log_only(projection: Path) -> None:
-    """The database is gone, and the write-ahead log of another one is there."""
+def only_a_stale_write_ahead_log(projection: Path) -> None:
+    """Remove the database, and put the write-ahead log of another one there."""
     other = projection.parent / "other" / "log.jsonl"
     other.parent.mkdir()
     store = EmbeddedStore(other, CAPACITY)
@@ -69,7 +73,7 @@ def with_a_stale_write_ahead_log_only(projection: Path) -> None:
 
 
 def pages_overwritten(projection: Path) -> None:
-    """The schema and how far it has come can be read, and the rows cannot."""
+    """Overwrite the rows. The schema and the progress can still be read."""
     with closing(sqlite3.connect(projection)) as database:
         (progress,) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'progress'").fetchone()
         (pages,) = database.execute("PRAGMA page_count").fetchone()
@@ -88,16 +92,17 @@ def change(projection: Path, statement: str) -> None:
         database.execute(statement)
 
 
-def made_anew(log: Path) -> Fate:
-    """Start without being asked for anything else, twice, and take something in between."""
-    before, found = log.read_bytes(), Fate(1, len(log.read_bytes().splitlines()))
+def start_twice(log: Path) -> FaultOutcome:
+    """Start, accept events, and start again, with no other help. Each start must show what the log gives."""
+    before = log.read_bytes()
+    outcome = FaultOutcome(1, len(before.splitlines()))
     for _ in range(2):
         if hashes_after_start(log) != hashes_after_replay(log):
-            found.bricked.append("it shows something else than the log gives")
+            outcome.bricked.append("the store shows a state that the log does not give")
         if not log.read_bytes().startswith(before):
-            found.lost.append("the log was changed")
-        record(log, history(f"later-{found.faults}-{len(log.read_bytes())}"))
-    return found
+            outcome.lost.append("the log was changed")
+        record(log, history(f"later-{len(log.read_bytes())}"))
+    return outcome
 
 
 HARMS = [
@@ -108,34 +113,36 @@ HARMS = [
     of_an_older_schema,
     twice_in_progress,
     of_another_log,
-    with_a_stale_write_ahead_log_only,
+    only_a_stale_write_ahead_log,
 ]
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_a_start_makes_a_projection_that_does_not_fit_anew(
-    log_path: Path, harm: Callable[[Path], None], tally: Tally
+def test_a_start_rebuilds_a_projection_that_does_not_fit(
+    log_path: Path, harm: Callable[[Path], None], fault_report: FaultReport
 ) -> None:
     record(log_path, history())
     harm(projection_path(log_path))
-    found = made_anew(log_path)
-    tally("6", f"the projection: {harm.__name__.replace('_', ' ')}", found)
-    found.assert_none_lost_and_none_bricked()
+    outcome = start_twice(log_path)
+    fault_report.add(PROJECTION, f"the projection: {harm.__name__.replace('_', ' ')}", outcome)
+    outcome.assert_nothing_lost_or_bricked()
 
 
 @pytest.mark.parametrize("harm", [pages_overwritten, tables_missing])
-def test_a_projection_that_turns_out_to_be_damaged_while_it_catches_up_is_made_anew(
-    log_path: Path, harm: Callable[[Path], None], tally: Tally
+def test_a_start_rebuilds_a_projection_whose_damage_shows_during_the_catch_up(
+    log_path: Path, harm: Callable[[Path], None], fault_report: FaultReport
 ) -> None:
+    # given a damaged projection that is behind the log
     projection, older = projection_path(log_path), log_path.with_name("older.sqlite")
     record(log_path, history())
     shutil.copy(projection, older)
     record(log_path, [picked_up("locker-1-parcel-3")])
     harm(older)
     older.rename(projection)
-    found = made_anew(log_path)
-    tally("6", f"the projection: {harm.__name__.replace('_', ' ')}", found)
-    found.assert_none_lost_and_none_bricked()
+    # when the store is started, then it shows what the log gives
+    outcome = start_twice(log_path)
+    fault_report.add(PROJECTION, f"the projection: {harm.__name__.replace('_', ' ')}", outcome)
+    outcome.assert_nothing_lost_or_bricked()
 
 
 BY_HAND = [
@@ -150,38 +157,44 @@ BY_HAND = [
 
 
 @pytest.mark.parametrize("statement", BY_HAND)
-def test_rows_changed_by_hand_are_named_by_verify_and_mended_by_the_command_that_it_names(
-    log_path: Path, statement: str, tally: Tally
+def test_verify_reports_rows_changed_by_hand_and_names_the_command_that_corrects_them(
+    log_path: Path, statement: str, fault_report: FaultReport
 ) -> None:
+    # given a projection with rows that were changed by hand
     record(log_path, history())
     change(projection_path(log_path), statement)
-    said = "".join(verify(log_path, lambda reached: None).problems)
+    # when it is verified, and the named command is run
+    problems = "".join(verify_file(log_path, ignore_progress).problems)
+    is_reported = "differs from the log" in problems and "`lockstream rebuild`" in problems
     rebuild(log_path, CAPACITY)
-    left = verify(log_path, lambda reached: None).problems
-    named = "differs from the log" in said and "`lockstream rebuild`" in said
-    found = Fate(1, 10, bricked=left if named else [f"not noticed: {said}"])
-    tally("6", "the projection: rows changed by hand, found by `verify`", found)
-    found.assert_none_lost_and_none_bricked()
+    # then the projection equals the log
+    problems_left = verify_file(log_path, ignore_progress).problems
+    outcome = FaultOutcome(1, 10, bricked=problems_left if is_reported else [f"not reported: {problems}"])
+    fault_report.add(PROJECTION, "the projection: rows changed by hand, found by `verify`", outcome)
+    outcome.assert_nothing_lost_or_bricked()
     assert hashes_after_start(log_path) == hashes_after_replay(log_path)
 
 
-def test_a_projection_ahead_of_its_log_proves_a_loss_and_the_command_that_is_named_mends_it(
-    log_path: Path, tally: Tally
+def test_a_start_is_refused_if_the_projection_has_seen_more_than_the_log_and_the_named_command_helps(
+    log_path: Path, fault_report: FaultReport
 ) -> None:
+    # given a log that has lost its end
     record(log_path, history())
     log_path.write_bytes(b"".join(log_path.read_bytes().splitlines(keepends=True)[:6]))
+    # when it is started, then the refusal names the command that accepts the loss
     with pytest.raises(
-        LogDamaged, match=r"line 7 \(byte offset \d+\): 10 events were acknowledged.*`lockstream rebuild`"
+        LogFileDamaged,
+        match=r"line 7 \(byte offset \d+\): .*has seen 10 acknowledged events.*holds only 6.*`lockstream rebuild`",
     ):
         hashes_after_start(log_path)
     rebuild(log_path, CAPACITY)
-    found = made_anew(log_path)
-    found.refused += 1
-    tally("6", "the projection: ahead of the log", found)
-    found.assert_none_lost_and_none_bricked()
+    outcome = start_twice(log_path)
+    outcome.refused += 1
+    fault_report.add(PROJECTION, "the projection: ahead of the log", outcome)
+    outcome.assert_nothing_lost_or_bricked()
 
 
-def test_a_projection_that_is_behind_catches_up(log_path: Path) -> None:
+def test_a_projection_that_is_behind_the_log_catches_up(log_path: Path) -> None:
     projection, older = projection_path(log_path), log_path.with_name("older.sqlite")
     record(log_path, history())
     shutil.copy(projection, older)
@@ -190,7 +203,7 @@ def test_a_projection_that_is_behind_catches_up(log_path: Path) -> None:
     assert hashes_after_start(log_path) == hashes_after_replay(log_path)
 
 
-def test_what_an_unfinished_rebuild_left_is_no_hindrance(log_path: Path) -> None:
+def test_a_start_removes_the_files_of_an_unfinished_rebuild(log_path: Path) -> None:
     record(log_path, history())
     projection = projection_path(log_path)
     projection.rename(f"{projection}.new")

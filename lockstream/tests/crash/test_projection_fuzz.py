@@ -1,20 +1,22 @@
-"""Whatever stands in the projection's file: the state that the log gives, or one of our own errors; no traceback."""
+"""Arbitrary content of the projection's file: the store shows the state of the log, or raises an error of our own."""
 
 import random
 import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from lockstream.core.errors import LockstreamError, StoreUnavailable
+from lockstream.core.errors import LockstreamError, LogFileDamaged, StoreUnavailable
+from lockstream.core.ports import ignore_progress
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.sqlite.database import remove_database
 from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path
-from lockstream.services.commands.verify import Verification, verify
-from lockstream.tests.crash.fault_report import FULL, Fate, Tally
+from lockstream.services.commands.verify import Verification, verify_file
+from lockstream.tests.crash.fault_report import FULL, PROJECTION, FaultOutcome, FaultReport
 from lockstream.tests.support.builders import deposited, event, fault_cleared, fault_reported, picked_up, registered
 from lockstream.tests.support.histories import (
     CAPACITY,
@@ -26,7 +28,7 @@ from lockstream.tests.support.histories import (
     record,
 )
 
-FLIPS = 3_000 if FULL else 90
+FLIPS = 3_000 if FULL else 60
 LOCKERS = ("locker-1", "Zürich «7»")
 
 PROGRESS = [
@@ -55,10 +57,13 @@ PROGRESS = [
     "UPDATE progress SET schema = CAST(x'ff' AS TEXT)",
     "UPDATE progress SET schema = x'ff'",
     "DELETE FROM progress",
-    "UPDATE recent_keys SET content = x'ff'",
-    "UPDATE recent_keys SET content = 'text'",
+    "UPDATE memtable SET content = x'ff'",
+    "UPDATE memtable SET content = 'text'",
     "UPDATE progress SET run = 5",
-    "INSERT INTO progress SELECT 'other', position, offset, chain, run, run_checksum FROM progress",
+    "UPDATE progress SET acknowledged = -1",
+    "UPDATE progress SET acknowledged = 'text'",
+    "UPDATE progress SET acknowledged = x'00ff'",
+    "INSERT INTO progress SELECT 'other', position, offset, chain, run, run_checksum, acknowledged FROM progress",
     "DROP TABLE progress",
 ]
 
@@ -80,7 +85,7 @@ ROWS = [
 
 @pytest.fixture
 def projection(log_path: Path) -> Path:
-    """Of a log of twenty events."""
+    """The projection of a log of twenty events."""
     for locker in LOCKERS:
         record(log_path, history(locker))
     return projection_path(log_path)
@@ -91,36 +96,36 @@ def change(projection: Path, statement: str) -> None:
         database.execute(statement)
 
 
-def nothing_but_our_errors[FoundT](attempt: Callable[[], FoundT]) -> FoundT | None:
+def attempt[ResultT](action: Callable[[], ResultT]) -> ResultT | None:
+    """Return what `action` returns, or None if it raises an error of our own. Any other error fails the test."""
     try:
-        return attempt()
+        return action()
     except LockstreamError:
         return None
 
 
 def verified(log: Path) -> Verification:
-    return verify(log, lambda reached: None)
+    return verify_file(log, ignore_progress)
 
 
-def use(log: Path) -> dict[str, str] | None:
-    """Start, read everything, and take in what touches every row; returns what was shown, if anything was."""
-    store = nothing_but_our_errors(lambda: EmbeddedStore(log, CAPACITY))
+def shown_state(log: Path) -> dict[str, str] | None:
+    """Start and read everything; return the state that the store shows, or None if it shows none."""
+    store = attempt(lambda: EmbeddedStore(log, CAPACITY))
     if store is None:
         return None
     with closing(store):
-        queries = store.queries
-        shown = nothing_but_our_errors(lambda: hashes(queries))
+        reads = store.reads
+        shown = attempt(lambda: hashes(reads))
         for locker in LOCKERS:
-            nothing_but_our_errors(lambda locker=locker: queries.locker(locker))  # type: ignore[misc]
-            nothing_but_our_errors(lambda locker=locker: queries.compartment(locker, "c1"))  # type: ignore[misc]
-            name = f"{locker}-parcel-1"
-            nothing_but_our_errors(lambda name=name: queries.reservation(name))  # type: ignore[misc]
+            attempt(partial(reads.locker, locker))
+            attempt(partial(reads.compartment, locker, "c1"))
+            attempt(partial(reads.reservation, f"{locker}-parcel-1"))
         return shown
 
 
-def write_all_over(log: Path) -> None:
-    """Take in, one by one, what was taken in before and what touches every row of it."""
-    store = nothing_but_our_errors(lambda: EmbeddedStore(log, CAPACITY))
+def touch_every_row(log: Path) -> None:
+    """Start, and ingest one by one all events that the log holds, and events that change each of their rows."""
+    store = attempt(lambda: EmbeddedStore(log, CAPACITY))
     if store is None:
         return
     with closing(store):
@@ -128,89 +133,107 @@ def write_all_over(log: Path) -> None:
             body for locker in LOCKERS for body in [*history(locker), picked_up(f"{locker}-parcel-3", locker=locker)]
         ]
         bodies += [fault_reported(3, "c2"), fault_cleared(bodies[6], "c2"), deposited("locker-1-parcel-1")]
-        for one in [event(body) for body in bodies]:
-            nothing_but_our_errors(lambda one=one: ingest([one], store.unit_of_work()))  # type: ignore[misc]
-            nothing_but_our_errors(store.checkpoint)
+        for body in bodies:
+            attempt(lambda body=body: ingest([event(body)], store.unit_of_work()))  # type: ignore[misc]
+            attempt(store.checkpoint)
 
 
 @pytest.mark.parametrize("statement", PROGRESS)
-def test_progress_that_is_not_this_logs_is_found_and_the_projection_made_anew(
-    log_path: Path, projection: Path, statement: str, tally: Tally
+def test_a_start_rebuilds_a_projection_whose_progress_does_not_fit_the_log(
+    log_path: Path, projection: Path, statement: str, fault_report: FaultReport
 ) -> None:
     change(projection, statement)
     assert verified(log_path).problems != []
-    found = Fate(1, 20, bricked=[] if hashes_after_start(log_path) == hashes_after_replay(log_path) else [statement])
-    found.bricked += verified(log_path).problems
-    tally("6", "the projection: its progress changed by hand", found)
-    found.assert_none_lost_and_none_bricked()
+    is_right = hashes_after_start(log_path) == hashes_after_replay(log_path)
+    outcome = FaultOutcome(1, 20, bricked=[] if is_right else [statement])
+    outcome.bricked += verified(log_path).problems
+    fault_report.add(PROJECTION, "the projection: its progress changed by hand", outcome)
+    outcome.assert_nothing_lost_or_bricked()
+
+
+def test_a_start_is_refused_if_the_projection_notes_more_acknowledged_events_than_the_log_holds(
+    log_path: Path, projection: Path
+) -> None:
+    change(projection, "UPDATE progress SET acknowledged = 21")
+    before = files_beside(log_path)
+    with pytest.raises(LogFileDamaged, match="has seen 21 acknowledged events"):
+        EmbeddedStore(log_path, CAPACITY)
+    assert files_beside(log_path) == before
 
 
 @pytest.mark.parametrize("statement", ROWS)
-def test_a_row_that_cannot_be_is_a_problem_and_no_crash(log_path: Path, projection: Path, statement: str) -> None:
+def test_verify_reports_an_impossible_row_and_no_use_of_it_raises_a_foreign_error(
+    log_path: Path, projection: Path, statement: str
+) -> None:
     change(projection, statement)
-    found = verified(log_path)
-    assert str(projection) in "".join(found.problems)
-    assert "rebuild" in "".join(found.problems)
-    use(log_path)
-    write_all_over(log_path)
+    problems = "".join(verified(log_path).problems)
+    assert str(projection) in problems
+    assert "rebuild" in problems
+    shown_state(log_path)
+    touch_every_row(log_path)
     assert verified(log_path).problems != []
 
 
 @pytest.mark.parametrize("status", ["'BROKEN'", "7", "CAST(x'ff' AS TEXT)"])
-def test_a_reservation_that_cannot_be_is_unavailable_for_reads_and_for_events(
+def test_an_impossible_reservation_is_unavailable_for_reads_and_for_events(
     log_path: Path, projection: Path, status: str
 ) -> None:
     change(projection, f"UPDATE reservations SET status = {status}")
     with closing(EmbeddedStore(log_path, CAPACITY)) as store:
-        for read in (
-            lambda: store.queries.reservation("locker-1-parcel-3"),
-            lambda: store.queries.locker("locker-1"),
-            lambda: hashes(store.queries),
+        for use in (
+            lambda: store.reads.reservation("locker-1-parcel-3"),
+            lambda: store.reads.locker("locker-1"),
+            lambda: hashes(store.reads),
             lambda: ingest([event(picked_up("locker-1-parcel-3"))], store.unit_of_work()),
         ):
             with pytest.raises(StoreUnavailable, match="lockstream rebuild"):
-                read()
+                use()
         ingest([event(registered("c9"))], store.unit_of_work())
-        assert store.log.end.position == 21, "what does not touch it goes on"
+        assert store.log.end.position == 21, "events that do not touch the row are accepted"
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_flipped_bit_ends_in_a_traceback(log_path: Path, projection: Path, seed: int, tally: Tally) -> None:
-    """A flip inside a value may well be a value too: that is for `verify` to find, and for no start."""
+def test_no_flipped_bit_raises_a_foreign_error(
+    log_path: Path, projection: Path, seed: int, fault_report: FaultReport
+) -> None:
+    """A flip inside a value may give another valid value, which no start notices. `verify` finds it."""
     whole, log = projection.read_bytes(), log_path.read_bytes()
     expected = hashes_after_replay(log_path)
     chance = random.Random(seed)
-    pages_in_use = [offset for offset, byte in enumerate(whole) if byte]
-    unharmed, fate = 0, Fate()
+    used_bytes = [offset for offset, byte in enumerate(whole) if byte]
+    unharmed, outcome = 0, FaultOutcome()
     for number in range(FLIPS // 3):
-        fate += Fate(1, 20)
+        outcome += FaultOutcome(1, 20)
+        # given a projection with one flipped bit
         damaged = bytearray(whole)
-        offset = chance.choice(pages_in_use) if number % 2 else chance.randrange(len(whole))
+        offset = chance.choice(used_bytes) if number % 2 else chance.randrange(len(whole))
         damaged[offset] ^= 1 << chance.randrange(8)
-        put(projection, bytes(damaged))
-        found = verified(log_path)
-        put(projection, bytes(damaged))
-        shown = use(log_path)
-        if shown not in (None, expected) and not found.problems:
-            fate.bricked.append(f"offset {offset}: neither noticed nor right")
+        # when it is verified and used
+        replace(projection, bytes(damaged))
+        problems = verified(log_path).problems
+        replace(projection, bytes(damaged))
+        shown = shown_state(log_path)
+        # then a wrong state was reported, and the log is as it was
+        if shown not in (None, expected) and not problems:
+            outcome.bricked.append(f"offset {offset}: neither reported nor right")
         unharmed += shown == expected
         if log_path.read_bytes() != log:
-            fate.lost.append("a projection is no reason to touch the log")
+            outcome.lost.append("the log was changed because of the projection")
         if number % 5 == 0:
-            put(projection, bytes(damaged))
-            write_all_over(log_path)
+            replace(projection, bytes(damaged))
+            touch_every_row(log_path)
             log_path.write_bytes(log)
-    tally("6", "the projection: a bit flipped", fate)
-    fate.assert_none_lost_and_none_bricked()
+    fault_report.add(PROJECTION, "the projection: a bit flipped", outcome)
+    outcome.assert_nothing_lost_or_bricked()
     assert unharmed > 0
 
 
-def put(projection: Path, content: bytes) -> None:
+def replace(projection: Path, content: bytes) -> None:
     remove_database(projection)
     projection.write_bytes(content)
 
 
-def test_a_damaged_projection_does_not_keep_a_rebuild_from_mending_it(log_path: Path, projection: Path) -> None:
+def test_a_start_rebuilds_a_projection_that_is_not_a_database(log_path: Path, projection: Path) -> None:
     before = files_beside(log_path)[log_path.name]
     shutil.copy(log_path, projection)
     assert verified(log_path).problems != []

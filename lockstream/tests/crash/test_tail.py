@@ -1,5 +1,6 @@
-"""Every byte of the last three records: what was acknowledged is all there, or the start is refused, and says where
-the damage is and what to do. There is no third outcome, and no byte is destroyed.
+"""Every byte of the last three records: either all acknowledged events are there, or the start is refused.
+
+A refusal says where the damage is and what to do. No start destroys a byte.
 """
 
 import random
@@ -13,203 +14,214 @@ from typing import NamedTuple
 import pytest
 
 from lockstream.core.errors import LogDamaged
-from lockstream.infrastructure.stores.embedded import EmbeddedStore, remove_projection
-from lockstream.tests.crash.fault_report import FULL, Fate, Tally
-from lockstream.tests.crash.power import LOG
+from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path, remove_projection
+from lockstream.tests.crash.disk_image import LOG
+from lockstream.tests.crash.fault_report import FULL, TAIL, FaultOutcome, FaultReport
 from lockstream.tests.support.builders import picked_up
 from lockstream.tests.support.histories import CAPACITY, files_beside, hashes, hashes_after_replay, history, record
 
 EVENTS, LAST = 10, 3
-"""In the log, and how many of them are harmed."""
+"""Events in the log, and how many of the last ones are damaged."""
 
-KNOWN, UNKNOWN = "the projection has seen all", "the projection is gone"
+SEEN, GONE = "the projection has seen all", "the projection is gone"
 
-each_given = pytest.mark.parametrize("given", [KNOWN, UNKNOWN])
+each_projection = pytest.mark.parametrize("projection", [SEEN, GONE])
 
 
 class Fault(NamedTuple):
-    """What somebody, or a disk, has made of the log."""
+    """A damaged log."""
 
     left: bytes
-    acknowledged: int
-    """How many of its events were acknowledged, so that they must be there."""
+    """The bytes of the log after the fault."""
 
-    dubious: bool = False
-    """Whether it may be refused all the same: whole lines stand there that may have been acknowledged ones."""
+    acknowledged: int
+    """Number of its first events that were acknowledged, and therefore must be there."""
+
+    may_be_refused: bool = False
+    """Whether a refusal is right although no acknowledged byte changed: complete lines at the end may be overwritten
+    acknowledged ones."""
 
 
 @pytest.fixture
 def lines(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> list[bytes]:
-    """Ten lines that the real system has written, in a folder that stays as it is."""
-    caplog.set_level("ERROR", "lockstream")  # thousands of warnings help nobody
+    """Ten lines that the real store has written, in the folder `given`, which stays as it is."""
+    caplog.set_level("ERROR", "lockstream")  # else each of thousands of recoveries logs a warning
     (tmp_path / "given").mkdir()
     record(tmp_path / "given" / LOG, history())
     return (tmp_path / "given" / LOG).read_bytes().splitlines(keepends=True)
 
 
 @pytest.fixture
-def foreign(tmp_path: Path) -> bytes:
+def foreign_line(tmp_path: Path) -> bytes:
     """The eleventh line of another log."""
     (tmp_path / "other").mkdir()
     record(tmp_path / "other" / LOG, [*history("other"), picked_up("other-parcel-3", locker="other")])
     return (tmp_path / "other" / LOG).read_bytes().splitlines(keepends=True)[EVENTS]
 
 
-def fates(folder: Path, given: str, lines: list[bytes], faults: Iterable[Fault]) -> Fate:
-    """Start on what each of `faults` has left."""
-    found = Fate()
+def start_on_each(folder: Path, projection: str, lines: list[bytes], faults: Iterable[Fault]) -> FaultOutcome:
+    """Start on the log that each of `faults` has left."""
+    outcome = FaultOutcome()
     for number, fault in enumerate(faults):
         log = folder / str(number) / LOG
         shutil.copytree(folder / "given", log.parent)
-        if given == UNKNOWN:
-            remove_projection(log.with_name(f"{LOG}.projection.sqlite"))
+        if projection == GONE:
+            remove_projection(projection_path(log))
         log.write_bytes(fault.left)
-        found += fate_of(log, fault, lines)
+        outcome += start_on(log, fault, lines)
         shutil.rmtree(log.parent)
-    return found
+    return outcome
 
 
-def fate_of(log: Path, fault: Fault, lines: list[bytes]) -> Fate:
+def start_on(log: Path, fault: Fault, lines: list[bytes]) -> FaultOutcome:
     acknowledged = b"".join(lines[: fault.acknowledged])
-    found, before = Fate(1, fault.acknowledged), files_beside(log)
+    outcome, before = FaultOutcome(1, fault.acknowledged), files_beside(log)
     try:
         with closing(EmbeddedStore(log, CAPACITY)) as store:
-            shown = hashes(store.queries)
+            shown = hashes(store.reads)
     except LogDamaged as refusal:
-        found.refused = 1
-        found.bricked += wrong_with(refusal, fault, log, lines)
-        if fault.left.startswith(acknowledged) and not fault.dubious:
-            found.bricked.append(f"nothing acknowledged was damaged: {refusal}")
+        outcome.refused = 1
+        outcome.bricked += missing_from_refusal(str(refusal), fault, log, lines)
+        if fault.left.startswith(acknowledged) and not fault.may_be_refused:
+            outcome.bricked.append(f"no acknowledged event was damaged: {refusal}")
         if files_beside(log) != before:
-            found.lost.append("a start that was refused has changed something")
-        return found
+            outcome.lost.append("a refused start has changed a file")
+        return outcome
     content, kept = log.read_bytes(), b"".join(path.read_bytes() for path in log.parent.glob("*.torn-*"))
     if not content.startswith(acknowledged):
-        found.lost.append(f"acknowledged, and gone without a word: {content[-100:]!r}")
+        outcome.lost.append(f"an acknowledged event is gone without a word: {content[-100:]!r}")
     if content not in [b"".join(lines[:count]) for count in range(len(lines) + 1)]:
-        found.lost.append(f"no state before or after: {content[-100:]!r}")
-    if fault.left not in (content + kept, content.removesuffix(b"\n") + kept):  # a missing line end was written
-        found.lost.append(f"what was cut off is not kept: {kept[:100]!r}")
+        outcome.lost.append(f"the log is not one that ever existed: {content[-100:]!r}")
+    if fault.left not in (content + kept, content.removesuffix(b"\n") + kept):  # a missing line end is written
+        outcome.lost.append(f"the truncated bytes are not kept: {kept[:100]!r}")
     if shown != hashes_after_replay(log):
-        found.bricked.append("it shows a state of its own")
-    return found
+        outcome.bricked.append("the store shows a state that the log does not give")
+    return outcome
 
 
-def wrong_with(refusal: LogDamaged, fault: Fault, log: Path, lines: list[bytes]) -> list[str]:
-    """It must name the file, the first line that is not what was written, where that begins, and what to do."""
+def missing_from_refusal(refusal: str, fault: Fault, log: Path, lines: list[bytes]) -> list[str]:
+    """Return what is missing: the log, the first wrong line and its offset, and the command to run."""
     right = 0
     while right < len(lines) and (fault.left + b"\n").startswith(b"".join(lines[: right + 1])):
         right += 1
     place = f"{log} is damaged at line {right + 1} (byte offset {len(b''.join(lines[:right]))}): "
-    said = str(refusal)
-    wanted = (place, "`lockstream rebuild`" if "were acknowledged" in said else "`lockstream repair`")
-    return [f"{one} is not in: {said}" for one in wanted if one not in said]
+    remedy = "`lockstream rebuild`" if "acknowledged event" in refusal else "`lockstream repair`"
+    return [f"{wanted} is not in: {refusal}" for wanted in (place, remedy) if wanted not in refusal]
 
 
-def tail(lines: list[bytes]) -> Iterable[int]:
-    """Where the bytes of the last records are: each byte, or many of them with all about each line end."""
+def tail_offsets(lines: list[bytes]) -> Iterable[int]:
+    """Return the offsets of the last records' bytes: all, or many of them with those around each line end."""
     begin, end = len(b"".join(lines[:-LAST])), len(b"".join(lines))
-    ends = [len(b"".join(lines[:count])) for count in range(EVENTS - LAST, EVENTS + 1)]
-    near = {at + by for at in ends for by in (-3, -2, -1, 0, 1) if begin <= at + by < end}
-    return range(begin, end) if FULL else sorted({*range(begin, end, 13), *near})
+    line_ends = [len(b"".join(lines[:count])) for count in range(EVENTS - LAST, EVENTS + 1)]
+    near_line_ends = {at + by for at in line_ends for by in (-3, -2, -1, 0, 1) if begin <= at + by < end}
+    return range(begin, end) if FULL else sorted({*range(begin, end, 13), *near_line_ends})
 
 
-def cut_short(lines: list[bytes], given: str) -> Iterator[Fault]:
-    """At each byte. Without a projection it may be a torn write, of which only whole records were acknowledged."""
+def truncated(lines: list[bytes], projection: str) -> Iterator[Fault]:
+    """Yield the log truncated at each byte. Without a projection, only its complete records are known acknowledged."""
     whole = b"".join(lines)
-    for length in tail(lines):
-        left = whole[:length] + b"\n"  # a record may lack its line end
-        there = max(count for count in range(EVENTS + 1) if left.startswith(b"".join(lines[:count])))
-        yield Fault(whole[:length], EVENTS if given == KNOWN else there)
+    for length in tail_offsets(lines):
+        left = whole[:length] + b"\n"  # a complete record may lack its line end
+        complete = max(count for count in range(EVENTS + 1) if left.startswith(b"".join(lines[:count])))
+        yield Fault(whole[:length], EVENTS if projection == SEEN else complete)
 
 
-def flipped(lines: list[bytes]) -> Iterator[Fault]:
-    """Each bit, or one of each byte and all of each line end."""
+def with_flipped_bits(lines: list[bytes]) -> Iterator[Fault]:
+    """Yield the log with each bit flipped; or one bit of each byte, and all bits of braces and line ends."""
     whole = b"".join(lines)
-    for index in tail(lines):
+    for index in tail_offsets(lines):
         for bit in range(8) if FULL or whole[index] in b"\n}" else [index % 8]:
-            harmed = bytearray(whole)
-            harmed[index] ^= 1 << bit
-            yield Fault(bytes(harmed), EVENTS)
+            damaged = bytearray(whole)
+            damaged[index] ^= 1 << bit
+            yield Fault(bytes(damaged), EVENTS)
 
 
-def rearranged(lines: list[bytes], given: str) -> Iterator[Fault]:
-    """Each of the lines repeated, or left out; each two of them swapped."""
+def rearranged(lines: list[bytes], projection: str) -> Iterator[Fault]:
+    """Yield the log with each line repeated, with each left out, and with each two swapped."""
     last = range(EVENTS - LAST, EVENTS)
-    for at in last:
-        for to in range(at + 1, EVENTS + 1):
-            yield Fault(b"".join([*lines[:to], lines[at], *lines[to:]]), EVENTS, dubious=True)
-        left = b"".join([*lines[:at], *lines[at + 1 :]])
-        older = at == EVENTS - 1 and given == UNKNOWN  # a log from before that event was taken in is the same
-        yield Fault(left, EVENTS - older)
+    for index in last:
+        for target in range(index + 1, EVENTS + 1):
+            yield Fault(b"".join([*lines[:target], lines[index], *lines[target:]]), EVENTS, may_be_refused=True)
+        left = b"".join([*lines[:index], *lines[index + 1 :]])
+        is_an_older_log = index == EVENTS - 1 and projection == GONE
+        yield Fault(left, EVENTS - is_an_older_log)
     for one, other in combinations(last, 2):
         swapped = list(lines)
         swapped[one], swapped[other] = lines[other], lines[one]
         yield Fault(b"".join(swapped), EVENTS)
 
 
-def torn(foreign: bytes) -> Iterator[bytes]:
-    """What a write that was not finished may leave behind the last line, and garbage without a line end."""
+def torn_tails(foreign_line: bytes) -> Iterator[bytes]:
+    """Yield what an interrupted write may leave after the last line, and garbage of at most one line."""
     yield from (b"\x00" * size for size in (1, 2, 511, 512, 513, 4096, 5000, 100_000))
-    sizes = range(1, len(foreign), 1 if FULL else 17)
-    yield from (foreign[:size] for size in [*sizes, len(foreign) - 1])
-    yield from (foreign[:size] + b"\x00" * (4096 - size) for size in sizes)
+    sizes = range(1, len(foreign_line), 1 if FULL else 17)
+    yield from (foreign_line[:size] for size in [*sizes, len(foreign_line) - 1])
+    yield from (foreign_line[:size] + b"\x00" * (4096 - size) for size in sizes)
     chance = random.Random(20261123)
     for size in [*range(1, 20), 512, 4096, 100_000]:
         yield chance.randbytes(size).replace(b"\n", b"\r")
     yield from (b"garbage\n", b"\n", b"{}\n", b"\r\n", b"null\n", b'{"event_id":1}\n')
 
 
-def whole_lines(lines: list[bytes], foreign: bytes) -> Iterator[bytes]:
-    """What nobody can tell from acknowledged records that were overwritten."""
-    yield from (foreign, foreign + foreign, foreign + foreign[:100], b"one\ntwo\n", b"\n\n", b"one\ntwo")
+def complete_lines(lines: list[bytes], foreign_line: bytes) -> Iterator[bytes]:
+    """Yield tails that may be acknowledged records which were overwritten."""
+    yield from (foreign_line, foreign_line + foreign_line, foreign_line + foreign_line[:100])
+    yield from (b"one\ntwo\n", b"\n\n", b"one\ntwo")
     yield from (lines[0], lines[-1], lines[-1] + lines[-1][:-1], b"".join(lines))
     chance = random.Random(20261124)
     yield from (chance.randbytes(size) + b"\n\xff" + chance.randbytes(size) for size in (1, 10, 512, 4096))
 
 
-@each_given
-def test_cut_short_at_each_byte(lines: list[bytes], given: str, tmp_path: Path, tally: Tally) -> None:
-    found = fates(tmp_path, given, lines, cut_short(lines, given))
-    tally("1", f"cut short at a byte; {given}", found)
-    found.assert_none_lost_and_none_bricked()
-    assert (found.refused == 0) == (given == UNKNOWN), "only the projection tells a loss from a torn write"
+@each_projection
+def test_a_start_recovers_or_refuses_a_log_truncated_at_any_byte(
+    lines: list[bytes], projection: str, tmp_path: Path, fault_report: FaultReport
+) -> None:
+    outcome = start_on_each(tmp_path, projection, lines, truncated(lines, projection))
+    fault_report.add(TAIL, f"log truncated at a byte; {projection}", outcome)
+    outcome.assert_nothing_lost_or_bricked()
+    assert (outcome.refused == 0) == (projection == GONE), "only the projection tells a loss from a torn write"
 
 
-@each_given
-def test_each_bit_flipped(lines: list[bytes], given: str, tmp_path: Path, tally: Tally) -> None:
-    found = fates(tmp_path, given, lines, flipped(lines))
-    tally("1", f"a bit flipped; {given}", found)
-    found.assert_none_lost_and_none_bricked()
-    assert found.faults - found.refused == 8, "only the last line end can be mended"
+@each_projection
+def test_a_start_refuses_a_log_with_any_flipped_bit(
+    lines: list[bytes], projection: str, tmp_path: Path, fault_report: FaultReport
+) -> None:
+    outcome = start_on_each(tmp_path, projection, lines, with_flipped_bits(lines))
+    fault_report.add(TAIL, f"a bit flipped; {projection}", outcome)
+    outcome.assert_nothing_lost_or_bricked()
+    assert outcome.faults - outcome.refused == 8, "a start can only correct the last line end"
 
 
-@each_given
-def test_lines_repeated_left_out_and_swapped(lines: list[bytes], given: str, tmp_path: Path, tally: Tally) -> None:
-    found = fates(tmp_path, given, lines, rearranged(lines, given))
-    tally("1", f"lines repeated, left out, swapped; {given}", found)
-    found.assert_none_lost_and_none_bricked()
-    assert found.faults - found.refused == (given == UNKNOWN)
+@each_projection
+def test_a_start_refuses_a_log_with_repeated_missing_or_swapped_lines(
+    lines: list[bytes], projection: str, tmp_path: Path, fault_report: FaultReport
+) -> None:
+    outcome = start_on_each(tmp_path, projection, lines, rearranged(lines, projection))
+    fault_report.add(TAIL, f"lines repeated, left out, swapped; {projection}", outcome)
+    outcome.assert_nothing_lost_or_bricked()
+    assert outcome.faults - outcome.refused == (projection == GONE)
 
 
-@each_given
-def test_something_torn_behind_the_last_line(
-    lines: list[bytes], foreign: bytes, given: str, tmp_path: Path, tally: Tally
+@each_projection
+def test_a_start_truncates_any_torn_tail_and_keeps_it(
+    lines: list[bytes], foreign_line: bytes, projection: str, tmp_path: Path, fault_report: FaultReport
 ) -> None:
     whole = b"".join(lines)
-    found = fates(tmp_path, given, lines, (Fault(whole + end, EVENTS) for end in torn(foreign)))
-    tally("1", f"zeros, half a line or binary behind it; {given}", found)
-    found.assert_none_lost_and_none_bricked()
-    assert found.refused == 0
+    faults = (Fault(whole + tail, EVENTS) for tail in torn_tails(foreign_line))
+    outcome = start_on_each(tmp_path, projection, lines, faults)
+    fault_report.add(TAIL, f"zeros, half a line or garbage after the last line; {projection}", outcome)
+    outcome.assert_nothing_lost_or_bricked()
+    assert outcome.refused == 0
 
 
-@each_given
-def test_whole_lines_behind_the_last_one(
-    lines: list[bytes], foreign: bytes, given: str, tmp_path: Path, tally: Tally
+@each_projection
+def test_a_start_refuses_complete_lines_that_do_not_follow_the_last_one(
+    lines: list[bytes], foreign_line: bytes, projection: str, tmp_path: Path, fault_report: FaultReport
 ) -> None:
     whole = b"".join(lines)
-    ends = list(whole_lines(lines, foreign))
-    found = fates(tmp_path, given, lines, (Fault(whole + end, EVENTS, dubious=True) for end in ends))
-    tally("1", f"whole lines, as of another log, behind it; {given}", found)
-    found.assert_none_lost_and_none_bricked()
-    assert found.refused == len(ends)
+    tails = list(complete_lines(lines, foreign_line))
+    faults = (Fault(whole + tail, EVENTS, may_be_refused=True) for tail in tails)
+    outcome = start_on_each(tmp_path, projection, lines, faults)
+    fault_report.add(TAIL, f"complete lines, such as another log's, after the last line; {projection}", outcome)
+    outcome.assert_nothing_lost_or_bricked()
+    assert outcome.refused == len(tails)

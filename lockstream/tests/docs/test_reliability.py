@@ -6,27 +6,31 @@ from pathlib import Path
 import pytest
 
 from bench.page import fill
-from lockstream.tests.crash.fault_report import KINDS
+from lockstream.tests.crash.fault_report import POINTS
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs/reliability.md"
 SECTIONS = dict(part.partition("\n")[::2] for part in PAGE.read_text().split("\n## ")[1:])
-SEEN = re.findall(r"^\| (\d) \|.*\| `([a-z/_]+\.py)::(test_[a-z_0-9]+)` \|$", SECTIONS["Seen to fail"], re.MULTILINE)
+SEEN = re.findall(
+    r"^- \*\*(\d)\.\*\* .*?^  `([a-z/_]+\.py)::(test_[a-z_0-9]+)`$", SECTIONS["Seen to fail"], re.MULTILINE | re.DOTALL
+)
 
 
 def test_the_points_of_the_table_are_those_of_the_page() -> None:
-    named = dict(re.findall(r"^\| (\d)\. ([^|]+?) \|", SECTIONS["What is provoked"], re.MULTILINE))
+    named = dict(re.findall(r"^(\d)\. \*\*([^*]+)\.\*\*", SECTIONS["What is provoked"], re.MULTILINE))
     assert list(named) == [str(point) for point in range(1, 9)]
-    assert {point: name.lower() for point, name in named.items() if point in KINDS} == KINDS
+    assert {point: name.lower() for point, name in named.items() if point in POINTS} == POINTS
 
 
 def test_every_test_that_counts_faults_is_linked() -> None:
-    counting = [path for path in (ROOT / "lockstream/tests/crash").glob("test_*.py") if "tally(" in path.read_text()]
+    tests = (ROOT / "lockstream/tests/crash").glob("test_*.py")
+    counting = [path for path in tests if "fault_report.add(" in path.read_text()]
     assert counting
     assert [path.name for path in counting if f"](../{path.relative_to(ROOT)})" not in PAGE.read_text()] == []
 
 
 def test_each_point_was_seen_to_fail_by_a_test_that_there_is() -> None:
+    assert len(SEEN) == SECTIONS["Seen to fail"].count("\n- ")
     assert {point for point, *_ in SEEN} == {str(point) for point in range(1, 9)}
     for _, file, name in SEEN:
         assert f"def {name}(" in (ROOT / "lockstream/tests" / file).read_text(), f"{file}::{name}"

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import re
 import shlex
 import subprocess
@@ -13,12 +12,13 @@ import pytest
 from typer.main import get_group
 
 from bench.page import fill
-from lockstream.infrastructure.postgres import connection as connecting
-from lockstream.infrastructure.postgres import unit_of_work as turn
+from lockstream.infrastructure.postgres.connection import DEFAULT_LIMITS
 from lockstream.presentation.cli.main import commands
 from lockstream.settings import environment_names
-from lockstream.tests.nodes.fleet import Clients, assert_legal, history, nodes
-from lockstream.tests.nodes.machine import Machine
+from lockstream.tests.nodes.clients import Clients, post_while
+from lockstream.tests.nodes.cluster import cluster
+from lockstream.tests.nodes.history import assert_legal, read_history
+from lockstream.tests.support.postgres_server import PostgresServer
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, environment
 
 ROOT = Path(__file__).parents[3]
@@ -26,19 +26,19 @@ PAGE = ROOT / "docs/scaling.md"
 TEXT = PAGE.read_text()
 RUN = dict(re.findall(r"<!-- run: ([a-z ]+) -->\n```sh\n(.*?)```", TEXT, re.DOTALL))
 LIMITS = [
-    connecting.CONNECT_SECONDS,
-    connecting.UNANSWERED_SECONDS,
-    connecting.TURN_SECONDS,
-    connecting.STATEMENT_SECONDS,
-    connecting.IDLE_SECONDS,
-    connecting.ANSWER_SECONDS,
-    turn.FIND_OUT_SECONDS,
+    DEFAULT_LIMITS.connect_seconds,
+    DEFAULT_LIMITS.silence_seconds,
+    DEFAULT_LIMITS.write_lock_seconds,
+    DEFAULT_LIMITS.statement_seconds,
+    DEFAULT_LIMITS.idle_seconds,
+    DEFAULT_LIMITS.answer_seconds,
+    DEFAULT_LIMITS.resolve_seconds,
 ]
 
 
 def test_a_dump_that_was_made_beside_nodes_is_restored_as_the_page_says(tmp_path: Path) -> None:
     # given a dump that is made while clients post
-    with Machine() as machine:
+    with PostgresServer() as machine:
         machine.execute("CREATE DATABASE restored ENCODING 'UTF8' TEMPLATE template0")
         source = machine.url.replace("+psycopg", "")
         target = source.removesuffix("postgres") + "restored"
@@ -49,24 +49,19 @@ def test_a_dump_that_was_made_beside_nodes_is_restored_as_the_page_says(tmp_path
             told["PATH"] = f"{machine.programs}{os.pathsep}{told['PATH']}"
             subprocess.run(["bash", "-euc", script], cwd=tmp_path, env=told, check=True, timeout=TIMEOUT_SECONDS)
 
-        with nodes(2, tmp_path, source) as servers:
-            clients = Clients(servers, random.Random())
+        async def dump_and_restore(clients: Clients) -> None:
+            await clients.wait_for(100)
+            await asyncio.to_thread(restore)
 
-            async def post() -> None:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(clients.run())
-                    await clients.hear(100)
-                    await asyncio.to_thread(restore)
-                    clients.stop()
-
+        with cluster(2, tmp_path, source) as servers:
             # when it is restored
-            asyncio.run(post())
+            clients = post_while(servers, dump_and_restore)
         # then it is the beginning of what there is, and whole
-        kept = history(target)
-        whole = history(source)
+        kept = read_history(target)
+        whole = read_history(source)
         assert len(kept) >= 100
         assert kept == whole[: len(kept)]
-        assert_legal(whole, clients.heard)
+        assert_legal(whole, clients.responses)
 
 
 def test_every_command_and_setting_that_the_page_names_is_one() -> None:
@@ -78,7 +73,7 @@ def test_every_command_and_setting_that_the_page_names_is_one() -> None:
 
 
 def test_the_time_limits_are_those_of_the_code() -> None:
-    table = TEXT.split("| what is waited for |", 1)[1].split("\n\n", 1)[0]
+    table = TEXT.split("| time limit for |", 1)[1].split("\n\n", 1)[0]
     assert [int(seconds) for seconds in re.findall(r"\| (\d+) s \|$", table, re.MULTILINE)] == LIMITS
 
 

@@ -1,13 +1,6 @@
-"""A database for each test."""
+"""Databases, and commands on them."""
 
-from collections.abc import Iterator
+from lockstream.tests.support.commands import run_command
+from lockstream.tests.support.databases import database_url, empty_database_url
 
-import pytest
-
-from lockstream.tests.support.databases import new_database
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    with new_database() as url:
-        yield url
+__all__ = ["database_url", "empty_database_url", "run_command"]

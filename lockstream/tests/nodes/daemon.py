@@ -1,4 +1,4 @@
-"""A program that others made and that listens on a port: PgBouncer, or nginx."""
+"""A program of others that listens on a port: PgBouncer, or nginx."""
 
 import os
 import shutil
@@ -9,6 +9,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
 from bench.postgres import free_port, unprivileged
@@ -16,15 +17,19 @@ from lockstream.tests.support.processes import TIMEOUT_SECONDS
 
 
 class Daemon:
-    """To be used in a `with`; nothing is left behind."""
+    """Used in a `with` statement, it leaves nothing behind."""
 
-    def __init__(self, *command: str, **files: str) -> None:
-        """`command` is run in a folder where `files` are; in both, PORT and HOME stand for its port and that folder."""
+    def __init__(self, *command: str, settings: str) -> None:
+        """Run `command` in a new folder with a file `settings`.
+
+        In both, PORT stands for the port that the program shall listen on, and HOME for the folder.
+        """
         self.port = free_port()
         self.home = Path(tempfile.mkdtemp(prefix="lockstream-daemon-"))
-        self._command = [self._told(word) for word in command]
-        for name, text in files.items():
-            (self.home / name).write_text(self._told(text))
+        self.settings = self._filled_in(settings)
+        """The content of the file `settings`. A change has an effect after `restart`."""
+
+        self._command = [self._filled_in(word) for word in command]
         if user := unprivileged().get("user"):
             shutil.chown(self.home, user)
         self._process: subprocess.Popen[bytes] | None = None
@@ -33,31 +38,39 @@ class Daemon:
         self.start()
         return self
 
-    def __exit__(self, *raised: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._process:
             self.kill()
         shutil.rmtree(self.home, ignore_errors=True)
 
     def start(self) -> None:
-        """Start, and wait until it listens."""
-        with (self.home / "said").open("ab") as said:
+        """Start, and wait until the program listens."""
+        (self.home / "settings").write_text(self.settings)
+        output = self.home / "output"
+        with output.open("ab") as file:
             self._process = subprocess.Popen(
-                self._command, stdout=said, stderr=said, cwd=self.home, start_new_session=True, **unprivileged()
+                self._command, stdout=file, stderr=file, cwd=self.home, start_new_session=True, **unprivileged()
             )
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
                 return
-            assert self._process.poll() is None, (self.home / "said").read_text()
-            assert time.monotonic() < deadline
+            assert self._process.poll() is None, output.read_text()
+            assert time.monotonic() < deadline, output.read_text()
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """Kill all of its processes as a power cut would."""
+        """Kill all processes of the program, as a power cut would."""
         assert self._process
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._process = None
 
-    def _told(self, text: str) -> str:
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def _filled_in(self, text: str) -> str:
         return text.replace("PORT", str(self.port)).replace("HOME", str(self.home))

@@ -1,154 +1,190 @@
-"""Nodes that reach their database through a pool, PgBouncer in transaction mode: set as docs/scaling.md says."""
+"""Nodes that reach their database through PgBouncer in transaction mode, configured as docs/scaling.md says."""
 
 import asyncio
 import os
 import random
 import re
-import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from lockstream.core.outcomes import Accepted
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.postgres.connection import BEGIN, COMMIT, Database, Session, Statement, limits
+from lockstream.infrastructure.postgres.connection import BEGIN, COMMIT, Database, Session, Statement
 from lockstream.infrastructure.stores.postgres import PostgresStore
+from lockstream.tests.crash.fault_report import FULL
+from lockstream.tests.nodes.clients import Clients, post_while
+from lockstream.tests.nodes.cluster import cluster
 from lockstream.tests.nodes.daemon import Daemon
-from lockstream.tests.nodes.fleet import Clients, Heard, Reader, assert_legal, history, nodes
-from lockstream.tests.nodes.machine import Machine
+from lockstream.tests.nodes.history import Follower, assert_legal, read_history
 from lockstream.tests.support.builders import event, registered
-from lockstream.tests.support.processes import command
+from lockstream.tests.support.commands import CommandResult, RunCommand
+from lockstream.tests.support.databases import new_database
+from lockstream.tests.support.processes import Server
+from lockstream.tests.support.requirements import find_program, requires_program
 
 PAGE = Path(__file__).parents[3] / "docs/scaling.md"
-PREPARED = Statement("SELECT count(*) FROM pg_prepared_statements")
+ROUND_TRIPS = 1_000 if FULL else 200
 
-pytestmark = pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="PgBouncer is not installed")
+pytestmark = requires_program("pgbouncer")
 
 
-def bouncer(machine: Machine, pool_size: int) -> Daemon:
-    """A pool in front of `machine`: what the page shows, at another place, where nobody needs a password."""
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The URL of the database behind the pool."""
+    with new_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def pool(url: str) -> Iterator[Daemon]:
+    """The pool that the page shows, but on another port, in front of `url`, and without passwords."""
     [settings] = re.findall(r"```ini\n(\[databases\].*?)```", PAGE.read_text(), re.DOTALL)
-    for pattern, instead in (
-        (r"lockstream = host=\S+ port=5432 .*", f"postgres = host=127.0.0.1 port={machine.port} user=postgres"),
+    database = make_url(url)
+    for pattern, replacement in (
+        (
+            r"lockstream = host=\S+ port=5432 dbname=\S+",
+            f"lockstream = host={database.host} port={database.port} dbname={database.database} "
+            f"user={database.username}" + (f" password={database.password}" if database.password else ""),
+        ),
         (r"listen_addr = .*", "listen_addr = 127.0.0.1"),
         (r"listen_port = .*", "listen_port = PORT\nunix_socket_dir ="),
         (r"auth_type = .*\nauth_file = .*", "auth_type = any"),
-        (r"default_pool_size = .*", f"default_pool_size = {pool_size}"),
-        (r"query_wait_timeout = .*", "query_wait_timeout = 120"),  # a slow machine is no fault
+        (r"query_wait_timeout = .*", "query_wait_timeout = 120"),  # a slow machine must not fail the test
     ):
-        settings, changed = re.subn(pattern, instead, settings)
-        assert changed == 1, pattern
-    return Daemon(str(shutil.which("pgbouncer")), "HOME/settings", settings=settings)
+        settings, count = re.subn(pattern, replacement, settings)
+        assert count == 1, pattern
+    with Daemon(str(find_program("pgbouncer")), "HOME/settings", settings=settings) as pool:
+        yield pool
 
 
-def url_of(pool: Daemon) -> str:
-    return f"postgresql+psycopg://postgres@127.0.0.1:{pool.port}/postgres"
+@pytest.fixture(scope="module")
+def pool_url(pool: Daemon) -> str:
+    return f"postgresql+psycopg://somebody@127.0.0.1:{pool.port}/lockstream"
 
 
-@pytest.mark.parametrize("killed", [0, 3], ids=["a pool that stays", "a pool that is killed"])
-def test_nodes_take_turns_through_a_pool_smaller_than_what_they_would_open(killed: int, tmp_path: Path) -> None:
-    # given two nodes, which would open up to ten connections each, and a pool of three
-    with Machine() as machine, bouncer(machine, 3) as pool, nodes(2, tmp_path, url_of(pool)) as servers:
-
-        async def fight() -> Heard:
-            clients = Clients(servers, random.Random())
-            async with asyncio.TaskGroup() as group:
-                group.create_task(clients.run())
-                await clients.hear(200)
-                for _ in range(killed):
-                    pool.kill()
-                    await asyncio.to_thread(pool.start)
-                    await clients.hear(50)
-                clients.stop()
-            return clients.heard
-
-        # when clients fight over a few lockers
-        with Reader(machine.url) as reader:
-            heard = asyncio.run(fight())
-        # then all is as without it
-        events = history(machine.url)
-        assert_legal(events, heard)
-        assert reader.seen == [event["event_id"] for event in events]
-        assert killed or heard.unavailable <= len(heard.acknowledged) // 100
-        for name in ("verify", "rebuild", "verify"):
-            done = command(tmp_path / "no-log", name, DATABASE_URL=url_of(pool))
-            assert done.returncode == 0, done.stderr.decode()
+@pytest.fixture(scope="module")
+def nodes(pool: Daemon, pool_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    """Two nodes, which would open up to ten connections each."""
+    set_pool_size(pool, 3)
+    with cluster(2, tmp_path_factory.mktemp("nodes"), pool_url) as nodes:
+        yield nodes
 
 
-def test_nodes_that_share_sessions_of_the_database_leave_no_statement_behind_there(tmp_path: Path) -> None:
-    # given a pool of one, so that two nodes take turns in the same session, and others look and read there
-    with Machine() as machine:
-        PostgresStore(machine.url).close()
-        with bouncer(machine, 1) as pool:
-            one, other = PostgresStore(url_of(pool)), PostgresStore(url_of(pool))
-            with closing(one), closing(other):
-                # when they send the same statements in another order
-                assert other.queries.locker("locker-1") is None
-                outcomes = [
-                    ingest([event(registered(f"c{number}"))], store.unit_of_work())
-                    for number in range(20)
-                    for store in random.sample([one, other], 1)
-                ]
-                # then neither takes the other's for its own
-                assert outcomes == [[Accepted(position)] for position in range(1, 21)]
-            # and none of them was prepared: a name would be another node's there
-            assert prepared(url_of(pool)) == 0
-        # though it is where a connection has a session for itself
-        assert prepared(machine.url) > 0
+def set_pool_size(pool: Daemon, size: int) -> None:
+    """Give the pool a number of sessions on the database."""
+    settings, count = re.subn(r"default_pool_size = .*", f"default_pool_size = {size}", pool.settings)
+    assert count == 1
+    if settings != pool.settings:
+        pool.settings = settings
+        pool.restart()
 
 
-def prepared(url: str) -> int:
-    """How many statements have been prepared in the session that this one is executed in."""
-    session = Session(Database(url))
-    with closing(session):
-        found: list[list[tuple[int]]] = session.execute([BEGIN, limits(), PREPARED, COMMIT])
-        return found[2][0][0]
+@pytest.mark.parametrize("kills", [0, 3], ids=["undisturbed", "killed"])
+def test_nodes_share_a_pool_that_is_smaller_than_the_number_of_their_connections(
+    kills: int, pool: Daemon, pool_url: str, url: str, nodes: list[Server], run_command: RunCommand
+) -> None:
+    # given a pool of three sessions
+    set_pool_size(pool, 3)
+
+    # when clients compete for a few lockers, and the pool stays or is killed
+    async def kill_pool(clients: Clients) -> None:
+        await clients.wait_for(200)
+        for _ in range(kills):
+            await asyncio.to_thread(pool.restart)
+            await clients.wait_for(50)
+
+    with Follower(url) as follower:
+        clients = post_while(nodes, kill_pool)
+
+    # then everything is as it is without a pool
+    history = read_history(url)
+    assert_legal(history, clients.responses)
+    assert follower.event_ids == [event["event_id"] for event in history]
+    assert kills or clients.responses.unavailable <= len(clients.responses.acknowledged) // 100
+    for name in ("verify", "rebuild", "verify"):
+        result = run_command(name, DATABASE_URL=pool_url)
+        assert result.exit_code == 0, result.errors
 
 
-def test_whoever_is_silent_keeps_nothing_of_the_pool() -> None:
-    # given more connections than a pool has sessions, on a machine that is busy
-    burning = "while True: pass"
-    with Machine() as machine, bouncer(machine, 1) as pool, ExitStack() as stack:
+def test_a_rebuild_works_beside_nodes_that_use_the_same_pool(
+    pool: Daemon, pool_url: str, url: str, nodes: list[Server], run_command: RunCommand
+) -> None:
+    set_pool_size(pool, 8)
+    results: list[CommandResult] = []
+
+    async def rebuild(clients: Clients) -> None:
+        for name in ("rebuild", "verify"):
+            await clients.wait_for(50)
+            results.append(await asyncio.to_thread(run_command, name, DATABASE_URL=pool_url))
+
+    clients = post_while(nodes, rebuild)
+    assert [(result.exit_code, result.errors) for result in results if result.exit_code] == []
+    assert_legal(read_history(url), clients.responses)
+
+
+def test_nodes_that_share_a_session_of_the_database_leave_no_prepared_statement_there(
+    pool: Daemon, pool_url: str, url: str
+) -> None:
+    # given a pool of one session, which two nodes use for everything
+    set_pool_size(pool, 1)
+    with closing(PostgresStore(pool_url)) as first, closing(PostgresStore(pool_url)) as second:
+        # when they send the same statements in another order
+        assert first.reads.locker("shared") is None
+        start = first.log.end.position
+        outcomes = [
+            ingest([event(registered(f"c{number}", locker="shared"))], random.choice([first, second]).unit_of_work())
+            for number in range(20)
+        ]
+
+        # then neither node uses the statements of the other one
+        assert outcomes == [[Accepted(start + number)] for number in range(1, 21)]
+
+    # and none was prepared, since its name could be that of another node's statement
+    assert count_prepared_statements(pool_url) == 0
+    # though statements are prepared in a session that a connection has for itself
+    assert count_prepared_statements(url) > 0
+
+
+def count_prepared_statements(url: str) -> int:
+    """Return the number of prepared statements in the session that executes this statement."""
+    counted = Statement("SELECT count(*) FROM pg_prepared_statements")
+    with closing(Database(url)) as database, closing(Session(database)) as session:
+        count: int = session.transact(counted)[counted][0][0]
+        return count
+
+
+def test_a_silent_connection_keeps_no_session_of_the_pool(pool: Daemon, pool_url: str) -> None:
+    # given more connections than the pool has sessions, on a busy machine
+    set_pool_size(pool, 1)
+    one = Statement("SELECT 1")
+    with ExitStack() as stack:
         for _ in range(2 * (os.cpu_count() or 1)):
-            busy = stack.enter_context(subprocess.Popen([sys.executable, "-c", burning], stdout=subprocess.DEVNULL))
-            stack.callback(busy.kill)
-        sessions = [stack.enter_context(closing(Session(Database(url_of(pool))))) for _ in range(3)]
-        # when one after the other sends something, and then nothing: none waits for one that is silent
-        for _ in range(1_000):
+            burning = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            stack.callback(burning.kill)
+        sessions = [stack.enter_context(closing(Session(Database(pool_url)))) for _ in range(3)]
+
+        # when each connection in turn sends something and is then silent, none of them waits for another one
+        for _ in range(ROUND_TRIPS):
             for session in sessions:
-                assert session.execute([BEGIN, Statement("SELECT 1"), COMMIT])[1] == [(1,)]
+                assert session.execute([BEGIN, one, COMMIT])[one] == [(1,)]
 
 
-def test_a_rebuild_goes_on_beside_nodes_that_use_the_same_pool(tmp_path: Path) -> None:
-    with Machine() as machine, bouncer(machine, 8) as pool, nodes(2, tmp_path, url_of(pool)) as servers:
-        done = []
-
-        async def fight() -> Heard:
-            clients = Clients(servers, random.Random())
-            async with asyncio.TaskGroup() as group:
-                group.create_task(clients.run())
-                for name in ("rebuild", "verify"):
-                    await clients.hear(50)
-                    done.append(await asyncio.to_thread(command, tmp_path / "no-log", name, DATABASE_URL=url_of(pool)))
-                clients.stop()
-            return clients.heard
-
-        heard = asyncio.run(fight())
-        assert [(one.returncode, one.stderr.decode()) for one in done if one.returncode] == []
-        assert_legal(history(machine.url), heard)
-
-
-def test_a_pool_in_statement_mode_is_refused(tmp_path: Path) -> None:
-    """It would spread a turn over sessions."""
-    with Machine() as machine, bouncer(machine, 3) as pool:
-        PostgresStore(machine.url).close()  # that tables are missing could be heard of before
-        settings = pool.home / "settings"
-        settings.write_text(settings.read_text().replace("pool_mode = transaction", "pool_mode = statement"))
-        pool.kill()
-        pool.start()
-        done = command(tmp_path / "no-log", "verify", DATABASE_URL=url_of(pool))
-        assert done.returncode == 1
-        assert b"cannot be used now" in done.stderr
+def test_a_pool_in_statement_mode_is_refused(pool: Daemon, pool_url: str, run_command: RunCommand) -> None:
+    """Such a pool would spread one transaction over several sessions."""
+    transactional = pool.settings
+    pool.settings = transactional.replace("pool_mode = transaction", "pool_mode = statement")
+    assert pool.settings != transactional
+    try:
+        pool.restart()
+        result = run_command("verify", DATABASE_URL=pool_url)
+    finally:
+        pool.settings = transactional
+        pool.restart()
+    assert result.exit_code == 1
+    assert "cannot be used now" in result.errors

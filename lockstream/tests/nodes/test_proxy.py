@@ -1,25 +1,27 @@
-"""What deploy/compose.yaml starts, started here: PostgreSQL, two nodes, and nginx in front with deploy/nginx.conf."""
+"""The parts of deploy/compose.yaml, started here: PostgreSQL, two nodes, and nginx with deploy/nginx.conf."""
 
 import asyncio
 import json
-import random
 import re
-import shutil
 import signal
+import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
 
 from bench.postgres import free_port
+from lockstream.tests.nodes.clients import Clients, post_while
+from lockstream.tests.nodes.cluster import cluster
 from lockstream.tests.nodes.daemon import Daemon
-from lockstream.tests.nodes.fleet import Clients, Heard, assert_legal, history
-from lockstream.tests.nodes.machine import Machine
-from lockstream.tests.presentation.server.client import Wire, get, request
-from lockstream.tests.support.processes import Server
+from lockstream.tests.nodes.history import assert_legal, read_history
+from lockstream.tests.support.databases import new_database
+from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server
+from lockstream.tests.support.requirements import find_program, requires_program
 
 SHIPPED = (Path(__file__).parents[3] / "deploy/nginx.conf").read_text()
 AROUND = """
@@ -27,8 +29,8 @@ worker_processes 1;
 pid HOME/pid;
 events {{ worker_connections 1024; }}
 http {{
-    log_format takers '$status $upstream_addr';
-    access_log HOME/taken takers;
+    log_format upstreams '$status $upstream_addr';
+    access_log HOME/requests upstreams;
     client_body_temp_path HOME/body;
     proxy_temp_path HOME/proxy;
     fastcgi_temp_path HOME/fastcgi;
@@ -37,43 +39,52 @@ http {{
 {shipped}
 }}
 """
-AHEAD = {"Lockstream-Min-Position": "9"}
+"""The configuration into which the shipped one is included."""
 
-pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+FUTURE = {"Lockstream-Min-Position": "1000000"}
+"""A header that demands a position which the log has not reached."""
+
+pytestmark = requires_program("nginx")
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The URL of the database that all tests here use."""
+    with new_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def nodes(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    """Two nodes that all tests here use."""
+    with cluster(2, tmp_path_factory.mktemp("nodes"), url) as nodes:
+        yield nodes
+
+
+@pytest.fixture(scope="module")
+def daemon(nodes: list[Server]) -> Iterator[Daemon]:
+    """The proxy as a process."""
+    with nginx_for([node.port for node in nodes]) as daemon:
+        yield daemon
 
 
 @pytest.fixture
-def machine() -> Iterator[Machine]:
-    with Machine() as machine:
-        yield machine
-
-
-@pytest.fixture
-def servers(machine: Machine, tmp_path: Path) -> Iterator[list[Server]]:
-    """Two nodes, each at the same port whenever it is started."""
-    with ExitStack() as running:
-        servers = []
-        for number in (1, 2):
-            place = tmp_path / f"node-{number}"
-            place.mkdir()
-            server = Server(place / "no-log", DATABASE_URL=machine.url, LOCKSTREAM_PORT=str(free_port()))
-            servers.append(running.enter_context(server))
-            server.start()
-        yield servers
+def proxy(daemon: Daemon, tmp_path: Path) -> Server:
+    """The proxy as a server that answers as a node does."""
+    proxy = Server(tmp_path / "proxy")
+    proxy.port = daemon.port
+    return proxy
 
 
 @contextmanager
-def proxy_of(servers: list[Server], folder: Path) -> Iterator[tuple[Server, Daemon]]:
-    """The proxy, first as what can be asked something as a node can."""
+def nginx_for(ports: list[int]) -> Iterator[Daemon]:
     shipped = SHIPPED
-    for number, server in enumerate(servers, 1):
-        shipped = replaced(shipped, f"server node-{number}:8000", f"server 127.0.0.1:{server.port}")
+    for number, port in enumerate(ports, 1):
+        shipped = replaced(shipped, f"server node-{number}:8000", f"server 127.0.0.1:{port}")
     shipped = replaced(shipped, "listen 8080;", "listen 127.0.0.1:PORT;")
-    command = (str(shutil.which("nginx")), "-e", "stderr", "-p", "HOME", "-c", "HOME/settings", "-g", "daemon off;")
+    command = (str(find_program("nginx")), "-e", "stderr", "-p", "HOME", "-c", "HOME/settings", "-g", "daemon off;")
     with Daemon(*command, settings=AROUND.format(shipped=shipped)) as daemon:
-        proxy = Server(folder / "proxy")
-        proxy.port = daemon.port
-        yield proxy, daemon
+        yield daemon
 
 
 def replaced(text: str, old: str, new: str) -> str:
@@ -81,100 +92,82 @@ def replaced(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
-def test_both_nodes_take_in_what_comes_through_the_proxy(
-    machine: Machine, servers: list[Server], tmp_path: Path
-) -> None:
-    with proxy_of(servers, tmp_path) as (proxy, daemon):
-        heard = asyncio.run(_fight(proxy))
-        assert_legal(history(machine.url), heard)
-        assert heard.unavailable <= len(heard.acknowledged) // 100
-        assert set(_answered(daemon)) == {server.port for server in servers}
-        shown = [json.loads(one.get("/lockers/north")[1])["state_hash"] for one in (proxy, *servers)]
-        assert len(set(shown)) == 1
-        assert proxy.get("/health/ready")[0] == 200
+def answered_by_port(daemon: Daemon) -> Counter[int]:
+    """Return how many events each node has answered, by its port."""
+    requests = (daemon.home / "requests").read_text()
+    return Counter(map(int, re.findall(r"^(?:200|202|409|422) .*?(\d+)$", requests, re.MULTILINE)))
+
+
+def test_both_nodes_answer_requests_to_the_proxy(url: str, nodes: list[Server], daemon: Daemon, proxy: Server) -> None:
+    clients = post_while([proxy], lambda clients: clients.wait_for(200))
+    assert_legal(read_history(url), clients.responses)
+    assert clients.responses.unavailable <= len(clients.responses.acknowledged) // 100
+    assert set(answered_by_port(daemon)) == {node.port for node in nodes}
+    summaries = [json.loads(one.get(f"/lockers/{clients.lockers[0]}")[1]) for one in (proxy, *nodes)]
+    assert len({summary["state_hash"] for summary in summaries}) == 1
+    assert proxy.get("/health/ready")[0] == 200
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
-def test_a_node_that_goes_away_and_comes_back_is_not_noticed_behind_the_proxy(
-    sent: signal.Signals, machine: Machine, servers: list[Server], tmp_path: Path
+def test_clients_of_the_proxy_do_not_notice_that_a_node_goes_away_and_comes_back(
+    sent: signal.Signals, url: str, nodes: list[Server], daemon: Daemon, proxy: Server
 ) -> None:
-    with proxy_of(servers, tmp_path) as (proxy, daemon):
+    # when a node goes away while clients post, and comes back
+    async def restart(clients: Clients) -> None:
+        node = nodes[0]
+        await clients.wait_for(200)
+        await asyncio.to_thread(node.stop, sent)
+        await clients.wait_for(100)
+        before = answered_by_port(daemon)[node.port]
+        await asyncio.to_thread(node.start)
+        while answered_by_port(daemon)[node.port] < before + 10:
+            await clients.wait_for(10)
 
-        async def start_again(clients: Clients) -> None:
-            away = servers[0]
-            await asyncio.to_thread(away.stop, sent)
-            await clients.hear(100)
-            answered = _answered(daemon)[away.port]
-            await asyncio.to_thread(away.start)
-            while _answered(daemon)[away.port] < answered + 10:
-                await clients.hear(10)
+    clients = post_while([proxy], restart)
 
-        # when a node goes away while clients post, and comes back
-        heard = asyncio.run(_fight(proxy, start_again))
-        # then each request was answered, by the other if need be, and each event counts once
-        assert heard.unavailable <= len(heard.acknowledged) // 100  # on a slow machine a turn may take too long
-        assert_legal(history(machine.url), heard)
-
-
-def test_what_nodes_answer_with_503_does_not_shut_out_the_other_requests(servers: list[Server], tmp_path: Path) -> None:
-    with proxy_of(servers, tmp_path) as (proxy, _):
-        # when several reads at once ask for a position that is not there, and both nodes say 503 to each
-        with ThreadPoolExecutor() as pool:
-            asked = [pool.submit(proxy.request, "GET", "/reservations/R", headers=AHEAD) for _ in range(6)]
-        # then each hears what a node says, and other requests are answered
-        assert all(b"Ask again in a moment" in one.result()[2] for one in asked)
-        assert [proxy.get("/health/ready")[0] for _ in range(6)] == [200] * 6
+    # then every request was answered, by the other node if necessary, and every event counts once
+    assert clients.responses.unavailable <= len(clients.responses.acknowledged) // 100  # a slow machine may time out
+    assert_legal(read_history(url), clients.responses)
 
 
-def test_where_no_node_answers_clients_are_told_to_send_it_again(servers: list[Server], tmp_path: Path) -> None:
-    with proxy_of(servers, tmp_path) as (proxy, _):
-        for server in servers:
-            server.stop(signal.SIGTERM)
-        for _ in range(3):
-            status, headers, said = proxy.request("GET", "/health/ready")
-            assert (status, headers["retry-after"]) == (503, "1")
-            assert "Send it again." in json.loads(said)["detail"]
+def test_responses_with_503_do_not_exclude_a_node_from_other_requests(nodes: list[Server], proxy: Server) -> None:
+    # when several concurrent reads demand a position that is not reached, and both nodes answer 503 to each
+    with ThreadPoolExecutor() as threads:
+        reads = [threads.submit(proxy.request, "GET", "/reservations/R", headers=FUTURE) for _ in range(6)]
+    # then each gets the response of a node, and other requests are answered
+    assert all(b"the request demands 1,000,000. Send it again in a moment." in read.result()[2] for read in reads)
+    assert [proxy.get("/health/ready")[0] for _ in range(6)] == [200] * 6
 
 
 @pytest.mark.parametrize(
     ("status", "sent"),
     [
-        (413, request(content_length=17 * 1024 * 1024 + 1)),
-        (400, get(x="y" * 10_000)),
-        (400, get("/lockers/" + "y" * 10_000)),
+        (413, b"POST /events HTTP/1.1\r\nhost: test\r\ncontent-length: %d\r\n\r\n" % (17 * 1024 * 1024 + 1)),
+        (400, b"GET /lockers/unknown HTTP/1.1\r\nhost: test\r\nx: %b\r\n\r\n" % (b"y" * 10_000)),
+        (400, b"GET /lockers/%b HTTP/1.1\r\nhost: test\r\n\r\n" % (b"y" * 10_000)),
         (400, b"GET / HTTP/1.1\r\nno header\r\n\r\n"),
         (400, b"no HTTP\r\n\r\n"),
-        (400, request(method="TRACE")),
-        (400, request(transfer_encoding="gzip")),
+        (400, b"TRACE /events HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n"),
+        (400, b"POST /events HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\ntransfer-encoding: gzip\r\n\r\n"),
         (400, b"GET / HTTP/9.9\r\nhost: test\r\n\r\n"),
     ],
     ids=["body", "header", "path", "no header", "no HTTP", "method", "encoding", "version"],
 )
-def test_what_the_proxy_refuses_is_said_as_a_node_says_it(status: int, sent: bytes, tmp_path: Path) -> None:
-    nobody = [Server(tmp_path / f"node-{number}") for number in (1, 2)]
-    for server in nobody:
-        server.port = free_port()
-    with proxy_of(nobody, tmp_path) as (proxy, _), Wire(proxy.port) as wire:
-        wire.send(sent)
-        answer = wire.answer()
-        assert (answer.status, answer.detail.count("the limit of the proxy")) == (status, 1)
+def test_the_proxy_refuses_a_request_in_the_form_of_a_node(status: int, sent: bytes, daemon: Daemon) -> None:
+    with socket.create_connection(("127.0.0.1", daemon.port), TIMEOUT_SECONDS) as connection:
+        connection.sendall(sent)
+        response = HTTPResponse(connection)
+        response.begin()
+        assert (response.status, response.headers["content-type"]) == (status, "application/json")
+        detail = json.loads(response.read())["detail"]
+    assert detail.count("the limit of the proxy") == 1
 
 
-async def _undisturbed(clients: Clients) -> None:
-    return
-
-
-async def _fight(proxy: Server, disturb: Callable[[Clients], Awaitable[None]] = _undisturbed) -> Heard:
-    clients = Clients([proxy], random.Random())
-    async with asyncio.TaskGroup() as group:
-        group.create_task(clients.run())
-        await clients.hear(200)
-        await disturb(clients)
-        clients.stop()
-    return clients.heard
-
-
-def _answered(daemon: Daemon) -> Counter[int]:
-    """How many events each node has given the answer to, by its port."""
-    answers = re.findall(r"^(?:200|202|409|422) .*?(\d+)$", (daemon.home / "taken").read_text(), re.MULTILINE)
-    return Counter(map(int, answers))
+def test_clients_are_told_to_send_a_request_again_if_no_node_answers(tmp_path: Path) -> None:
+    with nginx_for([free_port(), free_port()]) as daemon:
+        proxy = Server(tmp_path / "proxy")
+        proxy.port = daemon.port
+        for _ in range(3):
+            status, headers, body = proxy.request("GET", "/health/ready")
+            assert (status, headers["retry-after"]) == (503, "1")
+            assert "Send the request again" in json.loads(body)["detail"]

@@ -6,19 +6,36 @@ from the development package that contains one.
 
 import atexit
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
-from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
+import pytest
 from sqlalchemy import URL, make_url
 
+from lockstream.core.outcomes import Outcome
+from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.stores.postgres import PostgresStore
+from lockstream.tests.support.builders import Body, event
 
 VARIABLE = "LOCKSTREAM_TEST_POSTGRES_URL"
+
+
+@pytest.fixture
+def database_url() -> Iterator[str]:
+    """The URL of a database with Lockstream's tables."""
+    with new_database() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url() -> Iterator[str]:
+    """The URL of a database without tables."""
+    with new_database(with_tables=False) as url:
+        yield url
 
 
 @contextmanager
@@ -37,6 +54,19 @@ def new_database(*, with_tables: bool = True) -> Iterator[str]:
 def connect(url: str) -> psycopg.Connection:
     """Return a connection of another program to a database."""
     return psycopg.connect(url.replace("postgresql+psycopg://", "postgresql://"), autocommit=True)
+
+
+def execute(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """Execute a statement as another program, and return the rows that it finds."""
+    with closing(connect(url)) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def ingest_into(url: str, *bodies: Body) -> list[Outcome]:
+    """Ingest events as one batch of a node that starts and stops."""
+    with closing(PostgresStore(url)) as store:
+        return ingest([event(body) for body in bodies], store.unit_of_work())
 
 
 @cache
@@ -67,10 +97,9 @@ def _url(database: str) -> str:
 def _server() -> URL:
     if named := os.environ.get(VARIABLE):
         return make_url(named)
-    # The package's own start gives up after ten seconds, which a slow machine may exceed.
-    from bench.postgres import Postgres
+    from lockstream.tests.support.postgres_server import PostgresServer
 
-    server = Postgres(Path(tempfile.mkdtemp(prefix="lockstream-postgres-")))
+    server = PostgresServer(fsync="off")  # no test kills it
     atexit.register(server.__exit__)
     server.start()
     return make_url(server.url)

@@ -1,13 +1,22 @@
-"""An embedded store whose flushes wait for a gate, and in which one event causes an internal error."""
+"""An embedded store whose flushes and checkpoints wait for gates, and in which one event causes an internal error."""
 
 import asyncio
-from collections.abc import Sequence
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 from lockstream.core.entities.events import Event
-from lockstream.core.ports import Batch
+from lockstream.core.entities.state import Slice
+from lockstream.core.ports import Batch, Rows
 from lockstream.core.read_set import ReadSet
 from lockstream.infrastructure.file_log.flush_thread import FlushThread, OnFlushed
-from lockstream.infrastructure.stores.embedded import EmbeddedStore
+from lockstream.infrastructure.sqlite.checkpoint import Checkpoint
+from lockstream.infrastructure.sqlite.database import reading_engine
+from lockstream.infrastructure.sqlite.projection import Progress, read_progress
+from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path
 from lockstream.infrastructure.stores.unit_of_work import UnitOfWork
 from lockstream.services.running.embedded_engine import EmbeddedEngine
 from lockstream.services.running.lockstream import Lockstream
@@ -21,7 +30,10 @@ POISON = "poison"
 
 
 class FaultyStore(EmbeddedStore):
-    """A store whose flushes end only while the gate is open, as it is at first. For one event loop."""
+    """A store whose flushes and checkpoints end only while their gates are open, as they are at first.
+
+    For one event loop.
+    """
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.event_log_path, settings.row_cache_rows)
@@ -31,11 +43,35 @@ class FaultyStore(EmbeddedStore):
         self.flushes: list[int] = []
         """Position that each flush made durable."""
 
+        self.checkpoints = 0
+        """Number of checkpoints that have begun."""
+
+        self.notes = 0
+        """Number of attempts to note the acknowledged position."""
+
+        self.checkpoint_errors: list[Exception] = []
+        """Exceptions that the next checkpoints raise, one each."""
+
+        self.note_errors: list[Exception] = []
+        """Exceptions that the next notes of the acknowledged position raise, one each."""
+
         self._gated = _GatedFlushThread(self.log._file, self)
         self.log._flush_thread = self._gated
+        self._checkpoint_gate, self._checkpoint_waits = threading.Event(), threading.Event()
+        self._checkpoint_gate.set()
 
     def unit_of_work(self) -> UnitOfWork:
         return _FaultyUnitOfWork(self)
+
+    def begin_checkpoint(self) -> Checkpoint:
+        self.checkpoints += 1
+        return _FaultyCheckpoint(self)
+
+    def note_acknowledged(self) -> None:
+        self.notes += 1
+        if self.note_errors:
+            raise self.note_errors.pop(0)
+        super().note_acknowledged()
 
     def shut_gate(self) -> None:
         """Hold back flushes from now on."""
@@ -50,10 +86,61 @@ class FaultyStore(EmbeddedStore):
         """Wait until a flush waits at the gate."""
         await asyncio.wait_for(self._gated.is_waiting.wait(), TIMEOUT_SECONDS)
 
+    @contextmanager
+    def failing_flushes(self) -> Iterator[None]:
+        """Let every flush that begins in the block fail in the kernel: a pipe cannot be flushed."""
+        reading, writing = os.pipe()
+        file, self._gated._file = self._gated._file, writing
+        try:
+            yield
+        finally:
+            self._gated._file = file
+            os.close(reading)
+            os.close(writing)
+
+    def shut_checkpoint_gate(self) -> None:
+        """Hold back checkpoints from now on."""
+        self._checkpoint_gate.clear()
+        self._checkpoint_waits.clear()
+
+    def open_checkpoint_gate(self) -> None:
+        """Let all checkpoints end."""
+        self._checkpoint_gate.set()
+
+    async def checkpoint_waits(self) -> None:
+        """Wait until a checkpoint waits at its gate."""
+        assert await asyncio.to_thread(self._checkpoint_waits.wait, TIMEOUT_SECONDS)
+
+    def pass_checkpoint_gate(self) -> None:
+        """Wait at the gate, and raise the next of `checkpoint_errors`. Called by the thread of a checkpoint."""
+        self._checkpoint_waits.set()
+        assert self._checkpoint_gate.wait(TIMEOUT_SECONDS)
+        if self.checkpoint_errors:
+            raise self.checkpoint_errors.pop(0)
+
 
 def running_on(store: EmbeddedStore, settings: Settings) -> Lockstream:
     """Return a running system over `store`."""
     return Lockstream(store, EmbeddedEngine(store, settings.batch_limit), settings)
+
+
+@contextmanager
+def locked_projection(log: Path) -> Iterator[None]:
+    """Lock the projection of a log, as another program may do: no checkpoint can be written meanwhile."""
+    with closing(sqlite3.connect(projection_path(log), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def progress_of(log: Path) -> Progress:
+    """Return what the projection of a log says of itself, while a server may write it."""
+    engine = reading_engine(projection_path(log))
+    try:
+        with engine.connect() as connection:
+            return read_progress(connection)
+    finally:
+        engine.dispose()
 
 
 class _GatedFlushThread(FlushThread):
@@ -83,6 +170,17 @@ class _GatedFlushThread(FlushThread):
             on_flushed(error)
 
 
+class _FaultyCheckpoint(Checkpoint):
+    def __init__(self, store: FaultyStore) -> None:
+        projection = store._projection
+        super().__init__(projection.cache, projection._compactor, projection.stored)
+        self._store = store
+
+    def write(self) -> None:
+        self._store.pass_checkpoint_gate()
+        super().write()
+
+
 class _FaultyUnitOfWork(UnitOfWork):
     def __init__(self, store: FaultyStore) -> None:
         super().__init__(store.log, store._projection.cache)
@@ -90,6 +188,18 @@ class _FaultyUnitOfWork(UnitOfWork):
 
     def fetch(self, events: Sequence[Event], read_sets: Sequence[ReadSet]) -> Batch:
         self._store.batches.append(len(events))
-        if any(read_set.reservation == POISON for read_set in read_sets):
+        known, rows, position = super().fetch(events, read_sets)
+        return Batch(known, _FaultyRows(rows), position)
+
+
+class _FaultyRows:
+    """Fails at the poisoned event, when the events before it have already been decided."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self.save = rows.save
+
+    def load(self, read_set: ReadSet) -> Slice:
+        if read_set.reservation == POISON:
             raise ZeroDivisionError
-        return super().fetch(events, read_sets)
+        return self._rows.load(read_set)

@@ -1,1 +1,5 @@
-"""A file system for tests that forgets, at a power cut, what was not flushed. It needs Linux, and leave to mount."""
+"""The lossy disk: a file system that forgets unflushed writes at a power cut. Needs Linux and the right to mount.
+
+Start at `mount`, which tests use. `disk` holds the files and decides what a power cut leaves of them, `server` answers
+the kernel's requests in a process of its own, and `fuse` encodes the messages.
+"""

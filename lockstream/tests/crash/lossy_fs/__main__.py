@@ -1,20 +1,20 @@
-"""Serves a disk at a folder, filled from another one: `python -m … FOLDER [FROM]`. `mounted.py` talks to it."""
+"""Serve a lossy disk: `python -m … FOLDER [SOURCE]` mounts it at FOLDER, with the files of SOURCE. Used by `mount`."""
 
 import os
 import sys
 from pathlib import Path
 
-from lockstream.tests.crash.lossy_fs import kernel
+from lockstream.tests.crash.lossy_fs import fuse
 from lockstream.tests.crash.lossy_fs.disk import Disk
-from lockstream.tests.crash.lossy_fs.serving import Serving
+from lockstream.tests.crash.lossy_fs.server import DiskServer
 
 
-def main(folder: Path, *filled_from: Path) -> None:
-    files = {os.fsencode(path.name): path.read_bytes() for source in filled_from for path in source.iterdir()}
-    with kernel.connected() as device:
-        kernel.mount(device, folder)
+def main(folder: Path, *sources: Path) -> None:
+    files = {os.fsencode(path.name): path.read_bytes() for source in sources for path in source.iterdir()}
+    with fuse.opened_device() as device:
+        fuse.mount(device, folder)
         print("mounted", flush=True)
-        Serving(device, Disk(files)).run(folder)
+        DiskServer(device, Disk(files)).run(folder)
 
 
 main(*map(Path, sys.argv[1:]))

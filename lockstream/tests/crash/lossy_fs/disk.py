@@ -1,8 +1,8 @@
-"""A disk with one folder, which promises what `fsync` promises and nothing else.
+"""A disk with one folder, which guarantees exactly what `fsync` guarantees.
 
-A file's bytes and its size are sure once it was flushed, and then as they were when that flush began; its name is sure
-once the folder was. Of all that came later, a power cut leaves a part: any blocks, in any order, with any of the sizes
-that the file has had since, and any of the names that were made, changed or removed.
+The bytes and the size of a file are durable once the file was flushed, as they were when that flush began. A name is
+durable once the folder was flushed. A power cut leaves any part of the later changes: any blocks, in any order, any
+size that the file has had since, and any of the names that were created, changed or removed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,32 +11,36 @@ from random import Random
 from typing import NamedTuple, Protocol
 
 SECTOR = 512
-"""Bytes that are written to a platter as a whole. What the disk was at when the power went may be torn even so."""
+"""Bytes that a disk writes completely or not at all. The sector that is being written at a power cut may be torn."""
 
 BLOCKS = 512, 4096
+"""Sizes of the blocks that reach the disk independently of each other, in bytes."""
 
 type Names = dict[bytes, "File"]
 type Pick = Callable[[Sequence[int]], int]
-"""Which of the moments, at each of which a thing was changed, its state on the disk is of; 0 is that of its flush."""
+"""Picks, from the moments of a thing's unflushed changes, the last one that is on disk, or 0 if none is."""
 
 
 class Flushable(Protocol):
-    """A file, or a folder."""
+    """A file or the folder."""
 
     moment: int
-    """Counts the changes."""
+    """Number of changes so far."""
 
     def flushed(self, moment: int) -> None:
-        """What was there at `moment` is sure from now on."""
+        """Make all changes up to `moment` durable."""
 
 
 class File:
     def __init__(self, content: bytes = b"") -> None:
         self.moment = 0
         self.content = bytearray(content)
-        self._sure = bytearray(content)
+        self._durable = bytearray(content)
         self._sectors: dict[int, list[tuple[int, bytes]]] = {}
+        """Unflushed versions of each sector, with their moments."""
+
         self._sizes: list[tuple[int, int]] = []
+        """Sizes since the last flush, with their moments."""
 
     def write(self, offset: int, content: bytes) -> None:
         end = offset + len(content)
@@ -52,18 +56,18 @@ class File:
         self._changed()
 
     def flushed(self, moment: int) -> None:
-        size = _latest(self._sizes, moment, len(self._sure))
+        size = _latest(self._sizes, moment, len(self._durable))
         self._sizes = [change for change in self._sizes if change[0] > moment]
         for number, versions in list(self._sectors.items()):
-            _put(self._sure, number, _latest(versions, moment, b""))
+            _put(self._durable, number, _latest(versions, moment, b""))
             self._sectors[number] = [version for version in versions if version[0] > moment]
             if not self._sectors[number]:
                 del self._sectors[number]
-        _resize(self._sure, size)
+        _resize(self._durable, size)
 
-    def after_a_cut(self, pick: Pick, chance: Random) -> bytes:
-        """What the disk may hold. Of the last block that was not flushed, it may be a part."""
-        image, block = bytearray(self._sure), chance.choice(BLOCKS)
+    def after_power_cut(self, pick: Pick, chance: Random) -> bytes:
+        """Return a content that the disk may hold. The last unflushed block may be torn."""
+        image, block = bytearray(self._durable), chance.choice(BLOCKS)
         torn: tuple[int, bytes] = 0, b""
         for number, group in groupby(sorted(self._sectors), lambda sector: sector * SECTOR // block):
             sectors = list(group)
@@ -75,7 +79,7 @@ class File:
             begin, old = torn
             place = chance.randrange(len(old))
             image[begin + place : begin + len(old)] = old[place:]
-        _resize(image, _latest(self._sizes, pick([when for when, _ in self._sizes]), len(self._sure)))
+        _resize(image, _latest(self._sizes, pick([when for when, _ in self._sizes]), len(self._durable)))
         return bytes(image)
 
     def _changed(self) -> None:
@@ -83,11 +87,11 @@ class File:
         self._sizes.append((self.moment, len(self.content)))
 
 
-class _Change(NamedTuple):
-    """A name that has gone, or come, or both at once: no disk loses a file that is renamed."""
+class _NameChange(NamedTuple):
+    """A name that was removed, or added, or both at once: no disk loses a file that is renamed."""
 
-    gone: bytes | None
-    come: bytes | None
+    removed: bytes | None
+    added: bytes | None
     file: File
 
 
@@ -95,31 +99,31 @@ class Disk:
     def __init__(self, files: Mapping[bytes, bytes]) -> None:
         self.moment = 0
         self.files: Names = {name: File(content) for name, content in files.items()}
-        self._sure = dict(self.files)
-        self._changes: list[tuple[int, _Change]] = []
+        self._durable = dict(self.files)
+        self._changes: list[tuple[int, _NameChange]] = []
 
     def create(self, name: bytes) -> File:
         file = File()
-        self._change(_Change(None, name, file))
+        self._change(_NameChange(None, name, file))
         return file
 
     def unlink(self, name: bytes) -> None:
-        """Raises KeyError."""
-        self._change(_Change(name, None, self.files[name]))
+        """Raises KeyError if there is no such file."""
+        self._change(_NameChange(name, None, self.files[name]))
 
     def rename(self, old: bytes, new: bytes) -> None:
-        """Raises KeyError."""
-        self._change(_Change(old, new, self.files[old]))
+        """Raises KeyError if there is no such file."""
+        self._change(_NameChange(old, new, self.files[old]))
 
     def flushed(self, moment: int) -> None:
         for when, change in self._changes:
             if when <= moment:
-                _apply(change, self._sure)
+                _apply(change, self._durable)
         self._changes = [change for change in self._changes if change[0] > moment]
 
-    def after_a_cut(self, chance: Random) -> dict[bytes, bytes]:
-        """Each file that may be there, with what may be in it; some cuts leave all of it or nothing."""
-        names, share = dict(self._sure), chance.choice([0.0, 1.0, chance.random(), chance.random()])
+    def after_power_cut(self, chance: Random) -> dict[bytes, bytes]:
+        """Return files that the disk may hold, by name. Some power cuts leave every unflushed change, some none."""
+        names, share = dict(self._durable), chance.choice([0.0, 1.0, chance.random(), chance.random()])
         for _, change in self._changes:
             if chance.random() < share:
                 _apply(change, names)
@@ -129,19 +133,20 @@ class Disk:
                 return 0
             return moments[-1] if chance.random() < share else chance.choice([0, *moments[:-1]])
 
-        return {name: file.after_a_cut(pick, chance) for name, file in sorted(names.items(), key=lambda one: one[0])}
+        by_name = sorted(names.items(), key=lambda item: item[0])
+        return {name: file.after_power_cut(pick, chance) for name, file in by_name}
 
-    def _change(self, change: _Change) -> None:
+    def _change(self, change: _NameChange) -> None:
         self.moment += 1
         _apply(change, self.files)
         self._changes.append((self.moment, change))
 
 
-def _apply(change: _Change, names: Names) -> None:
-    if change.gone is not None:
-        names.pop(change.gone, None)
-    if change.come is not None:
-        names[change.come] = change.file
+def _apply(change: _NameChange, names: Names) -> None:
+    if change.removed is not None:
+        names.pop(change.removed, None)
+    if change.added is not None:
+        names[change.added] = change.file
 
 
 def _latest[StateT](versions: Sequence[tuple[int, StateT]], moment: int, before: StateT) -> StateT:

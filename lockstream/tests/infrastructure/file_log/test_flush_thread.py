@@ -1,6 +1,7 @@
 """Flush thread: each requested flush runs, and the event loop learns how it ended."""
 
 import asyncio
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -39,7 +40,9 @@ def test_a_flush_that_fails_reports_its_error_and_the_thread_goes_on(file: int) 
     reading, writing = os.pipe()
     thread = FlushThread(writing)
     # then the error is reported
-    assert isinstance(asyncio.run(flushed(thread)), OSError)
+    error = asyncio.run(flushed(thread))
+    assert isinstance(error, OSError)
+    assert error.errno == errno.EINVAL
     # and the next flush succeeds if it can
     os.dup2(file, writing)
     assert asyncio.run(flushed(thread)) is None

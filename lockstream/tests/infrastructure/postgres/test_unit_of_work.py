@@ -1,10 +1,8 @@
-"""How many turns what waits at a node takes."""
+"""Batches under the write lock: how requests share them, what they read, and lost connections."""
 
 import asyncio
-import sys
 from collections.abc import Iterable, Sequence
-from contextlib import closing
-from pathlib import Path
+from contextlib import closing, suppress
 
 import psycopg
 import pytest
@@ -12,67 +10,99 @@ import pytest
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted
+from lockstream.core.ports import Batch
+from lockstream.core.read_set import ReadSet
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.postgres.connection import BEGIN, COMMIT, Database, Rows, Statement, execute
+from lockstream.infrastructure.postgres.connection import (
+    BEGIN,
+    Database,
+    Results,
+    Session,
+    Statement,
+    TimeLimits,
+    transaction_settings,
+)
+from lockstream.infrastructure.postgres.statements import TAKE_WRITE_LOCK
 from lockstream.infrastructure.postgres.unit_of_work import PostgresUnitOfWork
 from lockstream.infrastructure.stores.postgres import PostgresStore
-from lockstream.services.running.group_commit import REMOTE_BATCH, REMOTE_EVENT_BYTES, GroupCommit
+from lockstream.services.running.database_engine import BATCH_EVENTS, WEIGHT_BYTES, DatabaseEngine
+from lockstream.services.running.group_commit import GroupCommit
 from lockstream.tests.support.builders import event, registered, reserved
 from lockstream.tests.support.databases import connect
 
-
-class Counted(PostgresUnitOfWork):
-    """One that notes how many events came in it."""
-
-    turns: list[int]
-
-    def prefetch(self, events: Sequence[Event], wanted: Sequence[Keys]) -> None:
-        self.turns.append(len(events))
-        super().prefetch(events, wanted)
+END_CONNECTIONS = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+    "WHERE application_name = 'lockstream' AND datname = current_database()"
+)
 
 
-class Counting(PostgresStore):
+class CountingStore(PostgresStore):
+    """A store that notes the number of events in each batch."""
+
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self.turns: list[int] = []
+        self.batches: list[int] = []
 
     def unit_of_work(self) -> PostgresUnitOfWork:
-        turn = Counted(self._session, self.log)
-        turn.turns = self.turns
-        return turn
+        unit_of_work = CountingUnitOfWork(self._session, self.log)
+        unit_of_work.batches = self.batches
+        return unit_of_work
 
 
-async def submit(store: PostgresStore, submissions: list[list[Event]]) -> list[object]:
-    ingestion = GroupCommit(store, queue_limit=100_000, batch_limit=1)
-    told = [ingestion.submit(events) for events in submissions]
-    outcomes: list[object] = [outcome for one in told for outcome in await one]
-    await ingestion.close()
+class CountingUnitOfWork(PostgresUnitOfWork):
+    batches: list[int]
+
+    def fetch(self, events: Sequence[Event], read_sets: Sequence[ReadSet]) -> Batch:
+        self.batches.append(len(events))
+        return super().fetch(events, read_sets)
+
+
+class DeafSession(Session):
+    """A session that loses the connection after the answer to an INSERT, and does not see the answer."""
+
+    def execute(self, statements: Iterable[Statement]) -> Results:
+        sent = list(statements)
+        results = super().execute(sent)
+        if any(statement.text.startswith("INSERT INTO events") for statement in sent):
+            self.close()
+            raise psycopg.OperationalError("the answer was lost")
+        return results
+
+
+async def submit(store: PostgresStore, requests: list[list[Event]]) -> list[object]:
+    """Submit all requests at once, and return the outcomes of their events."""
+    engine = DatabaseEngine(store)
+    group_commit = GroupCommit(engine, queue_limit=100_000)
+    acknowledgements = [group_commit.submit(events) for events in requests]
+    outcomes: list[object] = [outcome for request in acknowledgements for outcome in await request]
+    await group_commit.close()
+    await engine.close()
     return outcomes
 
 
-def test_what_waits_at_a_node_shares_a_turn(url: str) -> None:
-    with closing(Counting(url)) as store:
+def test_concurrent_requests_share_a_batch(database_url: str) -> None:
+    with closing(CountingStore(database_url)) as store:
         outcomes = asyncio.run(submit(store, [[event(registered(f"c{number}"))] for number in range(300)]))
         assert outcomes == [Accepted(position) for position in range(1, 301)]
-        assert store.turns == [300]
+        assert store.batches == [300]
 
 
-def test_large_events_take_more_turns(url: str) -> None:
-    filling = "x" * (REMOTE_EVENT_BYTES * REMOTE_BATCH // 10)
-    with closing(Counting(url)) as store:
+def test_large_events_are_spread_over_several_batches(database_url: str) -> None:
+    filling = "x" * (WEIGHT_BYTES * BATCH_EVENTS // 10)
+    with closing(CountingStore(database_url)) as store:
         large = [[event(registered(f"c{number}", filling=filling))] for number in range(12)]
         outcomes = asyncio.run(submit(store, large))
         assert outcomes == [Accepted(position) for position in range(1, 13)]
-        assert store.turns == [9, 3]
+        assert store.batches == [9, 3]
 
 
-def test_a_turn_reads_no_table_as_a_whole_that_has_grown(url: str) -> None:
-    """A plan is kept for as long as the connection lives, and was made when there was nothing yet."""
-    with closing(PostgresStore(url)) as store, closing(connect(url)) as other:
+def test_a_batch_reads_no_table_as_a_whole_after_the_tables_have_grown(database_url: str) -> None:
+    """A plan is kept for as long as its connection lives, and these plans were made while the tables were empty."""
+    with closing(PostgresStore(database_url)) as store, closing(connect(database_url)) as other:
         for number in range(60):
             ingest([event(registered(f"c{number}-{one}")) for one in range(100)], store.unit_of_work())
             ingest([event(reserved(f"r{number}", f"c{number}-0"))], store.unit_of_work())
-        store.close()  # so that it says what it did
+        store.close()  # PostgreSQL publishes the statistics of a connection when it ends
         read = other.execute(
             "SELECT relname, seq_tup_read FROM pg_stat_user_tables WHERE relname = ANY(%s)",
             [["events", "compartments", "reservations", "faults"]],
@@ -81,52 +111,56 @@ def test_a_turn_reads_no_table_as_a_whole_that_has_grown(url: str) -> None:
     assert max(rows for _, rows in read) < 60 * 100, read
 
 
-END_OTHERS = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'lockstream'"
+def test_a_node_that_stops_between_two_statements_loses_the_write_lock(database_url: str) -> None:
+    limits = TimeLimits(idle_seconds=1)
+    with (
+        closing(Database(database_url, limits)) as database,
+        closing(database.connect()) as stopped,
+        closing(PostgresStore(database_url, limits=limits)) as store,
+        closing(connect(database_url)) as other,
+    ):
+        # given a node that has taken the write lock, and sends nothing more of its round trip
+        holds_lock = (
+            f"SELECT 1 FROM pg_locks WHERE granted AND pid = {stopped.info.backend_pid} AND locktype = 'advisory'"
+        )
+        with suppress(psycopg.OperationalError), stopped.pipeline():
+            for statement in (BEGIN, transaction_settings(limits), TAKE_WRITE_LOCK):
+                stopped.execute(statement.text, statement.values or None)
+            while not other.execute(holds_lock).fetchall():
+                stopped.execute("SELECT 1")
+
+            # when another node has a batch
+            outcomes = ingest([event(registered())], store.unit_of_work())
+
+        # then the batch is kept, and the first node has lost its connection
+        assert outcomes == [Accepted(1)]
+        assert stopped.broken
 
 
-def test_a_connection_that_was_lost_between_two_turns_costs_the_next_one_nothing(url: str) -> None:
-    with closing(PostgresStore(url)) as store, closing(connect(url)) as other:
+def test_a_connection_that_is_lost_between_two_batches_does_not_harm_the_second(database_url: str) -> None:
+    with closing(PostgresStore(database_url)) as store, closing(connect(database_url)) as other:
         ingest([event(registered("a"))], store.unit_of_work())
-        other.execute(f"{END_OTHERS} AND datname = current_database()")
+        other.execute(END_CONNECTIONS)
         assert ingest([event(registered("b"))], store.unit_of_work()) == [Accepted(2)]
 
 
-def test_a_turn_whose_connection_is_lost_before_its_commit_keeps_nothing_and_says_so(url: str) -> None:
-    when = registered()
-    with closing(PostgresStore(url)) as store, closing(connect(url)) as other:
+def test_a_batch_whose_connection_is_lost_before_the_commit_keeps_nothing(database_url: str) -> None:
+    registration = registered()
+    with closing(PostgresStore(database_url)) as store, closing(connect(database_url)) as other:
 
-        def lose(outcomes: object) -> None:
-            other.execute(f"{END_OTHERS} AND datname = current_database()")
+        def end_connections(outcomes: object) -> None:
+            other.execute(END_CONNECTIONS)
 
         with pytest.raises(StoreUnavailable, match="The events were not kept"):
-            ingest([event(when)], store.unit_of_work(), lose)
-        assert ingest([event(when)], store.unit_of_work()) == [Accepted(1)]
+            ingest([event(registration)], store.unit_of_work(), end_connections)
+        assert ingest([event(registration)], store.unit_of_work()) == [Accepted(1)]
 
 
-def test_a_turn_whose_commit_is_not_answered_is_found_to_be_kept(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(PostgresStore(url)) as store:
-        execute = store._session.execute
-
-        def lose_the_answer(statements: Iterable[Statement]) -> list[Rows]:
-            found = execute(sent := list(statements))
-            if any(statement.text.startswith("INSERT INTO events") for statement in sent):
-                store._session.close()
-                raise psycopg.OperationalError("the answer was lost")
-            return found
-
-        monkeypatch.setattr(store._session, "execute", lose_the_answer)
-        assert ingest([event(registered())], store.unit_of_work()) == [Accepted(1)]
+def test_a_batch_whose_commit_is_not_answered_is_found_in_the_log(database_url: str) -> None:
+    with (
+        closing(PostgresStore(database_url)) as store,
+        closing(Database(database_url)) as database,
+        closing(DeafSession(database)) as session,
+    ):
+        assert ingest([event(registered())], PostgresUnitOfWork(session, store.log)) == [Accepted(1)]
         assert store.log.end.position == 1
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="libpq is traced on Linux only")
-def test_what_is_sent_in_one_go_ends_with_what_is_answered(url: str, tmp_path: Path) -> None:
-    """A pool in transaction mode takes what comes behind it for the beginning of another transaction."""
-    trace = tmp_path / "trace"
-    with closing(Database(url).connect()) as connection, trace.open("w") as file:
-        connection.pgconn.trace(file.fileno())
-        execute(connection, [BEGIN, Statement("SELECT pg_sleep(0.1)"), COMMIT])
-        connection.pgconn.untrace()
-    sent = [line.split("\t")[3].strip() for line in trace.read_text().splitlines() if "\tF\t" in line]
-    assert sent.count("Sync") == 1
-    assert sent[-1] == "Sync"

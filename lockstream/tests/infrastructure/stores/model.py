@@ -1,4 +1,4 @@
-"""A second opinion: a locker network in plain dicts, written from RULES.md alone and never from the product's code."""
+"""An independent model of a locker network in plain dicts, written from docs/rules.md, not from the product's code."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,17 +6,18 @@ from uuid import UUID
 
 type Body = dict[str, Any]
 type Place = tuple[str, str]
-"""A compartment: its locker's id and its own."""
+"""Names a compartment: the ids of the locker and of the compartment."""
+
 type Expected = tuple[str, int] | tuple[str, str]
 """("accepted", position), ("duplicate", position) or ("refused", code)."""
 
 FINAL = ("PICKED_UP", "EXPIRED")
-LEADS_TO = {"ParcelDeposited": "DEPOSITED", "ParcelPickedUp": "PICKED_UP", "ReservationExpired": "EXPIRED"}
+STATUS_AFTER = {"ParcelDeposited": "DEPOSITED", "ParcelPickedUp": "PICKED_UP", "ReservationExpired": "EXPIRED"}
 
 
 @dataclass
 class Model:
-    """What has been accepted, and what the network looks like for it."""
+    """The accepted events, and the state of the network after them."""
 
     accepted: list[Body] = field(default_factory=list)
     positions: dict[UUID, int] = field(default_factory=dict)
@@ -25,7 +26,7 @@ class Model:
     faults: dict[UUID, dict[str, Any]] = field(default_factory=dict)
 
     def expect(self, body: Body) -> Expected:
-        """Take in one event, and say what must come of it."""
+        """Apply an event, and return the outcome that every store must return for it."""
         event_id = UUID(body["event_id"])
         if event_id in self.positions:
             return "duplicate", self.positions[event_id]
@@ -37,7 +38,7 @@ class Model:
         return "accepted", len(self.accepted)
 
     def refusal(self, body: Body) -> str | None:
-        """The code of the first row of the table that applies."""
+        """Return the code of the first row of the rules' table that applies, or None."""
         match body["type"]:
             case "CompartmentRegistered":
                 return "compartment_already_registered" if _place(body) in self.compartments else None
@@ -99,26 +100,33 @@ class Model:
                 self.faults[UUID(body["event_id"])] = fault
             case "FaultCleared":
                 self.faults[UUID(payload["fault_event_id"])]["cleared"] = True
-            case leads_on:
-                self.reservations[payload["reservation_id"]]["status"] = LEADS_TO[leads_on]
+            case event_type:
+                self.reservations[payload["reservation_id"]]["status"] = STATUS_AFTER[event_type]
 
     def lockers(self) -> list[str]:
         return sorted({locker for locker, _ in self.compartments})
 
     def compartments_of(self, locker: str) -> list[str]:
-        return sorted(compartment for at, compartment in self.compartments if at == locker)
+        return sorted(compartment for of_locker, compartment in self.compartments if of_locker == locker)
 
     def open_faults(self, place: Place) -> list[tuple[str, int]]:
-        """Id and severity of each, by id."""
-        faults = ((str(key), fault) for key, fault in self.faults.items())
-        return sorted((key, of["severity"]) for key, of in faults if of["place"] == place and not of["cleared"])
+        """Return the id and severity of each open fault of a compartment, sorted by id."""
+        return sorted(
+            (str(fault_id), fault["severity"])
+            for fault_id, fault in self.faults.items()
+            if fault["place"] == place and not fault["cleared"]
+        )
 
     def degraded(self, place: Place) -> bool:
         return any(severity >= 3 for _, severity in self.open_faults(place))
 
     def active_reservation(self, place: Place) -> str | None:
-        """The one reservation that occupies a compartment; two at once is what must never be."""
-        active = [key for key, of in self.reservations.items() if of["place"] == place and of["status"] not in FINAL]
+        """Return the id of the reservation that occupies a compartment. There is never more than one."""
+        active = [
+            reservation_id
+            for reservation_id, reservation in self.reservations.items()
+            if reservation["place"] == place and reservation["status"] not in FINAL
+        ]
         assert len(active) <= 1
         return active[0] if active else None
 
@@ -127,14 +135,16 @@ class Model:
         return status
 
     def counts(self, locker: str) -> tuple[int, int, int]:
-        """Compartments, active reservations, degraded compartments."""
+        """Return the numbers of compartments, of active reservations and of degraded compartments."""
         places = [(locker, compartment) for compartment in self.compartments_of(locker)]
         active = sum(self.active_reservation(place) is not None for place in places)
         return len(places), active, sum(map(self.degraded, places))
 
     def canonical(self, locker: str) -> object:
-        """A locker's present state as one hashable value: equal values must have equal state hashes, and no others."""
-        return locker, tuple(self._canonical_compartment((locker, of)) for of in self.compartments_of(locker))
+        """Return a locker's state as one hashable value. State hashes must be equal if and only if these values are."""
+        return locker, tuple(
+            self._canonical_compartment((locker, compartment)) for compartment in self.compartments_of(locker)
+        )
 
     def _canonical_compartment(self, place: Place) -> object:
         active = self.active_reservation(place)

@@ -1,141 +1,146 @@
-"""Once the log cannot be written: what is durable is shown, and what is not has never been."""
+"""Unflushed events are discarded after the log has failed: reads then show durable events, and no others."""
 
-import resource
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from lockstream.core.entities.state import Status
 from lockstream.core.errors import StoreUnavailable
-from lockstream.core.outcomes import Accepted, Duplicate, Outcome
-from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.id_index import index as known_keys
-from lockstream.infrastructure.stores.embedded import EmbeddedStore
-from lockstream.services.commands.verify import verify
-from lockstream.tests.support.builders import (
-    COMPARTMENT,
-    LOCKER,
-    RESERVATION,
-    Body,
-    deposited,
-    event,
-    registered,
-    reserved,
-)
+from lockstream.core.outcomes import Accepted, Duplicate
+from lockstream.core.ports import ignore_progress
+from lockstream.infrastructure.id_index import index
+from lockstream.infrastructure.id_index.sorted_run import run_path
+from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path
+from lockstream.services.commands.verify import verify_file
+from lockstream.tests.infrastructure.sqlite.trouble import interrupted
+from lockstream.tests.infrastructure.stores.failing_log import checkpoint_durable, fail_log, ingested
+from lockstream.tests.support.builders import COMPARTMENT, LOCKER, RESERVATION, Body, deposited, registered, reserved
 from lockstream.tests.support.histories import CAPACITY, hashes, hashes_after_replay, history
 
 
-@contextmanager
-def opened(log: Path) -> Iterator[EmbeddedStore]:
-    with closing(EmbeddedStore(log, CAPACITY)) as store:
-        yield store
+def open_store(log: Path) -> closing[EmbeddedStore]:
+    return closing(EmbeddedStore(log, CAPACITY))
 
 
-def taken_in(store: EmbeddedStore, *bodies: Body) -> list[Outcome]:
-    """Decided and written, not flushed."""
-    return ingest([event(body) for body in bodies], store.unit_of_work())
-
-
-def settled_and_then(store: EmbeddedStore, settled: Sequence[Body], durable: Sequence[Body] = ()) -> None:
-    """Given what is in the projection, and what is in the log alone."""
-    taken_in(store, *settled)
+def ingest_durably(store: EmbeddedStore, checkpointed: Sequence[Body], flushed: Sequence[Body]) -> None:
+    """Ingest `checkpointed` into the log and the projection, and `flushed` into the log alone."""
+    ingested(store, *checkpointed)
     store.checkpoint()
-    taken_in(store, *durable)
+    ingested(store, *flushed)
     store.log.flush()
 
 
-def fail(store: EmbeddedStore) -> None:
-    """Have the log fail with an event, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (store.log.end.offset, hard))
-    try:
-        with pytest.raises(StoreUnavailable):
-            taken_in(store, registered("the last straw"))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+def test_unflushed_events_are_discarded_and_durable_ones_are_shown(log_path: Path) -> None:
+    with open_store(log_path) as store:
+        ingest_durably(store, [registered(), registered("b")], [reserved()])
+        ingested(store, deposited(), registered("c"))
+        fail_log(store)
 
+        store.discard_unflushed()
 
-def settle_what_is_durable(store: EmbeddedStore) -> None:
-    """As the settler does, which flushes nothing."""
-    settling = store.begin_settling()
-    settling.write()
-    settling.confirm()
-
-
-def test_what_was_not_flushed_is_undone_and_the_rest_builds_on_what_was_settled(log_path: Path) -> None:
-    with opened(log_path) as store:
-        settled_and_then(store, [registered(), registered("b")], [reserved()])
-        taken_in(store, deposited(), registered("c"))
-        fail(store)
-        store.fall_back()
-        reservation = store.queries.reservation(RESERVATION)
+        reservation = store.reads.reservation(RESERVATION)
         assert reservation is not None
         assert reservation.status is Status.CREATED
-        assert store.queries.compartment(LOCKER, "c") is None
-        locker = store.queries.locker(LOCKER)
+        assert store.reads.compartment(LOCKER, "c") is None
+        locker = store.reads.locker(LOCKER)
         assert locker is not None
         assert [(view.compartment_id, view.active_reservation) for view in locker.compartments] == [
             ("b", None),
             (COMPARTMENT, RESERVATION),
         ]
-        settle_what_is_durable(store)
-    assert verify(log_path, lambda reached: None).problems == []
+        checkpoint_durable(store)
+    assert verify_file(log_path, ignore_progress).problems == []
 
 
-def test_falling_back_again_changes_nothing(log_path: Path) -> None:
-    with opened(log_path) as store:
-        settled_and_then(store, history(), history("locker-2"))
-        taken_in(store, *history("locker-3"))
-        fail(store)
+def test_discarding_again_changes_nothing(log_path: Path) -> None:
+    with open_store(log_path) as store:
+        ingest_durably(store, history(), history("locker-2"))
+        ingested(store, *history("locker-3"))
+        fail_log(store)
         for _ in range(3):
-            store.fall_back()
-            assert hashes(store.queries).keys() == {"locker-1", "locker-2"}
+            store.discard_unflushed()
+            assert hashes(store.reads).keys() == {"locker-1", "locker-2"}
 
 
-def removed(log: Path) -> None:
+def remove(log: Path) -> None:
     log.unlink()
 
 
-def replaced(log: Path) -> None:
+def replace(log: Path) -> None:
     log.rename(log.with_name("moved.jsonl"))
     log.write_bytes(b"something else\n")
 
 
-@pytest.mark.parametrize("harm", [removed, replaced])
-def test_what_is_durable_is_read_from_the_file_that_it_was_written_to(
-    log_path: Path, harm: Callable[[Path], None]
-) -> None:
-    with opened(log_path) as store:
-        settled_and_then(store, history(), history("locker-2"))
-        harm(log_path)
+@pytest.mark.parametrize("damage", [remove, replace])
+def test_durable_events_are_read_from_the_file_that_was_opened(log_path: Path, damage: Callable[[Path], None]) -> None:
+    with open_store(log_path) as store:
+        ingest_durably(store, history(), history("locker-2"))
+        damage(log_path)
         with pytest.raises(StoreUnavailable):
-            taken_in(store, registered("more"))
-        store.fall_back()
-        assert hashes(store.queries).keys() == {"locker-1", "locker-2"}
+            ingested(store, registered("more"))
+
+        store.discard_unflushed()
+
+        assert hashes(store.reads).keys() == {"locker-1", "locker-2"}
 
 
-def test_keys_of_what_was_never_durable_are_not_taken_for_known_ones(
-    log_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Given a merge that took in keys of events which are gone; their positions are given again, to others."""
-    monkeypatch.setattr(known_keys, "MEMTABLE_MIN", 5)
-    with opened(log_path) as store:
-        settled_and_then(store, [registered("a")], [registered("b")])
-        taken_in(store, *history("locker-2"))
-        store.begin_settling().restore()  # begins to merge: what it is to checkpoint may become durable any moment
-        fail(store)
+def test_ids_of_discarded_events_may_be_used_again(log_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their positions are given to other events, although a compaction had already taken them in."""
+    monkeypatch.setattr(index, "MEMTABLE_MIN", 5)
+    with open_store(log_path) as store:
+        ingest_durably(store, [registered("a")], [registered("b")])
+        ingested(store, *history("locker-2"))
+        store.begin_checkpoint().rollback()  # begins a compaction, which includes ids that are not durable yet
+        fail_log(store)
         durable = store.log.durable
-        store.fall_back()
-        settle_what_is_durable(store)
+        store.discard_unflushed()
+        checkpoint_durable(store)
     log_path.write_bytes(log_path.read_bytes()[: durable.offset])
+
     others = [registered(f"c{number}") for number in range(3)]
-    with opened(log_path) as store:
+    with open_store(log_path) as store:
         for position, other in enumerate(others, 3):
-            assert taken_in(store, other) == [Accepted(position)]
+            assert ingested(store, other) == [Accepted(position)]
             store.checkpoint()
-    with opened(log_path) as store:
-        assert taken_in(store, *others) == [Duplicate(3), Duplicate(4), Duplicate(5)]
-        assert hashes(store.queries) == hashes_after_replay(log_path)
-    assert verify(log_path, lambda reached: None).problems == []
+
+    with open_store(log_path) as store:
+        assert ingested(store, *others) == [Duplicate(3), Duplicate(4), Duplicate(5)]
+        assert hashes(store.reads) == hashes_after_replay(log_path)
+    assert verify_file(log_path, ignore_progress).problems == []
+
+
+def test_discarding_is_tried_again_after_the_projection_could_not_be_read(log_path: Path) -> None:
+    with open_store(log_path) as store:
+        ingest_durably(store, history(), history("locker-2"))
+        ingested(store, *history("locker-3"))
+        fail_log(store)
+        with interrupted(store._projection.stored), pytest.raises(StoreUnavailable, match="cannot be shown"):
+            store.discard_unflushed()
+
+        store.discard_unflushed()
+
+        assert hashes(store.reads).keys() == {"locker-1", "locker-2"}
+        checkpoint_durable(store)
+    assert verify_file(log_path, ignore_progress).problems == []
+
+
+def test_a_store_goes_on_after_the_id_index_could_not_be_read(log_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "MEMTABLE_MIN", 5)
+    with open_store(log_path) as store:
+        ingest_durably(store, history(), [])
+        store._projection.finish_compaction()
+        ingest_durably(store, [registered("d")], history("locker-2"))
+        ingested(store, *history("locker-3"))
+        fail_log(store)
+        run = run_path(projection_path(log_path), store._projection.stored.run.position)
+        run.rename(run.with_name("away"))
+        with pytest.raises(StoreUnavailable, match="cannot be shown"):
+            store.discard_unflushed()
+
+        store.begin_checkpoint().rollback()  # begins a compaction
+        run.with_name("away").rename(run)
+        store.discard_unflushed()
+
+        assert hashes(store.reads).keys() == {"locker-1", "locker-2"}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lockstream.infrastructure.stores.memory import MemoryStore
 from lockstream.settings import Settings
 from lockstream.tests.infrastructure.stores.model import Expected, Model
-from lockstream.tests.infrastructure.stores.state_machine import LOCKERS, Data, Sender
+from lockstream.tests.infrastructure.stores.random_events import LOCKERS, Data, Sender
 from lockstream.tests.presentation.http.batches import LINES, LIST, Form, post_text, told
 from lockstream.tests.presentation.http.conftest import concurrent_client
 from lockstream.tests.support.budgets import budget, examples

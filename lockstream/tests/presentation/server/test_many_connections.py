@@ -1,8 +1,7 @@
-"""Very many connections, most of which want nothing: whoever wants something is served."""
+"""Very many connections, most of which are idle: other clients are served."""
 
 import json
 import resource
-import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -11,67 +10,78 @@ from pathlib import Path
 
 import pytest
 
-from lockstream.tests.presentation.server.client import Wire, event, get, guarded, request, wait_for_sockets
+from lockstream.presentation.server.protocol import RESERVED_FILES
+from lockstream.tests.presentation.server.client import RawConnection, event, get, request
+from lockstream.tests.presentation.server.guarded_server import (
+    BODY_SECONDS,
+    SHORT_LIMITS,
+    bounded_memory,
+    guarded,
+    open_sockets,
+    wait_for_closed_sockets,
+)
+from lockstream.tests.presentation.server.manual_clock import pass_seconds
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server
+from lockstream.tests.support.requirements import requires_program
 
-CROWD = 2000
+CONNECTIONS = 2000
 BEGINNINGS = [b"", b"POST /events HTT", request(b"{", content_length=60_000), get()]
-"""What they say before they fall silent."""
+"""What clients have sent before they become idle."""
 
 
 @pytest.fixture
 def many_files() -> Iterator[None]:
-    """Have this process, and the server that it starts, be allowed enough open files."""
+    """Let this process, and the server that it starts, open enough files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CROWD + 200
+    wanted = CONNECTIONS + 200
     if hard != resource.RLIM_INFINITY and hard < wanted:
-        pytest.skip(f"no more than {hard} files may be open here")
+        pytest.skip(f"a process may not open more than {hard} files here")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_two_thousand_idle_connections_keep_nobody_from_being_served(log_path: Path, many_files: None) -> None:
-    with (
-        guarded(log_path, LOCKSTREAM_HEADER_SECONDS="8", LOCKSTREAM_BODY_SECONDS="8") as served,
-        ExitStack() as crowd,
-    ):
-        for number in range(CROWD):
-            wire = crowd.enter_context(served.wire())
-            wire.send(BEGINNINGS[number % len(BEGINNINGS)])
-        served.regulars.go_on()
-        # their clients never close them: the server does
-        wait_for_sockets(served.server, 10)
+def test_two_thousand_idle_connections_disturb_no_other_client(log_path: Path, many_files: None) -> None:
+    with guarded(log_path, SHORT_LIMITS) as served, bounded_memory(served), ExitStack() as opened:
+        connections = [opened.enter_context(served.connect()) for _ in range(CONNECTIONS)]
+        for number, connection in enumerate(connections):
+            connection.send(BEGINNINGS[number % len(BEGINNINGS)])
+        served.assert_serves_others()
+        # their clients never close them: the server refuses what is incomplete, and disconnects after as long again
+        pass_seconds(2 * (BODY_SECONDS + 1), *connections)
+        wait_for_closed_sockets(served.process, 10)
 
 
-def test_connections_beyond_what_the_system_allows_break_nothing(log_path: Path) -> None:
-    if not shutil.which("prlimit"):
-        pytest.skip("prlimit is not installed")
+@requires_program("prlimit")
+def test_a_server_that_may_open_no_more_files_goes_on_serving(log_path: Path) -> None:
     with Server(log_path, under=["prlimit", "--nofile=128:128"]).start() as server:
-        with ExitStack() as crowd, Wire(server.port) as first:
+        with ExitStack() as opened, RawConnection(server.port) as first:
             for _ in range(300):
-                crowd.enter_context(Wire(server.port))
+                opened.enter_context(RawConnection(server.port))
             for number in range(500):
                 first.send(request(event(f"c{number}")))
-                assert first.answer().status == 202
-        wait_for_sockets(server, 10)
+                assert first.response().status == 202
+        wait_for_closed_sockets(server, 10)
         assert server.post(event()) == 202
         assert server.get("/lockers/locker-1")[0] == 200
         assert "Traceback" not in server.stderr
 
 
-def test_connections_leave_files_for_whoever_is_served(log_path: Path) -> None:
-    few = ["bash", "-c", 'ulimit -n 160 && exec "$@"', "few"]
-    with Server(log_path, under=few).start() as server, ExitStack() as crowd:
+def test_connections_leave_open_files_for_requests(log_path: Path) -> None:
+    """Those beyond the limit of open files are closed, which is logged once."""
+    files = 160
+    with_few_files = ["bash", "-c", f'ulimit -n {files} && exec "$@"', "with-few-files"]
+    with Server(log_path, under=with_few_files).start() as server, ExitStack() as opened:
         with closing(HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT_SECONDS)) as good:
             for number in range(3):
                 good.request("POST", "/events", event(f"c{number}", locker="good"))
                 assert good.getresponse().read()
                 for _ in range(60):
-                    crowd.enter_context(Wire(server.port))
+                    opened.enter_context(RawConnection(server.port))
                 good.request("GET", "/lockers/good")
-                answer = good.getresponse()
-                assert (answer.status, json.loads(answer.read())["compartments"]) == (200, number + 1)
+                response = good.getresponse()
+                assert (response.status, json.loads(response.read())["compartments"]) == (200, number + 1)
+        assert open_sockets(server) < files - RESERVED_FILES + 10
         assert server.stop(signal.SIGTERM) == 0
         assert server.stderr.count("ulimit -n") == 1
         assert "Traceback" not in server.stderr

@@ -1,32 +1,24 @@
-"""How answers go out."""
+"""The head of a response is sent together with its body."""
 
-from lockstream.tests.presentation.server.client import Guarded, event, get, request
+from lockstream.tests.presentation.server.client import event, get, request
+from lockstream.tests.presentation.server.guarded_server import GuardedServer
 
 
-def test_an_answer_goes_out_in_one_piece(served: Guarded) -> None:
-    """What is written at once on this machine is read at once; a head that went ahead was read alone in nearly all."""
-    with served.wire() as wire:
+def test_a_response_is_sent_in_one_piece(served: GuardedServer) -> None:
+    """Bytes that are written at once on one machine are read at once. A head sent alone would mostly be read alone."""
+    with served.connect() as connection:
         for number in range(50):
-            wire.send(request(event(f"c{number}", locker="one piece")))
-            head, _, body = wire.socket.recv(65_536).partition(b"\r\n\r\n")
+            connection.send(request(event(f"c{number}", locker="one piece")))
+            head, _, body = connection.socket.recv(65_536).partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 202 ")
             assert b"content-length: %d" % len(body) in head
             assert body.endswith(b"}")
 
 
-def test_an_answer_without_a_body_is_given_at_once(served: Guarded) -> None:
-    with served.wire() as wire:
+def test_a_response_without_a_body_is_sent_at_once(served: GuardedServer) -> None:
+    with served.connect() as connection:
         for _ in range(3):
-            wire.send(request(path="/health/live", method="HEAD", content_type=None, content_length=None))
-            assert wire.socket.recv(65_536).startswith(b"HTTP/1.1 200 ")
-        wire.send(get())
-        assert wire.answer().status == 404
-
-
-def test_who_waits_to_be_asked_for_the_body_is_asked(served: Guarded) -> None:
-    body = event(locker="asked")
-    with served.wire() as wire:
-        wire.send(request(content_length=len(body), expect="100-continue"))
-        assert wire.socket.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
-        wire.send(body)
-        assert wire.answer().status == 202
+            connection.send(request(path="/health/live", method="HEAD", content_type=None, content_length=None))
+            assert connection.socket.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        connection.send(get())
+        assert connection.response().status == 404

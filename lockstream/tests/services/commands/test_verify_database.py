@@ -1,63 +1,95 @@
-"""The projection in a database is checked while nodes, and those who rebuild it, go on."""
+"""`verify` on a database: damage by other programs, and nodes and rebuilds that go on meanwhile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Self
 
 import pytest
-from sqlalchemy import Connection
 
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import ignore_progress
-from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.postgres.connection import Database
 from lockstream.infrastructure.postgres.shadow_tables import rebuild
-from lockstream.infrastructure.stores.postgres import PostgresStore
-from lockstream.services import database_verification
-from lockstream.services.commands.verify import Verification, differing_rows
-from lockstream.settings import Settings
-from lockstream.tests.support.builders import event, fault_reported, registered
-from lockstream.tests.support.databases import connect
+from lockstream.infrastructure.postgres.snapshot import Snapshot
+from lockstream.services.commands import verify_database as module
+from lockstream.services.commands.verify import Verification
+from lockstream.services.commands.verify_database import verify_database
+from lockstream.tests.support.builders import fault_reported, registered, reserved
+from lockstream.tests.support.databases import connect, execute, ingest_into, new_database
 
-END_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> {}"
+END_OTHER_CONNECTIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
 
 
-def take_in(url: str, place: str) -> None:
-    with closing(PostgresStore(url)) as store:
-        ingest([event(registered(place)), event(fault_reported(3, place))], store.unit_of_work())
+@pytest.fixture
+def url() -> Iterator[str]:
+    """The URL of a database with three events."""
+    with new_database() as url:
+        ingest_into(url, registered(), fault_reported(1), reserved())
+        yield url
 
 
 def verify(url: str) -> Verification:
-    return database_verification.verify_log(Settings.model_validate({"DATABASE_URL": url}), lambda reached: None)
-
-
-def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
-    """Have something happen when the moment has been taken, and before rows are compared."""
-
-    def compared(connection: Connection, *rest: object) -> object:
-        happens()
-        return differing_rows(connection, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(database_verification, "differing_rows", compared)
-
-
-def test_events_that_come_in_meanwhile_are_no_difference(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    take_in(url, "a")
-    meanwhile(monkeypatch, lambda: take_in(url, "b"))
-    found = verify(url)
-    assert (found.problems, found.events) == ([], 2)
-
-
-def test_a_rebuild_meanwhile_is_not_taken_for_damage(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    take_in(url, "a")
     with closing(Database(url)) as database:
-        meanwhile(monkeypatch, lambda: rebuild(database, ignore_progress))
-        with pytest.raises(StoreUnavailable, match="made anew meanwhile"):
+        return verify_database(database, ignore_progress)
+
+
+def after_snapshot(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Let something happen after the snapshot has begun, and before its rows are compared."""
+
+    class DisturbedSnapshot(Snapshot):
+        def __enter__(self) -> Self:
+            super().__enter__()
+            happens()
+            return self
+
+    monkeypatch.setattr(module, "Snapshot", DisturbedSnapshot)
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        ("UPDATE compartments SET degrading_faults = 7", "differs from the log in 2 places: Compartment"),
+        ("DELETE FROM faults", "differs from the log"),
+        ("UPDATE reservations SET status = 'LOST'", "The projection cannot be read"),
+        ("DROP TABLE faults", "The projection cannot be read"),
+        ('UPDATE events SET payload = \'{"compartment_id":"x"}\' WHERE position = 2', "is damaged at position 2"),
+        ("UPDATE events SET recorded_at = 'never' WHERE position = 3", "is damaged at position 3"),
+        ("DELETE FROM events WHERE position = 2", "is damaged at position 2"),
+        ("DELETE FROM events WHERE position = 3", "differs from the log"),
+    ],
+)
+def test_verify_reports_changes_by_another_program(url: str, damage: str, problem: str) -> None:
+    before = verify(url)
+    assert (before.problems, before.events, before.lockers) == ([], 3, 1)
+    execute(url, damage)
+    assert problem in " ".join(verify(url).problems)
+
+
+def test_events_that_a_node_accepts_meanwhile_are_no_difference(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    after_snapshot(monkeypatch, lambda: ingest_into(url, registered("b"), fault_reported(3, "b")))
+    found = verify(url)
+    assert (found.problems, found.events) == ([], 3)
+
+
+def test_verify_fails_if_a_rebuild_replaces_the_tables_meanwhile(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(Database(url)) as database:
+        after_snapshot(monkeypatch, lambda: rebuild(database, ignore_progress))
+        with pytest.raises(StoreUnavailable, match=r"was rebuilt meanwhile\. Run `lockstream verify` again\."):
             verify(url)
 
 
-def test_a_database_that_goes_away_meanwhile_is_said_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    take_in(url, "a")
+def test_verify_fails_if_the_database_goes_away_meanwhile(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(connect(url)) as other:
-        meanwhile(monkeypatch, lambda: other.execute(END_OTHERS.format(other.info.backend_pid)))
+        after_snapshot(monkeypatch, lambda: other.execute(END_OTHER_CONNECTIONS))
         with pytest.raises(StoreUnavailable, match="cannot be used now"):
             verify(url)
+
+
+def test_the_progress_callback_gets_the_end_of_the_log(url: str) -> None:
+    calls: list[tuple[int, int]] = []
+    with closing(Database(url)) as database:
+        verify_database(database, lambda reached, end: calls.append((reached, end)))
+    assert calls == [(3, 3)]

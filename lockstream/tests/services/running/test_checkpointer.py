@@ -1,183 +1,364 @@
-"""Somebody else holds a lock on the projection: events are taken in all the same, and reads show them."""
+"""Checkpoints wait for no event, events wait for no checkpoint, and a failed checkpoint is tried again."""
 
 import asyncio
+import logging
 import os
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pytest
 
-from lockstream.core.entities.state import Locker
-from lockstream.core.errors import StoreUnavailable
+from lockstream.core.errors import LogFileDamaged, StoreUnavailable
 from lockstream.core.outcomes import Accepted
+from lockstream.infrastructure.sqlite import row_cache
 from lockstream.infrastructure.sqlite.database import writing_engine
-from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path
-from lockstream.services.running.checkpointer import SETTLE_AFTER_SECONDS
-from lockstream.services.running.group_commit import GroupCommit
-from lockstream.tests.presentation.http.conftest import concurrent_client, open_from_environment
-from lockstream.tests.support.builders import LOCKER, event, registered
-from lockstream.tests.support.faulty_store import TIMEOUT_SECONDS
-from lockstream.tests.support.histories import CAPACITY, hashes_after_replay, hashes_after_start
+from lockstream.infrastructure.stores.embedded import EmbeddedStore, acknowledged, projection_path
+from lockstream.services.running import checkpointer
+from lockstream.settings import Settings
+from lockstream.tests.services.running.system import System
+from lockstream.tests.support.builders import event, registered
+from lockstream.tests.support.coroutines import let_others_run, run, wait_for
+from lockstream.tests.support.faulty_store import FaultyStore, locked_projection, progress_of
+from lockstream.tests.support.histories import CAPACITY, files_beside, hashes_after_replay, hashes_after_start
 
 
-@contextmanager
-def locked(projection: Path) -> Iterator[None]:
-    with closing(sqlite3.connect(projection, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpointer, "QUIET_SECONDS", 0.02)
+    monkeypatch.setattr(checkpointer, "RETRY_SECONDS", 0.02)
 
 
-async def posted(client: httpx.AsyncClient, compartment: str) -> httpx.Response:
-    return await client.post("/events", json=registered(compartment))
+@pytest.fixture
+def store() -> Iterator[FaultyStore]:
+    store = FaultyStore(Settings())
+    yield store
+    store.close()
 
 
-async def read(client: httpx.AsyncClient) -> httpx.Response:
-    return await asyncio.wait_for(client.get(f"/lockers/{LOCKER}"), TIMEOUT_SECONDS)
+def assert_whole(log: Path) -> None:
+    """Assert that a start shows what a replay of the log gives."""
+    assert hashes_after_start(log) == hashes_after_replay(log)
 
 
-def test_the_writer_waits_for_no_lock(log_path: Path) -> None:
-    """SQLite waits 5 s of its own accord, and every event would wait with it."""
+async def two_more_checkpoints(store: FaultyStore) -> None:
+    """Wait until a checkpoint has begun and ended, and the next one has begun."""
+    before = store.checkpoints
+    await wait_for(lambda: store.checkpoints >= before + 2)
+
+
+def test_the_writing_connection_waits_for_no_lock(log_path: Path) -> None:
+    """By default SQLite waits 5 s for a lock, and the thread of checkpoints would wait with it."""
     with writing_engine(projection_path(log_path)).connect() as connection:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 0
 
 
-def test_events_are_taken_in_while_somebody_locks_the_projection(log_path: Path) -> None:
-    async def history() -> None:
-        async with concurrent_client(open_from_environment) as client:
-            with locked(projection_path(log_path)):
-                for number in range(3):
-                    assert (await posted(client, str(number))).status_code == 202
-                    await asyncio.sleep(2 * SETTLE_AFTER_SECONDS)  # it tries to checkpoint what nobody has asked for
-            shown = await read(client)
-            assert shown.status_code == 200
-            assert shown.json()["compartments"] == 3
+def test_events_are_accepted_while_another_program_locks_the_projection(log_path: Path) -> None:
+    async def check(store: FaultyStore) -> None:
+        system = System(store)
+        with locked_projection(log_path):
+            for number in range(3):
+                assert await system.post(registered(str(number))) == [Accepted(number + 1)]
+                await two_more_checkpoints(store)
+        assert await system.compartments() == 3
+        await system.close()
+        assert progress_of(log_path).reached.position == 3
 
-    asyncio.run(history())
-    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
-
-
-def test_reads_show_all_that_was_acknowledged_while_somebody_locks_the_projection(log_path: Path) -> None:
-    async def history() -> None:
-        async with concurrent_client(open_from_environment) as client:
-            assert (await posted(client, "before")).status_code == 202
-            assert (await read(client)).json()["compartments"] == 1
-            with locked(projection_path(log_path)):
-                assert (await read(client)).json()["compartments"] == 1
-                for number in range(3):
-                    assert (await posted(client, str(number))).status_code == 202
-                    await asyncio.sleep(2 * SETTLE_AFTER_SECONDS)
-                    assert (await read(client)).json()["compartments"] == number + 2
-                reads = asyncio.gather(*(read(client) for _ in range(20)))
-                assert (await posted(client, "meanwhile")).status_code == 202
-                for answer in await reads:
-                    assert answer.status_code == 200
-            assert (await read(client)).json()["compartments"] == 5
-            assert (await posted(client, "after")).status_code == 202
-            assert (await read(client)).json()["compartments"] == 6
-
-    asyncio.run(history())
-    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
+    with closing(FaultyStore(Settings())) as store:
+        run(check(store))
+    assert_whole(log_path)
 
 
-async def locker_on(ingestion: GroupCommit) -> Locker | None:
-    seen = await asyncio.wait_for(ingestion.read(lambda network: network.locker(LOCKER)), TIMEOUT_SECONDS)
-    return seen.found
+def test_reads_show_all_acknowledged_events_while_another_program_locks_the_projection(log_path: Path) -> None:
+    async def check(store: FaultyStore) -> None:
+        # given an event that a checkpoint has written
+        system = System(store)
+        assert await system.post(registered("before")) == [Accepted(1)]
+        assert await system.compartments() == 1
+        with locked_projection(log_path):
+            assert await system.compartments() == 1
+            # when events are accepted that no checkpoint can write, then each read shows them
+            for number in range(3):
+                assert await system.post(registered(str(number))) == [Accepted(number + 2)]
+                await two_more_checkpoints(store)
+                assert await system.compartments() == number + 2
+            reads = [system.compartments() for _ in range(20)]
+            assert await system.post(registered("meanwhile")) == [Accepted(5)]
+            assert set(await asyncio.gather(*reads)) <= {4, 5}
+        # and after the lock was released
+        assert await system.compartments() == 5
+        assert await system.post(registered("after")) == [Accepted(6)]
+        assert await system.compartments() == 6
+        await system.close()
+
+    with closing(FaultyStore(Settings())) as store:
+        run(check(store))
+    assert_whole(log_path)
 
 
-def test_what_cannot_be_settled_is_shown_and_does_not_keep_it_from_closing(log_path: Path) -> None:
-    async def history() -> None:
-        ingestion = GroupCommit(store, queue_limit=10, batch_limit=10)
-        with locked(projection_path(log_path)):
-            assert await ingestion.submit([event(registered())]) == [Accepted(1)]
-            await asyncio.wait_for(ingestion.close(), TIMEOUT_SECONDS)
-            assert await locker_on(ingestion) is not None
+def test_close_ends_although_no_checkpoint_can_be_written_and_reads_go_on(log_path: Path) -> None:
+    async def check(store: FaultyStore) -> None:
+        system = System(store)
+        with locked_projection(log_path):
+            assert await system.post(registered()) == [Accepted(1)]
+            await system.close()
+            assert await system.locker() is not None
             with pytest.raises(StoreUnavailable, match="stopping"):
-                await ingestion.submit([event(registered("late"))])
+                await system.group_commit.submit([event(registered("late"))])
 
-    with closing(EmbeddedStore(log_path, CAPACITY)) as store:
-        asyncio.run(history())
-    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
+    with closing(FaultyStore(Settings())) as store:
+        run(check(store))
+    assert_whole(log_path)
 
 
-def test_memory_that_cannot_be_freed_takes_in_nothing_more_until_the_lock_is_gone(log_path: Path) -> None:
-    """Rows that are not settled stay in memory, so there must be an end to them."""
+def test_a_full_row_cache_refuses_events_until_a_checkpoint_can_be_written(log_path: Path) -> None:
+    """Rows without a checkpoint stay in memory, so their number must be bounded."""
 
-    async def history() -> None:
-        ingestion = GroupCommit(store, queue_limit=10, batch_limit=10)
-        with locked(projection_path(log_path)):
-            assert await ingestion.submit([event(registered(str(number))) for number in range(10)]) == [
-                Accepted(position) for position in range(1, 11)
-            ]
-            await ingestion._settler.rest()
-            [refused] = await ingestion.submit([event(registered("more"))])
+    async def check(store: FaultyStore) -> None:
+        # given more changed rows than the cache may hold, and a projection that cannot be written
+        system = System(store)
+        with locked_projection(log_path):
+            outcomes = await system.post(*(registered(str(number)) for number in range(10)))
+            assert outcomes == [Accepted(position) for position in range(1, 11)]
+            await system.engine.checkpointer.wait_idle()
+            # when another event comes, then it is refused, and reads go on
+            [refused] = await system.post(registered("more"))
             assert isinstance(refused, StoreUnavailable)
             assert "projection" in str(refused)
-            locker = await locker_on(ingestion)
-            assert locker is not None
-            assert len(locker.compartments) == 10
-        for _ in range(round(10 * TIMEOUT_SECONDS / SETTLE_AFTER_SECONDS)):  # so often that it is never quiet
-            [outcome] = await ingestion.submit([event(registered("more"))])
-            if outcome == Accepted(11):
-                break
-            await asyncio.sleep(SETTLE_AFTER_SECONDS / 10)
-        else:
-            pytest.fail("nothing is taken in any more")
-        await ingestion.close()
+            assert "projection" in (system.group_commit.unavailable_reason or "")
+            assert await system.compartments() == 10
+        # when the lock was released, then an event is accepted again, although events never stop coming
+        while await system.post(registered("more")) != [Accepted(11)]:  # noqa: ASYNC110  # nothing signals that
+            await asyncio.sleep(checkpointer.QUIET_SECONDS / 10)
+        assert system.group_commit.unavailable_reason is None
+        await system.close()
 
-    with closing(EmbeddedStore(log_path, 5)) as store:
-        asyncio.run(history())
-    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
+    with closing(FaultyStore(Settings(row_cache_rows=5))) as store:
+        run(check(store))
+    assert_whole(log_path)
 
 
-def test_what_could_not_be_settled_is_settled_when_the_lock_is_gone_though_nothing_more_comes(log_path: Path) -> None:
-    async def history() -> None:
-        ingestion = GroupCommit(store, queue_limit=10, batch_limit=10)
-        with locked(projection_path(log_path)):
-            assert await ingestion.submit([event(registered())]) == [Accepted(1)]
-            for _ in range(round(TIMEOUT_SECONDS / SETTLE_AFTER_SECONDS)):
-                await asyncio.sleep(SETTLE_AFTER_SECONDS)
-                if ingestion._settler._failed_because:
-                    break
-            assert ingestion._settler._failed_because
-        for _ in range(round(TIMEOUT_SECONDS / SETTLE_AFTER_SECONDS)):
-            await asyncio.sleep(SETTLE_AFTER_SECONDS)
-            if store._projection.reached.position == 1:
-                break
-        assert store._projection.reached.position == 1
-        await ingestion.close()
+def test_a_failed_checkpoint_is_tried_again_although_no_more_events_come(log_path: Path, store: FaultyStore) -> None:
+    async def check() -> None:
+        system = System(store)
+        with locked_projection(log_path):
+            assert await system.post(registered()) == [Accepted(1)]
+            await two_more_checkpoints(store)
+            assert progress_of(log_path).reached.position == 0
+        await wait_for(lambda: progress_of(log_path).reached.position == 1)
+        await system.close()
 
-    with closing(EmbeddedStore(log_path, CAPACITY)) as store:
-        asyncio.run(history())
+    run(check())
 
 
-def test_a_reader_that_has_gone_away_takes_no_settlement_along(log_path: Path) -> None:
-    async def history() -> None:
-        ingestion = GroupCommit(store, queue_limit=10, batch_limit=10)
-        assert await ingestion.submit([event(registered())]) == [Accepted(1)]
-        ingestion._settler._start()
-        os.rename(log_path, f"{log_path}.moved")  # noqa: PTH104  # in no time
-        [lost] = await ingestion.submit([event(registered("lost"))])
+def test_no_checkpoint_begins_if_all_events_are_written(log_path: Path, store: FaultyStore) -> None:
+    async def check() -> None:
+        system = System(store)
+        await system.post(registered())
+        await wait_for(lambda: progress_of(log_path).reached.position == 1)
+        await asyncio.sleep(5 * checkpointer.QUIET_SECONDS)
+        assert store.checkpoints == 1
+        await system.close()
+        assert store.checkpoints == 1
+
+    run(check())
+
+
+def test_an_internal_error_in_a_checkpoint_is_logged_and_the_checkpoint_is_tried_again(
+    log_path: Path, store: FaultyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.checkpoint_errors += [ZeroDivisionError()]
+
+    async def check() -> None:
+        system = System(store)
+        assert await system.post(registered("a"), registered("b")) == [Accepted(1), Accepted(2)]
+        await wait_for(lambda: progress_of(log_path).reached.position == 2)
+        assert await system.post(registered("c")) == [Accepted(3)]
+        await system.close()
+
+    with caplog.at_level(logging.ERROR):
+        run(check())
+    assert "could not be brought up to the log" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_checkpoint_writes_nothing_that_is_not_durable(log_path: Path, store: FaultyStore) -> None:
+    async def check() -> None:
+        system = System(store)
+        store.shut_gate()
+        posted = system.post(registered())
+        await wait_for(lambda: store.checkpoints == 1)
+        await let_others_run()
+        assert progress_of(log_path).reached.position == 0
+        store.open_gate()
+        await posted
+        await wait_for(lambda: progress_of(log_path).reached.position == 1)
+        await system.close()
+
+    run(check())
+
+
+def test_a_cancelled_reader_does_not_cancel_the_checkpoint_that_it_waits_for(store: FaultyStore) -> None:
+    async def check() -> None:
+        # given a failed log, and a checkpoint that does not end
+        system = System(store)
+        store.shut_checkpoint_gate()
+        assert await system.post(registered()) == [Accepted(1)]
+        await store.checkpoint_waits()
+        os.rename(store.log.path, f"{store.log.path}.moved")  # noqa: PTH104  # faster than another thread would be
+        [lost] = await system.post(registered("lost"))
         assert isinstance(lost, StoreUnavailable)
-        gone = asyncio.ensure_future(ingestion.read(lambda network: network.locker(LOCKER)))
-        await asyncio.sleep(0)
-        gone.cancel()
-        assert await locker_on(ingestion) is not None
-        await asyncio.wait_for(ingestion.close(), TIMEOUT_SECONDS)
+        # when a read that waits for the checkpoint is cancelled
+        cancelled = system.compartments()
+        await let_others_run()
+        assert not cancelled.done()
+        cancelled.cancel()
+        store.open_checkpoint_gate()
+        # then other reads are answered, and the checkpoint was written
+        assert await system.compartments() == 1
+        assert progress_of(store.log.path).reached.position == 1
+        await system.close()
 
-    with closing(EmbeddedStore(log_path, CAPACITY)) as store:
-        asyncio.run(history())
+    run(check())
 
 
-def test_a_read_after_closing_is_answered(log_path: Path) -> None:
-    async def history() -> None:
-        ingestion = GroupCommit(store, queue_limit=10, batch_limit=10)
-        await ingestion.submit([event(registered())])
-        await ingestion.close()
-        assert await locker_on(ingestion) is not None
+def test_a_read_after_close_is_answered(store: FaultyStore) -> None:
+    async def check() -> None:
+        system = System(store)
+        await system.post(registered())
+        await system.close()
+        assert await system.locker() is not None
 
-    with closing(EmbeddedStore(log_path, CAPACITY)) as store:
-        asyncio.run(history())
+    run(check())
+
+
+async def fail_the_log(store: FaultyStore, system: System) -> None:
+    """Let the log fail under an event that is not acknowledged, after those that are."""
+    store.shut_gate()
+    with store.failing_flushes():
+        lost = system.post(registered("lost"))
+        await store.flush_waits()
+    store.open_gate()
+    await asyncio.gather(lost, return_exceptions=True)
+    assert store.log.failure
+
+
+def test_the_acknowledged_position_is_noted_as_soon_as_the_log_has_failed(
+    log_path: Path, store: FaultyStore, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other_folder = tmp_path_factory.mktemp("copy")
+
+    async def check() -> None:
+        # given two acknowledged events that no checkpoint has written
+        store.checkpoint_errors += [StoreUnavailable("The projection is locked.")] * 1_000
+        system = System(store)
+        assert await system.post(registered("a"), registered("b")) == [Accepted(1), Accepted(2)]
+        # when the log fails with a third one
+        await fail_the_log(store, system)
+        await system.engine.checkpointer.wait_idle()
+        # then the projection knows of two acknowledged events, although it has applied none
+        progress = progress_of(log_path)
+        assert (progress.acknowledged, progress.reached.position) == (2, 0)
+
+    run(check())
+    # and a start with the files as they are now would be refused, if the log had lost its end
+    for name, content in files_beside(log_path).items():
+        (other_folder / name).write_bytes(content)
+    copy = other_folder / log_path.name
+    copy.write_bytes(copy.read_bytes().splitlines(keepends=True)[0])
+    with pytest.raises(LogFileDamaged, match="has seen 2 acknowledged events, and the log holds only 1"):
+        EmbeddedStore(copy, CAPACITY)
+
+
+def test_no_checkpoint_is_tried_in_vain_after_the_log_has_failed(store: FaultyStore) -> None:
+    async def check() -> None:
+        # given a failed log
+        system = System(store)
+        assert await system.post(registered()) == [Accepted(1)]
+        await fail_the_log(store, system)
+        await system.engine.checkpointer.wait_idle()
+        checkpoints = store.checkpoints
+        # when an event is refused, and no other comes
+        with pytest.raises(StoreUnavailable):
+            await system.post(registered("late"))
+        await asyncio.sleep(5 * checkpointer.QUIET_SECONDS)
+        # then no checkpoint was tried
+        assert store.checkpoints == checkpoints
+        await system.close()
+
+    run(check())
+
+
+def test_the_acknowledged_position_is_noted_once_whatever_comes_later(
+    store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_cache, "CHECKPOINT_ROWS", 0)
+
+    async def check() -> None:
+        # given a failed log, with changed rows that are worth a checkpoint
+        system = System(store)
+        await fail_the_log(store, system)
+        await wait_for(lambda: store.notes)
+        # when further checkpoints are tried, because further events come
+        before = store.checkpoints
+        while store.checkpoints < before + 2:
+            with pytest.raises(StoreUnavailable):
+                await system.post(registered("late"))
+        await system.engine.checkpointer.wait_idle()
+        # then nothing was noted again
+        assert store.notes == 1
+        await system.close()
+
+    run(check())
+
+
+def test_a_note_that_cannot_be_written_harms_nothing_and_is_written_at_the_close(log_path: Path) -> None:
+    async def check(store: FaultyStore) -> None:
+        system = System(store)
+        with locked_projection(log_path):
+            assert await system.post(registered()) == [Accepted(1)]
+            await fail_the_log(store, system)
+            await wait_for(lambda: store.notes)
+            assert await system.compartments() == 1
+            await system.close()
+        assert progress_of(log_path).acknowledged == 0
+
+    with closing(FaultyStore(Settings())) as store:
+        run(check(store))
+    assert acknowledged(projection_path(log_path)) == 1
+
+
+def test_a_log_that_fails_during_a_checkpoint_is_noted_after_it(log_path: Path, store: FaultyStore) -> None:
+    async def check() -> None:
+        # given a checkpoint of one event that does not end
+        system = System(store)
+        store.shut_checkpoint_gate()
+        assert await system.post(registered("a")) == [Accepted(1)]
+        await store.checkpoint_waits()
+        # when a second event is acknowledged, and the log fails with a third one
+        assert await system.post(registered("b")) == [Accepted(2)]
+        await fail_the_log(store, system)
+        store.open_checkpoint_gate()
+        await system.engine.checkpointer.wait_idle()
+        # then the second one is noted, too
+        assert progress_of(log_path).acknowledged == 2
+        assert store.notes == 1
+        await system.close()
+
+    run(check())
+
+
+def test_an_internal_error_in_the_note_is_logged_and_stops_neither_reads_nor_the_close(
+    store: FaultyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.note_errors += [ZeroDivisionError()]
+
+    async def check() -> None:
+        system = System(store)
+        assert await system.post(registered()) == [Accepted(1)]
+        await fail_the_log(store, system)
+        assert await system.compartments() == 1
+        await system.close()
+
+    run(check())
+    assert "ZeroDivisionError" in caplog.text

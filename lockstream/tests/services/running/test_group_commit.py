@@ -1,12 +1,11 @@
-"""Many requests at once: what is acknowledged, in which order, and who suffers when something goes wrong."""
+"""Concurrent requests: which events are acknowledged, in which order, and which are not after an error."""
 
 import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -15,15 +14,23 @@ from lockstream.core.entities.events import CompartmentRegistered
 from lockstream.core.errors import QueueFull, StoreUnavailable
 from lockstream.core.outcomes import Accepted
 from lockstream.infrastructure.file_log.reader import read_log
+from lockstream.infrastructure.sqlite import row_cache
+from lockstream.schemas.outcomes import INTERNAL_ERROR
+from lockstream.services.deployment import deployment_of
+from lockstream.services.running.lockstream import Lockstream
 from lockstream.settings import Settings
-from lockstream.tests.presentation.http.conftest import concurrent_client, open_from_environment
+from lockstream.tests.presentation.http.conftest import concurrent_client
+from lockstream.tests.services.running.system import System
 from lockstream.tests.support.builders import LOCKER, Body, event, registered, reserved
-from lockstream.tests.support.faulty_store import POISON, TIMEOUT_SECONDS, FaultyStore, running_on
+from lockstream.tests.support.coroutines import let_others_run, run, wait_for
+from lockstream.tests.support.faulty_store import POISON, FaultyStore, running_on
 
 
-def run[AnswersT](life: Coroutine[Any, Any, AnswersT]) -> AnswersT:
-    """Live `life` to its end, which must come."""
-    return asyncio.run(asyncio.wait_for(life, 3 * TIMEOUT_SECONDS))
+@pytest.fixture
+def store() -> Iterator[FaultyStore]:
+    store = FaultyStore(Settings())
+    yield store
+    store.close()
 
 
 def post(client: httpx.AsyncClient, body: Body) -> asyncio.Task[httpx.Response]:
@@ -34,215 +41,355 @@ async def post_all(client: httpx.AsyncClient, bodies: Iterable[Body]) -> list[ht
     return await asyncio.gather(*(post(client, body) for body in bodies))
 
 
-def posted_at_once(bodies: Sequence[Body]) -> list[httpx.Response]:
-    async def life() -> list[httpx.Response]:
-        async with concurrent_client(open_from_environment) as client:
-            answers = await post_all(client, bodies)
-            shown = (await client.get(f"/lockers/{LOCKER}")).json()
-            assert shown["compartments"] == compartments(Settings().event_log_path), "reads show all of it"
-            return answers
-
-    return run(life())
+def start() -> Lockstream:
+    return deployment_of(Settings()).start()
 
 
-async def posted_as_one_batch(
-    client: httpx.AsyncClient, store: FaultyStore, bodies: Sequence[Body]
-) -> list[httpx.Response]:
-    """Answers to `bodies`; the first is flushed alone, the rest come meanwhile and just fill the queue.
+def responses_to_concurrent(bodies: Sequence[Body]) -> list[httpx.Response]:
+    """Post `bodies` concurrently to a new system, and return the responses in the same order."""
 
-    Nobody hears anything before the flush that covers it has ended.
+    async def post_and_read() -> list[httpx.Response]:
+        async with concurrent_client(start) as client:
+            responses = await post_all(client, bodies)
+            locker = (await client.get(f"/lockers/{LOCKER}")).json()
+            assert locker["compartments"] == logged_compartments(Settings().event_log_path)
+            return responses
+
+    return run(post_and_read())
+
+
+def responses_to_one_batch(store: FaultyStore, settings: Settings, bodies: Sequence[Body]) -> list[httpx.Response]:
+    """Post `bodies`, and return the responses in the same order.
+
+    The first one is flushed alone; the others come meanwhile, and fill the queue. Nothing is acknowledged before the
+    flush that covers it has ended.
     """
-    store.shut_gate()
-    first = post(client, bodies[0])
-    await store.at_gate()
-    rest = [post(client, body) for body in bodies[1:]]
-    surplus = await post(client, registered("surplus"))
-    assert surplus.status_code == 503
-    assert not [answer for answer in (first, *rest) if answer.done()]
-    store.open_gate()
-    return await asyncio.gather(first, *rest)
+
+    async def post_during_a_flush() -> list[httpx.Response]:
+        async with concurrent_client(lambda: running_on(store, settings)) as client:
+            store.shut_gate()
+            first = post(client, bodies[0])
+            await store.flush_waits()
+            rest = [post(client, body) for body in bodies[1:]]
+            surplus = await post(client, registered("surplus"))
+            assert surplus.status_code == 503
+            assert not [request for request in (first, *rest) if request.done()]
+            store.open_gate()
+            return await asyncio.gather(first, *rest)
+
+    return run(post_during_a_flush())
 
 
-def statuses(answers: Iterable[httpx.Response]) -> dict[int, int]:
-    return dict(Counter(answer.status_code for answer in answers))
+def statuses(responses: Iterable[httpx.Response]) -> dict[int, int]:
+    """Return how many responses have each status."""
+    return dict(Counter(response.status_code for response in responses))
 
 
-def compartments(log: Path) -> int:
+def logged_compartments(log: Path) -> int:
     return sum(isinstance(record.event, CompartmentRegistered) for record in read_log(log))
 
 
 def logged(log: Path) -> dict[str, int]:
-    """The events in a log, each with its position."""
+    """Return the positions of all events in a log, by event id."""
     return {record.event.event_id: record.end.position for record in read_log(log)}
 
 
-def accepted(answers: Iterable[httpx.Response]) -> dict[str, int]:
-    told = (answer.json() for answer in answers if answer.status_code == 202)
-    return {answer["event_id"]: answer["position"] for answer in told}
+def acknowledged(responses: Iterable[httpx.Response]) -> dict[str, int]:
+    """Return the positions of all events that responses say are accepted, by event id."""
+    bodies = (response.json() for response in responses if response.status_code == 202)
+    return {body["event_id"]: body["position"] for body in bodies}
 
 
-def test_concurrent_events_are_each_acknowledged_once_and_without_a_gap(log_path: Path) -> None:
-    answers = posted_at_once([registered(str(number)) for number in range(200)])
-    assert statuses(answers) == {202: 200}
-    assert sorted(accepted(answers).values()) == list(range(1, 201))
-    assert logged(log_path) == accepted(answers)
+def test_each_concurrent_event_is_acknowledged_once_and_positions_have_no_gap(log_path: Path) -> None:
+    responses = responses_to_concurrent([registered(str(number)) for number in range(200)])
+    assert statuses(responses) == {202: 200}
+    assert sorted(acknowledged(responses).values()) == list(range(1, 201))
+    assert logged(log_path) == acknowledged(responses)
 
 
 def test_concurrent_duplicates_are_accepted_once(log_path: Path) -> None:
     body = registered()
-    answers = posted_at_once([body | {"event_id": body["event_id"].upper()}, *[body] * 49])
-    assert statuses(answers) == {202: 1, 200: 49}
-    assert {answer.json()["position"] for answer in answers} == {1}
+    responses = responses_to_concurrent([body | {"event_id": body["event_id"].upper()}, *[body] * 49])
+    assert statuses(responses) == {202: 1, 200: 49}
+    assert {response.json()["position"] for response in responses} == {1}
     assert logged(log_path) == {body["event_id"]: 1}
 
 
-def test_only_one_of_many_reservations_of_a_compartment_is_accepted() -> None:
-    answers = posted_at_once([registered(), *(reserved(str(number)) for number in range(50))])
-    assert statuses(answers) == {202: 2, 409: 49}
+def test_one_of_many_concurrent_reservations_of_a_compartment_is_accepted() -> None:
+    responses = responses_to_concurrent([registered(), *(reserved(str(number)) for number in range(50))])
+    assert statuses(responses) == {202: 2, 409: 49}
 
 
-def test_a_refused_event_harms_none_of_those_around_it(log_path: Path) -> None:
+def test_a_refused_event_does_not_affect_the_other_events_of_its_batch(log_path: Path) -> None:
     good = [registered(str(number)) for number in range(100)]
     bad = [reserved(str(number), "nothing") for number in range(100)]
-    answers = posted_at_once([body for pair in zip(good, bad, strict=True) for body in pair])
-    assert statuses(answers) == {202: 100, 422: 100}
-    assert logged(log_path) == accepted(answers)
+    responses = responses_to_concurrent([body for pair in zip(good, bad, strict=True) for body in pair])
+    assert statuses(responses) == {202: 100, 422: 100}
+    assert logged(log_path) == acknowledged(responses)
 
 
-def test_what_comes_while_a_batch_is_committed_becomes_the_next_one(log_path: Path) -> None:
+def test_events_that_arrive_during_a_flush_become_the_next_batch(log_path: Path) -> None:
     settings = Settings(queue_limit=53)
     store = FaultyStore(settings)
     twice = registered("twice")
     bodies = [*(registered(str(number)) for number in range(50)), reserved("r", "nothing"), twice, twice]
-
-    async def life() -> list[httpx.Response]:
-        async with concurrent_client(lambda: running_on(store, settings)) as client:
-            return await posted_as_one_batch(client, store, bodies)
-
-    answers = run(life())
-    assert statuses(answers) == {202: 51, 422: 1, 200: 1}
+    responses = responses_to_one_batch(store, settings, bodies)
+    assert statuses(responses) == {202: 51, 422: 1, 200: 1}
     assert store.batches == [1, 52]
     assert store.flushes == [1, 51]
-    assert logged(log_path) == accepted(answers)
+    assert logged(log_path) == acknowledged(responses)
 
 
 def test_a_batch_is_never_larger_than_its_limit() -> None:
     settings = Settings(queue_limit=26, batch_limit=10)
     store = FaultyStore(settings)
-
-    async def life() -> list[httpx.Response]:
-        async with concurrent_client(lambda: running_on(store, settings)) as client:
-            return await posted_as_one_batch(client, store, [registered(str(number)) for number in range(26)])
-
-    assert statuses(run(life())) == {202: 26}
+    responses = responses_to_one_batch(store, settings, [registered(str(number)) for number in range(26)])
+    assert statuses(responses) == {202: 26}
     assert store.batches == [1, 10, 10, 5]
 
 
-def test_a_full_queue_refuses_the_surplus_and_keeps_what_it_took(log_path: Path) -> None:
+def test_requests_are_served_between_the_batches_of_a_burst(store: FaultyStore) -> None:
+    async def check() -> None:
+        system = System(store, batch_limit=10)
+        decided: list[int] = []
+
+        async def serve_others() -> None:
+            while len(store.batches) < 5:
+                decided.append(len(store.batches))
+                await asyncio.sleep(0)
+
+        burst = [system.post(registered(str(number))) for number in range(50)]
+        await asyncio.gather(serve_others(), *burst)
+        assert store.batches == [10] * 5
+        assert set(decided) >= {1, 2, 3, 4}
+        await system.close()
+
+    run(check())
+
+
+def test_a_full_queue_refuses_further_events_and_keeps_those_in_it(log_path: Path) -> None:
     settings = Settings(queue_limit=4)
     store = FaultyStore(settings)
 
-    async def life() -> list[httpx.Response]:
+    async def overfill() -> list[httpx.Response]:
         async with concurrent_client(lambda: running_on(store, settings)) as client:
             store.shut_gate()
             first = post(client, registered("first"))
-            await store.at_gate()
+            await store.flush_waits()
             rest = [post(client, registered(str(number))) for number in range(10)]
-            for _, answered in zip(range(7), asyncio.as_completed(rest), strict=False):
-                assert (await answered).status_code == 503
+            for _, responded in zip(range(7), asyncio.as_completed(rest), strict=False):
+                assert (await responded).status_code == 503
             store.open_gate()
             return await asyncio.gather(first, *rest)
 
-    answers = run(life())
-    assert statuses(answers) == {202: 4, 503: 7}
-    for answer in answers:
-        if answer.status_code == 503:
-            assert int(answer.headers["retry-after"]) >= 1
-            assert answer.json() == {"detail": str(QueueFull(4))}
-    assert logged(log_path) == accepted(answers)
+    responses = run(overfill())
+    assert statuses(responses) == {202: 4, 503: 7}
+    for response in responses:
+        if response.status_code == 503:
+            assert int(response.headers["retry-after"]) >= 1
+            assert response.json() == {"detail": str(QueueFull(4))}
+    assert logged(log_path) == acknowledged(responses)
+
+
+def test_a_batch_larger_than_the_queue_is_accepted_if_nothing_else_waits(store: FaultyStore) -> None:
+    async def check() -> None:
+        system = System(store, queue_limit=2)
+        outcomes = await system.post(*(registered(str(number)) for number in range(5)))
+        assert outcomes == [Accepted(position) for position in range(1, 6)]
+        await system.close()
+
+    run(check())
 
 
 def test_a_log_that_cannot_be_written_fails_the_whole_batch_and_reads_go_on(log_path: Path) -> None:
+    # given a server with one event, and a full disk
     settings = Settings(queue_limit=10)
     store = FaultyStore(settings)
     before = registered("before")
     bodies = [*(registered(str(number)) for number in range(9)), reserved("r", "before")]
 
-    async def life() -> list[httpx.Response]:
+    async def post_to_a_full_disk() -> list[httpx.Response]:
         async with concurrent_client(lambda: running_on(store, settings)) as client:
             assert (await post(client, before)).status_code == 202
-            fill_the_disk(store)
-            assert (await post(client, before)).status_code == 200, "to know it, nothing need be written"
-            answers = await post_all(client, bodies)
-            shown = (await client.get(f"/lockers/{LOCKER}")).json()
-            assert (shown["compartments"], shown["active_reservations"]) == (1, 0)
-            return answers
+            fail_writes(store)
+            assert (await post(client, before)).status_code == 200, "a duplicate writes nothing"
+            # when a batch comes
+            responses = await post_all(client, bodies)
+            locker = (await client.get(f"/lockers/{LOCKER}")).json()
+            assert (locker["compartments"], locker["active_reservations"]) == (1, 0)
+            return responses
 
-    answers = run(life())
+    responses = run(post_to_a_full_disk())
+    # then each of its events is refused
     assert store.batches == [1, 1, 10]
-    for answer in answers:
-        assert answer.status_code == 503
-        assert int(answer.headers["retry-after"]) >= 1
-        assert f"The log {log_path} could not be written" in answer.json()["detail"]
+    for response in responses:
+        assert response.status_code == 503
+        assert int(response.headers["retry-after"]) >= 1
+        assert f"The log {log_path} could not be written" in response.json()["detail"]
     assert len(logged(log_path)) == 1
-    after = posted_at_once(bodies)
-    assert sorted(accepted(after).values()) == list(range(2, 12)), "after a restart all goes on"
+    # and accepted after a restart
+    after = responses_to_concurrent(bodies)
+    assert sorted(acknowledged(after).values()) == list(range(2, 12))
 
 
-def fill_the_disk(store: FaultyStore) -> None:
-    """From now on what is written to the log fails; it can still be read."""
-    full = os.open(store.log.path, os.O_RDONLY)
-    os.dup2(full, store.log._file)
-    os.close(full)
+def fail_writes(store: FaultyStore) -> None:
+    """Let every write to the log fail from now on; it can still be read."""
+    read_only = os.open(store.log.path, os.O_RDONLY)
+    os.dup2(read_only, store.log._file)
+    os.close(read_only)
 
 
-def test_a_fault_of_ours_fails_only_the_event_that_sets_it_off(
+def test_an_internal_error_fails_only_the_event_that_causes_it(
     log_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = Settings(queue_limit=21)
     store = FaultyStore(settings)
     good = [registered(str(number)) for number in range(20)]
     poison = reserved(POISON, "0")
-
-    async def life() -> list[httpx.Response]:
-        async with concurrent_client(lambda: running_on(store, settings)) as client:
-            client.event_hooks = {}  # the contract declares no fault of ours
-            return await posted_as_one_batch(client, store, [*good[:10], poison, *good[10:]])
-
     with caplog.at_level(logging.ERROR):
-        answers = run(life())
-    assert store.batches[:2] == [1, 20], "they were one batch, before it was known what is wrong"
-    failed = answers.pop(10)
+        responses = responses_to_one_batch(store, settings, [*good[:10], poison, *good[10:]])
+    assert store.batches == [1, 20, *[1] * 20], "one batch, and then each event alone"
+    failed = responses.pop(10)
     assert failed.status_code == 500
-    assert failed.json() == {"detail": "A fault of Lockstream's own; its log on standard error says more."}
+    assert failed.json() == {"detail": INTERNAL_ERROR}
     assert poison["event_id"] in caplog.text
-    assert statuses(answers) == {202: 20}
-    assert logged(log_path) == accepted(answers)
+    assert statuses(responses) == {202: 20}
+    assert logged(log_path) == acknowledged(responses)
 
 
-def test_what_was_taken_in_before_closing_is_kept_and_what_comes_later_is_not_taken(log_path: Path) -> None:
+def test_events_wait_while_checkpoints_are_far_behind(
+    store_with_small_cache: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_cache, "OVERLOAD_ROWS", 3)
+    store = store_with_small_cache
+
+    async def check() -> None:
+        # given a checkpoint that does not end, and more changed rows than may wait
+        system = System(store)
+        store.shut_checkpoint_gate()
+        assert await system.post(registered("a"), registered("b")) == [Accepted(1), Accepted(2)]
+        await store.checkpoint_waits()
+        await system.post(*(registered(str(number)) for number in range(4)))
+        # when more events come, then they are not decided
+        waiting = [system.post(registered("c")), system.post(registered("d"))]
+        await let_others_run()
+        assert store.batches == [2, 4]
+        assert not [request for request in waiting if request.done()]
+        # and reads go on
+        assert await system.compartments() == 6
+        # when the checkpoint ends, then the events are decided
+        store.open_checkpoint_gate()
+        assert [await request for request in waiting] == [[Accepted(7)], [Accepted(8)]]
+        assert store.batches == [2, 4, 2]
+        await system.close()
+
+    run(check())
+
+
+@pytest.fixture
+def store_with_small_cache() -> Iterator[FaultyStore]:
+    """A store in which two changed rows are worth a checkpoint."""
+    store = FaultyStore(Settings(row_cache_rows=1))
+    yield store
+    store.close()
+
+
+def test_a_failed_checkpoint_ends_the_wait_of_events(
+    store_with_small_cache: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once checkpoints fail, waiting would not help: the events are refused, and can be sent again."""
+    monkeypatch.setattr(row_cache, "OVERLOAD_ROWS", 3)
+    store = store_with_small_cache
+
+    async def check() -> None:
+        system = System(store)
+        store.shut_checkpoint_gate()
+        await system.post(registered("a"), registered("b"))
+        await store.checkpoint_waits()
+        await system.post(*(registered(str(number)) for number in range(4)))
+        waiting = system.post(registered("c"))
+        store.checkpoint_errors.append(StoreUnavailable("The projection is locked."))
+        store.open_checkpoint_gate()
+        assert [str(outcome) for outcome in await waiting] == ["The projection is locked."]
+        await system.close()
+
+    run(check())
+
+
+async def close_begins(unavailable_reason: Callable[[], str | None]) -> None:
+    """Wait until a close has begun."""
+    await wait_for(lambda: "stopping" in (unavailable_reason() or ""))
+
+
+def test_close_finishes_submitted_events_and_refuses_later_ones(log_path: Path) -> None:
     settings = Settings(queue_limit=2)
     store = FaultyStore(settings)
     lockstream = running_on(store, settings)
 
-    async def life() -> None:
+    async def check() -> None:
+        # given an event that is being flushed, and one behind it
         lockstream.bind_running_loop()
         store.shut_gate()
         first = asyncio.ensure_future(lockstream.ingest([event(registered("first"))]))
-        await store.at_gate()
+        await store.flush_waits()
         second = asyncio.ensure_future(lockstream.ingest([event(registered("second"))]))
+        # when the system is closed, then it refuses further events
         closing = asyncio.create_task(lockstream.close())
-        refused: StoreUnavailable = QueueFull(2)
-        while isinstance(refused, QueueFull):
-            await asyncio.sleep(0)
-            with pytest.raises(StoreUnavailable) as caught:
-                await lockstream.ingest([event(registered("late"))])
-            refused = caught.value
-        assert "stopping" in str(refused)
+        await close_begins(lambda: lockstream.unavailable_reason)
+        with pytest.raises(StoreUnavailable, match="stopping"):
+            await lockstream.ingest([event(registered("late"))])
         assert not first.done()
+        # and acknowledges the two that it has
         store.open_gate()
         await closing
         assert [await first, await second] == [[Accepted(1)], [Accepted(2)]]
 
-    run(life())
+    run(check())
     assert len(logged(log_path)) == 2
+
+
+def test_close_acknowledges_an_event_that_was_submitted_during_a_checkpoint(store: FaultyStore) -> None:
+    async def check() -> None:
+        # given a checkpoint that does not end, and an event that was submitted meanwhile
+        system = System(store)
+        store.shut_checkpoint_gate()
+        assert await system.post(registered("c1")) == [Accepted(1)]
+        await store.checkpoint_waits()
+        store.shut_gate()
+        submitted = system.post(registered("c2"))
+        # when the system is closed before the event is decided
+        closing = asyncio.create_task(system.close())
+        await close_begins(lambda: system.group_commit.unavailable_reason)
+        assert not submitted.done()
+        store.open_checkpoint_gate()
+        store.open_gate()
+        # then the event is acknowledged all the same
+        assert await submitted == [Accepted(2)]
+        await closing
+
+    run(check())
+
+
+def test_close_ends_although_the_log_fails_under_waiting_batches(store: FaultyStore) -> None:
+    async def check() -> None:
+        # given a flush that is running, and two batches behind it
+        system = System(store)
+        store.shut_gate()
+        with store.failing_flushes():
+            requests = [system.post(registered("first"))]
+            await store.flush_waits()
+        for name in ("second", "third"):
+            requests.append(system.post(registered(name)))
+            await let_others_run()
+        assert store.batches == [1, 1, 1]
+        # when the system is closed, and the flush fails
+        closing = asyncio.create_task(system.close())
+        await close_begins(lambda: system.group_commit.unavailable_reason)
+        store.open_gate()
+        # then none of them is acknowledged, and close returns
+        for request in requests:
+            with pytest.raises(StoreUnavailable, match="could not be written"):
+                await request
+        await closing
+
+    run(check())

@@ -1,0 +1,59 @@
+"""Commands whose errors name what is allowed, and whose help shows no type of a flag."""
+
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+FLAG = ""
+"""Placeholder of the value that a flag does not have."""
+
+
+class Command(TyperCommand):
+    """A command that answers an unknown option with all options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            _name_options(error, self, ctx)
+            raise
+
+    def get_help_option(self, ctx: Any) -> Any:
+        return _without_type(super().get_help_option(ctx))
+
+
+class CommandGroup(TyperGroup):
+    """A group of commands that answers an unknown command with all commands, and an unknown option with all options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            _name_options(error, self, ctx)
+            raise
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:
+            if hasattr(error, "message"):
+                error.message += f" The commands are {', '.join(self.list_commands(ctx))}."
+            raise
+
+    def get_help_option(self, ctx: Any) -> Any:
+        return _without_type(super().get_help_option(ctx))
+
+
+def _name_options(error: Exception, command: TyperCommand | TyperGroup, ctx: Any) -> None:
+    """Add all options to the error about an unknown one, unless similar ones are named already.
+
+    The class of that error is in no public module of Typer.
+    """
+    if hasattr(error, "possibilities") and not error.possibilities:
+        error.possibilities = [name for option in command.get_params(ctx) for name in option.opts if "--" in name]
+
+
+def _without_type(option: Any) -> Any:
+    if option is not None:
+        option.metavar = FLAG
+    return option

@@ -1,0 +1,71 @@
+"""Restart on the files that a fault has left, and count what it did to acknowledged events."""
+
+import json
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from lockstream.core.errors import LockstreamError
+from lockstream.core.outcomes import Accepted
+from lockstream.core.ports import ignore_progress
+from lockstream.core.use_cases.ingest import ingest
+from lockstream.infrastructure.stores.embedded import EmbeddedStore
+from lockstream.services.commands.verify import verify_file
+from lockstream.tests.crash.fault_report import FaultOutcome
+from lockstream.tests.support.builders import event, registered
+from lockstream.tests.support.histories import CAPACITY
+from lockstream.tests.support.log_audit import audited
+
+LOG = "event_log.jsonl"
+
+
+@dataclass
+class DiskImage:
+    """A folder as a fault has left it, and the positions, by event id, that were acknowledged by then."""
+
+    folder: Path
+    acknowledged: Mapping[str, int]
+
+    @property
+    def log(self) -> Path:
+        return self.folder / LOG
+
+
+def restart_on(*images: DiskImage) -> FaultOutcome:
+    """Restart on each of `images`, and return what the faults did."""
+    outcome = FaultOutcome()
+    for image in images:
+        outcome.faults += 1
+        outcome.acknowledged += len(image.acknowledged)
+        outcome.bricked += [f"{image.folder}: {problem}" for problem in _problems_after_restart(image.log)]
+        outcome.lost += _lost_events(image)
+    return outcome
+
+
+def _problems_after_restart(log: Path) -> list[str]:
+    """Start, accept one more event, and stop; return what is wrong with that."""
+    try:
+        with closing(EmbeddedStore(log, CAPACITY)) as store:
+            [outcome] = ingest([event(registered("c1", locker="after-the-fault"))], store.unit_of_work())
+            store.checkpoint()
+    except (LockstreamError, OSError) as error:
+        return [str(error)]
+    if not isinstance(outcome, Accepted):
+        return [f"a new event was not accepted: {outcome}"]
+    audited(log)
+    return verify_file(log, ignore_progress).problems
+
+
+def _lost_events(image: DiskImage) -> list[str]:
+    """Return the acknowledged events that are not at their positions, whether or not the log can be opened."""
+    recorded: dict[str, int] = {}
+    for line in image.log.read_bytes().splitlines() if image.log.exists() else []:
+        with suppress(ValueError):
+            entry = json.loads(line)
+            recorded[entry["event_id"]] = entry["position"]
+    return [
+        f"{image.folder}: {event_id}"
+        for event_id, position in image.acknowledged.items()
+        if recorded.get(event_id) != position
+    ]

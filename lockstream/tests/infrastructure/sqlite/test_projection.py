@@ -1,0 +1,42 @@
+"""The projection in SQLite: which of its commits wait for the disk."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from lockstream.core.entities.log import START
+from lockstream.infrastructure.id_index.sorted_run import NO_RUN, RunRef
+from lockstream.infrastructure.sqlite.projection import SqliteProjection
+from lockstream.infrastructure.sqlite.row_cache import ChangeSet
+from lockstream.tests.infrastructure.sqlite.trouble import driver_connection
+
+RUN = RunRef(7, 0)
+
+
+@pytest.fixture
+def projection(tmp_path: Path) -> Iterator[SqliteProjection]:
+    path = tmp_path / "projection.sqlite"
+    SqliteProjection.create(path).close()
+    with closing(SqliteProjection.open(path)) as projection:
+        yield projection
+
+
+def last_commit_waited(projection: SqliteProjection) -> bool:
+    """Return whether the last commit waited for the disk: SQLite calls that FULL, and 2."""
+    [(level,)] = driver_connection(projection._writing.connection).execute("PRAGMA synchronous")
+    return bool(level == 2)
+
+
+def test_a_commit_waits_for_the_disk_only_if_it_names_another_run(projection: SqliteProjection) -> None:
+    waited = []
+    for run in (NO_RUN, RUN, RUN):
+        projection.write(ChangeSet(START), run)
+        waited.append(last_commit_waited(projection))
+    assert waited == [False, True, False]
+
+
+def test_the_note_of_acknowledged_events_waits_for_the_disk(projection: SqliteProjection) -> None:
+    projection.note_acknowledged(0)
+    assert last_commit_waited(projection)

@@ -1,0 +1,144 @@
+"""The embedded store: whether its projection fits its log, its memory, and the acknowledged events it remembers."""
+
+import os
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from lockstream.core.errors import LogFileDamaged, StoreUnavailable
+from lockstream.core.outcomes import Duplicate
+from lockstream.infrastructure.file_log.reader import read_log
+from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path, rebuild
+from lockstream.tests.infrastructure.sqlite.trouble import missing_table
+from lockstream.tests.infrastructure.stores.comparison import in_model_terms
+from lockstream.tests.infrastructure.stores.failing_log import checkpoint_durable, fail_log, ingested
+from lockstream.tests.infrastructure.stores.network import CAPACITY, EmbeddedNetwork
+from lockstream.tests.support.builders import fault_reported, registered, reserved
+from lockstream.tests.support.histories import hashes, hashes_after_replay, hashes_after_start, history, record
+
+
+def test_a_projection_of_another_log_of_the_same_length_is_rebuilt(tmp_path: Path) -> None:
+    one, other = (EmbeddedNetwork(tmp_path / f"{name}.jsonl") for name in "ab")
+    for network, name in ((one, "a"), (other, "b")):
+        network.ingest(registered(name), fault_reported(3, name))
+    one.path.write_bytes(other.path.read_bytes())
+
+    one.reopen()
+
+    assert one.store.log.end == other.store.log.end
+    assert hashes(one.store.reads) == hashes(other.store.reads)
+    one.close()
+    other.close()
+
+
+def test_lookups_of_unknown_subjects_take_no_memory(embedded: EmbeddedNetwork) -> None:
+    embedded.ingest(*(reserved(f"r{number}", f"c{number}") for number in range(10 * CAPACITY)))
+    assert rows_in_memory(embedded.store) == 0
+
+
+def test_refused_events_and_duplicates_take_bounded_memory(embedded: EmbeddedNetwork) -> None:
+    accepted = [registered(f"c{number}") for number in range(10 * CAPACITY)]
+    embedded.ingest(*accepted)
+    embedded.reopen()
+
+    for number, duplicate in enumerate(accepted):
+        [known, refused] = embedded.ingest(duplicate, registered(f"c{number}"))
+        assert known == Duplicate(number + 1)
+        assert in_model_terms(refused) == ("refused", "compartment_already_registered")
+        assert rows_in_memory(embedded.store) <= CAPACITY + 2, "two generations, each with one batch too many"
+
+
+def test_a_start_is_refused_if_the_log_lost_events_that_a_failed_log_had_acknowledged(log_path: Path) -> None:
+    stop_with_a_failed_log(log_path)
+    truncate(log_path, 15)
+    content = log_path.read_bytes()
+
+    with pytest.raises(LogFileDamaged, match="has seen 20 acknowledged events, and the log holds only 15") as refused:
+        EmbeddedStore(log_path, CAPACITY)
+
+    assert refused.value.position == 16
+    assert log_path.read_bytes() == content
+
+
+def test_the_note_of_acknowledged_events_survives_a_crash(log_path: Path) -> None:
+    network = EmbeddedNetwork(log_path)
+    acknowledge_20_and_fail(network.store)
+    network.store.note_acknowledged()
+    network.remember_projection()
+    truncate(log_path, 19)
+
+    with pytest.raises(LogFileDamaged, match="20 acknowledged events"):
+        network.lose_power()
+
+
+def test_a_checkpoint_after_the_note_keeps_it(log_path: Path) -> None:
+    network = EmbeddedNetwork(log_path)
+    acknowledge_20_and_fail(network.store)
+    network.store.note_acknowledged()
+    network.store.discard_unflushed()
+    checkpoint_durable(network.store)
+    network.remember_projection()
+    truncate(log_path, 19)
+
+    with pytest.raises(LogFileDamaged, match="20 acknowledged events"):
+        network.lose_power()
+
+
+def test_a_start_is_refused_if_the_log_lost_events_of_a_checkpoint(log_path: Path) -> None:
+    record(log_path, history())
+    truncate(log_path, 9)
+
+    with pytest.raises(LogFileDamaged, match="has seen 10 acknowledged events, and the log holds only 9"):
+        EmbeddedStore(log_path, CAPACITY)
+
+
+@pytest.mark.parametrize("torn_bytes", [0, 1, 100])
+def test_a_start_accepts_a_failed_log_that_holds_all_acknowledged_events(log_path: Path, torn_bytes: int) -> None:
+    stop_with_a_failed_log(log_path, torn_bytes)
+    assert hashes_after_start(log_path).keys() == {"locker-1", "locker-2"}
+    assert len(list(read_log(log_path))) == 20
+
+
+def test_a_rebuild_accepts_a_log_that_lost_acknowledged_events(log_path: Path) -> None:
+    stop_with_a_failed_log(log_path)
+    truncate(log_path, 15)
+
+    rebuild(log_path, CAPACITY)
+
+    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
+
+
+def test_a_store_closes_even_if_it_cannot_note_the_acknowledged_events(log_path: Path) -> None:
+    store = EmbeddedStore(log_path, CAPACITY)
+    acknowledge_20_and_fail(store)
+    with missing_table(projection_path(log_path), "progress"):
+        with pytest.raises(StoreUnavailable, match="could not be written"):
+            store.note_acknowledged()
+        store.close()
+    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
+
+
+def stop_with_a_failed_log(path: Path, torn_bytes: int = 0) -> None:
+    with closing(EmbeddedStore(path, CAPACITY)) as store:
+        acknowledge_20_and_fail(store, torn_bytes)
+
+
+def acknowledge_20_and_fail(store: EmbeddedStore, torn_bytes: int = 0) -> None:
+    """Ingest 10 events into the projection and 10 more into the log alone, and let the log fail with another one."""
+    ingested(store, *history())
+    store.checkpoint()
+    ingested(store, *history("locker-2"))
+    store.log.flush()
+    fail_log(store, torn_bytes)
+
+
+def truncate(log: Path, count: int) -> None:
+    """Keep only the first `count` events of a log."""
+    os.truncate(log, list(read_log(log))[count - 1].end.offset)
+
+
+def rows_in_memory(store: EmbeddedStore) -> int:
+    """Return the number of rows in the row cache, apart from changes that wait for a checkpoint."""
+    cache = store._projection.cache
+    return sum(map(len, (cache._young, cache._old, cache._expired)))

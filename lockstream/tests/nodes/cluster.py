@@ -1,0 +1,45 @@
+"""Nodes that share one database, each a process of its own."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bench.postgres import free_port
+from lockstream.infrastructure.postgres.connection import DEFAULT_LIMITS, TimeLimits
+from lockstream.tests.support.processes import SERVE, Server
+
+
+@contextmanager
+def cluster(
+    size: int, folder: Path, url: str, programs: Sequence[Sequence[str]] = (SERVE,), **settings: str
+) -> Iterator[list[Server]]:
+    """Give `size` nodes that were started at once. Each has a port of its own, which it keeps after a restart.
+
+    `programs` are the arguments of Python, for all nodes or for each; `settings` are environment variables.
+    """
+    with ExitStack() as running, ThreadPoolExecutor(size) as threads:
+        nodes = []
+        for number in range(size):
+            program = programs[number % len(programs)]
+            place = folder / f"node-{number + 1}"
+            place.mkdir(parents=True)
+            port = str(free_port())
+            node = Server(place / "no-log", program=program, DATABASE_URL=url, LOCKSTREAM_PORT=port, **settings)
+            nodes.append(running.enter_context(node))
+        yield list(threads.map(Server.start, nodes))
+
+
+def program_with(limits: TimeLimits = DEFAULT_LIMITS, min_position_seconds: float = 1) -> Sequence[str]:
+    """Return the arguments of Python that start a node with other time limits."""
+    return (
+        "-c",
+        "from lockstream.infrastructure.postgres.connection import TimeLimits\n"
+        "from lockstream.presentation.cli.main import main\n"
+        "from lockstream.services.database_deployment import DatabaseDeployment\n"
+        "from lockstream.services.running import lockstream\n"
+        f"DatabaseDeployment.limits = {limits!r}\n"
+        f"lockstream.MIN_POSITION_SECONDS = {min_position_seconds}\n"
+        "main()",
+        "serve",
+    )

@@ -1,0 +1,47 @@
+"""Commands on a log that is in a database."""
+
+from pathlib import Path
+
+import pytest
+
+from lockstream.tests.support.builders import registered
+from lockstream.tests.support.commands import RunCommand
+from lockstream.tests.support.databases import execute, ingest_into
+from lockstream.tests.support.processes import command
+
+
+@pytest.mark.parametrize("arguments", [["backup", "copy"], ["repair"]])
+def test_commands_for_log_files_say_what_to_do_with_a_database(
+    arguments: list[str], database_url: str, run_command: RunCommand
+) -> None:
+    result = run_command(*arguments, DATABASE_URL=database_url)
+    assert result.exit_code == 1
+    assert "The log is in a database, as DATABASE_URL says." in result.errors
+
+
+@pytest.mark.parametrize("name", ["verify", "export"])
+def test_commands_report_a_database_without_tables(name: str, empty_database_url: str, run_command: RunCommand) -> None:
+    result = run_command(name, DATABASE_URL=empty_database_url)
+    assert result.exit_code == 1
+    assert "Lockstream's tables are not in the database" in result.errors
+
+
+def test_verify_exits_with_an_error_if_the_projection_differs_from_the_log(
+    database_url: str, run_command: RunCommand
+) -> None:
+    ingest_into(database_url, registered())
+    assert run_command("verify", DATABASE_URL=database_url).exit_code == 0
+    execute(database_url, "UPDATE compartments SET degrading_faults = 7")
+    result = run_command("verify", DATABASE_URL=database_url)
+    assert result.exit_code == 1
+    assert "The projection differs from the log in 2 places: Compartment" in result.errors
+
+
+def test_serve_exits_with_an_error_if_another_program_uses_the_names_of_the_tables(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    execute(empty_database_url, "CREATE TABLE reservations AS SELECT 'a table in a restaurant' AS note")
+    started = command(tmp_path / "no-log", "serve", DATABASE_URL=empty_database_url)
+    assert started.returncode == 1
+    assert b"whose names Lockstream needs: reservations." in started.stderr
+    assert execute(empty_database_url, "SELECT count(*) FROM reservations") == [(1,)]

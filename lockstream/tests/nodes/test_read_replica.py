@@ -1,0 +1,44 @@
+"""A node that reads from a standby, which may lag behind."""
+
+import json
+from pathlib import Path
+
+from lockstream.tests.nodes.cluster import cluster, program_with
+from lockstream.tests.support.builders import LOCKER, registered
+from lockstream.tests.support.postgres_server import PostgresServer
+from lockstream.tests.support.processes import SERVE, TIMEOUT_SECONDS, Server
+
+
+def post(node: Server, compartment: str) -> int:
+    """Post an event, and return its position."""
+    status, _, body = node.request("POST", "/events", json.dumps(registered(compartment)).encode())
+    assert status == 202
+    position: int = json.loads(body)["position"]
+    return position
+
+
+def read(node: Server, min_position: int) -> tuple[int, str]:
+    """Return the status of a read with a min position, and the position that it reflects."""
+    status, headers, _ = node.request(
+        "GET", f"/lockers/{LOCKER}", headers={"Lockstream-Min-Position": str(min_position)}
+    )
+    return status, headers.get("lockstream-position", "")
+
+
+def test_a_read_from_a_standby_waits_for_its_min_position_and_then_gets_503(tmp_path: Path) -> None:
+    programs = [SERVE, program_with(min_position_seconds=TIMEOUT_SECONDS)]  # the standby may be slow to follow
+    with (
+        PostgresServer() as primary,
+        PostgresServer(primary, hot_standby="on") as standby,
+        cluster(2, tmp_path, primary.url, programs, LOCKSTREAM_READ_URL=standby.url) as [node, patient],
+    ):
+        position = post(node, "a")
+        assert read(patient, position) == (200, "1")
+
+        standby.execute("SELECT pg_wal_replay_pause()")
+        post(node, "b")
+        assert read(node, 1) == (200, "1")
+        assert read(node, 2) == (503, "")
+
+        standby.execute("SELECT pg_wal_replay_resume()")
+        assert read(patient, 2) == (200, "2")

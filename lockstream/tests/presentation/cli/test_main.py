@@ -1,0 +1,133 @@
+"""The command line as a whole: its help, its version, errors in its usage, and what it loads."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_group
+
+import lockstream
+from lockstream.presentation.cli.main import commands
+from lockstream.tests.support.commands import RunCommand
+from lockstream.tests.support.histories import history, record
+from lockstream.tests.support.processes import TIMEOUT_SECONDS, environment
+
+COMMANDS = ["serve", "verify", "rebuild", "migrate", "import", "export", "backup", "repair"]
+
+
+def words(output: str) -> str:
+    """Return what a panel says, without its frame and line breaks."""
+    return " ".join(output.replace("│", " ").split())
+
+
+def test_lockstream_alone_prints_the_help(run_command: RunCommand) -> None:
+    alone, helped = run_command(), run_command("--help")
+    assert (alone.exit_code, alone.errors) == (0, "")
+    assert alone.output == helped.output
+    assert "Usage: lockstream [OPTIONS] COMMAND" in alone.output.decode()
+
+
+def test_the_help_lists_every_command(run_command: RunCommand) -> None:
+    output = run_command("--help").output.decode()
+    assert list(get_group(commands).commands) == COMMANDS
+    assert [name for name in COMMANDS if f"│ {name} " not in output] == []
+
+
+def test_the_version_is_printed(run_command: RunCommand) -> None:
+    result = run_command("--version")
+    assert (result.exit_code, result.output.decode()) == (0, f"lockstream {lockstream.__version__}\n")
+
+
+def test_an_unknown_command_is_answered_with_all_commands(run_command: RunCommand) -> None:
+    result = run_command("nonsense")
+    assert result.exit_code == 2
+    assert f"No such command 'nonsense'. The commands are {', '.join(COMMANDS)}." in words(result.errors)
+
+
+def test_a_misspelled_command_is_answered_with_the_closest_one(run_command: RunCommand) -> None:
+    result = run_command("verfy")
+    assert result.exit_code == 2
+    assert "Did you mean 'verify'?" in result.errors
+
+
+def test_an_unknown_option_is_answered_with_all_options(run_command: RunCommand) -> None:
+    result = run_command("export", "--nonsense")
+    assert result.exit_code == 2
+    options = "--auto-migrate, --database-url, --from, --full, --help, --locker, --log, --read-url"
+    assert f"No such option: --nonsense (Possible options: {options})" in words(result.errors)
+
+
+def test_an_unknown_option_before_the_command_is_answered_with_all_options(run_command: RunCommand) -> None:
+    result = run_command("--nonsense", "verify")
+    assert result.exit_code == 2
+    assert "No such option: --nonsense (Possible options: --help, --version)" in words(result.errors)
+
+
+def test_a_misspelled_option_is_answered_with_the_closest_ones(run_command: RunCommand) -> None:
+    result = run_command("serve", "--prot", 8000)
+    assert result.exit_code == 2
+    assert "No such option: --prot (Possible options: --host, --port)" in words(result.errors)
+
+
+@pytest.mark.parametrize("arguments", [["import"], ["backup"], ["verify", "extra"], ["serve", "--port"]])
+def test_missing_and_extra_arguments_are_errors_of_usage(run_command: RunCommand, arguments: list[str]) -> None:
+    result = run_command(*arguments)
+    assert (result.exit_code, result.output) == (2, b"")
+
+
+@pytest.mark.parametrize("path", [".", "missing/log.jsonl", "/sys/log.jsonl"])
+@pytest.mark.parametrize("name", ["verify", "rebuild", "export"])
+def test_a_command_names_a_log_that_cannot_exist(run_command: RunCommand, name: str, path: str) -> None:
+    run_command(name, EVENT_LOG_PATH=path).assert_is_error(path)
+
+
+LIST_MODULES = """
+import json, sys
+from pathlib import Path
+from lockstream.presentation.cli.main import main
+
+modules = Path(sys.argv.pop())
+try:
+    main()
+finally:
+    modules.write_text(json.dumps(list(sys.modules)))
+"""
+"""The command line, which writes the names of all loaded modules into the file of the last argument."""
+
+SERVER = {"fastapi", "starlette", "uvicorn", "psycopg", "alembic"}
+STORAGE = {"sqlalchemy", "numpy"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "foreign"),
+    [
+        (["--version"], {*SERVER, *STORAGE, "rich"}),
+        (["verify", "--help"], {*SERVER, *STORAGE}),
+        (["export"], {*SERVER, *STORAGE, "rich"}),
+        (["backup", "copy.jsonl"], {*SERVER, *STORAGE, "rich"}),
+        (["verify"], {*SERVER, "rich", "sqlalchemy.dialects.postgresql"}),
+    ],
+    ids=["--version", "--help", "export", "backup", "verify"],
+)
+def test_a_command_loads_only_the_packages_that_it_uses(
+    log_path: Path, arguments: list[str], foreign: set[str]
+) -> None:
+    """Each of these packages takes a tenth of a second or more to load."""
+    # given
+    record(log_path, history())
+    modules = log_path.with_name("modules.json")
+    # when
+    subprocess.run(
+        [sys.executable, "-c", LIST_MODULES, *arguments, str(modules)],
+        cwd=log_path.parent,
+        env=environment(log_path),
+        capture_output=True,
+        timeout=TIMEOUT_SECONDS,
+        check=True,
+    )
+    # then
+    loaded = set(json.loads(modules.read_text()))
+    assert "lockstream.presentation.cli.main" in loaded
+    assert loaded & foreign == set()
