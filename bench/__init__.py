@@ -8,6 +8,6 @@ Lockstream is compared with, and `load` is the load generator. `session` is one 
 results, which `report` shows and writes into pages. `soak` is the soak, and `verdict` judges it.
 
 `processes` starts servers and commands, `postgres` a PostgreSQL, and `resources` reads their CPU time and memory.
-`machine` describes the machine, `page` replaces the generated parts of Markdown pages, and `errors` has the reason why a
-figure is missing. May import `lockstream`, as any program may.
+`machine` describes the machine, `page` replaces the generated parts of Markdown pages, and `errors` has the error of a
+measurement. May import `lockstream`, as any program may.
 """
