@@ -1,9 +1,5 @@
-"""What can go wrong while measuring."""
+"""The error of a measurement."""
 
 
 class BenchFailure(Exception):
-    """A figure would be wrong: an answer was not what it must be, or a process ended. The group gets no figure."""
-
-
-class Skipped(Exception):
-    """This machine lacks what a group needs; the text says what."""
+    """A figure would be wrong: a response was unexpected, a process ended, or a program is missing."""

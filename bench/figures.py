@@ -1,4 +1,4 @@
-"""Figures: what was measured, what it is held to, and whether it is met."""
+"""Figures: repetitions of a measurement, their spread, and the goal that they are held to."""
 
 from collections.abc import Iterable, Sequence
 from math import ceil, inf
@@ -8,13 +8,13 @@ from msgspec import Struct
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest of `values` that this share of them (0 to 1) does not exceed: one that was seen, no mean of two."""
+    """Return the smallest value that a share (0 to 1) of `values` does not exceed. Nothing is interpolated."""
     ordered = sorted(values)
     return ordered[max(0, ceil(round(share * len(ordered), 6)) - 1)]
 
 
 class Spread(Struct, frozen=True):
-    """Repetitions of one measurement: their median, and the least and the most of them."""
+    """Median, minimum and maximum of the repetitions of a measurement."""
 
     median: float
     low: float
@@ -22,99 +22,115 @@ class Spread(Struct, frozen=True):
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Spread":
-        seen = list(values)
-        return cls(median(seen), min(seen), max(seen))
+        repetitions = list(values)
+        return cls(median(repetitions), min(repetitions), max(repetitions))
 
-    def show(self, digits: int = 2) -> str:
-        """As in `0.43 (0.41–0.44)`; numbers that are large enough lose their decimals."""
-        return f"{_show(self.median, digits)} ({_show(self.low, digits)}–{_show(self.high, digits)})"
+    def __str__(self) -> str:
+        """Such as `0.43 (0.41–0.44)`. Numbers from 100 on have no decimals."""
+        return f"{_number(self.median)} ({_number(self.low)}–{_number(self.high)})"
 
 
 class Goal(Struct, frozen=True):
-    """One line of the table of goals."""
+    """A row of the table of goals."""
 
     name: str
     group: str
-    what: str
-    against: str
-    """What the ratio is of; or the unit of a figure that is held to a number by itself."""
+    subject: str
+    """The measured thing, in words."""
+    reference: str
+    """The other side of the ratio, or the unit of a figure that has no other side."""
     limit: float
     at_most: bool = False
+    """Whether smaller figures are better."""
 
     @property
     def wanted(self) -> str:
-        return f"{'≤' if self.at_most else '≥'} {self.limit:,g} {self.against}"
+        return f"{'≤' if self.at_most else '≥'} {self.limit:,g} {self.reference}"
 
 
-class Row(Struct, frozen=True):
-    """A goal with what was reached."""
+class GoalResult(Struct, frozen=True):
+    """A goal, the figure, and its ratio to the reference."""
 
     goal: Goal
     figure: str
-    reached: Spread
+    ratio: Spread
 
     @property
-    def met(self) -> bool:
-        return self.reached.median <= self.goal.limit if self.goal.at_most else self.reached.median >= self.goal.limit
+    def is_met(self) -> bool:
+        return self.ratio.median <= self.goal.limit if self.goal.at_most else self.ratio.median >= self.goal.limit
 
     @property
     def achieved(self) -> float:
-        """How much of the goal was reached: 1 is the goal, more is better, whichever way the goal goes."""
-        reached = self.reached.median
+        """The achieved part of the goal. 1 is the goal and more is better, also if smaller figures are better."""
+        ratio = self.ratio.median
         if not self.goal.at_most:
-            return reached / self.goal.limit
-        return self.goal.limit / reached if reached > 0 else inf  # memory may shrink
+            return ratio / self.goal.limit
+        return self.goal.limit / ratio if ratio > 0 else inf  # memory may shrink
 
 
 class Cpu(Struct, frozen=True):
-    """Cores that were busy while something was measured; None, where there was none of it."""
+    """Busy cores during a measurement. None means that there was no such process."""
 
     contestant: float
-    """All its processes."""
+    """All processes of the contestant."""
     database: float | None
-    """Behind the contestant."""
+    """All processes of the contestant's database."""
     load: float | None
-    """The load generator, which has one core at most."""
+    """The load generator, which has one thread."""
     other: float
-    """Anything else, such as the load that GETs are measured under."""
+    """Everything else on the machine, such as the posts during which GETs are measured."""
 
 
-class Told(Struct, frozen=True):
-    """What a peer says of itself that needs no load generator."""
+class PeerResult(Struct, frozen=True):
+    """Output of a peer that needs no load generator."""
 
-    events_a_second: float
+    rate: float
+    """Events a second."""
     cpu: Cpu
+
+    @property
+    def measurement(self) -> tuple[float, Cpu]:
+        return self.rate, self.cpu
 
 
 class Series(Struct):
-    """What one contestant did, repetition by repetition."""
+    """The repetitions of one contestant."""
 
-    what: str
+    contestant: str
     unit: str
     values: list[float]
     cpu: list[Cpu] = []
 
+    @property
     def spread(self) -> Spread:
         return Spread.of(self.values)
 
+    @property
+    def figure(self) -> str:
+        return f"{self.spread} {self.unit}"
 
-class Outcome(Struct):
-    """What a group of measurements gave."""
 
-    rows: list[Row] = []
-    series: list[Series] = []
+class GroupResult(Struct, frozen=True):
+    """The figures of one group."""
+
+    goals: list[GoalResult]
+    series: list[Series]
+
+
+class RunResult(Struct):
+    """The figures of all measured groups, by group."""
+
+    groups: dict[str, GroupResult] = {}
     missing: dict[str, str] = {}
-    """Why a group has no figures, by its name."""
-    parts: dict[str, "Outcome"] = {}
-    """What each group gave, by its name."""
-    busy: float = 0
-    """Cores that were busy with something else, at most."""
+    """The reason why a group has no figures, by group."""
+    busy_cores: float = 0
+    """Most cores that were busy before a group was measured."""
 
 
-def ratios(of: Series, against: Series) -> Spread:
-    """Repetition by repetition, so that what changes slowly on the machine falls out."""
-    return Spread.of(one / other for one, other in zip(of.values, against.values, strict=True))
+def ratios(series: Series, reference: Series) -> Spread:
+    """Return the spread of the ratios of each repetition, which cancel slow changes of the machine."""
+    return Spread.of(one / other for one, other in zip(series.values, reference.values, strict=True))
 
 
-def _show(value: float, digits: int) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.{digits}f}"
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"

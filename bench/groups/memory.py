@@ -1,21 +1,22 @@
-"""What a compartment and an event of history keep in memory: of the server and all processes that it started."""
+"""Memory per compartment, and per event of history, of the server and all processes that it has started."""
 
 from itertools import pairwise
 
-from bench.figures import Outcome, Series, Spread
-from bench.goals import row
-from bench.groups import history
-from bench.load import Plan, load
-from bench.processes import memory
-from bench.session import Contestant, Measured, Session
+from bench.figures import GroupResult, Series, Spread
+from bench.goals import result
+from bench.groups.big_log import STEPS, write_big_log
+from bench.load.plan import Plan
+from bench.load.process import run_load
+from bench.resources import memory
+from bench.session import Contestant, Measurement, Session
 
 CONNECTIONS = 8
 
 
-def measure(session: Session) -> Outcome:
-    shared = Series("the same, by Pss", "bytes", [])
+def measure(session: Session) -> GroupResult:
+    by_pss = Series("memory per compartment, Pss", "bytes", [])
 
-    def compartments() -> Measured:
+    def compartments() -> Measurement:
         registered = session.scale.registered
         with session.lockstream() as server:
             plan = Plan(
@@ -25,29 +26,29 @@ def measure(session: Session) -> Outcome:
                 per_request=1_000 if registered % (CONNECTIONS * 1_000) == 0 else 500,
                 compartments=registered // CONNECTIONS,
                 events=registered,
-                then_settled=server.projection,
+                projection=server.projection,
             )
-            server.get("/lockers/nobody-has-this-one")
+            server.wait_for_reads()
             before = memory(server.pid)
-            result = load(server, plan)
+            load = run_load(plan, server)
             after = memory(server.pid)
-        shared.values.append((after["Pss"] - before["Pss"]) / registered)
-        return (after["Rss"] - before["Rss"]) / registered, result.cpu
+        by_pss.values.append((after.pss - before.pss) / registered)
+        return (after.rss - before.rss) / registered, load.cpu
 
-    (resident,) = session.take_turns([Contestant("memory a compartment, Rss", "bytes", compartments)])
-    readings = history.build(session)
-    step = session.scale.history_events / history.STEPS
-    grown = Series(
-        "memory an event of history, Rss, step by step",
+    (by_rss,) = session.take_turns([Contestant("memory per compartment, Rss", "bytes", compartments)])
+    _, readings = write_big_log(session)
+    events = session.scale.big_log_events / STEPS
+    per_event = Series(
+        "memory per event of history, Rss, step by step",
         "bytes",
-        [(after["Rss"] - before["Rss"]) / step for before, after in pairwise(readings)],
+        [(after.rss - before.rss) / events for before, after in pairwise(readings)],
     )
-    over_all = (readings[-1]["Rss"] - readings[0]["Rss"]) / (step * (history.STEPS - 1))
-    spread = Spread(over_all, grown.spread().low, grown.spread().high)
-    return Outcome(
+    steps = per_event.spread
+    overall = Spread((readings[-1].rss - readings[0].rss) / (events * (STEPS - 1)), steps.low, steps.high)
+    return GroupResult(
         [
-            row("per-compartment", f"{resident.spread().show(1)} bytes", resident.spread()),
-            row("per-event", f"{spread.show(1)} bytes", spread),
+            result("per-compartment", by_rss.figure, by_rss.spread),
+            result("per-event", f"{overall} bytes", overall),
         ],
-        [resident, shared, grown],
+        [by_rss, by_pss, per_event],
     )

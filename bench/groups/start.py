@@ -1,56 +1,60 @@
-"""The start of a server that was killed: its projection is behind, its log is long."""
+"""The start of a server that was killed, on a long log and with a projection that has to catch up."""
 
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from bench.errors import BenchFailure
-from bench.figures import Outcome, ratios
-from bench.goals import row
-from bench.groups.history import big_log
-from bench.groups.sustained import thousands
-from bench.load import load
-from bench.processes import Lockstream, projection_files
-from bench.session import Contestant, Measured, Session
+from bench.figures import GroupResult, ratios
+from bench.goals import result
+from bench.groups.big_log import big_log
+from bench.groups.plans import thousands
+from bench.load.process import run_load
+from bench.processes import Lockstream
+from bench.session import Contestant, Measurement, Session
 
 
-def measure(session: Session) -> Outcome:
+def measure(session: Session) -> GroupResult:
     log = big_log(session)
-    with Lockstream(log) as server:  # a start that has nothing to mend, so that the projection is level
+    with Lockstream(log) as server:  # after a clean stop, the projection contains the whole log
+        server.wait_for_reads()
         server.stop()
-    with session.folder() as aside:
-        for file in projection_files(log):
-            shutil.copy(file, aside)
+    with session.folder() as copy:
+        for file in _projection_files(log):
+            shutil.copy(file, copy)
         with Lockstream(log) as server:
-            load(server, thousands(session.tag(), session.scale.behind_events, connections=2))
+            run_load(thousands(session, session.scale.behind_events, connections=2), server)
             server.kill()
         empty, behind = session.take_turns(
             [
-                Contestant("start, empty log", "s", lambda: _start_empty(session)),
-                Contestant("start, behind a big log", "s", lambda: _start_behind(log, aside)),
+                Contestant("start, empty log", "s", lambda: _start_on_empty_log(session)),
+                Contestant("start, projection behind a big log", "s", lambda: _start_behind(log, copy)),
             ]
         )
-    return Outcome([row("start", f"{behind.spread().show()} s", ratios(behind, empty))], [empty, behind])
+    return GroupResult([result("start", behind.figure, ratios(behind, empty))], [empty, behind])
 
 
-def _start_empty(session: Session) -> Measured:
+def _start_on_empty_log(session: Session) -> Measurement:
     with session.folder() as folder, Lockstream(folder / "log.jsonl") as server:
-        return _first_answer(server)
+        return _seconds_to_first_read(server)
 
 
-def _start_behind(log: Path, aside: Path) -> Measured:
-    """Put the old projection back and start; it is killed afterwards, as it was before."""
-    for file in projection_files(log):
+def _start_behind(log: Path, copy: Path) -> Measurement:
+    """Put the copied projection back and start. The server is killed at the end, as it was before."""
+    for file in _projection_files(log):
         file.unlink()
-    for file in aside.iterdir():
+    for file in copy.iterdir():
         shutil.copy(file, log.parent)
-    os.sync()  # what was copied is not to be written while the clock runs
+    os.sync()  # so that the copies are not written while the clock runs
     with Lockstream(log) as server:
-        return _first_answer(server)
+        return _seconds_to_first_read(server)
 
 
-def _first_answer(server: Lockstream) -> Measured:
-    if (status := server.get("/lockers/nobody-has-this-one")) != 404:
-        raise BenchFailure(f"GET of a locker that is not there was answered with {status}")
+def _seconds_to_first_read(server: Lockstream) -> Measurement:
+    server.wait_for_reads()
     return time.perf_counter() - server.launched, None
+
+
+def _projection_files(log: Path) -> Iterator[Path]:
+    return log.parent.glob(f"{log.name}.projection*")

@@ -1,61 +1,44 @@
-"""Batches of 1,000, for as long as millions of events last, beside the eventsourcing package."""
+"""Millions of events in batches of 1,000, beside the eventsourcing package."""
 
-import msgspec
-
-from bench.figures import Outcome, Series, Told, ratios
-from bench.goals import row
+from bench.figures import GroupResult, PeerResult, Series, ratios
+from bench.goals import result
+from bench.groups.plans import thousands
 from bench.groups.throughput import bare
-from bench.load import Plan, load
-from bench.processes import run
-from bench.session import Contestant, Measured, Session
+from bench.load.process import run_load
+from bench.processes import run_peer
+from bench.session import Contestant, Measurement, Session
 
 PER_SAVE = 1_000
+"""Events that the eventsourcing package saves in one transaction."""
 
 
-def thousands(tag: str, events: int, connections: int = 8, projection: str = "") -> Plan:
-    """Each connection has 1,250 compartments. A `projection` is waited for, on a log that was empty."""
-    return Plan(
-        tag=tag,
-        kind="batch",
-        connections=connections,
-        per_request=1_000,
-        compartments=1_250,
-        events=events,
-        then_settled=projection,
-    )
+def measure(session: Session) -> GroupResult:
+    caught_up = Series("Lockstream, batches of 1,000 until the projection has caught up", "events/s", [])
 
-
-def measure(session: Session) -> Outcome:
-    caught_up = Series("the same, with the projection caught up", "events/s", [])
-
-    def sustained() -> Measured:
+    def sustained() -> Measurement:
+        events = session.scale.sustained_events
         with session.lockstream() as server:
-            result = load(
-                server, thousands(session.tag(), session.scale.sustained_events, projection=server.projection)
-            )
-        caught_up.values.append(result.events / result.caught_up_seconds)
-        return result.rate, result.cpu
+            load = run_load(thousands(session, events, projection=server.projection), server)
+        caught_up.values.append(load.events / load.caught_up_seconds)
+        return load.measurement
 
-    def saved() -> Measured:
-        events = session.scale.saved_events
+    def saved() -> Measurement:
         with session.folder() as folder:
-            said = run("-m", "bench.peers.eventsourced", str(folder / "events.db"), f"{events}", f"{PER_SAVE}")
-        told = msgspec.json.decode(said, type=Told)
-        return told.events_a_second, told.cpu
+            arguments = folder / "events.db", session.scale.saved_events, PER_SAVE
+            return run_peer(PeerResult, "eventsourcing_package", *arguments).measurement
 
     ceiling, acknowledged, package = session.take_turns(
         [
             bare(session),
             Contestant("Lockstream, batches of 1,000, 8 connections", "events/s", sustained),
-            Contestant("eventsourcing on SQLite, 1,000 events a save, no HTTP", "events/s", saved),
+            Contestant(f"eventsourcing on SQLite, {PER_SAVE:,} events a save, no HTTP", "events/s", saved),
         ]
     )
-    figure = f"{acknowledged.spread().show()} events/s"
-    return Outcome(
+    return GroupResult(
         [
-            row("batch-1000", figure, ratios(acknowledged, ceiling)),
-            row("caught-up", f"{caught_up.spread().show()} events/s", ratios(caught_up, ceiling)),
-            row("eventsourcing", figure, ratios(acknowledged, package)),
+            result("batch-1000", acknowledged.figure, ratios(acknowledged, ceiling)),
+            result("caught-up", caught_up.figure, ratios(caught_up, ceiling)),
+            result("eventsourcing", acknowledged.figure, ratios(acknowledged, package)),
         ],
         [ceiling, acknowledged, caught_up, package],
     )

@@ -1,102 +1,84 @@
-"""Single events and batches of 100, beside what the server, FastAPI and the disk cost without Lockstream."""
+"""Single events and batches of 100, beside the rates of the server alone, of FastAPI and of the disk."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from bench.figures import Outcome, ratios
-from bench.goals import row
-from bench.load import Plan, load
-from bench.peers.disk import Flushed
-from bench.processes import Peer, run
-from bench.session import Contestant, Measured, Session
+from bench.figures import GroupResult, ratios
+from bench.goals import result
+from bench.groups.plans import hundreds, singles
+from bench.load.plan import Plan
+from bench.load.process import run_load
+from bench.peers.disk import Flushes
+from bench.processes import Peer, run_peer
+from bench.session import Contestant, Measurement, Session
 
-LINES_A_FLUSH = (1, 100, 1000)
-
-
-def singles(session: Session) -> Plan:
-    return Plan(tag=session.tag(), kind="event", connections=32, seconds=session.scale.seconds)
-
-
-def hundreds(session: Session) -> Plan:
-    return Plan(
-        tag=session.tag(),
-        kind="batch",
-        connections=8,
-        per_request=100,
-        compartments=128,
-        seconds=session.scale.seconds,
-        at_most=2_000,
-    )
+LINES_PER_FLUSH = (1, 100, 1000)
 
 
 def bare(session: Session) -> Contestant:
-    return Contestant("bare ASGI, 32 connections", "requests/s", lambda: _peer("bare", singles(session)))
+    return Contestant("bare ASGI, 32 connections", "requests/s", lambda: _asgi_app("bare", singles(session)))
 
 
-def measure(session: Session) -> Outcome:
-    at_once = msgspec.structs.replace(hundreds(session), events=400_000)
+def measure(session: Session) -> GroupResult:
+    many_hundreds = msgspec.structs.replace(hundreds(session), events=400_000)
     with session.folder() as folder:
         sample = folder / "sample.jsonl"
 
-        def single_events() -> Measured:
+        def single_events() -> Measurement:
             with session.lockstream() as server:
-                result = load(server, singles(session))
+                load = run_load(singles(session), server)
                 shutil.copy(server.log, sample)
-            return result.rate, result.cpu
+            return load.measurement
 
-        def batches() -> Measured:
+        def batches() -> Measurement:
             with session.lockstream() as server:
-                result = load(server, hundreds(session))
-            return result.rate, result.cpu
+                return run_load(hundreds(session), server).measurement
 
         series = session.take_turns(
             [
                 bare(session),
                 Contestant("Lockstream, single events, 32 connections", "events/s", single_events),
                 Contestant(
-                    "FastAPI + pydantic, 32 connections", "events/s", lambda: _peer("fastapi", singles(session))
+                    "FastAPI + pydantic, 32 connections", "events/s", lambda: _asgi_app("fastapi", singles(session))
                 ),
                 Contestant("Lockstream, batches of 100, 8 connections", "events/s", batches),
-                Contestant("load generator alone, single events", "events/s", lambda: _alone(singles(session))),
-                Contestant("load generator alone, batches of 100", "events/s", lambda: _alone(at_once)),
-                *(
-                    Contestant(f"write + fdatasync, {lines} lines each", "lines/s", _disk(session, sample, lines))
-                    for lines in LINES_A_FLUSH
+                Contestant(
+                    "load generator alone, single events", "events/s", lambda: _load_generator(singles(session))
                 ),
+                Contestant("load generator alone, batches of 100", "events/s", lambda: _load_generator(many_hundreds)),
+                *(_disk(session, sample, lines) for lines in LINES_PER_FLUSH),
             ]
         )
     ceiling, single, fastapi, hundred = series[:4]
-    return Outcome(
+    return GroupResult(
         [
-            row("single", f"{single.spread().show()} events/s", ratios(single, ceiling)),
-            row("single-fastapi", f"{single.spread().show()} events/s", ratios(single, fastapi)),
-            row("batch-100", f"{hundred.spread().show()} events/s", ratios(hundred, ceiling)),
+            result("single", single.figure, ratios(single, ceiling)),
+            result("single-fastapi", single.figure, ratios(single, fastapi)),
+            result("batch-100", hundred.figure, ratios(hundred, ceiling)),
         ],
         series,
     )
 
 
-def _peer(name: str, plan: Plan) -> Measured:
-    with Peer(name) as server:
-        result = load(server, plan)
+def _asgi_app(name: str, plan: Plan) -> Measurement:
+    with Peer("asgi_apps", name) as server:
+        load = run_load(plan, server)
         server.stop()
-    return result.rate, result.cpu
+    return load.measurement
 
 
-def _alone(plan: Plan) -> Measured:
-    """The load generator against a server that does nothing but count bytes: no faster can anything be measured."""
-    with Peer("answerer", str(plan.per_request)) as server:
-        result = load(server, plan)
-    return result.rate, result.cpu
+def _load_generator(plan: Plan) -> Measurement:
+    """Measure the load generator against a server that only counts bytes. No figure can be higher."""
+    with Peer("canned_server", f"{plan.per_request}") as server:
+        return run_load(plan, server).measurement
 
 
-def _disk(session: Session, sample: Path, lines: int) -> Callable[[], Measured]:
-    def measure_disk() -> Measured:
+def _disk(session: Session, sample: Path, lines: int) -> Contestant:
+    def measure_disk() -> Measurement:
         with session.folder() as folder:
-            told = run("-m", "bench.peers.disk", str(sample), str(folder / "log"), f"{lines}", "1", "0")
-        return msgspec.json.decode(told, type=Flushed).lines_a_second, None
+            return run_peer(Flushes, "disk", sample, folder / "log", lines, 1, 0).lines_per_second, None
 
-    return measure_disk
+    unit = "line" if lines == 1 else "lines"
+    return Contestant(f"write + fdatasync of {lines:,} {unit}", "lines/s", measure_disk)

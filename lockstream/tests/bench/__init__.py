@@ -1,1 +1,1 @@
-"""The benchmark's own parts: that what it counts is counted right. How long anything takes is not looked at."""
+"""Tests of the benchmark: it counts correctly, and its verdicts can fail. No test looks at how long anything takes."""

@@ -1,4 +1,4 @@
-"""Applications that do nothing, on Lockstream's own server: `python -m bench.peers.apps NAME`."""
+"""Applications that do nothing, on Lockstream's own server: `python -m bench.peers.asgi_apps NAME`."""
 
 import sys
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"2")]
 
 
 async def bare(scope: Scope, receive: Receive, send: Send) -> None:
-    """Read the body and answer 202: what the server alone costs, the ceiling of everything that it serves."""
+    """Read the body and answer 202. This is the cost of the server alone, and the highest rate of any application."""
     if scope["type"] == "http":
         while (await receive()).get("more_body"):
             pass
@@ -33,7 +33,7 @@ class _Event(BaseModel):
 
 
 def plain_fastapi() -> ASGIApp:
-    """A route as FastAPI's tutorial writes it, that does nothing with its event."""
+    """A POST as in FastAPI's tutorial, which validates its event and does nothing with it."""
     app = FastAPI()
 
     @app.post("/events", status_code=202)
@@ -44,16 +44,16 @@ def plain_fastapi() -> ASGIApp:
 
 
 def reads() -> ASGIApp:
-    """A FastAPI GET that does nothing, behind posts that cost as little as any can: the `bare` application's."""
+    """A FastAPI GET that does nothing. Posts go to the `bare` application, which is the cheapest."""
     app = FastAPI()
 
     @app.get("/lockers/{locker_id}")
-    async def get_locker(locker_id: str) -> dict[str, str]:  # noqa: ARG001  # as a route that uses it has it
+    async def get_locker(locker_id: str) -> dict[str, str]:  # noqa: ARG001  # FastAPI must parse it
         return {}
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        posted = scope["type"] == "http" and scope["method"] == "POST"
-        await (bare if posted else app)(scope, receive, send)
+        is_post = scope["type"] == "http" and scope["method"] == "POST"
+        await (bare if is_post else app)(scope, receive, send)
 
     return front
 

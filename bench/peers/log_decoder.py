@@ -1,4 +1,4 @@
-"""Read a log and decode each of its lines, and nothing else: `python -m bench.peers.decode LOG`."""
+"""Reads a log and decodes the JSON of each line: `python -m bench.peers.log_decoder LOG`."""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""A server that is none: it counts a request's bytes and sends a canned answer, to show what the load generator can do.
+"""A server that counts the bytes of requests and sends canned responses, to measure the load generator alone.
 
-`python -m bench.peers.answerer answerer EVENTS`: of each request, 1 for single events.
+`python -m bench.peers.canned_server EVENTS`, with the number of events in a request: 1 for single events.
 """
 
 import select
@@ -12,9 +12,9 @@ _ITEM = b'{"event_id":"2fde2f86-cba5-40a6-82d4-f49ba9ed23ba","status":202,"posit
 
 
 def main() -> None:
-    events = int(sys.argv[2])
+    events = int(sys.argv[1])
     items = b"[" + b",".join([_ITEM] * events) + b"]"
-    answer = _SINGLE if events == 1 else b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(items), items)
+    response = _SINGLE if events == 1 else b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(items), items)
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
     sys.stderr.write(f"running on http://127.0.0.1:{listening.getsockname()[1]}\n")
     sys.stderr.flush()
@@ -22,6 +22,7 @@ def main() -> None:
     epoll.register(listening, select.EPOLLIN)
     clients: dict[int, socket.socket] = {}
     missing: dict[int, int] = {}
+    """Bytes of each client's request that have not arrived."""
     while True:
         for fd, _ in epoll.poll():
             if fd == listening.fileno():
@@ -33,13 +34,13 @@ def main() -> None:
             if not data:
                 clients.pop(fd).close()
                 continue
-            missing[fd] = (missing[fd] or _size(data)) - len(data)
+            missing[fd] = (missing[fd] or _request_size(data)) - len(data)
             if not missing[fd]:
-                clients[fd].sendall(answer)
+                clients[fd].sendall(response)
 
 
-def _size(data: bytes) -> int:
-    """Of the request that begins with `data`, whose head has come in one piece as the load generator sends it."""
+def _request_size(data: bytes) -> int:
+    """Return the size of the request that `data` begins. The load generator sends its head in one piece."""
     length = data.index(b"Content-Length: ") + 16
     return data.index(b"\r\n\r\n") + 4 + int(data[length : data.index(b"\r", length)])
 

@@ -1,0 +1,142 @@
+"""The load generator process. It prepares requests, waits for a line, sends the requests, and prints the result."""
+
+import gc
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import cycle
+from random import Random
+from time import perf_counter
+
+import msgspec
+
+from bench.errors import BenchFailure
+from bench.figures import percentile
+from bench.load.client import Client
+from bench.load.events import PER_LOCKER, EventGenerator, locker_name
+from bench.load.http import Check, expect, expect_items, get, post, post_batch
+from bench.load.plan import WARM_UP_SECONDS, Plan, Result
+from bench.resources import CpuMeter
+
+_TIMEOUT_SECONDS = 60
+"""For a projection to catch up."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A plan, the ports of the servers, and the processes whose CPU time is measured."""
+
+    plan: Plan
+    ports: Sequence[int]
+    pids: Sequence[int]
+    database_pids: Sequence[int]
+
+
+def main() -> None:
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    plan = job.plan
+    try:
+        client = Client(job.ports, [iter(script) for script in _scripts(plan)], _check(plan))
+        gc.collect()
+        gc.disable()  # nothing here has cycles, and a pause would look like the server's
+        _print_line(b"ready")
+        sys.stdin.buffer.readline()
+        _print_line(msgspec.json.encode(_run(client, job)))
+        client.close()
+    except (BenchFailure, OSError) as error:
+        sys.exit(f"{plan.kind}: {error}")
+
+
+def arrivals(rate: float, seconds: float) -> list[float]:
+    """Return when requests are due: one in each interval, at a random moment of it that is the same in every run.
+
+    Evenly spaced requests could coincide with work that the server does at intervals.
+    """
+    random = Random(20261123)
+    return [(number + random.random()) / rate for number in range(round(rate * seconds))]
+
+
+def _run(client: Client, job: Job) -> Result:
+    plan = job.plan
+    meter = CpuMeter(contestant=job.pids, database=job.database_pids, load=[os.getpid()])
+    started = perf_counter()
+    if plan.rate:
+        ended = client.run_open(arrivals(plan.rate, WARM_UP_SECONDS + plan.seconds))
+    else:
+        ended = client.run_closed(None if plan.events else WARM_UP_SECONDS + plan.seconds)
+    cpu = meter.read()
+    counted_from = started
+    if plan.events:
+        ended = client.finished[-1]
+    else:
+        counted_from += WARM_UP_SECONDS
+    latencies = [
+        latency
+        for finished, latency in zip(client.finished, client.latencies, strict=True)
+        if counted_from <= finished <= ended
+    ]
+    if not latencies:
+        raise BenchFailure("No response came in the measured time, or the requests ran out before it.")
+    return Result(
+        requests=len(latencies),
+        events=plan.events or len(latencies) * plan.per_request,
+        seconds=ended - counted_from,
+        caught_up_seconds=_wait_for_projection(plan) - started if plan.projection else 0,
+        p50=percentile(latencies, 0.50),
+        p99=percentile(latencies, 0.99),
+        cpu=cpu,
+    )
+
+
+def _wait_for_projection(plan: Plan) -> float:
+    """Return when the projection contains all events, by the position in its table `progress`."""
+    deadline = perf_counter() + _TIMEOUT_SECONDS
+    with closing(sqlite3.connect(f"file:{plan.projection}?mode=ro", uri=True)) as projection:
+        while True:
+            [(position,)] = projection.execute("SELECT position FROM progress")
+            if position >= plan.events:
+                return perf_counter()
+            if perf_counter() > deadline:
+                raise BenchFailure(f"The projection stopped at {position:,} of {plan.events:,} events.")
+            time.sleep(0.002)
+
+
+def _scripts(plan: Plan) -> Iterator[Iterator[bytes] | list[bytes]]:
+    """Yield the requests of each connection."""
+    for number in range(plan.connections):
+        tag = f"{plan.tag}-{number}"
+        if plan.kind == "get":
+            lockers = range(0, plan.compartments, PER_LOCKER)
+            yield cycle([get(f"/lockers/{locker_name(tag, first)}") for first in lockers])
+        else:
+            yield _posts(plan, EventGenerator(tag, plan.compartments, registered=plan.registered))
+
+
+def _posts(plan: Plan, events: EventGenerator) -> list[bytes]:
+    if plan.events:
+        requests, rest = divmod(plan.events, plan.connections * plan.per_request)
+        if rest:
+            raise BenchFailure(f"{plan.events:,} events cannot be shared out evenly to {plan.connections} connections.")
+    else:
+        rate = plan.rate * 1.5 if plan.rate else plan.max_rate
+        requests = round(rate * (WARM_UP_SECONDS + plan.seconds) / plan.connections) + 10
+    if plan.kind == "event":
+        return [post("/events", event) for event in events.take(requests)]
+    return [post_batch(events.take(plan.per_request)) for _ in range(requests)]
+
+
+def _check(plan: Plan) -> Check:
+    if plan.kind == "batch" and plan.itemised:
+        return expect_items(plan.per_request)
+    return expect(200 if plan.kind == "get" else 202)
+
+
+def _print_line(line: bytes) -> None:
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""A plan says what the load generator sends, and a result what it measured."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from bench.figures import Cpu
+
+WARM_UP_SECONDS = 0.5
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Requests to send: a number of `events`, or for `seconds` after a warm-up that does not count."""
+
+    tag: str
+    """Prefix of the lockers' names."""
+    kind: Literal["event", "batch", "get"]
+    connections: int
+    per_request: int = 1
+    """Events in a request."""
+    compartments: int = 32
+    """Compartments per connection. Connections share none, so each one's events arrive in an acceptable order."""
+    registered: bool = False
+    """Whether the compartments have been registered before."""
+    itemised: bool = True
+    """Whether a batch is answered with 200 and an item per event, as by Lockstream, or with 202, as by a peer."""
+    events: int = 0
+    seconds: float = 0
+    rate: float = 0
+    """Requests a second. If 0, each connection sends its next request when the response arrives."""
+    max_rate: int = 60_000
+    """Most requests a second that one server can answer. So many are prepared if there is no `rate`."""
+    projection: str = ""
+    """Path of a projection. At the end, the load generator waits until the projection contains all `events`."""
+
+
+class Result(Struct, frozen=True):
+    """The figures of a load, without its warm-up."""
+
+    requests: int
+    events: int
+    seconds: float
+    caught_up_seconds: float
+    """Time from the start until the projection contained all events, or 0."""
+    p50: float
+    """Median latency in seconds."""
+    p99: float
+    """99th percentile of the latencies in seconds."""
+    cpu: Cpu
+    """Busy cores, with the warm-up."""
+
+    @property
+    def rate(self) -> float:
+        """Events a second, or GETs a second."""
+        return self.events / self.seconds
+
+    @property
+    def measurement(self) -> tuple[float, Cpu]:
+        return self.rate, self.cpu
+
+
+def registrations(tag: str, connections: int, compartments: int) -> Plan:
+    """Return a plan that registers the compartments of plans with the same tag, in one batch per connection."""
+    return Plan(
+        tag=tag,
+        kind="batch",
+        connections=connections,
+        per_request=compartments,
+        compartments=compartments,
+        events=connections * compartments,
+    )
