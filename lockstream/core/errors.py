@@ -25,6 +25,7 @@ Each text is meant for people: it says what happened and what to do next.
 from pathlib import Path
 
 from lockstream.core.entities.events import Event
+from lockstream.core.wording import counted
 
 
 class LockstreamError(Exception):
@@ -62,7 +63,7 @@ class QueueFull(StoreUnavailable):
     """Raised when the ingest queue has no room for more events."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"The ingest queue is full ({limit:,} events). Send the event again in a moment.")
+        super().__init__(f"The ingest queue is full ({counted(limit, 'event')}). Send the event again in a moment.")
 
 
 class PositionNotReached(StoreUnavailable):
