@@ -3,6 +3,7 @@
 The bottom layer, beside the core: every other room may import it, and it imports nothing of this package.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from ipaddress import ip_network
@@ -19,6 +20,12 @@ PREFIX = "LOCKSTREAM_"
 
 SCHEMES = ("postgresql+psycopg://", "postgresql://")
 """Schemes of a database URL."""
+
+PATH_PREFIX = r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+"
+"""Regular expression of a path prefix: segments of unreserved characters (RFC 3986, section 2.3), not `.` or `..`.
+
+Clients are redirected to a path that begins with the prefix, so it must not lead to another host, as `//host` would.
+"""
 
 
 def _split(value: Any) -> Any:
@@ -136,10 +143,14 @@ class Settings(BaseSettings):
 
     @field_validator("root_path")
     @classmethod
-    def _absolute_path(cls, value: str | None) -> str | None:
-        if value and not value.startswith("/"):
-            raise PydanticCustomError("root_path", "The value is not a path that begins with /, such as /lockstream")
-        return value and value.rstrip("/")
+    def _path_prefix(cls, value: str | None) -> str | None:
+        prefix = value and value.rstrip("/")
+        if value and value != "/" and not (prefix and re.fullmatch(PATH_PREFIX, prefix)):
+            raise PydanticCustomError(
+                "root_path",
+                "The value is not a path that begins with /, such as /lockstream. Use letters, digits and -._~ only",
+            )
+        return prefix
 
     @field_validator("trusted_proxies")
     @classmethod

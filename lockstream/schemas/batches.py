@@ -16,7 +16,7 @@ from lockstream.infrastructure.codec.event_json import decode_events
 from lockstream.schemas.events import explain, malformed
 
 MANY_COMMAS = 200_000
-"""Beyond so many commas, the items are counted before all of them are in memory: each takes some 100 bytes."""
+"""Beyond so many commas, an array is scanned item by item, because each item takes some 100 bytes of memory."""
 
 _BLANK = b" \t\r\n"
 
@@ -40,52 +40,97 @@ class _WithId(Struct):
 
 
 _blanks = re.compile(r"[ \t\r\n]*")
+_tokens = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]},]', re.DOTALL)
+"""Strings, opening brackets, and what may end an item."""
+
 _arrays = msgspec.json.Decoder(list[Raw])
 _ids = msgspec.json.Decoder(_WithId)
 _scanner = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
-def split_array(body: bytes, max_items: int) -> list[bytes]:
+def split_array(body: bytes, max_items: int, max_item_bytes: int) -> list[bytes]:
     """Return the texts of a JSON array's items, at most one more than `max_items`. Takes 0.5 µs an item.
+
+    Of an item longer than `max_item_bytes`, perhaps only the beginning is returned: enough to see that it is too long.
 
     Raises:
         MalformedBody: the body is not a JSON array.
     """
-    if body.count(b",") > MANY_COMMAS:
-        return _scan_array(body, max_items)
     try:
         body.decode()
-        return [bytes(item) for item in _arrays.decode(body)[: max_items + 1]]
+        if body.count(b",") <= MANY_COMMAS:
+            return [bytes(item) for item in _arrays.decode(body)[: max_items + 1]]
     except msgspec.ValidationError as error:
         raise malformed("list_type", f"A batch is a list of events. {error}.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise malformed("json_invalid", f"The body is not JSON: {error}") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise malformed("json_invalid", f"The body is not JSON: {error}.") from error
+    except msgspec.DecodeError:
+        pass  # this may concern a single item, such as NaN, which harms no other
+    return _scan_array(body.decode(), max_items, max_item_bytes)
 
 
-def _scan_array(body: bytes, max_items: int) -> list[bytes]:
-    """Return the items one after the other, without looking beyond one more than `max_items`.
+def _scan_array(text: str, max_items: int, max_item_bytes: int) -> list[bytes]:
+    """Return the items, without looking beyond one more than `max_items`. Takes 10 µs an item of 700 bytes.
+
+    Python's decoder accepts a little more than JSON, such as NaN. That item is found to be malformed when it is parsed.
 
     Raises:
         MalformedBody: the body is not a JSON array, as far as it was scanned.
     """
     items: list[bytes] = []
     try:
-        text = body.decode()
         place = _skip_blanks(text, 0)
         if text[place] != "[":
             raise malformed("list_type", "A batch is a list of events. The body does not begin with a bracket.")
         while len(items) <= max_items:
             start = _skip_blanks(text, place + 1)
-            _, end = _scanner.raw_decode(text, start)
-            items.append(text[start:end].encode())
+            end = _end_of_item(text, start, max_item_bytes)
+            items.append(text[start : min(end, start + max_item_bytes + 1)].encode())
             place = _skip_blanks(text, end)
             if text[place] == "]" and _skip_blanks(text, place + 1) == len(text):
                 break
             if text[place] != ",":
-                raise malformed("json_invalid", f"The body is not JSON: a comma is missing at character {place}.")
-    except (ValueError, IndexError, RecursionError) as error:
+                raise ValueError(f"a comma is missing at character {place}")
+    except IndexError as error:
+        raise malformed("json_invalid", "The body is not JSON: it ends before its array does.") from error
+    except (ValueError, RecursionError) as error:
         raise malformed("json_invalid", f"The body is not JSON: {error}.") from error
     return items
+
+
+def _end_of_item(text: str, start: int, max_length: int) -> int:
+    """Return the end of the item that begins at `start`. A longer one is not decoded: it could fill the memory.
+
+    Raises:
+        ValueError: the item is not JSON.
+        IndexError: the text ends before the item does.
+    """
+    window = text[start : start + max_length + 1]
+    try:
+        _, length = _scanner.raw_decode(window)
+        if length <= max_length and text[start + length] in " \t\r\n,]":
+            return start + length
+        reason = f"a comma is missing at character {start + length}"
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg} at character {start + error.pos}"
+    if len(window) > max_length and (end := _end_of_brackets(text, start)) - start > max_length:
+        return end
+    raise ValueError(reason)
+
+
+def _end_of_brackets(text: str, start: int) -> int:
+    """Return the place of the first comma or closing bracket that belongs to no bracket opened since `start`."""
+    depth = 0
+    for token in _tokens.finditer(text, start):
+        place = token.start()
+        character = text[place]
+        if character in "[{":
+            depth += 1
+        elif character != '"' and depth == 0:
+            return place
+        elif character in "]}":
+            depth -= 1
+    raise IndexError("the array does not end")
 
 
 def _skip_blanks(text: str, place: int) -> int:

@@ -183,7 +183,7 @@ def _path_of(scope: Scope) -> str:
     """Return the path behind the prefix at which the application is served."""
     path: str = scope["path"]
     root_path: str = scope.get("root_path", "")
-    return path.removeprefix(root_path) if root_path else path
+    return path[len(root_path) :] if root_path and path.startswith(f"{root_path}/") else path
 
 
 def _without_body(send: Send) -> Send:

@@ -67,8 +67,9 @@ class BodyTooLarge(Exception):
 class UnsupportedMediaType(Exception):
     """Raised when a body has a media type that its operation does not accept."""
 
-    def __init__(self, media_type: str, *supported: str) -> None:
-        super().__init__(f"The Content-Type {media_type!r} is not supported. Send {' or '.join(supported)}.")
+    def __init__(self, request: Request, *supported: str) -> None:
+        given = request.headers["content-type"].partition(";")[0].strip()
+        super().__init__(f"The Content-Type {given!r} is not supported. Send {' or '.join(supported)}.")
 
 
 class UnsupportedEncoding(Exception):

@@ -1,18 +1,26 @@
 """The path prefix under which a proxy serves Lockstream, from a setting or from a trusted proxy's header."""
 
+import re
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lockstream.settings import PATH_PREFIX
 
 FORWARDED_PREFIX = b"x-forwarded-prefix"
 
 UNIX = "unix"
 """Names the clients of a Unix socket among the trusted proxies."""
 
+_PREFIX = re.compile(PATH_PREFIX)
+
 
 class PathPrefix:
-    """An ASGI application in front of another. It tells it the prefix, whether or not the proxy strips it."""
+    """An ASGI application in front of another. It tells it the prefix, whether or not the proxy strips it.
+
+    A prefix that equals the beginning of an operation's path, such as `/events`, works only if the proxy keeps it.
+    """
 
     def __init__(self, app: ASGIApp, root_path: str, trusted_proxies: Sequence[str]) -> None:
         self._app = app
@@ -21,19 +29,23 @@ class PathPrefix:
         self._networks = [ip_network(network) for network in trusted_proxies if network != UNIX]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        prefix = scope.get("root_path", "") + (self._forwarded_prefix(scope) or self._root_path)
-        if prefix:
+        if prefix := self._forwarded_prefix(scope) or self._root_path:
+            # An application in which this one is mounted has already set a root path, with the prefix or without.
+            root_path = _with_prefix(prefix, scope.get("root_path", ""))
             path = scope["path"]
-            inner = path if path.startswith(f"{prefix}/") else prefix + path
-            scope = {**scope, "root_path": prefix, "path": inner}
+            if path == root_path:
+                path += "/"
+            elif not _is_under(root_path, path):
+                path = prefix + path
+            scope = {**scope, "root_path": root_path, "path": path}
         await self._app(scope, receive, send)
 
     def _forwarded_prefix(self, scope: Scope) -> str:
         """Return the prefix that a trusted proxy has sent, or an empty string."""
         for name, value in scope["headers"]:
-            if name == FORWARDED_PREFIX and self._is_trusted(scope["client"]):
-                prefix = value.decode("latin-1").rstrip("/")
-                return prefix if prefix.startswith("/") else ""
+            if name == FORWARDED_PREFIX and self._is_trusted(scope.get("client")):
+                prefix = value.decode("latin-1").strip().rstrip("/")
+                return prefix if _PREFIX.fullmatch(prefix) else ""
         return ""
 
     def _is_trusted(self, client: tuple[str, int] | None) -> bool:
@@ -44,3 +56,11 @@ class PathPrefix:
         except ValueError:
             return False
         return any(address in network for network in self._networks)
+
+
+def _with_prefix(prefix: str, path: str) -> str:
+    return path if _is_under(prefix, path) else prefix + path
+
+
+def _is_under(prefix: str, path: str) -> bool:
+    return path == prefix or path.startswith(f"{prefix}/")

@@ -183,7 +183,7 @@ def _split(body: bytes, many_commas: int) -> list[bytes] | None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches, "MANY_COMMAS", many_commas)
         try:
-            return batches.split_array(body, MAX_ITEMS)
+            return batches.split_array(body, MAX_ITEMS, MAX_EVENT_BYTES)
         except MalformedBody as error:
             JSONResponse({"detail": error.errors})
             return None

@@ -1,1 +1,1 @@
-"""Shared parts of the tests: event builders, real processes and databases, histories, and a store with faults on demand."""
+"""Shared parts of the tests: event builders, real processes and databases, histories, and a faulty store."""

@@ -51,6 +51,23 @@ def fault_cleared(fault: Body, compartment: str = COMPARTMENT, **more: Any) -> B
     return body("FaultCleared", compartment_id=compartment, fault_event_id=fault["event_id"], **more)
 
 
+def event_of_size(size: int) -> bytes:
+    """Return an event whose JSON text has `size` bytes."""
+    text = json.dumps(registered(note=""))
+    return text.replace('"note": ""', f'"note": "{"x" * (size - len(text))}"').encode()
+
+
+def fault_with_member(value: str) -> bytes:
+    """Return a fault whose payload has one more member, with `value` as its JSON text."""
+    return json.dumps(fault_reported()).replace('"severity": 3', f'"severity": 3, "further": {value}').encode()
+
+
+def nested_event(depth: int) -> bytes:
+    """Return an event whose payload has one more member, which is nested `depth` levels deep."""
+    nested = "[" * depth + "]" * depth
+    return json.dumps(registered(f"depth-{depth}")).replace('"payload": {', f'"payload": {{"deep": {nested}, ').encode()
+
+
 def as_array(*items: Body | bytes) -> bytes:
     """Return a batch as a JSON array. Bytes are inserted unchanged."""
     return b"[%b]" % b",".join(map(_text, items))

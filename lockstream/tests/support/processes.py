@@ -2,16 +2,20 @@
 
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
+
+import pytest
 
 import lockstream
 from lockstream.tests.support.requirements import requires
@@ -57,6 +61,26 @@ def command(
 
 NO_SPACE = ("env", "-u", "COVERAGE_PROCESS_CONFIG", "sh", "-c", 'ulimit -f 1; exec "$@"', "sh")
 """Runs another command that cannot write a file longer than 1 KiB. Coverage data would exceed that, so it is off."""
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Let this process write no byte beyond `size` into any file: the kernel refuses it with EFBIG."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def peak_memory(server: "Server") -> int:
+    """Return the most bytes that a server has had in memory so far. Needs /proc."""
+    (peak,) = (line for line in Path(f"/proc/{server.pid}/status").read_text().splitlines() if "VmHWM" in line)
+    return int(peak.split()[1]) * 1024
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
 
 
 def _can_trace() -> bool:

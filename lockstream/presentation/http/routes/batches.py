@@ -95,7 +95,7 @@ async def post_batch(request: Request) -> Response:
         elif body.media_type == JSON:
             await batch.take_array((await body.read()).removeprefix(BOM_UTF8))
         else:
-            raise UnsupportedMediaType(body.media_type, JSON, NDJSON)
+            raise UnsupportedMediaType(request, JSON, NDJSON)
         return EncodedJson(await batch.response())
     finally:
         batch.abandon()
@@ -125,9 +125,9 @@ class _Batch:
     async def take_array(self, body: bytes) -> None:
         """Decide a JSON array. Nothing is decided if the body is not one, or has too many items."""
         if len(body) > LARGE_ARRAY_BYTES:
-            texts = await asyncio.to_thread(split_array, body, MAX_BATCH_EVENTS)
+            texts = await asyncio.to_thread(split_array, body, MAX_BATCH_EVENTS, self._max_event_bytes)
         else:
-            texts = split_array(body, MAX_BATCH_EVENTS)
+            texts = split_array(body, MAX_BATCH_EVENTS, self._max_event_bytes)
         if len(texts) > MAX_BATCH_EVENTS:
             raise BodyTooLarge(
                 f"The batch has more than {MAX_BATCH_EVENTS} events. Nothing of it was decided: send it in parts."

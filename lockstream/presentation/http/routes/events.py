@@ -76,7 +76,7 @@ async def post_event(request: Request) -> Response:
     lockstream: Lockstream = request.app.lockstream
     body = Body(request, lockstream.settings.max_event_bytes, "LOCKSTREAM_MAX_EVENT_BYTES")
     if body.media_type != JSON:
-        raise UnsupportedMediaType(body.media_type, JSON)
+        raise UnsupportedMediaType(request, JSON)
     event = parse_event((await body.read()).removeprefix(BOM_UTF8))
     [outcome] = await lockstream.ingest([event])
     if isinstance(outcome, Exception):

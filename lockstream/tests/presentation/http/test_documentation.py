@@ -1,4 +1,4 @@
-"""/docs, which needs nothing from the internet."""
+"""GET /docs: an API documentation that loads nothing from the internet."""
 
 import re
 import shutil
@@ -10,6 +10,8 @@ from urllib.parse import urljoin
 import pytest
 from fastapi.testclient import TestClient
 
+from lockstream.tests.support.requirements import requires
+
 PAGE = "http://testserver/docs"
 TIMEOUT_SECONDS = 120
 
@@ -20,45 +22,45 @@ BROWSER = next(
 
 
 class Page(HTMLParser):
-    """What a page names: the addresses that a browser fetches on its own, and the text of its scripts."""
+    """The URLs that a browser fetches for a page, and the text of its scripts."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, html: str) -> None:
         super().__init__()
         self.fetched: list[str] = []
         self.scripts: list[str] = []
-        self._in_script = False
-        self.feed(text)
+        self._is_in_script = False
+        self.feed(html)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self._in_script = tag == "script"
+        self._is_in_script = tag == "script"
         self.fetched += [value for name, value in attributes if name in ("src", "href") and value and tag != "a"]
 
     def handle_data(self, data: str) -> None:
-        if self._in_script:
+        if self._is_in_script:
             self.scripts.append(data)
 
     def handle_endtag(self, tag: str) -> None:
-        self._in_script = False
+        self._is_in_script = False
 
 
 @pytest.fixture
 def page(client: TestClient) -> Page:
-    answer = client.get("/docs")
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert "<title>Lockstream</title>" in answer.text
-    return Page(answer.text)
+    response = client.get("/docs")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert "<title>Lockstream</title>" in response.text
+    return Page(response.text)
 
 
-def test_every_file_that_the_page_names_is_served_by_us(client: TestClient, page: Page) -> None:
-    kinds = {}
-    for named in page.fetched:
-        url = urljoin(PAGE, named)
-        assert url.startswith("http://testserver/"), f"{named} is on another host"
-        answer = client.get(url)
-        assert (answer.status_code, len(answer.content) > 100) == (200, True), named
-        kinds[Path(named).suffix] = answer.headers["content-type"].partition(";")[0].rpartition("/")[2]
-    assert kinds == {".css": "css", ".js": "javascript", ".png": "png"}
+def test_every_file_of_the_page_is_served_by_lockstream(client: TestClient, page: Page) -> None:
+    media_types = {}
+    for name in page.fetched:
+        url = urljoin(PAGE, name)
+        assert url.startswith("http://testserver/"), f"{name} is on another host"
+        response = client.get(url)
+        assert (response.status_code, len(response.content) > 100) == (200, True), name
+        media_types[Path(name).suffix] = response.headers["content-type"].partition(";")[0].rpartition("/")[2]
+    assert media_types == {".css": "css", ".js": "javascript", ".png": "png"}
 
 
 def test_the_page_reads_the_served_contract_and_names_no_other_host(client: TestClient, page: Page) -> None:
@@ -68,20 +70,20 @@ def test_the_page_reads_the_served_contract_and_names_no_other_host(client: Test
     assert client.get(urljoin(PAGE, contract)).json()["info"]["title"] == "Lockstream"
 
 
-def test_the_styles_fetch_nothing_from_elsewhere(client: TestClient, page: Page) -> None:
-    (styles,) = (client.get(urljoin(PAGE, named)).text for named in page.fetched if named.endswith(".css"))
+def test_the_style_sheet_loads_nothing_from_another_host(client: TestClient, page: Page) -> None:
+    (styles,) = (client.get(urljoin(PAGE, name)).text for name in page.fetched if name.endswith(".css"))
     assert not re.findall(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//", styles)
 
 
 @pytest.mark.parametrize("path", ["/docs/assets/none.js", "/docs/assets/", "/docs/assets/..%2Fmain.py"])
-def test_nothing_else_is_served(client: TestClient, path: str) -> None:
+def test_no_other_file_is_served(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no chromium is installed")
+@requires(BROWSER is not None, "chromium")
 def test_a_browser_shows_the_operations(served: str, tmp_path: Path) -> None:
-    """The browser finds no host but ours."""
-    shown = subprocess.run(
+    # given a browser that can reach no host but ours, when it opens the page
+    dom = subprocess.run(
         [
             str(BROWSER),
             "--headless",
@@ -99,6 +101,7 @@ def test_a_browser_shows_the_operations(served: str, tmp_path: Path) -> None:
         timeout=TIMEOUT_SECONDS,
         check=True,
     ).stdout
+    # then it shows the operations
     paths = "/events", "/lockers/{locker_id}", "/lockers/{locker_id}/compartments/{compartment_id}"
     for path in (*paths, "/reservations/{reservation_id}"):
-        assert f'data-path="{path}"' in shown
+        assert f'data-path="{path}"' in dom

@@ -1,92 +1,118 @@
-"""Requests made up from the contract, alone and one after the other as its links lead: each answer keeps it."""
+"""Each response keeps the contract, for requests that schemathesis generates, alone and along links."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-pytest.importorskip("schemathesis", reason="the development tools are not installed")
-
+import requests
+from fastapi import Response
 from hypothesis import seed
 from schemathesis.core.result import Ok
 from schemathesis.generation.stateful.state_machine import StepInput, StepOutput, Transition
+from starlette.types import Receive, Scope, Send
 
-from lockstream.infrastructure.stores.memory import MemoryStore
 from lockstream.presentation.http.app import create_app
 from lockstream.presentation.http.min_position import MIN_POSITION
 from lockstream.services.running import lockstream
-from lockstream.settings import Settings
-from lockstream.tests.presentation.http.conftest import serving
-from lockstream.tests.presentation.http.generated import EXAMPLES, assert_keeps_contract, contract
+from lockstream.tests.presentation.http.generated_requests import EXAMPLES, NAMES, assert_keeps_contract, contract
 from lockstream.tests.support.budgets import budget
-from lockstream.tests.support.faulty_store import running_on
+from lockstream.tests.support.builders import registered
+from lockstream.tests.support.clients import serving
+from lockstream.tests.support.memory_system import open_in_memory
 
 STEPS = 8
-"""Requests of one life."""
+"""Requests of one run of the state machine."""
 
-MOST_ROUNDS = 8
-"""In one of ten rounds no link is followed."""
+MAX_ROUNDS = 8
+"""Rounds of runs until every link was followed; most often the first one is enough."""
+
+LINKED_READS = [
+    *("GET /lockers/{locker_id}", "GET /lockers/{locker_id}/compartments/{compartment_id}"),
+    "GET /reservations/{reservation_id}",
+]
+
+RESTART = "/restart"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _impatient() -> Iterator[None]:
-    """Made-up positions that a read must reflect are mostly ahead of the log: each would be waited for."""
+def _no_waiting() -> Iterator[None]:
+    """Shorten the wait for a min position: most generated ones are beyond the end of the log."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(lockstream, "TIMEOUT_SECONDS", 0.01)
+        patched.setattr(lockstream, "MIN_POSITION_SECONDS", 0.01)
         yield
 
 
 @pytest.fixture(scope="module")
-def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    log = tmp_path_factory.mktemp("fuzz") / "event_log.jsonl"
-    with serving(create_app(lambda: open_lockstream(Settings.model_validate({"EVENT_LOG_PATH": log})))) as url:
-        yield url
+def session() -> Iterator[requests.Session]:
+    """One connection for all requests."""
+    with requests.Session() as session:
+        yield session
 
 
 @contract.parametrize()
 @budget(EXAMPLES)
-def test_every_answer_keeps_the_contract(case: Any, base_url: str) -> None:
-    assert_keeps_contract(case.call(base_url=base_url), case)
+def test_every_response_keeps_the_contract(case: Any, shared_server: str, session: requests.Session) -> None:
+    assert_keeps_contract(case.call(base_url=shared_server, session=session), case)
 
 
-def test_every_answer_on_the_way_of_the_links_keeps_the_contract() -> None:
+class RestartableApp:
+    """Lockstream in memory, with one operation more: it starts a new and empty network. A new server takes 0.2 s."""
+
+    def __init__(self) -> None:
+        self._app = create_app(open_in_memory)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("path") == RESTART:
+            await self._app.lifecycle.close()
+            self._app.lifecycle.start()
+            await Response(status_code=204)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+@pytest.fixture
+def restartable_server() -> Iterator[str]:
+    with serving(RestartableApp()) as url:
+        yield url
+
+
+def test_every_response_along_the_links_keeps_the_contract(restartable_server: str, session: requests.Session) -> None:
     followed: set[tuple[str, int]] = set()
 
-    class Life(contract.as_state_machine()):  # type: ignore[misc]  # a class that is made from the contract
+    class LinkedRequests(contract.as_state_machine()):  # type: ignore[misc]  # a class made from the contract
         def setup(self) -> None:
-            self._serving = serving(create_app(lambda: running_on(MemoryStore(), Settings())))
-            self._url = self._serving.__enter__()
-
-        def teardown(self) -> None:
-            self._serving.__exit__(None, None, None)
+            """Start with a few compartments, so that most types of events can be accepted."""
+            assert session.post(restartable_server + RESTART).status_code == 204
+            events = [registered(compartment, locker=locker) for locker in NAMES for compartment in NAMES[:2]]
+            assert session.post(f"{restartable_server}/events/batch", json=events).status_code == 200
 
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
-            return {"base_url": self._url}
+            return {"base_url": restartable_server, "session": session}
 
         def validate_response(self, response: Any, case: Any, *_: Any, **__: Any) -> None:
             assert_keeps_contract(response, case)
 
-        def step(self, input: StepInput) -> StepOutput:  # noqa: A002  # as it is called there
+        def step(self, input: StepInput) -> StepOutput:  # noqa: A002  # the name of the parameter there
             output: StepOutput = super().step(input)
-            if input.transition and leads_there(input.transition, input.case):
+            if input.transition and is_unchanged(input.transition, input.case):
                 followed.add((input.transition.id, output.response.status_code))
             return output
 
-    # given lives until, in one of them, an event was accepted and a link from it was followed: at times none is
-    for number in range(MOST_ROUNDS):
+    # given runs until each link to a read was followed from the response to an accepted event
+    for number in range(MAX_ROUNDS):
         if number:
-            seed(number)(Life)  # or the lives of each round were those of the first
-        Life.run(settings=budget(EXAMPLES // 4, stateful_step_count=STEPS))
-        if any("GET /lockers" in link for link, _ in followed):
+            seed(number)(LinkedRequests)  # or each round would repeat the first one
+        LinkedRequests.run(settings=budget(EXAMPLES // 2, stateful_step_count=STEPS))
+        if all(any(link.endswith(read) for link, _ in followed) for read in LINKED_READS):
             break
-    # then what it names is there
+    # then each link has led to something that exists
     assert {status for _, status in followed} == {200}
 
 
-def leads_there(transition: Transition, case: Any) -> bool:
-    """Whether a request is what a link of ours says: now and then one is made up that differs."""
+def is_unchanged(transition: Transition, case: Any) -> bool:
+    """Return whether a request is the one that a link describes: sometimes one is generated that differs."""
     if transition.is_inferred or case.method != "GET" or MIN_POSITION in (case.headers or {}):
         return False
-    named = {name: found.value for values in transition.parameters.values() for name, found in values.items()}
-    wanted = {name: value.ok() if isinstance(value, Ok) else None for name, value in named.items()}
+    given = {name: value for values in transition.parameters.values() for name, value in values.items()}
+    wanted = {name: found.value.ok() if isinstance(found.value, Ok) else None for name, found in given.items()}
     return bool(wanted == case.path_parameters)

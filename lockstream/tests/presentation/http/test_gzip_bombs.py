@@ -1,4 +1,4 @@
-"""A small body that would be a huge one."""
+"""Small gzip bodies that decompress to huge ones: they get 413, and take little memory."""
 
 import gzip
 import json
@@ -8,49 +8,49 @@ from pathlib import Path
 
 import pytest
 
-from lockstream.tests.presentation.http.batches import Form
-from lockstream.tests.presentation.http.conftest import Clients
-from lockstream.tests.presentation.http.test_encodings import each_body
+from lockstream.tests.presentation.http.batch_requests import Form, each_body
+from lockstream.tests.presentation.http.conftest import NewClient
 from lockstream.tests.support.builders import registered
 from lockstream.tests.support.log_audit import audited
-from lockstream.tests.support.processes import Server
+from lockstream.tests.support.processes import Server, needs_proc, peak_memory
 
 MEBIBYTE = 1024 * 1024
 SIZE = 100 * MEBIBYTE
-ROOM = 20 * MEBIBYTE
-"""How much more memory a server may take for it."""
+MAX_GROWTH = 20 * MEBIBYTE
+"""Bytes of memory that a bomb may cost."""
 
-KINDS = {"blanks": b" ", "line ends": b"\n", "brackets": b"[", "strings": b'"abc",  '}
+CONTENTS = {"blanks": b" ", "line ends": b"\n", "brackets": b"[", "strings": b'"abc",  '}
 
 
 @cache
-def bomb(text: bytes) -> bytes:
-    """As one member; each MiB of it takes about a KiB."""
+def bomb(content: bytes) -> bytes:
+    """Return a gzip member that decompresses to `SIZE` bytes; each MiB of them takes about 1 KiB."""
     deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    block = text * (MEBIBYTE // len(text))
-    times = SIZE // len(block)
+    block = content * (MEBIBYTE // len(content))
+    repetitions = SIZE // len(block)
     part = deflate.compress(block) + deflate.flush(zlib.Z_FULL_FLUSH)
     end = deflate.flush()
     checksum = 0
-    for _ in range(times):
+    for _ in range(repetitions):
         checksum = zlib.crc32(block, checksum)
-    return gzip.compress(b"")[:10] + part * times + end + checksum.to_bytes(4, "little") + SIZE.to_bytes(4, "little")
+    trailer = checksum.to_bytes(4, "little") + SIZE.to_bytes(4, "little")
+    return gzip.compress(b"")[:10] + part * repetitions + end + trailer
 
 
 @each_body
-def test_what_inflates_to_nothing_is_too_large_as_well(
-    clients: Clients, monkeypatch: pytest.MonkeyPatch, form: Form
+def test_a_body_of_empty_gzip_members_gets_413(
+    new_client: NewClient, monkeypatch: pytest.MonkeyPatch, form: Form
 ) -> None:
     for name in "EVENT", "BATCH":
         monkeypatch.setenv(f"LOCKSTREAM_MAX_{name}_BYTES", "1024")
     headers = {"content-type": form.media_type, "content-encoding": "gzip"}
-    with clients() as client:
+    with new_client() as client:
         assert client.post(form.path, content=gzip.compress(b"") * 5_000, headers=headers).status_code == 413
 
 
-@pytest.mark.parametrize("text", KINDS.values(), ids=KINDS)
-def test_a_bomb_is_what_it_is_said_to_be(text: bytes) -> None:
-    body, inflate, size = bomb(text), zlib.decompressobj(zlib.MAX_WBITS + 16), 0
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
+def test_a_bomb_is_valid_gzip_of_100_mib(content: bytes) -> None:
+    body, inflate, size = bomb(content), zlib.decompressobj(zlib.MAX_WBITS + 16), 0
     assert len(body) < MEBIBYTE
     while not inflate.eof:
         size += len(inflate.decompress(body, MEBIBYTE))
@@ -58,18 +58,20 @@ def test_a_bomb_is_what_it_is_said_to_be(text: bytes) -> None:
     assert size == SIZE
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
+@needs_proc
 @each_body
-def test_it_is_too_large_and_takes_no_memory(log_path: Path, form: Form) -> None:
-    bombs = {kind: bomb(text) for kind, text in KINDS.items()}
+def test_a_bomb_gets_413_and_takes_little_memory(log_path: Path, form: Form) -> None:
+    # given a server that has accepted a compressed event
+    bombs = {name: bomb(content) for name, content in CONTENTS.items()}
     bombs["many members"] = gzip.compress(b" " * MEBIBYTE) * (SIZE // MEBIBYTE)
     event = gzip.compress(form.write(json.dumps(registered()).encode()))
     with Server(log_path, LOCKSTREAM_MAX_BATCH_BYTES=str(MEBIBYTE)).start() as server:
         assert post(server, form, event) in (200, 202)
-        before = peak_memory(server)
-        for kind, body in bombs.items():
-            assert post(server, form, body) == 413, kind
-            assert peak_memory(server) - before < ROOM, kind
+        memory = peak_memory(server)
+        # when a bomb arrives, then it is refused before it is decompressed
+        for name, body in bombs.items():
+            assert post(server, form, body) == 413, name
+            assert peak_memory(server) - memory < MAX_GROWTH, name
         assert post(server, form, event) == 200
     assert len(audited(log_path)) == 1
 
@@ -77,9 +79,3 @@ def test_it_is_too_large_and_takes_no_memory(log_path: Path, form: Form) -> None
 def post(server: Server, form: Form, body: bytes) -> int:
     headers = {"content-type": form.media_type, "content-encoding": "gzip"}
     return server.request("POST", form.path, body, headers)[0]
-
-
-def peak_memory(server: Server) -> int:
-    """The most bytes that a server had in memory so far."""
-    (peak,) = (line for line in Path(f"/proc/{server.pid}/status").read_text().splitlines() if "VmHWM" in line)
-    return int(peak.split()[1]) * 1024

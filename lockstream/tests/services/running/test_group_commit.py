@@ -19,9 +19,9 @@ from lockstream.schemas.outcomes import INTERNAL_ERROR
 from lockstream.services.deployment import deployment_of
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.settings import Settings
-from lockstream.tests.presentation.http.conftest import concurrent_client
 from lockstream.tests.services.running.system import System
 from lockstream.tests.support.builders import LOCKER, Body, event, registered, reserved
+from lockstream.tests.support.clients import concurrent_client
 from lockstream.tests.support.coroutines import let_others_run, run, wait_for
 from lockstream.tests.support.faulty_store import POISON, FaultyStore, running_on
 

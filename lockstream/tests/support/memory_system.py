@@ -1,0 +1,41 @@
+"""A running system in memory, so that a test can open hundreds of them."""
+
+from collections.abc import Callable, Sequence
+
+from lockstream.core.entities.events import Event
+from lockstream.core.ports import EventLog, ReadResult, Reads
+from lockstream.infrastructure.stores.memory import MemoryStore
+from lockstream.services.running.durable_position import DurablePosition
+from lockstream.services.running.group_commit import HasLockerId, Outcomes, decide_batch
+from lockstream.services.running.lockstream import Lockstream
+from lockstream.settings import Settings
+
+
+def open_in_memory() -> Lockstream:
+    """Return a running system over a store in memory."""
+    store, settings = MemoryStore(), Settings()
+    return Lockstream(store, _MemoryEngine(store, settings.batch_limit), settings)
+
+
+class _MemoryEngine:
+    is_overloaded = False
+    unavailable_reason = None
+
+    def __init__(self, store: MemoryStore, batch_limit: int) -> None:
+        self.batch_limit = batch_limit
+        self.on_ready: Callable[[], object] = lambda: None
+        self.log: EventLog = store.log
+        self.durable = DurablePosition(store.log)
+        self._store = store
+
+    def weight(self, events: Sequence[Event]) -> int:
+        return len(events)
+
+    def decide(self, events: Sequence[Event], on_decided: Callable[[Outcomes], object]) -> None:
+        on_decided(decide_batch(events, self._store.unit_of_work))
+
+    async def read[ValueT: HasLockerId](self, query: Callable[[Reads], ValueT | None]) -> ReadResult[ValueT | None]:
+        return ReadResult(query(self._store.reads), self.log.end.position)
+
+    async def close(self) -> None:
+        return
