@@ -13,77 +13,78 @@ from lockstream.core.entities.events import (
     ReservationCreated,
     ReservationExpired,
 )
-from lockstream.core.entities.state import Compartment, Fault, Reservation, Slice, Status
+from lockstream.core.entities.state import Compartment, CompartmentKey, Fault, Reservation, Row, Status
 from lockstream.core.errors import InconsistentHistory
+from lockstream.core.row_set import RowSet
+
+type _Changed = tuple[Row, ...]
 
 
-def evolve(state: Slice, event: Event) -> Slice:
-    """Return `state` after `event`. It never refuses: `rules.decide` ran before the event was recorded.
+def evolve(rows: RowSet, event: Event) -> _Changed:
+    """Return the rows that `event` adds or changes. It never refuses: `rules.decide` ran before it was recorded.
 
     Raises:
         InconsistentHistory: the event needs a row that no earlier event made, so `decide` never accepted it.
     """
-    return _EVOLUTIONS[type(event)](state, event)
+    try:
+        return _EVOLUTIONS[event.__class__](rows, event)
+    except KeyError as missing:
+        raise InconsistentHistory(event) from missing
 
 
-def _compartment_registered(state: Slice, event: CompartmentRegistered) -> Slice:
-    return Slice(Compartment(event.locker_id, event.compartment_id), state.reservation, state.fault)
+def _compartment_registered(_: RowSet, event: CompartmentRegistered) -> _Changed:
+    return (Compartment(event.locker_id, event.payload.compartment_id),)
 
 
-def _reservation_created(state: Slice, event: ReservationCreated) -> Slice:
-    created = Reservation(event.reservation_id, event.locker_id, event.compartment_id)
-    return Slice(_occupied(state.compartment, event, event.reservation_id), created, state.fault)
+def _reservation_created(rows: RowSet, event: ReservationCreated) -> _Changed:
+    locker_id, payload = event.locker_id, event.payload
+    created = Reservation(payload.reservation_id, locker_id, payload.compartment_id)
+    return _occupied(rows, (locker_id, payload.compartment_id), payload.reservation_id), created
 
 
-def _parcel_deposited(state: Slice, event: ParcelDeposited) -> Slice:
-    return Slice(state.compartment, _in_status(state.reservation, event, Status.DEPOSITED), state.fault)
+def _parcel_deposited(rows: RowSet, event: ParcelDeposited) -> _Changed:
+    return (_in_status(rows, event.payload.reservation_id, Status.DEPOSITED),)
 
 
-def _parcel_picked_up(state: Slice, event: ParcelPickedUp) -> Slice:
-    ended = _in_status(state.reservation, event, Status.PICKED_UP)
-    return Slice(_occupied(state.compartment, event, None), ended, state.fault)
+def _parcel_picked_up(rows: RowSet, event: ParcelPickedUp) -> _Changed:
+    ended = _in_status(rows, event.payload.reservation_id, Status.PICKED_UP)
+    return _occupied(rows, (ended.locker_id, ended.compartment_id), None), ended
 
 
-def _reservation_expired(state: Slice, event: ReservationExpired) -> Slice:
-    ended = _in_status(state.reservation, event, Status.EXPIRED)
-    return Slice(_occupied(state.compartment, event, None), ended, state.fault)
+def _reservation_expired(rows: RowSet, event: ReservationExpired) -> _Changed:
+    ended = _in_status(rows, event.payload.reservation_id, Status.EXPIRED)
+    return _occupied(rows, (ended.locker_id, ended.compartment_id), None), ended
 
 
-def _fault_reported(state: Slice, event: FaultReported) -> Slice:
-    opened = Fault(event.event_id, event.locker_id, event.compartment_id, event.severity)
-    return Slice(_with_faults(state.compartment, event, int(opened.is_degrading)), state.reservation, opened)
+def _fault_reported(rows: RowSet, event: FaultReported) -> _Changed:
+    locker_id, payload = event.locker_id, event.payload
+    opened = Fault(event.event_id, locker_id, payload.compartment_id, payload.severity)
+    compartment = rows.compartments[locker_id, payload.compartment_id]
+    return (_with_faults(compartment, +1), opened) if opened.is_degrading else (opened,)
 
 
-def _fault_cleared(state: Slice, event: FaultCleared) -> Slice:
-    fault = _required(state.fault, event)
+def _fault_cleared(rows: RowSet, event: FaultCleared) -> _Changed:
+    fault = rows.faults[event.payload.fault_event_id]
     cleared = Fault(fault.fault_id, fault.locker_id, fault.compartment_id, fault.severity, cleared=True)
-    return Slice(_with_faults(state.compartment, event, -int(fault.is_degrading)), state.reservation, cleared)
+    compartment = rows.compartments[event.locker_id, event.payload.compartment_id]
+    return (_with_faults(compartment, -1), cleared) if fault.is_degrading else (cleared,)
 
 
-def _occupied(row: Compartment | None, event: Event, by: str | None) -> Compartment:
-    row = _required(row, event)
+def _occupied(rows: RowSet, key: CompartmentKey, by: str | None) -> Compartment:
+    row = rows.compartments[key]
     return Compartment(row.locker_id, row.compartment_id, by, row.degrading_faults)
 
 
-def _in_status(row: Reservation | None, event: Event, status: Status) -> Reservation:
-    row = _required(row, event)
+def _in_status(rows: RowSet, reservation_id: str, status: Status) -> Reservation:
+    row = rows.reservations[reservation_id]
     return Reservation(row.reservation_id, row.locker_id, row.compartment_id, status)
 
 
-def _with_faults(row: Compartment | None, event: Event, change: int) -> Compartment:
-    row = _required(row, event)
-    if not change:
-        return row
+def _with_faults(row: Compartment, change: int) -> Compartment:
     return Compartment(row.locker_id, row.compartment_id, row.active_reservation, row.degrading_faults + change)
 
 
-def _required[RowT](row: RowT | None, event: Event) -> RowT:
-    if row is None:
-        raise InconsistentHistory(event)
-    return row
-
-
-_EVOLUTIONS: dict[type[Event], Callable[[Slice, Any], Slice]] = {
+_EVOLUTIONS: dict[type[Event], Callable[[RowSet, Any], _Changed]] = {
     CompartmentRegistered: _compartment_registered,
     ReservationCreated: _reservation_created,
     ParcelDeposited: _parcel_deposited,

@@ -36,11 +36,11 @@ class Refusal(Struct, frozen=True, gc=False):
 
     kind: RefusalKind
     sentence: str
-    """Explanation for people. It may contain the event's fields, such as `{event.locker_id}`."""
+    """Explanation for people. It may contain fields, such as `{event.locker_id}` and `{payload.severity}`."""
 
     def explain(self, event: Event) -> str:
         """Return the sentence with the fields of `event` filled in."""
-        return self.sentence.format(event=event)
+        return self.sentence.format(event=event, payload=event.payload)
 
 
 type Outcome = Accepted | Duplicate | Refusal

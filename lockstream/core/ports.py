@@ -6,8 +6,8 @@ from typing import NamedTuple, Protocol, Self
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import Cursor, Record
-from lockstream.core.entities.state import Compartment, Locker, Reservation, Slice
-from lockstream.core.read_set import ReadSet
+from lockstream.core.entities.state import Compartment, Locker, Reservation
+from lockstream.core.row_set import RowSet
 
 type OnProgress = Callable[[int, int], object]
 """Progress callback: called with the position reached and the position at the end of the log."""
@@ -57,32 +57,22 @@ class EventLog(Protocol):
         """
 
 
-class Rows(Protocol):
-    """The rows that one batch of events needs, in memory."""
-
-    def load(self, read_set: ReadSet) -> Slice:
-        """Return the rows of `read_set`, with all that the batch has saved so far."""
-
-    def save(self, before: Slice, after: Slice) -> None:
-        """Replace the rows of `before` by those of `after`."""
-
-
-class Projection[RowsT: Rows](Protocol):
+class Projection(Protocol):
     """Rows that follow a log."""
 
     @property
     def reached(self) -> Cursor:
         """The cursor up to which the log was applied."""
 
-    def fetch(self, read_sets: Sequence[ReadSet]) -> RowsT:
-        """Fetch the rows that a batch needs.
+    def fetch(self, events: Sequence[Event]) -> RowSet:
+        """Fetch the rows that `events` need.
 
         Raises:
             StoreUnavailable: the rows cannot be read.
         """
 
-    def apply(self, rows: RowsT, event_ids: Sequence[str], end: Cursor) -> None:
-        """Keep what the batch saved in `rows`. Its last event ends at `end`."""
+    def apply(self, rows: RowSet, events: Sequence[Event], end: Cursor) -> None:
+        """Keep what was saved in `rows`, the row set that was fetched last. The last of `events` ends at `end`."""
 
 
 class Batch(NamedTuple):
@@ -91,7 +81,7 @@ class Batch(NamedTuple):
     known: dict[str, int]
     """Positions of events that were accepted before, by event id."""
 
-    rows: Rows
+    rows: RowSet
     position: int
     """Position of the last record in the log."""
 
@@ -110,8 +100,8 @@ class UnitOfWork(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def fetch(self, events: Sequence[Event], read_sets: Sequence[ReadSet]) -> Batch:
-        """Fetch what is needed to decide `events`, whose read sets are `read_sets`.
+    def fetch(self, events: Sequence[Event]) -> Batch:
+        """Fetch what is needed to decide `events`.
 
         Raises:
             StoreUnavailable: the rows cannot be read.

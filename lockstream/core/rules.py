@@ -17,151 +17,158 @@ from lockstream.core.entities.events import (
     ReservationCreated,
     ReservationExpired,
 )
-from lockstream.core.entities.state import Reservation, Slice, Status
+from lockstream.core.entities.state import FINAL, Status
 from lockstream.core.outcomes import Refusal, RefusalKind
+from lockstream.core.row_set import RowSet
 
 UNKNOWN_COMPARTMENT = Refusal(
     "unknown_compartment",
     RefusalKind.UNRESOLVED,
-    "Locker {event.locker_id!r} has no compartment {event.compartment_id!r}. Send its CompartmentRegistered first.",
+    "Locker {event.locker_id!r} has no compartment {payload.compartment_id!r}. Send its CompartmentRegistered first.",
 )
 UNKNOWN_RESERVATION = Refusal(
     "unknown_reservation",
     RefusalKind.UNRESOLVED,
-    "There is no reservation {event.reservation_id!r}. Send its ReservationCreated first.",
+    "There is no reservation {payload.reservation_id!r}. Send its ReservationCreated first.",
 )
 RESERVATION_MISMATCH = Refusal(
     "reservation_mismatch",
     RefusalKind.UNRESOLVED,
-    "Reservation {event.reservation_id!r} belongs to another locker or compartment than this event names. Check the "
+    "Reservation {payload.reservation_id!r} belongs to another locker or compartment than this event names. Check the "
     "ids.",
 )
 COMPARTMENT_ALREADY_REGISTERED = Refusal(
     "compartment_already_registered",
     RefusalKind.CONFLICT,
-    "Compartment {event.compartment_id!r} of locker {event.locker_id!r} is already registered.",
+    "Compartment {payload.compartment_id!r} of locker {event.locker_id!r} is already registered.",
 )
 RESERVATION_ALREADY_EXISTS = Refusal(
     "reservation_already_exists",
     RefusalKind.CONFLICT,
-    "Reservation id {event.reservation_id!r} was used before. Choose an id that was never used in the whole network.",
+    "Reservation id {payload.reservation_id!r} was used before. Choose an id that was never used in the whole network.",
 )
 COMPARTMENT_DEGRADED = Refusal(
     "compartment_degraded",
     RefusalKind.CONFLICT,
-    "Compartment {event.compartment_id!r} of locker {event.locker_id!r} has an open fault of severity 3 or more. It "
+    "Compartment {payload.compartment_id!r} of locker {event.locker_id!r} has an open fault of severity 3 or more. It "
     "can be reserved after the fault is cleared.",
 )
 COMPARTMENT_RESERVED = Refusal(
     "compartment_reserved",
     RefusalKind.CONFLICT,
-    "Compartment {event.compartment_id!r} of locker {event.locker_id!r} has an active reservation.",
+    "Compartment {payload.compartment_id!r} of locker {event.locker_id!r} has an active reservation.",
 )
 RESERVATION_NOT_AWAITING_DEPOSIT = Refusal(
     "reservation_not_awaiting_deposit",
     RefusalKind.CONFLICT,
-    "Reservation {event.reservation_id!r} does not await a deposit: its parcel was deposited, or it has ended.",
+    "Reservation {payload.reservation_id!r} does not await a deposit: its parcel was deposited, or it has ended.",
 )
 RESERVATION_EXPIRED = Refusal(
-    "reservation_expired", RefusalKind.CONFLICT, "Reservation {event.reservation_id!r} has expired."
+    "reservation_expired", RefusalKind.CONFLICT, "Reservation {payload.reservation_id!r} has expired."
 )
 RESERVATION_NOT_AWAITING_PICKUP = Refusal(
     "reservation_not_awaiting_pickup",
     RefusalKind.CONFLICT,
-    "Reservation {event.reservation_id!r} does not await a pick-up: no parcel lies in its compartment.",
+    "Reservation {payload.reservation_id!r} does not await a pick-up: no parcel lies in its compartment.",
 )
 RESERVATION_FINAL = Refusal(
     "reservation_final",
     RefusalKind.CONFLICT,
-    "Reservation {event.reservation_id!r} has already ended by a pick-up or by expiry.",
+    "Reservation {payload.reservation_id!r} has already ended by a pick-up or by expiry.",
 )
 UNKNOWN_FAULT = Refusal(
     "unknown_fault",
     RefusalKind.CONFLICT,
-    "No FaultReported event has the id {event.fault_event_id!r}. Send it first.",
+    "No FaultReported event has the id {payload.fault_event_id!r}. Send it first.",
 )
 FAULT_MISMATCH = Refusal(
     "fault_mismatch",
     RefusalKind.CONFLICT,
-    "Fault {event.fault_event_id!r} belongs to another compartment than {event.compartment_id!r} of locker "
+    "Fault {payload.fault_event_id!r} belongs to another compartment than {payload.compartment_id!r} of locker "
     "{event.locker_id!r}.",
 )
 FAULT_ALREADY_CLEARED = Refusal(
-    "fault_already_cleared", RefusalKind.CONFLICT, "Fault {event.fault_event_id!r} is already cleared."
+    "fault_already_cleared", RefusalKind.CONFLICT, "Fault {payload.fault_event_id!r} is already cleared."
 )
 
 REFUSALS: tuple[Refusal, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Refusal))
 """Every refusal of this module."""
 
 
-def decide(state: Slice, event: Event) -> Refusal | None:
-    """Return why `event` cannot happen in `state`, or None if it can."""
-    return RULES[type(event)](state, event)
+def decide(rows: RowSet, event: Event) -> Refusal | None:
+    """Return why `event` cannot happen while the state is `rows`, or None if it can."""
+    return RULES[event.__class__](rows, event)
 
 
 type _OfReservation = ParcelDeposited | ParcelPickedUp | ReservationExpired
 
 
-def _of_reservation(rule: Callable[[Reservation], Refusal | None]) -> Callable[[Slice, _OfReservation], Refusal | None]:
-    """Return a rule that resolves the reservation that an event names, and then applies `rule` to it."""
+def _of_reservation(rule: Callable[[Status], Refusal | None]) -> Callable[[RowSet, _OfReservation], Refusal | None]:
+    """Return a rule that resolves the reservation that an event names, and then applies `rule` to its status."""
 
-    def decide_resolved(state: Slice, event: _OfReservation) -> Refusal | None:
-        reservation = state.reservation
+    def decide_resolved(rows: RowSet, event: _OfReservation) -> Refusal | None:
+        payload = event.payload
+        reservation = rows.reservations.get(payload.reservation_id)
         if reservation is None:
             return UNKNOWN_RESERVATION
-        if event.locker_id != reservation.locker_id or event.compartment_id not in (None, reservation.compartment_id):
+        if event.locker_id != reservation.locker_id or payload.compartment_id not in (None, reservation.compartment_id):
             return RESERVATION_MISMATCH
-        return rule(reservation)
+        return rule(reservation.status)
 
     return decide_resolved
 
 
-def _register_compartment(state: Slice, _: CompartmentRegistered) -> Refusal | None:
-    return None if state.compartment is None else COMPARTMENT_ALREADY_REGISTERED
+def _register_compartment(rows: RowSet, event: CompartmentRegistered) -> Refusal | None:
+    is_registered = (event.locker_id, event.payload.compartment_id) in rows.compartments
+    return COMPARTMENT_ALREADY_REGISTERED if is_registered else None
 
 
-def _create_reservation(state: Slice, _: ReservationCreated) -> Refusal | None:
-    if state.compartment is None:
+def _create_reservation(rows: RowSet, event: ReservationCreated) -> Refusal | None:
+    compartment = rows.compartments.get((event.locker_id, event.payload.compartment_id))
+    if compartment is None:
         return UNKNOWN_COMPARTMENT
-    if state.reservation is not None:
+    if event.payload.reservation_id in rows.reservations:
         return RESERVATION_ALREADY_EXISTS
-    if state.compartment.degrading_faults:
+    if compartment.degrading_faults:
         return COMPARTMENT_DEGRADED
-    return None if state.compartment.active_reservation is None else COMPARTMENT_RESERVED
+    return None if compartment.active_reservation is None else COMPARTMENT_RESERVED
 
 
 @_of_reservation
-def _deposit_parcel(reservation: Reservation) -> Refusal | None:
-    return None if reservation.status is Status.CREATED else RESERVATION_NOT_AWAITING_DEPOSIT
+def _deposit_parcel(status: Status) -> Refusal | None:
+    return None if status is Status.CREATED else RESERVATION_NOT_AWAITING_DEPOSIT
 
 
 @_of_reservation
-def _pick_up_parcel(reservation: Reservation) -> Refusal | None:
-    if reservation.status is Status.EXPIRED:
+def _pick_up_parcel(status: Status) -> Refusal | None:
+    if status is Status.EXPIRED:
         return RESERVATION_EXPIRED
-    return None if reservation.status is Status.DEPOSITED else RESERVATION_NOT_AWAITING_PICKUP
+    return None if status is Status.DEPOSITED else RESERVATION_NOT_AWAITING_PICKUP
 
 
 @_of_reservation
-def _expire_reservation(reservation: Reservation) -> Refusal | None:
-    return RESERVATION_FINAL if reservation.is_final else None
+def _expire_reservation(status: Status) -> Refusal | None:
+    return RESERVATION_FINAL if status in FINAL else None
 
 
-def _report_fault(state: Slice, _: FaultReported) -> Refusal | None:
-    return UNKNOWN_COMPARTMENT if state.compartment is None else None
+def _report_fault(rows: RowSet, event: FaultReported) -> Refusal | None:
+    is_registered = (event.locker_id, event.payload.compartment_id) in rows.compartments
+    return None if is_registered else UNKNOWN_COMPARTMENT
 
 
-def _clear_fault(state: Slice, _: FaultCleared) -> Refusal | None:
-    if state.compartment is None:
+def _clear_fault(rows: RowSet, event: FaultCleared) -> Refusal | None:
+    key = event.locker_id, event.payload.compartment_id
+    if key not in rows.compartments:
         return UNKNOWN_COMPARTMENT
-    if state.fault is None:
+    fault = rows.faults.get(event.payload.fault_event_id)
+    if fault is None:
         return UNKNOWN_FAULT
-    if state.fault.compartment_key != state.compartment.key:
+    if fault.compartment_key != key:
         return FAULT_MISMATCH
-    return FAULT_ALREADY_CLEARED if state.fault.cleared else None
+    return FAULT_ALREADY_CLEARED if fault.cleared else None
 
 
-RULES: dict[type[Event], Callable[[Slice, Any], Refusal | None]] = {
+RULES: dict[type[Event], Callable[[RowSet, Any], Refusal | None]] = {
     CompartmentRegistered: _register_compartment,
     ReservationCreated: _create_reservation,
     ParcelDeposited: _deposit_parcel,

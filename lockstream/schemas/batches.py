@@ -28,11 +28,10 @@ class MalformedEntry:
     event_id: str | None
     errors: list[dict[str, Any]]
 
-    def encode(self) -> bytes:
+    def encode(self) -> str:
         """Return the item in the response to the batch."""
-        return msgspec.json.encode(
-            {"event_id": self.event_id, "status": 422, "code": "malformed", "detail": self.errors}
-        )
+        item = {"event_id": self.event_id, "status": 422, "code": "malformed", "detail": self.errors}
+        return msgspec.json.encode(item).decode()
 
 
 class _WithId(Struct):

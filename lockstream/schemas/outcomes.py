@@ -27,23 +27,18 @@ def event_response(event: Event, outcome: Outcome) -> tuple[int, bytes]:
             assert_never(outcome)
 
 
-def batch_item(event: Event, outcome: Outcome | Exception) -> bytes:
+def batch_item(event: Event, outcome: Outcome | Exception) -> str:
     """Return the item of one event in the response to a batch. An exception is an internal error."""
+    if isinstance(outcome, Accepted):  # first, because nearly all are: patterns of a match take 0.2 µs more
+        return f'{{"event_id":"{event.event_id}","status":202,"position":{outcome.position}}}'
     match outcome:
-        case Accepted(position):
-            return b'{"event_id":"%b","status":202,"position":%d}' % (event.event_id.encode(), position)
         case Duplicate(position):
-            return b'{"event_id":"%b","status":200,"position":%d}' % (event.event_id.encode(), position)
+            return f'{{"event_id":"{event.event_id}","status":200,"position":{position}}}'
         case Refusal():
-            return _encode(
-                {
-                    "event_id": event.event_id,
-                    "status": _STATUS[outcome.kind],
-                    "code": outcome.code,
-                    "detail": outcome.explain(event),
-                }
-            )
+            status, code, detail = _STATUS[outcome.kind], outcome.code, outcome.explain(event)
+            item = {"event_id": event.event_id, "status": status, "code": code, "detail": detail}
         case Exception():
-            return _encode({"event_id": event.event_id, "status": 500, "detail": INTERNAL_ERROR})
+            item = {"event_id": event.event_id, "status": 500, "detail": INTERNAL_ERROR}
         case _:
             assert_never(outcome)
+    return _encode(item).decode()

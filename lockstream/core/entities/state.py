@@ -1,4 +1,4 @@
-"""The state of a locker network: rows that events change, the slice that one event sees, and a locker as a whole.
+"""The state of a locker network: rows that events change, and a locker as a whole.
 
 A locker has no row of its own: it exists while it has a compartment.
 
@@ -18,12 +18,16 @@ type CompartmentKey = tuple[str, str]
 
 
 class Status(StrEnum):
-    """Status of a reservation. `PICKED_UP` and `EXPIRED` are final."""
+    """Status of a reservation."""
 
     CREATED = "CREATED"
     DEPOSITED = "DEPOSITED"
     PICKED_UP = "PICKED_UP"
     EXPIRED = "EXPIRED"
+
+
+FINAL = frozenset((Status.PICKED_UP, Status.EXPIRED))
+"""Statuses after which a reservation never changes again."""
 
 
 class Compartment(Struct, frozen=True, gc=False):
@@ -62,10 +66,6 @@ class Reservation(Struct, frozen=True, gc=False):
     def compartment_key(self) -> CompartmentKey:
         return self.locker_id, self.compartment_id
 
-    @property
-    def is_final(self) -> bool:
-        return self.status is Status.PICKED_UP or self.status is Status.EXPIRED
-
 
 class Fault(Struct, frozen=True, gc=False):
     """A defect of one compartment, open until it is cleared."""
@@ -94,14 +94,6 @@ class Fault(Struct, frozen=True, gc=False):
 
 type Row = Compartment | Reservation | Fault
 type Key = str | CompartmentKey
-
-
-class Slice(Struct, frozen=True, gc=False):
-    """The rows that one event reads and may change: at most one of each kind."""
-
-    compartment: Compartment | None = None
-    reservation: Reservation | None = None
-    fault: Fault | None = None
 
 
 class CompartmentView(Struct, frozen=True, gc=False):

@@ -4,20 +4,19 @@ from collections.abc import Callable, Iterable
 from itertools import batched
 
 from lockstream.core.entities.log import Record
-from lockstream.core.entities.state import Slice
 from lockstream.core.evolve import evolve
-from lockstream.core.ports import Projection, Rows
-from lockstream.core.read_set import read_set_of
+from lockstream.core.ports import Projection
+from lockstream.core.row_set import RowSet
 
 CHUNK_RECORDS = 1_000
 """Records whose rows are fetched together: enough to make fetching cheap, few enough for any memory."""
 
 
-def catch_up[RowsT: Rows](
-    projection: Projection[RowsT],
+def catch_up(
+    projection: Projection,
     records: Iterable[Record],
     after_chunk: Callable[[], object] = lambda: None,
-    examine: Callable[[Record, Slice], object] = lambda record, before: None,
+    examine: Callable[[Record, RowSet], object] | None = None,
 ) -> None:
     """Apply `records`, which follow the cursor that `projection` has reached.
 
@@ -30,11 +29,11 @@ def catch_up[RowsT: Rows](
         StoreUnavailable: rows cannot be fetched. Drop `projection`.
     """
     for chunk in batched(records, CHUNK_RECORDS):
-        read_sets = [read_set_of(record.event) for record in chunk]
-        rows = projection.fetch(read_sets)
-        for record, read_set in zip(chunk, read_sets, strict=True):
-            before = rows.load(read_set)
-            examine(record, before)
-            rows.save(before, evolve(before, record.event))
-        projection.apply(rows, [record.event.event_id for record in chunk], chunk[-1].end)
+        events = [record.event for record in chunk]
+        rows = projection.fetch(events)
+        for record in chunk:
+            if examine:
+                examine(record, rows)
+            rows.save(evolve(rows, record.event))
+        projection.apply(rows, events, chunk[-1].end)
         after_chunk()

@@ -6,7 +6,6 @@ from lockstream.core.entities.events import Event
 from lockstream.core.evolve import evolve
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome
 from lockstream.core.ports import UnitOfWork
-from lockstream.core.read_set import read_set_of
 from lockstream.core.rules import decide
 
 
@@ -23,20 +22,18 @@ def ingest(
     Raises:
         StoreUnavailable: nothing of the batch was kept.
     """
-    read_sets = [read_set_of(event) for event in events]
     outcomes: list[Outcome] = []
     accepted: list[Event] = []
     with uow:
-        known, rows, position = uow.fetch(events, read_sets)
-        for event, read_set in zip(events, read_sets, strict=True):
+        known, rows, position = uow.fetch(events)
+        for event in events:
             if (earlier := known.get(event.event_id)) is not None:
                 outcomes.append(Duplicate(earlier))
                 continue
-            before = rows.load(read_set)
-            if refusal := decide(before, event):
+            if refusal := decide(rows, event):
                 outcomes.append(refusal)
                 continue
-            rows.save(before, evolve(before, event))
+            rows.save(evolve(rows, event))
             position += 1
             known[event.event_id] = position
             accepted.append(event)

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import accumulate, chain
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Raw, Struct
-from msgspec.structs import astuple
+from msgspec import Raw, Struct
+from msgspec.structs import astuple, fields, force_setattr
 
-from lockstream.core.entities.events import EVENT_TYPES, Event
-from lockstream.core.entities.fields import IDENTIFIER_MAX, SEVERITY_MAX, TIMESTAMP, UUID
+from lockstream.core.entities.events import EVENT_TYPES, Event, FaultCleared, JsonText
+from lockstream.core.entities.fields import TIMESTAMP
 from lockstream.core.errors import MalformedEvent
 
 NESTING_MAX = 100
@@ -39,82 +39,56 @@ _FORBIDDEN_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f/]")
 _HEX_TO_ZERO = bytes(ord("0") if chr(byte) in "0123456789abcdefABCDEF" else byte for byte in range(256))
 _DIGIT_TO_ZERO = bytes(ord("0") if chr(byte) in "0123456789" else byte for byte in range(256))
 _UUID_SHAPE = b"00000000-0000-0000-0000-000000000000\n"
-_SPACE, _TAB, _RETURN = b" \t\r"
-"""Byte values, as integers. `number in bytes` is 1 µs faster than `bytes in bytes`, which first tries a conversion."""
 
 _ENVELOPE_QUOTES = 2 * 5 + 2 * 4
 """Quotes in an event outside its payload: around 5 member names and 4 strings."""
 
-_ARCHIVE_QUOTES = 2 * 3 + 2 * 2
-"""Further quotes in a log line: around 3 member names and 2 strings."""
+_RECORDED_NAMES = (b'"position"', b'"recorded_at"', b'"chain"')
+"""Members that the log adds to an event."""
+
+_RECORDED_QUOTES = 2 * 3 + 2 * 2
+"""Quotes of these members: around 3 names and 2 strings."""
 
 
-class _Envelope(Struct, forbid_unknown_fields=True, gc=False):
-    """An event as a locker sends it."""
+class _Payload(Struct, gc=False):
+    """The payload of an event, undecoded."""
 
-    event_id: str
-    occurred_at: str
-    locker_id: Annotated[str, Meta(min_length=1, max_length=IDENTIFIER_MAX)]
-    type: str
     payload: Raw
 
 
-class _ArchivedEnvelope(_Envelope, forbid_unknown_fields=True, gc=False):
-    """An event with the further members of a log line."""
+class _RecordedMembers(Struct, forbid_unknown_fields=True, gc=False):
+    """The members of a log line: those of an event, undecoded, and those that the log adds."""
 
+    event_id: Raw
+    occurred_at: Raw
+    locker_id: Raw
+    type: Raw
+    payload: Raw
     position: int | None = None
     recorded_at: str = ""
     chain: str = ""
 
 
-_FIELD_LIMITS: dict[str, Any] = {
-    "severity": Annotated[int, Meta(ge=0, le=SEVERITY_MAX)],
-    "fault_event_id": Annotated[str, Meta(pattern=rf"\A{UUID}\Z")],
-}
-"""Types of the payload fields that are not identifiers."""
-
-_IDENTIFIER = Annotated[str, Meta(min_length=1, max_length=IDENTIFIER_MAX)]
-_COMMON_FIELDS = ("event_id", "occurred_at", "locker_id", "payload")
-
-
 def payload_fields(event_type: type[Event]) -> dict[str, bool]:
     """Return the payload fields that the rules read, in order, and whether each is required."""
-    names = [name for name in event_type.__struct_fields__ if name not in _COMMON_FIELDS]
-    first_optional = len(names) - len(event_type.__struct_defaults__)
-    return {name: number < first_optional for number, name in enumerate(names)}
+    [payload] = [field.type for field in fields(event_type) if field.name == "payload"]
+    return {field.name: field.required for field in fields(payload)}
 
 
-def _payload_decoder(event_type: type[Event]) -> msgspec.json.Decoder[Struct]:
-    """Return a decoder whose struct has the payload fields of `event_type`, in the same order."""
-    fields: list[Any] = []
-    for name, is_required in payload_fields(event_type).items():
-        limit = _FIELD_LIMITS.get(name, _IDENTIFIER)
-        fields.append((name, limit) if is_required else (name, limit | None, None))
-    namespace = {"__post_init__": _lower_fault_id} if "fault_event_id" in event_type.__struct_fields__ else {}
-    payload = msgspec.defstruct(f"{event_type.__name__}Payload", fields, namespace=namespace, gc=False)
-    return msgspec.json.Decoder(payload)
+def _minimal_quotes(event_type: type[Event]) -> int:
+    """Return how many quotes an event has that has all payload fields, and no further ones."""
+    names = payload_fields(event_type)
+    strings = len(names) - ("severity" in names)
+    return _ENVELOPE_QUOTES + 2 * len(names) + 2 * strings
 
 
-def _lower_fault_id(payload: Any) -> None:
-    payload.fault_event_id = payload.fault_event_id.lower()
-
-
-def _quotes(event_type: type[Event]) -> list[int]:
-    """Return how many quotes an event without further members has, by how many optional fields are absent."""
-    fields = payload_fields(event_type)
-    strings = len(fields) - ("severity" in fields)
-    return [_ENVELOPE_QUOTES + 2 * len(fields) + 2 * strings - 4 * absent for absent in range(len(fields) + 1)]
-
-
-_envelopes = msgspec.json.Decoder(_Envelope)
-_archived_envelopes = msgspec.json.Decoder(_ArchivedEnvelope)
-_payloads = {name: _payload_decoder(event_type) for name, event_type in EVENT_TYPES.items()}
-_minimal_quotes = {name: _quotes(event_type) for name, event_type in EVENT_TYPES.items()}
+_events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event.__value__)
+_payloads = msgspec.json.Decoder(_Payload)
+_recorded_members = msgspec.json.Decoder(_RecordedMembers)
+_quotes_of = {event_type: _minimal_quotes(event_type) for event_type in EVENT_TYPES.values()}
 _datetimes = msgspec.json.Decoder(list[datetime])
 _lists = msgspec.json.Decoder(list[Any])
 _encode = msgspec.json.Encoder().encode
-
-type _EnvelopeDecoder = msgspec.json.Decoder[_Envelope] | msgspec.json.Decoder[_ArchivedEnvelope]
 
 
 def decode_event(text: bytes) -> Event:
@@ -131,17 +105,19 @@ def decode_event(text: bytes) -> Event:
 
 def decode_events(texts: Sequence[bytes]) -> list[Event | MalformedEvent]:
     """Decode events as lockers send them. A malformed event is returned as its error, and harms no other."""
-    return _decode_each(texts, _envelopes, is_new=True)
+    return _decode_each(texts, is_new=True)
 
 
 def decode_archived(texts: Sequence[bytes]) -> list[Event | MalformedEvent]:
     """Decode events as lockers send them, or as lines of any log; position, time and chain value are ignored."""
-    return _decode_each(texts, _archived_envelopes, is_new=True)
+    unrecorded = [_without_record_members(text) for text in texts]
+    decoded = iter(decode_events([text for text in unrecorded if isinstance(text, bytes)]))
+    return [next(decoded) if isinstance(text, bytes) else text for text in unrecorded]
 
 
 def decode_recorded(texts: Sequence[bytes]) -> list[Event | MalformedEvent]:
     """Decode events that a log holds. Repeated member names pass: versions before 2.1 accepted them."""
-    return _decode_each(texts, _envelopes, is_new=False)
+    return _decode_each(texts, is_new=False)
 
 
 def is_timestamp(text: str) -> bool:
@@ -169,46 +145,41 @@ def encode_members(event: Event, before: str) -> bytes:
         f'{before}"event_id":"{event.event_id}","occurred_at":"{event.occurred_at}",'
         f'"locker_id":{_encode(event.locker_id).decode()},"type":"{type(event).__name__}","payload":'
     )
-    return head.encode() + event.payload
+    return head.encode() + event.payload_text
 
 
-def _decode_each(texts: Sequence[bytes], decoder: _EnvelopeDecoder, *, is_new: bool) -> list[Event | MalformedEvent]:
+def _decode_each(texts: Sequence[bytes], *, is_new: bool) -> list[Event | MalformedEvent]:
+    """Decode all of `texts` at once. If one of them is malformed, try each half on its own."""
     try:
-        return _decode(texts, decoder, is_new=is_new)
+        return list(_decode(texts, is_new=is_new))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, MalformedEvent) as error:
         if len(texts) == 1:
             return [error if isinstance(error, MalformedEvent) else MalformedEvent(str(error))]
-    return [event for text in texts for event in _decode_each([text], decoder, is_new=is_new)]
+    middle = len(texts) // 2
+    return [*_decode_each(texts[:middle], is_new=is_new), *_decode_each(texts[middle:], is_new=is_new)]
 
 
-def _decode(texts: Sequence[bytes], decoder: _EnvelopeDecoder, *, is_new: bool) -> list[Event | MalformedEvent]:
+def _decode(texts: Sequence[bytes], *, is_new: bool) -> list[Event]:
     """Decode all of `texts`, or raise the first error found."""
     joined = b"\n".join(texts)
-    _require_utf8_and_flat(texts, joined)
-    envelopes = [decoder.decode(text) for text in texts]
-    ids = _canonical_ids([envelope.event_id for envelope in envelopes])
-    _require_timestamps([envelope.occurred_at for envelope in envelopes])
-    try:
-        fields: list[tuple[Any, ...]] = [
-            astuple(_payloads[envelope.type].decode(envelope.payload)) for envelope in envelopes
-        ]
-    except KeyError as unknown:
-        raise MalformedEvent(f"There is no event type {unknown.args[0]!r}.") from unknown
-    _require_identifiers(envelopes, fields)
+    text = joined.decode()
+    _require_flat_events(texts, joined)
+    # Each text is decoded on its own here, so none can be one half of an event. Below, that can be taken for granted.
+    payloads = [_payloads.decode(text).payload for text in texts]
+    events = _events.decode_lines(joined)
+    _set_canonical_ids(events)
+    _require_timestamps([event.occurred_at for event in events])
+    _require_identifiers(events, text)
     if is_new:
-        _require_unique_members(texts, joined, envelopes, fields)
-    has_white_space = _SPACE in joined or _TAB in joined or _RETURN in joined or joined.count(b"\n") >= len(texts)
-    on_one_line = _without_white_space if has_white_space else bytes
-    return [
-        EVENT_TYPES[envelope.type](
-            event_id, envelope.occurred_at, envelope.locker_id, on_one_line(envelope.payload), *own
-        )
-        for event_id, envelope, own in zip(ids, envelopes, fields, strict=True)
-    ]
+        _require_unique_members(texts, joined, events, payloads)
+    has_white_space = " " in text or "\t" in text or "\r" in text or text.count("\n") >= len(texts)
+    on_one_line = _without_white_space if has_white_space else JsonText
+    for event, payload in zip(events, payloads, strict=True):
+        force_setattr(event, "payload_text", on_one_line(payload))
+    return events
 
 
-def _require_utf8_and_flat(texts: Sequence[bytes], joined: bytes) -> None:
-    joined.decode()
+def _require_flat_events(texts: Sequence[bytes], joined: bytes) -> None:
     # Each event opens at least two brackets, so few brackets in total mean that no event is nested too deep.
     if joined.count(b"[") + joined.count(b"{") > 2 * (len(texts) - 1) + NESTING_MAX:
         for text in texts:
@@ -224,13 +195,17 @@ def _require_flat(text: bytes) -> None:
         raise MalformedEvent(f"The event is nested deeper than {NESTING_MAX} levels.")
 
 
-def _canonical_ids(ids: list[str]) -> list[str]:
-    """Return UUIDs in lower case."""
-    joined = "\n".join(ids)
-    if joined.encode().translate(_HEX_TO_ZERO) + b"\n" != _UUID_SHAPE * len(ids):
+def _set_canonical_ids(events: Sequence[Event]) -> None:
+    """Require UUIDs, and turn them to lower case."""
+    joined = "\n".join([event.event_id for event in events])
+    if joined.encode().translate(_HEX_TO_ZERO) + b"\n" != _UUID_SHAPE * len(events):
         raise MalformedEvent("The event_id is not a UUID of 36 characters.")
-    canonical = joined.lower()
-    return ids if canonical == joined else canonical.split("\n")
+    if (canonical := joined.lower()) != joined:
+        for event, event_id in zip(events, canonical.split("\n"), strict=True):
+            force_setattr(event, "event_id", event_id)
+    for event in events:
+        if event.__class__ is FaultCleared:
+            force_setattr(event.payload, "fault_event_id", event.payload.fault_event_id.lower())
 
 
 def _require_timestamps(timestamps: list[str]) -> None:
@@ -264,41 +239,56 @@ def _without_leap_second(timestamp: str) -> str:
     return before
 
 
-def _require_identifiers(envelopes: Sequence[_Envelope], fields: list[tuple[Any, ...]]) -> None:
-    joined = "".join([envelope.locker_id for envelope in envelopes])
-    joined += "".join([value for own in fields for value in own if value.__class__ is str])
-    is_plain = joined.isprintable() and "/" not in joined  # printable text contains no control character
-    if not is_plain and (found := _FORBIDDEN_CHARACTER.search(joined)):
+def _require_identifiers(events: Sequence[Event], text: str) -> None:
+    """Require identifiers without control characters and `/`. `text` is the JSON text of all `events`."""
+    if text.isascii() and "/" not in text and "\\" not in text and "\x7f" not in text:
+        return  # an unescaped control character would not be JSON
+    joined = "".join([event.locker_id for event in events])
+    joined += "".join([value for event in events for value in astuple(event.payload) if value.__class__ is str])
+    if found := _FORBIDDEN_CHARACTER.search(joined):
         raise MalformedEvent(f"An identifier contains the character {found[0]!r}, which is not allowed.")
 
 
 def _require_unique_members(
-    texts: Sequence[bytes], joined: bytes, envelopes: Sequence[_Envelope], fields: Sequence[tuple[Any, ...]]
+    texts: Sequence[bytes], joined: bytes, events: Sequence[Event], payloads: Sequence[Raw]
 ) -> None:
     """Require that no object has a member name twice (RFC 7493, section 2.3), at any depth.
 
     Decoders keep the last of two members. A repeated member adds at least two quotes to those that the decoded values
     need, and nothing takes a quote away. So texts with no more quotes repeat no member (docs/decisions/0020).
     """
-    quotes = joined.count(b'"')
-    minimal = [_minimal_quotes[envelope.type][own.count(None)] for envelope, own in zip(envelopes, fields, strict=True)]
-    if quotes == sum(minimal):
+    absent = [event.payload.compartment_id for event in events].count(None)
+    if joined.count(b'"') == sum(map(_quotes_of.__getitem__, map(type, events))) - 4 * absent:
         return
     text = joined.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in joined else joined
     try:
-        payloads = _lists.decode(b"[%b]" % b",".join([envelope.payload for envelope in envelopes]))
+        values = _lists.decode(b"[%b]" % b",".join(payloads))
     except msgspec.DecodeError:  # a number may be larger than any decoder accepts
-        payloads = []
-    outside = _ENVELOPE_QUOTES * len(envelopes) + _ARCHIVE_QUOTES * sum(map(_is_archived, envelopes))
-    if text.count(b'"') != outside + _quotes_in(payloads):
+        values = []
+    if text.count(b'"') != _ENVELOPE_QUOTES * len(events) + _quotes_in(values):
         for one in texts:
-            json.loads(one, object_pairs_hook=_unique_members, parse_int=str, parse_float=str)
+            _check_unique_members(one)
 
 
-def _is_archived(envelope: _Envelope) -> bool:
-    return isinstance(envelope, _ArchivedEnvelope) and bool(
-        envelope.position and envelope.recorded_at and envelope.chain
-    )
+def _check_unique_members(text: bytes) -> None:
+    json.loads(text, object_pairs_hook=_unique_members, parse_int=str, parse_float=str)
+
+
+def _without_record_members(text: bytes) -> bytes | MalformedEvent:
+    """Return a log line as the event that it holds. A text that is not a log line is returned as it is."""
+    if not any(name in text for name in _RECORDED_NAMES):
+        return text
+    try:
+        line = _recorded_members.decode(text)
+        members = (line.event_id, line.occurred_at, line.locker_id, line.type, line.payload)
+        event = b'{"event_id":%b,"occurred_at":%b,"locker_id":%b,"type":%b,"payload":%b}' % tuple(map(bytes, members))
+        if text.count(b'"') != event.count(b'"') + _RECORDED_QUOTES:
+            _check_unique_members(text)
+    except MalformedEvent as error:
+        return error
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return text  # decoding it as an event finds out what is wrong with it
+    return event
 
 
 def _quotes_in(values: list[Any]) -> int:
@@ -321,6 +311,6 @@ def _unique_members(pairs: Iterable[tuple[str, Any]]) -> None:
         names.add(name)
 
 
-def _without_white_space(payload: Raw) -> bytes:
+def _without_white_space(payload: Raw) -> JsonText:
     """Return the payload on one line, without white space between tokens; each value stays as it was sent."""
-    return msgspec.json.format(bytes(payload), indent=-1)
+    return JsonText(msgspec.json.format(bytes(payload), indent=-1))

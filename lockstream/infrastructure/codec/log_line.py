@@ -37,12 +37,13 @@ def utc_now() -> str:
 def encode_lines(events: Sequence[Event], recorded_at: str, after: Cursor) -> tuple[list[bytes], Cursor]:
     """Encode the lines for `events` that follow `after`, and return them with the end of the last one."""
     position, chain = after.position, after.chain.encode()
+    time_member = f'"recorded_at":"{recorded_at}",'
     lines: list[bytes] = []
     for event in events:
         position += 1
-        content = encode_members(event, f'{{"position":{position},"recorded_at":"{recorded_at}",')
+        content = encode_members(event, f'{{"position":{position},{time_member}')
         chain = sha256(chain + content).hexdigest().encode()
-        lines.append(b'%b,"chain":"%b"}\n' % (content, chain))
+        lines.append(content + b',"chain":"' + chain + b'"}\n')
     return lines, Cursor(position, after.offset + sum(map(len, lines)), chain.decode())
 
 

@@ -6,29 +6,30 @@ from typing import Any
 from msgspec.structs import astuple
 from sqlalchemy import Boolean, Integer, Table
 
+from lockstream.core.entities.events import Event
 from lockstream.core.entities.state import Compartment, Fault, Reservation, Row
-from lockstream.core.read_set import ReadSet
+from lockstream.core.row_set import RowSet, read_set_of
 from lockstream.infrastructure.postgres.connection import Results, Statement
 from lockstream.infrastructure.rows.mapping import to_row
-from lockstream.infrastructure.rows.row_set import ChangedRows, RowSet
 from lockstream.infrastructure.rows.tables import TABLES, compartments, faults, reservations
 
 
 class RowLookup:
     """The statements that fetch the rows of a batch, and the row set made from what they return."""
 
-    def __init__(self, read_sets: Sequence[ReadSet]) -> None:
-        self._reservations = list({keys.reservation for keys in read_sets if keys.reservation is not None})
-        self._compartments = {keys.compartment for keys in read_sets if keys.compartment is not None}
-        self._faults = list({keys.fault for keys in read_sets if keys.fault is not None})
-        locker_ids = [locker_id for locker_id, _ in self._compartments]
-        compartment_ids = [compartment_id for _, compartment_id in self._compartments]
-        self._of_reservations = Statement(_RESERVATIONS, {"reservations": self._reservations})
+    def __init__(self, events: Sequence[Event]) -> None:
+        keys = read_set_of(events)
+        reservation_ids = list(keys.reservations)
+        self._of_reservations = Statement(_RESERVATIONS, {"reservations": reservation_ids})
         self._of_compartments = Statement(
             _COMPARTMENTS,
-            {"reservations": self._reservations, "locker_id": locker_ids, "compartment_id": compartment_ids},
+            {
+                "reservations": reservation_ids,
+                "locker_id": [locker_id for locker_id, _ in keys.compartments],
+                "compartment_id": [compartment_id for _, compartment_id in keys.compartments],
+            },
         )
-        self._of_faults = Statement(_FAULTS, {"faults": self._faults})
+        self._of_faults = Statement(_FAULTS, {"faults": list(keys.faults)})
 
     @property
     def statements(self) -> list[Statement]:
@@ -37,19 +38,16 @@ class RowLookup:
 
     def row_set(self, found: Results) -> RowSet:
         """Return the rows that the statements have found. Raises one of VALUE_ERRORS if a value is damaged."""
-        named: dict[str, Reservation | None] = dict.fromkeys(self._reservations)
-        named |= {row[0]: to_row(Reservation, row) for row in found[self._of_reservations]}
-        placed: dict[tuple[str, str], Compartment | None] = dict.fromkeys(self._compartments)
-        placed |= dict.fromkeys(row.compartment_key for row in named.values() if row is not None)
-        placed |= {row[:2]: to_row(Compartment, row) for row in found[self._of_compartments]}
-        opened: dict[str, Fault | None] = dict.fromkeys(self._faults)
-        opened |= {row[0]: to_row(Fault, row) for row in found[self._of_faults]}
-        return RowSet(placed, named, opened)
+        return RowSet(
+            {row[:2]: to_row(Compartment, row) for row in found[self._of_compartments]},
+            {row[0]: to_row(Reservation, row) for row in found[self._of_reservations]},
+            {row[0]: to_row(Fault, row) for row in found[self._of_faults]},
+        )
 
 
-def upserts(rows: ChangedRows) -> list[Statement]:
-    """Return one statement per table that writes its changed rows."""
-    return [_upsert(row_class, list(changed.values())) for row_class, changed in rows.by_class.items() if changed]
+def upserts(rows: RowSet) -> list[Statement]:
+    """Return one statement per table that writes the changed rows."""
+    return [_upsert(row_class, list(changed.values())) for row_class, changed in rows.changed.items() if changed]
 
 
 def _upsert(row_class: type[Row], changed: Sequence[Row]) -> Statement:

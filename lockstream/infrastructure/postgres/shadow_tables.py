@@ -14,10 +14,11 @@ import psycopg
 from msgspec.structs import astuple
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor
 from lockstream.core.errors import SchemaMismatch
 from lockstream.core.ports import OnProgress
-from lockstream.core.read_set import ReadSet
+from lockstream.core.row_set import RowSet
 from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.infrastructure.postgres.connection import (
     COMMIT,
@@ -37,7 +38,6 @@ from lockstream.infrastructure.postgres.statements import (
     cursor_of,
     update_progress,
 )
-from lockstream.infrastructure.rows.row_set import RowSet
 from lockstream.infrastructure.rows.tables import PROJECTION_TABLES, fingerprint, progress
 
 SHADOW_SCHEMA = "lockstream_rebuilding"
@@ -79,12 +79,12 @@ class ShadowTables:
             ]
         )
 
-    def fetch(self, read_sets: Sequence[ReadSet]) -> RowSet:
-        lookup = RowLookup(read_sets)
+    def fetch(self, events: Sequence[Event]) -> RowSet:
+        lookup = RowLookup(events)
         return lookup.row_set(self._session.execute([*self._begin, *lookup.statements]))
 
-    def apply(self, rows: RowSet, event_ids: Sequence[str], end: Cursor) -> None:
-        self._session.execute([*upserts(rows.changed), update_progress(end), *self._end])
+    def apply(self, rows: RowSet, events: Sequence[Event], end: Cursor) -> None:
+        self._session.execute([*upserts(rows), update_progress(end), *self._end])
         self.reached = end
 
     def swap_in(self, schema: str, follow: Callable[[int], object]) -> bool:

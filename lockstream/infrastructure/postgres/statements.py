@@ -108,7 +108,7 @@ def _insert(events: Sequence[Event], recorded: Sequence[str], ends: Sequence[Cur
             "lockers": [event.locker_id for event in events],
             "types": [type(event).__name__ for event in events],
             "times": [event.occurred_at for event in events],
-            "payloads": [event.payload.decode() for event in events],
+            "payloads": [event.payload_text.decode() for event in events],
             "chains": [end.chain for end in ends],
             "offsets": [end.offset for end in ends],
         },

@@ -17,7 +17,7 @@ from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import Cursor
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import Batch
-from lockstream.core.read_set import ReadSet
+from lockstream.core.row_set import RowSet
 from lockstream.infrastructure.codec.log_line import utc_now
 from lockstream.infrastructure.postgres.connection import COMMIT, CONNECTION_LOST, Session, Statement
 from lockstream.infrastructure.postgres.log import PostgresLog
@@ -30,7 +30,6 @@ from lockstream.infrastructure.postgres.statements import (
     insert_events,
     positions_of,
 )
-from lockstream.infrastructure.rows.row_set import RowSet
 
 RESOLVE_RETRY_SECONDS = 0.2
 
@@ -62,14 +61,14 @@ class PostgresUnitOfWork:
         if self._is_open:
             self._session.end_transaction()
 
-    def fetch(self, events: Sequence[Event], read_sets: Sequence[ReadSet]) -> Batch:
+    def fetch(self, events: Sequence[Event]) -> Batch:
         """Take the write lock and fetch what is needed to decide `events`.
 
         Raises:
             StoreUnavailable: the database cannot be used, or belongs to another version.
         """
         if events:
-            known, lookup = positions_of(events), RowLookup(read_sets)
+            known, lookup = positions_of(events), RowLookup(events)
             statements = [*self._session.beginning, TAKE_WRITE_LOCK, HEAD_AND_VERSION, known, *lookup.statements]
             try:
                 found = self._session.begin(statements)
@@ -89,7 +88,7 @@ class PostgresUnitOfWork:
         """
         if accepted:
             insertion, end = insert_events(accepted, utc_now(), self._end)
-            self._commit([insertion, *upserts(self._rows.changed)], end)
+            self._commit([insertion, *upserts(self._rows)], end)
         elif self._known:  # a duplicate is promised to be durable, too
             self._commit([FORCE_DURABLE_COMMIT], self._end)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
+from itertools import batched
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -33,6 +34,9 @@ from lockstream.infrastructure.sqlite.row_cache import ChangeSet
 
 type _Natural = Annotated[int, Meta(ge=0)]
 type _Chain = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+
+SLICE_ROWS = 1_000
+"""Rows that are encoded at once, in 0.5 ms, before another thread may take Python's lock."""
 
 _UPSERTS = {row_class: upsert(table) for row_class, table in TABLES.items()}
 _new_ids = msgspec.msgpack.Decoder(NewIds)
@@ -127,22 +131,22 @@ class SqliteProjection:
         Raises:
             StoreUnavailable: nothing was written.
         """
-        reached, new_ids = change_set.reached, change_set.new_ids()
+        reached = change_set.reached
         try:
             # The run file named before may be removed once this commit is on disk.
             set_synchronous(self._writing, waits=run != self.run)
             with self._writing.begin():
-                for row_class, changed in change_set.rows.by_class.items():
-                    if changed:
-                        rows = msgspec.json.encode([astuple(row) for row in changed.values()])
-                        self._writing.execute(_UPSERTS[row_class], {"rows": rows.decode()})
+                for row_class, changed in change_set.rows.items():
+                    for rows in batched(changed.values(), SLICE_ROWS):
+                        text = msgspec.json.encode([astuple(row) for row in rows]).decode()
+                        self._writing.execute(_UPSERTS[row_class], {"rows": text})
                 self._writing.execute(delete(memtable).where(memtable.c.through_position <= run.position))
-                if new_ids.ids:
-                    content = msgspec.msgpack.encode(new_ids)
-                    self._writing.execute(insert(memtable), {"through_position": reached.position, "content": content})
+                for new_ids in change_set.new_ids():
+                    values = {"through_position": new_ids.positions[-1], "content": msgspec.msgpack.encode(new_ids)}
+                    self._writing.execute(insert(memtable), values)
                 self._writing.execute(delete(progress))
-                values = (fingerprint(), *astuple(reached), *astuple(run), reached.position)
-                self._writing.execute(insert(progress), dict(zip(progress.columns.keys(), values, strict=True)))
+                account = (fingerprint(), *astuple(reached), *astuple(run), reached.position)
+                self._writing.execute(insert(progress), dict(zip(progress.columns.keys(), account, strict=True)))
         except DATABASE_ERRORS as error:
             raise projection_unavailable("written", error) from error
         self.reached, self.run = reached, run

@@ -1,24 +1,34 @@
 """The row cache: rows that recent events touched, in memory over a row store, write-back and bounded.
 
-Changed rows collect in a change set until a checkpoint writes them. A second change set may be in flight meanwhile.
-All other rows can be read again, so the cache drops them one generation at a time.
+Rows are kept in generations, the newest first. The change set is the first generation; once a checkpoint has written
+it, its rows stay as a generation that can be dropped at any time, because the row store has them. Each row is looked
+for in one generation after the other, so it is found in its newest state.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
+from lockstream.core.entities.events import CompartmentRegistered, Event, FaultReported, ReservationCreated
 from lockstream.core.entities.log import START, Cursor
 from lockstream.core.entities.state import Compartment, Fault, Key, Reservation, Row
-from lockstream.core.read_set import ReadSet
+from lockstream.core.row_set import RowsByClass, RowSet, read_set_of
 from lockstream.infrastructure.id_index.index import IdIndex, NewIds, compartment_id_of, reservation_id_of
-from lockstream.infrastructure.rows.row_set import ChangedRows, RowSet
 
-CHECKPOINT_ROWS = 2_000
-"""Changed rows that are worth a checkpoint: enough to share one transaction well."""
+CHECKPOINT_ROWS = 50_000
+"""Changed rows that are worth a checkpoint. A row that changes three times until then is written once."""
 
-OVERLOAD_ROWS = 50_000
-"""Changed rows beyond which events wait for the checkpoint, if it is slower than they arrive."""
+OVERLOAD_ROWS = 200_000
+"""Changed rows beyond which events wait for the checkpoint, if it is slower than they arrive: some 60 MB."""
+
+GENERATIONS = 8
+"""Generations into which the capacity is divided. More would make a miss slower, fewer would drop more rows at once."""
+
+DROPPED_PER_BATCH = 500
+"""Expired rows of one class that each batch drops."""
+
+SLICE_IDS = 1_000
+"""Ids that are handed to a checkpoint at once, before it lets another thread take Python's lock."""
 
 
 class RowStore(Protocol):
@@ -39,38 +49,53 @@ class NullRowStore:
         return ()
 
 
+def no_rows() -> RowsByClass:
+    return {Compartment: {}, Reservation: {}, Fault: {}}
+
+
+def _size(rows: RowsByClass) -> int:
+    return sum(map(len, rows.values()))
+
+
 class ChangeSet:
     """All that changed between two checkpoints."""
 
     def __init__(self, reached: Cursor) -> None:
         self.reached = reached
-        self.rows = ChangedRows()
+        self.rows = no_rows()
+        """The changed rows, each in its newest state."""
+
         self.added: dict[str, list[Compartment | Fault]] = {}
         """Compartments and faults that are new, by locker id."""
 
         self._ids: list[Mapping[str, int]] = []
 
-    def new_ids(self) -> NewIds:
-        """Return the ids that were first used by the events of this change set."""
-        return NewIds(
-            [used for ids in self._ids for used in ids],
-            [position for ids in self._ids for position in ids.values()],
-        )
+    def new_ids(self) -> Iterator[NewIds]:
+        """Yield the ids that were first used by the events of this change set, a slice at a time, in order."""
+        ids: list[str] = []
+        positions: list[int] = []
+        for batch in self._ids:
+            ids += batch
+            positions += batch.values()
+            if len(ids) >= SLICE_IDS:
+                yield NewIds(ids, positions)
+                ids, positions = [], []
+        if ids:
+            yield NewIds(ids, positions)
 
-    def add(self, rows: RowSet, ids: Mapping[str, int], reached: Cursor) -> None:
+    def add(self, rows: RowsByClass, ids: Mapping[str, int], reached: Cursor) -> None:
         """Add what one batch changed."""
-        self.rows.update(rows.changed)
-        for row in rows.added:
-            if not isinstance(row, Reservation):
-                self.added.setdefault(row.locker_id, []).append(row)
+        for row_class, changed in rows.items():
+            self.rows[row_class].update(changed)
         self._ids.append(ids)
         self.reached = reached
 
     def merge(self, newer: "ChangeSet") -> None:
         """Add all of a newer change set."""
-        self.rows.update(newer.rows)
-        for locker_id, rows in newer.added.items():
-            self.added.setdefault(locker_id, []).extend(rows)
+        for row_class, changed in newer.rows.items():
+            self.rows[row_class].update(changed)
+        for locker_id, added in newer.added.items():
+            self.added.setdefault(locker_id, []).extend(added)
         self._ids += newer._ids
         self.reached = newer.reached
 
@@ -95,64 +120,71 @@ class RowCache:
         self._capacity = capacity
         self._changed = ChangeSet(reached)
         self._in_flight: ChangeSet | None = None
-        self._young, self._old, self._expired = ChangedRows(), ChangedRows(), ChangedRows()
+        self._fetched = no_rows()
+        """Rows that were read from the row store since the last checkpoint began."""
+
+        self._older: list[RowsByClass] = []
+        """Generations from before the last checkpoint began, the newest first."""
+
+        self._expired: list[RowsByClass] = []
+        """Generations that are being dropped."""
 
     @property
     def needs_checkpoint(self) -> bool:
         """Whether enough rows have changed for a checkpoint to be worth while."""
-        return len(self._changed.rows) > min(CHECKPOINT_ROWS, self._capacity)
+        return _size(self._changed.rows) > min(CHECKPOINT_ROWS, self._capacity)
 
     @property
     def is_full(self) -> bool:
         """Whether more changed rows wait for a checkpoint than the cache should hold."""
-        return sum(len(change_set.rows) for change_set in self._change_sets) > self._capacity
+        return sum(_size(change_set.rows) for change_set in self._change_sets) > self._capacity
 
     @property
     def is_overloaded(self) -> bool:
         """Whether events should wait for the checkpoint."""
-        return len(self._changed.rows) > OVERLOAD_ROWS
+        return _size(self._changed.rows) > OVERLOAD_ROWS
 
     @property
     def lockers_added(self) -> set[str]:
         """Ids of the lockers that have rows which the row store may not hold yet."""
         return {locker_id for change_set in self._change_sets for locker_id in change_set.added}
 
-    def fetch(self, read_sets: Sequence[ReadSet]) -> RowSet:
+    def fetch(self, events: Sequence[Event]) -> RowSet:
         """Fetch the rows that a batch needs.
 
         Raises:
             StoreUnavailable: the row store cannot be read.
         """
-        self._age()
-        reservations = self._load(
-            Reservation, {keys.reservation for keys in read_sets if keys.reservation is not None}, reservation_id_of
-        )
-        compartments = self._load(
-            Compartment, {keys.compartment for keys in read_sets if keys.compartment is not None}, compartment_id_of
-        )
-        occupied = {row.compartment_key for row in reservations.values() if row is not None}
-        compartments |= self._load(Compartment, occupied - compartments.keys())
-        faults = self._load(Fault, {keys.fault for keys in read_sets if keys.fault is not None})
-        return RowSet(compartments, reservations, faults)
+        self._drop_expired()
+        keys = read_set_of(events)
+        reservations = self._find(Reservation, keys.reservations, reservation_id_of)
+        keys.compartments.update([(row.locker_id, row.compartment_id) for row in reservations.values()])
+        compartments = self._find(Compartment, keys.compartments, compartment_id_of)
+        return RowSet(compartments, reservations, self._find(Fault, keys.faults, str))
 
-    def apply(self, rows: RowSet, event_ids: Sequence[str], end: Cursor) -> None:
-        """Keep what a batch saved in `rows`. Its last event ends at `end`."""
-        first = self.reached.position + 1
-        ids = dict(zip(event_ids, count(first)))
-        for row in rows.added:
-            if isinstance(row, Reservation):
-                ids[reservation_id_of(row.reservation_id)] = first
-            elif isinstance(row, Compartment):
-                ids[compartment_id_of(row.key)] = first
+    def apply(self, rows: RowSet, events: Sequence[Event], end: Cursor) -> None:
+        """Keep what was saved in `rows`. The last of `events` ends at `end`."""
+        first, added = self.reached.position + 1, self._changed.added
+        ids = dict(zip([event.event_id for event in events], count(first)))
+        for position, event in enumerate(events, first):
+            if isinstance(event, ReservationCreated):
+                ids[reservation_id_of(event.payload.reservation_id)] = position
+            elif isinstance(event, CompartmentRegistered):
+                key = event.locker_id, event.payload.compartment_id
+                ids[compartment_id_of(key)] = position
+                added.setdefault(event.locker_id, []).append(rows.compartments[key])
+            elif isinstance(event, FaultReported):
+                added.setdefault(event.locker_id, []).append(rows.faults[event.event_id])
         self.ids.add(ids)
-        self._changed.add(rows, ids, end)
-        self._young.update(rows.changed)
+        self._changed.add(rows.changed, ids, end)
         self.reached = end
 
     def get[RowT: (Compartment, Reservation, Fault)](self, row_class: type[RowT], key: Key) -> RowT | None:
         """Return a row if it is in memory."""
-        row: RowT | None = self._young.by_class[row_class].get(key) or self._find_older(row_class, key)
-        return row
+        for generation in self._generations():
+            if row := generation[row_class].get(key):
+                return cast(RowT, row)
+        return None
 
     def added(self, locker_id: str) -> tuple[set[str], list[Fault]]:
         """Return the locker's compartment ids and faults that the row store may not hold yet."""
@@ -162,14 +194,15 @@ class RowCache:
 
     def changed_rows[RowT: (Compartment, Reservation, Fault)](self, row_class: type[RowT]) -> Iterable[RowT]:
         """Return the rows that changed since the last checkpoint began: all rows, if there never was one."""
-        rows: Iterable[RowT] = self._changed.rows.by_class[row_class].values()
-        return rows
+        return self._changed.rows[row_class].values()
 
     def begin_checkpoint(self) -> ChangeSet:
         """Return what the row store does not hold yet. One checkpoint at a time; batches may go on meanwhile."""
         if self._in_flight is not None:
             raise RuntimeError("A checkpoint is in flight, and a second one would lose its changes.")
         self._in_flight, self._changed = self._changed, ChangeSet(self.reached)
+        self._older.insert(0, self._fetched)
+        self._fetched = no_rows()
         return self._in_flight
 
     def end_checkpoint(self, *, is_written: bool) -> None:
@@ -178,6 +211,8 @@ class RowCache:
             return
         if is_written:
             self.checkpointed = self._in_flight.reached
+            self._older.insert(0, self._in_flight.rows)
+            self._expire()
         else:
             self._in_flight.merge(self._changed)
             self._changed = self._in_flight
@@ -185,51 +220,52 @@ class RowCache:
 
     @property
     def _change_sets(self) -> list[ChangeSet]:
-        return [self._changed] if self._in_flight is None else [self._in_flight, self._changed]
+        """The change sets that the row store may not hold, newest first."""
+        return [self._changed] if self._in_flight is None else [self._changed, self._in_flight]
 
-    def _load(
-        self, row_class: type[Row], keys: Collection[Key], index_name: Callable[[Any], str] | None = None
-    ) -> dict[Any, Any]:
-        """Return the rows by key, from memory or from the row store, and None for each key without a row.
+    def _generations(self) -> list[RowsByClass]:
+        return [*(change_set.rows for change_set in self._change_sets), self._fetched, *self._older]
+
+    def _find(self, row_class: type[Row], keys: Collection[Key], index_name: Callable[[Any], str]) -> dict[Any, Any]:
+        """Return the rows with these keys, from memory or from the row store.
 
         `index_name` gives the name of a key in the id index, which knows of most absent rows that they are absent.
         """
-        rows: dict[Any, Any] = dict.fromkeys(keys)
-        young, missing = self._young.by_class[row_class], []
-        for key in keys:
-            row = young.get(key)
-            if row is None and (row := self._find_older(row_class, key)) is None:
-                missing.append(key)
-            else:
-                rows[key] = young[key] = row
-        if missing and index_name:
-            names = {index_name(key): key for key in missing}
+        found: dict[Key, Row] = {}
+        for generation in self._generations() if keys else ():
+            if rows := generation[row_class]:
+                found.update([(key, rows[key]) for key in keys if key in rows])
+                keys = [key for key in keys if key not in found]
+        if keys:
+            names = {index_name(key): key for key in keys}
             candidates = self.ids.candidate_blocks(list(names))
-            missing = [key for name, key in names.items() if name in candidates or name in self.ids.memtable]
-        if missing:
-            found = {row.key: row for row in self._store.fetch(row_class, missing)}
-            rows |= found
-            young |= found
-        return rows
+            keys = [key for name, key in names.items() if name in candidates or name in self.ids.memtable]
+        if keys:
+            fetched = {row.key: row for row in self._store.fetch(row_class, keys)}
+            self._fetched[row_class].update(fetched)
+            found |= fetched
+        return found
 
-    def _find_older(self, row_class: type[Row], key: Key) -> Any:
-        """Return a row that is in memory, but not in the young generation."""
-        row = self._old.by_class[row_class].get(key)
-        for change_set in self._change_sets if row is None else ():
-            row = change_set.rows.by_class[row_class].get(key, row)
-        return row
+    def _expire(self) -> None:
+        """Join small neighbouring generations, and give up the oldest ones beyond the capacity."""
+        generations, total = self._older, 0
+        self._older = []
+        for generation in generations:
+            if self._older and _size(self._older[-1]) + _size(generation) <= self._capacity / GENERATIONS:
+                newer = self._older[-1]
+                for row_class, rows in generation.items():
+                    newer[row_class] = rows | newer[row_class]
+            elif (total := total + _size(generation)) <= self._capacity:
+                self._older.append(generation)
+            else:
+                self._expired.append(generation)
 
-    def _age(self) -> None:
-        """Start a new generation if the young one is full, and drop as many expired rows as the young one has gained.
-
-        Dropping a whole generation at once would stall requests. This happens before every batch, because refused
-        events and duplicates load rows, too.
-        """
-        generation = self._capacity / 2
-        if len(self._young) > generation:
-            self._young, self._old, self._expired = ChangedRows(), self._young, self._old
-        excess = len(self._young) + len(self._expired) - generation
-        for rows in self._expired.by_class.values():
-            while rows and excess > 0:
-                rows.popitem()
-                excess -= 1
+    def _drop_expired(self) -> None:
+        """Drop some expired rows: dropping a whole generation at once would stall requests for milliseconds."""
+        if self._expired:
+            tables = [rows for rows in self._expired[-1].values() if rows]
+            for rows in tables:
+                for _ in range(min(len(rows), DROPPED_PER_BATCH)):
+                    rows.popitem()
+            if not tables:
+                self._expired.pop()

@@ -7,9 +7,8 @@ from typing import Protocol, Self
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import Cursor
 from lockstream.core.ports import Batch
-from lockstream.core.read_set import ReadSet
+from lockstream.core.row_set import RowSet
 from lockstream.infrastructure.id_index.index import BLOCK_POSITIONS
-from lockstream.infrastructure.rows.row_set import RowSet
 from lockstream.infrastructure.sqlite.row_cache import RowCache
 
 
@@ -46,16 +45,16 @@ class UnitOfWork:
     ) -> None:
         return
 
-    def fetch(self, events: Sequence[Event], read_sets: Sequence[ReadSet]) -> Batch:
+    def fetch(self, events: Sequence[Event]) -> Batch:
         """Fetch what is needed to decide `events`. Raises StoreUnavailable if it cannot be read."""
-        self._rows = self._cache.fetch(read_sets)
+        self._rows = self._cache.fetch(events)
         return Batch(self._known([event.event_id for event in events]), self._rows, self._log.end.position)
 
     def commit(self, accepted: Sequence[Event]) -> None:
         """Append `accepted` and keep what was saved. Raises StoreUnavailable if nothing was kept."""
         if accepted:
             self._log.append(accepted)
-            self._cache.apply(self._rows, [event.event_id for event in accepted], self._log.end)
+            self._cache.apply(self._rows, accepted, self._log.end)
 
     def _known(self, event_ids: Sequence[str]) -> dict[str, int]:
         """Return the positions of those events that the log holds. The id index names blocks; the log decides."""

@@ -13,9 +13,10 @@ from msgspec import Struct, field
 from sqlalchemy import select
 
 from lockstream.core.entities.log import Cursor, Record
-from lockstream.core.entities.state import Compartment, Fault, Reservation, Row, Slice
+from lockstream.core.entities.state import Compartment, Fault, Reservation, Row
 from lockstream.core.errors import InconsistentHistory, LogDamaged, ProjectionInvalid, StoreUnavailable
 from lockstream.core.ports import OnProgress, Reads
+from lockstream.core.row_set import RowSet
 from lockstream.core.rules import decide
 from lockstream.core.state_hash import state_hash
 from lockstream.core.use_cases.catch_up import catch_up
@@ -97,11 +98,11 @@ class Replay:
                 yield f"{row_class.__name__} {row.key}"
         yield from (f"{row_class.__name__} {key}" for key in expected)
 
-    def _examine(self, record: Record, before: Slice) -> None:
+    def _examine(self, record: Record, rows: RowSet) -> None:
         position, event = record.end.position, record.event
         if (first := self.ids.setdefault(event.event_id, position)) != position:
             self._found.problems.append(f"Event {event.event_id} is in the log twice: at {first} and {position}.")
-        elif refusal := decide(before, event):
+        elif refusal := decide(rows, event):
             self._found.problems.append(
                 f"The event at position {position} could not have been accepted: {refusal.code}."
             )

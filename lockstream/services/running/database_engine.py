@@ -41,7 +41,7 @@ class DatabaseEngine:
         return self.log.unavailable_reason
 
     def weight(self, events: Sequence[Event]) -> int:
-        return sum(1 + len(event.payload) // WEIGHT_BYTES for event in events)
+        return sum(1 + len(event.payload_text) // WEIGHT_BYTES for event in events)
 
     def decide(self, events: Sequence[Event], on_decided: Callable[[Outcomes], object]) -> None:
         loop = asyncio.get_running_loop()

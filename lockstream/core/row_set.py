@@ -1,0 +1,60 @@
+"""The row set: the rows that one batch of events reads and changes, in memory.
+
+`read_set_of` names the rows that a batch needs. A projection fetches them, and the rules find them in the row set.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from lockstream.core.entities.events import Event, FaultClearedPayload, NewReservationPayload, ReservationPayload
+from lockstream.core.entities.state import Compartment, CompartmentKey, Fault, Reservation, Row
+
+type RowsByClass = dict[type[Row], dict[Any, Any]]
+"""Rows by key, for each class of rows."""
+
+
+_OF_RESERVATION = (ReservationPayload, NewReservationPayload)
+
+
+class ReadSet(NamedTuple):
+    """Keys of the rows that a batch needs. The compartments of its reservations are needed, too."""
+
+    compartments: set[CompartmentKey]
+    reservations: set[str]
+    faults: set[str]
+
+
+def read_set_of(events: Sequence[Event]) -> ReadSet:
+    """Return the keys of the rows that `events` need."""
+    payloads = [event.payload for event in events]
+    return ReadSet(
+        {
+            (event.locker_id, payload.compartment_id)
+            for event, payload in zip(events, payloads, strict=True)
+            if payload.compartment_id is not None
+        },
+        {payload.reservation_id for payload in payloads if isinstance(payload, _OF_RESERVATION)},
+        {payload.fault_event_id for payload in payloads if isinstance(payload, FaultClearedPayload)},
+    )
+
+
+class RowSet:
+    """Rows by key. A key that is missing has no row."""
+
+    def __init__(
+        self,
+        compartments: dict[CompartmentKey, Compartment],
+        reservations: dict[str, Reservation],
+        faults: dict[str, Fault],
+    ) -> None:
+        self.compartments, self.reservations, self.faults = compartments, reservations, faults
+        self.changed: RowsByClass = {Compartment: {}, Reservation: {}, Fault: {}}
+        """Rows that the batch has saved, each in its newest state."""
+
+        self._by_class: RowsByClass = {Compartment: compartments, Reservation: reservations, Fault: faults}
+
+    def save(self, rows: Iterable[Row]) -> None:
+        """Add rows, or replace those with the same keys."""
+        for row in rows:
+            row_class, key = row.__class__, row.key
+            self._by_class[row_class][key] = self.changed[row_class][key] = row
