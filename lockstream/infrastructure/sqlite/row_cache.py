@@ -232,7 +232,9 @@ class RowCache:
         `index_name` gives the name of a key in the id index, which knows of most absent rows that they are absent.
         """
         found: dict[Key, Row] = {}
-        for generation in self._generations() if keys else ():
+        for generation in self._generations():
+            if not keys:
+                return found
             if rows := generation[row_class]:
                 found.update([(key, rows[key]) for key in keys if key in rows])
                 keys = [key for key in keys if key not in found]

@@ -15,6 +15,10 @@ from lockstream.services.running.durable_position import DurablePosition
 QUIET_SECONDS = 0.1
 """Time without a new batch after which even a few changed rows are written."""
 
+MAX_AGE_SECONDS = 1.0
+"""Time between two checkpoints while batches go on. It bounds what a start after a crash applies again, and how far
+the projection is behind the log."""
+
 RETRY_SECONDS = 1.0
 """Time to wait after a failed checkpoint."""
 
@@ -34,7 +38,7 @@ class Checkpointer:
         self._has_noted_acknowledged = False
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._last_batch_at = self._retry_at = 0.0
+        self._last_batch_at = self._began_at = self._retry_at = 0.0
         self._thread = ThreadPoolExecutor(1, "lockstream-checkpoint")
         durable.on_failure = self._start
 
@@ -49,13 +53,13 @@ class Checkpointer:
         return self._failure if self._store.is_full else None
 
     def after_batch(self) -> None:
-        """Start a checkpoint if enough rows have changed, or once no batch has come for a while."""
+        """Start a checkpoint if enough rows have changed, or else once one is due."""
         loop = asyncio.get_running_loop()
         self._last_batch_at = loop.time()
         if self._store.needs_checkpoint and self._last_batch_at >= self._retry_at:
             self._start()
         if self._timer is None:
-            self._timer = loop.call_later(QUIET_SECONDS, self._checkpoint_if_quiet)
+            self._timer = loop.call_later(QUIET_SECONDS, self._checkpoint_if_due)
 
     async def wait_idle(self) -> None:
         """Wait until no checkpoint is running."""
@@ -71,17 +75,18 @@ class Checkpointer:
             await self._checkpoint()
         self._thread.shutdown(wait=False)
 
-    def _checkpoint_if_quiet(self) -> None:
-        """Start a checkpoint if no batch has come for a while; look again until all is written."""
+    def _checkpoint_if_due(self) -> None:
+        """Start a checkpoint if no batch has come for a while, or the last one is old; look again until all is written."""
         loop, log = asyncio.get_running_loop(), self._store.log
         self._timer = None
         if log.failure or self._reached >= log.end.position:
             return
-        quiet = loop.time() - self._last_batch_at
-        if quiet >= QUIET_SECONDS and loop.time() >= self._retry_at:
+        now = loop.time()
+        quiet = now - self._last_batch_at
+        if (quiet >= QUIET_SECONDS or now - self._began_at >= MAX_AGE_SECONDS) and now >= self._retry_at:
             self._start()
         rest = QUIET_SECONDS - quiet
-        self._timer = loop.call_later(rest if rest > 0 else QUIET_SECONDS, self._checkpoint_if_quiet)
+        self._timer = loop.call_later(rest if rest > 0 else QUIET_SECONDS, self._checkpoint_if_due)
 
     def _start(self) -> None:
         if self._task is None:
@@ -111,6 +116,7 @@ class Checkpointer:
             self._retry_at = asyncio.get_running_loop().time() + RETRY_SECONDS
 
     async def _write(self) -> None:
+        self._began_at = asyncio.get_running_loop().time()
         checkpoint = self._store.begin_checkpoint()
         try:
             await self._durable.reached(checkpoint.reached.position)
