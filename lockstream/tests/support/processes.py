@@ -140,7 +140,7 @@ class Server:
             self.stop(signal.SIGKILL)
 
     def launch(self) -> None:
-        """Start the process, and do not wait."""
+        """Start the process without waiting for it."""
         assert self._process is None, "the server before this one has not been stopped"
         with self._stderr.open("wb") as stderr:
             self._process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Reader: records after a cursor, event ids by position, and lines by offset, whatever the lengths of the lines."""
+"""Reader: records after a cursor, event ids by position, and lines by offset, for lines of any length."""
 
 import os
 from collections.abc import Iterator

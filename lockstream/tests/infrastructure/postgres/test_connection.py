@@ -1,4 +1,4 @@
-"""Connections: time limits, lost connections, what is sent in one round trip, and what is said of a URL."""
+"""Connections: timeouts, lost connections, the messages of a round trip, and URLs in error texts."""
 
 import os
 import socket
