@@ -123,14 +123,17 @@ class _Inflater:
             try:
                 piece = self._member.decompress(content, INFLATED_CHUNK_BYTES)
             except zlib.error as error:
-                raise malformed("gzip_invalid", f"The body is not in the gzip format ({error}).") from error
+                raise malformed(
+                    "gzip_invalid",
+                    f"The body is not in the gzip format ({error}). Compress it by gzip, or omit Content-Encoding.",
+                ) from error
             content = self._member.unconsumed_tail or self._member.unused_data
             is_full = len(piece) == INFLATED_CHUNK_BYTES
             yield piece
 
     def finish(self) -> None:
         if not self._member.eof:
-            raise malformed("gzip_invalid", "The body ends in the middle of a gzip member.")
+            raise malformed("gzip_invalid", "The body ends in the middle of a gzip member. Send all of it.")
 
 
 @lru_cache(64)

@@ -100,10 +100,14 @@ class Replay:
     def _examine(self, record: Record, before: Slice) -> None:
         position, event = record.end.position, record.event
         if (first := self.ids.setdefault(event.event_id, position)) != position:
-            self._found.problems.append(f"Event {event.event_id} is in the log twice: at {first} and {position}.")
+            self._found.problems.append(
+                f"Event {event.event_id} is in the log twice, at positions {first} and {position}. Restore a copy of "
+                "the log that is older than the second."
+            )
         elif refusal := decide(before, event):
             self._found.problems.append(
-                f"The event at position {position} could not have been accepted: {refusal.code}."
+                f"The event at position {position} could not have been accepted: {refusal.code}. Restore a copy of the "
+                "log that is older than this event."
             )
 
 
