@@ -19,6 +19,8 @@ type Measurement = tuple[float, Cpu | None]
 
 
 class Contestant(Struct, frozen=True):
+    """A program under one load, with the function that measures it."""
+
     name: str
     unit: str
     measure: Callable[[], Measurement]

@@ -51,6 +51,8 @@ class Window(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
+    """The verdict on one figure of a soak."""
+
     subject: str
     finding: str
     is_flat: bool | None

@@ -87,7 +87,7 @@ def with_progress(records: Iterable[Record], total: int, on_progress: OnProgress
 
 
 class FileDeployment:
-    """A log in a file, on one machine."""
+    """Implements `Deployment` over a log file, on one machine."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
