@@ -1,4 +1,4 @@
-"""Fixtures for every test, and what happens to tests that need more than is installed."""
+"""Fixtures for every test, and the skipping of tests whose programs or packages are missing."""
 
 import os
 import re
