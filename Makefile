@@ -43,7 +43,7 @@ types: tools ## check the types
 layers: tools ## check that imports point down
 	@$(BIN)/python -c 'from importlinter.cli import lint_imports_command as main; main()' --no-logo
 
-crash: tools ## provoke every fault, in an hour or two, and print what was lost; LOCKSTREAM_CRASH_REPORT=PAGE writes it there
+crash: tools ## provoke every fault, in an hour or two, and print the losses; LOCKSTREAM_CRASH_REPORT=PAGE writes them there
 	@LOCKSTREAM_CRASH=full $(BIN)/python -m pytest lockstream/tests/crash -q
 
 fuzz: tools ## fuzz the decoders for SECONDS=300, guided by coverage
@@ -52,7 +52,7 @@ fuzz: tools ## fuzz the decoders for SECONDS=300, guided by coverage
 soak: tools ## run one server for SOAK_SECONDS=1800 under mixed load: nothing may grow or slow down
 	@$(BIN)/python -m bench.soak
 
-bench: tools ## measure it beside its peers, in some 30 minutes, and write docs/performance.md
+bench: tools ## measure Lockstream beside its peers, in some 30 minutes, and write docs/performance.md
 	@$(BIN)/python -m bench --write docs
 
 bench-quick: tools ## measure a little of everything, in a few minutes, and write nothing
@@ -67,7 +67,7 @@ requirements: tools ## write requirements*.txt from pyproject.toml, keeping the 
 	@$(COMPILE) --constraint requirements.txt --output-file requirements-runtime.txt >/dev/null
 
 upgrade: COMPILE += --upgrade
-upgrade: requirements ## write them with the newest versions
+upgrade: requirements ## write requirements*.txt with the newest versions
 
 clean: ## remove everything that make and its tools have made, but no log
 	@rm -rf .venv dist htmlcov .coverage .coverage.* .hypothesis .schemathesis .*_cache

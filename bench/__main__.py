@@ -72,7 +72,7 @@ def main(
             "command": f"`{' '.join(['python -m bench', *sys.argv[1:]])}`",
         }
     report.show(run, machine, console)
-    console.print(f"{time.monotonic() - started:,.0f} seconds")
+    console.print(f"{time.monotonic() - started:,.0f} s")
     if write:
         written = report.write(write, run, machine, is_complete=not names)
         console.print(f"Written: {', '.join(map(str, written)) or 'nothing'}")

@@ -2,4 +2,4 @@
 
 
 class BenchFailure(Exception):
-    """A figure would be wrong: a response was unexpected, a process ended, or a program is missing."""
+    """Raised when a figure would be wrong: a response was unexpected, a process ended, or a program is missing."""

@@ -29,7 +29,7 @@ _TIMEOUT_SECONDS = 300
 """For a start. A database that was killed has to recover first."""
 
 _USER = "pgserver"
-"""The user as whom PostgreSQL runs if we are root, because it refuses to run as root. The package chose the name."""
+"""The user of PostgreSQL if this process is root, because PostgreSQL refuses to run as root. The package names it."""
 
 
 class Postgres:
@@ -78,7 +78,7 @@ class Postgres:
         """Start the server, and wait until it accepts connections.
 
         Raises:
-            BenchFailure: it does not.
+            BenchFailure: the server has ended, or accepts no connection in time.
         """
         options = [f"--{name.replace('_', '-')}={value}" for name, value in self._settings.items()]
         with (self._home / "log").open("ab") as log:
@@ -173,7 +173,7 @@ def version() -> str:
 
 
 def _ensure_user() -> None:
-    """Create the user if need be. Only one process does so at a time, because the package cannot."""
+    """Create the user if it is missing. A lock lets one process at a time do so, because the package has none."""
     with (Path(tempfile.gettempdir()) / f"lockstream-{_USER}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _package().ensure_user_exists(_USER)

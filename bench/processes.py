@@ -27,7 +27,7 @@ _SETTINGS = "LOCKSTREAM_", "EVENT_LOG", "DATABASE_URL"
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Return the environment of a process: Lockstream's defaults are measured, so it has no settings but these."""
+    """Return the environment of a process. It has only the given settings: Lockstream's defaults are measured."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     return {**inherited, "PYTHONPATH": str(ROOT), **settings}
 
@@ -123,7 +123,7 @@ class Lockstream(ServerProcess):
         """Wait until the server answers reads, which it does once it has caught up.
 
         Raises:
-            BenchFailure: it does not.
+            BenchFailure: the server does not answer reads in time.
         """
         deadline = time.monotonic() + _TIMEOUT_SECONDS
         while (status := self.get("/lockers/unknown")) == 503 and time.monotonic() < deadline:

@@ -24,7 +24,7 @@ _SERIES_HEADS = (
 )
 
 _LONGEST_BAR = 10.0
-"""A bar that would be longer than so many goals is cut off."""
+"""Longest bar, in goals. A longer bar is cut off."""
 
 
 def show(run: RunResult, machine: Mapping[str, str], console: Console) -> None:
@@ -34,7 +34,7 @@ def show(run: RunResult, machine: Mapping[str, str], console: Console) -> None:
 
 
 def write(folder: Path, run: RunResult, machine: Mapping[str, str], *, is_complete: bool) -> list[Path]:
-    """Write the figures into the pages of `folder` that have a place for them, and return what was written.
+    """Write the figures into the pages of `folder` that have a place for them, and return the written files.
 
     Only a complete run replaces all figures. A group without figures leaves those that are there.
     """

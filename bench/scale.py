@@ -4,6 +4,8 @@ from msgspec import Struct
 
 
 class Scale(Struct, frozen=True):
+    """Numbers of events, repetitions and seconds of a run."""
+
     repetitions: int
     seconds: float
     """Time of a measurement that does not end with a number of events."""

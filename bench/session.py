@@ -19,6 +19,8 @@ type Measurement = tuple[float, Cpu | None]
 
 
 class Contestant(Struct, frozen=True):
+    """A program under one load, with the function that measures it."""
+
     name: str
     unit: str
     measure: Callable[[], Measurement]
@@ -66,7 +68,7 @@ class Session:
     @contextmanager
     def postgres(self) -> Iterator[Postgres]:
         """Give a PostgreSQL server with a new data directory on the disk that is measured."""
-        self._directory.chmod(0o711)  # it may run as another user, who must be able to enter
+        self._directory.chmod(0o711)  # PostgreSQL may run as another user, which must be able to enter
         with self.folder() as folder, Postgres(folder / "postgres") as server:
             yield server
 

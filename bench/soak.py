@@ -1,7 +1,7 @@
-"""The soak: one server for long under mixed load at a fixed rate, and the verdict whether it stayed as it was.
+"""The soak: one server under mixed load at fixed rates for a long time, and the verdict on changes of its figures.
 
 Each window has single events, batches and reads at the rates in `_RATES`, and short connections with requests of every
-other kind. The rates are well below what one core can do: the soak looks for changes, not for limits. Beside them, a
+other kind. The rates are well below the capacity of one core: the soak looks for changes, not limits. Meanwhile, a
 program appends to a file of its own and flushes it, so that a slow disk can be told from a slow server.
 """
 
@@ -110,7 +110,7 @@ class ShortConnections(threading.Thread):
 
 
 def soak(server: Lockstream, windows: int, seconds: float, tell: Callable[[str], None]) -> list[Window]:
-    """Put `windows` of mixed load on `server`, each of so many seconds.
+    """Put mixed load on `server` for a number of windows, each of the given seconds.
 
     Raises:
         BenchFailure: a response was unexpected.

@@ -1,7 +1,7 @@
-"""The verdict on a soak: whether the server was at the end what it had been before.
+"""The verdict on a soak: whether memory, open files, threads and latencies stayed the same.
 
-Each figure of the last third of the run is compared with the best third: among all runs of so many consecutive
-windows, the one with the lowest figure. So neither a slow beginning nor a slow middle excuses a slow end.
+Each figure of the last third of the run is compared with that of the best third: among all sequences of windows of
+that length, the one with the lowest figure. So neither a slow beginning nor a slow middle excuses a slow end.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,13 +13,13 @@ KINDS = "events", "batches", "reads"
 """The kinds of requests whose latencies are judged."""
 
 MAX_RATIO = 1.5
-"""Latencies of the last third may be so many times those of the best third. Other programs use the disk, too."""
+"""Highest ratio of the latencies of the last third to those of the best third. Other programs use the disk, too."""
 
 MAX_SECONDS = {"p50": 0.02, "p99": 0.2}
 """Latencies of the last third may not exceed this, even if the whole run was as slow."""
 
 MIN_THIRD_SECONDS = 300
-"""Latencies are judged if a third lasts so long. Shorter thirds differ by chance."""
+"""Latencies are judged if a third lasts at least this long. Shorter thirds differ by chance."""
 
 MEMORY_BYTES_PER_EVENT = 25
 """Growth of memory that each event may cause. Its id stays in memory for ever (docs/decisions/0012-id-index.md)."""
@@ -51,6 +51,8 @@ class Window(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
+    """The verdict on one figure of a soak."""
+
     subject: str
     finding: str
     is_flat: bool | None

@@ -1,4 +1,4 @@
-"""`python -m lockstream` is the command `lockstream`."""
+"""Runs the command line as `python -m lockstream`."""
 
 from lockstream.presentation.cli.main import main
 

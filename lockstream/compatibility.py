@@ -1,7 +1,7 @@
 """Checks that the private parts of other packages, on which Lockstream depends, still exist.
 
 `pyproject.toml` caps those packages to the versions that were tested. If another version is installed all the same,
-the start is refused with a sentence instead of failing later with an AttributeError.
+the start is refused and the error names the missing part. Without the checks, an AttributeError would follow later.
 """
 
 from importlib.metadata import version
@@ -23,7 +23,7 @@ def require_parts(package: str, owner: object, *names: str) -> None:
     """Check that `owner`, a module, class or object of `package`, has attributes of these names.
 
     Raises:
-        UnsupportedPackage: one is missing.
+        UnsupportedPackage: an attribute is missing.
     """
     for name in names:
         if not hasattr(owner, name):

@@ -1,4 +1,4 @@
-"""`app`, for any ASGI server. `lockstream serve` runs it on the server that comes with Lockstream."""
+"""The application `app`, for any ASGI server. `lockstream serve` does without it, and brings a server of its own."""
 
 from lockstream.presentation.http.app import create_app
 from lockstream.services.deployment import deployment_of

@@ -103,10 +103,10 @@ class Settings(BaseSettings):
     """Largest path and headers of a request together, in bytes. Larger ones get 431."""
 
     header_seconds: int = _setting(20, LIMITS, ge=1)
-    """Time for the headers of a request to arrive, then 408. A connection that sends nothing is closed."""
+    """Seconds for the headers of a request to arrive, then 408. A connection that sends nothing is closed."""
 
     body_seconds: int = _setting(30, LIMITS, ge=1)
-    """Time for each 16 KiB of a body to arrive, then 408. A client has as long to read its response."""
+    """Seconds for each 16 KiB of a body to arrive, then 408. A client has as long to read its response."""
 
     queue_limit: int = _setting(20_000, LIMITS, ge=1)
     """Most events that wait for their acknowledgement. Further ones get 503."""
@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     """Free space that the log's disk must have for an event to be accepted, in bytes."""
 
     stop_seconds: int = _setting(5, OPERATION, ge=1)
-    """Time for open requests to finish after SIGTERM."""
+    """Seconds for open requests to finish after SIGTERM."""
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = _setting(
         "info", OPERATION

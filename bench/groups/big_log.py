@@ -11,7 +11,7 @@ from bench.resources import Memory, memory
 from bench.session import Contestant, Measurement, Session
 
 STEPS = 5
-"""The big log is written in so many steps, with the server's memory read after each."""
+"""Steps in which the big log is written. The server's memory is read after each step."""
 
 
 def big_log(session: Session) -> Path:

@@ -24,7 +24,7 @@ def running_nodes(count: int, url: str, folder: Path) -> Iterator[list[Lockstrea
     """Start nodes on the database at `url`, all at the same time, and give them once each answers reads.
 
     Raises:
-        BenchFailure: one did not start, or did not stop.
+        BenchFailure: a node did not start, or did not stop.
     """
     with ExitStack() as stack:
         nodes = []

@@ -14,7 +14,7 @@ from bench.processes import Peer, ServerProcess
 from bench.session import Contestant, Measurement, Session
 
 _LEAD_SECONDS = 0.5
-"""Posts begin so much earlier than GETs, and end so much later."""
+"""Time by which posts begin before GETs, and end after them."""
 
 _READERS = 8
 

@@ -47,13 +47,15 @@ def _traced(session: Session, delay: int) -> Measurement:
 def _require_strace() -> None:
     strace = shutil.which("strace")
     if strace is None:
-        raise BenchFailure("strace is not installed.")
+        raise BenchFailure("strace is not installed. Run scripts/install-test-programs.")
     if subprocess.run([strace, "-qq", "-o", "/dev/null", "true"], check=False).returncode:
-        raise BenchFailure("strace may not trace here.")
+        raise BenchFailure(
+            "strace may not trace processes on this machine. Permit ptrace, or measure the other groups."
+        )
 
 
 def _require_flushes(trace: Path, sign: str) -> None:
     """Check that strace saw flushes, without which a delay of each would cost nothing."""
     flushes = trace.read_text().count(sign)
     if flushes < 10:
-        raise BenchFailure(f"strace saw {flushes} flushes, which is fewer than 10.")
+        raise BenchFailure(f"strace saw fewer than 10 flushes: {flushes}. Check that strace can trace the server.")

@@ -20,7 +20,7 @@ _TIMEOUT_SECONDS = 120
 
 _CHUNK = 256 * 1024
 _TIMER_SLACK_SECONDS = 50e-6
-"""The kernel may end a sleep later by so much (prctl(2), PR_SET_TIMERSLACK), so a shorter one is not begun."""
+"""Longest delay of a wake-up by the kernel (prctl(2), PR_SET_TIMERSLACK). A shorter sleep is not begun."""
 
 
 class Connection:
@@ -57,7 +57,7 @@ class Connection:
         self.unsent = self.unsent[self._send(self.unsent) :]
 
     def receive(self, check: Check) -> bool:
-        """Read what has arrived, and return whether the response is complete.
+        """Read the received bytes, and return whether the response is complete.
 
         Raises:
             BenchFailure: the response does not pass `check`, or the server has closed the connection.

@@ -1,6 +1,6 @@
 """The events that the load generator sends, as JSON. Sent in their order, all of them are accepted.
 
-They are formatted from random bytes, some 700,000 a second, so that the events of a few seconds are prepared soon.
+The events are formatted from random bytes, some 700,000 a second, so that few seconds suffice to prepare a load.
 """
 
 import os
@@ -12,7 +12,7 @@ PER_LOCKER = 8
 """Compartments of one locker."""
 
 _FAULTY_EVERY = 20
-"""Of so many compartments, one reports a fault and its end before each reservation."""
+"""One compartment in this many reports a fault and its end before each reservation."""
 
 _PARTS = Struct("8s4sx3sx3s12s")
 """Parts of 32 random hexadecimal digits that `_ID` makes a random UUID of (RFC 9562, version 4)."""

@@ -17,7 +17,7 @@ class ResponseHead(NamedTuple):
 
 
 type Check = Callable[[int, bytes | bytearray], str]
-"""Returns what is wrong with a status and a body, or "" if they are as expected."""
+"""Returns the fault of a status or a body in words, or "" if both are as expected."""
 
 
 def post(path: str, body: bytes, media_type: str = "application/json") -> bytes:

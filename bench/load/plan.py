@@ -1,4 +1,4 @@
-"""A plan says what the load generator sends, and a result what it measured."""
+"""The plan of a load, which the load generator carries out, and the result of the load."""
 
 from typing import Literal
 
@@ -29,7 +29,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     rate: float = 0
     """Requests a second. If 0, each connection sends its next request when the response arrives."""
     max_rate: int = 60_000
-    """Most requests a second that one server can answer. So many are prepared if there is no `rate`."""
+    """Most requests a second that one server can answer. This many are prepared if there is no `rate`."""
     projection: str = ""
     """Path of a projection. At the end, the load generator waits until the projection contains all `events`."""
 

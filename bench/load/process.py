@@ -1,4 +1,4 @@
-"""The benchmark's end of a load generator process."""
+"""The load generator process as the benchmark sees it: start, and result."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Exceptions: what is broken, as opposed to what the rules refuse.
+"""Exceptions for faults. An event that the rules forbid is a refusal, which is a value (`outcomes`).
 
 LockstreamError
 ├── MalformedEvent            bytes that are not an event
@@ -12,14 +12,14 @@ LockstreamError
 ├── StartRefused              a start could do harm
 │   ├── LogLocked             another process has the log open
 │   └── SchemaMismatch        the database's tables belong to another version
-├── LogDamaged                a record of the log is not what was written
-│   ├── LogFileDamaged        … in a log file
-│   ├── ExportDamaged         … in a full export
-│   └── LogTableDamaged       … in a database
-├── ProjectionInvalid         the projection does not fit the log, and is rebuilt
+├── LogDamaged                a record of the log differs from the record that was written
+│   ├── LogFileDamaged        a line of a log file is damaged
+│   ├── ExportDamaged         a line of a full export is damaged
+│   └── LogTableDamaged       a row of the log in a database is damaged
+├── ProjectionInvalid         the projection does not belong to the log, and is rebuilt
 └── InconsistentHistory       the log holds an event that the rules would never have accepted
 
-Each text is meant for people: it says what happened and what to do next.
+Each text is for people: it names the fault and the next step.
 """
 
 from pathlib import Path
@@ -84,7 +84,7 @@ class StartingUp(StoreUnavailable):
 
 
 class StartRefused(LockstreamError):
-    """Raised when a start could do harm. The text says what to do first."""
+    """Raised when a start could do harm. The text names the step to take first."""
 
 
 class LogLocked(StartRefused):
@@ -102,9 +102,9 @@ class SchemaMismatch(StartRefused):
 
 
 class LogDamaged(LockstreamError):
-    """Raised when a record of the log is not what was written.
+    """Raised when a record of the log differs from the record that was written.
 
-    Attributes: `position` of the first damaged record, counted from 1; `reason`.
+    `position` is that of the first damaged record, counted from 1. `reason` is a sentence that names the fault.
     """
 
     def __init__(self, text: str, position: int, reason: str) -> None:
@@ -113,7 +113,7 @@ class LogDamaged(LockstreamError):
 
 
 class LogFileDamaged(LogDamaged):
-    """Raised when a line of a log file is not what was written. `offset` of the line is in bytes, from 0."""
+    """Raised when a line of a log file is damaged. `offset` is that of the line, in bytes from 0."""
 
     def __init__(self, path: Path, position: int, offset: int, reason: str) -> None:
         text = (
@@ -126,7 +126,7 @@ class LogFileDamaged(LogDamaged):
 
 
 class ExportDamaged(LogDamaged):
-    """Raised when a line of a full export is not what was written."""
+    """Raised when a line of a full export is damaged."""
 
     def __init__(self, path: Path, position: int, offset: int, reason: str) -> None:
         text = (
@@ -138,7 +138,7 @@ class ExportDamaged(LogDamaged):
 
 
 class LogTableDamaged(LogDamaged):
-    """Raised when a row of the log in a database is not what was written."""
+    """Raised when a row of the log in a database is damaged."""
 
     def __init__(self, database: str, position: int, reason: str) -> None:
         text = (
@@ -149,7 +149,7 @@ class LogTableDamaged(LogDamaged):
 
 
 class ProjectionInvalid(LockstreamError):
-    """Raised when the projection cannot follow the log from where it stands."""
+    """Raised when the projection cannot follow the log from the cursor that it has reached."""
 
 
 class InconsistentHistory(LockstreamError):
@@ -159,5 +159,5 @@ class InconsistentHistory(LockstreamError):
         super().__init__(
             f"The log holds {type(event).__name__} {event.event_id}, which could not have been accepted after the "
             "events before it: the log was not written by these rules. `lockstream verify` names each such event. "
-            "Restore a copy from before it."
+            "Restore a copy of the log that is older than this event."
         )

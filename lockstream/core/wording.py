@@ -1,4 +1,4 @@
-"""Words for messages."""
+"""Agreement of numbers with nouns, verbs and pronouns, for messages."""
 
 
 def counted(number: int, noun: str) -> str:

@@ -14,14 +14,14 @@ COPY_BYTES = 1024 * 1024
 """Bytes that are copied at a time."""
 
 type FileIdentity = tuple[int, int]
-"""Device number and inode number: they identify a file whatever its name."""
+"""Device number and inode number, which identify a file under any name."""
 
 
 def open_locked(path: Path) -> int:
     """Open a regular file, create it if it is missing, and lock it until this process closes it or ends.
 
     Raises:
-        StartRefused: there can be no such file.
+        StartRefused: the file cannot be opened or created, or is not a regular file.
         LogLocked: another process has the file locked.
         OSError: the file was moved or replaced meanwhile.
     """
@@ -39,7 +39,7 @@ def open_for_append(path: Path) -> int:
     """Open a regular file, and create it if it is missing.
 
     Raises:
-        StartRefused: there can be no such file.
+        StartRefused: the file cannot be opened or created, or is not a regular file.
     """
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -77,7 +77,7 @@ def check_same_file(name: str, opened: FileIdentity, min_size: int = 0, max_size
     """Check that `name` leads to the file that is open, and that its size in bytes is within the limits.
 
     Raises:
-        OSError: it leads to another file or to none, or somebody else changed the file's size.
+        OSError: `name` leads to another file or to none, or another program changed the file's size.
     """
     found = os.stat(name)  # noqa: PTH116  # half the time of Path.stat, before each batch
     if (found.st_dev, found.st_ino) != opened:

@@ -26,10 +26,10 @@ from lockstream.settings import Settings
 
 
 class DatabaseDeployment:
-    """See `deployment.Deployment`."""
+    """Implements `deployment.Deployment` over a PostgreSQL database."""
 
     limits: ClassVar[TimeLimits] = DEFAULT_LIMITS
-    """Time limits for the database. Tests of whole processes shorten them."""
+    """Timeouts of the database. Tests of whole processes shorten them."""
 
     def __init__(self, settings: Settings, url: str) -> None:
         self._settings = settings

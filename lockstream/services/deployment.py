@@ -1,6 +1,6 @@
-"""Deployments: where a log lives, and all that can be done with it there. The one choice of engine.
+"""Deployments: a log in a file or in a database, and all operations on it. The one choice of engine.
 
-Modules that load SQLAlchemy, NumPy or psycopg are imported where they are used: they take a third of a second to load.
+Modules that load SQLAlchemy, NumPy or psycopg are imported inside functions, because loading takes a third of a second.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ PROGRESS_RECORDS = 1_000
 
 
 class Deployment(Protocol):
-    """A log and its projection. Each method raises LockstreamError or OSError; the text says what to do."""
+    """A log and its projection. Each method raises LockstreamError or OSError, whose text names the next step."""
 
     def open_store(self, on_progress: OnProgress = ignore_progress) -> Store:
         """Open the store, with its projection brought up to its log."""
@@ -39,22 +39,26 @@ class Deployment(Protocol):
         """Yield each record of the log. Takes no lock."""
 
     def verify(self, on_progress: OnProgress) -> "Verification":
-        """Verify the log, and the projection against a fresh replay."""
+        """Verify the log, and compare the projection with a fresh replay."""
 
     def rebuild(self, on_progress: OnProgress) -> None:
         """Rebuild the projection from the log."""
 
     def import_events(self, source: Path, report: Path, on_progress: OnProgress) -> ImportCounts:
-        """Decide the events of a file, report refused ones, and return how many had which outcome."""
+        """Decide the events in the file `source`, write refused ones to `report`, and return the counts by outcome."""
 
     def import_log(self, source: Path, on_progress: OnProgress) -> int:
-        """Take over a full export, bring the projection up to it, and return the number of new records."""
+        """Import a full export, bring the projection up to it, and return the number of new records."""
 
     def migrate(self) -> tuple[int, int]:
-        """Bring the tables to the schema version of this Lockstream; return the versions before and after."""
+        """Upgrade the tables to the schema version of this Lockstream; return the versions before and after."""
 
     def log_file(self, remedy: str) -> Path:
-        """Return the path of the log file. In a database there is none, and the error names the `remedy`."""
+        """Return the path of the log file.
+
+        Raises:
+            StartRefused: the log is in a database; the text ends with the sentence `remedy`.
+        """
 
 
 def deployment_of(settings: Settings) -> Deployment:
@@ -75,7 +79,7 @@ def deployment_of(settings: Settings) -> Deployment:
 
 
 def with_progress(records: Iterable[Record], total: int, on_progress: OnProgress) -> Iterator[Record]:
-    """Yield `records`, and call `on_progress` now and then."""
+    """Yield `records`, and call `on_progress` every `PROGRESS_RECORDS` records."""
     for record in records:
         if record.end.position % PROGRESS_RECORDS == 0:
             on_progress(record.end.position, total)
@@ -83,7 +87,7 @@ def with_progress(records: Iterable[Record], total: int, on_progress: OnProgress
 
 
 class FileDeployment:
-    """A log in a file, on one machine."""
+    """Implements `Deployment` over a log file, on one machine."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -1,4 +1,4 @@
-"""Fixtures for every test, and what happens to tests that need more than is installed."""
+"""Fixtures for every test, and the skipping of tests whose programs or packages are missing."""
 
 import os
 import re
@@ -49,9 +49,16 @@ def pytest_make_collect_report(
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a test that is skipped for something missing, if the run must be complete."""
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Skip a test that needs a development package, if only `requirements.txt` is installed.
+
+    If the run must be complete, a test that is skipped for something missing fails instead.
+    """
     report = yield
-    if report.skipped and IS_COMPLETE and MISSING in str(report.longrepr):
+    if report.failed and not IS_COMPLETE and call.excinfo and call.excinfo.errisinstance(ModuleNotFoundError):
+        if found := _NO_MODULE.search(call.excinfo.exconly()):
+            report.outcome = "skipped"
+            report.longrepr = (report.location[0], report.location[1] or 0, f"Skipped: {MISSING}the package {found[1]}")
+    elif report.skipped and IS_COMPLETE and MISSING in str(report.longrepr):
         report.outcome = "failed"
     return report

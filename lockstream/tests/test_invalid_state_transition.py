@@ -1,4 +1,4 @@
-"""What cannot have happened is refused, with the status and code of RULES, and changes nothing."""
+"""An impossible event is refused with the status and code of docs/rules.md, and changes nothing."""
 
 from collections.abc import Sequence
 from pathlib import Path

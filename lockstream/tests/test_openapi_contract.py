@@ -1,4 +1,4 @@
-"""The contract: `lockstream/openapi/openapi.yaml` is what is served, and says what is promised."""
+"""The contract: `lockstream/openapi/openapi.yaml` equals the served contract, and declares every response."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -109,7 +109,7 @@ def reference(name: str) -> dict[str, str]:
 
 
 def test_the_committed_contract_is_the_served_one(client: TestClient) -> None:
-    assert client.get("/openapi.json").json() == CONTRACT, "run `make openapi`, and commit what it writes"
+    assert client.get("/openapi.json").json() == CONTRACT, "run `make openapi`, and commit the file that it writes"
 
 
 def test_it_is_valid_openapi_3_1() -> None:

@@ -1,4 +1,4 @@
-"""The flush thread: flushes the log beside the event loop, so that the next batch is decided meanwhile."""
+"""The flush thread: flushes the log while the event loop decides the next batch."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,17 +13,18 @@ type OnFlushed = Callable[[OSError | None], object]
 
 
 class FlushThread:
-    """Runs fdatasync and nothing else: a flush holds Python's lock for some microseconds only."""
+    """A thread that runs fdatasync and nothing else, so a flush holds Python's lock for some microseconds only."""
 
     def __init__(self, file: int) -> None:
         self._file = file
         self._requests: SimpleQueue[tuple[asyncio.AbstractEventLoop, OnFlushed] | None] = SimpleQueue()
-        # A daemon thread: if nobody closes it, the process ends as in a crash, which loses nothing.
+        # A daemon thread does not keep the process alive. If nobody closes it, the process ends as in a crash, and no
+        # acknowledged event is lost.
         self._thread = Thread(target=self._run, name="lockstream-flush", daemon=True)
         self._thread.start()
 
     def begin(self, on_flushed: OnFlushed) -> None:
-        """Flush all that is written by now; the running event loop then calls `on_flushed`."""
+        """Flush all lines written so far. The running event loop then calls `on_flushed`."""
         self._requests.put((asyncio.get_running_loop(), on_flushed))
 
     def close(self) -> None:

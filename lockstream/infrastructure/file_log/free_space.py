@@ -1,4 +1,4 @@
-"""Free space on the log's disk: below a minimum, no event is accepted, so that the disk never fills up."""
+"""The free space guard: below a minimum of free space, no event is accepted, so that the disk never fills up."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 class FreeSpaceGuard:
     """Compares the free space of the log's disk with a minimum.
 
-    The start and the end of a shortage are logged once each, when the first request after it asks.
+    The beginning and the end of a shortage are logged once each, when `shortage` is next read.
     """
 
     def __init__(self, file: int, path: Path, min_free_bytes: int) -> None:
@@ -22,7 +22,7 @@ class FreeSpaceGuard:
 
     @property
     def shortage(self) -> str | None:
-        """Why the disk has too little free space, or None if it has enough."""
+        """The sentence that explains the shortage to clients, or None if the disk has enough free space."""
         try:
             disk = os.fstatvfs(self._file)
         except OSError as error:

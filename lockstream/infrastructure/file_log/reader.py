@@ -29,11 +29,11 @@ def read_log(
 ) -> Iterator[Record]:
     """Yield each record after `after`, checked, up to offset `until` or to the last complete line.
 
-    Records that another process appends meanwhile are included. If `opened` is given, that open file is read,
-    wherever `path` leads.
+    Records that another process appends meanwhile are included. If `opened` is given, that open file is read, and
+    `path` is only for messages.
 
     Raises:
-        LogFileDamaged: a line is not what was written.
+        LogFileDamaged: a line is damaged.
     """
     with (path if opened is None else Path(f"/dev/fd/{opened}")).open("rb") as file:
         file.seek(after.offset)
@@ -49,7 +49,7 @@ def read_log(
 
 
 def last_position(path: Path) -> int:
-    """Return the position of the last complete line, by its own account, or 0. For progress callbacks."""
+    """Return the position that the last complete line states, unchecked, or 0. For progress callbacks."""
     with path.open("rb") as file:
         end = line_start(file.fileno(), os.fstat(file.fileno()).st_size)
         try:
@@ -75,7 +75,9 @@ def read_event_ids(file: int, first: int, count: int, end: Cursor) -> dict[str, 
     while position < min(first + count, end.position + 1):
         more = os.pread(file, READ_BYTES, start + len(rest))
         if not more:
-            raise StoreUnavailable("The log is shorter than what was written to it. Restart Lockstream.")
+            raise StoreUnavailable(
+                "The log has lost lines that were written to it. Restart Lockstream, which checks the log at start."
+            )
         rest += more
         *lines, rest_of_line = rest.split(b"\n")
         for line in lines[: first + count - position]:
@@ -87,7 +89,7 @@ def read_event_ids(file: int, first: int, count: int, end: Cursor) -> dict[str, 
 
 
 def claimed_cursor(file: int, offset: int) -> Cursor:
-    """Return the end of the line that ends at `offset`, by the line's own account.
+    """Return the cursor that the line before `offset` states, unchecked.
 
     Raises:
         InvalidLine: the line does not have the form of a record.
@@ -108,7 +110,7 @@ def line_start(file: int, offset: int) -> int:
 
 
 def count_lines(path: Path, offset: int) -> int:
-    """Return how many lines end before `offset`."""
+    """Return the number of complete lines before `offset`."""
     lines = 0
     with path.open("rb") as file:
         while file.tell() < offset:

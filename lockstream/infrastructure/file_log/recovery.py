@@ -49,7 +49,7 @@ def recover(file: int, path: Path, acknowledged: int, *, may_be_older: bool) -> 
     unless it `may_be_older`, as a restored copy is. A start that is refused has changed nothing.
 
     Raises:
-        LogFileDamaged: a line is not what was written, or fewer than `acknowledged` events remain.
+        LogFileDamaged: a line is damaged, or fewer than `acknowledged` events remain.
         OSError: the truncated bytes cannot be kept.
     """
     size = os.fstat(file).st_size
@@ -67,7 +67,7 @@ def recover(file: int, path: Path, acknowledged: int, *, may_be_older: bool) -> 
 
 
 class Tail(NamedTuple):
-    """The end of a damaged or torn log: `line`, which follows `after`, is not the one that was written there."""
+    """The end of a damaged or torn log, from its first invalid line on: `line`, which follows `after`."""
 
     path: Path
     line: bytes
@@ -105,7 +105,7 @@ def recoverable_prefix(tail: Tail) -> bytes:
 
 
 def has_unwritten_sectors(text: bytes, offset: int) -> bool:
-    """Return whether `text`, which begins at `offset`, contains zeros, and each run of them ends where a sector ends.
+    """Return whether `text`, at `offset` of the log, contains zeros, and each run of them ends with a sector.
 
     A line never contains a zero byte. After a power failure, later sectors may be on disk without earlier ones.
     """
@@ -172,12 +172,12 @@ def _truncate_tail(file: int, tail: Tail, offset: int) -> None:
         check_line(tail.line, tail.after)
     except InvalidLine as reason:
         logger.warning(
-            "Truncated the torn tail of %s (line %d, byte offset %d, %d bytes): %s These bytes were never "
-            "acknowledged. They are kept in %s.",
+            "Truncated the torn tail of %s (line %d, byte offset %d, %s): %s The tail was never acknowledged, and is "
+            "kept in %s.",
             tail.path,
             tail.after.position + 1,
             offset,
-            kept.stat().st_size,
+            counted(kept.stat().st_size, "byte"),
             reason,
             kept,
         )

@@ -1,4 +1,4 @@
-"""The log writer: appends one line an event, and flushes it before anybody learns of the event.
+"""The log writer: appends one line an event, and flushes the line before the event is acknowledged.
 
 Append and flush are two steps. The next batch is decided and appended while the disk flushes the one before; a flush
 covers all lines that were written before it began.
@@ -48,8 +48,8 @@ class LogWriter:
 
         Raises:
             LogLocked: another process has the log open.
-            LogFileDamaged: a line is not what was written, or lines are missing at the end.
-            StartRefused: there can be no log at `path`.
+            LogFileDamaged: a line is damaged, or lines are missing at the end.
+            StartRefused: the file at `path` cannot be opened or created, or is not a regular file.
         """
         self.path, self._name = path, str(path)
         self.failure: str | None = None
@@ -61,7 +61,7 @@ class LogWriter:
         try:
             sync_directory(path.parent)
             self.end = recover(self._file, path, acknowledged(), may_be_older=may_be_older)
-            # Lines of a killed process may not be on disk yet. From now on, their events count as known.
+            # Lines of a killed process may not be on disk yet, but their events are duplicates from now on.
             sync_data(self._file)
             self.durable = self.end
         except BaseException:
@@ -83,7 +83,7 @@ class LogWriter:
         """Check, before a batch is decided, that it can be appended.
 
         Raises:
-            StoreUnavailable: it cannot. If the file was moved, shortened or written to, the log has failed.
+            StoreUnavailable: no batch can be appended. The log has failed if its file was moved or changed.
         """
         self._require_no_failure()
         try:
@@ -94,7 +94,7 @@ class LogWriter:
             raise StoreUnavailable(shortage)
 
     def append(self, events: Sequence[Event]) -> None:
-        """Append `events` after the last record. Nobody may learn of them before they are durable.
+        """Append `events` after the last record. They may be acknowledged only once they are durable.
 
         Raises:
             StoreUnavailable: none of the events is accepted.
@@ -158,7 +158,7 @@ class LogWriter:
         return read_log(self.path, after, self.durable.offset, self._file)
 
     def contains(self, cursor: Cursor) -> bool:
-        """Return whether the record that ends at `cursor` is in this log, at this place."""
+        """Return whether this log has a record that ends at `cursor`."""
         if not 0 < cursor.offset <= self.end.offset:
             return cursor == START
         try:
@@ -175,7 +175,7 @@ class LogWriter:
     def _write(self, lines: Sequence[bytes], end: Cursor) -> None:
         self._require_no_failure()
         try:
-            # Again: the batch was decided meanwhile, and an import has flushed its report.
+            # Checked again: deciding the batch takes time, and so does flushing the report of an import.
             check_same_file(self._name, self._identity, self.end.offset, self.end.offset)
             write_all(self._file, b"".join(lines))
         except OSError as error:

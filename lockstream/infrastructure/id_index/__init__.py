@@ -1,5 +1,5 @@
-"""The id index: which ids were ever used, as a log-structured merge tree.
+"""The id index: all ids that were ever used, as a log-structured merge tree.
 
 `index` has the memtable and the lookup, `sorted_run` the immutable file, `compactor` merges both in the background
-(docs/decisions/0012). May import `core` and `fs`. It knows neither the log nor a database.
+(docs/decisions/0012). May import `core` and `fs`. It reads neither the log nor a database.
 """

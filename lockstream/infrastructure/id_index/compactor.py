@@ -32,7 +32,7 @@ class Compactor:
     def poll(self, position: int) -> None:
         """Start a compaction if one is needed, or take over its result if it has finished.
 
-        `position` is that of the last event whose id the index holds.
+        `position` is the position of the last event whose id the index holds.
         """
         if self._compaction is None and self._index.needs_compaction and position > self.run.position:
             kept = self._stored, self.run
@@ -48,8 +48,11 @@ class Compactor:
         compaction, self._compaction = self._compaction, None
         try:
             run, self.run = compaction.result()
-        except Exception as error:  # noqa: BLE001  # whatever failed, the memtable still holds the ids
-            logger.warning("The id index could not be compacted (%r). It will be tried again.", error)
+        except Exception as error:  # noqa: BLE001  # after any failure, the memtable still holds the ids
+            logger.warning(
+                "The id index could not be compacted (%r). Check the disk; Lockstream tries again by itself.",
+                error,
+            )
             self._index.end_compaction(None)
         else:
             self._index.end_compaction(run)

@@ -1,14 +1,13 @@
-"""The id index: answers "never used" for nearly every new id without a look at the disk.
+"""The id index: answers "never used" for nearly every new id without reading the disk.
 
-Nearly every event has an id that was never used before. Asking a database for each one costs more the longer the
-history is. A Python set of all ids takes 80 to 150 bytes each. So the index is a log-structured merge tree of two
-levels:
+Nearly every event has an id that was never used before. A database lookup per id costs more the longer the history
+is, and a Python set of all ids takes 80 to 150 bytes each. So the index is a log-structured merge tree of two levels:
 
-- the memtable, a dict of recent ids, exact; the projection stores it with its rows, in one transaction;
-- one sorted run of all other ids, 8 bytes each: 36 bits of the id's hash, and the log block that contains the id.
-  It is searched for a whole batch at a time. Compaction replaces it when the memtable exceeds 1/64 of it.
+- The memtable is an exact dict of recent ids. The projection stores it with its rows, in one transaction.
+- One sorted run holds all other ids, 8 bytes each: 36 bits of the id's hash, and the number of its log block.
+  A lookup searches it for a whole batch at a time. Compaction replaces the run when the memtable exceeds 1/64 of it.
 
-That is about 11 bytes an id in memory, 8 of them mapped from a file, and 0.7 µs a lookup at any size (`make bench`).
+An id takes about 11 bytes in memory, 8 of them mapped from a file, and a lookup 0.7 µs at any size (`make bench`).
 Two ids may share the 36 bits, so a hit is only a candidate block, and the log decides: with n ids, n / 2^36 of the
 lookups read a block without a match, 1 in 70 with a billion ids.
 """
@@ -25,7 +24,7 @@ from xxhash import xxh3_64_intdigest
 from lockstream.core.entities.state import CompartmentKey
 
 MEMTABLE_MIN = 1 << 16
-"""Ids that the memtable may hold in any case."""
+"""Ids that the memtable may hold beside a run of any size."""
 
 MEMTABLE_SHARE = 64
 """Beyond `MEMTABLE_MIN`, the memtable may hold one id in 64. Each id is then rewritten 64 times, 8 bytes each."""
@@ -36,8 +35,8 @@ BLOCK_POSITIONS = 64
 _BLOCK_BITS = BLOCK_POSITIONS.bit_length() - 1
 
 DROPPED_PER_ADDED = 2
-"""Compacted ids that leave the memtable for each id added: dropping all at once would stall requests for milliseconds,
-and this rate finishes before the next compaction."""
+"""Compacted ids that leave the memtable for each id added. Dropping all at once would stall requests for milliseconds;
+at this rate, all are dropped before the next compaction."""
 
 HASHED_AT_ONCE = 500
 """Ids that a compaction hashes before it lets another thread take Python's lock, in 0.1 ms."""
@@ -108,7 +107,7 @@ class IdIndex:
         return {ids[hit]: self._blocks(int(found[hit]), int(wanted[hit])) for hit in hits}
 
     def missing(self, ids: Mapping[str, int]) -> list[str]:
-        """Return those of `ids` that the index does not hold, although they were used. For `verify`."""
+        """Return those of the used `ids` that the index lacks. For `verify`."""
         compacted = [used for used in ids if used not in self.memtable]
         candidates = self.candidate_blocks(compacted)
         return [used for used in compacted if used not in candidates]

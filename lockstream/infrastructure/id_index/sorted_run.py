@@ -1,4 +1,4 @@
-"""The file of a sorted run: the array's entries, little-endian, and nothing else. It is never changed once written."""
+"""The file of a sorted run: the array's entries, little-endian, and nothing else. A written file is never changed."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ _ENTRY = np.dtype("<u8")
 
 
 class RunRef(Struct, frozen=True):
-    """Names the run file that holds all ids used up to `position`. Position 0 means that there is no file."""
+    """Names the run file that holds all ids used up to `position`. Position 0 is the empty run, without a file."""
 
     position: int = 0
     checksum: int = 0
@@ -58,7 +58,7 @@ def read_run(projection: Path, ref: RunRef) -> SortedRun:
     """Return the run that `ref` names, mapped from its file.
 
     Raises:
-        ProjectionInvalid: the file is missing, or is not what was written.
+        ProjectionInvalid: the file is missing or was altered.
     """
     if ref == NO_RUN:
         return EMPTY_RUN

@@ -1,7 +1,7 @@
-"""Connections to PostgreSQL: pools, retries, and a time limit for everything that a node may wait for.
+"""Connections to PostgreSQL: pools, retries, and a timeout for everything that a node may wait for.
 
-No state stays behind in a session. Each transaction sets what it needs, so PgBouncer may run the next transaction on
-another session.
+No state stays behind in a session. Each transaction sets its own parameters, so PgBouncer may run the next transaction
+on another session.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,13 +37,13 @@ type DatabaseRows = list[tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """How long a node waits for its database. Only tests use other limits than the defaults."""
+    """Longest times that a node waits for its database. Only tests use other limits than the defaults."""
 
     connect_seconds: int = 5
     """For a connection to each host that is tried."""
 
     silence_seconds: int = 10
-    """For any packet from the database's machine. After that the connection is lost."""
+    """For any packet from the database's machine. Without one, the connection counts as lost."""
 
     write_lock_seconds: float = 10
     """For the write lock."""
@@ -55,7 +55,7 @@ class TimeLimits:
     """For a node that pauses while it holds the write lock. It then loses the lock, so that the others go on."""
 
     resolve_seconds: float = 15
-    """For finding out whether an unanswered commit was kept. The clients wait until then."""
+    """For finding out whether an unanswered commit was kept. The clients wait meanwhile."""
 
     swap_lock_seconds: float = 1
     """For locking the old tables at the end of a rebuild, while all nodes wait. A dump may hold them for longer."""
@@ -65,7 +65,7 @@ class TimeLimits:
 
     @property
     def answer_seconds(self) -> float:
-        """For one answer. It also holds if the database's disk or standby hangs, when its own limits do not."""
+        """For one answer. Unlike PostgreSQL's own limits, it also holds if the database's disk or standby hangs."""
         return self.write_lock_seconds + self.statement_seconds
 
 
@@ -91,9 +91,9 @@ COMMIT = Statement("COMMIT")
 def transaction_settings(limits: TimeLimits, *, limit_statements: bool = True) -> Statement:
     """Return a statement that sets the time limits of one transaction.
 
-    The commit waits for the disk, whatever the database user is configured to do. All lookups are by key. A plan made
-    while a table was small would read the whole table for as long as the connection lives, so plans are generic and
-    use indexes.
+    The commit waits for the disk, even if the database user's default is not to wait. All lookups are by key. A plan
+    made while a table was small would read the whole table for as long as the connection lives, so plans are generic
+    and use indexes.
     """
     return Statement(
         "SELECT set_config('lock_timeout', %(lock)s, true), set_config('statement_timeout', %(statement)s, true), "
@@ -146,7 +146,7 @@ def unavailable(name: str, error: Exception) -> StoreUnavailable:
 
 
 class Database:
-    """The database that a URL leads to: the first host that is writable, if the URL names several."""
+    """The database that a URL names: the first writable host, if the URL names several."""
 
     def __init__(self, url: str, limits: TimeLimits = DEFAULT_LIMITS) -> None:
         """Parse `url`. No connection is made yet.
@@ -186,7 +186,7 @@ class Database:
         return connection
 
     def read(self, *statements: Statement) -> Results:
-        """Execute statements that only read, each at a moment not before the one in front of it. For any thread.
+        """Execute statements that only read, none at an earlier moment than the statement before it. For any thread.
 
         A lost connection is replaced once.
 
@@ -264,7 +264,7 @@ class Session:
             raise
 
     def transact(self, *statements: Statement) -> Results:
-        """Execute `statements` in a transaction of their own. Raises what `execute` raises."""
+        """Execute `statements` in a transaction of their own. Raises psycopg.Error, as `execute` does."""
         return self.execute([*self.beginning, *statements, COMMIT])
 
     def begin(self, statements: Sequence[Statement]) -> Results:

@@ -1,4 +1,4 @@
-"""The log as a table, and what a node knows of its database."""
+"""The log as a table, and the state of the database as a node sees it."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class PostgresLog:
-    """The log of a database. A thread probes the database, so that no request has to wait to learn that it is away."""
+    """The log of a database. A thread probes the database, so no request waits for a database that is away."""
 
     failure: str | None = None
 
@@ -49,7 +49,7 @@ class PostgresLog:
 
     @property
     def durable(self) -> Cursor:
-        """The end of the log: what is committed is durable."""
+        """The end of the log: every committed record is durable."""
         return self.end
 
     def start_probing(self) -> None:
@@ -69,7 +69,7 @@ class PostgresLog:
         """Yield each record after `after`, through position `last` or to the present end of the log.
 
         Raises:
-            LogTableDamaged: a record is not what was written.
+            LogTableDamaged: a record is damaged.
             StoreUnavailable: the database cannot be used.
         """
         while last is None or after.position < last:
@@ -97,7 +97,7 @@ class PostgresLog:
         return self.end
 
     def failed(self, error: psycopg.Error) -> StoreUnavailable:
-        """Return the exception to raise if a batch failed. No further batch is tried until a probe succeeds."""
+        """Return the exception to raise if a batch failed, and refuse further batches until a probe succeeds."""
         found = unavailable(self.name, error)
         self.unavailable_reason = str(found)
         return found

@@ -11,7 +11,7 @@ from lockstream.infrastructure.postgres.statements import HEAD, TAKE_WRITE_LOCK,
 
 
 class LogImport:
-    """Appends records to a log. The projection is invalid until it is rebuilt, so nodes accept nothing meanwhile."""
+    """Appends records to a log. The projection is invalid until its rebuild, so nodes refuse events meanwhile."""
 
     def __init__(self, database: Database) -> None:
         """Find the end of the log.

@@ -16,7 +16,7 @@ from lockstream.infrastructure.postgres.statements import TAKE_WRITE_LOCK, end_a
 from lockstream.infrastructure.rows.tables import PROJECTION_TABLES
 
 SCRIPTS = {int(path.name[:4]): path for path in (Path(__file__).parent / "migrations").glob("*.sql")}
-"""The SQL file that makes each schema version from the one before it."""
+"""The SQL file that upgrades the tables to each schema version from the version before."""
 
 _FIND_TABLES = """
     SELECT to_regclass('lockstream_schema') IS NOT NULL,
@@ -36,7 +36,8 @@ def migrate(database: Database, *, only_if_empty: bool = False) -> tuple[int, in
     Version 0 means that there are no tables. With `only_if_empty`, tables of an older version are not changed.
 
     Raises:
-        SchemaMismatch: the tables are newer, or older and not to be changed, or the database is not in UTF-8.
+        SchemaMismatch: the tables are newer, or older and `only_if_empty`, or other tables have their names, or the
+            database is not in UTF-8.
         StoreUnavailable: the database cannot be used.
     """
     with _transaction(database) as connection:
@@ -66,7 +67,7 @@ def require_current(database: Database) -> None:
     """Require that the log's tables have the newest schema version.
 
     Raises:
-        SchemaMismatch: they have another version, or do not exist.
+        SchemaMismatch: the tables have another version, or do not exist.
         StoreUnavailable: the database cannot be used.
     """
     with _transaction(database) as connection:
@@ -81,7 +82,7 @@ def newest_version() -> int:
 
 
 def _version(connection: Connection, name: str) -> int:
-    """Return the schema version that the database names. Alembic kept it in development versions of 2.0.
+    """Return the schema version that the database names. In development versions of 2.0, Alembic kept the version.
 
     Raises:
         SchemaMismatch: the version is newer than this version of Lockstream knows.
@@ -103,14 +104,14 @@ def _version(connection: Connection, name: str) -> int:
 def _transaction(database: Database) -> Iterator[Connection]:
     try:
         with closing(database.connect()) as connection:
-            # After the write lock, statements must see what the transaction before it has committed.
+            # After the write lock, statements must see the commit of the transaction that held it before.
             connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
             with connection.transaction():
                 [(encoding,)] = connection.execute("SHOW server_encoding").fetchall()
                 if encoding != "UTF8":
                     raise SchemaMismatch(
                         f"The database {database.name} is encoded in {encoding}, and Lockstream needs UTF8. Create "
-                        "one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0."
+                        "another with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0."
                     )
                 yield connection
     except psycopg.Error as error:

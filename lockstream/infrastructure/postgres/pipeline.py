@@ -2,8 +2,8 @@
 
 This module alone uses private parts of psycopg (tested with 3.3; `pyproject.toml` caps the version).
 
-PostgreSQL's own time limits do not help if it stands still: its disk hangs, the standby that a commit waits for is
-away, or the whole machine is stopped while its kernel still answers.
+PostgreSQL's own timeouts do not help if the server stands still: its disk hangs, the standby that a commit waits for
+is away, or the machine's processes are stopped while its kernel still answers.
 """
 
 from collections.abc import Iterator
@@ -39,11 +39,12 @@ class Connection(psycopg.Connection):
         Raises:
             psycopg.OperationalError: the timeout has passed.
         """
+        limit = self.timeout_seconds if timeout is None else timeout
         try:
-            return super().wait(gen, interval, self.timeout_seconds if timeout is None else timeout)
+            return super().wait(gen, interval, limit)
         except psycopg.errors._WaitTimeout as error:  # it has no public name
             self.pgconn.finish()  # so that nobody waits for the same answer again
-            raise psycopg.OperationalError(f"no answer within {self.timeout_seconds} seconds") from error
+            raise psycopg.OperationalError(f"no answer within {limit:g} s") from error
 
     @contextmanager
     def pipeline(self) -> Iterator[psycopg.Pipeline]:
@@ -57,15 +58,15 @@ class _Pipeline(psycopg.Pipeline):
     """A pipeline that sends nothing after its Sync message.
 
     psycopg sends a Flush message after the Sync. If the Flush arrives late, PgBouncer has already given the session
-    to another client. It then takes another session for the Flush alone, and keeps it while the connection is silent,
-    since nothing is ever answered to a Flush (seen with PgBouncer 1.18; soon other clients waited for a session).
+    to another client, and takes a further session for the Flush alone. A Flush has no answer, so PgBouncer keeps that
+    session while the connection is silent. With PgBouncer 1.18, other clients soon waited for a session.
     """
 
     def _exit_gen(self) -> PQGen[None]:
         try:
             self._enqueue_sync()
             yield from self._communicate_gen()
-        except psycopg.Error:  # it says more about what happened than the errors that follow
+        except psycopg.Error:  # the first error tells more than the errors that follow it
             if self.pgconn.status == ConnStatus.OK:
                 with suppress(psycopg.Error):
                     yield from self._fetch_gen(flush=False)

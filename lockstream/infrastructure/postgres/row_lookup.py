@@ -1,4 +1,4 @@
-"""Look up and write the rows of a batch, with statements whose number does not depend on the size of the batch."""
+"""Look up and write the rows of a batch, with one statement per table for a batch of any size."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from lockstream.infrastructure.rows.tables import TABLES, compartments, faults, 
 
 
 class RowLookup:
-    """The statements that fetch the rows of a batch, and the row set made from what they return."""
+    """The statements that fetch the rows of a batch, and the row set made from their results."""
 
     def __init__(self, events: Sequence[Event]) -> None:
         keys = read_set_of(events)
@@ -33,7 +33,7 @@ class RowLookup:
 
     @property
     def statements(self) -> list[Statement]:
-        """One statement per table. That of the compartments also finds the compartments of the reservations."""
+        """One statement per table. The statement for compartments also finds the compartments of the reservations."""
         return [self._of_reservations, self._of_compartments, self._of_faults]
 
     def row_set(self, found: Results) -> RowSet:

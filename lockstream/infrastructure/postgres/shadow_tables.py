@@ -64,7 +64,7 @@ class ShadowTables:
         self._session = session
 
     def create(self) -> None:
-        """Create the tables, and drop those that an interrupted rebuild has left."""
+        """Create the shadow tables, and drop the shadow tables of interrupted rebuilds."""
         values = dict(zip(_PROGRESS_COLUMNS, (fingerprint(), *astuple(START), 0, 0, 0), strict=True))
         self._session.execute(
             [
@@ -88,9 +88,9 @@ class ShadowTables:
         self.reached = end
 
     def swap_in(self, schema: str, follow: Callable[[int], object]) -> bool:
-        """Bring the tables up to the log by `follow`, and replace those in `schema` by them, in one transaction.
+        """Bring the shadow tables up to the log by `follow`, and swap them into `schema`, in one transaction.
 
-        Returns False if a long read holds the old tables; nothing has changed then.
+        Return False if a long read holds the old tables; nothing has changed then.
         """
         reached, begin, end = self.reached, self._begin, self._end
         limit_wait = Statement(f"SET LOCAL lock_timeout = '{self._session.limits.swap_lock_seconds}s'")
@@ -115,7 +115,7 @@ def rebuild(database: Database, on_progress: OnProgress, *, only_if_invalid: boo
     With `only_if_invalid`, a projection that another rebuild has made valid meanwhile is left alone.
 
     Raises:
-        LogDamaged: a record is not what was written; the old projection is unchanged.
+        LogDamaged: a record is damaged; the old projection is unchanged.
         InconsistentHistory: the log was not written by these rules; the old projection is unchanged.
         StoreUnavailable: the database cannot be used; the old projection is unchanged.
     """
@@ -137,10 +137,11 @@ def is_valid(session: Session) -> bool:
 
 
 def require_no_other_version(session: Session, name: str) -> None:
-    """Leave a projection of another version alone, because nodes of that version may use it.
+    """Require that no projection of another version exists, because nodes of that version may use it.
 
     Raises:
-        SchemaMismatch: there is one.
+        SchemaMismatch: a projection of another version exists.
+        psycopg.Error: the database cannot be used.
     """
     _, version = _inspect(session)
     if version not in (None, fingerprint()):
@@ -177,14 +178,14 @@ def _rebuild(database: Database, session: Session, on_progress: OnProgress) -> N
 
     catch_up_closely()
     while not tables.swap_in(schema, follow):
-        logger.warning("A long read holds the tables of the projection. They will be replaced after it.")
+        logger.warning("A long read holds the tables of the projection. They are replaced as soon as it has ended.")
         on_progress(tables.reached.position, log.end.position)
         time.sleep(database.limits.swap_retry_seconds)
         catch_up_closely()
 
 
 def _inspect(session: Session) -> tuple[bool, str | None]:
-    """Return whether all tables of a projection exist, and the version that they name, if any."""
+    """Return whether all tables of a projection exist, and the version that the projection names, if any."""
     missing = Statement(_MISSING_TABLES, {"names": [table.name for table in PROJECTION_TABLES]})
     missing_names = session.transact(missing)[missing]
     if (progress.name,) in missing_names:

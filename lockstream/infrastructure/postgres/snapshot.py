@@ -53,7 +53,7 @@ class Snapshot:
 
     @property
     def was_replaced(self) -> bool:
-        """Whether a rebuild has replaced the tables since, whose rows are then invisible here."""
+        """Whether a rebuild has swapped the tables since. The snapshot cannot see the rows of the new ones."""
         return self._table_ids() != self._tables
 
     def rows(self, row_class: type[Row]) -> Iterator[tuple[Any, ...]]:

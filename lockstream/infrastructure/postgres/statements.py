@@ -20,17 +20,17 @@ TAKE_WRITE_LOCK = Statement(f"SELECT pg_advisory_xact_lock({WRITE_LOCK_ID})")
 HEAD = Statement("SELECT position, \"offset\", encode(chain, 'hex') FROM events ORDER BY position DESC LIMIT 1")
 """The end of the log, for `cursor_of`.
 
-No row stores it. A row that every transaction updates would have as many versions as there were transactions since
-the oldest snapshot, perhaps a dump's, and every transaction would read past all of them.
+No row stores the end. A row that every transaction updates has one version per transaction since the oldest snapshot,
+such as a dump's. Every transaction would read past all of these versions.
 """
 
 HEAD_AND_VERSION = Statement(
     "SELECT e.position, e.\"offset\", encode(e.chain, 'hex'), p.schema FROM progress p "
     "LEFT JOIN (SELECT * FROM events ORDER BY position DESC LIMIT 1) e ON true"
 )
-"""The end of the log and the version of the projection; no row if there is no projection.
+"""The end of the log and the version of the projection; no row without a projection.
 
-A projection that exists is always level with the log: an import into the log alone deletes it (`insert_records`).
+A projection that exists always reflects the whole log: an import into the log alone deletes it (`insert_records`).
 """
 
 FORCE_DURABLE_COMMIT = Statement("SELECT pg_logical_emit_message(true, 'lockstream', '')")
@@ -44,8 +44,8 @@ INVALIDATE_PROJECTION = Statement(
 def end_abandoned_transaction(limits: TimeLimits) -> Statement:
     """Return a statement that ends the write transaction of a node that has stopped, or was cut off.
 
-    It matters between two statements of one round trip. PostgreSQL has no time limit there:
-    `idle_in_transaction_session_timeout` begins after the round trip is answered.
+    Without it, a node that stops between two statements of one round trip holds the write lock for ever:
+    `idle_in_transaction_session_timeout` begins only after the round trip is answered.
     """
     return Statement(
         "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "  # noqa: S608  # our own numbers

@@ -1,7 +1,7 @@
 """One batch over log and projection, in one transaction under the write lock.
 
-A batch takes two round trips. The first begins the transaction, waits for the write lock, and finds the end of the
-log, the known event ids and the rows that the events need. The second writes and commits. The lock ends with the
+A batch takes two round trips. The first begins the transaction and waits for the write lock. It also finds the end of
+the log, the known event ids and the rows that the events need. The second writes and commits. The lock ends with the
 transaction, so positions have no gaps, and are in the order in which they become visible.
 """
 
@@ -32,6 +32,7 @@ from lockstream.infrastructure.postgres.statements import (
 )
 
 RESOLVE_RETRY_SECONDS = 0.2
+"""Pause between two attempts to find out whether a commit was kept."""
 
 INTERNAL_ERRORS = (psycopg.DataError, psycopg.IntegrityError)
 """Errors caused by a single event, which is a bug in Lockstream. The batch is then decided event by event."""
@@ -62,7 +63,7 @@ class PostgresUnitOfWork:
             self._session.end_transaction()
 
     def fetch(self, events: Sequence[Event]) -> Batch:
-        """Take the write lock and fetch what is needed to decide `events`.
+        """Take the write lock, and fetch known ids, rows and the end of the log for `events`.
 
         Raises:
             StoreUnavailable: the database cannot be used, or belongs to another version.
@@ -84,7 +85,7 @@ class PostgresUnitOfWork:
         """Append `accepted`, write the changed rows, and commit.
 
         Raises:
-            StoreUnavailable: nothing was kept, or it is unknown whether it was; the text says which.
+            StoreUnavailable: nothing was kept, or the outcome is unknown; the text says which.
         """
         if accepted:
             insertion, end = insert_events(accepted, utc_now(), self._end)

@@ -2,5 +2,5 @@
 
 `main` turns errors into exit codes, `serve` starts the server, `log_commands` are the commands about a log. `options`
 makes an option of every setting, `usage` explains errors in the command line itself, and `output` prints lines and
-progress bars. What only some commands need is imported when they run, so that no command waits for it.
+progress bars. Modules that only some commands need are imported when such a command runs.
 """

@@ -1,6 +1,6 @@
 """Commands about a log as a whole: verify, rebuild, migrate, import, export, backup, repair.
 
-What a command needs is imported inside it, so that none waits for what only others need.
+Each command imports its own modules, so that no command waits for the modules of another.
 """
 
 import os
@@ -131,7 +131,7 @@ def export(
             for line in export_log(records) if full else export_events(records, start, locker):
                 sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:  # the reader has enough, as `head` does; what is still buffered is discarded
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe; the buffered rest is discarded
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -33,7 +33,7 @@ def with_settings(command: CommandFunction) -> CommandFunction:
 
 
 def with_deployment(command: CommandFunction) -> CommandFunction:
-    """Give a command its `deployment` argument, made from the options that say where the log is."""
+    """Give a command its `deployment` argument, made from the options about the log."""
     return _with_options(
         command,
         "deployment",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 BAR_AFTER_SECONDS = 0.5
-"""Work that is done sooner needs no progress bar."""
+"""Time after which a progress bar appears. Shorter work needs none."""
 
 
 def info(text: str) -> None:
@@ -26,7 +26,7 @@ def error(text: str) -> None:
 
 
 class ProgressBar:
-    """Shows how many events are done, after `BAR_AFTER_SECONDS`, and only if standard error is a terminal."""
+    """Shows the number of events done, after `BAR_AFTER_SECONDS`, and only if standard error is a terminal."""
 
     def __init__(self, title: str, *, hidden: bool, resumes: bool) -> None:
         self.done = 0
@@ -59,9 +59,9 @@ class ProgressBar:
 
 @contextmanager
 def progress_bar(title: str, *, hidden: bool = False, resumes: bool = False) -> Iterator[ProgressBar]:
-    """Give a progress bar that disappears at the end of the block. A hidden one only counts.
+    """Give a progress bar that disappears at the end of the block. A hidden bar only counts.
 
-    Work that `resumes` begins somewhere in the middle, and its rate counts from the first report.
+    Work that `resumes` begins in the middle, so its rate counts from the first call of `update`.
     """
     bar = ProgressBar(title, hidden=hidden, resumes=resumes)
     try:

@@ -1,11 +1,11 @@
-"""Serve the HTTP API: the startup beside the server, and what they say on standard error."""
+"""Serve the HTTP API: run the startup beside the server, and warn about unknown settings."""
 
 import logging
 import os
 
 import typer
 
-import lockstream.services.running.embedded_engine  # noqa: F401  # loaded here, START_SECONDS are for the startup alone
+import lockstream.services.running.embedded_engine  # noqa: F401  # loading it takes no part of START_SECONDS
 from lockstream.core.ports import OnProgress
 from lockstream.presentation.cli.output import progress_bar
 from lockstream.presentation.http.app import create_app

@@ -1,4 +1,4 @@
-"""Commands whose errors name what is allowed, and whose help shows no type of a flag."""
+"""Commands whose usage errors list the valid names, and whose help shows no type of a flag."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ FLAG = ""
 
 
 class Command(TyperCommand):
-    """A command that answers an unknown option with all options."""
+    """A command whose error about an unknown option lists all options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
@@ -23,7 +23,7 @@ class Command(TyperCommand):
 
 
 class CommandGroup(TyperGroup):
-    """A group of commands that answers an unknown command with all commands, and an unknown option with all options."""
+    """A group of commands. An error about an unknown command lists all commands, and an unknown option all options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:

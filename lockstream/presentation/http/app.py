@@ -55,8 +55,9 @@ def create_app(
 class Application(FastAPI):
     """FastAPI, with the operations of the contract answered in front of its middleware and routing.
 
-    These cost more than all that Lockstream does with an event, including the flush (docs/decisions/0010). The table
-    of operations is made from the same routes as the contract, so the two cannot differ.
+    Middleware and routing cost more than all that Lockstream does with an event, including the flush
+    (docs/decisions/0010). The table of operations is made from the same routes as the contract, so the two cannot
+    differ.
     """
 
     def __init__(self, lifecycle: Lifecycle, read_settings: Callable[[], Settings]) -> None:
@@ -89,7 +90,7 @@ class Application(FastAPI):
 
     @property
     def lockstream(self) -> Lockstream:
-        """The running system. Raises what `Lifecycle.lockstream` raises."""
+        """The running system. Raises StoreUnavailable, LockstreamError or OSError, as `Lifecycle.lockstream` does."""
         return self.lifecycle.running or self.lifecycle.lockstream()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,7 +112,7 @@ class Application(FastAPI):
         return self.openapi_schema
 
     def _build_entry(self) -> ASGIApp:
-        """Return what answers a request: with CORS and a path prefix only if the settings ask for them."""
+        """Return the application that answers a request, with CORS and a path prefix only if the settings name them."""
         settings = self._read_settings()
         entry: ASGIApp = self._answer
         if settings.root_path or settings.trusted_proxies:

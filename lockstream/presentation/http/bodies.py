@@ -13,7 +13,7 @@ from lockstream.schemas.events import malformed
 JSON, NDJSON = "application/json", "application/x-ndjson"
 
 NDJSON_TYPES = {NDJSON, "application/ndjson", "application/jsonl", "application/json-lines"}
-"""Media types that clients use for NDJSON, of which none is registered."""
+"""Media types that clients use for NDJSON. None of them is registered with IANA."""
 
 INFLATED_CHUNK_BYTES = 64 * 1024
 """Most bytes that are decompressed at a time, however well they were compressed."""
@@ -32,8 +32,8 @@ class Body:
         """The body may have `limit` bytes after decompression, which the environment variable `setting` sets.
 
         Raises:
-            UnsupportedEncoding: it is compressed in another way than by gzip.
-            BodyTooLarge: its Content-Length exceeds the limit.
+            UnsupportedEncoding: the body is compressed in another way than by gzip.
+            BodyTooLarge: the Content-Length exceeds the limit.
         """
         self.media_type = JSON
         self._receive = request.receive
@@ -52,7 +52,7 @@ class Body:
             raise self._too_large()
 
     async def read(self) -> bytes:
-        """Return the whole body. Raises what `pieces` raises."""
+        """Return the whole body. Raises the same exceptions as `pieces`."""
         if self._inflater:
             return b"".join([piece async for piece in self.pieces()])
         pieces, has_more = await self._next()
@@ -64,8 +64,8 @@ class Body:
         """Yield the body as it arrives.
 
         Raises:
-            BodyTooLarge: it exceeds the limit.
-            MalformedBody: it was not compressed by gzip although it says so, or its end is missing.
+            BodyTooLarge: the body exceeds the limit.
+            MalformedBody: the body is labelled as gzip, and is not in the gzip format or lacks its end.
             ClientDisconnect: the client has closed the connection.
         """
         has_more = True
@@ -123,14 +123,17 @@ class _Inflater:
             try:
                 piece = self._member.decompress(content, INFLATED_CHUNK_BYTES)
             except zlib.error as error:
-                raise malformed("gzip_invalid", f"The body is not in the gzip format ({error}).") from error
+                raise malformed(
+                    "gzip_invalid",
+                    f"The body is not in the gzip format ({error}). Compress it by gzip, or omit Content-Encoding.",
+                ) from error
             content = self._member.unconsumed_tail or self._member.unused_data
             is_full = len(piece) == INFLATED_CHUNK_BYTES
             yield piece
 
     def finish(self) -> None:
         if not self._member.eof:
-            raise malformed("gzip_invalid", "The body ends in the middle of a gzip member.")
+            raise malformed("gzip_invalid", "The body ends in the middle of a gzip member. Send all of it.")
 
 
 @lru_cache(64)

@@ -1,4 +1,4 @@
-"""From an exception to a response, and how error responses are declared in the contract."""
+"""Error responses: one per class of exception, and their declarations for the contract."""
 
 import asyncio
 import logging
@@ -61,7 +61,7 @@ logger = logging.getLogger(__name__)
 
 
 class BodyTooLarge(Exception):
-    """Raised when a body exceeds a limit. The text says which one."""
+    """Raised when a body exceeds a limit. The text names the limit and its setting."""
 
 
 class UnsupportedMediaType(Exception):
@@ -99,7 +99,7 @@ def error_response(request: Request, error: BaseException) -> Response:
         case asyncio.CancelledError():  # the server has waited for open requests as long as it may
             return error_response(request, StoreUnavailable(STOPPING))
         case ClientDisconnect():
-            return Response(status_code=400)  # nobody reads it: the client has closed the connection
+            return Response(status_code=400)  # never read, because the client has closed the connection
         case _:
             logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
             return JSONResponse({"detail": INTERNAL_ERROR}, 500)

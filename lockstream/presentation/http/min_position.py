@@ -1,6 +1,6 @@
 """The position that a read reflects, and the min position that a client demands.
 
-Reads may go to a read replica, which lags behind. A client that was given a position sends it to read its own write.
+Reads may go to a read replica, which lags behind. A client that sends the position of its event reads its own write.
 """
 
 import re
@@ -11,7 +11,7 @@ POSITION = "Lockstream-Position"
 MIN_POSITION = "Lockstream-Min-Position"
 
 MAX_POSITION = 10**18 - 1
-"""Highest position of a log: its lines have no room for more digits."""
+"""Highest position in a log: a position has at most 18 digits in a log line."""
 
 _HEADER = MIN_POSITION.lower().encode()
 _POSITION = re.compile(rb"[0-9]{1,18}")

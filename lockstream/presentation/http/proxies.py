@@ -17,7 +17,7 @@ _PREFIX = re.compile(PATH_PREFIX)
 
 
 class PathPrefix:
-    """An ASGI application in front of another. It tells it the prefix, whether or not the proxy strips it.
+    """Passes the path prefix to the application behind it, whether or not the proxy strips the prefix from the path.
 
     A prefix that equals the beginning of an operation's path, such as `/events`, works only if the proxy keeps it.
     """

@@ -1,8 +1,9 @@
 """One client's HTTP/1.1 connection: uvicorn's protocol, with limits on size and time and with readable refusals.
 
 uvicorn leaves such limits to a proxy, and Lockstream is often started without one (docs/decisions/0017). Every request
-gets a response, in its turn and in a sentence. A client that is still sending gets time to read it. A client that has
-closed its side of the connection still gets its response. Requests that are sent ahead are bounded.
+gets a response, in the order of the requests, and a refusal is a sentence. A client that is still sending gets time to
+read its response. A client that has closed its side of the connection still gets its response. The number of pipelined
+requests is bounded.
 
 This module alone uses private parts of uvicorn (tested with 0.54; `pyproject.toml` caps the version). Most names
 that do not begin with `_` are uvicorn's. Bytes are counted once per read and time once per tick, so limits cost a
@@ -22,6 +23,7 @@ import uvicorn.protocols.http.flow_control as uvicorn_flow
 import uvicorn.protocols.http.httptools_impl as uvicorn_http
 
 from lockstream.compatibility import require_parts
+from lockstream.core.wording import counted
 from lockstream.settings import Settings
 
 require_parts("uvicorn", uvicorn_flow, "FlowControl")
@@ -59,8 +61,8 @@ class _StopParsing(Exception):
 
 
 class Connection(uvicorn_http.HttpToolsProtocol):
-    """A connection. Its clock ticks only while the server waits for the client, and counts ticks, so that a machine
-    that was suspended disconnects nobody.
+    """A connection with a clock. The clock ticks only while the server waits for the client. It counts ticks instead of
+    reading the time, so a suspended machine disconnects no client.
     """
 
     limits: ClassVar[Settings]
@@ -105,7 +107,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
             self._refuse_headers()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio: whether the connection stays open
-        """A client that has closed its side may still wait for a response."""
+        """Keep the connection open if the client, which has closed its side, still waits for a response."""
         self._is_half_closed = True
         has_response_due = self._is_answering and not self._is_in_body
         if has_response_due:
@@ -179,7 +181,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
             raise _StopParsing
         hosts = [name for name, _ in self.headers if name == b"host"]
         if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
-            self._refuse(400, f"Malformed HTTP request: it has {len(hosts)} Host headers, and must have one.")
+            self._refuse(400, f"Malformed HTTP request: it has {len(hosts)} Host headers. Send exactly one.")
             raise _StopParsing
 
     def _header_bytes(self) -> int:
@@ -217,8 +219,10 @@ class Connection(uvicorn_http.HttpToolsProtocol):
             self._linger_and_close()
 
     def _linger_and_close(self) -> None:
-        """Send the final response, and close when the client does: closing at once would discard what it has sent, and
-        reset the connection before it has read the response.
+        """Send the final response, and close when the client does.
+
+        Closing at once would discard unread bytes of the client, and so reset the connection before the client has
+        read the response (RFC 9112, section 9.6).
         """
         self._clock = 0
         if self.is_lingering or self.transport.is_closing():
@@ -241,8 +245,8 @@ class Connection(uvicorn_http.HttpToolsProtocol):
     def _decline_upgrade(self, rest: memoryview) -> None:
         """Go on with HTTP/1.1 if a client offers another protocol, as Java's client does with its first request.
 
-        The parser takes what follows the headers of such a request for the other protocol, even the request's own
-        body. So it parses the request again, without the offer.
+        The parser takes all bytes after the headers of such a request for the other protocol, even the request's own
+        body. So the request is parsed again, without the offer.
         """
         while self._upgrade_head is not None:
             head, self._upgrade_head = self._upgrade_head, None
@@ -284,8 +288,8 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         else:
             self._refuse(
                 408,
-                f"Less than {BODY_PIECE_BYTES} bytes of the body arrived within {seconds} seconds, the limit of "
-                "LOCKSTREAM_BODY_SECONDS. Send all of it again: what was accepted counts once.",
+                f"Less than {BODY_PIECE_BYTES} bytes of the body arrived within {counted(seconds, 'second')}, the "
+                "limit of LOCKSTREAM_BODY_SECONDS. Send all of it again: what was accepted counts once.",
             )
 
     def _tick_in_headers(self) -> None:
@@ -296,15 +300,15 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         if self._unparsed_bytes:
             self._refuse(
                 408,
-                f"The headers did not end within {seconds} seconds, the limit of LOCKSTREAM_HEADER_SECONDS. Send the "
-                "request again.",
+                f"The headers did not end within {counted(seconds, 'second')}, the limit of LOCKSTREAM_HEADER_SECONDS. "
+                "Send the request again.",
             )
         else:
             self.transport.close()
 
 
 class _Flow(uvicorn_flow.FlowControl):
-    """Flow control that reads nothing while requests wait behind another one: they would become ever more."""
+    """Flow control that reads nothing while requests wait behind another one, so that their number is bounded."""
 
     def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
         super().__init__(transport)
@@ -318,7 +322,7 @@ class _Flow(uvicorn_flow.FlowControl):
 class _ResponseTransport:
     """The transport of one response: it sends the head together with the first part of the body.
 
-    Sent alone, the head takes a system call and a packet of its own: a tenth of what a single event costs. If the
+    Sent alone, the head takes a system call and a packet of its own: a tenth of the cost of a single event. If the
     application fails before the first part of the body, nothing has been sent.
     """
 

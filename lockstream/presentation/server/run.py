@@ -29,7 +29,7 @@ GARBAGE_THRESHOLDS = 50_000, 20, 100
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which also stops if the startup in the background has failed."""
+    """A uvicorn server that also stops if the startup in the background has failed."""
 
     def __init__(self, config: uvicorn.Config, has_failed: Callable[[], bool]) -> None:
         super().__init__(config)
@@ -37,8 +37,8 @@ class Server(uvicorn.Server):
         self.socket_error: OSError | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application and listen. uvicorn stops the application again if an address cannot be listened on,
-        but not for a Unix socket.
+        """Start the application and listen. If that fails on a Unix socket, stop the application: uvicorn does so only
+        for an address.
 
         Raises:
             SystemExit: the server cannot listen.
@@ -59,7 +59,7 @@ def configure_logging(level: str) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
-    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns about each lost connection; so do we, once
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns about each lost connection; Lockstream does so once
 
 
 def exit_on_signals() -> None:
@@ -69,9 +69,9 @@ def exit_on_signals() -> None:
 
 
 def configuration(app: FastAPI, settings: Settings, tick_seconds: float = 1.0, **more: Any) -> uvicorn.Config:
-    """Return uvicorn's configuration, except where to listen. `tick_seconds` is the length of a connection's second.
+    """Return uvicorn's configuration, without the address. A connection's clock ticks every `tick_seconds`.
 
-    The server sends neither its name nor the date: nobody here reads them, and they cost a tenth of the requests.
+    The server sends neither its name nor the date: no client needs them, and they cost a tenth of the requests.
     """
     return uvicorn.Config(
         app,
@@ -149,10 +149,10 @@ def _raise_file_limit() -> None:
 
 
 def _favour_requests() -> None:
-    """Make sure that nothing else in the process holds up a request for long.
+    """Let neither other threads nor garbage collection delay a request for long.
 
     Other threads give up Python's lock early. Garbage is collected seldom, and never among the objects that exist now.
-    By default, Python would look for garbage after every few hundred objects, which costs a third of the requests.
+    Python's defaults, a collection after every few hundred objects, cost a third of the requests.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()

@@ -1,4 +1,4 @@
-"""Back up a log file: a copy that was checked line by line, and is on disk before it gets its name."""
+"""Back up a log file: every line of the copy is checked, and the copy is on disk before it gets its name."""
 
 import os
 import tempfile
@@ -12,13 +12,13 @@ from lockstream.infrastructure.fs import copy_bytes, sync_directory
 
 
 def back_up(log: Path, destination: Path, on_progress: OnProgress) -> Cursor:
-    """Copy the complete lines that `log` has now to `destination`, and return the end of the last one.
+    """Copy the present complete lines of `log` to `destination`, and return the end of the last one.
 
     No lock is taken. Lines that a server appends meanwhile are not in the copy. The copy has the log's permissions.
 
     Raises:
         BackupFailed: `destination` exists, or nothing can be written there.
-        LogFileDamaged: a line of the log is not what was written; nothing is left at `destination`.
+        LogFileDamaged: a line of the log is damaged; nothing is left at `destination`.
         OSError: the log cannot be read.
     """
     _require_free(destination)
@@ -61,7 +61,7 @@ def _copy(source: int, target: int) -> None:
 
 
 def _check(draft: Path, log: Path, destination: Path, on_progress: OnProgress) -> Cursor:
-    """Read the copy. If it is damaged, either the log is damaged too, or a disk does not work."""
+    """Check the copy, and return its end. If only the copy is damaged, raise BackupFailed."""
     try:
         return _end_of(draft, on_progress)
     except LogFileDamaged as damage:

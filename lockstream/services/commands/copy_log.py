@@ -17,7 +17,7 @@ BATCH_RECORDS = 1_000
 
 
 class LogTarget(Protocol):
-    """A log that takes over the records of another."""
+    """A log to which the records of another log are appended."""
 
     @property
     def end(self) -> Cursor: ...
@@ -36,12 +36,12 @@ def export_log(records: Iterable[Record]) -> Iterator[bytes]:
 
 
 def import_log(target: LogTarget, source: Path, on_progress: OnProgress) -> int:
-    """Append the records of the full export `source` to `target`, and flush them; return how many were appended.
+    """Append the records of the full export `source` to `target`, and flush them; return their number.
 
     `target` is empty, or holds the first records of the same log, so an interrupted import can be started again.
 
     Raises:
-        ExportDamaged: a line of `source` is not what was written; the records before it were appended.
+        ExportDamaged: a line of `source` is damaged; the records before it were appended.
         LogMismatch: `target` holds another log.
         StoreUnavailable: `target` cannot be written.
         OSError: `source` cannot be read.
@@ -56,8 +56,8 @@ def import_log(target: LogTarget, source: Path, on_progress: OnProgress) -> int:
         on_progress(reached.position, total)
     if reached.position < first.position:
         raise LogMismatch(
-            f"The log holds {counted(first.position, 'event')}, and {source} only {reached.position:,}. Export it "
-            "again."
+            f"The log holds {counted(first.position, 'event')}, and {source} only {reached.position:,}. Export the "
+            "other log again."
         )
     target.flush()
     return reached.position - first.position
@@ -73,7 +73,7 @@ def _require_same(source: Path, ends: Sequence[Cursor], first: Cursor) -> None:
 
 
 def _read(source: Path) -> Iterator[Record]:
-    """Yield the records of a full export, which has the form of a log file, but whose last line must be complete."""
+    """Yield the records of a full export. It has the form of a log file, and its last line must be complete."""
     end = START
     try:
         for record in read_log(source):

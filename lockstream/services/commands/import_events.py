@@ -1,4 +1,4 @@
-"""Import events from a file, each decided as if it had been posted.
+"""Import events from a file: each is decided as if it had been posted.
 
 Refused lines go to a report. The report is on disk before the log is, so an interrupted import can be started again
 (docs/decisions/0008).
@@ -27,7 +27,7 @@ BATCH_LINES = 1_000
 
 
 class RefusedLine(Struct, frozen=True):
-    """A line of the report: an event that was not imported, and why."""
+    """A line of the report: a line that was not imported, with its refusal."""
 
     line: int
     """Line number in the imported file, counted from 1."""
@@ -37,7 +37,7 @@ class RefusedLine(Struct, frozen=True):
 
     detail: str
     text: str
-    """The line as it was; bytes that are not UTF-8 are replaced by U+FFFD."""
+    """The line unchanged, except that bytes which are not UTF-8 are replaced by U+FFFD."""
 
 
 class _Line(Struct, frozen=True):
@@ -68,7 +68,7 @@ def import_events(
     on_progress: OnProgress,
     after_batch: Callable[[], object] = lambda: None,
 ) -> ImportCounts:
-    """Decide each line of `source`, and return how many had which outcome.
+    """Decide each line of `source`, and return the counts by outcome.
 
     Each batch is durable when `after_batch` is called.
 
@@ -104,7 +104,10 @@ def _lines(file: IO[bytes]) -> Iterator[_Line]:
 
 
 def _read_report(path: Path, report: IO[bytes]) -> set[tuple[int, str]]:
-    """Return what an earlier import has reported. A torn last line is removed: its batch was not imported."""
+    """Return number and text of the lines that an earlier import has reported.
+
+    A torn last line of the report is removed: its batch was not imported.
+    """
     report.seek(0)
     content = report.read()
     complete = content[: content.rfind(b"\n") + 1]

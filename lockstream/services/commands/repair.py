@@ -1,4 +1,4 @@
-"""Repair a log: go on without events that a damaged log can no longer give. Only a person may decide that.
+"""Repair a damaged log: drop the events from the first damaged line on. Only a person may decide to do so.
 
 A torn tail needs no repair: a start truncates it.
 """
@@ -46,10 +46,10 @@ class DamageReport(Struct, frozen=True):
     """Events up to `end`, plus the one that a start can recover after it."""
 
     acknowledged: int
-    """Events that the projection knows to be durable, or 0 if there is no projection to ask."""
+    """Events that the projection knows to be durable, or 0 without a readable projection."""
 
     torn_bytes: int
-    """Bytes after the last record that were never written completely, and that the next start truncates."""
+    """Bytes after the last record that were never written completely. The next start truncates them."""
 
     dropped: DroppedTail | None
     """The part that a repair drops, or None if no line is damaged."""
@@ -60,7 +60,7 @@ class DamageReport(Struct, frozen=True):
         return self.dropped is None and self.acknowledged <= self.events
 
     def explain(self) -> list[str]:
-        """Return sentences that say what is wrong, and all that a repair would lose."""
+        """Return sentences about the damage, and about all that a repair would lose."""
         if self.is_whole:
             whole = f"The log {self.log} is whole: {counted(self.events, 'event')}. Nothing was changed."
             return [whole, *self._explain_torn_tail()]
@@ -115,7 +115,7 @@ class Repair:
 
         Raises:
             LogLocked: another process has the log open.
-            OSError: it cannot be used.
+            OSError: the file cannot be used.
         """
         log.stat()  # without this, a missing log would be created
         self._log = log
@@ -149,10 +149,10 @@ class Repair:
         return DamageReport(self._log, end, events, seen, torn_bytes, dropped)
 
     def apply(self, report: DamageReport) -> list[str]:
-        """Drop what must be dropped, make sure that the projection fits, and return sentences that say what was done.
+        """Truncate the log before the damage, remove a projection that has seen more, and return sentences about both.
 
-        If the process is killed here, the log is unchanged, or the projection has seen more than it holds. The next
-        examination finds either.
+        A killed process leaves the log unchanged, or a projection that has seen more events than the log holds. The
+        next examination finds either.
 
         Raises:
             OSError: the dropped bytes cannot be kept, and nothing was changed; or a file cannot be removed.
@@ -161,7 +161,7 @@ class Repair:
         if report.dropped:
             kept = truncate_and_keep(self._file, self._log, report.end.offset, "dropped")
             said.append(f"The log was truncated at byte offset {report.end.offset}. The dropped bytes are in {kept}.")
-        # Until now, the projection was the proof that events had been acknowledged.
+        # Removed last: until now, the projection was the proof that events had been acknowledged.
         if report.acknowledged > report.events:
             remove_projection(projection_path(self._log))
             said.append("The projection was removed; the next start rebuilds it.")

@@ -1,6 +1,6 @@
 """Verify a log and its projection: every record, then the projection against a fresh replay. May run beside a server.
 
-The replay is kept in memory: some 1 kB for each compartment, reservation, fault and event.
+The replay is kept in memory, some 1 kB for each compartment, reservation, fault and event.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -35,7 +35,7 @@ from lockstream.infrastructure.stores.memory import MemoryReads
 REMEDY = "Run `lockstream rebuild` to build it again from the log."
 
 NAMED_DIFFERENCES = 5
-"""Differences that are named; the others are only counted."""
+"""Most differences that are named; the others are only counted."""
 
 
 class Verification(Struct):
@@ -48,7 +48,7 @@ class Verification(Struct):
 
 
 class Replay:
-    """A fresh replay of a log in memory, which notes events that could never have been accepted."""
+    """A fresh replay of a log in memory, which notes events that the rules could never have accepted."""
 
     def __init__(
         self,
@@ -101,10 +101,14 @@ class Replay:
     def _examine(self, record: Record, rows: RowSet) -> None:
         position, event = record.end.position, record.event
         if (first := self.ids.setdefault(event.event_id, position)) != position:
-            self._found.problems.append(f"Event {event.event_id} is in the log twice: at {first} and {position}.")
+            self._found.problems.append(
+                f"Event {event.event_id} is in the log twice, at positions {first} and {position}. Restore a copy of "
+                "the log that is older than the second."
+            )
         elif refusal := decide(rows, event):
             self._found.problems.append(
-                f"The event at position {position} could not have been accepted: {refusal.code}."
+                f"The event at position {position} could not have been accepted: {refusal.code}. Restore a copy of the "
+                "log that is older than this event."
             )
 
 

@@ -1,4 +1,4 @@
-"""Verify a log in a database, and its projection as it is at one moment, against a fresh replay."""
+"""Verify a log in a database, and compare its projection at one moment with a fresh replay."""
 
 import psycopg
 
@@ -13,7 +13,7 @@ from lockstream.services.commands.verify import REMEDY, Replay, Verification, ex
 
 
 def verify_database(database: Database, on_progress: OnProgress) -> Verification:
-    """Verify a log in a database, and the projection as it is at one moment.
+    """Verify a log in a database, and its projection at one moment.
 
     Raises:
         StoreUnavailable: the database cannot be used.
@@ -28,7 +28,8 @@ def verify_database(database: Database, on_progress: OnProgress) -> Verification
                 replay.advance(behind)
             if replay.reached != moment.end:
                 found.problems.append(
-                    "The log does not end at its last record: rows were removed or added by another program."
+                    "The log does not end at its last record: another program removed or added rows. Restore the "
+                    "database from a backup that is older than that."
                 )
             found.problems += _compare_database(moment, replay, database.name)
     except (LogDamaged, InconsistentHistory) as error:
@@ -37,7 +38,7 @@ def verify_database(database: Database, on_progress: OnProgress) -> Verification
 
 
 def _compare_database(moment: Snapshot, replay: Replay, name: str) -> list[str]:
-    """Return a sentence if the projection differs from `replay`."""
+    """Return a sentence if the projection differs from `replay`, or nothing."""
     try:
         differing = list(replay.differences(moment.rows, moment.reads))
         if moment.was_replaced:

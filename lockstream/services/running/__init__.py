@@ -1,9 +1,9 @@
 """The live system: concurrent requests in, durable answers out.
 
 Start at `lockstream`, the façade. `group_commit` turns concurrent requests into batches, and an engine decides them:
-`embedded_engine` on the event loop, `database_engine` in threads. `durable_position` is what is on disk and who waits
-for it, and `checkpointer` brings the embedded projection up to the log. `lifecycle` starts and stops all of this, and
-`event_loop` lets any thread use it.
+`embedded_engine` on the event loop, `database_engine` in threads. `durable_position` is the position up to which the
+log is on disk, with its waiters. `checkpointer` brings the embedded projection up to the log. `lifecycle` starts and
+stops the system, and `event_loop` lets any thread use it.
 
 | thread                | started by                 | stopped by             | may touch                            |
 | --------------------- | -------------------------- | ---------------------- | ------------------------------------ |

@@ -1,7 +1,7 @@
-"""The engine of a store on another machine: each batch and each read waits for it in a thread.
+"""The engine of a store in a database: each batch and each read waits for the database in a thread.
 
-Requests that arrive while a batch is decided form the next batch. A read shows what the database, or its read replica,
-has committed.
+Requests that arrive while a batch is decided form the next batch. A read reflects the commits of the database,
+or of its read replica.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ WEIGHT_BYTES = 4_096
 
 
 class DatabaseEngine:
-    """For one event loop."""
+    """Decides batches and answers reads on PostgreSQL. For one event loop."""
 
     batch_limit = BATCH_EVENTS
     is_overloaded = False

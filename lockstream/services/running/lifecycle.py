@@ -11,11 +11,11 @@ from lockstream.core.ports import OnProgress
 from lockstream.services.running.lockstream import Lockstream
 
 ABANDON_SECONDS = 5
-"""Time that an abandoned startup has to clean up its files. The next start removes what is left."""
+"""Time that an abandoned startup has to remove its files. The next start removes the rest."""
 
 
 class Lifecycle:
-    """The Lockstream of one application, opened when the server starts, or else by the first request."""
+    """Opens the Lockstream of one application when the server starts, or else at the first request, and closes it."""
 
     def __init__(self, open_lockstream: Callable[[], Lockstream]) -> None:
         self._open = open_lockstream
@@ -26,10 +26,10 @@ class Lifecycle:
         self._lock = Lock()
 
     def start(self) -> None:
-        """Open it on the running event loop, unless its startup is still running in the background.
+        """Open the system on the running event loop, unless its startup is still running in the background.
 
         Raises:
-            StartRefused: it cannot be opened.
+            LockstreamError, OSError: the system cannot be opened.
         """
         self._is_closed, self._binds_loop = False, True
         with suppress(StartingUp):
@@ -39,8 +39,8 @@ class Lifecycle:
         """Return the running system, and open it first if necessary.
 
         Raises:
-            StoreUnavailable: it was closed, or its startup has not finished.
-            StartRefused: it cannot be opened.
+            StoreUnavailable: the system was closed, or its startup has not finished.
+            LockstreamError, OSError: the system cannot be opened.
         """
         with self._lock:
             if self._is_closed:
@@ -62,11 +62,11 @@ class Lifecycle:
 
 
 class BackgroundStart:
-    """A startup in a thread, so that the server can already answer requests, if only with its progress.
+    """A startup in a thread, so that the server can already answer requests, if only with the progress.
 
-    Catching up with a long log after the projection was lost takes minutes or hours. A server that listened only
-    afterwards would look like one that hangs. The startup begins at once. At the end of the `with` block, it is
-    abandoned if it has not finished.
+    A catch-up with a long log takes minutes or hours if the projection was lost. A server that listened only
+    afterwards would seem to hang. The startup begins at once. The end of the `with` block abandons a startup that has
+    not finished.
     """
 
     def __init__(self, open_lockstream: Callable[[OnProgress], Lockstream]) -> None:
@@ -92,7 +92,7 @@ class BackgroundStart:
         return self._failure is not None
 
     def wait(self, seconds: float) -> None:
-        """Wait up to `seconds` for the end of the startup. Raises what `require_no_failure` raises."""
+        """Wait up to `seconds` for the end of the startup. Raise the exception with which it has failed, if it has."""
         self._finished.wait(seconds)
         self.require_no_failure()
 

@@ -1,4 +1,4 @@
-"""The running system: events go in, and each read shows all that was acknowledged before it began."""
+"""The running system: ingests events, and answers reads that show all events acknowledged before they began."""
 
 import asyncio
 import time
@@ -16,6 +16,7 @@ MIN_POSITION_SECONDS = 1.0
 """Time that a read waits for the min position that it demands."""
 
 MIN_POSITION_RETRY_SECONDS = 0.02
+"""Pause before such a read looks again."""
 
 
 class Lockstream:
@@ -30,7 +31,7 @@ class Lockstream:
         self._turn = asyncio.Lock()
 
     def bind_running_loop(self) -> None:
-        """Run on the running event loop."""
+        """Run all calls on the running event loop from now on."""
         self._runner.bind_running_loop()
 
     @property
@@ -51,10 +52,10 @@ class Lockstream:
     async def read[ValueT: HasLockerId](
         self, query: Callable[[Reads], ValueT | None], min_position: int = 0
     ) -> ReadResult[ValueT | None]:
-        """Return what a read finds in a state that reflects the log up to `min_position` or further.
+        """Return the value of `query` in a state that reflects the log up to `min_position` or further.
 
         Raises:
-            PositionNotReached: the state is older, after waiting for a second.
+            PositionNotReached: the state is older, even after `MIN_POSITION_SECONDS`.
             StoreUnavailable: the state cannot be read.
         """
         deadline = time.monotonic() + MIN_POSITION_SECONDS
@@ -67,7 +68,7 @@ class Lockstream:
             await asyncio.sleep(MIN_POSITION_RETRY_SECONDS)
 
     def turn(self) -> AbstractAsyncContextManager[object]:
-        """Return a lock for work that holds up the event loop, so that one piece at a time is done between requests."""
+        """Return a lock for work that blocks the event loop, so that only one piece of it runs between two requests."""
         return self._turn if self._is_on_its_loop else nullcontext()
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Evolve: what an accepted event changes, and what it leaves (docs/rules.md, "What an accepted event changes")."""
+"""Evolve: the changes of each accepted event, and no others (docs/rules.md, "What an accepted event changes")."""
 
 from copy import deepcopy
 

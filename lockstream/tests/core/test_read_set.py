@@ -79,7 +79,7 @@ def test_every_event_type_has_a_read_set() -> None:
 
 
 def _loaded(state: Slice, read_set: ReadSet) -> Slice:
-    """Return what a store loads for `read_set`: a reservation's compartment is loaded with it."""
+    """Return the rows that a store loads for `read_set`: a reservation's compartment is loaded with it."""
     return Slice(
         state.compartment if read_set.compartment or state.reservation else None,
         state.reservation if read_set.reservation else None,

@@ -1,4 +1,4 @@
-"""Restart on the files that a fault has left, and count what it did to acknowledged events."""
+"""Restart on the files that a fault has left, and count its effects on acknowledged events."""
 
 import json
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class DiskImage:
 
 
 def restart_on(*images: DiskImage) -> FaultOutcome:
-    """Restart on each of `images`, and return what the faults did."""
+    """Restart on each of `images`, and return the counts of the effects."""
     outcome = FaultOutcome()
     for image in images:
         outcome.faults += 1
@@ -44,7 +44,7 @@ def restart_on(*images: DiskImage) -> FaultOutcome:
 
 
 def _problems_after_restart(log: Path) -> list[str]:
-    """Start, accept one more event, and stop; return what is wrong with that."""
+    """Start, accept one more event, and stop; return a sentence about the first fault, or nothing."""
     try:
         with closing(EmbeddedStore(log, CAPACITY)) as store:
             [outcome] = ingest([event(registered("c1", locker="after-the-fault"))], store.unit_of_work())

@@ -1,4 +1,4 @@
-"""The fault report: each test counts what its faults did, and the end of a run prints the table of all counts."""
+"""The fault report: each test counts the effects of its faults, and the end of a run prints the table of all counts."""
 
 import os
 from collections.abc import Callable, Iterable

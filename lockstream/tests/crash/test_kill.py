@@ -18,7 +18,7 @@ ROUNDS, SECONDS = (20, 30.0) if FULL else (1, 1.5)
 
 
 async def received_from_killed_server(server: Server, chance: random.Random) -> Received:
-    """Let clients post; kill the server at a random moment, and again at the end. Return what the clients received."""
+    """Let clients post; kill the server at a random moment, and again at the end. Return the responses."""
     clients = Clients(server, chance)
     first = SECONDS * chance.uniform(0.2, 0.8)
     async with asyncio.TaskGroup() as group:

@@ -86,6 +86,6 @@ def test_damage_before_the_checked_part_is_found_when_the_whole_log_is_read(log_
 
 
 def line_before_window(lines: list[bytes]) -> int:
-    """Return the number of the line that ends where the first checked line begins."""
+    """Return the number of the line before the first checked line."""
     size = len(b"".join(lines))
     return next(number for number in range(1, 11) if len(b"".join(lines[:number])) >= size - WINDOW)

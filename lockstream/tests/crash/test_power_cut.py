@@ -1,6 +1,7 @@
 """A power cut at a random moment under load: every acknowledged event is in the log, and a start succeeds.
 
-The server runs on the lossy disk. A power cut copies what the disk might hold at that moment, and the server goes on.
+The server runs on the lossy disk. A power cut copies the files that the disk might hold at that moment, and the server
+goes on.
 """
 
 import asyncio
@@ -57,12 +58,12 @@ def test_acknowledged_events_survive_a_power_cut(number: int, tmp_path: Path, fa
     # given a server under load on the lossy disk, whose power is cut again and again
     with lossy_disk(tmp_path / "disk") as disk, Server(disk.folder / LOG).start() as server:
         images = asyncio.run(images_under_load(server, disk, random.Random(seed), tmp_path))
-    # when a store starts on what each cut has left, then it finds every acknowledged event
+    # when a store starts on the files of each cut, then it finds every acknowledged event
     outcome = restart_on(*images)
     fault_report.add(POWER, "power cut under load", outcome)
     outcome.assert_nothing_lost_or_bricked()
     assert len(images[-1].acknowledged) >= FIRST
-    # and a server shows what the last one has left
+    # and a server shows the state in the files of the last cut
     log = images[-1].log
     with restarted(log).start() as server:
         assert len(assert_shows_what_the_log_holds(server)) >= len(images[-1].acknowledged)

@@ -1,4 +1,4 @@
-"""The projection is a cache: whatever happens to its files, a start builds it again from the log."""
+"""The projection is a cache: after any damage to its files, a start rebuilds it from the log."""
 
 import os
 import shutil
@@ -93,7 +93,7 @@ def change(projection: Path, statement: str) -> None:
 
 
 def start_twice(log: Path) -> FaultOutcome:
-    """Start, accept events, and start again, with no other help. Each start must show what the log gives."""
+    """Start, accept events, and start again, with no other help. Each start must show the state of a replay."""
     before = log.read_bytes()
     outcome = FaultOutcome(1, len(before.splitlines()))
     for _ in range(2):
@@ -139,7 +139,7 @@ def test_a_start_rebuilds_a_projection_whose_damage_shows_during_the_catch_up(
     record(log_path, [picked_up("locker-1-parcel-3")])
     harm(older)
     older.rename(projection)
-    # when the store is started, then it shows what the log gives
+    # when the store is started, then it shows the state of a replay
     outcome = start_twice(log_path)
     fault_report.add(PROJECTION, f"the projection: {harm.__name__.replace('_', ' ')}", outcome)
     outcome.assert_nothing_lost_or_bricked()

@@ -97,7 +97,7 @@ def change(projection: Path, statement: str) -> None:
 
 
 def attempt[ResultT](action: Callable[[], ResultT]) -> ResultT | None:
-    """Return what `action` returns, or None if it raises an error of our own. Any other error fails the test."""
+    """Return the result of `action`, or None if it raises an error of Lockstream. Any other error fails the test."""
     try:
         return action()
     except LockstreamError:

@@ -100,7 +100,7 @@ def start_on(log: Path, fault: Fault, lines: list[bytes]) -> FaultOutcome:
 
 
 def missing_from_refusal(refusal: str, fault: Fault, log: Path, lines: list[bytes]) -> list[str]:
-    """Return what is missing: the log, the first wrong line and its offset, and the command to run."""
+    """Return the parts that a refusal lacks: the log, the first wrong line, its offset, and the command to run."""
     right = 0
     while right < len(lines) and (fault.left + b"\n").startswith(b"".join(lines[: right + 1])):
         right += 1
@@ -152,7 +152,7 @@ def rearranged(lines: list[bytes], projection: str) -> Iterator[Fault]:
 
 
 def torn_tails(foreign_line: bytes) -> Iterator[bytes]:
-    """Yield what an interrupted write may leave after the last line, and garbage of at most one line."""
+    """Yield the tails that an interrupted write may leave, and garbage of at most one line."""
     yield from (b"\x00" * size for size in (1, 2, 511, 512, 513, 4096, 5000, 100_000))
     sizes = range(1, len(foreign_line), 1 if FULL else 17)
     yield from (foreign_line[:size] for size in [*sizes, len(foreign_line) - 1])

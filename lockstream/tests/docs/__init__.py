@@ -1,1 +1,1 @@
-"""Tests of the documentation: it says what the code does, its commands run, and its messages are printed."""
+"""Tests of the documentation: its tables agree with the code, its commands run, and its messages are printed."""

@@ -1,4 +1,4 @@
-"""Scenes of docs/operations.md: each makes something happen, and returns what was printed."""
+"""Scenes of docs/operations.md: each provokes an event of operation, and returns the printed text."""
 
 import json
 import resource

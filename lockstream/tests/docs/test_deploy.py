@@ -1,4 +1,4 @@
-"""deploy/ names files, services and settings that there are."""
+"""deploy/ names only files, services and settings that exist."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 NODES = {name: service for name, service in SERVICES.items() if "build" in service}
 
 
-def test_the_nodes_are_built_from_what_there_is() -> None:
+def test_the_nodes_are_built_from_files_that_exist() -> None:
     assert len(NODES) == 2
     for node in NODES.values():
         context = (DEPLOY / node["build"]["context"]).resolve()
@@ -32,13 +32,13 @@ def test_the_nodes_are_built_from_what_there_is() -> None:
         assert started in get_group(commands).commands
 
 
-def test_their_settings_are_settings() -> None:
+def test_the_variables_of_the_nodes_are_settings() -> None:
     for node in NODES.values():
         assert set(node["environment"]) <= set(environment_names().values())
         assert str(node["environment"]["DATABASE_URL"]).startswith(SCHEMES)
 
 
-def test_each_service_that_is_named_is_one() -> None:
+def test_each_service_that_is_named_exists() -> None:
     named = {name for service in SERVICES.values() for name in service.get("depends_on", ())}
     hosts = set(re.findall(r"@([a-z0-9-]+)/", str(NODES)))
     upstream = re.findall(r"^    server (\S+):(\d+)", PROXY, re.MULTILINE)
@@ -47,7 +47,7 @@ def test_each_service_that_is_named_is_one() -> None:
     assert upstream == [(name, str(Settings.model_fields["port"].default)) for name in NODES]
 
 
-def test_each_file_that_is_mounted_is_there_and_each_volume_is_declared() -> None:
+def test_each_file_that_is_mounted_exists_and_each_volume_is_declared() -> None:
     mounted = [volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())]
     assert mounted
     for source in mounted:

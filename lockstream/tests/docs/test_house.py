@@ -1,4 +1,4 @@
-"""The floor plan: rooms with front doors, tests that mirror them, and what CONTRIBUTING.md says of dependencies."""
+"""The floor plan: rooms with front doors, tests that mirror them, and the rules of CONTRIBUTING.md on dependencies."""
 
 import ast
 import re

@@ -53,7 +53,7 @@ def test_the_walk_through_prints_the_responses_that_it_shows(log_path: Path) -> 
     assert printed.stdout.splitlines() == [line[2:] for line in script.splitlines() if line.startswith("# {")]
 
 
-def test_a_newcomer_sees_it_run_within_twenty_lines() -> None:
+def test_the_readme_starts_lockstream_within_twenty_lines() -> None:
     beginning = "\n".join(README.splitlines()[:20])
     assert "make run" in beginning
     assert "make test" in beginning

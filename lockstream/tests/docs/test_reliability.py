@@ -1,4 +1,4 @@
-"""docs/reliability.md names what there is: the points of the table and the tests behind them; README leads to it."""
+"""docs/reliability.md agrees with the tests: the points of the table and the tests behind them; README leads to it."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_every_test_that_counts_faults_is_linked() -> None:
     assert [path.name for path in counting if f"](../{path.relative_to(ROOT)})" not in PAGE.read_text()] == []
 
 
-def test_each_point_was_seen_to_fail_by_a_test_that_there_is() -> None:
+def test_each_point_was_seen_to_fail_by_a_test_that_exists() -> None:
     assert len(SEEN) == SECTIONS["Seen to fail"].count("\n- ")
     assert {point for point, *_ in SEEN} == {str(point) for point in range(1, 9)}
     for _, file, name in SEEN:
@@ -37,7 +37,7 @@ def test_each_point_was_seen_to_fail_by_a_test_that_there_is() -> None:
 
 
 @pytest.mark.parametrize("name", ["crash", "soak"])
-def test_there_is_a_place_for_each_table(name: str, tmp_path: Path) -> None:
+def test_the_page_has_a_place_for_each_table(name: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(PAGE.read_text())
     fill(page, name, "| a | table |")

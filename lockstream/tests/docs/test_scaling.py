@@ -64,7 +64,7 @@ def test_a_dump_that_was_made_beside_nodes_is_restored_as_the_page_says(tmp_path
         assert_legal(whole, clients.responses)
 
 
-def test_every_command_and_setting_that_the_page_names_is_one() -> None:
+def test_every_command_and_setting_that_the_page_names_exists() -> None:
     named = set(re.findall(r"(?:^|`|\| |URL=… |jsonl )lockstream ([a-z]+)", TEXT, re.MULTILINE))
     assert {"verify", "rebuild", "migrate", "export", "import", "backup"} <= named
     assert named <= set(get_group(commands).commands)
@@ -77,7 +77,7 @@ def test_the_time_limits_are_those_of_the_code() -> None:
     assert [int(seconds) for seconds in re.findall(r"\| (\d+) s \|$", table, re.MULTILINE)] == LIMITS
 
 
-def test_there_is_a_place_for_the_figures(tmp_path: Path) -> None:
+def test_the_page_has_a_place_for_the_figures(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(TEXT)
     fill(page, "nodes", "| a | table |")

@@ -1,4 +1,4 @@
-"""The words of the code: what CONTRIBUTING.md says under "Words", as far as a program can see it."""
+"""The words of the code: the rules of CONTRIBUTING.md under "Words" that a program can check."""
 
 import ast
 import io

@@ -56,7 +56,7 @@ LINES, _ = encode_lines(EVENTS, NOW, START)
 LOG = b"".join(LINES)
 
 CPU_SECONDS = 5
-"""Far beyond what any input of a few KB takes, unless the time grows with a power of its length."""
+"""Longest time for one input. Inputs of a few KB take far less, unless the time grows with a power of the length."""
 
 
 def event_is_decoded_alike(text: bytes) -> None:
@@ -126,7 +126,7 @@ def altered_log_is_read_up_to_the_change(change: bytes) -> None:
 
 
 def line_is_decoded_or_invalid(content: bytes) -> None:
-    """A line is decoded or invalid, whatever it contains, even if its chain value is right."""
+    """A line with any content is decoded or invalid, even if its chain value is right."""
     members = b"," + TEXTS[0].removeprefix(b"{").removesuffix(b"}")
     for text in (content, b'{"position":1,' + content, b'{"position":1,' + content + members, _record_of(content)):
         chain = sha256(START.chain.encode() + text).hexdigest()

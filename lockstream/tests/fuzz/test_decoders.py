@@ -1,4 +1,4 @@
-"""The decoders have their properties for whatever Hypothesis generates from valid inputs and tokens.
+"""The decoders have their properties for all texts that Hypothesis generates from valid inputs and tokens.
 
 LOCKSTREAM_TEST_EXAMPLES says how many examples each property gets.
 """

@@ -1,4 +1,4 @@
-"""File system calls: locks, the check that a name leads to the same file, and writes that the system takes in parts."""
+"""File system calls: locks, the check that a name leads to the same file, and writes that the system does in parts."""
 
 import array
 import errno

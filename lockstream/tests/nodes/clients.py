@@ -30,7 +30,7 @@ REPEATED = 0.1
 
 @dataclass
 class Responses:
-    """What the clients were answered."""
+    """The responses to the clients, counted."""
 
     acknowledged: dict[str, int] = field(default_factory=dict)
     """Position by event id."""
@@ -40,7 +40,7 @@ class Responses:
 
 
 class Clients:
-    """They post until `stop`, each request to any of the nodes. An event without a response is sent again.
+    """Clients that post until `stop`, each request to any of the nodes. An event without a response is sent again.
 
     Each instance has two lockers and reservations of its own, so that several may use one database one after another.
     """

@@ -16,8 +16,8 @@ def examples(default: int) -> int:
 def budget(count: int, **more: Any) -> settings:
     """Return settings for `count` examples, without a deadline, so that a slow machine fails no test.
 
-    The examples are the same in every run, so that a test fails only for what was changed. In CI, or if none are asked
-    for, LOCKSTREAM_TEST_EXAMPLES changes nothing of that.
+    In CI, and unless LOCKSTREAM_TEST_EXAMPLES is set, the examples are the same in every run. Then only a change of the
+    code makes a test fail.
     """
     return settings(
         max_examples=count,

@@ -10,7 +10,7 @@ from lockstream.presentation.cli.main import main
 
 @dataclass
 class CommandResult:
-    """The exit code of a command, and what it wrote."""
+    """The exit code of a command, and its output."""
 
     exit_code: int
     output: bytes

@@ -35,7 +35,7 @@ class Response(Protocol):
 
 
 def assert_keeps_contract(response: Response, prefix: str = "") -> None:
-    """Compare status, content type, headers and body with what the contract declares for the request.
+    """Compare status, content type, headers and body with the declarations of the contract for the request.
 
     HEAD must be answered as GET, without a body. A method or path that the contract does not declare must be refused as
     JSON, except paths of the documentation. `prefix` is the path under which a proxy serves the API.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 TIMEOUT_SECONDS = 60
-"""Time after which a test gives up on a coroutine. It is long, so that a slow machine fails no test."""
+"""Time after which a test gives up on a coroutine. The time is long, so that a slow machine fails no test."""
 
 
 def run[ResultT](coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:

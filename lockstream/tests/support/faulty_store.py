@@ -23,7 +23,7 @@ from lockstream.services.running.lockstream import Lockstream
 from lockstream.settings import Settings
 
 TIMEOUT_SECONDS = 20
-"""Time that a test waits for what must happen. It is long, so that a slow machine fails no test."""
+"""Time that a test waits for a gate. The time is long, so that a slow machine fails no test."""
 
 POISON = "poison"
 """A reservation id that causes an internal error."""
@@ -134,7 +134,7 @@ def locked_projection(log: Path) -> Iterator[None]:
 
 
 def progress_of(log: Path) -> Progress:
-    """Return what the projection of a log says of itself, while a server may write it."""
+    """Return the progress that the projection of a log states, while a server may write it."""
     engine = reading_engine(projection_path(log))
     try:
         with engine.connect() as connection:

@@ -11,7 +11,7 @@ from lockstream.tests.support.processes import wait_until
 
 
 class PostgresServer(Postgres):
-    """Used in a `with` statement, it leaves nothing behind."""
+    """A server that can be killed. Used in a `with` statement, it leaves nothing behind."""
 
     def __init__(self, primary: Self | None = None, **settings: str) -> None:
         """Create an empty server, or a standby that streams from `primary`."""
@@ -32,7 +32,7 @@ class PostgresServer(Postgres):
         Killing the process group of the first process is not enough, since each of the others has one of its own: these
         may still answer, and keep the shared memory that a start needs.
         """
-        os.kill(self.pid, signal.SIGSTOP)  # so that it starts no further process, and does not notice what follows
+        os.kill(self.pid, signal.SIGSTOP)  # so that it starts no further process, and does not notice the kills
         wait_until(lambda: _state(self.pid) == "T")
         others = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         for pid in map(int, others):

@@ -21,7 +21,7 @@ import lockstream
 from lockstream.tests.support.requirements import requires
 
 TIMEOUT_SECONDS = 300
-"""Time after which a test gives up on a process. It is long, so that a slow machine fails no test."""
+"""Time after which a test gives up on a process. The time is long, so that a slow machine fails no test."""
 
 TEST_VARIABLES = "LOCKSTREAM_TEST_", "LOCKSTREAM_CRASH"
 """Prefixes of variables that configure the tests. The service would take them for unknown settings."""
@@ -140,7 +140,7 @@ class Server:
             self.stop(signal.SIGKILL)
 
     def launch(self) -> None:
-        """Start the process, and do not wait."""
+        """Start the process without waiting for it."""
         assert self._process is None, "the server before this one has not been stopped"
         with self._stderr.open("wb") as stderr:
             self._process = subprocess.Popen(

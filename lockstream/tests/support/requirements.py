@@ -14,9 +14,9 @@ MISSING = "missing on this machine: "
 """Beginning of the reason of a skip for something that could be installed."""
 
 
-def requires(is_available: bool, what: str) -> pytest.MarkDecorator:
-    """Return a mark that skips a test if `what` is not available."""
-    return pytest.mark.skipif(not is_available, reason=f"{MISSING}{what} (see scripts/install-test-programs)")
+def requires(is_available: bool, name: str) -> pytest.MarkDecorator:
+    """Return a mark that skips a test if the program or package `name` is not available."""
+    return pytest.mark.skipif(not is_available, reason=f"{MISSING}{name} (see scripts/install-test-programs)")
 
 
 def requires_program(*names: str) -> pytest.MarkDecorator:

@@ -1,4 +1,4 @@
-"""Liveness and readiness, for load balancers and for whatever restarts the process."""
+"""Liveness and readiness, for load balancers and for the supervisor that restarts the process."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ router = APIRouter(prefix="/health", tags=["health"])
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     431: HEADERS_TOO_LARGE,
     500: INTERNAL,
-    503: UNAVAILABLE | {"description": "No event is accepted now. `detail` says why, and what to do."},
+    503: UNAVAILABLE | {"description": "No event is accepted now. `detail` names the reason and the next step."},
 }
 
 

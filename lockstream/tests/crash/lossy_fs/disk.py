@@ -1,4 +1,4 @@
-"""A disk with one folder, which guarantees exactly what `fsync` guarantees.
+"""A disk with one folder, which keeps after a power cut only the guarantees of `fsync`.
 
 The bytes and the size of a file are durable once the file was flushed, as they were when that flush began. A name is
 durable once the folder was flushed. A power cut leaves any part of the later changes: any blocks, in any order, any

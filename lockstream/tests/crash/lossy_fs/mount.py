@@ -20,7 +20,7 @@ class LossyDisk:
         self._process = process
 
     def cut_power(self, target: Path, seed: int) -> None:
-        """Write to `target` what the disk would hold after a power cut now. Users of the disk notice nothing."""
+        """Copy the disk as it would be after a power cut now into `target`. Users of the disk notice nothing."""
         self._tell(cut=str(target), seed=seed)
 
     @contextmanager

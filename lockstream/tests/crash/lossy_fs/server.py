@@ -1,4 +1,4 @@
-"""Answers the requests of the kernel from a `Disk`, and copies what a power cut would leave while the disk is used."""
+"""Answers the requests of the kernel from a `Disk`, and copies the files after a power cut while the disk is used."""
 
 import errno
 import heapq

@@ -1,4 +1,4 @@
-"""Reader: records after a cursor, event ids by position, and lines by offset, whatever the lengths of the lines."""
+"""Reader: records after a cursor, event ids by position, and lines by offset, for lines of any length."""
 
 import os
 from collections.abc import Iterator
@@ -80,7 +80,7 @@ def test_event_ids_are_read_from_every_position(tmp_path: Path, lengths: list[in
 def test_event_ids_after_the_end_of_a_shortened_log_are_unavailable(tmp_path: Path) -> None:
     with written(tmp_path / "log", [10] * 20) as (file, ids, end):
         os.truncate(tmp_path / "log", end.offset - 1)
-        with pytest.raises(StoreUnavailable, match="shorter"):
+        with pytest.raises(StoreUnavailable, match="has lost lines"):
             read_event_ids(file, 15, 64, end)
         assert read_event_ids(file, 15, 5, end) == positions(ids, 15, 5)
 

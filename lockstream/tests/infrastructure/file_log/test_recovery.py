@@ -1,4 +1,4 @@
-"""Recovery: which tail of a log is torn, what of it is kept, and which tail refuses the start.
+"""Recovery: torn tails, the part of them that is kept, and the tails that refuse the start.
 
 Here are the parts alone. `tests/crash` damages whole stores at every byte.
 """

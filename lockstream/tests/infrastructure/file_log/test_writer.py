@@ -1,4 +1,4 @@
-"""Log writer: what is appended, what is durable, and what poisons the log.
+"""Log writer: appends, durability, and the faults that poison the log.
 
 Here is the writer alone. `tests/crash` covers whole stores on failing disks and on moved logs.
 """

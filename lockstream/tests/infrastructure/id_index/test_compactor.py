@@ -71,7 +71,7 @@ def test_a_run_that_cannot_be_written_is_tried_again(log_path: Path, caplog: pyt
             ingest_and_checkpoint(store, *bodies)
             store._projection.finish_compaction()
         assert store._projection.stored.run == store._projection._compactor.run == NO_RUN
-        assert "tried again" in caplog.text
+        assert "tries again" in caplog.text
         obstacle.rmdir()
 
         for bodies in HISTORIES[10:]:

@@ -146,14 +146,16 @@ def test_verify_finds_an_id_that_a_run_lacks_and_a_rebuild_repairs_it(log: Path)
     assert verify_file(log, ignore_progress).problems == []
 
 
-def test_a_compaction_of_a_server_is_no_problem_to_verify(log: Path) -> None:
-    """It may remove the run file that the projection named when `verify` read it."""
+def test_verify_finds_no_problem_if_a_server_compacts_meanwhile(log: Path) -> None:
+    """A compaction may remove the run file that the projection named when `verify` read the projection."""
     run = run_files(log)[-1]
     assert verify_file(log, lambda reached, end: run.unlink(missing_ok=True)).problems == []
     assert not run.exists()
 
 
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux lists what is mapped into memory")
+@pytest.mark.skipif(
+    not Path("/proc/self/maps").exists(), reason="only Linux lists the files that are mapped into memory"
+)
 def test_a_run_is_mapped_from_its_file_so_that_its_memory_can_be_taken_back(log_path: Path) -> None:
     with open_store(log_path) as store:
         for bodies in HISTORIES:

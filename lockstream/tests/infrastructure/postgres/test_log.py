@@ -1,4 +1,4 @@
-"""The probe of a node: what it reports of its database."""
+"""The probe of a node: its reports about the database."""
 
 from contextlib import closing
 

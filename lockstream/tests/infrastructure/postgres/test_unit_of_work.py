@@ -1,4 +1,4 @@
-"""Batches under the write lock: how requests share them, what they read, and lost connections."""
+"""Batches under the write lock: shared by requests, without reads of whole tables, and after lost connections."""
 
 import asyncio
 from collections.abc import Iterable, Sequence

@@ -69,7 +69,7 @@ def ingested(store: EmbeddedStore, *bodies: Body) -> list[Outcome]:
 
 
 def assert_works(store: EmbeddedStore) -> None:
-    """Check that events are accepted, and that reads show what a replay of the log gives."""
+    """Check that events are accepted, and that reads show the state of a replay."""
     position = store.log.end.position
     assert ingested(store, registered("one more")) == [Accepted(position + 1)]
     store.checkpoint()

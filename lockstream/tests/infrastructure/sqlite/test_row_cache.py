@@ -1,4 +1,4 @@
-"""The row cache: no row is lost or outdated, whatever was dropped, written or rolled back, and memory is bounded."""
+"""The row cache: drops, checkpoints and rollbacks lose or age no row, and memory is bounded."""
 
 from itertools import pairwise
 

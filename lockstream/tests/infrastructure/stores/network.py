@@ -28,7 +28,7 @@ type Files = dict[Path, bytes]
 
 
 class Network[StoreT: Store](ABC):
-    """A locker network on one kind of store. The methods here suit every store; each adapter adds what differs."""
+    """A locker network on one kind of store. The methods here suit every store; each adapter adds the differences."""
 
     restarts: ClassVar[tuple[str, ...]]
     """Names of the methods that restart this kind of store in different ways."""

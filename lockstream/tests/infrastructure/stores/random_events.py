@@ -1,4 +1,4 @@
-"""Random events of a small network: valid ones, and others that collide with what was sent before."""
+"""Random events of a small network: valid ones, and others that collide with earlier events."""
 
 from collections.abc import Iterator
 from itertools import product

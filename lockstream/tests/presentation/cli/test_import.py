@@ -33,7 +33,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def report(source: Path) -> Path:
-    """The path where refused lines are reported by default."""
+    """The default path of the report of refused lines."""
     return source.with_name("older system.jsonl.refused.jsonl")
 
 

@@ -1,4 +1,4 @@
-"""The command line as a whole: its help, its version, errors in its usage, and what it loads."""
+"""The command line as a whole: help, version, errors of usage, and loaded packages."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ COMMANDS = ["serve", "verify", "rebuild", "migrate", "import", "export", "backup
 
 
 def words(output: str) -> str:
-    """Return what a panel says, without its frame and line breaks."""
+    """Return the text of a panel, without its frame and line breaks."""
     return " ".join(output.replace("│", " ").split())
 
 

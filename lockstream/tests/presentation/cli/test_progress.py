@@ -3,6 +3,9 @@
 import os
 import pty
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -10,10 +13,12 @@ from threading import Thread
 
 import pytest
 
+from lockstream.infrastructure.stores.embedded import projection_path, remove_projection
 from lockstream.presentation.cli import output
 from lockstream.tests.support.builders import registered
 from lockstream.tests.support.commands import RunCommand
 from lockstream.tests.support.histories import record
+from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server, environment, wait_until
 
 EVENTS = 3_000
 
@@ -23,9 +28,19 @@ BAR = re.compile(r"━+ [123],\d{3} of 3,\d{3} events [\d,]+ a second")
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[?\d;]*[A-Za-z]")
 """A command to the terminal, such as a colour."""
 
+ERASE_LINE = "\x1b[2K"
+
+SERVE_WITHOUT_DELAY = """
+from lockstream.presentation.cli import main, output
+
+output.BAR_AFTER_SECONDS = 0
+main.main()
+"""
+"""Runs `lockstream` with the arguments of the process, and shows progress bars without delay."""
+
 
 class Terminal:
-    """A terminal that takes the place of a standard stream, and remembers what is written to it."""
+    """A pseudo-terminal that takes the place of a standard stream, and keeps the text written to it."""
 
     def __init__(self) -> None:
         self._screen, program = pty.openpty()
@@ -34,8 +49,13 @@ class Terminal:
         self._reader = Thread(target=self._read)
         self._reader.start()
 
+    @property
+    def shown(self) -> str:
+        """The text written so far, without commands to the terminal."""
+        return CONTROL_SEQUENCE.sub("", self._written.decode(errors="replace"))
+
     def close(self) -> str:
-        """Return all that was written."""
+        """Close the terminal, and return the whole text written to it."""
         self.stream.close()
         self._reader.join()
         os.close(self._screen)
@@ -52,7 +72,7 @@ type RunOnTerminal = Callable[..., str]
 
 @pytest.fixture
 def run_on_terminal(run_command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> RunOnTerminal:
-    """A function that runs a command whose standard error is a terminal, and returns what is shown there."""
+    """A function that runs a command whose standard error is a terminal, and returns the text shown there."""
 
     def run(*arguments: object, streams: tuple[str, ...] = ("sys.stderr",)) -> str:
         terminal = Terminal()
@@ -71,7 +91,7 @@ def run_on_terminal(run_command: RunCommand, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def long_log(log_path: Path) -> Path:
-    """A log for which progress is reported several times."""
+    """A log long enough for several calls of a progress callback."""
     record(log_path, (registered(f"c{number}") for number in range(EVENTS)))
     return log_path
 
@@ -83,7 +103,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def arguments_of(command: str, log: Path) -> list[object]:
-    """Return a command line that does something with each event of `log`."""
+    """Return the arguments with which `command` works on each event of `log`."""
     if command in ("import", "import --full"):
         return [*command.split(), log, "--log", log.with_name("other.jsonl")]
     return [command, *([log.with_name("copy.jsonl")] if command == "backup" else [])]
@@ -140,6 +160,44 @@ def test_an_export_to_the_terminal_shows_no_progress(
     assert "━" not in shown
 
 
+def test_a_server_shows_the_progress_of_its_catch_up_on_a_terminal(long_log: Path) -> None:
+    remove_projection(projection_path(long_log))
+    # when the server starts on a terminal, and has caught up and listens
+    terminal = Terminal()
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE_WITHOUT_DELAY, "serve"],
+        cwd=long_log.parent,
+        env=environment(long_log, LOCKSTREAM_PORT="0", TERM="xterm"),
+        stdin=subprocess.DEVNULL,
+        stderr=terminal.stream,
+    )
+    try:
+        wait_until(
+            lambda: (
+                process.poll() is not None
+                or (f"{EVENTS:,} of {EVENTS:,} events" in terminal.shown and "running on http" in terminal.shown)
+            )
+        )
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT_SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+        shown = terminal.close()
+    # then the bar has shown the events of the catch-up, and was erased at its end
+    bars = [line for line in CONTROL_SEQUENCE.sub("", shown).replace("\r", "\n").splitlines() if "━" in line]
+    assert bars
+    assert [bar for bar in bars if "Catching up with the log" not in bar or not BAR.search(bar)] == []
+    assert ERASE_LINE in shown[shown.rindex("━") :]
+
+
+def test_a_server_shows_no_progress_if_standard_error_is_not_a_terminal(long_log: Path) -> None:
+    remove_projection(projection_path(long_log))
+    with Server(long_log, program=("-c", SERVE_WITHOUT_DELAY, "serve")).start() as server:
+        assert server.stop(signal.SIGTERM) == 0
+        assert "━" not in server.stderr
+
+
 def matches(text: str, pattern: str) -> bool:
-    """Tell whether a text is what `pattern` describes, in which `…` stands for any text."""
+    """Return whether a text matches `pattern`, in which `…` stands for any text."""
     return bool(re.fullmatch(re.escape(pattern).replace("…", ".*"), text))

@@ -1,4 +1,4 @@
-"""`lockstream repair` and a start agree on what is damaged."""
+"""`lockstream repair` and a start find the same damage."""
 
 from collections.abc import Callable
 from contextlib import closing

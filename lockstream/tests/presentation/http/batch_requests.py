@@ -17,7 +17,7 @@ from lockstream.tests.support.log_audit import audited
 
 
 class Form(NamedTuple):
-    """How events become the body of a request."""
+    """A form of batch bodies: a media type, and the encoding of events in it."""
 
     name: str
     media_type: str

@@ -1,4 +1,4 @@
-"""Fixtures: clients that hold every response to the committed contract, and servers for what only a server shows."""
+"""Fixtures: clients that hold every response to the committed contract, and servers for the tests that need one."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager

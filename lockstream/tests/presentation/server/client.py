@@ -28,7 +28,7 @@ class RawConnection:
     """A connection to a server on this machine, byte by byte."""
 
     def __init__(self, port: int, receive_buffer: int = 0) -> None:
-        """`receive_buffer` is the size in bytes of the system's buffer for what is not read; 0 leaves its default."""
+        """`receive_buffer` is the size in bytes of the system's buffer for unread data; 0 keeps its default."""
         self.socket = socket.socket()
         self.socket.settimeout(TIMEOUT_SECONDS)
         if receive_buffer:

@@ -19,7 +19,7 @@ from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server, wait_unt
 MEBIBYTE = 1024 * 1024
 
 SPARE_MEMORY_BYTES = 40 * MEBIBYTE
-"""Memory that a server may take in addition to what it has taken for its first requests."""
+"""Bytes by which a server may exceed its memory after its first requests."""
 
 HAS_PROC = Path("/proc/self/fd").exists()
 

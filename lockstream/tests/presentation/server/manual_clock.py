@@ -103,7 +103,7 @@ def _status(client: HTTPConnection, body: str) -> int:
 
 
 class _ObservedConnection(Connection):
-    """A connection that counts what it has received, and whose clock can be moved."""
+    """A connection that counts received bytes, and whose clock can be moved."""
 
     by_port: dict[int, "_ObservedConnection"]
     received_bytes = 0

@@ -10,9 +10,9 @@ from lockstream.tests.presentation.server.test_malformed_requests import assert_
 
 OFFER = {"connection": "Upgrade", "upgrade": "h2c"}
 HOSTS = {
-    "no host": (None, "it has 0 Host headers, and must have one"),
-    "two hosts": ("test\r\nhost: other", "it has 2 Host headers, and must have one"),
-    "the same host twice": ("test\r\nHOST: test", "it has 2 Host headers, and must have one"),
+    "no host": (None, "it has 0 Host headers. Send exactly one"),
+    "two hosts": ("test\r\nhost: other", "it has 2 Host headers. Send exactly one"),
+    "the same host twice": ("test\r\nHOST: test", "it has 2 Host headers. Send exactly one"),
 }
 
 with_wrong_hosts = pytest.mark.parametrize(("host", "detail"), HOSTS.values(), ids=HOSTS)

@@ -26,7 +26,7 @@ from lockstream.tests.support.requirements import requires_program
 
 CONNECTIONS = 2000
 BEGINNINGS = [b"", b"POST /events HTT", request(b"{", content_length=60_000), get()]
-"""What clients have sent before they become idle."""
+"""Bytes that clients send before they become idle."""
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_two_thousand_idle_connections_disturb_no_other_client(log_path: Path, m
         for number, connection in enumerate(connections):
             connection.send(BEGINNINGS[number % len(BEGINNINGS)])
         served.assert_serves_others()
-        # their clients never close them: the server refuses what is incomplete, and disconnects after as long again
+        # the clients never close: the server refuses incomplete requests, and disconnects after the same time again
         pass_seconds(2 * (BODY_SECONDS + 1), *connections)
         wait_for_closed_sockets(served.process, 10)
 
@@ -68,7 +68,7 @@ def test_a_server_that_may_open_no_more_files_goes_on_serving(log_path: Path) ->
 
 
 def test_connections_leave_open_files_for_requests(log_path: Path) -> None:
-    """Those beyond the limit of open files are closed, which is logged once."""
+    """Connections beyond the limit of open files are closed, which is logged once."""
     files = 160
     with_few_files = ["bash", "-c", f'ulimit -n {files} && exec "$@"', "with-few-files"]
     with Server(log_path, under=with_few_files).start() as server, ExitStack() as opened:

@@ -83,7 +83,7 @@ def test_a_file_with_only_a_byte_order_mark_holds_no_event(
 
 
 def test_a_byte_order_mark_before_a_later_line_is_malformed(store: MemoryStore, source: Path, report: Path) -> None:
-    """It may come from files that were joined; the line is reported, and not repaired in silence."""
+    """Joining two files may put a mark there. The line is reported, and not repaired in silence."""
     source.write_bytes(line(registered("c1")) + BOM + line(registered("c2")))
     assert import_events(store, source, report, ignore_progress) == ImportCounts(accepted=1, refused=1)
     [(number, code, _)] = reported(report)

@@ -1,4 +1,4 @@
-"""The report of an examination says what a repair would lose. Its nouns and verbs agree with their numbers."""
+"""The report of an examination counts the loss by a repair. Its nouns and verbs agree with their numbers."""
 
 from contextlib import closing
 from pathlib import Path
@@ -28,7 +28,7 @@ def examine(log: Path) -> DamageReport:
 
 
 def apply(log: Path) -> list[str]:
-    """Examine a log, and repair it. Return sentences that say what was done."""
+    """Examine a log, and repair it. Return the sentences about the repair."""
     with closing(Repair(log)) as repair:
         return repair.apply(repair.examine(ignore_progress))
 
@@ -95,7 +95,7 @@ def test_the_report_of_a_damaged_log_counts_what_would_be_lost(
     log_path.write_bytes(b"".join(lines))
     # when it is examined
     report = examine(log_path)
-    # then the report says what is wrong, and what would be lost
+    # then the report names the damage and the loss
     assert not report.is_whole
     damage, dropped, loss = report.explain()
     offset = sum(map(len, lines[:left]))

@@ -36,7 +36,7 @@ HISTORY = history()
 
 
 def write(log: Path, bodies: list[Body]) -> None:
-    """Write a log whose positions and chain values are right, whatever its events are."""
+    """Write a log whose positions and chain values are right, for any events."""
     lines, _ = encode_lines([event(body) for body in bodies], "2026-11-23T08:15:00.000000Z", START)
     log.write_bytes(b"".join(lines))
 

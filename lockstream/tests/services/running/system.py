@@ -1,4 +1,4 @@
-"""Group commit over a faulty store, and what tests submit to it and read from it."""
+"""Group commit over a faulty store, with the events that tests submit and the reads of their effects."""
 
 import asyncio
 from collections.abc import Sequence

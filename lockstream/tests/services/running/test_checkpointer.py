@@ -37,7 +37,7 @@ def store() -> Iterator[FaultyStore]:
 
 
 def assert_whole(log: Path) -> None:
-    """Assert that a start shows what a replay of the log gives."""
+    """Assert that a start shows the state of a replay."""
     assert hashes_after_start(log) == hashes_after_replay(log)
 
 

@@ -1,4 +1,4 @@
-"""Nothing is acknowledged or shown before the flush that covers it, and a failed flush takes back what it covered."""
+"""Nothing is acknowledged or shown before the flush that covers it, and a failed flush takes its events back."""
 
 import asyncio
 import os

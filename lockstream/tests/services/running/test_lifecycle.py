@@ -215,7 +215,7 @@ def test_the_failure_of_a_startup_is_raised_again_each_time(startup: Startup, re
         with pytest.raises(type(refusal)) as raised:
             background.wait(TIMEOUT_SECONDS)
         assert raised.value is refusal
-        # then everybody who asks has the failure
+        # then every caller gets the failure
         assert background.has_failed
         for ask in (
             background.lockstream,

@@ -113,7 +113,7 @@ def test_each_of_many_concurrent_batches_is_decided_in_its_order(form: Form, log
 
     # when all are posted at once
     responses = run(post_concurrently())
-    # then each was decided in its own order, and the log holds exactly what was accepted
+    # then each was decided in its own order, and the log holds exactly the accepted events
     assert [statuses(items) for items in responses] == [[202, 202, 409] * 40] * 8
     accepted = {event_id: position for items in responses for event_id, position in positions(items).items()}
     assert accepted == positions_in_log(log_path)

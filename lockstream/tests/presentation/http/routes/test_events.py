@@ -211,5 +211,5 @@ def test_an_accepted_nested_event_can_be_read_again_from_any_call_depth(client: 
 
 
 def below_calls(levels: int, read: Callable[[], int]) -> int:
-    """Return what `read` returns if it is called below so many calls of the interpreter's own."""
+    """Return the result of `read`, called below so many frames of the interpreter's own."""
     return max(map(lambda _: below_calls(levels - 1, read), [0])) if levels else read()  # noqa: C417

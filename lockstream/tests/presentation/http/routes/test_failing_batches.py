@@ -108,7 +108,7 @@ def test_a_batch_that_could_not_be_written_may_be_sent_again_after_a_restart(
             with nearly_full_disk(log_path):
                 for _ in range(2):
                     assert_unavailable(await post(client, form, *batch), f"The log {log_path} could not be written")
-            # then even duplicates get 503, and reads show what was acknowledged
+            # then even duplicates get 503, and reads show the acknowledged events
             assert_unavailable(await post(client, form, *batch[:20]), f"The log {log_path} could not be written")
             assert await count_compartments(client) == 20
 

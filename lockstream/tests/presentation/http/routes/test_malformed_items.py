@@ -49,7 +49,7 @@ INVALID_ITEMS = {
     "nested arrays for an id": b'{"event_id": %b%b}' % (b"[" * 500, b"]" * 500),
     "a duplicate member": json.dumps(registered()).replace('"type"', '"type": 1, "type"').encode(),
 }
-"""Items of an array or lines of NDJSON. They are nested beyond what an event may be, but not beyond the decoder."""
+"""Items of an array or lines of NDJSON. Their nesting exceeds the limit of an event, but not that of the decoder."""
 
 INVALID_LINES = {
     "bytes that are not UTF-8": json.dumps(registered("é"), ensure_ascii=False).encode("latin-1"),

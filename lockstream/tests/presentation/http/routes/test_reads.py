@@ -1,4 +1,4 @@
-"""GET of a locker, a compartment and a reservation: the exact response, which shows what was acknowledged."""
+"""GET of a locker, a compartment and a reservation: the exact response, which shows all acknowledged events."""
 
 from typing import Any
 from urllib.parse import quote
