@@ -72,6 +72,9 @@ class FaultRow(Base):
         return Fault(self.fault_id, self.locker_id, self.compartment_id, self.severity, self.cleared)
 
 
+type _Rows = tuple[CompartmentRow | None, ReservationRow | None, FaultRow | None]
+
+
 class JsonLines:
     """The log: one event a line, with its id at the beginning of the line."""
 
@@ -110,11 +113,12 @@ class Service:
         with self._lock, Session(self._engine) as session:
             if event.event_id in self._log:
                 return "duplicate"
-            state = _state_of(session, event)
+            rows = _rows_of(session, event)
+            state = _state_of(rows)
             if refusal := decide(state, event):
                 return refusal
             self._log.append(event)
-            _write(session, evolve(state, event))
+            _change(session, rows, evolve(state, event))
             session.commit()
         return "accepted"
 
@@ -134,7 +138,7 @@ def _engine(file: Path) -> Engine:
     return engine
 
 
-def _state_of(session: Session, event: Event) -> Slice:
+def _rows_of(session: Session, event: Event) -> _Rows:
     """Return the rows that the rules need to decide `event`."""
     keys = read_set_of(event)
     reservation = session.get(ReservationRow, keys.reservation) if keys.reservation else None
@@ -143,6 +147,11 @@ def _state_of(session: Session, event: Event) -> Slice:
     if compartment_key is None and reservation is not None:
         compartment_key = reservation.locker_id, reservation.compartment_id
     compartment = session.get(CompartmentRow, compartment_key) if compartment_key else None
+    return compartment, reservation, fault
+
+
+def _state_of(rows: _Rows) -> Slice:
+    compartment, reservation, fault = rows
     return Slice(
         compartment.value() if compartment else None,
         reservation.value() if reservation else None,
@@ -150,13 +159,16 @@ def _state_of(session: Session, event: Event) -> Slice:
     )
 
 
-def _write(session: Session, state: Slice) -> None:
-    if state.compartment:
-        session.merge(CompartmentRow(**msgspec.structs.asdict(state.compartment)))
-    if state.reservation:
-        session.merge(ReservationRow(**msgspec.structs.asdict(state.reservation)))
-    if state.fault:
-        session.merge(FaultRow(**msgspec.structs.asdict(state.fault)))
+def _change(session: Session, rows: _Rows, state: Slice) -> None:
+    """Give the rows the values of `state`, and add the rows that it has in addition."""
+    values = state.compartment, state.reservation, state.fault
+    for row, value, table in zip(rows, values, (CompartmentRow, ReservationRow, FaultRow), strict=True):
+        fields = msgspec.structs.asdict(value) if value else {}
+        if row:
+            for name, field in fields.items():
+                setattr(row, name, field)
+        elif fields:
+            session.add(table(**fields))
 
 
 if __name__ == "__main__":
