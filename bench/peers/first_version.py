@@ -7,8 +7,8 @@
 
 Each choice that the design leaves open is made in its favour. The search compares the beginnings of lines and decodes
 none. SQLite has a write-ahead log and `synchronous=NORMAL`, so only the file is flushed for each event. The rules are
-Lockstream's own (docs/rules.md) and are applied before the append; the first version appended first. There are no
-reads, because the benchmark sends none.
+Lockstream's own (docs/rules.md). They decide before the append, while the first version appended first. The service
+answers no reads, because the benchmark sends none.
 """
 
 import os
@@ -29,6 +29,8 @@ from lockstream.core.entities.state import Compartment, Fault, Reservation, Slic
 from lockstream.core.evolve import evolve
 from lockstream.core.read_set import read_set_of
 from lockstream.core.rules import decide
+
+LOG_NAME = "events.jsonl"
 
 
 class Base(DeclarativeBase):
@@ -104,7 +106,7 @@ class Service:
     """Decides events one after the other."""
 
     def __init__(self, folder: Path) -> None:
-        self._log = JsonLines(folder / "events.jsonl")
+        self._log = JsonLines(folder / LOG_NAME)
         self._engine = _engine(folder / "projection.sqlite")
         self._lock = Lock()
         Base.metadata.create_all(self._engine)
