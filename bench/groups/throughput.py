@@ -1,4 +1,4 @@
-"""Single events and batches of 100, beside the rates of the server alone, of FastAPI and of the disk."""
+"""Single events and batches of 100, beside the server alone, FastAPI, two peers with the same rules, and the disk."""
 
 import shutil
 from pathlib import Path
@@ -11,6 +11,7 @@ from bench.groups.plans import hundreds, singles
 from bench.load.plan import Plan
 from bench.load.process import run_load
 from bench.peers.disk import Flushes
+from bench.peers.first_version import LOG_NAME
 from bench.processes import Peer, run_peer
 from bench.session import Contestant, Measurement, Session
 
@@ -36,6 +37,18 @@ def measure(session: Session) -> GroupResult:
             with session.lockstream() as server:
                 return run_load(hundreds(session), server).measurement
 
+        def package() -> Measurement:
+            with session.folder() as peer_folder:
+                return _served(Peer("eventsourcing_service", f"{peer_folder / 'events.db'}"), singles(session))
+
+        log_lengths: list[int] = []
+
+        def first_version() -> Measurement:
+            with session.folder() as peer_folder:
+                measurement = _served(Peer("first_version", f"{peer_folder}"), singles(session))
+                log_lengths.append((peer_folder / LOG_NAME).read_bytes().count(b"\n"))
+            return measurement
+
         series = session.take_turns(
             [
                 bare(session),
@@ -43,6 +56,8 @@ def measure(session: Session) -> GroupResult:
                 Contestant(
                     "FastAPI + pydantic, 32 connections", "events/s", lambda: _asgi_app("fastapi", singles(session))
                 ),
+                Contestant("eventsourcing behind FastAPI, 32 connections", "events/s", package),
+                Contestant("first version's design, 32 connections", "events/s", first_version),
                 Contestant("Lockstream, batches of 100, 8 connections", "events/s", batches),
                 Contestant(
                     "load generator alone, single events", "events/s", lambda: _load_generator(singles(session))
@@ -51,7 +66,8 @@ def measure(session: Session) -> GroupResult:
                 *(_disk(session, sample, lines) for lines in LINES_PER_FLUSH),
             ]
         )
-    ceiling, single, fastapi, hundred = series[:4]
+    ceiling, single, fastapi, _, first, hundred = series[:6]
+    first.contestant += f", from an empty log to {max(log_lengths):,} events"
     return GroupResult(
         [
             result("single", single.figure, ratios(single, ceiling)),
@@ -63,7 +79,11 @@ def measure(session: Session) -> GroupResult:
 
 
 def _asgi_app(name: str, plan: Plan) -> Measurement:
-    with Peer("asgi_apps", name) as server:
+    return _served(Peer("asgi_apps", name), plan)
+
+
+def _served(peer: Peer, plan: Plan) -> Measurement:
+    with peer as server:
         load = run_load(plan, server)
         server.stop()
     return load.measurement

@@ -2,15 +2,14 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from fastapi import FastAPI
 from pydantic import AwareDatetime, BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lockstream.presentation.server import run as server
-from lockstream.settings import Settings
+from bench.peers.serving import serve
 
 _HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"2")]
 
@@ -61,6 +60,4 @@ def reads() -> ASGIApp:
 _APPS: dict[str, Callable[[], ASGIApp]] = {"bare": lambda: bare, "fastapi": plain_fastapi, "reads": reads}
 
 if __name__ == "__main__":
-    server.configure_logging("info")
-    app = cast(FastAPI, _APPS[sys.argv[1]]())
-    server.run(app, Settings(host="127.0.0.1", port=0))
+    serve(_APPS[sys.argv[1]]())

@@ -1,0 +1,15 @@
+"""Serve an application of a peer exactly as Lockstream is served."""
+
+from typing import cast
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from lockstream.presentation.server import run as server
+from lockstream.settings import Settings
+
+
+def serve(app: ASGIApp) -> None:
+    """Serve `app` on a free port until SIGTERM, by Lockstream's own server with its default options."""
+    server.configure_logging("info")
+    server.run(cast(FastAPI, app), Settings(host="127.0.0.1", port=0))
