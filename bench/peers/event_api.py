@@ -5,14 +5,15 @@ FastAPI itself. Every other status is the one of docs/rules.md.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 from uuid import UUID
 
+import msgspec
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
-from lockstream.core.entities.events import EVENT_TYPES, Event
+from lockstream.core.entities.events import Event, JsonText
 from lockstream.core.entities.fields import IDENTIFIER, IDENTIFIER_MAX, SEVERITY_MAX
 from lockstream.core.outcomes import Refusal, RefusalKind
 
@@ -105,11 +106,7 @@ def create_app(ingest: Callable[[Event], PeerOutcome]) -> FastAPI:
 
 
 def _event_of(body: _Body) -> Event:
-    payload = body.payload
-    return EVENT_TYPES[body.type](
-        event_id=str(body.event_id),
-        occurred_at=body.occurred_at.isoformat(),
-        locker_id=body.locker_id,
-        payload=payload.model_dump_json(exclude_unset=True).encode(),
-        **payload.model_dump(mode="json", include=set(type(payload).model_fields)),
-    )
+    payload = body.payload.model_dump_json(exclude_unset=True)
+    envelope = body.model_dump(mode="json", exclude={"payload"})
+    event = msgspec.convert(envelope | {"payload": msgspec.json.decode(payload)}, Event.__value__)
+    return cast(Event, msgspec.structs.replace(event, payload_text=JsonText(payload.encode())))

@@ -174,7 +174,7 @@ class Lockers(Application[UUID]):
             event_type=type(event).__name__,
             locker_id=event.locker_id,
             occurred_at=event.occurred_at,
-            payload=event.payload.decode(),
+            payload=event.payload_text.decode(),
         )
         try:
             self.save(*changed, accepted)
@@ -209,28 +209,30 @@ class Lockers(Application[UUID]):
                 return reservation, self._freed_compartment(reservation)
             case FaultReported():
                 compartment = self._compartment(event)
-                compartment.report_fault(event.event_id, event.severity)
+                compartment.report_fault(event.event_id, event.payload.severity)
                 return (compartment,)
             case FaultCleared():
                 return self._clear_fault(event)
 
     def _register_compartment(self, event: CompartmentRegistered) -> tuple[Aggregate, ...]:
-        if Compartment.create_id(event.locker_id, event.compartment_id) in self.repository:
+        if Compartment.create_id(event.locker_id, event.payload.compartment_id) in self.repository:
             raise Refused(rules.COMPARTMENT_ALREADY_REGISTERED)
-        return (Compartment(locker_id=event.locker_id, compartment_id=event.compartment_id),)
+        return (Compartment(locker_id=event.locker_id, compartment_id=event.payload.compartment_id),)
 
     def _create_reservation(self, event: ReservationCreated) -> tuple[Aggregate, ...]:
         compartment = self._compartment(event)
-        if Reservation.create_id(event.reservation_id) in self.repository:
+        if Reservation.create_id(event.payload.reservation_id) in self.repository:
             raise Refused(rules.RESERVATION_ALREADY_EXISTS)
-        compartment.reserve(event.reservation_id)
+        compartment.reserve(event.payload.reservation_id)
         created = Reservation(
-            reservation_id=event.reservation_id, locker_id=event.locker_id, compartment_id=event.compartment_id
+            reservation_id=event.payload.reservation_id,
+            locker_id=event.locker_id,
+            compartment_id=event.payload.compartment_id,
         )
         return compartment, created
 
     def _clear_fault(self, event: FaultCleared) -> tuple[Aggregate, ...]:
-        compartment, fault_id = self._compartment(event), event.fault_event_id
+        compartment, fault_id = self._compartment(event), event.payload.fault_event_id
         if fault_id not in compartment.open_faults and fault_id not in compartment.cleared_faults:
             accepted = self._accepted(fault_id)
             is_fault = accepted is not None and accepted.event_type == FaultReported.__name__
@@ -240,7 +242,9 @@ class Lockers(Application[UUID]):
 
     def _compartment(self, event: ReservationCreated | FaultReported | FaultCleared) -> Compartment:
         try:
-            compartment: Compartment = self.repository.get(Compartment.create_id(event.locker_id, event.compartment_id))
+            compartment: Compartment = self.repository.get(
+                Compartment.create_id(event.locker_id, event.payload.compartment_id)
+            )
         except AggregateNotFoundError:
             raise Refused(rules.UNKNOWN_COMPARTMENT) from None
         return compartment
@@ -254,10 +258,13 @@ class Lockers(Application[UUID]):
 
     def _reservation(self, event: ParcelDeposited | ParcelPickedUp | ReservationExpired) -> Reservation:
         try:
-            reservation: Reservation = self.repository.get(Reservation.create_id(event.reservation_id))
+            reservation: Reservation = self.repository.get(Reservation.create_id(event.payload.reservation_id))
         except AggregateNotFoundError:
             raise Refused(rules.UNKNOWN_RESERVATION) from None
-        if event.locker_id != reservation.locker_id or event.compartment_id not in (None, reservation.compartment_id):
+        if event.locker_id != reservation.locker_id or event.payload.compartment_id not in (
+            None,
+            reservation.compartment_id,
+        ):
             raise Refused(rules.RESERVATION_MISMATCH)
         return reservation
 

@@ -25,9 +25,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from bench.peers.event_api import PeerOutcome, create_app
 from bench.peers.serving import serve
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.state import Compartment, Fault, Reservation, Slice, Status
+from lockstream.core.entities.state import Compartment, Fault, Reservation, Row, Status
 from lockstream.core.evolve import evolve
-from lockstream.core.read_set import read_set_of
+from lockstream.core.row_set import RowSet, read_set_of
 from lockstream.core.rules import decide
 
 LOG_NAME = "events.jsonl"
@@ -74,7 +74,7 @@ class FaultRow(Base):
         return Fault(self.fault_id, self.locker_id, self.compartment_id, self.severity, self.cleared)
 
 
-type _Rows = tuple[CompartmentRow | None, ReservationRow | None, FaultRow | None]
+_TABLES: dict[type[Row], type[Base]] = {Compartment: CompartmentRow, Reservation: ReservationRow, Fault: FaultRow}
 
 
 class JsonLines:
@@ -90,7 +90,7 @@ class JsonLines:
             msgspec.json.encode(event.occurred_at),
             msgspec.json.encode(event.locker_id),
             type(event).__name__.encode(),
-            event.payload,
+            event.payload_text,
         )
         self._file.write(_line_start(event.event_id) + head)
         self._file.flush()
@@ -116,11 +116,11 @@ class Service:
             if event.event_id in self._log:
                 return "duplicate"
             rows = _rows_of(session, event)
-            state = _state_of(rows)
-            if refusal := decide(state, event):
+            if refusal := decide(rows, event):
                 return refusal
             self._log.append(event)
-            _change(session, rows, evolve(state, event))
+            for row in evolve(rows, event):
+                session.merge(_TABLES[type(row)](**msgspec.structs.asdict(row)))
             session.commit()
         return "accepted"
 
@@ -140,37 +140,16 @@ def _engine(file: Path) -> Engine:
     return engine
 
 
-def _rows_of(session: Session, event: Event) -> _Rows:
+def _rows_of(session: Session, event: Event) -> RowSet:
     """Return the rows that the rules need to decide `event`."""
-    keys = read_set_of(event)
-    reservation = session.get(ReservationRow, keys.reservation) if keys.reservation else None
-    fault = session.get(FaultRow, keys.fault) if keys.fault else None
-    compartment_key = keys.compartment
-    if compartment_key is None and reservation is not None:
-        compartment_key = reservation.locker_id, reservation.compartment_id
-    compartment = session.get(CompartmentRow, compartment_key) if compartment_key else None
-    return compartment, reservation, fault
-
-
-def _state_of(rows: _Rows) -> Slice:
-    compartment, reservation, fault = rows
-    return Slice(
-        compartment.value() if compartment else None,
-        reservation.value() if reservation else None,
-        fault.value() if fault else None,
+    keys = read_set_of([event])
+    reservations = [found.value() for key in keys.reservations if (found := session.get(ReservationRow, key))]
+    keys.compartments.update(row.compartment_key for row in reservations)
+    compartments = [each.value() for key in keys.compartments if (each := session.get(CompartmentRow, key))]
+    faults = [fault.value() for key in keys.faults if (fault := session.get(FaultRow, key))]
+    return RowSet(
+        {row.key: row for row in compartments}, {row.key: row for row in reservations}, {row.key: row for row in faults}
     )
-
-
-def _change(session: Session, rows: _Rows, state: Slice) -> None:
-    """Give the rows the values of `state`, and add the rows that it has in addition."""
-    values = state.compartment, state.reservation, state.fault
-    for row, value, table in zip(rows, values, (CompartmentRow, ReservationRow, FaultRow), strict=True):
-        fields = msgspec.structs.asdict(value) if value else {}
-        if row:
-            for name, field in fields.items():
-                setattr(row, name, field)
-        elif fields:
-            session.add(table(**fields))
 
 
 if __name__ == "__main__":
