@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     queue_limit: int = _setting(20_000, LIMITS, ge=1)
     """Most events that wait for their acknowledgement. Further ones get 503."""
 
-    batch_limit: int = _setting(100, LIMITS, ge=1)
+    batch_limit: int = _setting(250, LIMITS, ge=1)
     """Most events that are decided together before other requests are served."""
 
     row_cache_rows: int = _setting(200_000, OPERATION, f"{PREFIX}ROW_CACHE_ROWS", f"{PREFIX}WORKING_SET_ROWS", ge=1)

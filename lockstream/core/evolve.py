@@ -25,11 +25,9 @@ def evolve(rows: RowSet, event: Event) -> _Changed:
 
     Raises:
         InconsistentHistory: the event needs a row that no earlier event made, so `decide` never accepted it.
+        RowsNotLoaded: `rows` lacks a row that the event needs.
     """
-    try:
-        return _EVOLUTIONS[event.__class__](rows, event)
-    except KeyError as missing:
-        raise InconsistentHistory(event) from missing
+    return _EVOLUTIONS[event.__class__](rows, event)
 
 
 def _compartment_registered(_: RowSet, event: CompartmentRegistered) -> _Changed:
@@ -37,50 +35,61 @@ def _compartment_registered(_: RowSet, event: CompartmentRegistered) -> _Changed
 
 
 def _reservation_created(rows: RowSet, event: ReservationCreated) -> _Changed:
-    locker_id, payload = event.locker_id, event.payload
-    created = Reservation(payload.reservation_id, locker_id, payload.compartment_id)
-    return _occupied(rows, (locker_id, payload.compartment_id), payload.reservation_id), created
+    reservation_id = event.payload.reservation_id
+    occupied = _occupied(rows, event, (event.locker_id, event.payload.compartment_id), reservation_id)
+    # with the ids of the compartment's row instead of the event's, so that memory holds one copy of each
+    return occupied, Reservation(reservation_id, occupied.locker_id, occupied.compartment_id)
 
 
 def _parcel_deposited(rows: RowSet, event: ParcelDeposited) -> _Changed:
-    return (_in_status(rows, event.payload.reservation_id, Status.DEPOSITED),)
+    return (_in_status(rows, event, Status.DEPOSITED),)
 
 
 def _parcel_picked_up(rows: RowSet, event: ParcelPickedUp) -> _Changed:
-    ended = _in_status(rows, event.payload.reservation_id, Status.PICKED_UP)
-    return _occupied(rows, (ended.locker_id, ended.compartment_id), None), ended
+    ended = _in_status(rows, event, Status.PICKED_UP)
+    return _occupied(rows, event, (ended.locker_id, ended.compartment_id), None), ended
 
 
 def _reservation_expired(rows: RowSet, event: ReservationExpired) -> _Changed:
-    ended = _in_status(rows, event.payload.reservation_id, Status.EXPIRED)
-    return _occupied(rows, (ended.locker_id, ended.compartment_id), None), ended
+    ended = _in_status(rows, event, Status.EXPIRED)
+    return _occupied(rows, event, (ended.locker_id, ended.compartment_id), None), ended
 
 
 def _fault_reported(rows: RowSet, event: FaultReported) -> _Changed:
-    locker_id, payload = event.locker_id, event.payload
-    opened = Fault(event.event_id, locker_id, payload.compartment_id, payload.severity)
-    compartment = rows.compartments[locker_id, payload.compartment_id]
-    return (_with_faults(compartment, +1), opened) if opened.is_degrading else (opened,)
+    opened = Fault(event.event_id, event.locker_id, event.payload.compartment_id, event.payload.severity)
+    compartment = _with_faults(rows, event, int(opened.is_degrading))
+    return (compartment, opened) if opened.is_degrading else (opened,)
 
 
 def _fault_cleared(rows: RowSet, event: FaultCleared) -> _Changed:
     fault = rows.faults[event.payload.fault_event_id]
+    if fault is None:
+        raise InconsistentHistory(event)
     cleared = Fault(fault.fault_id, fault.locker_id, fault.compartment_id, fault.severity, cleared=True)
-    compartment = rows.compartments[event.locker_id, event.payload.compartment_id]
-    return (_with_faults(compartment, -1), cleared) if fault.is_degrading else (cleared,)
+    compartment = _with_faults(rows, event, -int(fault.is_degrading))
+    return (compartment, cleared) if fault.is_degrading else (cleared,)
 
 
-def _occupied(rows: RowSet, key: CompartmentKey, by: str | None) -> Compartment:
+def _occupied(rows: RowSet, event: Event, key: CompartmentKey, by: str | None) -> Compartment:
     row = rows.compartments[key]
+    if row is None:
+        raise InconsistentHistory(event)
     return Compartment(row.locker_id, row.compartment_id, by, row.degrading_faults)
 
 
-def _in_status(rows: RowSet, reservation_id: str, status: Status) -> Reservation:
-    row = rows.reservations[reservation_id]
+def _in_status(
+    rows: RowSet, event: ParcelDeposited | ParcelPickedUp | ReservationExpired, status: Status
+) -> Reservation:
+    row = rows.reservations[event.payload.reservation_id]
+    if row is None:
+        raise InconsistentHistory(event)
     return Reservation(row.reservation_id, row.locker_id, row.compartment_id, status)
 
 
-def _with_faults(row: Compartment, change: int) -> Compartment:
+def _with_faults(rows: RowSet, event: FaultReported | FaultCleared, change: int) -> Compartment:
+    row = rows.compartments[event.locker_id, event.payload.compartment_id]
+    if row is None:
+        raise InconsistentHistory(event)
     return Compartment(row.locker_id, row.compartment_id, row.active_reservation, row.degrading_faults + change)
 
 

@@ -65,18 +65,18 @@ class Projection(Protocol):
         """The cursor up to which the log was applied."""
 
     def fetch(self, events: Sequence[Event]) -> RowSet:
-        """Fetch the rows that `events` need.
+        """Return a row set with all rows that `events` need.
 
         Raises:
             StoreUnavailable: the rows cannot be read.
         """
 
     def apply(self, rows: RowSet, events: Sequence[Event], end: Cursor) -> None:
-        """Keep what was saved in `rows`, the row set that was fetched last. The last of `events` ends at `end`."""
+        """Keep the rows that were saved in `rows`. The last of `events` ends at `end`."""
 
 
 class Batch(NamedTuple):
-    """All that is needed to decide a batch of events."""
+    """The state in which a batch of events is decided."""
 
     known: dict[str, int]
     """Positions of events that were accepted before, by event id."""
@@ -100,8 +100,15 @@ class UnitOfWork(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def fetch(self, events: Sequence[Event]) -> Batch:
-        """Fetch what is needed to decide `events`.
+    def begin(self, events: Sequence[Event]) -> Batch:
+        """Find the known ids among `events`, and return a row set for them.
+
+        Raises:
+            StoreUnavailable: ids or rows cannot be read.
+        """
+
+    def load(self, events: Sequence[Event]) -> None:
+        """Load all rows that `events` need into the row set.
 
         Raises:
             StoreUnavailable: the rows cannot be read.

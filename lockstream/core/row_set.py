@@ -38,18 +38,23 @@ def read_set_of(events: Sequence[Event]) -> ReadSet:
     )
 
 
+class RowsNotLoaded(LookupError):
+    """Raised when a row set does not know whether a row exists: the rows of the batch must be loaded first."""
+
+
 class RowSet:
-    """Rows by key. A key that is missing has no row."""
+    """Rows by key. None means that no row has this key."""
 
     def __init__(
         self,
-        compartments: dict[CompartmentKey, Compartment],
-        reservations: dict[str, Reservation],
-        faults: dict[str, Fault],
+        compartments: dict[CompartmentKey, Compartment | None],
+        reservations: dict[str, Reservation | None],
+        faults: dict[str, Fault | None],
     ) -> None:
+        """A mapping that lacks a key may raise RowsNotLoaded."""
         self.compartments, self.reservations, self.faults = compartments, reservations, faults
         self.changed: RowsByClass = {Compartment: {}, Reservation: {}, Fault: {}}
-        """Rows that the batch has saved, each in its newest state."""
+        """Rows that were saved, each in its newest state."""
 
         self._by_class: RowsByClass = {Compartment: compartments, Reservation: reservations, Fault: faults}
 

@@ -96,7 +96,11 @@ REFUSALS: tuple[Refusal, ...] = tuple(value for value in list(globals().values()
 
 
 def decide(rows: RowSet, event: Event) -> Refusal | None:
-    """Return why `event` cannot happen while the state is `rows`, or None if it can."""
+    """Return why `event` cannot happen while the state is `rows`, or None if it can.
+
+    Raises:
+        RowsNotLoaded: `rows` lacks a row that the event needs.
+    """
     return RULES[event.__class__](rows, event)
 
 
@@ -108,7 +112,7 @@ def _of_reservation(rule: Callable[[Status], Refusal | None]) -> Callable[[RowSe
 
     def decide_resolved(rows: RowSet, event: _OfReservation) -> Refusal | None:
         payload = event.payload
-        reservation = rows.reservations.get(payload.reservation_id)
+        reservation = rows.reservations[payload.reservation_id]
         if reservation is None:
             return UNKNOWN_RESERVATION
         if event.locker_id != reservation.locker_id or payload.compartment_id not in (None, reservation.compartment_id):
@@ -119,15 +123,15 @@ def _of_reservation(rule: Callable[[Status], Refusal | None]) -> Callable[[RowSe
 
 
 def _register_compartment(rows: RowSet, event: CompartmentRegistered) -> Refusal | None:
-    is_registered = (event.locker_id, event.payload.compartment_id) in rows.compartments
-    return COMPARTMENT_ALREADY_REGISTERED if is_registered else None
+    compartment = rows.compartments[event.locker_id, event.payload.compartment_id]
+    return None if compartment is None else COMPARTMENT_ALREADY_REGISTERED
 
 
 def _create_reservation(rows: RowSet, event: ReservationCreated) -> Refusal | None:
-    compartment = rows.compartments.get((event.locker_id, event.payload.compartment_id))
+    compartment = rows.compartments[event.locker_id, event.payload.compartment_id]
     if compartment is None:
         return UNKNOWN_COMPARTMENT
-    if event.payload.reservation_id in rows.reservations:
+    if rows.reservations[event.payload.reservation_id] is not None:
         return RESERVATION_ALREADY_EXISTS
     if compartment.degrading_faults:
         return COMPARTMENT_DEGRADED
@@ -152,15 +156,15 @@ def _expire_reservation(status: Status) -> Refusal | None:
 
 
 def _report_fault(rows: RowSet, event: FaultReported) -> Refusal | None:
-    is_registered = (event.locker_id, event.payload.compartment_id) in rows.compartments
-    return None if is_registered else UNKNOWN_COMPARTMENT
+    compartment = rows.compartments[event.locker_id, event.payload.compartment_id]
+    return UNKNOWN_COMPARTMENT if compartment is None else None
 
 
 def _clear_fault(rows: RowSet, event: FaultCleared) -> Refusal | None:
     key = event.locker_id, event.payload.compartment_id
-    if key not in rows.compartments:
+    if rows.compartments[key] is None:
         return UNKNOWN_COMPARTMENT
-    fault = rows.faults.get(event.payload.fault_event_id)
+    fault = rows.faults[event.payload.fault_event_id]
     if fault is None:
         return UNKNOWN_FAULT
     if fault.compartment_key != key:

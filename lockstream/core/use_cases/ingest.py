@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 from lockstream.core.entities.events import Event
 from lockstream.core.evolve import evolve
-from lockstream.core.outcomes import Accepted, Duplicate, Outcome
+from lockstream.core.outcomes import Accepted, Duplicate, Outcome, Refusal
 from lockstream.core.ports import UnitOfWork
+from lockstream.core.row_set import RowsNotLoaded
 from lockstream.core.rules import decide
 
 
@@ -25,15 +26,20 @@ def ingest(
     outcomes: list[Outcome] = []
     accepted: list[Event] = []
     with uow:
-        known, rows, position = uow.fetch(events)
-        for event in events:
+        known, rows, position = uow.begin(events)
+        for index, event in enumerate(events):
             if (earlier := known.get(event.event_id)) is not None:
                 outcomes.append(Duplicate(earlier))
                 continue
-            if refusal := decide(rows, event):
-                outcomes.append(refusal)
+            try:
+                decided = decide(rows, event) or evolve(rows, event)
+            except RowsNotLoaded:
+                uow.load(events[index:])
+                decided = decide(rows, event) or evolve(rows, event)
+            if isinstance(decided, Refusal):
+                outcomes.append(decided)
                 continue
-            rows.save(evolve(rows, event))
+            rows.save(decided)
             position += 1
             known[event.event_id] = position
             accepted.append(event)

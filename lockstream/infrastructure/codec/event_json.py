@@ -163,15 +163,16 @@ def _decode(texts: Sequence[bytes], *, is_new: bool) -> list[Event]:
     """Decode all of `texts`, or raise the first error found."""
     joined = b"\n".join(texts)
     text = joined.decode()
-    _require_flat_events(texts, joined)
     # Each text is decoded on its own here, so none can be one half of an event. Below, that can be taken for granted.
     payloads = [_payloads.decode(text).payload for text in texts]
     events = _events.decode_lines(joined)
     _set_canonical_ids(events)
     _require_timestamps([event.occurred_at for event in events])
     _require_identifiers(events, text)
-    if is_new:
-        _require_unique_members(texts, joined, events, payloads)
+    if is_new and (more := _with_further_members(texts, joined, events)):
+        larger = [texts[index] for index in more]
+        _require_flat_events(larger)
+        _require_unique_members(larger, [payloads[index] for index in more])
     has_white_space = " " in text or "\t" in text or "\r" in text or text.count("\n") >= len(texts)
     on_one_line = _without_white_space if has_white_space else JsonText
     for event, payload in zip(events, payloads, strict=True):
@@ -179,7 +180,24 @@ def _decode(texts: Sequence[bytes], *, is_new: bool) -> list[Event]:
     return events
 
 
-def _require_flat_events(texts: Sequence[bytes], joined: bytes) -> None:
+def _with_further_members(texts: Sequence[bytes], joined: bytes, events: Sequence[Event]) -> list[int]:
+    """Return the indexes of events that have more members than the rules read, or a member twice.
+
+    Each member adds at least two quotes to those that an event needs, and nothing takes a quote away. So an event with
+    no more quotes is flat, and repeats no member. Counting takes 0.2 µs an event.
+    """
+    absent = [event.payload.compartment_id for event in events].count(None)
+    if joined.count(b'"') == sum(map(_quotes_of.__getitem__, map(type, events))) - 4 * absent:
+        return []
+    return [
+        index
+        for index, (text, event) in enumerate(zip(texts, events, strict=True))
+        if text.count(b'"') != _quotes_of[event.__class__] - 4 * (event.payload.compartment_id is None)
+    ]
+
+
+def _require_flat_events(texts: Sequence[bytes]) -> None:
+    joined = b"".join(texts)
     # Each event opens at least two brackets, so few brackets in total mean that no event is nested too deep.
     if joined.count(b"[") + joined.count(b"{") > 2 * (len(texts) - 1) + NESTING_MAX:
         for text in texts:
@@ -249,25 +267,22 @@ def _require_identifiers(events: Sequence[Event], text: str) -> None:
         raise MalformedEvent(f"An identifier contains the character {found[0]!r}, which is not allowed.")
 
 
-def _require_unique_members(
-    texts: Sequence[bytes], joined: bytes, events: Sequence[Event], payloads: Sequence[Raw]
-) -> None:
+def _require_unique_members(texts: Sequence[bytes], payloads: Sequence[Raw]) -> None:
     """Require that no object has a member name twice (RFC 7493, section 2.3), at any depth.
 
-    Decoders keep the last of two members. A repeated member adds at least two quotes to those that the decoded values
-    need, and nothing takes a quote away. So texts with no more quotes repeat no member (docs/decisions/0020).
+    Decoders keep the last of two members, so the decoded values then need fewer quotes than the text has
+    (docs/decisions/0020).
     """
-    absent = [event.payload.compartment_id for event in events].count(None)
-    if joined.count(b'"') == sum(map(_quotes_of.__getitem__, map(type, events))) - 4 * absent:
-        return
-    text = joined.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in joined else joined
     try:
         values = _lists.decode(b"[%b]" % b",".join(payloads))
     except msgspec.DecodeError:  # a number may be larger than any decoder accepts
         values = []
-    if text.count(b'"') != _ENVELOPE_QUOTES * len(events) + _quotes_in(values):
-        for one in texts:
-            _check_unique_members(one)
+    joined = b"".join(texts)
+    if b"\\" in joined:
+        joined = joined.replace(rb"\\", b"").replace(rb"\"", b"")
+    if joined.count(b'"') != _ENVELOPE_QUOTES * len(texts) + _quotes_in(values):
+        for text in texts:
+            _check_unique_members(text)
 
 
 def _check_unique_members(text: bytes) -> None:

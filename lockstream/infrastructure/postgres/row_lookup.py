@@ -1,13 +1,13 @@
 """Look up and write the rows of a batch, with one statement per table for a batch of any size."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec.structs import astuple
 from sqlalchemy import Boolean, Integer, Table
 
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.state import Compartment, Fault, Reservation, Row
+from lockstream.core.entities.state import Compartment, Fault, Key, Reservation, Row
 from lockstream.core.row_set import RowSet, read_set_of
 from lockstream.infrastructure.postgres.connection import Results, Statement
 from lockstream.infrastructure.rows.mapping import to_row
@@ -18,7 +18,7 @@ class RowLookup:
     """The statements that fetch the rows of a batch, and the row set made from their results."""
 
     def __init__(self, events: Sequence[Event]) -> None:
-        keys = read_set_of(events)
+        self._keys = keys = read_set_of(events)
         reservation_ids = list(keys.reservations)
         self._of_reservations = Statement(_RESERVATIONS, {"reservations": reservation_ids})
         self._of_compartments = Statement(
@@ -38,16 +38,23 @@ class RowLookup:
 
     def row_set(self, found: Results) -> RowSet:
         """Return the rows that the statements have found. Raises one of VALUE_ERRORS if a value is damaged."""
+        reservations = [to_row(Reservation, row) for row in found[self._of_reservations]]
+        places = self._keys.compartments.union(row.compartment_key for row in reservations)
         return RowSet(
-            {row[:2]: to_row(Compartment, row) for row in found[self._of_compartments]},
-            {row[0]: to_row(Reservation, row) for row in found[self._of_reservations]},
-            {row[0]: to_row(Fault, row) for row in found[self._of_faults]},
+            _by_key(places, [to_row(Compartment, row) for row in found[self._of_compartments]]),
+            _by_key(self._keys.reservations, reservations),
+            _by_key(self._keys.faults, [to_row(Fault, row) for row in found[self._of_faults]]),
         )
 
 
 def upserts(rows: RowSet) -> list[Statement]:
     """Return one statement per table that writes the changed rows."""
     return [_upsert(row_class, list(changed.values())) for row_class, changed in rows.changed.items() if changed]
+
+
+def _by_key(keys: Iterable[Key], found: Iterable[Row]) -> dict[Any, Any]:
+    """Return the `found` rows by key, and None for each of `keys` that no row has."""
+    return dict.fromkeys(keys) | {row.key: row for row in found}
 
 
 def _upsert(row_class: type[Row], changed: Sequence[Row]) -> Statement:

@@ -62,7 +62,7 @@ class PostgresUnitOfWork:
         if self._is_open:
             self._session.end_transaction()
 
-    def fetch(self, events: Sequence[Event]) -> Batch:
+    def begin(self, events: Sequence[Event]) -> Batch:
         """Take the write lock, and fetch known ids, rows and the end of the log for `events`.
 
         Raises:
@@ -80,6 +80,9 @@ class PostgresUnitOfWork:
             self._known = dict(found[known])
             self._rows = lookup.row_set(found)
         return Batch(dict(self._known), self._rows, self._end.position)
+
+    def load(self, events: Sequence[Event]) -> None:
+        """Do nothing: `begin` has loaded all rows."""
 
     def commit(self, accepted: Sequence[Event]) -> None:
         """Append `accepted`, write the changed rows, and commit.

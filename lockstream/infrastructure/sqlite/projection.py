@@ -35,7 +35,7 @@ from lockstream.infrastructure.sqlite.row_cache import ChangeSet
 type _Natural = Annotated[int, Meta(ge=0)]
 type _Chain = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
-SLICE_ROWS = 1_000
+ENCODED_AT_ONCE = 1_000
 """Rows that are encoded at once, in 0.5 ms, before another thread may take Python's lock."""
 
 _UPSERTS = {row_class: upsert(table) for row_class, table in TABLES.items()}
@@ -137,9 +137,8 @@ class SqliteProjection:
             set_synchronous(self._writing, waits=run != self.run)
             with self._writing.begin():
                 for row_class, changed in change_set.rows.items():
-                    for rows in batched(changed.values(), SLICE_ROWS):
-                        text = msgspec.json.encode([astuple(row) for row in rows]).decode()
-                        self._writing.execute(_UPSERTS[row_class], {"rows": text})
+                    if changed:
+                        self._writing.execute(_UPSERTS[row_class], {"rows": _json_lists(changed.values())})
                 self._writing.execute(delete(memtable).where(memtable.c.through_position <= run.position))
                 for new_ids in change_set.new_ids():
                     values = {"through_position": new_ids.positions[-1], "content": msgspec.msgpack.encode(new_ids)}
@@ -168,6 +167,12 @@ class SqliteProjection:
         self._reading.close()
         self._engine.dispose()
         self._writing.close()
+
+
+def _json_lists(rows: Iterable[Row]) -> str:
+    """Return rows as a JSON list of lists. One statement for all rows lets SQLite sort them: half the time."""
+    parts = [msgspec.json.encode([astuple(row) for row in part]) for part in batched(rows, ENCODED_AT_ONCE)]
+    return f"[{','.join(part[1:-1].decode() for part in parts)}]"
 
 
 def projection_reads(engine: Engine, connection: Any = None) -> SqlReads:

@@ -1,18 +1,19 @@
 """The row cache: rows that recent events touched, in memory over a row store, write-back and bounded.
 
-Rows are kept in generations, the newest first. The change set is the first generation; once a checkpoint has written
-it, its rows stay as a generation that can be dropped at any time, because the row store has them. Each row is looked
-for in one generation after the other, so it is found in its newest state.
+Nearly all rows that an event needs are in memory, where the rules find them with one look. Changed rows collect in a
+change set until a checkpoint writes them. A second change set may be in flight meanwhile. All other rows can be read
+again, so the cache drops them one generation at a time.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, Protocol, cast
 
 from lockstream.core.entities.events import CompartmentRegistered, Event, FaultReported, ReservationCreated
 from lockstream.core.entities.log import START, Cursor
 from lockstream.core.entities.state import Compartment, Fault, Key, Reservation, Row
-from lockstream.core.row_set import RowsByClass, RowSet, read_set_of
+from lockstream.core.row_set import RowsByClass, RowSet, RowsNotLoaded, read_set_of
 from lockstream.infrastructure.id_index.index import IdIndex, NewIds, compartment_id_of, reservation_id_of
 
 CHECKPOINT_ROWS = 50_000
@@ -20,12 +21,6 @@ CHECKPOINT_ROWS = 50_000
 
 OVERLOAD_ROWS = 200_000
 """Changed rows beyond which events wait for the checkpoint, if it is slower than they arrive: some 60 MB."""
-
-GENERATIONS = 8
-"""Generations into which the capacity is divided. More would make a miss slower, fewer would drop more rows at once."""
-
-DROPPED_PER_BATCH = 500
-"""Expired rows of one class that each batch drops."""
 
 SLICE_IDS = 1_000
 """Ids that are handed to a checkpoint at once, before it lets another thread take Python's lock."""
@@ -120,14 +115,8 @@ class RowCache:
         self._capacity = capacity
         self._changed = ChangeSet(reached)
         self._in_flight: ChangeSet | None = None
-        self._fetched = no_rows()
-        """Rows that were read from the row store since the last checkpoint began."""
-
-        self._older: list[RowsByClass] = []
-        """Generations from before the last checkpoint began, the newest first."""
-
-        self._expired: list[RowsByClass] = []
-        """Generations that are being dropped."""
+        self._young = self._new_generation()
+        self._old, self._expired = no_rows(), no_rows()
 
     @property
     def needs_checkpoint(self) -> bool:
@@ -149,18 +138,36 @@ class RowCache:
         """Ids of the lockers that have rows which the row store may not hold yet."""
         return {locker_id for change_set in self._change_sets for locker_id in change_set.added}
 
-    def fetch(self, events: Sequence[Event]) -> RowSet:
-        """Fetch the rows that a batch needs.
+    def begin(self) -> RowSet:
+        """Return a row set for one batch, which raises RowsNotLoaded for a row that is not in memory.
+
+        What is saved in the row set is in the cache at once. The batch ends with `apply` or `discard`.
+        """
+        self._age()
+        return RowSet(*self._young.values())
+
+    def load(self, events: Sequence[Event]) -> None:
+        """Load all rows that `events` need into memory.
 
         Raises:
             StoreUnavailable: the row store cannot be read.
         """
-        self._drop_expired()
-        keys = read_set_of(events)
-        reservations = self._find(Reservation, keys.reservations, reservation_id_of)
-        keys.compartments.update([(row.locker_id, row.compartment_id) for row in reservations.values()])
-        compartments = self._find(Compartment, keys.compartments, compartment_id_of)
-        return RowSet(compartments, reservations, self._find(Fault, keys.faults, str))
+        keys, reservations = read_set_of(events), self._young[Reservation]
+        self._load(Reservation, keys.reservations, reservation_id_of)
+        found = [row for key in keys.reservations if (row := reservations[key])]
+        keys.compartments.update([(row.locker_id, row.compartment_id) for row in found])
+        self._load(Compartment, keys.compartments, compartment_id_of)
+        self._load(Fault, keys.faults, str)
+
+    def fetch(self, events: Sequence[Event]) -> RowSet:
+        """Return a row set with all rows that `events` need. Raises StoreUnavailable if they cannot be read."""
+        rows = self.begin()
+        self.load(events)
+        return rows
+
+    def expect_new(self, row_class: type[Row], key: Key) -> None:
+        """Note that no row has this key, because the id index does not know it."""
+        self._young[row_class].setdefault(key, None)
 
     def apply(self, rows: RowSet, events: Sequence[Event], end: Cursor) -> None:
         """Keep what was saved in `rows`. The last of `events` ends at `end`."""
@@ -172,19 +179,26 @@ class RowCache:
             elif isinstance(event, CompartmentRegistered):
                 key = event.locker_id, event.payload.compartment_id
                 ids[compartment_id_of(key)] = position
-                added.setdefault(event.locker_id, []).append(rows.compartments[key])
+                added.setdefault(event.locker_id, []).append(rows.changed[Compartment][key])
             elif isinstance(event, FaultReported):
-                added.setdefault(event.locker_id, []).append(rows.faults[event.event_id])
+                added.setdefault(event.locker_id, []).append(rows.changed[Fault][event.event_id])
         self.ids.add(ids)
         self._changed.add(rows.changed, ids, end)
         self.reached = end
 
+    def discard(self, rows: RowSet) -> None:
+        """Undo what was saved in `rows`. Change sets and row store still hold these rows as they were before."""
+        for row_class, changed in rows.changed.items():
+            for key in changed:
+                self._young[row_class].pop(key, None)
+                self._old[row_class].pop(key, None)
+
     def get[RowT: (Compartment, Reservation, Fault)](self, row_class: type[RowT], key: Key) -> RowT | None:
         """Return a row if it is in memory."""
-        for generation in self._generations():
-            if row := generation[row_class].get(key):
-                return cast(RowT, row)
-        return None
+        try:
+            return cast(RowT | None, self._young[row_class][key])
+        except RowsNotLoaded:
+            return None
 
     def added(self, locker_id: str) -> tuple[set[str], list[Fault]]:
         """Return the locker's compartment ids and faults that the row store may not hold yet."""
@@ -201,8 +215,6 @@ class RowCache:
         if self._in_flight is not None:
             raise RuntimeError("A checkpoint is in flight, and a second one would lose its changes.")
         self._in_flight, self._changed = self._changed, ChangeSet(self.reached)
-        self._older.insert(0, self._fetched)
-        self._fetched = no_rows()
         return self._in_flight
 
     def end_checkpoint(self, *, is_written: bool) -> None:
@@ -211,8 +223,6 @@ class RowCache:
             return
         if is_written:
             self.checkpointed = self._in_flight.reached
-            self._older.insert(0, self._in_flight.rows)
-            self._expire()
         else:
             self._in_flight.merge(self._changed)
             self._changed = self._in_flight
@@ -223,51 +233,58 @@ class RowCache:
         """The change sets that the row store may not hold, newest first."""
         return [self._changed] if self._in_flight is None else [self._changed, self._in_flight]
 
-    def _generations(self) -> list[RowsByClass]:
-        return [*(change_set.rows for change_set in self._change_sets), self._fetched, *self._older]
-
-    def _find(self, row_class: type[Row], keys: Collection[Key], index_name: Callable[[Any], str]) -> dict[Any, Any]:
-        """Return the rows with these keys, from memory or from the row store.
+    def _load(self, row_class: type[Row], keys: Iterable[Key], index_name: Callable[[Any], str]) -> None:
+        """Bring the rows with these keys into the young generation, and None for those that no row has.
 
         `index_name` gives the name of a key in the id index, which knows of most absent rows that they are absent.
         """
-        found: dict[Key, Row] = {}
-        for generation in self._generations():
-            if not keys:
-                return found
-            if rows := generation[row_class]:
-                found.update([(key, rows[key]) for key in keys if key in rows])
-                keys = [key for key in keys if key not in found]
-        if keys:
-            names = {index_name(key): key for key in keys}
-            candidates = self.ids.candidate_blocks(list(names))
-            keys = [key for name, key in names.items() if name in candidates or name in self.ids.memtable]
-        if keys:
-            fetched = {row.key: row for row in self._store.fetch(row_class, keys)}
-            self._fetched[row_class].update(fetched)
-            found |= fetched
-        return found
+        young = self._young[row_class]
+        missing = [key for key in keys if key not in young and not self._bring(row_class, key)]
+        if not missing:
+            return
+        names = {index_name(key): key for key in missing}
+        candidates = self.ids.candidate_blocks(list(names))
+        young.update(dict.fromkeys(missing))
+        if possible := [key for name, key in names.items() if name in candidates or name in self.ids.memtable]:
+            young.update((row.key, row) for row in self._store.fetch(row_class, possible))
 
-    def _expire(self) -> None:
-        """Join small neighbouring generations, and give up the oldest ones beyond the capacity."""
-        generations, total = self._older, 0
-        self._older = []
-        for generation in generations:
-            if self._older and _size(self._older[-1]) + _size(generation) <= self._capacity / GENERATIONS:
-                newer = self._older[-1]
-                for row_class, rows in generation.items():
-                    newer[row_class] = rows | newer[row_class]
-            elif (total := total + _size(generation)) <= self._capacity:
-                self._older.append(generation)
-            else:
-                self._expired.append(generation)
+    def _bring(self, row_class: type[Row], key: Key) -> bool:
+        """Bring a row that is in memory into the young generation. Return whether it is in memory."""
+        for rows in (*(change_set.rows for change_set in self._change_sets), self._old):
+            if key in rows[row_class]:
+                self._young[row_class][key] = rows[row_class][key]
+                return True
+        return False
 
-    def _drop_expired(self) -> None:
-        """Drop some expired rows: dropping a whole generation at once would stall requests for milliseconds."""
-        if self._expired:
-            tables = [rows for rows in self._expired[-1].values() if rows]
-            for rows in tables:
-                for _ in range(min(len(rows), DROPPED_PER_BATCH)):
-                    rows.popitem()
-            if not tables:
-                self._expired.pop()
+    def _new_generation(self) -> RowsByClass:
+        return {
+            row_class: _Generation(partial(self._bring, row_class)) for row_class in (Compartment, Reservation, Fault)
+        }
+
+    def _age(self) -> None:
+        """Start a new generation if the young one is full, and drop as many expired rows as the young one has gained.
+
+        Dropping a whole generation at once would stall requests. This happens before every batch, because refused
+        events and duplicates load rows, too.
+        """
+        generation = self._capacity / 2
+        if _size(self._young) > generation:
+            self._young, self._old, self._expired = self._new_generation(), self._young, self._old
+        excess = _size(self._young) + _size(self._expired) - generation
+        for rows in self._expired.values():
+            while rows and excess > 0:
+                rows.popitem()
+                excess -= 1
+
+
+class _Generation(dict[Any, Any]):
+    """Rows of one class by key, and None for keys that no row has. Older rows in memory are brought here when asked."""
+
+    def __init__(self, bring: Callable[[Any], bool]) -> None:
+        super().__init__()
+        self._bring = bring
+
+    def __missing__(self, key: Any) -> Any:
+        if self._bring(key):
+            return self[key]
+        raise RowsNotLoaded(key)

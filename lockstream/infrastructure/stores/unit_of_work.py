@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from lockstream.core.entities.events import Event
+from lockstream.core.entities.events import Event, ReservationCreated
 from lockstream.core.entities.log import Cursor
+from lockstream.core.entities.state import Reservation
 from lockstream.core.ports import Batch
 from lockstream.core.row_set import RowSet
-from lockstream.infrastructure.id_index.index import BLOCK_POSITIONS
+from lockstream.infrastructure.id_index.index import BLOCK_POSITIONS, reservation_id_of
 from lockstream.infrastructure.sqlite.row_cache import RowCache
 
 
@@ -34,7 +35,7 @@ class UnitOfWork:
     def __init__(self, log: OwnLog, cache: RowCache) -> None:
         self._log = log
         self._cache = cache
-        self._rows = RowSet({}, {}, {})
+        self._uncommitted: RowSet | None = None
 
     def __enter__(self) -> Self:
         self._log.check_writable()
@@ -43,25 +44,45 @@ class UnitOfWork:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return
+        if self._uncommitted:
+            self._cache.discard(self._uncommitted)
 
-    def fetch(self, events: Sequence[Event]) -> Batch:
-        """Fetch what is needed to decide `events`. Raises StoreUnavailable if it cannot be read."""
-        self._rows = self._cache.fetch(events)
-        return Batch(self._known([event.event_id for event in events]), self._rows, self._log.end.position)
+    def begin(self, events: Sequence[Event]) -> Batch:
+        """Find the known ids among `events`, and return a row set for them. Raises StoreUnavailable if that fails."""
+        self._uncommitted = rows = self._cache.begin()
+        return Batch(self._search(events), rows, self._log.end.position)
+
+    def load(self, events: Sequence[Event]) -> None:
+        """Load all rows that `events` need. Raises StoreUnavailable if they cannot be read."""
+        self._cache.load(events)
 
     def commit(self, accepted: Sequence[Event]) -> None:
-        """Append `accepted` and keep what was saved. Raises StoreUnavailable if nothing was kept."""
-        if accepted:
+        """Append `accepted`, and keep the changed rows. Raises StoreUnavailable if nothing was kept."""
+        if accepted and self._uncommitted:
             self._log.append(accepted)
-            self._cache.apply(self._rows, accepted, self._log.end)
+            rows, self._uncommitted = self._uncommitted, None
+            self._cache.apply(rows, accepted, self._log.end)
 
-    def _known(self, event_ids: Sequence[str]) -> dict[str, int]:
-        """Return the positions of those events that the log holds. The id index names blocks; the log decides."""
-        memtable = self._cache.ids.memtable
+    def _search(self, events: Sequence[Event]) -> dict[str, int]:
+        """Return the positions of those events that the log holds. The id index names blocks; the log decides.
+
+        The same search finds out which reservations and compartments are new, so that nobody looks for their rows.
+        """
+        ids = self._cache.ids
+        event_ids = [event.event_id for event in events]
+        names = [
+            (reservation_id_of(event.payload.reservation_id), event.payload.reservation_id)
+            for event in events
+            if isinstance(event, ReservationCreated)
+        ]
+        candidates = ids.candidate_blocks([*event_ids, *(name for name, _ in names)])
+        memtable = ids.memtable
+        for name, key in names:
+            if name not in memtable and name not in candidates:
+                self._cache.expect_new(Reservation, key)
         known = {event_id: memtable[event_id] for event_id in event_ids if event_id in memtable}
-        for event_id, blocks in self._cache.ids.candidate_blocks(event_ids).items():
-            for first in blocks:
+        for event_id in candidates.keys() & event_ids if candidates else ():
+            for first in candidates[event_id]:
                 if (position := self._log.event_ids(first, BLOCK_POSITIONS).get(event_id)) is not None:
                     known[event_id] = position
         return known
