@@ -150,13 +150,27 @@ def encode_members(event: Event, before: str) -> bytes:
 
 def _decode_each(texts: Sequence[bytes], *, is_new: bool) -> list[Event | MalformedEvent]:
     """Decode all of `texts` at once. If one of them is malformed, try each half on its own."""
+    if not texts:
+        return []
     try:
         return list(_decode(texts, is_new=is_new))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, MalformedEvent) as error:
         if len(texts) == 1:
-            return [error if isinstance(error, MalformedEvent) else MalformedEvent(str(error))]
+            return [_malformed(texts[0], error, is_new=is_new)]
     middle = len(texts) // 2
     return [*_decode_each(texts[:middle], is_new=is_new), *_decode_each(texts[middle:], is_new=is_new)]
+
+
+def _malformed(text: bytes, error: Exception, *, is_new: bool) -> MalformedEvent:
+    """Return the error of a malformed event. If a member is repeated, that comes first: all its values are decoded."""
+    try:
+        if is_new:
+            _check_unique_members(text)
+    except MalformedEvent as repeated:
+        return repeated
+    except (ValueError, RecursionError):
+        pass  # it is not JSON, so `error` says more
+    return error if isinstance(error, MalformedEvent) else MalformedEvent(str(error))
 
 
 def _decode(texts: Sequence[bytes], *, is_new: bool) -> list[Event]:

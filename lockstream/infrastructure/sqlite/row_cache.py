@@ -244,9 +244,9 @@ class RowCache:
             return
         names = {index_name(key): key for key in missing}
         candidates = self.ids.candidate_blocks(list(names))
-        young.update(dict.fromkeys(missing))
-        if possible := [key for name, key in names.items() if name in candidates or name in self.ids.memtable]:
-            young.update((row.key, row) for row in self._store.fetch(row_class, possible))
+        possible = [key for name, key in names.items() if name in candidates or name in self.ids.memtable]
+        found = self._store.fetch(row_class, possible) if possible else ()
+        young.update(dict.fromkeys(missing) | {row.key: row for row in found})
 
     def _bring(self, row_class: type[Row], key: Key) -> bool:
         """Bring a row that is in memory into the young generation. Return whether it is in memory."""

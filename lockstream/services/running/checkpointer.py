@@ -76,7 +76,7 @@ class Checkpointer:
         self._thread.shutdown(wait=False)
 
     def _checkpoint_if_due(self) -> None:
-        """Start a checkpoint if no batch has come for a while, or the last one is old; look again until all is written."""
+        """Start a checkpoint if no batch comes or the last one is old; look again until all is written."""
         loop, log = asyncio.get_running_loop(), self._store.log
         self._timer = None
         if log.failure or self._reached >= log.end.position:

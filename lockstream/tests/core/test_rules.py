@@ -8,9 +8,10 @@ from msgspec import Struct
 
 from lockstream.core import rules
 from lockstream.core.entities.events import EVENT_TYPES
-from lockstream.core.entities.state import Compartment, Fault, Reservation, Slice, Status
+from lockstream.core.entities.state import Compartment, Fault, Reservation, Status
 from lockstream.core.outcomes import Refusal, RefusalKind
 from lockstream.core.rules import REFUSALS, RULES, decide
+from lockstream.tests.core.states import State
 from lockstream.tests.support.builders import (
     COMPARTMENT,
     LOCKER,
@@ -60,7 +61,7 @@ EVENTS = {
 }
 """Events by type, in every form that matters to a rule."""
 
-type Applies = Callable[[Slice, Body], object]
+type Applies = Callable[[State, Body], object]
 
 
 class Row(Struct):
@@ -75,14 +76,14 @@ class Row(Struct):
     code: str
 
 
-def _mismatch(state: Slice, body: Body) -> bool:
+def _mismatch(state: State, body: Body) -> bool:
     reservation = state.reservation
     assert reservation is not None
     named = body["payload"].get("compartment_id") or reservation.compartment_id
     return (reservation.locker_id, reservation.compartment_id) != (body["locker_id"], named)
 
 
-def _status(state: Slice) -> str:
+def _status(state: State) -> str:
     assert state.reservation is not None
     return state.reservation.status
 
@@ -163,10 +164,10 @@ TABLE = (
     Row("FaultCleared", "already cleared", lambda of, _: of.fault and of.fault.cleared, 409, "fault_already_cleared"),
 )
 
-STATES = [Slice(*rows) for rows in product(COMPARTMENTS, RESERVATIONS, FAULTS)]
+STATES = [State(*rows) for rows in product(COMPARTMENTS, RESERVATIONS, FAULTS)]
 
 
-def first_row(state: Slice, body: Body) -> Row | None:
+def first_row(state: State, body: Body) -> Row | None:
     """Return the first row of the table that applies to an event in `state`."""
     return next((row for row in TABLE if row.event_type == body["type"] and row.applies(state, body)), None)
 
@@ -177,7 +178,7 @@ def test_the_first_row_that_applies_refuses_the_event(row: Row) -> None:
     assert cases
     kind = {422: RefusalKind.UNRESOLVED, 409: RefusalKind.CONFLICT}[row.status]
     for state, body in cases:
-        refusal = decide(state, event(body))
+        refusal = decide(state.rows(), event(body))
         assert refusal is not None
         assert (refusal.code, refusal.kind) == (row.code, kind)
 
@@ -187,30 +188,30 @@ def test_an_event_to_which_no_row_applies_is_accepted(event_type: str) -> None:
     cases = [(state, body) for state in STATES for body in EVENTS[event_type] if first_row(state, body) is None]
     assert cases
     for state, body in cases:
-        assert decide(state, event(body)) is None
+        assert decide(state.rows(), event(body)) is None
 
 
-ACCEPTED: dict[str, tuple[Slice, Body]] = {
-    "an unknown compartment is registered": (Slice(), registered()),
-    "a free compartment is reserved": (Slice(FREE), reserved()),
-    "an awaited parcel is deposited": (Slice(OCCUPIED, RESERVATIONS[1]), deposited()),
-    "a deposited parcel is picked up": (Slice(OCCUPIED, RESERVATIONS[2]), picked_up()),
-    "a reservation expires before the deposit": (Slice(OCCUPIED, RESERVATIONS[1]), expired()),
-    "a reservation expires after the deposit": (Slice(OCCUPIED, RESERVATIONS[2]), expired()),
-    "a fault of a free compartment is reported": (Slice(FREE), REPORT),
-    "a fault of a degraded compartment is reported": (Slice(DEGRADED), REPORT),
-    "a fault is reported of an occupied compartment": (Slice(OCCUPIED), REPORT),
-    "an open fault is cleared": (Slice(DEGRADED, fault=OPEN), fault_cleared(REPORT)),
-    "a parcel is deposited in a degraded compartment": (Slice(OCCUPIED_AND_DEGRADED, RESERVATIONS[1]), deposited()),
-    "a parcel is picked up from a degraded compartment": (Slice(OCCUPIED_AND_DEGRADED, RESERVATIONS[2]), picked_up()),
-    "a reservation of a degraded compartment expires": (Slice(OCCUPIED_AND_DEGRADED, RESERVATIONS[1]), expired()),
+ACCEPTED: dict[str, tuple[State, Body]] = {
+    "an unknown compartment is registered": (State(), registered()),
+    "a free compartment is reserved": (State(FREE), reserved()),
+    "an awaited parcel is deposited": (State(OCCUPIED, RESERVATIONS[1]), deposited()),
+    "a deposited parcel is picked up": (State(OCCUPIED, RESERVATIONS[2]), picked_up()),
+    "a reservation expires before the deposit": (State(OCCUPIED, RESERVATIONS[1]), expired()),
+    "a reservation expires after the deposit": (State(OCCUPIED, RESERVATIONS[2]), expired()),
+    "a fault of a free compartment is reported": (State(FREE), REPORT),
+    "a fault of a degraded compartment is reported": (State(DEGRADED), REPORT),
+    "a fault is reported of an occupied compartment": (State(OCCUPIED), REPORT),
+    "an open fault is cleared": (State(DEGRADED, fault=OPEN), fault_cleared(REPORT)),
+    "a parcel is deposited in a degraded compartment": (State(OCCUPIED_AND_DEGRADED, RESERVATIONS[1]), deposited()),
+    "a parcel is picked up from a degraded compartment": (State(OCCUPIED_AND_DEGRADED, RESERVATIONS[2]), picked_up()),
+    "a reservation of a degraded compartment expires": (State(OCCUPIED_AND_DEGRADED, RESERVATIONS[1]), expired()),
 }
 
 
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_the_rules_accept_a_possible_event(case: str) -> None:
     given, when = ACCEPTED[case]
-    assert decide(given, event(when)) is None
+    assert decide(given.rows(), event(when)) is None
 
 
 def test_every_event_type_has_a_rule() -> None:
@@ -234,7 +235,7 @@ def test_the_table_names_every_refusal() -> None:
 def test_an_explanation_is_a_sentence_that_quotes_names_unchanged(row: Row, name: str) -> None:
     # given an event that the row refuses, and which contains the name
     state, body = next((of, body) for of in STATES for body in EVENTS[row.event_type] if first_row(of, body) is row)
-    refusal = decide(state, event(body))
+    refusal = decide(state.rows(), event(body))
     assert refusal is not None
     ids = {key: name for key in ("compartment_id", "reservation_id") if key in body["payload"]}
     named = event(body | {"locker_id": name, "payload": body["payload"] | ids})

@@ -133,9 +133,9 @@ def test_a_malformed_body_gets_a_list_of_errors_in_the_form_of_the_contract(text
         (fault_with_member("-Infinity"), "event_malformed"),
         (
             json.dumps(fault_reported()).replace('"severity": 3', '"severity": "x", "severity": 3').encode(),
-            "event_malformed",
+            "duplicate_member",
         ),
-        (json.dumps(fault_reported()).replace('"type"', '"type": 1, "type"').encode(), "event_malformed"),
+        (json.dumps(fault_reported()).replace('"type"', '"type": 1, "type"').encode(), "duplicate_member"),
         (
             json.dumps(fault_reported()).replace('"severity": 3', '"severity": 2, "severity": 3').encode(),
             "duplicate_member",

@@ -9,9 +9,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.state import Slice
-from lockstream.core.ports import Batch, Rows
-from lockstream.core.read_set import ReadSet
+from lockstream.core.entities.state import Reservation
+from lockstream.core.ports import Batch
 from lockstream.infrastructure.file_log.flush_thread import FlushThread, OnFlushed
 from lockstream.infrastructure.sqlite.checkpoint import Checkpoint
 from lockstream.infrastructure.sqlite.database import reading_engine
@@ -186,20 +185,20 @@ class _FaultyUnitOfWork(UnitOfWork):
         super().__init__(store.log, store._projection.cache)
         self._store = store
 
-    def fetch(self, events: Sequence[Event], read_sets: Sequence[ReadSet]) -> Batch:
+    def begin(self, events: Sequence[Event]) -> Batch:
         self._store.batches.append(len(events))
-        known, rows, position = super().fetch(events, read_sets)
-        return Batch(known, _FaultyRows(rows), position)
+        batch = super().begin(events)
+        batch.rows.reservations = _FaultyTable(batch.rows.reservations)
+        return batch
 
 
-class _FaultyRows:
-    """Fails at the poisoned event, when the events before it have already been decided."""
+class _FaultyTable(dict[str, Reservation | None]):
+    """Reservations that fail at the poisoned event, when the events before it have already been decided."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: dict[str, Reservation | None]) -> None:
         self._rows = rows
-        self.save = rows.save
 
-    def load(self, read_set: ReadSet) -> Slice:
-        if read_set.reservation == POISON:
+    def __getitem__(self, key: str) -> Reservation | None:
+        if key == POISON:
             raise ZeroDivisionError
-        return self._rows.load(read_set)
+        return self._rows[key]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 from msgspec.structs import replace
 
+from lockstream.core.entities.events import JsonText
 from lockstream.core.entities.log import START, Cursor
 from lockstream.infrastructure.codec.log_line import (
     InvalidLine,
@@ -103,7 +104,7 @@ def test_a_line_is_formatted_from_its_members() -> None:
     for line in written():
         [record] = decode_lines([line.text], line.before)
         one, end = record.event, record.end
-        members = one.occurred_at, one.locker_id, type(one).__name__, one.payload.decode(), end.chain
+        members = one.occurred_at, one.locker_id, type(one).__name__, one.payload_text.decode(), end.chain
         assert format_line(end.position, record.recorded_at, one.event_id, *members) == line.text
 
 
@@ -114,7 +115,9 @@ def test_lines_are_decoded_up_to_the_first_invalid_one() -> None:
     for index in range(1, len(lines)):
         altered = [*lines[:index], lines[index].replace(b"locker", b"Locker"), *lines[index + 1 :]]
         assert decode_lines(altered, START) == records[:index]
-        [without_fields], _ = encode_lines([replace(records[index].event, payload=b"{}")], NOW, records[index - 1].end)
+        [without_fields], _ = encode_lines(
+            [replace(records[index].event, payload_text=JsonText(b"{}"))], NOW, records[index - 1].end
+        )
         assert decode_lines([*lines[:index], without_fields], START) == records[:index]
 
 
@@ -182,7 +185,7 @@ def test_a_text_that_was_never_a_line_is_invalid(text: bytes) -> None:
 
 
 def test_a_line_without_an_event_is_invalid_even_if_its_chain_value_is_right() -> None:
-    [forged], end = encode_lines([replace(event(registered()), payload=b"{}")], NOW, START)
+    [forged], end = encode_lines([replace(event(registered()), payload_text=JsonText(b"{}"))], NOW, START)
     assert check_line(forged, START) == end
     with pytest.raises(InvalidLine, match="does not hold an event"):
         decode_lines([forged], START)
@@ -200,7 +203,7 @@ def test_a_whole_record_is_found_before_any_other_bytes() -> None:
 
 def test_a_record_is_whole_only_at_its_own_chain_member() -> None:
     payload = b'{"compartment_id":"c","extra":{"a":1,"chain":"%b"}}' % (b"0" * 64)
-    [text], _ = encode_lines([replace(event(registered()), payload=payload)], NOW, START)
+    [text], _ = encode_lines([replace(event(registered()), payload_text=JsonText(payload))], NOW, START)
     inner = text[: text.index(b'"}') + 2]
     assert inner.endswith(b"0" * 64 + b'"}')
     assert whole_record(text, START) == text[:-1]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lockstream.core.entities.events import CompartmentRegistered
+from lockstream.core.entities.events import CompartmentPayload, CompartmentRegistered, JsonText
 from lockstream.core.entities.log import START
 from lockstream.core.outcomes import Duplicate
 from lockstream.core.rules import COMPARTMENT_ALREADY_REGISTERED
@@ -28,12 +28,12 @@ from lockstream.tests.support.histories import CAPACITY
 
 def test_a_memtable_of_the_real_size_is_compacted(log_path: Path) -> None:
     count = 35_000  # events, with two ids each
-    payloads = [(f"c{number}", f'{{"compartment_id":"c{number}"}}'.encode()) for number in range(count)]
+    payloads = [(f"c{number}", JsonText(f'{{"compartment_id":"c{number}"}}'.encode())) for number in range(count)]
     events = [
         CompartmentRegistered(
-            f"{number:08x}-0000-4000-8000-000000000000", "2026-11-23T08:15:00Z", LOCKER, payload, name
+            f"{number:08x}-0000-4000-8000-000000000000", "2026-11-23T08:15:00Z", LOCKER, CompartmentPayload(name), text
         )
-        for number, (name, payload) in enumerate(payloads)
+        for number, (name, text) in enumerate(payloads)
     ]
     log_path.write_bytes(b"".join(encode_lines(events, "2026-11-23T08:15:00Z", START)[0]))
 

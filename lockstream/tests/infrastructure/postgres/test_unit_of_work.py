@@ -11,7 +11,6 @@ from lockstream.core.entities.events import Event
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted
 from lockstream.core.ports import Batch
-from lockstream.core.read_set import ReadSet
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.postgres.connection import (
     BEGIN,
@@ -52,9 +51,9 @@ class CountingStore(PostgresStore):
 class CountingUnitOfWork(PostgresUnitOfWork):
     batches: list[int]
 
-    def fetch(self, events: Sequence[Event], read_sets: Sequence[ReadSet]) -> Batch:
+    def begin(self, events: Sequence[Event]) -> Batch:
         self.batches.append(len(events))
-        return super().fetch(events, read_sets)
+        return super().begin(events)
 
 
 class DeafSession(Session):

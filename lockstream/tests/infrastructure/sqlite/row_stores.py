@@ -2,9 +2,17 @@
 
 from collections.abc import Collection, Iterable
 
+from msgspec.structs import replace
+
+from lockstream.core.entities.events import (
+    CompartmentPayload,
+    CompartmentRegistered,
+    Event,
+    ParcelDeposited,
+    ReservationPayload,
+)
 from lockstream.core.entities.log import Cursor
-from lockstream.core.entities.state import Compartment, Fault, Key, Reservation, Row, Slice
-from lockstream.core.read_set import ReadSet
+from lockstream.core.entities.state import Compartment, Fault, Key, Reservation, Row
 from lockstream.infrastructure.sqlite.row_cache import ChangeSet, RowCache
 
 LOCKER = "locker"
@@ -23,7 +31,7 @@ class DictRowStore:
         return [rows[key] for key in keys if key in rows]
 
     def write(self, change_set: ChangeSet) -> None:
-        for row_class, changed in change_set.rows.by_class.items():
+        for row_class, changed in change_set.rows.items():
             self.rows[row_class].update(changed)
 
 
@@ -34,21 +42,39 @@ def compartment(name: str, version: int) -> Compartment:
 
 def save(cache: RowCache, *rows: Compartment) -> None:
     """Save rows as one batch, with one event for each: the id is `NAME-VERSION`."""
-    read_sets = [ReadSet(row.key) for row in rows]
-    row_set = cache.fetch(read_sets)
-    for row, read_set in zip(rows, read_sets, strict=True):
-        row_set.save(row_set.load(read_set), Slice(row))
-    ids = [f"{row.compartment_id}-{row.degrading_faults}" for row in rows]
-    cache.apply(row_set, ids, Cursor(cache.reached.position + len(rows)))
+    named = [about(row.compartment_id) for row in rows]
+    row_set = cache.fetch(named)
+    events: list[Event] = []
+    for row, one in zip(rows, named, strict=True):
+        event_id = f"{row.compartment_id}-{row.degrading_faults}"
+        is_new = row_set.compartments[row.key] is None
+        events.append(replace(one, event_id=event_id) if is_new else changed(event_id))
+        row_set.save([row])
+    cache.apply(row_set, events, Cursor(cache.reached.position + len(rows)))
+
+
+def about(name: str) -> CompartmentRegistered:
+    """Return an event whose read set is one compartment. Once accepted, the compartment is new."""
+    return CompartmentRegistered("", "", LOCKER, CompartmentPayload(name))
+
+
+def about_reservation(name: str) -> ParcelDeposited:
+    """Return an event whose read set is one reservation, with its compartment."""
+    return ParcelDeposited("", "", LOCKER, ReservationPayload(name))
+
+
+def changed(event_id: str) -> Event:
+    """Return an event that makes no id known but its own."""
+    return ParcelDeposited(event_id, "", LOCKER, ReservationPayload("any"))
 
 
 def version(cache: RowCache, name: str) -> int | None:
     """Return the version of a compartment that the next batch would see, or None if there is no such compartment."""
-    read_set = ReadSet((LOCKER, name))
-    row = cache.fetch([read_set]).load(read_set).compartment
+    row = cache.fetch([about(name)]).compartments[LOCKER, name]
     return None if row is None else row.degrading_faults
 
 
 def rows_in_memory(cache: RowCache) -> int:
     """Return the number of rows in the cache's generations, apart from changes that wait for a checkpoint."""
-    return sum(map(len, (cache._young, cache._old, cache._expired)))
+    generations = (cache._young, cache._old, cache._expired)
+    return sum(len(rows) for generation in generations for rows in generation.values())

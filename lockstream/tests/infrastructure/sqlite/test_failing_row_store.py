@@ -92,7 +92,7 @@ def test_a_row_that_could_not_be_read_is_not_taken_for_absent(
 
 @pytest.mark.parametrize("row_class", TABLES)
 def test_a_batch_whose_rows_could_not_be_read_changes_nothing(store: EmbeddedStore, row_class: type[Row]) -> None:
-    batch = [*HISTORY, fault_cleared(HISTORY[6], "c2"), registered("c3")]
+    batch = [*HISTORY, fault_cleared(HISTORY[6], "c2"), registered("c3"), picked_up("locker-1-parcel-3")]
     fail_once(store, row_class)
     with pytest.raises(StoreUnavailable):
         ingested(store, *batch)
@@ -100,17 +100,19 @@ def test_a_batch_whose_rows_could_not_be_read_changes_nothing(store: EmbeddedSto
     outcomes = ingested(store, *batch)
 
     duplicates = [Duplicate(position) for position in range(1, 11)]
-    assert outcomes == [*duplicates, Accepted(11), Accepted(12)]
+    assert outcomes == [*duplicates, Accepted(11), Accepted(12), Accepted(13)]
     assert_works(store)
 
 
 @pytest.mark.parametrize("trouble", TROUBLE, ids=["interrupted", "missing table"])
 def test_sqlite_is_read_and_written_again_after_failed_reads(store: EmbeddedStore, trouble: Trouble) -> None:
+    pick_up = picked_up("locker-1-parcel-3")
     with trouble(store):
+        assert ingested(store, HISTORY[9]) == [Duplicate(10)], "the rows of a duplicate are not read"
         for _ in range(3):
             with pytest.raises(StoreUnavailable):
-                ingested(store, HISTORY[9])
-    assert ingested(store, HISTORY[9]) == [Duplicate(10)]
+                ingested(store, pick_up)
+    assert ingested(store, pick_up) == [Accepted(11)]
     assert_works(store)
 
 

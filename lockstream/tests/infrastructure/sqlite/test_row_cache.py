@@ -4,15 +4,25 @@ from itertools import pairwise
 
 import pytest
 
+from lockstream.core.entities.events import (
+    FaultCleared,
+    FaultClearedPayload,
+    FaultPayload,
+    FaultReported,
+    NewReservationPayload,
+    ReservationCreated,
+)
 from lockstream.core.entities.log import START, Cursor
-from lockstream.core.entities.state import Compartment, Fault, Reservation, Slice
-from lockstream.core.read_set import ReadSet
+from lockstream.core.entities.state import Compartment, Fault, Reservation
+from lockstream.core.row_set import RowsNotLoaded
 from lockstream.infrastructure.id_index.index import IdIndex, NewIds
 from lockstream.infrastructure.sqlite import row_cache
-from lockstream.infrastructure.sqlite.row_cache import RowCache
+from lockstream.infrastructure.sqlite.row_cache import ChangeSet, RowCache, no_rows
 from lockstream.tests.infrastructure.sqlite.row_stores import (
     LOCKER,
     DictRowStore,
+    about,
+    about_reservation,
     compartment,
     rows_in_memory,
     save,
@@ -92,8 +102,8 @@ def test_a_change_set_in_flight_is_not_changed_by_later_batches(store: DictRowSt
 
     save(cache, compartment("a", 2), compartment("b", 1))
 
-    assert list(in_flight.rows.by_class[Compartment].values()) == [compartment("a", 1)]
-    assert in_flight.new_ids().ids == ["a-1", f"{LOCKER}/a"]
+    assert list(in_flight.rows[Compartment].values()) == [compartment("a", 1)]
+    assert ids_of(in_flight) == {"a-1": 1, f"{LOCKER}/a": 1}
     assert in_flight.reached == Cursor(1)
 
 
@@ -109,18 +119,17 @@ def test_a_checkpoint_that_was_rolled_back_is_included_in_the_next(store: DictRo
     assert cache.lockers_added == {LOCKER}
     assert cache.added(LOCKER) == ({"a", "b", "c"}, [])
     change_set = cache.begin_checkpoint()
-    rows = change_set.rows.by_class[Compartment].values()
+    rows = change_set.rows[Compartment].values()
     assert list(rows) == [compartment("a", 1), compartment("b", 2), compartment("c", 1)]
     assert change_set.reached == Cursor(4)
-    new = change_set.new_ids()
-    assert dict(zip(new.ids, new.positions, strict=True)) == {
+    assert ids_of(change_set) == {
         "a-1": 1,
         "b-1": 2,
         "b-2": 3,
         "c-1": 4,
         f"{LOCKER}/a": 1,
-        f"{LOCKER}/b": 1,
-        f"{LOCKER}/c": 3,
+        f"{LOCKER}/b": 2,
+        f"{LOCKER}/c": 4,
     }
 
 
@@ -131,9 +140,9 @@ def test_a_checkpoint_may_be_rolled_back_many_times(store: DictRowStore) -> None
         cache.begin_checkpoint()
         cache.end_checkpoint(is_written=False)
     change_set = cache.begin_checkpoint()
-    assert len(change_set.rows) == 6
-    assert change_set.rows.by_class[Compartment][LOCKER, "a"] == compartment("a", 5)
-    assert len(change_set.new_ids().ids) == 16, "10 events and 6 compartments"
+    assert len(change_set.rows[Compartment]) == 6
+    assert change_set.rows[Compartment][LOCKER, "a"] == compartment("a", 5)
+    assert len(ids_of(change_set)) == 16, "10 events and 6 compartments"
 
 
 def test_a_written_checkpoint_leaves_no_changes_behind(store: DictRowStore) -> None:
@@ -144,7 +153,7 @@ def test_a_written_checkpoint_leaves_no_changes_behind(store: DictRowStore) -> N
     assert cache.checkpointed == cache.reached == Cursor(1)
     assert cache.lockers_added == set()
     assert cache.added(LOCKER) == (set(), [])
-    assert len(cache.begin_checkpoint().rows) == 0
+    assert cache.begin_checkpoint().rows == no_rows()
 
 
 def test_a_second_checkpoint_in_flight_is_refused(store: DictRowStore) -> None:
@@ -160,15 +169,15 @@ def test_a_second_checkpoint_in_flight_is_refused(store: DictRowStore) -> None:
 def test_a_batch_that_is_not_applied_changes_nothing(store: DictRowStore, capacity: int) -> None:
     cache = RowCache(store, capacity=capacity)
     save(cache, compartment("a", 1))
-    read_sets = [ReadSet((LOCKER, "a")), ReadSet((LOCKER, "b"))]
-    rows = cache.fetch(read_sets)
-    for read_set, row in zip(read_sets, (compartment("a", 2), compartment("b", 1)), strict=True):
-        rows.save(rows.load(read_set), Slice(row))
+    rows = cache.fetch([about("a"), about("b")])
+    rows.save([compartment("a", 2), compartment("b", 1)])
+
+    cache.discard(rows)
 
     assert (version(cache, "a"), version(cache, "b")) == (1, None)
     assert cache.get(Compartment, (LOCKER, "a")) == compartment("a", 1)
     assert cache.reached == Cursor(1)
-    assert len(cache.begin_checkpoint().rows) == 1
+    assert cache.begin_checkpoint().rows[Compartment] == {(LOCKER, "a"): compartment("a", 1)}
 
 
 @capacities
@@ -191,7 +200,7 @@ def test_changing_rows_takes_bounded_memory(store: DictRowStore, capacity: int) 
 
 def test_a_batch_larger_than_the_capacity_is_dropped_again(store: DictRowStore) -> None:
     cache = cache_over_written_rows(store, capacity=4)
-    cache.fetch([ReadSet((LOCKER, name)) for name in NAMES])
+    cache.fetch([about(name) for name in NAMES])
     for _ in range(3):
         version(cache, "c0")
         version(cache, "c1")
@@ -220,54 +229,61 @@ def test_rows_in_use_stay_in_memory(store: DictRowStore) -> None:
     assert store.fetched.count((LOCKER, "c1")) == 2, "other rows were dropped"
 
 
-def test_absent_rows_take_no_memory(store: DictRowStore) -> None:
+def test_the_memory_of_absent_rows_is_bounded(store: DictRowStore) -> None:
     cache = RowCache(store, capacity=5)
     for name in NAMES:
         assert version(cache, name) is None
-    assert rows_in_memory(cache) == 0
+        assert rows_in_memory(cache) <= 7, "two generations, each with one batch too many"
+
+
+fault_cleared = FaultCleared("", "", LOCKER, FaultClearedPayload("new", "f"))
 
 
 def test_rows_with_unused_ids_are_not_looked_up_in_the_row_store(store: DictRowStore) -> None:
     cache = RowCache(store, capacity=1)
-    cache.fetch([ReadSet((LOCKER, "new"), "new")])
+    rows = cache.fetch([about("new"), about_reservation("new"), fault_cleared])
+    assert (rows.compartments[LOCKER, "new"], rows.reservations["new"], rows.faults["f"]) == (None, None, None)
     assert store.fetched == []
 
 
 @pytest.mark.parametrize("is_compacted", [True, False])
 def test_rows_with_used_ids_are_looked_up_in_the_row_store(store: DictRowStore, is_compacted: bool) -> None:
-    ids = IdIndex(memtable=[NewIds([f"{LOCKER}/a", "/r"], [1, 2])])
+    ids = IdIndex(memtable=[NewIds([f"{LOCKER}/a", "/r", "f"], [1, 2, 3])])
     if is_compacted:
         ids = IdIndex(ids.begin_compaction().merge())
     store.rows[Compartment][LOCKER, "a"] = compartment("a", 1)
-    store.rows[Reservation]["r"] = Reservation("r", LOCKER, "a")
+    store.rows[Reservation]["r"] = reservation = Reservation("r", LOCKER, "a")
+    store.rows[Fault]["f"] = fault = Fault("f", LOCKER, "a", 3)
 
-    rows = RowCache(store, ids=ids).fetch([ReadSet((LOCKER, "a"), "r")])
+    rows = RowCache(store, ids=ids).fetch([about("a"), about_reservation("r"), fault_cleared])
 
-    assert rows.load(ReadSet((LOCKER, "a"), "r")) == Slice(compartment("a", 1), Reservation("r", LOCKER, "a"))
+    assert rows.compartments[LOCKER, "a"] == compartment("a", 1)
+    assert (rows.reservations["r"], rows.faults["f"]) == (reservation, fault)
 
 
 def test_new_rows_are_found_again_after_they_were_written_and_dropped(store: DictRowStore) -> None:
     cache = RowCache(store, capacity=1)
     reservation = Reservation("r", LOCKER, "a")
-    read_set = ReadSet((LOCKER, "a"), "r")
-    rows = cache.fetch([read_set])
-    rows.save(rows.load(read_set), Slice(compartment("a", 1), reservation))
-    cache.apply(rows, ["a-1"], Cursor(1))
+    created = ReservationCreated("a-1", "", LOCKER, NewReservationPayload("r", "a"))
+    rows = cache.fetch([about("a"), created])
+    rows.save([compartment("a", 1), reservation])
+    cache.apply(rows, [about("a"), created], Cursor(2))
     store.write(cache.begin_checkpoint())
     cache.end_checkpoint(is_written=True)
-    save(cache, compartment("b", 1))
-    save(cache, compartment("c", 1))
+    for name in "bcd":
+        save(cache, compartment(name, 1))
     assert cache.get(Reservation, "r") is None
 
-    assert cache.fetch([read_set]).load(read_set) == Slice(compartment("a", 1), reservation)
+    found = cache.fetch([about_reservation("r")])
+
+    assert (found.reservations["r"], found.compartments[LOCKER, "a"]) == (reservation, compartment("a", 1))
 
 
 def test_a_reservation_brings_its_compartment(store: DictRowStore) -> None:
     store.rows[Compartment][LOCKER, "a"] = compartment("a", 1)
     store.rows[Reservation]["r"] = Reservation("r", LOCKER, "a")
-    cache = RowCache(store, ids=IdIndex(memtable=[NewIds(["/r"], [1])]))
-    read_set = ReadSet(None, "r")
-    assert cache.fetch([read_set]).load(read_set) == Slice(compartment("a", 1), Reservation("r", LOCKER, "a"))
+    cache = RowCache(store, ids=IdIndex(memtable=[NewIds(["/r", f"{LOCKER}/a"], [1, 2])]))
+    assert cache.fetch([about_reservation("r")]).compartments[LOCKER, "a"] == compartment("a", 1)
 
 
 def test_added_rows_are_those_of_all_change_sets(store: DictRowStore) -> None:
@@ -275,15 +291,55 @@ def test_added_rows_are_those_of_all_change_sets(store: DictRowStore) -> None:
     fault = Fault("f", LOCKER, "a", 3)
     save(cache, compartment("a", 1))
     cache.begin_checkpoint()
-    read_set = ReadSet((LOCKER, "a"), None, "f")
-    rows = cache.fetch([read_set])
-    rows.save(rows.load(read_set), Slice(compartment("a", 2), None, fault))
-    cache.apply(rows, ["f"], Cursor(2))
+    reported = FaultReported("f", "", LOCKER, FaultPayload("a", 3))
+    rows = cache.fetch([reported])
+    rows.save([compartment("a", 2), fault])
+    cache.apply(rows, [reported], Cursor(2))
 
     assert cache.added(LOCKER) == ({"a"}, [fault])
     cache.end_checkpoint(is_written=True)
     assert cache.added(LOCKER) == (set(), [fault])
     assert cache.lockers_added == {LOCKER}
+
+
+def test_a_row_set_does_not_know_rows_that_are_not_in_memory(store: DictRowStore) -> None:
+    cache = cache_over_written_rows(store, 100)
+    rows = cache.begin()
+    with pytest.raises(RowsNotLoaded):
+        rows.compartments[LOCKER, "c0"]
+    cache.load([about("c0"), about("absent")])
+    assert rows.compartments[LOCKER, "c0"] == compartment("c0", 1)
+    assert rows.compartments[LOCKER, "absent"] is None
+    assert store.fetched == [(LOCKER, "c0")]
+
+
+@pytest.mark.parametrize("leave_memory", [0, 1, 2])
+def test_an_undone_batch_leaves_the_newest_state_wherever_it_is(store: DictRowStore, leave_memory: int) -> None:
+    # given a row in its old state in an old generation, and in its newest state in the young one, or in the row store
+    cache = cache_over_written_rows(store, capacity=2)
+    assert version(cache, "c0") == 1
+    save(cache, compartment("c0", 2))
+    if leave_memory:
+        store.write(cache.begin_checkpoint())
+        cache.end_checkpoint(is_written=True)
+    for name in NAMES[1 : 2 * leave_memory]:
+        version(cache, name)
+    # when a batch changes the row, and is undone
+    rows = cache.fetch([about("c0"), about("new")])
+    rows.save([compartment("c0", 3), compartment("new", 1)])
+    cache.discard(rows)
+    # then the next batch sees the newest state
+    assert (version(cache, "c0"), version(cache, "new")) == (2, None)
+
+
+def test_new_ids_are_handed_over_in_slices(store: DictRowStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_cache, "SLICE_IDS", 3)
+    cache = RowCache(store)
+    for name in NAMES[:5]:
+        save(cache, compartment(name, 1))
+    slices = list(cache.begin_checkpoint().new_ids())
+    assert [len(each.ids) for each in slices] == [4, 4, 2]
+    assert [each.positions for each in slices] == [[1, 1, 2, 2], [3, 3, 4, 4], [5, 5]]
 
 
 def test_a_checkpoint_is_needed_once_enough_rows_have_changed(
@@ -331,6 +387,11 @@ def test_a_cache_is_overloaded_if_checkpoints_fall_far_behind(
     assert not cache.is_overloaded
     save(cache, compartment("e", 1))
     assert cache.is_overloaded
+
+
+def ids_of(change_set: ChangeSet) -> dict[str, int]:
+    """Return the new ids of a change set with their positions."""
+    return {used: at for new in change_set.new_ids() for used, at in zip(new.ids, new.positions, strict=True)}
 
 
 def is_full(cache: RowCache) -> bool:

@@ -7,7 +7,6 @@ from typing import ClassVar
 from lockstream.core.evolve import evolve
 from lockstream.core.outcomes import Outcome
 from lockstream.core.ports import Store
-from lockstream.core.read_set import read_set_of
 from lockstream.core.rules import decide
 from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.core.use_cases.ingest import ingest
@@ -50,13 +49,12 @@ class Network[StoreT: Store](ABC):
     def abandon(self, *bodies: Body) -> None:
         """Decide one batch that is never committed."""
         events = [event(body) for body in bodies]
-        read_sets = [read_set_of(one) for one in events]
         with self.store.unit_of_work() as uow:
-            known, rows, _ = uow.fetch(events, read_sets)
-            for one, read_set in zip(events, read_sets, strict=True):
-                before = rows.load(read_set)
-                if one.event_id not in known and decide(before, one) is None:
-                    rows.save(before, evolve(before, one))
+            known, rows, _ = uow.begin(events)
+            uow.load(events)
+            for one in events:
+                if one.event_id not in known and decide(rows, one) is None:
+                    rows.save(evolve(rows, one))
 
     def reopen(self) -> None:
         """Stop and start."""

@@ -7,7 +7,6 @@ from lockstream.core.entities.log import START
 from lockstream.core.evolve import evolve
 from lockstream.core.outcomes import Accepted, Duplicate
 from lockstream.core.ports import Store
-from lockstream.core.read_set import read_set_of
 from lockstream.infrastructure.codec.log_line import utc_now
 from lockstream.tests.infrastructure.stores.comparison import in_model_terms
 from lockstream.tests.infrastructure.stores.network import Network
@@ -145,9 +144,9 @@ def test_a_unit_of_work_propagates_an_error_and_changes_nothing(network: Network
 
 def save_and_fail(network: Network[Store], one: Event) -> None:
     with network.store.unit_of_work() as uow:
-        rows = uow.fetch([one], [read_set_of(one)]).rows
-        before = rows.load(read_set_of(one))
-        rows.save(before, evolve(before, one))
+        rows = uow.begin([one]).rows
+        uow.load([one])
+        rows.save(evolve(rows, one))
         raise ZeroDivisionError
 
 
