@@ -13,6 +13,7 @@ answers no reads, because the benchmark sends none.
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -25,7 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from bench.peers.event_api import PeerOutcome, create_app
 from bench.peers.serving import serve
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.state import Compartment, Fault, Reservation, Row, Status
+from lockstream.core.entities.state import Compartment, Fault, Key, Reservation, Row, Status
 from lockstream.core.evolve import evolve
 from lockstream.core.row_set import RowSet, read_set_of
 from lockstream.core.rules import decide
@@ -148,8 +149,12 @@ def _rows_of(session: Session, event: Event) -> RowSet:
     compartments = [each.value() for key in keys.compartments if (each := session.get(CompartmentRow, key))]
     faults = [fault.value() for key in keys.faults if (fault := session.get(FaultRow, key))]
     return RowSet(
-        {row.key: row for row in compartments}, {row.key: row for row in reservations}, {row.key: row for row in faults}
+        _by_key(keys.compartments, compartments), _by_key(keys.reservations, reservations), _by_key(keys.faults, faults)
     )
+
+
+def _by_key(keys: Iterable[Key], found: Iterable[Row]) -> dict[Any, Any]:
+    return dict.fromkeys(keys) | {row.key: row for row in found}
 
 
 if __name__ == "__main__":

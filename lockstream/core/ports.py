@@ -53,7 +53,7 @@ class EventLog(Protocol):
         """Yield each durable record after `after`; form, position and chain are checked.
 
         Raises:
-            LogDamaged: a record is not what was written.
+            LogDamaged: a record is damaged.
         """
 
 
@@ -115,7 +115,7 @@ class UnitOfWork(Protocol):
         """
 
     def commit(self, accepted: Sequence[Event]) -> None:
-        """Append `accepted` to the log, and keep what was saved in the rows.
+        """Append `accepted` to the log, and keep the changed rows.
 
         The events are not durable yet: see `EventLog.flush`.
 

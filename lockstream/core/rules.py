@@ -40,7 +40,8 @@ RESERVATION_MISMATCH = Refusal(
 COMPARTMENT_ALREADY_REGISTERED = Refusal(
     "compartment_already_registered",
     RefusalKind.CONFLICT,
-    "Compartment {payload.compartment_id!r} of locker {event.locker_id!r} is already registered.",
+    "Compartment {payload.compartment_id!r} of locker {event.locker_id!r} is already registered. Do "
+    "not send the event again.",
 )
 RESERVATION_ALREADY_EXISTS = Refusal(
     "reservation_already_exists",
@@ -56,7 +57,8 @@ COMPARTMENT_DEGRADED = Refusal(
 COMPARTMENT_RESERVED = Refusal(
     "compartment_reserved",
     RefusalKind.CONFLICT,
-    "Compartment {payload.compartment_id!r} of locker {event.locker_id!r} has an active reservation.",
+    "Compartment {payload.compartment_id!r} of locker {event.locker_id!r} has an active reservation. "
+    "It can be reserved after that one has ended.",
 )
 RESERVATION_NOT_AWAITING_DEPOSIT = Refusal(
     "reservation_not_awaiting_deposit",
@@ -64,7 +66,9 @@ RESERVATION_NOT_AWAITING_DEPOSIT = Refusal(
     "Reservation {payload.reservation_id!r} does not await a deposit: its parcel was deposited, or it has ended.",
 )
 RESERVATION_EXPIRED = Refusal(
-    "reservation_expired", RefusalKind.CONFLICT, "Reservation {payload.reservation_id!r} has expired."
+    "reservation_expired",
+    RefusalKind.CONFLICT,
+    "Reservation {payload.reservation_id!r} has expired. Do not send the event again.",
 )
 RESERVATION_NOT_AWAITING_PICKUP = Refusal(
     "reservation_not_awaiting_pickup",
@@ -74,7 +78,7 @@ RESERVATION_NOT_AWAITING_PICKUP = Refusal(
 RESERVATION_FINAL = Refusal(
     "reservation_final",
     RefusalKind.CONFLICT,
-    "Reservation {payload.reservation_id!r} has already ended by a pick-up or by expiry.",
+    "Reservation {payload.reservation_id!r} has already ended by a pick-up or by expiry. Do not send the event again.",
 )
 UNKNOWN_FAULT = Refusal(
     "unknown_fault",
@@ -88,7 +92,9 @@ FAULT_MISMATCH = Refusal(
     "{event.locker_id!r}.",
 )
 FAULT_ALREADY_CLEARED = Refusal(
-    "fault_already_cleared", RefusalKind.CONFLICT, "Fault {payload.fault_event_id!r} is already cleared."
+    "fault_already_cleared",
+    RefusalKind.CONFLICT,
+    "Fault {payload.fault_event_id!r} is already cleared. Do not send the event again.",
 )
 
 REFUSALS: tuple[Refusal, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Refusal))

@@ -16,7 +16,7 @@ from lockstream.infrastructure.codec.event_json import decode_events
 from lockstream.schemas.events import explain, malformed
 
 MANY_COMMAS = 200_000
-"""Beyond so many commas, an array is scanned item by item, because each item takes some 100 bytes of memory."""
+"""Commas beyond which an array is scanned item by item, because each item takes some 100 bytes of memory."""
 
 _BLANK = b" \t\r\n"
 
@@ -40,7 +40,7 @@ class _WithId(Struct):
 
 _blanks = re.compile(r"[ \t\r\n]*")
 _tokens = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]},]', re.DOTALL)
-"""Strings, opening brackets, and what may end an item."""
+"""Strings, opening brackets, and the bytes that may end an item."""
 
 _arrays = msgspec.json.Decoder(list[Raw])
 _ids = msgspec.json.Decoder(_WithId)

@@ -24,7 +24,7 @@ def catch_up(
     it is applied.
 
     Raises:
-        LogDamaged: a record is not what was written. Drop `projection`: it holds a part of a chunk.
+        LogDamaged: a record is damaged. Drop `projection`: it holds a part of a chunk.
         InconsistentHistory: a record could never have been accepted. Drop `projection`.
         StoreUnavailable: rows cannot be fetched. Drop `projection`.
     """

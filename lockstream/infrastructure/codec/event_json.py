@@ -336,7 +336,9 @@ def _unique_members(pairs: Iterable[tuple[str, Any]]) -> None:
     names: set[str] = set()
     for name, _ in pairs:
         if name in names:
-            raise MalformedEvent(f"The member {name!r} occurs twice in one object.", "duplicate_member")
+            raise MalformedEvent(
+                f"The member {name!r} occurs twice in one object. Send each member once.", "duplicate_member"
+            )
         names.add(name)
 
 

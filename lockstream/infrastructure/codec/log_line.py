@@ -73,7 +73,7 @@ def format_line(position: int, recorded_at: str, event_id: str, *rest: str) -> b
 
 
 def check_lines(lines: Sequence[bytes], after: Cursor) -> list[Cursor]:
-    """Return the ends of `lines`, which follow `after`, up to the first line that is not what was written there."""
+    """Return the ends of `lines`, which follow `after`, up to the first invalid line."""
     position, offset, chain = after.position, after.offset, after.chain.encode()
     ends: list[Cursor] = []
     for line in lines:
@@ -91,7 +91,7 @@ def check_line(line: bytes, after: Cursor) -> Cursor:
     """Return the end of `line`, which follows `after`.
 
     Raises:
-        InvalidLine: it is not the line that was written there.
+        InvalidLine: it is another line, or was altered.
     """
     for end in check_lines([line], after):
         return end
@@ -104,7 +104,7 @@ def check_line(line: bytes, after: Cursor) -> Cursor:
 
 
 def decode_lines(lines: Sequence[bytes], after: Cursor) -> list[Record]:
-    """Decode the lines that follow `after`, up to the first line that is not what was written there.
+    """Decode the lines that follow `after`, up to the first invalid line.
 
     Raises:
         InvalidLine: that is the first of `lines`.

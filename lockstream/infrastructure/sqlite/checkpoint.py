@@ -7,7 +7,10 @@ from lockstream.infrastructure.sqlite.row_cache import RowCache
 
 
 class Checkpoint:
-    """Begins at once. `write` may run on any thread; `commit` or `rollback` must follow on the cache's thread."""
+    """One checkpoint, which begins when it is constructed.
+
+    `write` may run on any thread; `commit` or `rollback` must follow on the cache's thread.
+    """
 
     def __init__(self, cache: RowCache, compactor: Compactor, projection: SqliteProjection) -> None:
         compactor.poll(cache.reached.position)

@@ -53,7 +53,7 @@ def _size(rows: RowsByClass) -> int:
 
 
 class ChangeSet:
-    """All that changed between two checkpoints."""
+    """The changes between two checkpoints."""
 
     def __init__(self, reached: Cursor) -> None:
         self.reached = reached
@@ -79,7 +79,7 @@ class ChangeSet:
             yield NewIds(ids, positions)
 
     def add(self, rows: RowsByClass, ids: Mapping[str, int], reached: Cursor) -> None:
-        """Add what one batch changed."""
+        """Add the changes of one batch."""
         for row_class, changed in rows.items():
             self.rows[row_class].update(changed)
         self._ids.append(ids)
@@ -120,7 +120,7 @@ class RowCache:
 
     @property
     def needs_checkpoint(self) -> bool:
-        """Whether enough rows have changed for a checkpoint to be worth while."""
+        """Whether enough rows have changed for a checkpoint to be due."""
         return _size(self._changed.rows) > min(CHECKPOINT_ROWS, self._capacity)
 
     @property
@@ -211,7 +211,7 @@ class RowCache:
         return self._changed.rows[row_class].values()
 
     def begin_checkpoint(self) -> ChangeSet:
-        """Return what the row store does not hold yet. One checkpoint at a time; batches may go on meanwhile."""
+        """Return the change set that the row store lacks. One checkpoint at a time; batches may go on meanwhile."""
         if self._in_flight is not None:
             raise RuntimeError("A checkpoint is in flight, and a second one would lose its changes.")
         self._in_flight, self._changed = self._changed, ChangeSet(self.reached)

@@ -56,8 +56,8 @@ def rebuild(log_path: Path, capacity: float, on_progress: OnProgress = ignore_pr
 
     Raises:
         LogLocked: another process has the log open; the old projection is unchanged.
-        LogDamaged: a line is not what was written; the old projection is unchanged.
-        OSError: there is no log, or the file system does not work.
+        LogDamaged: a line is damaged; the old projection is unchanged.
+        OSError: the log is missing, or the file system does not work.
     """
     log_path.stat()  # without this, a missing log would be created
     seen = projection_path(log_path)
@@ -80,8 +80,8 @@ class EmbeddedStore:
         `capacity` bounds the row cache. While the disk has less than `min_free_bytes` free, no event is accepted.
 
         Raises:
-            StartRefused: another process has the log open, or there can be no log.
-            LogDamaged: a line is not what was written, or acknowledged events are missing.
+            StartRefused: another process has the log open, or the log file cannot be opened or created.
+            LogDamaged: a line is damaged, or acknowledged events are missing.
             InconsistentHistory: the log was not written by these rules.
             OSError: the file system does not work.
         """
@@ -101,7 +101,7 @@ class EmbeddedStore:
 
     @property
     def needs_checkpoint(self) -> bool:
-        """Whether enough rows have changed for a checkpoint to be worth while."""
+        """Whether enough rows have changed for a checkpoint to be due."""
         return self._projection.cache.needs_checkpoint
 
     @property

@@ -46,7 +46,7 @@ class PostgresStore:
 
         Raises:
             StartRefused: the tables belong to another version; the text says what to do.
-            LogDamaged: a record is not what was written.
+            LogDamaged: a record is damaged.
             InconsistentHistory: the log was not written by these rules.
             StoreUnavailable: the database cannot be used.
         """

@@ -1,7 +1,7 @@
 """The durable position: the position up to which the log is on disk, and the waiters for a later one.
 
-Acknowledgements, reads of unflushed changes and checkpoints all wait here. No timer delays a flush: whatever was
-appended when a flush ends goes into the next one.
+Acknowledgements, reads of unflushed changes and checkpoints all wait here. No timer delays a flush: records that are
+appended during a flush go into the next one.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ type OnReached = Callable[[str | None], object]
 
 
 class DurablePosition:
-    """For one event loop."""
+    """The waiters for positions of one log. For one event loop."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log

@@ -1,7 +1,7 @@
 """The engine of the embedded store: batches and reads on the event loop; only flushes and checkpoints run in threads.
 
-A read looks at all that was decided. If that includes an unflushed change of the same locker, the read waits for the
-flush. So it shows everything that was acknowledged before it, and nothing that a failing disk may still undo.
+A read sees all decided events. If these include an unflushed change of the same locker, the read waits for the flush.
+So it shows everything that was acknowledged before it, and nothing that a failing disk may still undo.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ from lockstream.services.running.group_commit import HasLockerId, Outcomes, deci
 
 
 class EmbeddedEngine:
-    """For one event loop."""
+    """Decides batches on the embedded store, and answers reads. For one event loop."""
 
     def __init__(self, store: EmbeddedStore, batch_limit: int) -> None:
         self.batch_limit = batch_limit

@@ -69,7 +69,7 @@ class Engine(Protocol):
         """Decide and append a batch, and call `on_decided` on the event loop, at once or later."""
 
     async def read[ValueT: HasLockerId](self, query: Callable[[Reads], ValueT | None]) -> ReadResult[ValueT | None]:
-        """Return what a read finds: all that was acknowledged before, and nothing that is not durable."""
+        """Return the value of `query`: it reflects all acknowledged events, and no event that is not durable."""
 
     async def close(self) -> None: ...
 

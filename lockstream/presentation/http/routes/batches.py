@@ -30,7 +30,7 @@ from lockstream.services.running.lockstream import Lockstream
 MAX_BATCH_EVENTS = 10_000
 
 CHUNK_EVENTS = 250
-"""Events that are parsed, and then decided, together: some 3 ms. Other requests are served before the next chunk."""
+"""Events that are parsed, and then decided, together: some 4 ms. Other requests are served before the next chunk."""
 
 CHUNK_BYTES = 128 * 1024
 """Most bytes of a chunk, unless its first event is larger."""
@@ -130,7 +130,7 @@ class _Batch:
             texts = split_array(body, MAX_BATCH_EVENTS, self._max_event_bytes)
         if len(texts) > MAX_BATCH_EVENTS:
             raise BodyTooLarge(
-                f"The batch has more than {MAX_BATCH_EVENTS} events. Nothing of it was decided: send it in parts."
+                f"The batch has more than {MAX_BATCH_EVENTS:,} events. No event was decided. Send the batch in parts."
             )
         for chunk in _chunks(texts):
             await self._take(chunk)
@@ -162,8 +162,8 @@ class _Batch:
         if self._count + len(texts) > MAX_BATCH_EVENTS:
             await self._collect(0)
             raise BodyTooLarge(
-                f"The batch has more than {MAX_BATCH_EVENTS} events. The first {self._count} were decided; send the "
-                "whole batch again in parts, what was accepted counts once."
+                f"The batch has more than {MAX_BATCH_EVENTS:,} events. The first {self._count:,} were decided. Send "
+                "the whole batch again in parts; accepted events count once."
             )
         async with self._lockstream.turn():
             items = parse_items(texts, self._count, self._max_event_bytes)

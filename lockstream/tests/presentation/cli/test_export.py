@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from lockstream.core.entities.events import JsonText
 from lockstream.core.entities.log import START
 from lockstream.infrastructure.codec.log_line import encode_lines, utc_now
 from lockstream.tests.support.builders import LOCKER, Body, event, registered
@@ -39,7 +40,7 @@ def test_an_export_writes_repeated_members_of_an_older_log(log_path: Path, run_c
     # given
     body = registered("c1")
     payload = b'{"compartment_id":"c1","a":1,"a":2}'
-    recorded, _ = encode_lines([replace(event(body), payload=payload)], utc_now(), START)
+    recorded, _ = encode_lines([replace(event(body), payload_text=JsonText(payload))], utc_now(), START)
     log_path.write_bytes(b"".join(recorded))
     # when
     exported = run_command("export").output

@@ -57,7 +57,8 @@ def test_each_event_gets_its_outcome_in_order(client: TestClient, form: Form) ->
             "event_id": conflicting["event_id"],
             "status": 409,
             "code": "compartment_already_registered",
-            "detail": f"Compartment '{COMPARTMENT}' of locker '{LOCKER}' is already registered.",
+            "detail": f"Compartment '{COMPARTMENT}' of locker '{LOCKER}' is already registered. Do not send the event "
+            "again.",
         },
         {
             "event_id": unresolved["event_id"],

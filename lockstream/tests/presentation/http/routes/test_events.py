@@ -67,7 +67,8 @@ def test_a_conflicting_event_gets_409_with_a_sentence_and_a_code(client: TestCli
     response = client.post("/events", json=registered())
     assert response.status_code == 409
     assert response.json() == {
-        "detail": f"Compartment '{COMPARTMENT}' of locker '{LOCKER}' is already registered.",
+        "detail": f"Compartment '{COMPARTMENT}' of locker '{LOCKER}' is already registered. Do not send the event "
+        "again.",
         "code": "compartment_already_registered",
     }
 
