@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails
 from lockstream.core.entities.events import EVENT_TYPES, Event
 from lockstream.core.entities.fields import IDENTIFIER, IDENTIFIER_MAX, SEVERITY_MAX, TIMESTAMP, UUID
 from lockstream.core.errors import MalformedEvent
-from lockstream.infrastructure.codec.event_json import decode_event, is_timestamp, payload_fields
+from lockstream.infrastructure.codec.event_json import is_timestamp, payload_fields
 
 MAX_ERRORS = 20
 """Errors of one event that are listed one by one. A single event may contain thousands, and a batch millions."""
@@ -35,18 +35,6 @@ class MalformedBody(Exception):
     def __init__(self, errors: list[dict[str, Any]]) -> None:
         super().__init__("malformed body")
         self.errors = errors
-
-
-def parse_event(body: bytes) -> Event:
-    """Parse the body of `POST /events`.
-
-    Raises:
-        MalformedBody: it is not an event.
-    """
-    try:
-        return decode_event(body)
-    except MalformedEvent as error:
-        raise MalformedBody(explain(body, error)) from error
 
 
 def event_schema(ref_template: str) -> dict[str, Any]:

@@ -40,8 +40,8 @@ class DatabaseEngine:
     def unavailable_reason(self) -> str | None:
         return self.log.unavailable_reason
 
-    def weight(self, events: Sequence[Event]) -> int:
-        return sum(1 + len(event.payload_text) // WEIGHT_BYTES for event in events)
+    def weight(self, texts: Sequence[bytes]) -> int:
+        return sum(1 + len(text) // WEIGHT_BYTES for text in texts)
 
     def decide(self, events: Sequence[Event], on_decided: Callable[[Outcomes], object]) -> None:
         loop = asyncio.get_running_loop()

@@ -39,8 +39,8 @@ class EmbeddedEngine:
     def unavailable_reason(self) -> str | None:
         return self.log.unavailable_reason or self.checkpointer.unavailable_reason
 
-    def weight(self, events: Sequence[Event]) -> int:
-        return len(events)
+    def weight(self, texts: Sequence[bytes]) -> int:
+        return len(texts)
 
     def decide(self, events: Sequence[Event], on_decided: Callable[[Outcomes], object]) -> None:
         if reason := self.checkpointer.unavailable_reason:

@@ -9,7 +9,7 @@ from lockstream.core.entities.events import Event
 from lockstream.core.errors import PositionNotReached
 from lockstream.core.ports import ReadResult, Reads, Store
 from lockstream.services.running.event_loop import LoopRunner
-from lockstream.services.running.group_commit import Engine, GroupCommit, HasLockerId, Outcomes
+from lockstream.services.running.group_commit import Decided, Engine, GroupCommit, HasLockerId, Outcomes
 from lockstream.settings import Settings
 
 MIN_POSITION_SECONDS = 1.0
@@ -48,6 +48,17 @@ class Lockstream:
         if self._is_on_its_loop:
             return self._group_commit.submit(events)
         return self._runner.run(self._group_commit.submit, events)
+
+    def ingest_text(self, text: bytes) -> Awaitable[Decided]:
+        """Decode and decide one event, and return it with its outcome once it is durable.
+
+        Raises:
+            MalformedEvent: the text is not an event.
+            StoreUnavailable: the event is not acknowledged.
+        """
+        if self._is_on_its_loop:
+            return self._group_commit.submit_text(text)
+        return self._runner.run(self._group_commit.submit_text, text)
 
     async def read[ValueT: HasLockerId](
         self, query: Callable[[Reads], ValueT | None], min_position: int = 0

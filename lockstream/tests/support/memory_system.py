@@ -28,8 +28,8 @@ class _MemoryEngine:
         self.durable = DurablePosition(store.log)
         self._store = store
 
-    def weight(self, events: Sequence[Event]) -> int:
-        return len(events)
+    def weight(self, texts: Sequence[bytes]) -> int:
+        return len(texts)
 
     def decide(self, events: Sequence[Event], on_decided: Callable[[Outcomes], object]) -> None:
         on_decided(decide_batch(events, self._store.unit_of_work))

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from lockstream.core.errors import MalformedEvent
 from lockstream.presentation.http.bodies import JSON, Body
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
@@ -15,7 +16,7 @@ from lockstream.presentation.http.errors import (
     UnsupportedMediaType,
 )
 from lockstream.presentation.http.json_response import EncodedJson
-from lockstream.schemas.events import parse_event
+from lockstream.schemas.events import MalformedBody, explain
 from lockstream.schemas.outcomes import event_response
 from lockstream.schemas.responses import ConflictBody, ErrorBody, EventResponse, MalformedBodyErrors, UnresolvedBody
 from lockstream.services.running.lockstream import Lockstream
@@ -77,8 +78,11 @@ async def post_event(request: Request) -> Response:
     body = Body(request, lockstream.settings.max_event_bytes, "LOCKSTREAM_MAX_EVENT_BYTES")
     if body.media_type != JSON:
         raise UnsupportedMediaType(request, JSON)
-    event = parse_event((await body.read()).removeprefix(BOM_UTF8))
-    [outcome] = await lockstream.ingest([event])
+    text = (await body.read()).removeprefix(BOM_UTF8)
+    try:
+        event, outcome = await lockstream.ingest_text(text)
+    except MalformedEvent as error:
+        raise MalformedBody(explain(text, error)) from error
     if isinstance(outcome, Exception):
         raise outcome
     status, content = event_response(event, outcome)

@@ -116,9 +116,12 @@ def start(request: Any) -> asyncio.Task[httpx.Response]:
 
 async def wait_until_queued(lockstream: Lockstream, event: Body) -> None:
     """Wait until an event, which was posted, waits to be decided."""
-    queue = lockstream._group_commit._queue
+    event_id = event["event_id"]
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while not any(queued.event_id == event["event_id"] for events, _ in queue for queued in events):  # noqa: ASYNC110
+        while not any(  # noqa: ASYNC110
+            event_id.encode() in (queued.text or b"") or event_id in [one.event_id for one in queued.events]
+            for queued in lockstream._group_commit._queue
+        ):
             await asyncio.sleep(0)
 
 
