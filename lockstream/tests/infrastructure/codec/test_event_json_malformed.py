@@ -56,6 +56,31 @@ def test_an_event_with_an_unknown_member_is_malformed(name: str) -> None:
     assert_malformed(json.dumps(registered() | {name: "a"}).encode())
 
 
+@pytest.mark.parametrize("value", [None, "", "{}", "e30=", b"{}".hex(), {}, [], 1, True], ids=json.dumps)
+def test_a_client_cannot_send_the_field_that_holds_the_text_of_the_payload(value: object) -> None:
+    assert_malformed(json.dumps(registered() | {"payload_text": value}).encode())
+
+
+def test_two_halves_of_an_event_are_malformed_although_they_make_one_together() -> None:
+    whole = json.dumps(registered(note=[{}, {}])).encode()
+    middle = whole.index(b"{}, {}") + len(b"{}")
+    halves = [OTHER + b"\n" + whole[:middle], whole[middle:]]  # two texts, and two events in them
+    for decode in (decode_events, decode_archived, decode_recorded):
+        assert [type(decoded) for decoded in decode(halves)] == [MalformedEvent, MalformedEvent]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 64])
+def test_malformed_events_at_any_place_harm_no_other(count: int) -> None:
+    good = [json.dumps(registered(str(number))).encode() for number in range(count)]
+    for places in [{place} for place in range(count)] + [set(range(0, count, 3)), set(range(count))]:
+        texts = [b"{}" if place in places else text for place, text in enumerate(good)]
+        for place, decoded in enumerate(decode_events(texts)):
+            if place in places:
+                assert isinstance(decoded, MalformedEvent)
+            else:
+                assert decoded == decode_event(good[place])
+
+
 @pytest.mark.parametrize("name", ["position", "recorded_at", "chain"])
 def test_a_locker_cannot_send_the_members_of_a_log_line(name: str) -> None:
     with pytest.raises(MalformedEvent):

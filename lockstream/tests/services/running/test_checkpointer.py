@@ -151,6 +151,24 @@ def test_a_failed_checkpoint_is_tried_again_although_no_more_events_come(log_pat
     run(check())
 
 
+def test_the_projection_follows_events_that_never_pause(
+    log_path: Path, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpointer, "QUIET_SECONDS", 0.05)
+    monkeypatch.setattr(checkpointer, "MAX_AGE_SECONDS", 0.2)
+
+    async def check() -> None:
+        system = System(store)
+        posted = 0
+        while progress_of(log_path).reached.position < 20 or store.checkpoints < 3:
+            posted += 1
+            await system.post(registered(str(posted)))
+        assert posted > store.checkpoints, "several batches share a checkpoint"
+        await system.close()
+
+    run(check())
+
+
 def test_no_checkpoint_begins_if_all_events_are_written(log_path: Path, store: FaultyStore) -> None:
     async def check() -> None:
         system = System(store)
