@@ -1,6 +1,6 @@
 """Every setting, from the environment or from options of the command line.
 
-The bottom layer, beside the core: every other room may import it, and it imports nothing of this package.
+The bottom layer, beside the core: every other part may import it, and it imports nothing of this package.
 """
 
 import re

@@ -2,6 +2,7 @@
 
 Start at `rules`, which decides whether an event may happen. `evolve` applies an accepted event, `read_set` names the
 rows that an event needs, `outcomes` are the results, and `state_hash` hashes a locker's state. `use_cases` combine
-these modules, and `entities` are their values. `ports` are the interfaces that infrastructure implements, `errors` is
-the tree of exceptions, and `wording` makes numbers and nouns agree. The core imports nothing else of this package.
+these modules, and `entities` are their values. `ports` are the interfaces that infrastructure implements. `errors` has
+the exceptions that several parts share, and `wording` makes numbers and nouns agree. The core imports nothing else of
+this package.
 """
