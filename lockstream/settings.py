@@ -1,6 +1,6 @@
 """Every setting, from the environment or from options of the command line.
 
-The bottom layer, beside the core: every other room may import it, and it imports nothing of this package.
+The bottom layer, beside the core: every other part may import it, and it imports nothing of this package.
 """
 
 import re
@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     """A read replica of that database, such as a standby. All reads go there, and may lag behind."""
 
     auto_migrate: bool | None = _setting(None, LOG)
-    """`true`: a start upgrades tables of an older version. `false`: it creates none. Not set: only missing ones."""
+    """`true`: a start upgrades old tables. `false`: a start creates none. Not set: a start creates missing tables."""
 
     host: str = _setting("127.0.0.1", ADDRESS)
     """The IPv4 or IPv6 address to listen on. Requests are not authenticated: expose it only to a network you trust."""

@@ -58,7 +58,7 @@ COMPARTMENT_RESERVED = Refusal(
     "compartment_reserved",
     RefusalKind.CONFLICT,
     "Compartment {payload.compartment_id!r} of locker {event.locker_id!r} has an active reservation. "
-    "It can be reserved after that one has ended.",
+    "It can be reserved after that reservation has ended.",
 )
 RESERVATION_NOT_AWAITING_DEPOSIT = Refusal(
     "reservation_not_awaiting_deposit",
@@ -68,7 +68,7 @@ RESERVATION_NOT_AWAITING_DEPOSIT = Refusal(
 RESERVATION_EXPIRED = Refusal(
     "reservation_expired",
     RefusalKind.CONFLICT,
-    "Reservation {payload.reservation_id!r} has expired. Do not send the event again.",
+    "Reservation {payload.reservation_id!r} has expired. Create a new reservation with another id.",
 )
 RESERVATION_NOT_AWAITING_PICKUP = Refusal(
     "reservation_not_awaiting_pickup",
@@ -89,7 +89,7 @@ FAULT_MISMATCH = Refusal(
     "fault_mismatch",
     RefusalKind.CONFLICT,
     "Fault {payload.fault_event_id!r} belongs to another compartment than {payload.compartment_id!r} of locker "
-    "{event.locker_id!r}.",
+    "{event.locker_id!r}. Check the ids.",
 )
 FAULT_ALREADY_CLEARED = Refusal(
     "fault_already_cleared",

@@ -1,5 +1,6 @@
-"""Services: the live system (`running`), one-off work on a log (`commands`), and the choice of engine (`deployment`).
+"""Services: the live system, one-off work on a log, and the choice of engine.
 
-`database_deployment` is the half of `deployment` that needs PostgreSQL. May import `infrastructure`, `core` and
-`settings`.
+Start at `deployment`, which chooses the engine by the settings. `database_deployment` is the part of it that needs
+PostgreSQL. `running` is the live system, and `commands` are one-off work on a log. May import `infrastructure`, `core`
+and `settings`.
 """

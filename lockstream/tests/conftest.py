@@ -19,10 +19,11 @@ _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '(?!lockstream|be
 
 @pytest.fixture(autouse=True)
 def log_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The path of this test's log. EVENT_LOG_PATH names it, and the working directory is empty."""
+    """The path of this test's log. EVENT_LOG_PATH names it, no other setting is set, and the folder is empty."""
     for name in os.environ:
         if name.startswith("LOCKSTREAM_") and not name.startswith(TEST_VARIABLES):
             monkeypatch.delenv(name)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
     path = tmp_path / "event_log.jsonl"
     monkeypatch.setenv("EVENT_LOG_PATH", str(path))
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,6 @@
-"""Plain values of the domain. Start at `events`, what lockers report; `state` is what an event changes.
+"""Plain values of the domain, with the limits of their fields.
 
-`fields` has the limits of single fields, `log` a position in the log and a record. May import nothing but `core`.
+Start at `events`, the seven events that lockers report. `state` has the rows that events change: compartments,
+reservations and faults. `fields` has the limits of single fields, and `log` a cursor in the log and a record. May
+import nothing but `core`.
 """

@@ -1,5 +1,5 @@
-"""Codec: bytes to values and back, shared by all stores.
+"""The codec: events and log lines as bytes and as values, for all stores.
 
-`event_json` reads and writes an event as a locker sends it. `log_line` reads and writes a record as one chained line.
-May import `core`.
+Start at `event_json`, which reads and writes an event as a locker sends it. `log_line` reads and writes a record of the
+log as one chained line. May import `core`.
 """

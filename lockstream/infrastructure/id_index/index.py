@@ -7,7 +7,7 @@ is, and a Python set of all ids takes 80 to 150 bytes each. So the index is a lo
 - One sorted run holds all other ids, 8 bytes each: 36 bits of the id's hash, and the number of its log block.
   A lookup searches it for a whole batch at a time. Compaction replaces the run when the memtable exceeds 1/64 of it.
 
-An id takes about 11 bytes in memory, 8 of them mapped from a file, and a lookup 0.7 µs at any size (`make bench`).
+An id takes about 11 bytes in memory, 8 of them mapped from a file. A batch of 1,000 takes 0.5 µs a lookup on two cores.
 Two ids may share the 36 bits, so a hit is only a candidate block, and the log decides: with n ids, n / 2^36 of the
 lookups read a block without a match, 1 in 70 with a billion ids.
 """

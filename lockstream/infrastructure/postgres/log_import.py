@@ -40,7 +40,10 @@ class LogImport:
                 )
             self._session.execute([*insert_records(records), COMMIT])
             if self._session.warnings:
-                raise StoreUnavailable(f"{' '.join(self._session.warnings)} Start this import again.")
+                warnings = " ".join(self._session.warnings)
+                raise StoreUnavailable(
+                    f"The commit did not wait for the standby ({warnings}). Start this import again."
+                )
         except psycopg.Error as error:
             raise unavailable(self._name, error) from error
         self.end = records[-1].end

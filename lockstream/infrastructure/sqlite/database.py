@@ -102,7 +102,7 @@ def set_synchronous(connection: Connection, *, waits: bool) -> None:
 
 @contextmanager
 def snapshot(engine: Engine) -> Iterator[Connection]:
-    """Give a connection of a reading engine on which all statements see the same moment."""
+    """Yield a read connection whose statements all see one snapshot of the database."""
     with engine.connect() as connection:
         connection.exec_driver_sql("BEGIN")
         try:

@@ -92,11 +92,11 @@ class SqliteProjection:
             ProjectionInvalid: there is none, or it is damaged, or it belongs to another version.
         """
         if not path.exists():
-            raise ProjectionInvalid("It does not exist yet.")
+            raise ProjectionInvalid("The projection does not exist yet.")
         try:
             connection = writing_engine(path).connect()
         except CORRUPT_DATA_ERRORS as error:
-            raise ProjectionInvalid(f"It cannot be opened ({reason(error)}).") from error
+            raise ProjectionInvalid(f"The projection cannot be opened ({reason(error)}).") from error
         try:
             found = read_progress(connection)
             connection.rollback()
@@ -200,10 +200,10 @@ def read_progress(connection: Connection) -> Progress:
     try:
         schema, *values = connection.execute(select(progress)).one()
         if schema != fingerprint():
-            raise ProjectionInvalid("It belongs to another version of Lockstream.")
+            raise ProjectionInvalid("The projection belongs to another version of Lockstream.")
         numbers = msgspec.convert(values, tuple[_Natural, _Natural, _Chain, _Natural, _Natural, _Natural])
     except CORRUPT_DATA_ERRORS as error:
-        raise ProjectionInvalid(f"It cannot be read ({reason(error)}).") from error
+        raise ProjectionInvalid(f"The projection cannot be read ({reason(error)}).") from error
     return Progress(Cursor(*numbers[:3]), RunRef(*numbers[3:5]), numbers[5])
 
 
@@ -217,4 +217,4 @@ def read_memtable(connection: Connection) -> list[NewIds]:
         found = connection.execute(select(memtable.c.content).order_by(memtable.c.through_position))
         return [_new_ids.decode(content) for (content,) in found]
     except CORRUPT_DATA_ERRORS as error:
-        raise ProjectionInvalid(f"It cannot be read ({reason(error)}).") from error
+        raise ProjectionInvalid(f"The projection cannot be read ({reason(error)}).") from error

@@ -1,5 +1,6 @@
-"""The stores: a locker network's log and projection on one engine. Only these modules know all of the above.
+"""The stores: the log and the projection of a locker network, on one engine.
 
-`embedded` is the log in a file with SQLite beside it, `postgres` is many nodes on one database, and `memory` lives in
-lists and dicts, for tests and for `verify`. `unit_of_work` is the batch of the stores that own their log.
+Start at `embedded`: the log in a file, with SQLite beside it. `postgres` is many nodes on one database. `memory` keeps
+everything in lists and dicts, for tests and for `verify`. `unit_of_work` is one batch of the stores that own their log.
+May import all of `infrastructure`; no other part of it imports `stores`.
 """

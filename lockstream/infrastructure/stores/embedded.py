@@ -149,12 +149,15 @@ class EmbeddedStore:
         try:
             self._projection.discard_unflushed(self.log)
         except (LockstreamError, OSError) as error:
-            raise StoreUnavailable(f"The durable state cannot be shown. {error}") from error
+            raise StoreUnavailable(
+                f"The durable events cannot be read again after the log has failed. {error}"
+            ) from error
         reached, durable = self._projection.cache.reached.position, self.log.durable.position
         if reached < durable:  # another program has truncated the file
             raise StoreUnavailable(
-                f"The durable state cannot be shown: the log {self.log.path} and its projection hold only {reached:,} "
-                f"of {counted(durable, 'acknowledged event')}. Stop Lockstream, and restore the log from a copy."
+                f"The log {self.log.path} and its projection hold only {reached:,} of "
+                f"{counted(durable, 'acknowledged event')}, so reads are refused. Stop Lockstream, and restore the log "
+                "from a copy."
             )
         self._load()
 
@@ -185,7 +188,7 @@ def _open_fitting(log: LogWriter, path: Path, capacity: float, on_progress: OnPr
     projection = CachedProjection.open(path, capacity)
     try:
         if not log.contains(projection.cache.reached):
-            raise ProjectionInvalid("It was made from another log.")
+            raise ProjectionInvalid("The projection was made from another log.")
         projection.catch_up(log, on_progress)
     except BaseException:
         projection.close()

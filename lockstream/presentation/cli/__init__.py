@@ -1,6 +1,7 @@
 """The command line: `lockstream COMMAND`.
 
-`main` turns errors into exit codes, `serve` starts the server, `log_commands` are the commands about a log. `options`
-makes an option of every setting, `usage` explains errors in the command line itself, and `output` prints lines and
-progress bars. Modules that only some commands need are imported when such a command runs.
+Start at `main`, which turns errors into exit codes. `serve` starts the server, and `log_commands` are the commands that
+work on a log. `options` makes an option of every setting, `usage` explains errors in the command line itself, and
+`output` prints lines and progress bars. A module that only some commands need is imported when such a command runs. May
+import `http`, `server`, `services`, `core` and `settings`.
 """

@@ -1,6 +1,7 @@
 """The HTTP API.
 
-Start at `app`, which builds the application and answers every operation. `routes` has one module per resource.
-`bodies` reads request bodies, `json_response` sends encoded ones, `min_position` is the position that a read demands,
-`proxies` the path prefix of a proxy, and `errors` turns exceptions into responses. Independent of `server` and `cli`.
+Start at `app`, which builds the application and finds the operation of a request. `routes` has one module per resource.
+`bodies` reads request bodies, `json_response` sends encoded responses, `min_position` reads the position that a request
+demands, `proxies` handles the path prefix of a proxy, and `errors` turns exceptions into responses. May import
+`schemas`, `services`, `core` and `settings`, but neither `server` nor `cli`.
 """

@@ -38,7 +38,7 @@ UNAVAILABLE: dict[str, Any] = {
 
 TOO_SLOW: dict[str, Any] = {
     "model": ErrorBody,
-    "description": "The body arrived too slowly. Send all of it again: what was accepted counts once.",
+    "description": "The body arrived too slowly. Send all of it again; accepted events count once.",
 }
 """Declares a response of 408."""
 

@@ -1,5 +1,6 @@
 """The ASGI server: uvicorn, configured for Lockstream.
 
-`run` starts it, with signals, open files and garbage collection. `protocol` is the HTTP/1.1 connection with its limits
-on size and time. Independent of `http` and `cli`.
+Start at `run`, which starts uvicorn, and sets up signals, open files and garbage collection. `protocol` is the HTTP/1.1
+connection with its limits on size and time. May import `core`, `settings` and `compatibility`, but neither `http` nor
+`cli`.
 """

@@ -289,7 +289,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
             self._refuse(
                 408,
                 f"Less than {BODY_PIECE_BYTES} bytes of the body arrived within {counted(seconds, 'second')}, the "
-                "limit of LOCKSTREAM_BODY_SECONDS. Send all of it again: what was accepted counts once.",
+                "limit of LOCKSTREAM_BODY_SECONDS. Send all of it again; accepted events count once.",
             )
 
     def _tick_in_headers(self) -> None:
@@ -344,7 +344,7 @@ class _ResponseTransport:
 
     @property
     def holds_head(self) -> bool:
-        """Whether the response has begun and nothing of it has been sent."""
+        """Whether the response head is held back until the first part of the body."""
         return bool(self._head)
 
     def is_closing(self) -> bool:

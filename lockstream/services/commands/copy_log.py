@@ -56,8 +56,8 @@ def import_log(target: LogTarget, source: Path, on_progress: OnProgress) -> int:
         on_progress(reached.position, total)
     if reached.position < first.position:
         raise LogMismatch(
-            f"The log holds {counted(first.position, 'event')}, and {source} only {reached.position:,}. Export the "
-            "other log again."
+            f"The log holds {counted(first.position, 'event')}, and the full export {source} only "
+            f"{reached.position:,}. Make a newer full export of the same log, and import that."
         )
     target.flush()
     return reached.position - first.position

@@ -32,7 +32,7 @@ from lockstream.infrastructure.sqlite.row_cache import NullRowStore, RowCache
 from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.infrastructure.stores.memory import MemoryReads
 
-REMEDY = "Run `lockstream rebuild` to build it again from the log."
+REMEDY = "Run `lockstream rebuild` to build the projection again from the log."
 
 NAMED_DIFFERENCES = 5
 """Most differences that are named; the others are only counted."""
@@ -151,7 +151,7 @@ def _compare_file(projection: Path, replay: Replay) -> list[str]:
             if replay.reached.position < progress.reached.position:
                 return [_log_too_short(projection, replay.reached.position, progress.reached.position)]
             if progress.reached != replay.reached:
-                raise ProjectionInvalid("It was made from another log.")
+                raise ProjectionInvalid("The projection was made from another log.")
             differing = [
                 *replay.differences(
                     lambda row_class: connection.exec_driver_sql(str(select(TABLES[row_class]))),
@@ -164,7 +164,7 @@ def _compare_file(projection: Path, replay: Replay) -> list[str]:
             if replay.reached.position < progress.acknowledged:
                 return [_log_too_short(projection, replay.reached.position, progress.acknowledged)]
     except ProjectionInvalid as error:
-        return [f"The projection {projection} is invalid. {error} {REMEDY}"]
+        return [f"{projection} is invalid. {error} {REMEDY}"]
     except (StoreUnavailable, *CORRUPT_DATA_ERRORS) as error:
         return [f"The projection {projection} cannot be read ({reason(error)}). {REMEDY}"]
     finally:

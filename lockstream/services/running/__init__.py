@@ -1,13 +1,16 @@
-"""The live system: concurrent requests in, durable answers out.
+"""The live system: it ingests the events of concurrent requests, and answers when they are durable.
 
 Start at `lockstream`, the façade. `group_commit` turns concurrent requests into batches, and an engine decides them:
 `embedded_engine` on the event loop, `database_engine` in threads. `durable_position` is the position up to which the
-log is on disk, with its waiters. `checkpointer` brings the embedded projection up to the log. `lifecycle` starts and
-stops the system, and `event_loop` lets any thread use it.
+log is on disk, with the requests that wait for it. `checkpointer` brings the embedded projection up to the log.
+`lifecycle` starts and stops the system, and `event_loop` runs calls from any thread on one event loop. May import
+`infrastructure`, `core` and `settings`, but not `commands`.
 
 | thread                | started by                 | stopped by             | may touch                            |
 | --------------------- | -------------------------- | ---------------------- | ------------------------------------ |
-| the event loop        | the server or `LoopRunner` | the server or `close`  | everything else                      |
+| the server's loop     | the server                 | the server             | everything else                      |
+| lockstream-loop       | `LoopRunner`, if no server | `LoopRunner.stop`      | everything else                      |
+| asyncio's executor    | `asyncio.to_thread`        | end of the event loop  | the text of a large batch            |
 | lockstream-start      | `BackgroundStart`          | end of the startup     | the store, until it is handed over   |
 | lockstream-flush      | `LogWriter`                | `LogWriter.close`      | fdatasync of the log file            |
 | lockstream-checkpoint | `Checkpointer`             | `Checkpointer.close`   | a change set, the writing connection |

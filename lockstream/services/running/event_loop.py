@@ -6,6 +6,8 @@ from threading import Lock, Thread
 
 from lockstream.core.errors import StoreUnavailable
 
+STOPPED = "Lockstream has stopped. Send the request again after Lockstream has restarted."
+
 
 class LoopRunner:
     """Uses the event loop that `bind_running_loop` names, else an event loop in a thread of its own."""
@@ -41,7 +43,7 @@ class LoopRunner:
         loop = self.loop or self._start_loop()
         with self._lock:
             if self._is_stopped:
-                raise StoreUnavailable("Lockstream has stopped. Send the request again after it has restarted.")
+                raise StoreUnavailable(STOPPED)
             return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), loop))
 
     def stop(self) -> None:

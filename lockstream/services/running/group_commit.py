@@ -27,7 +27,7 @@ type Outcomes = Sequence[Outcome | Exception]
 type Decided = tuple[Event, Outcome | Exception]
 """An event and its outcome."""
 
-STOPPING = "Lockstream is stopping. Send the request again after it has restarted."
+STOPPING = "Lockstream is stopping. Send the request again after Lockstream has restarted."
 
 
 class HasLockerId(Protocol):

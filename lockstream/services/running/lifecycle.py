@@ -8,6 +8,7 @@ from typing import Self
 
 from lockstream.core.errors import StartingUp, StoreUnavailable
 from lockstream.core.ports import OnProgress
+from lockstream.services.running.event_loop import STOPPED
 from lockstream.services.running.lockstream import Lockstream
 
 ABANDON_SECONDS = 5
@@ -44,7 +45,7 @@ class Lifecycle:
         """
         with self._lock:
             if self._is_closed:
-                raise StoreUnavailable("Lockstream has stopped. Send the request again after it has restarted.")
+                raise StoreUnavailable(STOPPED)
             if self.running is None:
                 lockstream = self._open()
                 if self._binds_loop:

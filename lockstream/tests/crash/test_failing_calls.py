@@ -107,7 +107,10 @@ def assert_reads_work(server: Server, run: Run) -> None:
 
 
 def assert_readiness_is_true(server: Server, run: Run) -> None:
-    """Assert that readiness foretells whether an event is accepted. The call may fail between both; then try again."""
+    """Assert that an event is accepted if, and only if, the server is ready.
+
+    The call may fail between the two requests, so a second attempt counts as well.
+    """
 
     def is_true() -> bool:
         is_ready, unavailable = server.get("/health/ready")[0] == 200, run.unavailable

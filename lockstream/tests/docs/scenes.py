@@ -1,4 +1,4 @@
-"""Scenes of docs/operations.md: each provokes an event of operation, and returns the printed text."""
+"""Functions that produce the messages of docs/operations.md. Each returns the text that a command prints."""
 
 import json
 import resource

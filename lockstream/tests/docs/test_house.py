@@ -1,4 +1,4 @@
-"""The floor plan: rooms with front doors, tests that mirror them, and the rules of CONTRIBUTING.md on dependencies."""
+"""The floor plan: folders that describe themselves, tests that mirror them, and the rules on dependencies."""
 
 import ast
 import re
@@ -13,30 +13,30 @@ ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "lockstream"
 TESTS = PACKAGE / "tests"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-ROOMS = sorted(path.parent for path in PACKAGE.rglob("__init__.py") if TESTS not in path.parents)
+FOLDERS = sorted(path.parent for path in PACKAGE.rglob("__init__.py") if TESTS not in path.parents)
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if TESTS not in path.parents)
 MAX_FILES = 12
 """Modules in one folder: in a longer list, a newcomer sees no groups."""
 
 TESTED_ELSEWHERE = {"crash", "nodes", "docs", "bench", "fuzz", "support"}
-"""Folders of tests that no room of the product mirrors."""
+"""Folders of tests that no folder of the product matches."""
 
 
 def relative(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("room", ROOMS, ids=relative)
-def test_every_room_has_a_front_door_that_names_its_modules(room: Path) -> None:
-    text = ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""
-    assert text, "the docstring says what the room is for, where to start, and what it may import"
-    modules = {path.stem for path in room.glob("*.py")} - {"__init__", "__main__"}
-    assert [name for name in sorted(modules) if room != PACKAGE and not re.search(rf"\b{name}\b", text)] == []
+@pytest.mark.parametrize("folder", FOLDERS, ids=relative)
+def test_every_folder_has_a_docstring_that_names_its_modules(folder: Path) -> None:
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+    assert text, "the docstring says what the folder is for, where to start, and what it may import"
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "__main__"}
+    assert [name for name in sorted(modules) if folder != PACKAGE and not re.search(rf"\b{name}\b", text)] == []
 
 
-@pytest.mark.parametrize("room", ROOMS, ids=relative)
-def test_no_room_has_more_than_a_dozen_modules(room: Path) -> None:
-    assert len([path for path in room.glob("*.py") if path.name != "__init__.py"]) <= MAX_FILES
+@pytest.mark.parametrize("folder", FOLDERS, ids=relative)
+def test_no_folder_has_more_than_a_dozen_modules(folder: Path) -> None:
+    assert len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) <= MAX_FILES
 
 
 @pytest.mark.parametrize("module", MODULES, ids=relative)
@@ -46,16 +46,16 @@ def test_every_module_says_what_it_is(module: Path) -> None:
     assert text.splitlines()[0].endswith((".", ":")) or "\n" in text
 
 
-def test_the_tests_mirror_the_rooms() -> None:
+def test_the_tests_mirror_the_folders() -> None:
     folders = {path.relative_to(TESTS) for path in TESTS.rglob("*") if path.is_dir() and list(path.glob("*.py"))}
     mirrored = {folder for folder in folders if folder.parts and folder.parts[0] not in TESTED_ELSEWHERE}
     assert [str(folder) for folder in sorted(mirrored) if not (PACKAGE / folder).is_dir()] == []
 
 
-def test_contributing_names_every_room_of_the_first_floor() -> None:
+def test_contributing_names_every_folder_of_the_package() -> None:
     floor_plan = (ROOT / "CONTRIBUTING.md").read_text().split("## Floor plan")[1].split("\n## ")[0]
-    rooms = [room for room in ROOMS if room.parent == PACKAGE and room.name != "openapi"]
-    assert [room.name for room in rooms if f"(lockstream/{room.name})" not in floor_plan] == []
+    folders = [folder for folder in FOLDERS if folder.parent == PACKAGE and folder.name != "openapi"]
+    assert [folder.name for folder in folders if f"(lockstream/{folder.name})" not in floor_plan] == []
 
 
 def test_contributing_names_only_files_that_exist() -> None:

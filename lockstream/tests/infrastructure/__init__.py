@@ -1,0 +1,1 @@
+"""Tests of infrastructure, on real files and a real PostgreSQL."""

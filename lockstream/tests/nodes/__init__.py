@@ -1,1 +1,1 @@
-"""Many nodes on one database."""
+"""Tests of many nodes on one database: kills, outages, a standby, PgBouncer and a proxy."""

@@ -30,7 +30,7 @@ REPEATED = 0.1
 
 @dataclass
 class Responses:
-    """The responses to the clients, counted."""
+    """Counts of responses: acknowledged events with their positions, and requests that were not acknowledged."""
 
     acknowledged: dict[str, int] = field(default_factory=dict)
     """Position by event id."""

@@ -41,7 +41,7 @@ def assert_legal(events: list[Body], responses: Responses) -> Model:
 
 
 class Follower:
-    """Follows the log in a thread, as a feed does. It must see every position once, and in order."""
+    """Reads new events of the log in a thread, and checks that each position becomes visible once, and in order."""
 
     def __init__(self, url: str) -> None:
         self.event_ids: list[str] = []

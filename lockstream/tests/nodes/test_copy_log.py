@@ -129,7 +129,7 @@ def test_an_export_that_is_shorter_than_the_log_is_refused(log: Path, run_comman
     short = first_lines(log, 10, "short.jsonl")
     result = run_command("import", "--full", str(short))
     assert result.exit_code == 1
-    assert f"and {short} only 10." in result.errors
+    assert f"and the full export {short} only 10. Make a newer full export of the same log" in result.errors
 
 
 def test_an_export_whose_last_line_is_torn_is_refused(log: Path, tmp_path: Path, run_command: RunCommand) -> None:

@@ -1,0 +1,1 @@
+"""Tests of the bodies on the wire: reading events and batches."""

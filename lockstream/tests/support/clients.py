@@ -1,4 +1,4 @@
-"""Clients of the application in this process, which hold every response to the committed contract.
+"""Clients of the application in this process, which compare every response with `openapi.yaml`.
 
 If the development packages are missing, the tests run all the same, and the contract is not checked.
 """
@@ -29,7 +29,7 @@ def open_from_environment() -> Lockstream:
 
 
 def check_contract(response: Any, prefix: str = "") -> None:
-    """Hold a response to the committed contract, if the development packages are installed."""
+    """Assert that a response conforms to `openapi.yaml`, if the development packages are installed."""
     if find_spec("jsonschema") and find_spec("yaml"):
         from lockstream.tests.support.contract import assert_keeps_contract
 

@@ -1,0 +1,1 @@
+"""Tests of the id index: lookups, run files and compaction."""

@@ -1,0 +1,1 @@
+"""Tests of the embedded projection: row cache, checkpoints and reads, also on a failing database."""

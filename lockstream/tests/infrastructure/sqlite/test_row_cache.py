@@ -332,6 +332,23 @@ def test_an_undone_batch_leaves_the_newest_state_wherever_it_is(store: DictRowSt
     assert (version(cache, "c0"), version(cache, "new")) == (2, None)
 
 
+def test_an_undone_batch_does_not_bring_back_an_older_state(store: DictRowStore) -> None:
+    # given a row whose older state is still in the old generation, and whose newest state was written
+    cache = cache_over_written_rows(store, capacity=2)
+    version(cache, "c0")
+    version(cache, "c1")
+    save(cache, compartment("c0", 2))
+    assert cache._old[Compartment][LOCKER, "c0"] == compartment("c0", 1)
+    store.write(cache.begin_checkpoint())
+    cache.end_checkpoint(is_written=True)
+    # when a batch changes the row, and is undone
+    rows = cache.fetch([about("c0")])
+    rows.save([compartment("c0", 3)])
+    cache.discard(rows)
+    # then the next batch sees the newest state
+    assert version(cache, "c0") == 2
+
+
 def test_new_ids_are_handed_over_in_slices(store: DictRowStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(row_cache, "SLICE_IDS", 3)
     cache = RowCache(store)

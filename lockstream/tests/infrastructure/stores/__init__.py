@@ -1,0 +1,1 @@
+"""Tests of the stores: the same tests on all of them, and random histories against an independent model."""

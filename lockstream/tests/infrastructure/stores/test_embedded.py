@@ -1,4 +1,4 @@
-"""The embedded store: whether its projection fits its log, its memory, and the acknowledged events it remembers."""
+"""The embedded store: rebuilds of the projection, limits of memory, and logs that lack acknowledged events."""
 
 import os
 from contextlib import closing

@@ -196,7 +196,7 @@ def small_memtable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(new_machine: Callable[[], RuleBasedStateMachine], count: int) -> None:
-    """Run `count` histories."""
+    """Run `count` random histories of `STEPS` steps, each on a new state machine."""
     run_state_machine_as_test(new_machine, settings=budget(examples(count), stateful_step_count=STEPS))  # type: ignore[arg-type]
 
 

@@ -1,0 +1,1 @@
+"""Tests of the command line: options, output, exit codes, and commands that are killed."""

@@ -39,18 +39,18 @@ NESTED = b"[" * 5_000 + b"]" * 5_000
 
 
 def filled(unit: bytes, head: bytes = b"[", tail: bytes = b"0]", size: int = EVENT_SIZE) -> bytes:
-    """Return `head` and `tail` with as many units between them as there is room for."""
+    """Return `head`, repetitions of `unit`, and `tail`: as many repetitions as fit into `size` bytes."""
     return head + unit * ((size - len(head) - len(tail)) // len(unit)) + tail
 
 
 def nested(opening: bytes, closing: bytes, size: int) -> bytes:
-    """Return an array that is nested as deep as there is room for."""
+    """Return an array of at most `size` bytes, nested as deep as possible."""
     depth = (size - 3) // len(opening + closing)
     return b"[" + opening * depth + b"0" + closing * depth + b"]"
 
 
 def events_full_of_errors(size: int) -> bytes:
-    """Return events whose lists of errors would be longer than they are."""
+    """Return malformed events, each with so many errors that the list of errors would be longer than the event."""
     members = b",".join(b'"%x":0' % number for number in range(EVENT_SIZE // 10))
     item = b'{"type":"FaultReported",' + members + b"},"
     return filled(item, size=max(size, len(item) + 10))

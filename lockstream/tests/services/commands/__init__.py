@@ -1,0 +1,1 @@
+"""Tests of one-off work on a log, without the command line."""

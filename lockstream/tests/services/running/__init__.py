@@ -1,0 +1,1 @@
+"""Tests of the live system: group commit, durability, checkpoints, startup and close."""
