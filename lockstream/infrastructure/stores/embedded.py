@@ -149,9 +149,7 @@ class EmbeddedStore:
         try:
             self._projection.discard_unflushed(self.log)
         except (LockstreamError, OSError) as error:
-            raise StoreUnavailable(
-                f"The durable events cannot be read again after the log has failed. {error}"
-            ) from error
+            raise StoreUnavailable(f"The durable events cannot be read after the log has failed. {error}") from error
         reached, durable = self._projection.cache.reached.position, self.log.durable.position
         if reached < durable:  # another program has truncated the file
             raise StoreUnavailable(

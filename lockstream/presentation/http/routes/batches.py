@@ -130,7 +130,7 @@ class _Batch:
             texts = split_array(body, MAX_BATCH_EVENTS, self._max_event_bytes)
         if len(texts) > MAX_BATCH_EVENTS:
             raise BodyTooLarge(
-                f"The batch has more than {MAX_BATCH_EVENTS:,} events. None of them was decided. Send the batch in parts."
+                f"The batch has more than {MAX_BATCH_EVENTS:,} events, and none was decided. Send the batch in parts."
             )
         for chunk in _chunks(texts):
             await self._take(chunk)

@@ -200,7 +200,7 @@ def test_no_state_is_shown_that_lacks_acknowledged_events_after_a_truncation(sto
                 await request
         # then reads are refused, and do not show a network without the acknowledged event
         for _ in range(2):
-            with pytest.raises(StoreUnavailable, match=r"only 0 of 1 acknowledged event\..* restore the log"):
+            with pytest.raises(StoreUnavailable, match=r"only 0 of 1 acknowledged event, .* restore the log"):
                 await system.locker()
         await system.close()
 
