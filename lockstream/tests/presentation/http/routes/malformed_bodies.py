@@ -28,6 +28,10 @@ MALFORMED: dict[str, tuple[object, list[str]]] = {
     "no type": (without(registered(), "type"), ["body", "type"]),
     "no payload": (without(registered(), "payload"), ["body", "payload"]),
     "a further member": (_changed(extra=1), ["body", "extra"]),
+    **{
+        f"{value!r} for the text of the payload": (_changed(payload_text=value), ["body", "payload_text"])
+        for value in (None, "", "{}", "e30=", {}, [123, 125], 0, True)
+    },
     "an id that is not a UUID": (registered(event_id="1"), ["body", "event_id"]),
     "an id without hyphens": (registered(event_id="0" * 32), ["body", "event_id"]),
     "an id in braces": (registered(event_id="{00000000-0000-4000-8000-000000000000}"), ["body", "event_id"]),
