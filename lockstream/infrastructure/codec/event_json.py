@@ -311,7 +311,8 @@ def _without_record_members(text: bytes) -> bytes | MalformedEvent:
         line = _recorded_members.decode(text)
         members = (line.event_id, line.occurred_at, line.locker_id, line.type, line.payload)
         event = b'{"event_id":%b,"occurred_at":%b,"locker_id":%b,"type":%b,"payload":%b}' % tuple(map(bytes, members))
-        if text.count(b'"') != event.count(b'"') + _RECORDED_QUOTES:
+        is_whole = line.position is not None and line.recorded_at and line.chain
+        if not is_whole or text.count(b'"') != event.count(b'"') + _RECORDED_QUOTES:
             _check_unique_members(text)
     except MalformedEvent as error:
         return error

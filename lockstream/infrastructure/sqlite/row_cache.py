@@ -194,11 +194,11 @@ class RowCache:
                 self._old[row_class].pop(key, None)
 
     def get[RowT: (Compartment, Reservation, Fault)](self, row_class: type[RowT], key: Key) -> RowT | None:
-        """Return a row if it is in memory."""
-        try:
-            return cast(RowT | None, self._young[row_class][key])
-        except RowsNotLoaded:
-            return None
+        """Return a row if it is in memory. Reads leave it where it is, so they take no memory."""
+        for rows in (self._young, *self._older()):
+            if row := rows[row_class].get(key):
+                return cast(RowT, row)
+        return None
 
     def added(self, locker_id: str) -> tuple[set[str], list[Fault]]:
         """Return the locker's compartment ids and faults that the row store may not hold yet."""
@@ -250,11 +250,15 @@ class RowCache:
 
     def _bring(self, row_class: type[Row], key: Key) -> bool:
         """Bring a row that is in memory into the young generation. Return whether it is in memory."""
-        for rows in (*(change_set.rows for change_set in self._change_sets), self._old):
+        for rows in self._older():
             if key in rows[row_class]:
                 self._young[row_class][key] = rows[row_class][key]
                 return True
         return False
+
+    def _older(self) -> list[RowsByClass]:
+        """Return the rows that are in memory, and perhaps not in the young generation, the newest first."""
+        return [*(change_set.rows for change_set in self._change_sets), self._old]
 
     def _new_generation(self) -> RowsByClass:
         return {

@@ -189,6 +189,16 @@ def test_reading_rows_without_changing_them_takes_bounded_memory(store: DictRowS
             assert rows_in_memory(cache) <= capacity + 2, "two generations, each with one batch too many"
 
 
+def test_reads_of_rows_in_memory_take_no_memory(store: DictRowStore) -> None:
+    cache = RowCache(store, capacity=4)
+    for name in NAMES:
+        save(cache, compartment(name, 1))
+    before = rows_in_memory(cache)
+    for name in NAMES:
+        assert cache.get(Compartment, (LOCKER, name)) == compartment(name, 1)
+    assert rows_in_memory(cache) == before
+
+
 @capacities
 def test_changing_rows_takes_bounded_memory(store: DictRowStore, capacity: int) -> None:
     cache = cache_over_written_rows(store, capacity)
