@@ -221,9 +221,7 @@ def test_a_repeated_member_of_an_archived_line_is_malformed(name: str) -> None:
         assert found.kind == "duplicate_member"
 
 
-@pytest.mark.parametrize(
-    "counts", [counts for counts in product(range(4), repeat=3) if max(counts) > 1], ids=lambda counts: str(counts)
-)
+@pytest.mark.parametrize("counts", [counts for counts in product(range(4), repeat=3) if max(counts) > 1], ids=str)
 def test_any_members_of_a_log_line_may_be_missing_but_none_may_be_repeated(counts: tuple[int, int, int]) -> None:
     members = ('"position":7,', f'"recorded_at":"{NOW}",', '"chain":"a",')
     more = "".join(member * count for member, count in zip(members, counts, strict=True))

@@ -17,6 +17,9 @@ def _with_payload(event: Body, payload: object) -> Body:
     return event | {"payload": payload}
 
 
+PAYLOAD_TEXTS: tuple[object, ...] = (None, "", "{}", "e30=", {}, [123, 125], 0, True)
+"""Values of a member whose name is that of a field of the event classes, which no client can set."""
+
 MALFORMED: dict[str, tuple[object, list[str]]] = {
     "null": (None, ["body"]),
     "a list": ([registered()], ["body"]),
@@ -30,7 +33,7 @@ MALFORMED: dict[str, tuple[object, list[str]]] = {
     "a further member": (_changed(extra=1), ["body", "extra"]),
     **{
         f"{value!r} for the text of the payload": (_changed(payload_text=value), ["body", "payload_text"])
-        for value in (None, "", "{}", "e30=", {}, [123, 125], 0, True)
+        for value in PAYLOAD_TEXTS
     },
     "an id that is not a UUID": (registered(event_id="1"), ["body", "event_id"]),
     "an id without hyphens": (registered(event_id="0" * 32), ["body", "event_id"]),
