@@ -53,8 +53,9 @@ class ServerProcess:
         deadline = time.monotonic() + _TIMEOUT_SECONDS
         while not (address := _ADDRESS.search(self._log())):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                code = self._end(signal.SIGKILL)
-                raise BenchFailure(f"A server did not start, and ended with {code}:\n{self._log()}")
+                code, log = self._end(signal.SIGKILL), self._log()
+                self._stderr.close()
+                raise BenchFailure(f"A server did not start, and ended with {code}:\n{log}")
             time.sleep(0.001)
         self.port = int(address[1])
         return self

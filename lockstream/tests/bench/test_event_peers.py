@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,6 +16,7 @@ from bench.load.plan import Plan
 from bench.load.process import run_load
 from bench.processes import Lockstream, Peer, ServerProcess
 from lockstream.core.rules import REFUSALS
+from lockstream.tests.support.requirements import requires
 
 FAULT, SLIGHT_FAULT = str(uuid4()), str(uuid4())
 STARTS: dict[str, Callable[[Path], ServerProcess]] = {
@@ -24,7 +26,13 @@ STARTS: dict[str, Callable[[Path], ServerProcess]] = {
 }
 
 
-@pytest.fixture(scope="module", params=STARTS)
+NEEDS_PACKAGE = requires(find_spec("eventsourcing") is not None, "the package eventsourcing")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=NEEDS_PACKAGE if name == "eventsourcing" else ()) for name in STARTS],
+)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with STARTS[request.param](tmp_path_factory.mktemp("peer")) as running:
         yield running
