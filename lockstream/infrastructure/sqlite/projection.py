@@ -141,7 +141,7 @@ class SqliteProjection:
                         self._writing.execute(_UPSERTS[row_class], {"rows": _json_lists(changed.values())})
                 self._writing.execute(delete(memtable).where(memtable.c.through_position <= run.position))
                 for new_ids in change_set.new_ids():
-                    values = {"through_position": new_ids.positions[-1], "content": msgspec.msgpack.encode(new_ids)}
+                    values = {"through_position": max(new_ids.positions), "content": msgspec.msgpack.encode(new_ids)}
                     self._writing.execute(insert(memtable), values)
                 self._writing.execute(delete(progress))
                 account = (fingerprint(), *astuple(reached), *astuple(run), reached.position)

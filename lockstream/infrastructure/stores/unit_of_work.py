@@ -66,7 +66,7 @@ class UnitOfWork:
     def _search(self, events: Sequence[Event]) -> dict[str, int]:
         """Return the positions of those events that the log holds. The id index names blocks; the log decides.
 
-        The same search finds out which reservations and compartments are new, so that nobody looks for their rows.
+        The same search finds out which reservations are new, so that nobody looks for their rows.
         """
         ids = self._cache.ids
         event_ids = [event.event_id for event in events]

@@ -227,6 +227,8 @@ def _decode_texts(texts: Sequence[bytes]) -> Sequence[Event | Exception]:
 
 def decide_batch(events: Sequence[Event], unit_of_work: Callable[[], UnitOfWork]) -> Outcomes:
     """Ingest `events`. An internal error that one of them causes does not harm the others."""
+    if not events:  # all texts of the batch were malformed
+        return []
     try:
         return ingest(events, unit_of_work())
     except StoreUnavailable as error:
