@@ -17,7 +17,7 @@ BATCH_RECORDS = 1_000
 
 
 class LogTarget(Protocol):
-    """A log to which the records of another log are appended."""
+    """The destination of a copy: records of another log are appended to it, unchanged."""
 
     @property
     def end(self) -> Cursor: ...

@@ -26,6 +26,7 @@ class DatabaseEngine:
     """Decides batches and answers reads on PostgreSQL. For one event loop."""
 
     batch_limit = BATCH_EVENTS
+    weight_bytes = WEIGHT_BYTES
     is_overloaded = False
 
     def __init__(self, store: PostgresStore) -> None:
@@ -39,9 +40,6 @@ class DatabaseEngine:
     @property
     def unavailable_reason(self) -> str | None:
         return self.log.unavailable_reason
-
-    def weight(self, texts: Sequence[bytes]) -> int:
-        return sum(1 + len(text) // WEIGHT_BYTES for text in texts)
 
     def decide(self, events: Sequence[Event], on_decided: Callable[[Outcomes], object]) -> None:
         loop = asyncio.get_running_loop()

@@ -15,12 +15,12 @@ from lockstream.services.running.checkpointer import Checkpointer
 from lockstream.services.running.durable_position import DurablePosition
 from lockstream.services.running.group_commit import HasLockerId, Outcomes, decide_batch
 
-WEIGHT_BYTES = 512
-"""A larger event counts as several, so that one batch decodes some 128 KiB at most before other requests are served."""
-
 
 class EmbeddedEngine:
     """Decides batches on the embedded store, and answers reads. For one event loop."""
+
+    weight_bytes = 512
+    """With 250 events in a batch, some 128 KiB are decoded at most before other requests are served."""
 
     def __init__(self, store: EmbeddedStore, batch_limit: int) -> None:
         self.batch_limit = batch_limit
@@ -41,9 +41,6 @@ class EmbeddedEngine:
     @property
     def unavailable_reason(self) -> str | None:
         return self.log.unavailable_reason or self.checkpointer.unavailable_reason
-
-    def weight(self, texts: Sequence[bytes]) -> int:
-        return sum(1 + len(text) // WEIGHT_BYTES for text in texts)
 
     def decide(self, events: Sequence[Event], on_decided: Callable[[Outcomes], object]) -> None:
         if reason := self.checkpointer.unavailable_reason:

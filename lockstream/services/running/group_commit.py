@@ -66,8 +66,8 @@ class Engine(Protocol):
     def unavailable_reason(self) -> str | None:
         """Why events are refused right now, or None."""
 
-    def weight(self, texts: Sequence[bytes]) -> int:
-        """Return how many events of the batch limit the events with these JSON texts take up."""
+    weight_bytes: int
+    """An event counts as one of the batch limit, and as one more for each time that its JSON text has this length."""
 
     def decide(self, events: Sequence[Event], on_decided: Callable[[Outcomes], object]) -> None:
         """Decide and append a batch, and call `on_decided` on the event loop, at once or later."""
@@ -107,7 +107,7 @@ class GroupCommit:
             QueueFull: too many events wait; none of these was taken.
             StoreUnavailable: none of these is acknowledged.
         """
-        return self._enqueue(_Submission(len(events), asyncio.get_running_loop().create_future(), events))
+        return self._enqueue(_Submission(asyncio.get_running_loop().create_future(), events))
 
     def submit_text(self, text: bytes) -> Awaitable[Decided]:
         """Have the event with this JSON text decoded and decided; the result is there once it is durable.
@@ -119,7 +119,7 @@ class GroupCommit:
             QueueFull: too many events wait; this one was not taken.
             StoreUnavailable: the event is not acknowledged.
         """
-        return self._enqueue(_Submission(1, asyncio.get_running_loop().create_future(), text=text))
+        return self._enqueue(_Submission(asyncio.get_running_loop().create_future(), text=text))
 
     async def close(self) -> None:
         """Finish the events that were submitted, and accept no more."""
@@ -148,15 +148,24 @@ class GroupCommit:
         if self._engine.is_overloaded:
             self._is_deciding = False
             return
-        batch, weigh = [self._queue.popleft()], self._engine.weight
-        weight = weigh(batch[0].texts)
-        while self._queue and (weight := weight + weigh(self._queue[0].texts)) <= self._engine.batch_limit:
+        batch = self._next_batch()
+        _decode(batch)
+        # The others hold a malformed text, and their requests have got the error.
+        decoded = [submission for submission in batch if submission.events is not None]
+        self._acknowledged(len(batch) - len(decoded))
+        events = [event for submission in decoded for event in submission.events or ()]
+        self._engine.decide(events, partial(self._decided, decoded))
+
+    def _next_batch(self) -> "list[_Submission]":
+        """Take submissions from the queue up to the batch limit, and at least one."""
+        batch: list[_Submission] = []
+        weight = 0
+        while self._queue:
+            weight += weight_of(self._queue[0].texts, self._engine.weight_bytes)
+            if batch and weight > self._engine.batch_limit:
+                break
             batch.append(self._queue.popleft())
-        if rejected := _decode(batch):
-            self._acknowledged(len(rejected))
-            batch = [submission for submission in batch if submission not in rejected]
-        events = [event for submission in batch for event in submission.events]
-        self._engine.decide(events, partial(self._decided, batch))
+        return batch
 
     def _decided(self, batch: "Sequence[_Submission]", outcomes: Outcomes) -> None:
         self._is_deciding = False
@@ -187,31 +196,37 @@ class GroupCommit:
 class _Submission(Struct, eq=False):
     """Events of one request while they wait: decoded events, or the text of a single one."""
 
-    count: int
     acknowledged: asyncio.Future[Any]
-    events: Sequence[Event] = ()
+    events: Sequence[Event] | None = None
+    """None if the text is not decoded yet, or is malformed."""
+
     text: bytes | None = None
 
     @property
+    def count(self) -> int:
+        return 1 if self.events is None else len(self.events)
+
+    @property
     def texts(self) -> Sequence[bytes]:
-        return [self.text] if self.text is not None else [event.payload_text for event in self.events]
+        return [event.payload_text for event in self.events or ()] if self.text is None else [self.text]
 
     def result(self, outcomes: Outcomes) -> Outcomes | Decided:
-        return outcomes if self.text is None else (self.events[0], outcomes[0])
+        return outcomes if self.text is None or not self.events else (self.events[0], outcomes[0])
 
 
-def _decode(batch: Sequence[_Submission]) -> list[_Submission]:
-    """Decode the texts of a batch, and return the submissions that hold no event: their requests get the error."""
-    undecoded = [submission for submission in batch if submission.text is not None]
-    rejected: list[_Submission] = []
-    for submission, decoded in zip(undecoded, _decode_texts([one.text or b"" for one in undecoded]), strict=True):
+def weight_of(texts: Sequence[bytes], weight_bytes: int) -> int:
+    """Return how many events of the batch limit the events with these JSON texts count as."""
+    return sum(1 + len(text) // weight_bytes for text in texts)
+
+
+def _decode(batch: Sequence[_Submission]) -> None:
+    """Decode the texts of a batch. The request of a malformed text gets the error."""
+    undecoded = [(submission, submission.text) for submission in batch if submission.text is not None]
+    for (submission, _), decoded in zip(undecoded, _decode_texts([text for _, text in undecoded]), strict=True):
         if not isinstance(decoded, Exception):
             submission.events = [decoded]
-            continue
-        rejected.append(submission)
-        if not submission.acknowledged.done():
+        elif not submission.acknowledged.done():
             submission.acknowledged.set_exception(decoded)
-    return rejected
 
 
 def _decode_texts(texts: Sequence[bytes]) -> Sequence[Event | Exception]:

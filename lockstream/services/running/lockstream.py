@@ -28,7 +28,7 @@ class Lockstream:
         self._engine = engine
         self._group_commit = GroupCommit(engine, settings.queue_limit)
         self._runner = LoopRunner()
-        self._turn = asyncio.Lock()
+        self._parsing_lock = asyncio.Lock()
 
     def bind_running_loop(self) -> None:
         """Run all calls on the running event loop from now on."""
@@ -78,9 +78,9 @@ class Lockstream:
                 raise PositionNotReached(result.position, min_position)
             await asyncio.sleep(MIN_POSITION_RETRY_SECONDS)
 
-    def turn(self) -> AbstractAsyncContextManager[object]:
+    def parsing_lock(self) -> AbstractAsyncContextManager[object]:
         """Return a lock for work that blocks the event loop, so that only one piece of it runs between two requests."""
-        return self._turn if self._is_on_its_loop else nullcontext()
+        return self._parsing_lock if self._is_on_its_loop else nullcontext()
 
     async def close(self) -> None:
         """Finish the submitted events, and close the files."""

@@ -19,6 +19,7 @@ def open_in_memory() -> Lockstream:
 
 class _MemoryEngine:
     is_overloaded = False
+    weight_bytes = 2**30
     unavailable_reason = None
 
     def __init__(self, store: MemoryStore, batch_limit: int) -> None:
@@ -27,9 +28,6 @@ class _MemoryEngine:
         self.log: EventLog = store.log
         self.durable = DurablePosition(store.log)
         self._store = store
-
-    def weight(self, texts: Sequence[bytes]) -> int:
-        return len(texts)
 
     def decide(self, events: Sequence[Event], on_decided: Callable[[Outcomes], object]) -> None:
         on_decided(decide_batch(events, self._store.unit_of_work))

@@ -119,7 +119,7 @@ async def wait_until_queued(lockstream: Lockstream, event: Body) -> None:
     event_id = event["event_id"]
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while not any(  # noqa: ASYNC110
-            event_id.encode() in (queued.text or b"") or event_id in [one.event_id for one in queued.events]
+            event_id.encode() in (queued.text or b"") or event_id in [one.event_id for one in queued.events or ()]
             for queued in lockstream._group_commit._queue
         ):
             await asyncio.sleep(0)

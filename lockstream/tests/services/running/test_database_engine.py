@@ -10,7 +10,7 @@ from lockstream.core.outcomes import Accepted, Duplicate
 from lockstream.infrastructure.postgres.unit_of_work import PostgresUnitOfWork
 from lockstream.infrastructure.stores.postgres import PostgresStore
 from lockstream.services.running.database_engine import WEIGHT_BYTES, DatabaseEngine
-from lockstream.services.running.group_commit import GroupCommit
+from lockstream.services.running.group_commit import GroupCommit, weight_of
 from lockstream.tests.support.builders import LOCKER, event, registered
 from lockstream.tests.support.coroutines import run
 from lockstream.tests.support.databases import new_database
@@ -75,6 +75,6 @@ def test_close_finishes_the_submitted_events(store: CountingStore) -> None:
 @pytest.mark.parametrize(("size", "weight"), [(0, 1), (WEIGHT_BYTES - 1_000, 1), (10 * WEIGHT_BYTES, 11)])
 def test_a_large_payload_counts_as_several_events(store: CountingStore, size: int, weight: int) -> None:
     engine = DatabaseEngine(store)
-    assert engine.weight([b"x" * (size + 100)]) == weight
-    assert engine.weight([b"x" * (size + 100)] * 3) == 3 * weight
+    assert weight_of([b"x" * (size + 100)], engine.weight_bytes) == weight
+    assert weight_of([b"x" * (size + 100)] * 3, engine.weight_bytes) == 3 * weight
     run(engine.close())

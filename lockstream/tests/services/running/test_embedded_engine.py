@@ -9,7 +9,8 @@ import pytest
 
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate
-from lockstream.services.running.embedded_engine import WEIGHT_BYTES, EmbeddedEngine
+from lockstream.services.running.embedded_engine import EmbeddedEngine
+from lockstream.services.running.group_commit import weight_of
 from lockstream.settings import Settings
 from lockstream.tests.services.running.system import System
 from lockstream.tests.support.builders import RESERVATION, deposited, event, registered, reserved
@@ -268,7 +269,7 @@ def test_a_failed_log_keeps_nothing_in_memory_for_refused_events(store: FaultySt
 def test_a_large_text_counts_as_several_events(store: FaultyStore) -> None:
     async def check() -> None:
         engine = EmbeddedEngine(store, batch_limit=10)
-        assert engine.weight([b"x" * 300, b"x" * (WEIGHT_BYTES * 4)]) == 1 + 5
+        assert weight_of([b"x" * 300, b"x" * 2_048], engine.weight_bytes) == 1 + 5
         await engine.close()
 
     run(check())

@@ -172,7 +172,7 @@ async def most_at_once(lockstream: Lockstream) -> int:
 
     async def work() -> None:
         nonlocal at_once, most
-        async with lockstream.turn():
+        async with lockstream.parsing_lock():
             at_once += 1
             most = max(most, at_once)
             await let_others_run()
@@ -192,12 +192,12 @@ def test_one_task_at_a_time_has_its_turn_on_the_bound_loop() -> None:
     run(check())
 
 
-def test_a_task_on_another_loop_waits_for_no_turn(lockstream: Lockstream) -> None:
+def test_a_task_on_another_loop_does_not_wait_for_the_parsing_lock(lockstream: Lockstream) -> None:
     """Such a task does not hold up the loop on which the system runs."""
     assert run(most_at_once(lockstream)) == 5
 
 
-def test_a_cancelled_or_failed_task_gives_up_its_turn() -> None:
+def test_a_cancelled_or_failed_task_releases_the_parsing_lock() -> None:
     async def check() -> None:
         # given a task that has its turn, and two that wait for theirs
         lockstream = start()
@@ -205,7 +205,7 @@ def test_a_cancelled_or_failed_task_gives_up_its_turn() -> None:
         entered: list[str] = []
 
         async def work(name: str) -> None:
-            async with lockstream.turn():
+            async with lockstream.parsing_lock():
                 entered.append(name)
                 await let_others_run()
                 if name == "failing":
