@@ -13,7 +13,6 @@ answers no reads, because the benchmark sends none.
 
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -26,9 +25,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from bench.peers.event_api import PeerOutcome, create_app
 from bench.peers.serving import serve
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.state import Compartment, Fault, Key, Reservation, Row, Status
+from lockstream.core.entities.state import Compartment, Fault, Reservation, Row, Status
 from lockstream.core.evolve import evolve
-from lockstream.core.row_set import RowSet, read_set_of
+from lockstream.core.row_set import RowSet, read_set_of, with_absent
 from lockstream.core.rules import decide
 
 LOG_NAME = "events.jsonl"
@@ -149,12 +148,10 @@ def _rows_of(session: Session, event: Event) -> RowSet:
     compartments = [each.value() for key in keys.compartments if (each := session.get(CompartmentRow, key))]
     faults = [fault.value() for key in keys.faults if (fault := session.get(FaultRow, key))]
     return RowSet(
-        _by_key(keys.compartments, compartments), _by_key(keys.reservations, reservations), _by_key(keys.faults, faults)
+        with_absent(keys.compartments, compartments),
+        with_absent(keys.reservations, reservations),
+        with_absent(keys.faults, faults),
     )
-
-
-def _by_key(keys: Iterable[Key], found: Iterable[Row]) -> dict[Any, Any]:
-    return dict.fromkeys(keys) | {row.key: row for row in found}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from lockstream.core.entities.state import Compartment, CompartmentKey, Fault, R
 type RowsByClass = dict[type[Row], dict[Any, Any]]
 """Rows by key, for each class of rows."""
 
-
 _OF_RESERVATION = (ReservationPayload, NewReservationPayload)
 
 
@@ -38,6 +37,16 @@ def read_set_of(events: Sequence[Event]) -> ReadSet:
     )
 
 
+def no_rows() -> RowsByClass:
+    """Return an empty dict for each class of rows."""
+    return {Compartment: {}, Reservation: {}, Fault: {}}
+
+
+def with_absent[KeyT](keys: Iterable[KeyT], found: Iterable[Any]) -> dict[KeyT, Any]:
+    """Return the rows that were found, by key, and None for each of `keys` that no row has."""
+    return dict.fromkeys(keys) | {row.key: row for row in found}
+
+
 class RowsNotLoaded(LookupError):
     """Raised when a row set does not know whether a row exists: the rows of the batch must be loaded first."""
 
@@ -53,7 +62,7 @@ class RowSet:
     ) -> None:
         """A mapping that lacks a key may raise RowsNotLoaded."""
         self.compartments, self.reservations, self.faults = compartments, reservations, faults
-        self.changed: RowsByClass = {Compartment: {}, Reservation: {}, Fault: {}}
+        self.changed = no_rows()
         """Rows that were saved, each in its newest state."""
 
         self._by_class: RowsByClass = {Compartment: compartments, Reservation: reservations, Fault: faults}

@@ -1,14 +1,14 @@
 """Look up and write the rows of a batch, with one statement per table for a batch of any size."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import astuple
 from sqlalchemy import Boolean, Integer, Table
 
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.state import Compartment, Fault, Key, Reservation, Row
-from lockstream.core.row_set import RowSet, read_set_of
+from lockstream.core.entities.state import Compartment, Fault, Reservation, Row
+from lockstream.core.row_set import RowSet, read_set_of, with_absent
 from lockstream.infrastructure.postgres.connection import Results, Statement
 from lockstream.infrastructure.rows.mapping import to_row
 from lockstream.infrastructure.rows.tables import TABLES, compartments, faults, reservations
@@ -41,20 +41,15 @@ class RowLookup:
         reservations = [to_row(Reservation, row) for row in found[self._of_reservations]]
         places = self._keys.compartments.union(row.compartment_key for row in reservations)
         return RowSet(
-            _by_key(places, [to_row(Compartment, row) for row in found[self._of_compartments]]),
-            _by_key(self._keys.reservations, reservations),
-            _by_key(self._keys.faults, [to_row(Fault, row) for row in found[self._of_faults]]),
+            with_absent(places, [to_row(Compartment, row) for row in found[self._of_compartments]]),
+            with_absent(self._keys.reservations, reservations),
+            with_absent(self._keys.faults, [to_row(Fault, row) for row in found[self._of_faults]]),
         )
 
 
 def upserts(rows: RowSet) -> list[Statement]:
     """Return one statement per table that writes the changed rows."""
     return [_upsert(row_class, list(changed.values())) for row_class, changed in rows.changed.items() if changed]
-
-
-def _by_key(keys: Iterable[Key], found: Iterable[Row]) -> dict[Any, Any]:
-    """Return the `found` rows by key, and None for each of `keys` that no row has."""
-    return dict.fromkeys(keys) | {row.key: row for row in found}
 
 
 def _upsert(row_class: type[Row], changed: Sequence[Row]) -> Statement:

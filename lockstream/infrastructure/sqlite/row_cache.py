@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 from lockstream.core.entities.events import CompartmentRegistered, Event, FaultReported, ReservationCreated
 from lockstream.core.entities.log import START, Cursor
 from lockstream.core.entities.state import Compartment, Fault, Key, Reservation, Row
-from lockstream.core.row_set import RowsByClass, RowSet, RowsNotLoaded, read_set_of
+from lockstream.core.row_set import RowsByClass, RowSet, RowsNotLoaded, no_rows, read_set_of, with_absent
 from lockstream.infrastructure.id_index.index import IdIndex, NewIds, compartment_id_of, reservation_id_of
 
 CHECKPOINT_ROWS = 50_000
@@ -42,10 +42,6 @@ class NullRowStore:
 
     def fetch(self, row_class: type[Row], keys: Collection[Key]) -> Iterable[Row]:
         return ()
-
-
-def no_rows() -> RowsByClass:
-    return {Compartment: {}, Reservation: {}, Fault: {}}
 
 
 def _size(rows: RowsByClass) -> int:
@@ -246,7 +242,7 @@ class RowCache:
         candidates = self.ids.candidate_blocks(list(names))
         possible = [key for name, key in names.items() if name in candidates or name in self.ids.memtable]
         found = self._store.fetch(row_class, possible) if possible else ()
-        young.update(dict.fromkeys(missing) | {row.key: row for row in found})
+        young.update(with_absent(missing, found))
 
     def _bring(self, row_class: type[Row], key: Key) -> bool:
         """Bring a row that is in memory into the young generation. Return whether it is in memory."""
@@ -261,9 +257,7 @@ class RowCache:
         return [*(change_set.rows for change_set in self._change_sets), self._old]
 
     def _new_generation(self) -> RowsByClass:
-        return {
-            row_class: _Generation(partial(self._bring, row_class)) for row_class in (Compartment, Reservation, Fault)
-        }
+        return {row_class: _Generation(partial(self._bring, row_class)) for row_class in no_rows()}
 
     def _age(self) -> None:
         """Start a new generation if the young one is full, and drop as many expired rows as the young one has gained.

@@ -14,10 +14,10 @@ from lockstream.core.entities.events import (
 )
 from lockstream.core.entities.log import START, Cursor
 from lockstream.core.entities.state import Compartment, Fault, Reservation
-from lockstream.core.row_set import RowsNotLoaded
+from lockstream.core.row_set import RowsNotLoaded, no_rows
 from lockstream.infrastructure.id_index.index import IdIndex, NewIds
 from lockstream.infrastructure.sqlite import row_cache
-from lockstream.infrastructure.sqlite.row_cache import ChangeSet, RowCache, no_rows
+from lockstream.infrastructure.sqlite.row_cache import ChangeSet, RowCache
 from lockstream.tests.infrastructure.sqlite.row_stores import (
     LOCKER,
     DictRowStore,
