@@ -8,29 +8,29 @@ FLAG = ""
 """Placeholder of the value that a flag does not have."""
 
 
-class Command(TyperCommand):
-    """A command whose error about an unknown option lists all options."""
+class _NamesOptions:
+    """The part that commands and groups share: an error about an unknown option lists all options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
-            return super().parse_args(ctx, args)
+            return super().parse_args(ctx, args)  # type: ignore[misc,no-any-return]  # of TyperCommand or TyperGroup
         except Exception as error:
             _name_options(error, self, ctx)
             raise
 
     def get_help_option(self, ctx: Any) -> Any:
-        return _without_type(super().get_help_option(ctx))
+        option = super().get_help_option(ctx)  # type: ignore[misc]  # as above
+        if option is not None:
+            option.metavar = FLAG
+        return option
 
 
-class CommandGroup(TyperGroup):
+class Command(_NamesOptions, TyperCommand):
+    """A command whose error about an unknown option lists all options."""
+
+
+class CommandGroup(_NamesOptions, TyperGroup):
     """A group of commands. An error about an unknown command lists all commands, and an unknown option all options."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except Exception as error:
-            _name_options(error, self, ctx)
-            raise
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         try:
@@ -40,20 +40,11 @@ class CommandGroup(TyperGroup):
                 error.message += f" The commands are {', '.join(self.list_commands(ctx))}."
             raise
 
-    def get_help_option(self, ctx: Any) -> Any:
-        return _without_type(super().get_help_option(ctx))
 
-
-def _name_options(error: Exception, command: TyperCommand | TyperGroup, ctx: Any) -> None:
+def _name_options(error: Exception, command: Any, ctx: Any) -> None:
     """Add all options to the error about an unknown one, unless similar ones are named already.
 
     The class of that error is in no public module of Typer.
     """
     if hasattr(error, "possibilities") and not error.possibilities:
         error.possibilities = [name for option in command.get_params(ctx) for name in option.opts if "--" in name]
-
-
-def _without_type(option: Any) -> Any:
-    if option is not None:
-        option.metavar = FLAG
-    return option
