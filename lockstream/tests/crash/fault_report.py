@@ -29,7 +29,7 @@ _PROPERTY = "crash"
 
 @dataclass
 class FaultOutcome:
-    """The effect of some faults on acknowledged events and on the service."""
+    """Counts of one test: injected faults, acknowledged and lost events, and servers that did not recover."""
 
     faults: int = 0
     acknowledged: int = 0

@@ -1,10 +1,9 @@
 """A disk that takes only a part of a batch, for real: the batch counts for nothing, and a restart recovers the log."""
 
 import os
-import resource
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,22 +19,12 @@ from lockstream.tests.crash.fault_report import CALLS, FULL, FaultOutcome, Fault
 from lockstream.tests.support.builders import Body, event, picked_up
 from lockstream.tests.support.histories import CAPACITY, hashes, hashes_after_replay, history
 from lockstream.tests.support.log_audit import audited
+from lockstream.tests.support.processes import file_size_limit
 
 FEW = [0, 1, 200, 1_000]
 """Numbers of bytes of a batch that are written, unless every number is tried."""
 
 each_part = pytest.mark.parametrize("written", FEW, ids="{}_bytes_written".format)
-
-
-@contextmanager
-def no_file_longer_than(size: int) -> Iterator[None]:
-    """Let the kernel refuse every byte after `size` with EFBIG. Python ignores the signal that comes with it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def ingested(store: EmbeddedStore, bodies: Sequence[Body]) -> list[Outcome]:
@@ -46,7 +35,7 @@ def fail_write(store: EmbeddedStore, batch: Sequence[Body], written: int) -> Non
     """Let `store` accept the ten events of a history, and then fail after `written` bytes of `batch`."""
     ingested(store, history())
     store.checkpoint()
-    with no_file_longer_than(store.log.end.offset + written), pytest.raises(StoreUnavailable) as raised:
+    with file_size_limit(store.log.end.offset + written), pytest.raises(StoreUnavailable) as raised:
         ingested(store, batch)
     assert str(store.log.path) in str(raised.value)
     assert store.log.path.stat().st_size == store.log.end.offset + written

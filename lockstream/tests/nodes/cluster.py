@@ -31,7 +31,7 @@ def cluster(
 
 
 def program_with(limits: TimeLimits = DEFAULT_LIMITS, min_position_seconds: float = 1) -> Sequence[str]:
-    """Return the arguments of Python that start a node with other time limits."""
+    """Return the command-line arguments of a Python process that serves a node with these time limits."""
     return (
         "-c",
         "from lockstream.infrastructure.postgres.connection import TimeLimits\n"

@@ -19,7 +19,7 @@ from lockstream.tests.nodes.cluster import cluster, program_with
 from lockstream.tests.nodes.history import Follower, assert_legal, read_history
 from lockstream.tests.support.builders import registered
 from lockstream.tests.support.commands import RunCommand
-from lockstream.tests.support.databases import execute, new_database
+from lockstream.tests.support.databases import execute
 from lockstream.tests.support.processes import Server, wait_until
 
 NODES = 4
@@ -30,13 +30,6 @@ EVENTS = 201
 LIMITS = TimeLimits(idle_seconds=1)
 
 type Disturb = Callable[[Clients, list[Server]], Awaitable[None]]
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The URL of the database that all tests here use."""
-    with new_database() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,6 @@ from lockstream.tests.nodes.daemon import Daemon
 from lockstream.tests.nodes.history import Follower, assert_legal, read_history
 from lockstream.tests.support.builders import event, registered
 from lockstream.tests.support.commands import CommandResult, RunCommand
-from lockstream.tests.support.databases import new_database
 from lockstream.tests.support.processes import Server
 from lockstream.tests.support.requirements import find_program, requires_program
 
@@ -32,13 +31,6 @@ PAGE = Path(__file__).parents[3] / "docs/scaling.md"
 ROUND_TRIPS = 1_000 if FULL else 200
 
 pytestmark = requires_program("pgbouncer")
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The URL of the database behind the pool."""
-    with new_database() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

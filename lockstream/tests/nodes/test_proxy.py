@@ -19,7 +19,6 @@ from lockstream.tests.nodes.clients import Clients, post_while
 from lockstream.tests.nodes.cluster import cluster
 from lockstream.tests.nodes.daemon import Daemon
 from lockstream.tests.nodes.history import assert_legal, read_history
-from lockstream.tests.support.databases import new_database
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server
 from lockstream.tests.support.requirements import find_program, requires_program
 
@@ -45,13 +44,6 @@ FUTURE = {"Lockstream-Min-Position": "1000000"}
 """A header that demands a position which the log has not reached."""
 
 pytestmark = requires_program("nginx")
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The URL of the database that all tests here use."""
-    with new_database() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,10 @@ NO_SPACE = ("env", "-u", "COVERAGE_PROCESS_CONFIG", "sh", "-c", 'ulimit -f 1; ex
 
 @contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
-    """Let this process write no byte beyond `size` into any file: the kernel refuses it with EFBIG."""
+    """Let the kernel refuse every byte beyond `size` of a file with EFBIG, as a full disk refuses it with ENOSPC.
+
+    It limits this process. Python ignores the signal that comes with the error.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

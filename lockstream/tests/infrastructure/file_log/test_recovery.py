@@ -4,9 +4,7 @@ Here are the parts alone. `tests/crash` damages whole stores at every byte.
 """
 
 import os
-import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from lockstream.infrastructure.file_log.recovery import (
     truncate_and_keep,
 )
 from lockstream.tests.support.builders import event, registered
+from lockstream.tests.support.processes import file_size_limit
 
 FIRST_TIME = datetime(2026, 11, 23, 8, tzinfo=UTC)
 
@@ -202,17 +201,6 @@ def file(log_path: Path, lines: list[bytes]) -> Iterator[int]:
     os.close(file)
 
 
-@contextmanager
-def no_file_longer_than(size: int) -> Iterator[None]:
-    """Let the kernel refuse every byte after `size`, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.parametrize("offset", [0, 1, 700, 2_000])
 def test_the_truncated_bytes_are_kept_in_a_file_beside_the_log(file: int, log_path: Path, offset: int) -> None:
     content = log_path.read_bytes()
@@ -240,7 +228,7 @@ def test_the_kept_file_has_the_permissions_of_the_log(file: int, log_path: Path,
 
 def test_the_log_is_unchanged_if_the_rest_cannot_be_kept(file: int, log_path: Path) -> None:
     content = log_path.read_bytes()
-    with no_file_longer_than(100), pytest.raises(OSError, match=r"torn-10") as raised:
+    with file_size_limit(100), pytest.raises(OSError, match=r"torn-10") as raised:
         truncate_and_keep(file, log_path, 10, "torn")
     assert raised.value.filename == f"{log_path}.torn-10"
     assert log_path.read_bytes() == content

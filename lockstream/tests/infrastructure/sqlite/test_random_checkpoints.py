@@ -45,7 +45,7 @@ class Checkpoints(RuleBasedStateMachine):
         self.model = Model()
         self.sender = Sender(self.model)
         self.stored_model = Model()
-        """The model as of the last checkpoint that was written."""
+        """The expected content of SQLite: a copy of the model, made when the last written checkpoint began."""
 
     @initialize(capacity=st.integers(1, 5))
     def start(self, capacity: int) -> None:

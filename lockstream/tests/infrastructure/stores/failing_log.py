@@ -1,9 +1,5 @@
 """An embedded store whose log fails, as on a full disk."""
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
 from lockstream.core.errors import StoreUnavailable
@@ -11,17 +7,7 @@ from lockstream.core.outcomes import Outcome
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.stores.embedded import EmbeddedStore
 from lockstream.tests.support.builders import Body, event, registered
-
-
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    """Let every write beyond `size` bytes in a file fail, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+from lockstream.tests.support.processes import file_size_limit
 
 
 def fail_log(store: EmbeddedStore, torn_bytes: int = 0) -> None:

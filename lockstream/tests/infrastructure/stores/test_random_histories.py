@@ -15,7 +15,6 @@ from lockstream.core.errors import StoreUnavailable
 from lockstream.infrastructure.codec.log_line import encode_lines
 from lockstream.infrastructure.id_index import index
 from lockstream.tests.infrastructure.stores.comparison import assert_reads_match, in_model_terms
-from lockstream.tests.infrastructure.stores.failing_log import file_size_limit
 from lockstream.tests.infrastructure.stores.model import Model
 from lockstream.tests.infrastructure.stores.network import (
     MEMORY_DISK,
@@ -28,6 +27,7 @@ from lockstream.tests.infrastructure.stores.random_events import Data, Sender
 from lockstream.tests.support.budgets import budget, examples
 from lockstream.tests.support.builders import Body, event
 from lockstream.tests.support.histories import hashes
+from lockstream.tests.support.processes import file_size_limit
 
 STEPS = 40
 """Steps of one history. With 75 histories, some 3,000 steps."""

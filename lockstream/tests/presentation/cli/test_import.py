@@ -44,7 +44,7 @@ def write(source: Path, *lines: Body | bytes, end: bytes = b"\n") -> None:
 
 
 def reported(report: Path) -> list[tuple[int, str]]:
-    """Return line number and code of each line of a report."""
+    """Return, for each refused event in the report of an import, its line number in the imported file and its code."""
     return [(line["line"], line["code"]) for line in map(json.loads, report.read_text().splitlines())]
 
 
