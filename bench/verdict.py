@@ -75,7 +75,7 @@ def judge(windows: Sequence[Window], window_seconds: float) -> list[Verdict]:
 
 
 def _memory(before: Window, after: Window) -> Verdict:
-    """Compare the end of the first third with the end of the run."""
+    """Judge whether memory has grown since `before`, the state of the server after a third of the run."""
     if before.events < FULL_AT_EVENTS:
         finding = f"{(after.rss - before.rss) / 1e6:+.1f} MB while the row cache fills"
         return Verdict("memory", finding, None)

@@ -16,7 +16,7 @@ from bench.errors import BenchFailure
 from bench.load.http import Check, ResponseHead, ResponseReader
 
 _TIMEOUT_SECONDS = 120
-"""Longest time without any response. A disk may be slow, and so is a rebuild of the projection."""
+"""Longest time that the load generator waits for any response. A slow disk, or a rebuild at start, takes minutes."""
 
 _CHUNK = 256 * 1024
 _TIMER_SLACK_SECONDS = 50e-6

@@ -43,7 +43,7 @@ def plain_fastapi() -> ASGIApp:
 
 
 def reads() -> ASGIApp:
-    """A FastAPI GET that does nothing. Posts go to the `bare` application, which is the cheapest."""
+    """Return an application whose GET is a FastAPI route that does nothing. It answers POST as `bare` does."""
     app = FastAPI()
 
     @app.get("/lockers/{locker_id}")
