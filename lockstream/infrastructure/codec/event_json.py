@@ -91,18 +91,6 @@ _lists = msgspec.json.Decoder(list[Any])
 _encode = msgspec.json.Encoder().encode
 
 
-def decode_event(text: bytes) -> Event:
-    """Decode an event as a locker sends it.
-
-    Raises:
-        MalformedEvent: `text` is not an event.
-    """
-    [event] = decode_events([text])
-    if isinstance(event, MalformedEvent):
-        raise event
-    return event
-
-
 def decode_events(texts: Sequence[bytes]) -> list[Event | MalformedEvent]:
     """Decode events as lockers send them. A malformed event is returned as its error, and harms no other."""
     return _decode_each(texts, is_new=True)

@@ -8,8 +8,8 @@ from bench.load.events import PER_LOCKER, EventGenerator, locker_name
 from lockstream.core.entities.events import Event, FaultCleared, FaultReported
 from lockstream.core.outcomes import Accepted
 from lockstream.core.use_cases.ingest import ingest
-from lockstream.infrastructure.codec.event_json import decode_event
 from lockstream.infrastructure.stores.memory import MemoryStore
+from lockstream.tests.support.builders import decode_event
 
 COMPARTMENTS, EVENTS = 40, 3_000
 

@@ -21,7 +21,6 @@ from lockstream.core.entities.log import START
 from lockstream.core.errors import MalformedEvent
 from lockstream.infrastructure.codec.event_json import (
     decode_archived,
-    decode_event,
     decode_events,
     decode_recorded,
     encode_event,
@@ -39,7 +38,7 @@ from lockstream.infrastructure.file_log.recovery import Tail, recoverable_prefix
 from lockstream.schemas import batches
 from lockstream.schemas.batches import MalformedEntry, NdjsonReader, parse_items
 from lockstream.schemas.events import MalformedBody, explain
-from lockstream.tests.support.builders import deposited, event, registered, reserved
+from lockstream.tests.support.builders import decode_event, deposited, event, registered, reserved
 
 MAX_EVENT_BYTES = 512
 """The largest event, in bytes: few enough for a fuzzer to exceed."""

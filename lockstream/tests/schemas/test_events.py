@@ -8,11 +8,11 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from lockstream.core.errors import MalformedEvent
-from lockstream.infrastructure.codec.event_json import decode_event
 from lockstream.schemas.events import explain
 from lockstream.tests.support.budgets import budget, examples
 from lockstream.tests.support.builders import (
     Body,
+    decode_event,
     deposited,
     fault_cleared,
     fault_reported,

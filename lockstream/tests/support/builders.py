@@ -5,7 +5,8 @@ from typing import Any
 from uuid import uuid4
 
 from lockstream.core.entities.events import Event
-from lockstream.infrastructure.codec.event_json import decode_event
+from lockstream.core.errors import MalformedEvent
+from lockstream.infrastructure.codec.event_json import decode_events
 
 type Body = dict[str, Any]
 
@@ -76,6 +77,14 @@ def as_array(*items: Body | bytes) -> bytes:
 def as_lines(*items: Body | bytes, end: bytes = b"\n") -> bytes:
     """Return a batch as NDJSON. Bytes are inserted unchanged."""
     return b"".join(_text(item) + end for item in items)
+
+
+def decode_event(text: bytes) -> Event:
+    """Decode an event as a locker sends it. Raises MalformedEvent if the text is not an event."""
+    [decoded] = decode_events([text])
+    if isinstance(decoded, MalformedEvent):
+        raise decoded
+    return decoded
 
 
 def event(of: Body) -> Event:

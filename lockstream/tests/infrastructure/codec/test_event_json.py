@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from lockstream.core.entities.log import START
 from lockstream.core.errors import MalformedEvent
-from lockstream.infrastructure.codec.event_json import decode_event, decode_events, encode_event
+from lockstream.infrastructure.codec.event_json import decode_events, encode_event
 from lockstream.infrastructure.codec.log_line import decode_lines, encode_lines
 from lockstream.tests.support.budgets import budget
 from lockstream.tests.support.builders import (
     Body,
+    decode_event,
     deposited,
     event,
     fault_cleared,

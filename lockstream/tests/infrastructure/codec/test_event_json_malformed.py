@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from lockstream.core.errors import MalformedEvent
-from lockstream.infrastructure.codec.event_json import decode_archived, decode_event, decode_events, decode_recorded
+from lockstream.infrastructure.codec.event_json import decode_archived, decode_events, decode_recorded
 from lockstream.tests.support.builders import (
     Body,
+    decode_event,
     deposited,
     event,
     fault_cleared,

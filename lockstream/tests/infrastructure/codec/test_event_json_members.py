@@ -11,9 +11,17 @@ import pytest
 
 from lockstream.core.entities.log import START
 from lockstream.core.errors import MalformedEvent
-from lockstream.infrastructure.codec.event_json import decode_archived, decode_event, decode_events, decode_recorded
+from lockstream.infrastructure.codec.event_json import decode_archived, decode_events, decode_recorded
 from lockstream.infrastructure.codec.log_line import check_line, decode_lines, encode_lines
-from lockstream.tests.support.builders import Body, deposited, fault_cleared, fault_reported, registered, reserved
+from lockstream.tests.support.builders import (
+    Body,
+    decode_event,
+    deposited,
+    fault_cleared,
+    fault_reported,
+    registered,
+    reserved,
+)
 
 NOW = "2026-11-23T08:15:00.000000Z"
 REPORT = fault_reported(event_id="00000000-0000-4000-8000-00000000000a")

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from lockstream.core.errors import MalformedEvent
-from lockstream.infrastructure.codec.event_json import decode_event, decode_events, encode_event, is_timestamp
-from lockstream.tests.support.builders import registered
+from lockstream.infrastructure.codec.event_json import decode_events, encode_event, is_timestamp
+from lockstream.tests.support.builders import decode_event, registered
 
 ACCEPTED = [
     "2026-11-23T09:15:00Z",
