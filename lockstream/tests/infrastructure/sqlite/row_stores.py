@@ -16,6 +16,7 @@ from lockstream.core.entities.state import Compartment, Fault, Key, Reservation,
 from lockstream.infrastructure.sqlite.row_cache import ChangeSet, RowCache
 
 LOCKER = "locker"
+NAMES = [f"c{number}" for number in range(20)]
 
 
 class DictRowStore:
@@ -78,3 +79,11 @@ def rows_in_memory(cache: RowCache) -> int:
     """Return the number of rows in the cache's generations, apart from changes that wait for a checkpoint."""
     generations = (cache._young, cache._old, cache._expired)
     return sum(len(rows) for generation in generations for rows in generation.values())
+
+
+def cache_over_written_rows(store: DictRowStore, capacity: int, names: list[str] = NAMES) -> RowCache:
+    """Return an empty cache over a row store that holds version 1 of all compartments."""
+    first = RowCache(store)
+    save(first, *(compartment(name, 1) for name in names))
+    store.write(first.begin_checkpoint())
+    return RowCache(store, first.reached, capacity, first.ids)
