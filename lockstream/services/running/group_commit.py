@@ -1,6 +1,7 @@
 """Group commit: concurrent requests become one batch, with one decoding, one append and one flush.
 
-A batch is decided while the batch before it is being flushed. No timer delays an event.
+Requests that arrive during a flush form the next batch, which is decided when the flush has ended. A full batch does
+not wait for a flush. No timer delays an event.
 """
 
 import asyncio
@@ -86,7 +87,13 @@ class GroupCommit:
         self._engine = engine
         self._queue_limit = queue_limit
         self._queue: deque[_Submission] = deque()
+        self._queued = 0
+        """Events in the queue."""
+
         self._waiting = 0
+        """Events that wait for their acknowledgement, in the queue or for a flush."""
+
+        self._unflushed_batches = 0
         self._is_deciding = self._is_closing = False
         self._drained: asyncio.Event | None = None
         engine.on_ready = self._decide_soon
@@ -134,12 +141,19 @@ class GroupCommit:
         if self._waiting and self._waiting + submission.count > self._queue_limit:
             raise QueueFull(self._queue_limit)
         self._queue.append(submission)
+        self._queued += submission.count
         self._waiting += submission.count
         self._decide_soon()
         return submission.acknowledged
 
     def _decide_soon(self) -> None:
-        if not self._is_deciding and self._queue:
+        """Decide a batch on the next round of the event loop, unless more events should join it during a flush.
+
+        One batch for each flush halves the cost of a decision: 32 clients that send single events are served 20 %
+        faster (docs/decisions/0021).
+        """
+        is_due = not self._unflushed_batches or self._queued >= self._engine.batch_limit
+        if self._queue and is_due and not self._is_deciding:
             self._is_deciding = True
             asyncio.get_running_loop().call_soon(self._decide_batch)
 
@@ -165,12 +179,14 @@ class GroupCommit:
             if batch and weight > self._engine.batch_limit:
                 break
             batch.append(self._queue.popleft())
+            self._queued -= batch[-1].count
         return batch
 
     def _decided(self, batch: "Sequence[_Submission]", outcomes: Outcomes) -> None:
         self._is_deciding = False
         # An outcome may depend on any event before it, so it waits for all that is appended by now.
         end = self._engine.log.end.position
+        self._unflushed_batches += 1
         self._engine.durable.when_reached(end, partial(self._acknowledge, batch, outcomes))
         self._decide_soon()
 
@@ -185,6 +201,8 @@ class GroupCommit:
                     submission.acknowledged.set_exception(StoreUnavailable(failure))
             start = stop
         self._acknowledged(start)
+        self._unflushed_batches -= 1
+        self._decide_soon()
 
     def _acknowledged(self, count: int) -> None:
         """Note that `count` events wait no longer."""

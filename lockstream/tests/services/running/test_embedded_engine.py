@@ -28,7 +28,7 @@ def store() -> Iterator[FaultyStore]:
 def test_events_that_are_appended_during_a_flush_wait_for_the_next_flush(store: FaultyStore) -> None:
     async def check() -> None:
         # given a flush that is running
-        system = System(store)
+        system = System(store, batch_limit=1)
         store.shut_gate()
         first = system.post(registered("a"))
         await store.flush_waits()
@@ -83,7 +83,7 @@ def test_a_read_waits_for_the_flush_of_a_change_that_it_shows(store: FaultyStore
 def test_a_read_waits_only_for_events_of_its_own_locker(store: FaultyStore) -> None:
     async def check() -> None:
         # given a flush that is running, and a batch behind it
-        system = System(store)
+        system = System(store, batch_limit=1)
         assert await system.post(registered("a", locker="other")) == [Accepted(1)]
         store.shut_gate()
         first = system.post(registered("a"), registered("b"))
@@ -143,7 +143,7 @@ def test_a_duplicate_of_an_unflushed_event_waits_for_its_flush(store: FaultyStor
 def test_a_failing_disk_undoes_all_unflushed_events(store: FaultyStore, failure: str) -> None:
     async def check() -> None:
         # given two durable events, a flush that is running, and two batches and a read behind it
-        system = System(store)
+        system = System(store, batch_limit=1)
         assert await system.post(registered(), reserved()) == [Accepted(1), Accepted(2)]
         store.shut_gate()
         with store.failing_flushes() if failure == "flush" else nullcontext():
@@ -184,7 +184,7 @@ def test_no_state_is_shown_that_lacks_acknowledged_events_after_a_truncation(sto
     async def check() -> None:
         # given an acknowledged event that no checkpoint has written, and one that is being flushed
         store.shut_checkpoint_gate()
-        system = System(store)
+        system = System(store, batch_limit=1)
         assert await system.post(registered("a")) == [Accepted(1)]
         await store.checkpoint_waits()
         store.checkpoint_errors.append(StoreUnavailable("The projection is locked."))
@@ -212,7 +212,7 @@ def test_no_state_is_shown_that_lacks_acknowledged_events_after_a_truncation(sto
 def test_a_cancelled_request_disturbs_no_other_request(store: FaultyStore) -> None:
     async def check() -> None:
         # given a batch that is being flushed, and more requests behind it
-        system = System(store)
+        system = System(store, batch_limit=1)
         store.shut_gate()
         cancelled = system.post(registered("a"))
         await store.flush_waits()

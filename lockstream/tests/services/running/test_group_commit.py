@@ -140,6 +140,32 @@ def test_events_that_arrive_during_a_flush_become_the_next_batch(log_path: Path)
     assert logged(log_path) == acknowledged(responses)
 
 
+def test_only_a_full_batch_is_decided_during_a_flush(store: FaultyStore) -> None:
+    async def check() -> None:
+        # given a flush that is running
+        system = System(store, batch_limit=3)
+        store.shut_gate()
+        requests = [system.post(registered("first"))]
+        await store.flush_waits()
+        # when fewer events arrive than a batch may have, one after the other, then they wait for the flush
+        for name in ("a", "b"):
+            requests.append(system.post(registered(name)))
+            await let_others_run()
+        assert store.batches == [1]
+        # when the batch is full, then it is decided during the flush
+        requests.append(system.post(registered("c")))
+        await let_others_run()
+        assert store.batches == [1, 3]
+        # and an event that waits behind it is decided once nothing waits for a flush
+        requests.append(system.post(registered("d")))
+        store.open_gate()
+        assert [await request for request in requests] == [[Accepted(position)] for position in range(1, 6)]
+        assert store.batches == [1, 3, 1]
+        await system.close()
+
+    run(check())
+
+
 def test_a_batch_is_never_larger_than_its_limit() -> None:
     settings = Settings(queue_limit=26, batch_limit=10)
     store = FaultyStore(settings)
@@ -373,7 +399,7 @@ def test_close_acknowledges_an_event_that_was_submitted_during_a_checkpoint(stor
 def test_close_ends_although_the_log_fails_under_waiting_batches(store: FaultyStore) -> None:
     async def check() -> None:
         # given a flush that is running, and two batches behind it
-        system = System(store)
+        system = System(store, batch_limit=1)
         store.shut_gate()
         with store.failing_flushes():
             requests = [system.post(registered("first"))]
