@@ -37,7 +37,10 @@ class CachedProjection:
             raise
 
     def catch_up(self, log: EventLog, on_progress: OnProgress) -> None:
-        """Apply all durable records after the cursor of the projection, and checkpoint. Raises what `catch_up` does."""
+        """Apply all durable records after the cursor of the projection. The caller writes the last checkpoint.
+
+        Raises what `catch_up` raises.
+        """
 
         def after_chunk() -> None:
             self._compactor.poll(self.cache.reached.position)
@@ -46,8 +49,6 @@ class CachedProjection:
             on_progress(self.cache.reached.position, log.end.position)
 
         catch_up(self.cache, log.read(self.cache.reached), after_chunk)
-        self._compactor.finish()
-        self.checkpoint()
 
     def begin_checkpoint(self) -> Checkpoint:
         """Begin a checkpoint of all that has changed. One at a time; batches may go on meanwhile."""
@@ -100,6 +101,8 @@ def create_projection(path: Path, log: EventLog, capacity: float, on_progress: O
     projection = CachedProjection(SqliteProjection.create(path), path, capacity)
     try:
         projection.catch_up(log, on_progress)
+        projection.finish_compaction()
+        projection.checkpoint()
         return projection.stored.run.position
     finally:
         projection.close()

@@ -188,6 +188,7 @@ def _open_fitting(log: LogWriter, path: Path, capacity: float, on_progress: OnPr
         if not log.contains(projection.cache.reached):
             raise ProjectionInvalid("The projection was made from another log.")
         projection.catch_up(log, on_progress)
+        projection.checkpoint()
     except BaseException:
         projection.close()
         raise

@@ -124,6 +124,7 @@ class Checkpoints(RuleBasedStateMachine):
         self.projection = CachedProjection.open(self.path, self.capacity)
         assert self.projection.cache.reached.position == len(self.stored_model.accepted)
         self.projection.catch_up(self.log, ignore_progress)
+        self.projection.checkpoint()
         self._assert_stored(self.model)
         self._assert_matches_model()
 
