@@ -10,7 +10,7 @@ from bench.errors import BenchFailure
 from bench.load.client import Client
 from bench.load.generator import arrivals
 from bench.load.http import Check, expect, expect_items, get, post, post_batch
-from lockstream.tests.bench.scripted_server import Respond, response, scripted_server
+from lockstream.tests.support.scripted_server import Respond, response, scripted_server
 
 STALL_SECONDS = 0.2
 
