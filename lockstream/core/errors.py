@@ -5,6 +5,7 @@ LockstreamError
 ├── NotAnImportReport         the report file of an import holds something else
 ├── BackupFailed              a backup cannot be written to its destination
 ├── LogMismatch               a full export belongs to another log
+├── SimulationFailed          simulated events cannot be written or posted
 ├── StoreUnavailable          no event can be written, or no current state be read, right now
 │   ├── QueueFull             too many events wait
 │   ├── PositionNotReached    a read would be older than the position that the client demands
@@ -53,6 +54,10 @@ class BackupFailed(LockstreamError):
 
 class LogMismatch(LockstreamError):
     """Raised when a full export does not begin with the records that the log already holds."""
+
+
+class SimulationFailed(LockstreamError):
+    """Raised when simulated events cannot be written to a file, or posted to a server."""
 
 
 class StoreUnavailable(LockstreamError):

@@ -1,0 +1,127 @@
+"""The client that posts events to a server. A batch that was not acknowledged is sent again, unchanged."""
+
+import http.client
+import time
+from collections.abc import Callable, Sequence
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from lockstream.core.errors import SimulationFailed
+
+BATCH_EVENTS = 1_000
+"""Most events in one request."""
+
+TIMEOUT_SECONDS = 60
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+"""Seconds before a batch is sent again, if the server does not name them. The pause doubles each time."""
+
+DEADLINE_SECONDS = 600
+"""Time that a server has to come back."""
+
+_SERVER_ERROR = 500
+_RETRIED = frozenset((408, 429, _SERVER_ERROR, 502, 503, 504))
+"""Statuses that promise a success later. Those beside 408, 500 and 503 come from a proxy."""
+
+
+class Item(Struct, frozen=True):
+    """The outcome of one event: 202 if it was accepted, 200 if it is a duplicate, else it was refused."""
+
+    status: int
+    code: str = ""
+    """The code of a refusal."""
+
+
+class _NotAcknowledged(Exception):
+    """Raised when a batch must be sent again. `pause` is the time in seconds that the server asks for, or None."""
+
+    def __init__(self, reason: str, pause: int | None = None) -> None:
+        super().__init__(reason)
+        self.pause = pause
+
+
+class Client:
+    """A connection to the server at a URL. A lost one is made again with the next request."""
+
+    def __init__(
+        self, url: str, on_failure: Callable[[str], object], sleep: Callable[[float], object] = time.sleep
+    ) -> None:
+        """`on_failure` is called with the reason before each further attempt. It may raise an exception instead.
+
+        Raises:
+            SimulationFailed: no request can be sent to this URL.
+        """
+        split = _split(url)
+        kind = http.client.HTTPSConnection if split.scheme == "https" else http.client.HTTPConnection
+        self._connection = kind(str(split.hostname), split.port, timeout=TIMEOUT_SECONDS)
+        self._path = f"{split.path.rstrip('/')}/events/batch"
+        self._url = url
+        self._on_failure = on_failure
+        self._sleep = sleep
+        self._has_answered = False
+
+    def post(self, events: Sequence[bytes]) -> list[Item]:
+        """Post events in one batch until the server has decided all of them; return their outcomes, in order.
+
+        Raises:
+            SimulationFailed: the server was never reached, did not come back in time, or rejects every request.
+        """
+        body = b"\n".join(events)
+        pause, waited = SHORTEST_PAUSE, 0.0
+        while True:
+            try:
+                return self._post(body)
+            except (OSError, http.client.HTTPException) as error:
+                self._connection.close()
+                reason, asked = f"{self._url} cannot be reached ({_reason(error)}).", None
+                if not self._has_answered:
+                    raise SimulationFailed(f"{reason} Start a server there, or name another with --post.") from error
+            except _NotAcknowledged as failure:
+                reason, asked = str(failure), failure.pause
+            if waited >= DEADLINE_SECONDS:
+                raise SimulationFailed(f"{reason} It was tried for {DEADLINE_SECONDS // 60} minutes. Try again later.")
+            self._on_failure(reason)
+            delay = pause if asked is None else asked
+            self._sleep(delay)
+            pause, waited = min(2 * pause, LONGEST_PAUSE), waited + delay
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _post(self, body: bytes) -> list[Item]:
+        self._connection.request("POST", self._path, body, {"Content-Type": "application/x-ndjson"})
+        response = self._connection.getresponse()
+        content = response.read()
+        self._has_answered = True
+        answer = f"{self._url} answered {response.status}"
+        if response.status in _RETRIED:
+            asked = response.getheader("Retry-After", "")
+            raise _NotAcknowledged(f"{answer}.", int(asked) if asked.isdecimal() else None)
+        try:
+            items = msgspec.json.decode(content, type=list[Item]) if response.status == http.client.OK else None
+        except msgspec.MsgspecError:
+            items = None
+        if items is None:
+            raise SimulationFailed(
+                f"{answer} to a batch of events: {content[:200].decode(errors='replace')!r}. Check that --post names a "
+                "Lockstream server."
+            )
+        if any(item.status == _SERVER_ERROR for item in items):
+            raise _NotAcknowledged(f"{answer} with an internal error for some events.")
+        return items
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        split = urlsplit(url)
+        is_usable = split.scheme in ("http", "https") and split.hostname and split.port != 0
+        if is_usable and not (split.query or split.fragment or "@" in split.netloc):
+            return split
+    except ValueError:  # the port is not a number of 16 bits, or an IPv6 address is malformed
+        pass
+    raise SimulationFailed(f"{url!r} is not the URL of a server. Write it as http://HOST:PORT, or with https.")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
