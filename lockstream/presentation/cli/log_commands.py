@@ -3,7 +3,6 @@
 Each command imports its own modules, so that no command waits for the modules of another.
 """
 
-import os
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 
 from lockstream.core.wording import counted
 from lockstream.presentation.cli.options import with_deployment
-from lockstream.presentation.cli.output import error, info, progress_bar
+from lockstream.presentation.cli.output import error, info, progress_bar, standard_output
 from lockstream.presentation.cli.usage import FLAG, Command
 
 if TYPE_CHECKING:
@@ -125,14 +124,10 @@ def export(
 
     if full and (start > 1 or locker is not None):
         raise typer.BadParameter("--full exports the whole log. Leave out --from and --locker.")
-    try:
-        with progress_bar("Exporting", hidden=sys.stdout.isatty()) as bar:
-            records = deployment.records(bar.update)
-            for line in export_log(records) if full else export_events(records, start, locker):
-                sys.stdout.buffer.write(line)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe; the buffered rest is discarded
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with standard_output() as output, progress_bar("Exporting", hidden=sys.stdout.isatty()) as bar:
+        records = deployment.records(bar.update)
+        for line in export_log(records) if full else export_events(records, start, locker):
+            output.write(line)
 
 
 @commands.command(cls=Command)

@@ -1,10 +1,14 @@
-"""Output for people, on standard error: lines and progress bars. Text is never interpreted as markup."""
+"""Output for people, on standard error: lines and progress bars. Text is never interpreted as markup.
 
+Output for programs goes to standard output.
+"""
+
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import typer
 
@@ -23,6 +27,16 @@ def info(text: str) -> None:
 def error(text: str) -> None:
     """Print an error."""
     info(f"lockstream: {text}")
+
+
+@contextmanager
+def standard_output() -> Iterator[IO[bytes]]:
+    """Give standard output as a binary file. If its reader, such as `head`, closes the pipe, the block ends."""
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # what is buffered would fail again at exit, and is discarded
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class ProgressBar:
