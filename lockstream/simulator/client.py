@@ -59,7 +59,7 @@ class Client:
         self._url = url
         self._on_failure = on_failure
         self._sleep = sleep
-        self._has_answered = False
+        self._was_reached = False
 
     def post(self, events: Sequence[bytes]) -> list[Item]:
         """Post events in one batch until the server has decided all of them; return their outcomes, in order.
@@ -75,7 +75,7 @@ class Client:
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
                 reason, asked = f"{self._url} cannot be reached ({_reason(error)}).", None
-                if not self._has_answered:
+                if not self._was_reached:
                     raise SimulationFailed(f"{reason} Start a server there, or name another with --post.") from error
             except _NotAcknowledged as failure:
                 reason, asked = str(failure), failure.pause
@@ -90,10 +90,12 @@ class Client:
         self._connection.close()
 
     def _post(self, body: bytes) -> list[Item]:
+        if self._connection.sock is None:
+            self._connection.connect()
+            self._was_reached = True
         self._connection.request("POST", self._path, body, {"Content-Type": "application/x-ndjson"})
         response = self._connection.getresponse()
         content = response.read()
-        self._has_answered = True
         answer = f"{self._url} answered {response.status}"
         if response.status in _RETRIED:
             asked = response.getheader("Retry-After", "")

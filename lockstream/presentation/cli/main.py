@@ -10,6 +10,7 @@ from lockstream.core.errors import LockstreamError
 from lockstream.presentation.cli.log_commands import commands as log_commands
 from lockstream.presentation.cli.options import with_settings
 from lockstream.presentation.cli.output import error
+from lockstream.presentation.cli.simulation_commands import commands as simulation_commands
 from lockstream.presentation.cli.usage import FLAG, Command, CommandGroup
 from lockstream.settings import Settings
 
@@ -62,3 +63,4 @@ def serve(settings: Settings) -> None:
 
 
 commands.add_typer(log_commands)
+commands.add_typer(simulation_commands)

@@ -42,6 +42,12 @@ def with_deployment(command: CommandFunction) -> CommandFunction:
     )
 
 
+def with_address(command: CommandFunction) -> CommandFunction:
+    """Give a command its `settings` argument, made from the options about the address to listen on."""
+    address = {name: field for name, field in Settings.model_fields.items() if name in ("host", "port")}
+    return _with_options(command, "settings", lambda settings: settings, address)
+
+
 def _with_options(
     command: CommandFunction, argument: str, made_from: Callable[[Settings], object], fields: dict[str, Any]
 ) -> CommandFunction:

@@ -5,6 +5,7 @@ from itertools import chain
 from lockstream.simulator.client import BATCH_EVENTS
 from lockstream.simulator.pace import TICK_SECONDS, batches, clock_at
 from lockstream.simulator.simulation import Simulation
+from lockstream.simulator.world import Arrival
 from lockstream.tests.simulator.conftest import DAY, MONDAY
 
 END = MONDAY + 3 * DAY
@@ -36,7 +37,7 @@ def test_at_a_speed_each_event_comes_when_its_time_has_come() -> None:
     clock = clock_at(600, MONDAY, real)
     expected = list(Simulation(4, 1, MONDAY).arrivals(END))
     # when
-    found = []
+    found: list[Arrival] = []
     for batch in batches(Simulation(4, 1, MONDAY), END, clock, real.sleep):
         found += batch
         assert max(arrival.time for arrival in batch) < clock()
@@ -49,7 +50,7 @@ def test_at_a_speed_each_event_comes_when_its_time_has_come() -> None:
 def test_a_slow_reader_gets_the_missed_events_later() -> None:
     real = SetClock()
     clock = clock_at(600, MONDAY, real)
-    found = []
+    found: list[Arrival] = []
     for batch in batches(Simulation(4, 1, MONDAY), END, clock, real.sleep):
         found += batch
         real.sleep(30)

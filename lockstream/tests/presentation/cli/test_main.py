@@ -14,7 +14,7 @@ from lockstream.tests.support.commands import RunCommand
 from lockstream.tests.support.histories import history, record
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, environment
 
-COMMANDS = ["serve", "verify", "rebuild", "migrate", "import", "export", "backup", "repair"]
+COMMANDS = ["serve", "verify", "rebuild", "migrate", "import", "export", "backup", "repair", "simulate", "demo"]
 
 
 def words(output: str) -> str:
@@ -108,8 +108,9 @@ STORAGE = {"sqlalchemy", "numpy"}
         (["export"], {*SERVER, *STORAGE, "rich"}),
         (["backup", "copy.jsonl"], {*SERVER, *STORAGE, "rich"}),
         (["verify"], {*SERVER, "rich", "sqlalchemy.dialects.postgresql"}),
+        (["simulate", "--lockers", "1", "--out", "-"], {*SERVER, *STORAGE, "rich"}),
     ],
-    ids=["--version", "--help", "export", "backup", "verify"],
+    ids=["--version", "--help", "export", "backup", "verify", "simulate"],
 )
 def test_a_command_loads_only_the_packages_that_it_uses(
     log_path: Path, arguments: list[str], foreign: set[str]

@@ -160,6 +160,16 @@ def test_an_export_to_the_terminal_shows_no_progress(
     assert "━" not in shown
 
 
+@pytest.mark.parametrize(("out", "is_shown"), [("events.ndjson", True), ("-", False)])
+def test_a_simulation_shows_its_progress_unless_its_events_are_shown(
+    run_on_terminal: RunOnTerminal, at_once: None, out: str, is_shown: bool
+) -> None:
+    shown = run_on_terminal("simulate", "--lockers", 10, "--out", out, streams=("sys.stderr", "sys.stdout"))
+    bar = re.search(r"Simulating [━╸╺]+ [\d,]+ of [\d,]+ events [\d,]+ a second", CONTROL_SEQUENCE.sub("", shown))
+    assert bool(bar) == is_shown
+    assert "events of 10 lockers" in shown
+
+
 def test_a_server_shows_the_progress_of_its_catch_up_on_a_terminal(long_log: Path) -> None:
     remove_projection(projection_path(long_log))
     # when the server starts on a terminal, and has caught up and listens
