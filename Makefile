@@ -10,7 +10,7 @@ COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --quiet --no-config --
 	--generate-hashes --no-annotate --no-strip-extras --custom-compile-command "make requirements"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check static format formatted lint types layers crash fuzz soak bench bench-quick openapi \
+.PHONY: help run demo test check static format formatted lint types layers crash fuzz soak bench bench-quick openapi \
 	requirements upgrade clean runtime tools
 
 help: ## list the targets
@@ -18,6 +18,9 @@ help: ## list the targets
 
 run: runtime ## start the service
 	@$(BIN)/python run.py
+
+demo: runtime ## show Lockstream on a simulated network: a month at once, then live; Ctrl-C leaves nothing behind
+	@$(BIN)/python -m lockstream demo
 
 test: tools ## run the tests, in parallel; COVERAGE=1 measures their coverage
 	@$(BIN)/python -m pytest -q -n auto --dist worksteal -rs $(if $(COVERAGE),--cov --cov-report=term)

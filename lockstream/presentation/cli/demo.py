@@ -1,0 +1,142 @@
+"""The demo: a server with a temporary log, a simulated month, and then new events in real time."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+import msgspec
+from msgspec import Struct
+
+from lockstream.core.errors import SimulationFailed
+from lockstream.presentation.cli.output import info
+from lockstream.presentation.cli.simulate import Posting
+from lockstream.settings import PREFIX, Settings
+from lockstream.simulator.rhythm import DAY
+from lockstream.simulator.simulation import Simulation
+
+STOP_SECONDS = 10
+"""Time that the server has to stop before it is killed."""
+
+_LISTENING = re.compile(r"running on (http://\S+) ")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Payload(Struct):
+    reservation_id: str = ""
+    compartment_id: str = ""
+
+
+class _Event(Struct):
+    """The part of an event that the demo shows."""
+
+    occurred_at: str
+    locker_id: str
+    type: str
+    payload: _Payload
+
+
+def run(settings: Settings, lockers: int, days: float, seed: int) -> None:
+    """Serve and simulate until a signal comes.
+
+    Raises:
+        SimulationFailed: the server could not be started, or has ended.
+    """
+    for sent in _SIGNALS:
+        signal.signal(sent, signal.default_int_handler)
+    try:
+        with TemporaryDirectory(prefix="lockstream-demo-") as folder, _Server(Path(folder), settings) as server:
+            now = int(time.time())
+            simulation = Simulation(lockers, seed, now - round(days * DAY))
+            with closing(Posting(simulation, server.url, server.require_running)) as posting:
+                posting.post_until(now)
+                for line in _introduction(simulation, posting.summary, server.url):
+                    info(line)
+                for arrival, outcome in posting.follow():
+                    info(_line(arrival.text, outcome))
+    except KeyboardInterrupt:
+        info("The demo has ended, and its log is removed.")
+
+
+class _Server:
+    """`lockstream serve` as a process of its own, with a log in `folder`. The process ends with the block."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        """Of all settings, only host and port count."""
+        self._messages = folder / "messages.txt"
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)},
+            "EVENT_LOG_PATH": str(folder / "event_log.jsonl"),
+            "LOCKSTREAM_HOST": settings.host,
+            "LOCKSTREAM_PORT": str(settings.port),
+        }
+        self._environment.pop("DATABASE_URL", None)
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        with self._messages.open("wb") as messages:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "lockstream", "serve"],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=messages,
+            )
+        try:
+            while not (found := _LISTENING.search(self._messages.read_text())):
+                self.require_running()
+                time.sleep(0.02)
+        except BaseException:
+            self._stop()
+            raise
+        self.url = found[1]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def require_running(self) -> None:
+        """Raise SimulationFailed if the server has ended. Its own error says why, if there is one."""
+        if (code := self._process.poll()) is not None:
+            ended = f"The server of the demo has ended with exit code {code}. Start the demo again."
+            errors = [line for line in self._messages.read_text().splitlines() if line.startswith("lockstream: ")]
+            raise SimulationFailed([ended, *errors][-1].removeprefix("lockstream: "))
+
+    def _stop(self) -> None:
+        for sent in _SIGNALS:
+            signal.signal(sent, signal.SIG_IGN)  # a second Ctrl-C must not leave the server or its log behind
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _introduction(simulation: Simulation, summary: str, url: str) -> Iterator[str]:
+    """Yield lines that say where to look."""
+    example = simulation.example()
+    locker = f"{url}/lockers/{example.locker.name}"
+    yield summary
+    yield ""
+    yield f"  documentation  {url}/docs"
+    yield f"  a locker       curl {locker}"
+    yield f"  a compartment  curl {locker}/compartments/{example.name}"
+    if example.reservation:
+        yield f"  a reservation  curl {url}/reservations/{example.reservation}"
+    yield ""
+    yield "New events follow as they happen. Press Ctrl-C to end the demo; its log is then removed."
+    yield ""
+
+
+def _line(text: bytes, outcome: str) -> str:
+    event = msgspec.json.decode(text, type=_Event)
+    subject = event.payload.reservation_id or event.payload.compartment_id
+    return f"{event.occurred_at}  {event.locker_id}  {event.type} {subject}: {outcome}"
