@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from lockstream.core.errors import SimulationFailed
 
-BATCH_EVENTS = 1_000
+BATCH_EVENTS = 5_000
 """Most events in one request."""
 
 TIMEOUT_SECONDS = 60
@@ -61,8 +61,10 @@ class Client:
         self._sleep = sleep
         self._was_reached = False
 
-    def post(self, events: Sequence[bytes]) -> list[Item]:
+    def post(self, events: Sequence[bytes], meanwhile: Callable[[], object] = lambda: None) -> list[Item]:
         """Post events in one batch until the server has decided all of them; return their outcomes, in order.
+
+        `meanwhile` is called after each sending of the batch, while the server decides.
 
         Raises:
             SimulationFailed: the server was never reached, did not come back in time, or rejects every request.
@@ -71,7 +73,9 @@ class Client:
         pause, waited = SHORTEST_PAUSE, 0.0
         while True:
             try:
-                return self._post(body)
+                self._send(body)
+                meanwhile()
+                return self._receive()
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
                 reason, asked = f"{self._url} cannot be reached ({_reason(error)}).", None
@@ -89,11 +93,13 @@ class Client:
     def close(self) -> None:
         self._connection.close()
 
-    def _post(self, body: bytes) -> list[Item]:
+    def _send(self, body: bytes) -> None:
         if self._connection.sock is None:
             self._connection.connect()
             self._was_reached = True
         self._connection.request("POST", self._path, body, {"Content-Type": "application/x-ndjson"})
+
+    def _receive(self) -> list[Item]:
         response = self._connection.getresponse()
         content = response.read()
         answer = f"{self._url} answered {response.status}"

@@ -14,7 +14,7 @@ CITIES = (
 COLUMN = ("S", "S", "S", "M", "M", "M", "L", "XL")
 """Sizes of the compartments in one column of a locker, from the top to the bottom."""
 
-_COLUMNS = Distribution((0, 1), (0.2, 2), (0.5, 4), (0.8, 7), (0.95, 11), (1, 16))
+_COLUMNS = Distribution((0, 1), (0.3, 2), (0.6, 3.2), (0.85, 5.5), (0.96, 10), (1, 16))
 """Columns of a locker, rounded down: 8 to 120 compartments."""
 
 _DEMAND = Distribution((0, 0.4), (0.5, 0.9), (0.9, 1.6), (1, 3))

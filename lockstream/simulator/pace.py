@@ -11,6 +11,8 @@ from lockstream.simulator.world import Arrival
 TICK_SECONDS = 0.2
 """Time between two looks at the clock."""
 
+type Batch = tuple[Arrival, ...]
+
 type Clock = Callable[[], float]
 """Returns the simulated time up to which events have arrived, in seconds since 1970-01-01, UTC."""
 
@@ -23,7 +25,7 @@ def clock_at(speed: float, start: float, real: Clock = time.monotonic) -> Clock:
 
 def batches(
     simulation: Simulation, end: float, clock: Clock | None = None, sleep: Callable[[float], object] = time.sleep
-) -> Iterator[tuple[Arrival, ...]]:
+) -> Iterator[Batch]:
     """Yield the next events that arrive before `end`, each when `clock` has reached its arrival, or else at once."""
     while clock and (now := clock()) < end:
         yield from batched(simulation.arrivals(now), BATCH_EVENTS)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -16,7 +17,7 @@ from lockstream.core.errors import SimulationFailed
 from lockstream.core.wording import counted
 from lockstream.presentation.cli.output import ProgressBar, info, progress_bar, standard_output
 from lockstream.simulator.client import Client, Item
-from lockstream.simulator.pace import Clock, batches, clock_at
+from lockstream.simulator.pace import Batch, Clock, batches, clock_at
 from lockstream.simulator.simulation import Simulation
 from lockstream.simulator.world import Arrival
 
@@ -105,8 +106,16 @@ class Posting:
         self._client.close()
 
     def _posted(self, end: float, clock: Clock | None) -> Iterator[list[tuple[Arrival, str]]]:
-        for batch in batches(self._simulation, end, clock):
-            items = self._client.post([arrival.text for arrival in batch])
+        source = batches(self._simulation, end, clock)
+        ahead: list[Batch] = []
+
+        def look_ahead() -> None:
+            """Simulate the next batch while the server decides, unless that batch must be waited for."""
+            if clock is None and not ahead:
+                ahead.extend(islice(source, 1))
+
+        while batch := ahead.pop() if ahead else next(source, None):
+            items = self._client.post([arrival.text for arrival in batch], look_ahead)
             self._noted = ""
             outcomes = [_outcome(item) for item in items]
             self.outcomes.update(outcomes)

@@ -25,8 +25,8 @@ class SetClock:
 
 
 def test_without_a_clock_all_events_come_at_once_in_full_batches() -> None:
-    expected = list(Simulation(20, 1, MONDAY).arrivals(END))
-    found = list(batches(Simulation(20, 1, MONDAY), END))
+    expected = list(Simulation(80, 1, MONDAY).arrivals(END))
+    found = list(batches(Simulation(80, 1, MONDAY), END))
     assert list(chain.from_iterable(found)) == expected
     assert {len(batch) for batch in found[:-1]} == {BATCH_EVENTS}
 

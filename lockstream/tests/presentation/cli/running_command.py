@@ -1,11 +1,12 @@
 """A command that runs as a process of its own until it ends or is interrupted."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, environment, wait_until
@@ -49,7 +50,7 @@ class RunningCommand:
 def running(
     log: Path, *arguments: str, program: Sequence[str] = LOCKSTREAM, **settings: str
 ) -> Iterator[RunningCommand]:
-    """Start a command. At the end of the block it is killed, if it still runs."""
+    """Start a command. At the end of the block, it and its own processes are killed, if they still run."""
     errors = log.with_name("errors.txt")
     with errors.open("wb") as stderr:
         process = subprocess.Popen(
@@ -64,5 +65,6 @@ def running(
     try:
         yield RunningCommand(process, errors)
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
