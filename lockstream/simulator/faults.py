@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 from lockstream.simulator.distribution import Distribution
 from lockstream.simulator.network import Compartment, Locker
-from lockstream.simulator.rhythm import DAY, TECHNICIANS
+from lockstream.simulator.rhythm import DAY, HOUR, TECHNICIANS
 from lockstream.simulator.world import World
 
-KINDS = ("door_jammed", "lock_failed", "sensor_dirty", "hinge_bent", "light_defect")
+KINDS = {1: "light_defect", 2: "sensor_dirty", 3: "hinge_bent", 4: "lock_failed", 5: "door_jammed"}
+"""Kind of a fault by its severity."""
 
 DEGRADING = 3
 """Lowest severity that degrades a compartment (docs/rules.md, "Things")."""
@@ -27,7 +28,7 @@ _UNTIL_REPORT = Distribution((0, 0), (0.8, 0.3), (1, 3))
 _UNTIL_REPAIR = Distribution((0, 2), (0.6, 30), (0.95, 120), (1, 400))
 """Average hours of technicians between an incident and the visit that repairs it."""
 
-_MINUTES_OF_REPAIR = 8 * 60
+_SECONDS_OF_REPAIR = 8 * 60
 _SECOND_VISIT = 10 * DAY
 _NOT_REPAIRED = 0.07
 """Share of faults that the first visit does not repair."""
@@ -40,7 +41,6 @@ class _Defect(NamedTuple):
 
     compartment: Compartment
     severity: int
-    kind: str
     repaired: int
 
 
@@ -61,11 +61,10 @@ def _break_doors(world: World, locker: Locker) -> None:
     """Break neighbouring doors in the same way."""
     first = int(world.chance() * len(locker.compartments))
     severity = int(_SEVERITY.at(world.chance()))
-    kind = KINDS[int(world.chance() * len(KINDS))]
-    repaired = max(world.in_rhythm(TECHNICIANS, locker, _UNTIL_REPAIR), world.now + 4 * 3600)
+    repaired = max(world.in_rhythm(TECHNICIANS, locker, _UNTIL_REPAIR), world.now + 4 * HOUR)
     doors = int(_DOORS.at(world.chance()))
     for number, compartment in enumerate(locker.compartments[first : first + doors]):
-        defect = _Defect(compartment, severity, kind, repaired + number * _MINUTES_OF_REPAIR)
+        defect = _Defect(compartment, severity, repaired + number * _SECONDS_OF_REPAIR)
         world.at(world.after(_UNTIL_REPORT), _report_fault, defect)
     plan_incident(world, locker)
 
@@ -75,7 +74,7 @@ def _report_fault(world: World, defect: _Defect) -> None:
     fault_id = world.report(
         compartment,
         "FaultReported",
-        f'"compartment_id":"{compartment.name}","severity":{defect.severity},"kind":"{defect.kind}"',
+        f'"compartment_id":"{compartment.name}","severity":{defect.severity},"kind":"{KINDS[defect.severity]}"',
     )
     is_degrading = defect.severity >= DEGRADING
     compartment.degrading_faults += is_degrading
