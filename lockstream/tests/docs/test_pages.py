@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,14 @@ from typer.main import get_group
 from lockstream.presentation.cli.main import commands
 from lockstream.presentation.cli.options import NAMES
 from lockstream.settings import Settings, environment_names
-from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server
+from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server, environment
 from lockstream.tests.support.requirements import requires_program
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
 REFERENCE = (ROOT / "docs/reference.md").read_text()
 API = (ROOT / "docs/api.md").read_text()
+SIMULATION = (ROOT / "docs/simulation.md").read_text()
 WALK_THROUGH = "<!-- walk-through: a test runs each command and compares what it prints -->\n```sh\n"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 GENERATED = re.compile(r"<!-- (\w+): written by [^>]*-->.*?<!-- end of \1 -->", re.DOTALL)
@@ -51,6 +53,20 @@ def test_the_walk_through_prints_the_responses_that_it_shows(log_path: Path) -> 
         )
     # then it prints the responses
     assert printed.stdout.splitlines() == [line[2:] for line in script.splitlines() if line.startswith("# {")]
+
+
+def test_the_simulation_prints_the_lines_that_its_page_shows(log_path: Path) -> None:
+    """The numbers also show that a seed gives the same events on every system."""
+    script = SIMULATION.split(WALK_THROUGH, 1)[1].split("```", 1)[0]
+    printed = subprocess.run(
+        ["bash", "-uc", f'lockstream() {{ "{sys.executable}" -m lockstream "$@"; }}\n{script}'],
+        env=environment(log_path),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=TIMEOUT_SECONDS,
+    )
+    assert printed.stderr.splitlines() == [line[2:] for line in script.splitlines() if line.startswith("# ")]
 
 
 def test_the_readme_starts_lockstream_within_twenty_lines() -> None:
