@@ -34,9 +34,9 @@ class Item(Struct, frozen=True):
 
 
 class _NotAcknowledged(Exception):
-    """Raised when a batch must be sent again. `pause` is the time in seconds that the server asks for, or None."""
+    """Raised when a batch must be sent again. `pause` is the time in seconds that the server asks for, or 0."""
 
-    def __init__(self, reason: str, pause: int | None = None) -> None:
+    def __init__(self, reason: str, pause: int = 0) -> None:
         super().__init__(reason)
         self.pause = pause
 
@@ -78,7 +78,7 @@ class Client:
                 return self._receive()
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
-                reason, asked = f"{self._url} cannot be reached ({_reason(error)}).", None
+                reason, asked = f"{self._url} cannot be reached ({_reason(error)}).", 0
                 if not self._was_reached:
                     raise SimulationFailed(f"{reason} Start a server there, or name another with --post.") from error
             except _NotAcknowledged as failure:
@@ -86,8 +86,7 @@ class Client:
             if waited >= DEADLINE_SECONDS:
                 raise SimulationFailed(f"{reason} It was tried for {DEADLINE_SECONDS // 60} minutes. Try again later.")
             self._on_failure(reason)
-            delay = pause if asked is None else asked
-            self._sleep(delay)
+            self._sleep(delay := asked or pause)
             pause, waited = min(2 * pause, LONGEST_PAUSE), waited + delay
 
     def close(self) -> None:
@@ -105,7 +104,7 @@ class Client:
         answer = f"{self._url} answered {response.status}"
         if response.status in _RETRIED:
             asked = response.getheader("Retry-After", "")
-            raise _NotAcknowledged(f"{answer}.", int(asked) if asked.isdecimal() else None)
+            raise _NotAcknowledged(f"{answer}.", int(asked) if asked.isdecimal() else 0)
         try:
             items = msgspec.json.decode(content, type=list[Item]) if response.status == http.client.OK else None
         except msgspec.MsgspecError:

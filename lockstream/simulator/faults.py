@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from lockstream.core.entities.state import DEGRADING_SEVERITY
 from lockstream.simulator.distribution import Distribution
 from lockstream.simulator.network import Compartment, Locker
 from lockstream.simulator.rhythm import DAY, HOUR, TECHNICIANS
@@ -9,9 +10,6 @@ from lockstream.simulator.world import World
 
 KINDS = {1: "light_defect", 2: "sensor_dirty", 3: "hinge_bent", 4: "lock_failed", 5: "door_jammed"}
 """Kind of a fault by its severity."""
-
-DEGRADING = 3
-"""Lowest severity that degrades a compartment (docs/rules.md, "Things")."""
 
 _UNTIL_INCIDENT = Distribution((0, 1), (0.5, 350), (0.9, 1_200), (1, 3_000))
 """Hours between two incidents of a locker with 32 compartments."""
@@ -76,7 +74,7 @@ def _report_fault(world: World, defect: _Defect) -> None:
         "FaultReported",
         f'"compartment_id":"{compartment.name}","severity":{defect.severity},"kind":"{KINDS[defect.severity]}"',
     )
-    is_degrading = defect.severity >= DEGRADING
+    is_degrading = defect.severity >= DEGRADING_SEVERITY
     compartment.degrading_faults += is_degrading
     if not is_degrading and world.chance() < _NEVER_REPAIRED:
         return

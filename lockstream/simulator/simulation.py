@@ -37,8 +37,8 @@ class Simulation:
     def arrivals(self, end: float) -> Iterator[Arrival]:
         """Yield the next events that arrive before the time `end`, in the order of their arrival.
 
-        A further call continues with the events after them. What is kept meanwhile is bounded by the number of
-        compartments, and by the longest outage.
+        After the last of them, a further call continues with the events from `end` on. The memory that a simulation
+        needs is bounded by the number of compartments and the longest outage.
         """
         return self._world.run(end)
 

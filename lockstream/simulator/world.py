@@ -15,7 +15,7 @@ _RESENT = 0.008
 """Share of events that a locker sends twice, because the response was lost."""
 
 _RESENT_AFTER = Distribution((0, 2), (0.7, 30), (1, 600))
-"""Seconds after which it does so."""
+"""Seconds between the two sendings of such an event."""
 
 _EPOCH = date(1970, 1, 1).toordinal()
 

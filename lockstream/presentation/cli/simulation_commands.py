@@ -14,13 +14,13 @@ import typer
 from lockstream.presentation.cli.options import with_address
 from lockstream.presentation.cli.usage import FLAG, Command
 from lockstream.settings import Settings
+from lockstream.simulator.rhythm import DAY
 
 DAYS = 30
 START = "2026-01-05"
 """First day of a simulation that is written to a file. It is fixed, so that a seed always gives the same bytes."""
 
 YEARS = range(1970, 3000)
-DAY_SECONDS = 24 * 3600
 
 commands = typer.Typer(rich_markup_mode="markdown")
 
@@ -126,7 +126,7 @@ def _speed(text: str | None) -> float | None:
 
 def _period(start: str | None, days: float | None, *, is_posted: bool, is_live: bool) -> Period:
     now = int(time.time())
-    length = round((DAYS if days is None else days) * DAY_SECONDS)
+    length = round((DAYS if days is None else days) * DAY)
     if start is None and is_posted:
         return Period(now - length, now)
     begin = _seconds(START if start is None else start)

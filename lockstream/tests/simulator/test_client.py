@@ -58,7 +58,7 @@ def test_events_are_posted_as_lines_of_one_batch() -> None:
 def test_after_503_the_same_events_are_sent_again_when_the_server_asks_for_them() -> None:
     posted = Posted([unavailable(b"retry-after: 7"), unavailable(b"Retry-After: 0"), ACCEPTED])
     assert posted.post() == OUTCOMES
-    assert posted.slept == [7, 0]
+    assert posted.slept == [7, 2 * SHORTEST_PAUSE]  # never without a pause
     assert posted.requests[0] == posted.requests[1] == posted.requests[2]
     assert [failure.endswith(" answered 503.") for failure in posted.failures] == [True, True]
 

@@ -4,9 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
 
+from lockstream.core.entities.state import DEGRADING_SEVERITY
 from lockstream.tests.simulator.conftest import LOCKERS, Seen
-
-DEGRADING = 3
 
 
 def by_reservation(seen: Sequence[Seen]) -> dict[str, dict[str, Seen]]:
@@ -67,7 +66,7 @@ def test_faults_have_every_severity_and_most_are_cleared(seen: Sequence[Seen]) -
     faults = {event.event_id: event for event in seen if event.type == "FaultReported"}
     severities = Counter(fault.payload["severity"] for fault in faults.values())
     assert set(severities) == {1, 2, 3, 4, 5}
-    assert 0.4 < sum(severities[severity] for severity in range(DEGRADING, 6)) / len(faults) < 0.8
+    assert 0.4 < sum(severities[severity] for severity in range(DEGRADING_SEVERITY, 6)) / len(faults) < 0.8
     cleared = {event.payload["fault_event_id"]: event for event in seen if event.type == "FaultCleared"}
     assert cleared.keys() <= faults.keys()
     assert 0.6 < len(cleared) / len(faults) < 0.99
