@@ -25,7 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from bench.peers.event_api import PeerOutcome, create_app
 from bench.peers.serving import serve
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.state import Compartment, Fault, Reservation, Row, Status
+from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Row, Status
 from lockstream.core.evolve import evolve
 from lockstream.core.row_set import RowSet, read_set_of, with_absent
 from lockstream.core.rules import decide
@@ -44,9 +44,12 @@ class CompartmentRow(Base):
     compartment_id: Mapped[str] = mapped_column(primary_key=True)
     active_reservation: Mapped[str | None]
     degrading_faults: Mapped[int]
+    changed_position: Mapped[int]
 
     def value(self) -> Compartment:
-        return Compartment(self.locker_id, self.compartment_id, self.active_reservation, self.degrading_faults)
+        return Compartment(
+            self.locker_id, self.compartment_id, self.active_reservation, self.degrading_faults, self.changed_position
+        )
 
 
 class ReservationRow(Base):
@@ -56,9 +59,20 @@ class ReservationRow(Base):
     locker_id: Mapped[str]
     compartment_id: Mapped[str]
     status: Mapped[str]
+    created_position: Mapped[int]
+    deposited_position: Mapped[int]
+    changed_position: Mapped[int]
 
     def value(self) -> Reservation:
-        return Reservation(self.reservation_id, self.locker_id, self.compartment_id, Status(self.status))
+        return Reservation(
+            self.reservation_id,
+            self.locker_id,
+            self.compartment_id,
+            Status(self.status),
+            self.created_position,
+            self.deposited_position,
+            self.changed_position,
+        )
 
 
 class FaultRow(Base):
@@ -68,13 +82,55 @@ class FaultRow(Base):
     locker_id: Mapped[str]
     compartment_id: Mapped[str]
     severity: Mapped[int]
-    cleared: Mapped[bool]
+    reported_position: Mapped[int]
+    cleared_position: Mapped[int]
 
     def value(self) -> Fault:
-        return Fault(self.fault_id, self.locker_id, self.compartment_id, self.severity, self.cleared)
+        return Fault(
+            self.fault_id,
+            self.locker_id,
+            self.compartment_id,
+            self.severity,
+            self.reported_position,
+            self.cleared_position,
+        )
 
 
-_TABLES: dict[type[Row], type[Base]] = {Compartment: CompartmentRow, Reservation: ReservationRow, Fault: FaultRow}
+class LockerRow(Base):
+    __tablename__ = "lockers"
+
+    locker_id: Mapped[str] = mapped_column(primary_key=True)
+    events: Mapped[int]
+    last_position: Mapped[int]
+    compartments: Mapped[int]
+    available: Mapped[int]
+    degraded: Mapped[int]
+    reserved: Mapped[int]
+    occupied: Mapped[int]
+    picked_up: Mapped[int]
+    expired: Mapped[int]
+
+    def value(self) -> LockerTotals:
+        return LockerTotals(
+            self.locker_id,
+            self.events,
+            self.last_position,
+            self.compartments,
+            self.available,
+            self.degraded,
+            self.reserved,
+            self.occupied,
+            self.picked_up,
+            self.expired,
+        )
+
+
+_TABLES: dict[type[Row], type[Base]] = {
+    Compartment: CompartmentRow,
+    Reservation: ReservationRow,
+    Fault: FaultRow,
+    LockerTotals: LockerRow,
+}
 
 
 class JsonLines:
@@ -83,9 +139,10 @@ class JsonLines:
     def __init__(self, file: Path) -> None:
         self._path = file
         self._file = file.open("ab")
+        self._end = 0
 
-    def append(self, event: Event) -> None:
-        """Append `event` and flush it to the disk."""
+    def append(self, event: Event) -> int:
+        """Append `event`, flush it to the disk, and return its position."""
         head = b'"occurred_at":%b,"locker_id":%b,"type":"%b","payload":%b}\n' % (
             msgspec.json.encode(event.occurred_at),
             msgspec.json.encode(event.locker_id),
@@ -95,6 +152,8 @@ class JsonLines:
         self._file.write(_line_start(event.event_id) + head)
         self._file.flush()
         os.fdatasync(self._file.fileno())
+        self._end += 1
+        return self._end
 
     def __contains__(self, event_id: str) -> bool:
         start = _line_start(event_id)
@@ -118,8 +177,8 @@ class Service:
             rows = _rows_of(session, event)
             if refusal := decide(rows, event):
                 return refusal
-            self._log.append(event)
-            for row in evolve(rows, event):
+            position = self._log.append(event)
+            for row in evolve(rows, event, position):
                 session.merge(_TABLES[type(row)](**msgspec.structs.asdict(row)))
             session.commit()
         return "accepted"
@@ -147,10 +206,12 @@ def _rows_of(session: Session, event: Event) -> RowSet:
     keys.compartments.update(row.compartment_key for row in reservations)
     compartments = [each.value() for key in keys.compartments if (each := session.get(CompartmentRow, key))]
     faults = [fault.value() for key in keys.faults if (fault := session.get(FaultRow, key))]
+    lockers = [locker.value() for key in keys.lockers if (locker := session.get(LockerRow, key))]
     return RowSet(
         with_absent(keys.compartments, compartments),
         with_absent(keys.reservations, reservations),
         with_absent(keys.faults, faults),
+        with_absent(keys.lockers, lockers),
     )
 
 

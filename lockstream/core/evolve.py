@@ -13,87 +13,173 @@ from lockstream.core.entities.events import (
     ReservationCreated,
     ReservationExpired,
 )
-from lockstream.core.entities.state import Compartment, CompartmentKey, Fault, Reservation, Row, Status
+from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Row, Status
 from lockstream.core.errors import InconsistentHistory
 from lockstream.core.row_set import RowSet
 
 type _Changed = tuple[Row, ...]
 
 
-def evolve(rows: RowSet, event: Event) -> _Changed:
+def evolve(rows: RowSet, event: Event, position: int) -> _Changed:
     """Return the rows that `event` adds or changes. It never refuses: `rules.decide` ran before it was recorded.
+
+    `position` is the event's position in the log.
 
     Raises:
         InconsistentHistory: the event needs a row that no earlier event made, so `decide` never accepted it.
         RowsNotLoaded: `rows` lacks a row that the event needs.
     """
-    return _EVOLUTIONS[event.__class__](rows, event)
+    return _EVOLUTIONS[event.__class__](rows, event, position)
 
 
-def _compartment_registered(_: RowSet, event: CompartmentRegistered) -> _Changed:
-    return (Compartment(event.locker_id, event.payload.compartment_id),)
+def _compartment_registered(rows: RowSet, event: CompartmentRegistered, position: int) -> _Changed:
+    locker = rows.lockers[event.locker_id] or LockerTotals(event.locker_id)
+    registered = Compartment(locker.locker_id, event.payload.compartment_id, None, 0, position)
+    return registered, _totals(locker, position, 1, 1, 0, 0, 0, 0, 0)
 
 
-def _reservation_created(rows: RowSet, event: ReservationCreated) -> _Changed:
-    reservation_id = event.payload.reservation_id
-    occupied = _occupied(rows, event, (event.locker_id, event.payload.compartment_id), reservation_id)
+def _reservation_created(rows: RowSet, event: ReservationCreated, position: int) -> _Changed:
+    locker, before = _locker(rows, event), _compartment(rows, event, event.payload.compartment_id)
     # with the ids of the compartment's row instead of the event's, so that memory holds one copy of each
-    return occupied, Reservation(reservation_id, occupied.locker_id, occupied.compartment_id)
+    locker_id, compartment_id, reservation_id = before.locker_id, before.compartment_id, event.payload.reservation_id
+    after = Compartment(locker_id, compartment_id, reservation_id, before.degrading_faults, position)
+    created = Reservation(reservation_id, locker_id, compartment_id, Status.CREATED, position, 0, position)
+    return after, created, _totals(locker, position, 0, -1, 0, 1, 0, 0, 0)
 
 
-def _parcel_deposited(rows: RowSet, event: ParcelDeposited) -> _Changed:
-    return (_in_status(rows, event, Status.DEPOSITED),)
+def _parcel_deposited(rows: RowSet, event: ParcelDeposited, position: int) -> _Changed:
+    locker, row = _locker(rows, event), _reservation(rows, event)
+    deposited = Reservation(
+        row.reservation_id,
+        row.locker_id,
+        row.compartment_id,
+        Status.DEPOSITED,
+        row.created_position,
+        position,
+        position,
+    )
+    return deposited, _totals(locker, position, 0, 0, 0, -1, 1, 0, 0)
 
 
-def _parcel_picked_up(rows: RowSet, event: ParcelPickedUp) -> _Changed:
-    ended = _in_status(rows, event, Status.PICKED_UP)
-    return _occupied(rows, event, (ended.locker_id, ended.compartment_id), None), ended
+def _parcel_picked_up(rows: RowSet, event: ParcelPickedUp, position: int) -> _Changed:
+    locker, row = _locker(rows, event), _reservation(rows, event)
+    freed = _freed(_compartment(rows, event, row.compartment_id), position)
+    totals = _totals(locker, position, 0, not freed.degrading_faults, 0, 0, -1, 1, 0)
+    return freed, _ended(row, Status.PICKED_UP, position), totals
 
 
-def _reservation_expired(rows: RowSet, event: ReservationExpired) -> _Changed:
-    ended = _in_status(rows, event, Status.EXPIRED)
-    return _occupied(rows, event, (ended.locker_id, ended.compartment_id), None), ended
+def _reservation_expired(rows: RowSet, event: ReservationExpired, position: int) -> _Changed:
+    locker, row = _locker(rows, event), _reservation(rows, event)
+    freed = _freed(_compartment(rows, event, row.compartment_id), position)
+    was_reserved = row.status is Status.CREATED
+    totals = _totals(locker, position, 0, not freed.degrading_faults, 0, -was_reserved, was_reserved - 1, 0, 1)
+    return freed, _ended(row, Status.EXPIRED, position), totals
 
 
-def _fault_reported(rows: RowSet, event: FaultReported) -> _Changed:
-    opened = Fault(event.event_id, event.locker_id, event.payload.compartment_id, event.payload.severity)
-    compartment = _with_faults(rows, event, int(opened.is_degrading))
-    return (compartment, opened) if opened.is_degrading else (opened,)
+def _fault_reported(rows: RowSet, event: FaultReported, position: int) -> _Changed:
+    locker, row = _locker(rows, event), _compartment(rows, event, event.payload.compartment_id)
+    opened = Fault(event.event_id, row.locker_id, row.compartment_id, event.payload.severity, position)
+    return opened, *_with_faults(locker, row, int(opened.is_degrading), position)
 
 
-def _fault_cleared(rows: RowSet, event: FaultCleared) -> _Changed:
+def _fault_cleared(rows: RowSet, event: FaultCleared, position: int) -> _Changed:
+    locker, row = _locker(rows, event), _compartment(rows, event, event.payload.compartment_id)
     fault = rows.faults[event.payload.fault_event_id]
     if fault is None:
         raise InconsistentHistory(event)
-    cleared = Fault(fault.fault_id, fault.locker_id, fault.compartment_id, fault.severity, cleared=True)
-    compartment = _with_faults(rows, event, -int(fault.is_degrading))
-    return (compartment, cleared) if fault.is_degrading else (cleared,)
+    cleared = Fault(
+        fault.fault_id,
+        fault.locker_id,
+        fault.compartment_id,
+        fault.severity,
+        fault.reported_position,
+        position,
+    )
+    return cleared, *_with_faults(locker, row, -int(fault.is_degrading), position)
 
 
-def _occupied(rows: RowSet, event: Event, key: CompartmentKey, by: str | None) -> Compartment:
-    row = rows.compartments[key]
+def _locker(rows: RowSet, event: Event) -> LockerTotals:
+    row = rows.lockers[event.locker_id]
     if row is None:
         raise InconsistentHistory(event)
-    return Compartment(row.locker_id, row.compartment_id, by, row.degrading_faults)
+    return row
 
 
-def _in_status(
-    rows: RowSet, event: ParcelDeposited | ParcelPickedUp | ReservationExpired, status: Status
-) -> Reservation:
+def _compartment(rows: RowSet, event: Event, compartment_id: str) -> Compartment:
+    row = rows.compartments[event.locker_id, compartment_id]
+    if row is None:
+        raise InconsistentHistory(event)
+    return row
+
+
+def _reservation(rows: RowSet, event: ParcelDeposited | ParcelPickedUp | ReservationExpired) -> Reservation:
     row = rows.reservations[event.payload.reservation_id]
     if row is None:
         raise InconsistentHistory(event)
-    return Reservation(row.reservation_id, row.locker_id, row.compartment_id, status)
+    return row
 
 
-def _with_faults(rows: RowSet, event: FaultReported | FaultCleared, change: int) -> Compartment:
-    row = rows.compartments[event.locker_id, event.payload.compartment_id]
-    if row is None:
-        raise InconsistentHistory(event)
-    return Compartment(row.locker_id, row.compartment_id, row.active_reservation, row.degrading_faults + change)
+def _freed(row: Compartment, position: int) -> Compartment:
+    return Compartment(row.locker_id, row.compartment_id, None, row.degrading_faults, position)
 
 
-_EVOLUTIONS: dict[type[Event], Callable[[RowSet, Any], _Changed]] = {
+def _ended(row: Reservation, status: Status, position: int) -> Reservation:
+    return Reservation(
+        row.reservation_id,
+        row.locker_id,
+        row.compartment_id,
+        status,
+        row.created_position,
+        row.deposited_position,
+        position,
+    )
+
+
+def _with_faults(locker: LockerTotals, before: Compartment, change: int, position: int) -> _Changed:
+    """Return the rows of a locker and its compartment after `change` more degrading faults."""
+    if not change:
+        return (_totals(locker, position, 0, 0, 0, 0, 0, 0, 0),)
+    faults = before.degrading_faults + change
+    degraded = (faults > 0) - before.degraded
+    after = Compartment(
+        before.locker_id,
+        before.compartment_id,
+        before.active_reservation,
+        faults,
+        position if degraded else before.changed_position,
+    )
+    gained = after.is_available - before.is_available
+    return after, _totals(locker, position, 0, gained, degraded, 0, 0, 0, 0)
+
+
+def _totals(  # noqa: PLR0913, PLR0917  # keywords would cost 0.2 µs an event
+    row: LockerTotals,
+    position: int,
+    compartments: int,
+    available: int,
+    degraded: int,
+    reserved: int,
+    occupied: int,
+    picked_up: int,
+    expired: int,
+    /,
+) -> LockerTotals:
+    """Return the totals of a locker after one more event, with these numbers added."""
+    return LockerTotals(
+        row.locker_id,
+        row.events + 1,
+        position,
+        row.compartments + compartments,
+        row.available + available,
+        row.degraded + degraded,
+        row.reserved + reserved,
+        row.occupied + occupied,
+        row.picked_up + picked_up,
+        row.expired + expired,
+    )
+
+
+_EVOLUTIONS: dict[type[Event], Callable[[RowSet, Any, int], _Changed]] = {
     CompartmentRegistered: _compartment_registered,
     ReservationCreated: _reservation_created,
     ParcelDeposited: _parcel_deposited,

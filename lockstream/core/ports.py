@@ -1,12 +1,21 @@
 """Ports: the interfaces that the core and the services need, and that infrastructure implements."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.log import Cursor, Record
-from lockstream.core.entities.state import Compartment, Locker, Reservation
+from lockstream.core.entities.listings import (
+    CompartmentQuery,
+    FaultQuery,
+    ListedCompartment,
+    LockerQuery,
+    Matches,
+    NetworkTotals,
+    ReservationQuery,
+)
+from lockstream.core.entities.log import Cursor, Moment, Record
+from lockstream.core.entities.state import Compartment, Fault, Locker, LockerState, LockerTotals, Reservation
 from lockstream.core.row_set import RowSet
 
 type OnProgress = Callable[[int, int], object]
@@ -71,8 +80,11 @@ class Projection(Protocol):
             StoreUnavailable: the rows cannot be read.
         """
 
-    def apply(self, rows: RowSet, events: Sequence[Event], end: Cursor) -> None:
-        """Keep the rows that were saved in `rows`. The last of `events` ends at `end`."""
+    def apply(self, rows: RowSet, events: Sequence[Event], moments: Sequence[Moment], end: Cursor) -> None:
+        """Keep the rows that were saved in `rows`. The last of `events` ends at `end`.
+
+        `moments` are the recorded times of these events: at least one, of the first event.
+        """
 
 
 class Batch(NamedTuple):
@@ -124,10 +136,12 @@ class UnitOfWork(Protocol):
         """
 
 
-class Reads(Protocol):
+class RowReads(Protocol):
     """Reads of the current state. Each raises StoreUnavailable if it cannot be done."""
 
     def locker(self, locker_id: str) -> Locker | None: ...
+
+    def locker_state(self, locker_id: str) -> LockerState | None: ...
 
     def lockers(self) -> Iterator[Locker]:
         """Yield each locker, sorted by id in code point order."""
@@ -135,6 +149,60 @@ class Reads(Protocol):
     def compartment(self, locker_id: str, compartment_id: str) -> Compartment | None: ...
 
     def reservation(self, reservation_id: str) -> Reservation | None: ...
+
+
+class Reads(RowReads, Protocol):
+    """Reads of the current state, and of the events that made it."""
+
+    def event(self, event_id: str) -> Record | None:
+        """Return the record of the accepted event with this id, a UUID in lower case."""
+
+    def records(self, positions: Iterable[int]) -> list[Record]:
+        """Return the records at these positions, which the log holds."""
+
+    def times(self, positions: Iterable[int]) -> dict[int, int]:
+        """Return the recorded times at these positions, in microseconds since 1970."""
+
+
+class Listings(Protocol):
+    """Lists of the state at one position, each page in the order of its keys. Each raises StoreUnavailable if the
+    lists cannot be read.
+    """
+
+    @property
+    def position(self) -> int:
+        """The position that the lists reflect."""
+
+    def network(self) -> NetworkTotals: ...
+
+    def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
+        """Return up to `limit` lockers whose ids follow `after`."""
+
+    def compartments(self, query: CompartmentQuery, after: str | None, limit: int) -> list[ListedCompartment] | None:
+        """Return up to `limit` compartments whose ids follow `after`, or None if the locker is unknown."""
+
+    def reservations(self, query: ReservationQuery, after: int | str | None, limit: int) -> list[Reservation]:
+        """Return up to `limit` reservations behind `after`, in the order of the query.
+
+        `after` is the position of the last change or the id, as the order of the query demands.
+        """
+
+    def faults(self, query: FaultQuery, after: int | None, limit: int) -> list[Fault]:
+        """Return up to `limit` faults behind the one reported at position `after`, in the order of the query."""
+
+    def search(self, prefix: str, limit: int) -> Matches:
+        """Return up to `limit` ids of each kind that begin with `prefix`."""
+
+    def times(self, positions: Iterable[int]) -> dict[int, int]:
+        """Return the recorded times at these positions, in microseconds since 1970. Position 0 has none."""
+
+    def position_at(self, time: int) -> int:
+        """Return the position of the last event that was recorded at `time` or before, or 0.
+
+        If a clock was set back, some events have an earlier time than an event before them. The event with the latest
+        time that is not after `time` then counts, and of several events with this time, the last one. If no event has
+        a time after `time`, the result is the position of the last event.
+        """
 
 
 class ReadResult[ValueT](NamedTuple):

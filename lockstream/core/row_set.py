@@ -3,11 +3,12 @@
 `read_set_of` names the rows that a batch needs. A projection fetches them, and the rules find them in the row set.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from lockstream.core.entities.events import Event, FaultClearedPayload, NewReservationPayload, ReservationPayload
-from lockstream.core.entities.state import Compartment, CompartmentKey, Fault, Reservation, Row
+from lockstream.core.entities.state import Compartment, CompartmentKey, Fault, LockerTotals, Reservation, Row
 
 type RowsByClass = dict[type[Row], dict[Any, Any]]
 """Rows by key, for each class of rows."""
@@ -21,6 +22,7 @@ class ReadSet(NamedTuple):
     compartments: set[CompartmentKey]
     reservations: set[str]
     faults: set[str]
+    lockers: set[str]
 
 
 def read_set_of(events: Sequence[Event]) -> ReadSet:
@@ -34,12 +36,13 @@ def read_set_of(events: Sequence[Event]) -> ReadSet:
         },
         {payload.reservation_id for payload in payloads if isinstance(payload, _OF_RESERVATION)},
         {payload.fault_event_id for payload in payloads if isinstance(payload, FaultClearedPayload)},
+        {event.locker_id for event in events},
     )
 
 
 def no_rows() -> RowsByClass:
     """Return an empty dict for each class of rows."""
-    return {Compartment: {}, Reservation: {}, Fault: {}}
+    return {Compartment: {}, Reservation: {}, Fault: {}, LockerTotals: {}}
 
 
 def with_absent[KeyT](keys: Iterable[KeyT], found: Iterable[Any]) -> dict[KeyT, Any]:
@@ -59,16 +62,35 @@ class RowSet:
         compartments: dict[CompartmentKey, Compartment | None],
         reservations: dict[str, Reservation | None],
         faults: dict[str, Fault | None],
+        lockers: dict[str, LockerTotals | None],
     ) -> None:
         """A mapping that lacks a key may raise RowsNotLoaded."""
-        self.compartments, self.reservations, self.faults = compartments, reservations, faults
+        self.compartments, self.reservations, self.faults, self.lockers = compartments, reservations, faults, lockers
         self.changed = no_rows()
         """Rows that were saved, each in its newest state."""
 
-        self._by_class: RowsByClass = {Compartment: compartments, Reservation: reservations, Fault: faults}
+        tables: RowsByClass = {
+            Compartment: compartments,
+            Reservation: reservations,
+            Fault: faults,
+            LockerTotals: lockers,
+        }
+        self._tables = {
+            row_class: (rows, self.changed[row_class], _KEY_OF[row_class]) for row_class, rows in tables.items()
+        }
 
     def save(self, rows: Iterable[Row]) -> None:
         """Add rows, or replace those with the same keys."""
         for row in rows:
-            row_class, key = row.__class__, row.key
-            self._by_class[row_class][key] = self.changed[row_class][key] = row
+            known, changed, key_of = self._tables[row.__class__]
+            key = key_of(row)
+            known[key] = changed[key] = row
+
+
+_KEY_OF: dict[type[Row], Callable[[Any], Any]] = {
+    Compartment: attrgetter("locker_id", "compartment_id"),
+    Reservation: attrgetter("reservation_id"),
+    Fault: attrgetter("fault_id"),
+    LockerTotals: attrgetter("locker_id"),
+}
+"""Functions that return the key of a row, in half the time of its property."""

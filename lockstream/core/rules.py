@@ -175,7 +175,7 @@ def _clear_fault(rows: RowSet, event: FaultCleared) -> Refusal | None:
         return UNKNOWN_FAULT
     if fault.compartment_key != key:
         return FAULT_MISMATCH
-    return FAULT_ALREADY_CLEARED if fault.cleared else None
+    return FAULT_ALREADY_CLEARED if fault.is_cleared else None
 
 
 RULES: dict[type[Event], Callable[[RowSet, Any], Refusal | None]] = {

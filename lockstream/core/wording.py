@@ -1,4 +1,7 @@
-"""Agreement of numbers with nouns, verbs and pronouns, for messages."""
+"""Agreement of numbers with nouns, verbs and pronouns, and values that a client has sent, for messages."""
+
+SHOWN_CHARACTERS = 80
+"""Characters of a wrong value that a message repeats."""
 
 
 def counted(number: int, noun: str) -> str:
@@ -9,3 +12,8 @@ def counted(number: int, noun: str) -> str:
 def agreeing(number: int, singular: str, plural: str) -> str:
     """Return the verb or pronoun that agrees with a number, such as "was" or "were"."""
     return singular if number == 1 else plural
+
+
+def quoted(text: str) -> str:
+    """Return a value in quotation marks, and only the beginning of a long one."""
+    return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…")

@@ -1,10 +1,15 @@
 """Limits of an event's fields: identifiers, UUIDs, timestamps and severities (docs/rules.md, "An event")."""
 
+import re
+
 IDENTIFIER_MAX = 128
 """Longest identifier, in characters."""
 
 IDENTIFIER = r"[^\x00-\x1f\x7f-\x9f/]+"
 """Regular expression of an identifier: no control characters (Unicode category Cc) and no `/`."""
+
+IDENTIFIER_FORM = f"1 to {IDENTIFIER_MAX} characters, without control characters and /"
+"""Form of an identifier, as an error names it."""
 
 UUID = r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
 """Regular expression of a UUID in its textual form (RFC 9562, section 4), in either case."""
@@ -14,3 +19,11 @@ TIMESTAMP = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+
 
 SEVERITY_MAX = 2**31 - 1
 """Highest severity of a fault: it fits a signed integer of 32 bits."""
+
+_IDENTIFIER = re.compile(IDENTIFIER)
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def is_identifier(text: str) -> bool:
+    """Return whether a text can be an identifier. One with a surrogate, which UTF-8 lacks, can't."""
+    return len(text) <= IDENTIFIER_MAX and _IDENTIFIER.fullmatch(text) is not None and not _SURROGATE.search(text)

@@ -1,5 +1,9 @@
 """The log as the core sees it: records in order of acceptance, and cursors between them."""
 
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+
 from msgspec import Struct
 
 from lockstream.core.entities.events import Event
@@ -31,3 +35,32 @@ class Record(Struct, frozen=True, gc=False):
 
     end: Cursor
     """The end of this record."""
+
+    @property
+    def locker_id(self) -> str:
+        return self.event.locker_id
+
+
+class Moment(NamedTuple):
+    """The recorded time of the events from `position` on, up to the next moment. A batch of events has one."""
+
+    position: int
+    time: int
+    """Microseconds since 1970, in UTC."""
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@lru_cache(256)
+def time_of(recorded_at: str) -> int:
+    """Return a recorded time in microseconds since 1970, or 0 if a foreign log holds something else there."""
+    try:
+        return (datetime.fromisoformat(recorded_at) - _EPOCH) // timedelta(microseconds=1)
+    except (ValueError, TypeError):
+        return 0
+
+
+def recorded_at_of(time: int) -> str:
+    """Return a time in microseconds since 1970 as a log line contains it."""
+    return (_EPOCH + timedelta(microseconds=time)).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

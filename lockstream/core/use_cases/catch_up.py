@@ -1,9 +1,9 @@
 """Bring a projection up to its log. Startup, recovery and rebuild are this one function."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import batched
 
-from lockstream.core.entities.log import Record
+from lockstream.core.entities.log import Moment, Record, time_of
 from lockstream.core.evolve import evolve
 from lockstream.core.ports import Projection
 from lockstream.core.row_set import RowSet
@@ -34,6 +34,17 @@ def catch_up(
         for record in chunk:
             if examine:
                 examine(record, rows)
-            rows.save(evolve(rows, record.event))
-        projection.apply(rows, events, chunk[-1].end)
+            rows.save(evolve(rows, record.event, record.end.position))
+        projection.apply(rows, events, _moments(chunk), chunk[-1].end)
         after_chunk()
+
+
+def _moments(records: Sequence[Record]) -> list[Moment]:
+    """Return a moment for each change of the recorded time."""
+    moments: list[Moment] = []
+    recorded_at = None
+    for record in records:
+        if record.recorded_at != recorded_at:
+            recorded_at = record.recorded_at
+            moments.append(Moment(record.end.position, time_of(recorded_at)))
+    return moments

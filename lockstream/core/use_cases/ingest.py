@@ -32,10 +32,10 @@ def ingest(
                 outcomes.append(Duplicate(earlier))
                 continue
             try:
-                decided = decide(rows, event) or evolve(rows, event)
+                decided = decide(rows, event) or evolve(rows, event, position + 1)
             except RowsNotLoaded:
                 uow.load(events[index:])
-                decided = decide(rows, event) or evolve(rows, event)
+                decided = decide(rows, event) or evolve(rows, event, position + 1)
             if isinstance(decided, Refusal):
                 outcomes.append(decided)
                 continue

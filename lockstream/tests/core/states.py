@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.state import Compartment, Fault, Reservation, Row
+from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Row
 from lockstream.core.evolve import evolve
 from lockstream.core.row_set import RowSet
 
@@ -12,17 +12,18 @@ class State(NamedTuple):
     compartment: Compartment | None = None
     reservation: Reservation | None = None
     fault: Fault | None = None
+    locker: LockerTotals | None = None
 
     def rows(self) -> RowSet:
         """Return a row set in which no other row exists."""
-        return RowSet(_Table(self.compartment), _Table(self.reservation), _Table(self.fault))
+        return RowSet(_Table(self.compartment), _Table(self.reservation), _Table(self.fault), _Table(self.locker))
 
 
-def evolved(state: State, event: Event) -> State:
-    """Return the state after `event`."""
+def evolved(state: State, event: Event, position: int) -> State:
+    """Return the state after `event` at `position`."""
     rows = state.rows()
-    rows.save(evolve(rows, event))
-    return State(*(_only_row(table) for table in (rows.compartments, rows.reservations, rows.faults)))
+    rows.save(evolve(rows, event, position))
+    return State(*(_only_row(table) for table in (rows.compartments, rows.reservations, rows.faults, rows.lockers)))
 
 
 class _Table(dict[Any, Any]):

@@ -5,7 +5,7 @@ from copy import deepcopy
 import pytest
 
 from lockstream.core.entities.events import EVENT_TYPES
-from lockstream.core.entities.state import Compartment, Fault, Reservation, Status
+from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Status
 from lockstream.core.errors import InconsistentHistory
 from lockstream.core.evolve import _EVOLUTIONS, evolve
 from lockstream.tests.core.states import State, evolved
@@ -25,86 +25,132 @@ from lockstream.tests.support.builders import (
 )
 
 REPORT = fault_reported(3)
-FREE = Compartment(LOCKER, COMPARTMENT)
-OCCUPIED = Compartment(LOCKER, COMPARTMENT, RESERVATION)
+POSITION = 9
+"""Position of the event under test. The rows before have lower positions."""
 
 
-def reservation(status: Status = Status.CREATED) -> Reservation:
-    return Reservation(RESERVATION, LOCKER, COMPARTMENT, status)
+def compartment(active: str | None = None, faults: int = 0, changed: int = 1) -> Compartment:
+    return Compartment(LOCKER, COMPARTMENT, active, faults, changed)
 
 
-def fault(severity: int, *, cleared: bool = False) -> Fault:
-    return Fault(REPORT["event_id"], LOCKER, COMPARTMENT, severity, cleared)
+def reservation(status: Status = Status.CREATED, deposited: int = 0, changed: int = 2) -> Reservation:
+    return Reservation(RESERVATION, LOCKER, COMPARTMENT, status, 2, deposited, changed)
 
 
-def degraded(faults: int, active: str | None = None) -> Compartment:
-    return Compartment(LOCKER, COMPARTMENT, active, faults)
+def fault(severity: int, reported: int = 4, cleared: int = 0) -> Fault:
+    return Fault(REPORT["event_id"], LOCKER, COMPARTMENT, severity, reported, cleared)
 
 
+def state(*rows: Compartment | Reservation | Fault, after: bool = False) -> State:
+    """Return a state with these rows, and with the totals of their locker counted from them.
+
+    The locker has had 5 events up to position 7 before the event under test.
+    """
+    [one] = [row for row in rows if isinstance(row, Compartment)]
+    statuses = [row.status for row in rows if isinstance(row, Reservation)]
+    totals = LockerTotals(
+        LOCKER,
+        6 if after else 5,
+        POSITION if after else 7,
+        compartments=1,
+        available=int(not one.active_reservation and not one.degrading_faults),
+        degraded=int(one.degrading_faults > 0),
+        reserved=statuses.count(Status.CREATED),
+        occupied=statuses.count(Status.DEPOSITED),
+        picked_up=statuses.count(Status.PICKED_UP),
+        expired=statuses.count(Status.EXPIRED),
+    )
+    by_class = {type(row): row for row in rows}
+    return State(one, by_class.get(Reservation), by_class.get(Fault), totals)  # type: ignore[arg-type]
+
+
+FREE, OCCUPIED = compartment(), compartment(RESERVATION, changed=2)
+FREED = compartment(changed=POSITION)
+DEPOSITED = reservation(Status.DEPOSITED, 3, 3)
 CHANGES: dict[str, tuple[State, Body, State]] = {
-    "registration creates a free compartment without faults": (State(), registered(), State(FREE)),
-    "a reservation is created and occupies its compartment": (State(FREE), reserved(), State(OCCUPIED, reservation())),
+    "registration creates a free compartment without faults": (
+        State(),
+        registered(),
+        State(FREED, locker=LockerTotals(LOCKER, 1, POSITION, 1, 1)),
+    ),
+    "a reservation is created and occupies its compartment": (
+        state(FREE),
+        reserved(),
+        state(
+            compartment(RESERVATION, changed=POSITION),
+            Reservation(RESERVATION, LOCKER, COMPARTMENT, Status.CREATED, POSITION, 0, POSITION),
+            after=True,
+        ),
+    ),
     "a deposit leaves the compartment occupied": (
-        State(OCCUPIED, reservation()),
+        state(OCCUPIED, reservation()),
         deposited(),
-        State(OCCUPIED, reservation(Status.DEPOSITED)),
+        state(OCCUPIED, reservation(Status.DEPOSITED, POSITION, POSITION), after=True),
     ),
     "a pick-up frees the compartment": (
-        State(OCCUPIED, reservation(Status.DEPOSITED)),
+        state(OCCUPIED, DEPOSITED),
         picked_up(),
-        State(FREE, reservation(Status.PICKED_UP)),
+        state(FREED, reservation(Status.PICKED_UP, 3, POSITION), after=True),
     ),
     "expiry before the deposit frees the compartment": (
-        State(OCCUPIED, reservation()),
+        state(OCCUPIED, reservation()),
         expired(),
-        State(FREE, reservation(Status.EXPIRED)),
+        state(FREED, reservation(Status.EXPIRED, 0, POSITION), after=True),
     ),
     "expiry after the deposit frees the compartment": (
-        State(OCCUPIED, reservation(Status.DEPOSITED)),
+        state(OCCUPIED, DEPOSITED),
         expired(),
-        State(FREE, reservation(Status.EXPIRED)),
+        state(FREED, reservation(Status.EXPIRED, 3, POSITION), after=True),
     ),
     "a pick-up leaves a degraded compartment degraded": (
-        State(degraded(2, RESERVATION), reservation(Status.DEPOSITED)),
+        state(compartment(RESERVATION, 2), DEPOSITED),
         picked_up(),
-        State(degraded(2), reservation(Status.PICKED_UP)),
+        state(compartment(None, 2, POSITION), reservation(Status.PICKED_UP, 3, POSITION), after=True),
     ),
     "expiry leaves a degraded compartment degraded": (
-        State(degraded(1, RESERVATION), reservation()),
+        state(compartment(RESERVATION, 1), reservation()),
         expired(),
-        State(degraded(1), reservation(Status.EXPIRED)),
+        state(compartment(None, 1, POSITION), reservation(Status.EXPIRED, 0, POSITION), after=True),
     ),
     "a fault of severity 2 is open and does not degrade": (
-        State(FREE),
+        state(FREE),
         REPORT | {"payload": {"compartment_id": COMPARTMENT, "severity": 2}},
-        State(FREE, fault=fault(2)),
+        state(FREE, fault(2, POSITION), after=True),
     ),
-    "a fault of severity 3 is open and degrades": (State(FREE), REPORT, State(degraded(1), fault=fault(3))),
-    "a fault leaves the reservation in its compartment": (
-        State(OCCUPIED),
+    "a fault of severity 3 is open and degrades": (
+        state(FREE),
         REPORT,
-        State(degraded(1, RESERVATION), fault=fault(3)),
+        state(compartment(None, 1, POSITION), fault(3, POSITION), after=True),
     ),
-    "a second degrading fault is counted": (State(degraded(1)), REPORT, State(degraded(2), fault=fault(3))),
+    "a fault leaves the reservation in its compartment": (
+        state(OCCUPIED),
+        REPORT,
+        state(compartment(RESERVATION, 1, POSITION), fault(3, POSITION), after=True),
+    ),
+    "a second degrading fault is counted, and the compartment has been degraded since the first": (
+        state(compartment(None, 1)),
+        REPORT,
+        state(compartment(None, 2), fault(3, POSITION), after=True),
+    ),
     "clearing the only degrading fault ends the degradation": (
-        State(degraded(1), fault=fault(3)),
+        state(compartment(None, 1), fault(3)),
         fault_cleared(REPORT),
-        State(FREE, fault=fault(3, cleared=True)),
+        state(FREED, fault(3, cleared=POSITION), after=True),
     ),
     "clearing one of two degrading faults leaves the compartment degraded": (
-        State(degraded(2), fault=fault(5)),
+        state(compartment(None, 2), fault(5)),
         fault_cleared(REPORT),
-        State(degraded(1), fault=fault(5, cleared=True)),
+        state(compartment(None, 1), fault(5, cleared=POSITION), after=True),
     ),
     "clearing a fault that does not degrade leaves the degrading one": (
-        State(degraded(1), fault=fault(2)),
+        state(compartment(None, 1), fault(2)),
         fault_cleared(REPORT),
-        State(degraded(1), fault=fault(2, cleared=True)),
+        state(compartment(None, 1), fault(2, cleared=POSITION), after=True),
     ),
     "clearing a fault leaves the reservation in its compartment": (
-        State(degraded(1, RESERVATION), fault=fault(3)),
+        state(compartment(RESERVATION, 1), fault(3)),
         fault_cleared(REPORT),
-        State(OCCUPIED, fault=fault(3, cleared=True)),
+        state(compartment(RESERVATION, 0, POSITION), fault(3, cleared=POSITION), after=True),
     ),
 }
 """By rule: the state before, an event, and the state after."""
@@ -116,15 +162,15 @@ STATES_BEFORE = deepcopy({change: given for change, (given, _, _) in CHANGES.ite
 @pytest.mark.parametrize("change", CHANGES)
 def test_an_event_changes_only_its_own_rows(change: str) -> None:
     given, when, then = CHANGES[change]
-    assert evolved(given, event(when)) == then
+    assert evolved(given, event(when), POSITION) == then
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_evolve_leaves_the_given_state_unchanged(change: str) -> None:
     given, when, _ = CHANGES[change]
     rows, expected = given.rows(), given.rows()
-    evolve(rows, event(when))
-    for table in ("compartments", "reservations", "faults", "changed"):
+    evolve(rows, event(when), POSITION)
+    for table in ("compartments", "reservations", "faults", "lockers", "changed"):
         assert getattr(rows, table) == getattr(expected, table)
     assert given == STATES_BEFORE[change]
 
@@ -132,7 +178,7 @@ def test_evolve_leaves_the_given_state_unchanged(change: str) -> None:
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_time_by_the_lockers_clock_changes_nothing(change: str) -> None:
     given, when, then = CHANGES[change]
-    assert evolved(given, event(when | {"occurred_at": "1999-01-01T00:00:00-12:00"})) == then
+    assert evolved(given, event(when | {"occurred_at": "1999-01-01T00:00:00-12:00"}), POSITION) == then
 
 
 @pytest.mark.parametrize(
@@ -142,7 +188,7 @@ def test_the_time_by_the_lockers_clock_changes_nothing(change: str) -> None:
 )
 def test_an_event_without_its_rows_is_an_inconsistent_history(when: Body) -> None:
     with pytest.raises(InconsistentHistory, match=f"{when['type']} {when['event_id']}"):
-        evolve(State().rows(), event(when))
+        evolve(State().rows(), event(when), POSITION)
 
 
 def test_every_event_type_has_an_evolution() -> None:

@@ -43,11 +43,11 @@ RESERVATIONS = (
 REPORT = fault_reported()
 FAULT_ID = REPORT["event_id"]
 OPEN = Fault(FAULT_ID, LOCKER, COMPARTMENT, 3)
-CLEARED = Fault(FAULT_ID, LOCKER, COMPARTMENT, 3, cleared=True)
+CLEARED = Fault(FAULT_ID, LOCKER, COMPARTMENT, 3, 1, 2)
 FAULTS = (
     *(None, OPEN, CLEARED),
-    *(Fault(FAULT_ID, "elsewhere", COMPARTMENT, 3, cleared) for cleared in (False, True)),
-    *(Fault(FAULT_ID, LOCKER, "elsewhere", 3, cleared) for cleared in (False, True)),
+    *(Fault(FAULT_ID, "elsewhere", COMPARTMENT, 3, 1, cleared) for cleared in (0, 2)),
+    *(Fault(FAULT_ID, LOCKER, "elsewhere", 3, 1, cleared) for cleared in (0, 2)),
 )
 
 EVENTS = {
@@ -161,7 +161,9 @@ TABLE = (
         409,
         "fault_mismatch",
     ),
-    Row("FaultCleared", "already cleared", lambda of, _: of.fault and of.fault.cleared, 409, "fault_already_cleared"),
+    Row(
+        "FaultCleared", "already cleared", lambda of, _: of.fault and of.fault.is_cleared, 409, "fault_already_cleared"
+    ),
 )
 
 STATES = [State(*rows) for rows in product(COMPARTMENTS, RESERVATIONS, FAULTS)]

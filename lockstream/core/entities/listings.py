@@ -1,0 +1,126 @@
+"""Queries and rows of lists.
+
+The next page begins after the key of the last item (`after`), and has at most `limit` items.
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from lockstream.core.entities.state import Status
+
+
+class CompartmentState(StrEnum):
+    """State of a compartment, as operators see it. A reserved or occupied compartment may be degraded as well."""
+
+    AVAILABLE = "available"
+    """Not degraded, and without an active reservation."""
+
+    RESERVED = "reserved"
+    """Its reservation is CREATED."""
+
+    OCCUPIED = "occupied"
+    """Its reservation is DEPOSITED."""
+
+    DEGRADED = "degraded"
+    """A fault of severity 3 or more is open."""
+
+
+class ReservationOrder(StrEnum):
+    """Order of a list of reservations."""
+
+    CHANGED = "changed"
+    """By the position of the event that gave the reservation its status."""
+
+    ID = "id"
+    """By id, in code point order."""
+
+
+class LockerQuery(Struct, frozen=True):
+    """Filters of lockers, which are listed by id."""
+
+    prefix: str = ""
+    """Beginning of the id."""
+
+    available: bool | None = None
+    """Whether a compartment is available."""
+
+    degraded: bool | None = None
+    """Whether a compartment is degraded."""
+
+
+class CompartmentQuery(Struct, frozen=True):
+    """Filters of the compartments of one locker, which are listed by id."""
+
+    locker_id: str
+    state: CompartmentState | None = None
+
+
+class ReservationQuery(Struct, frozen=True):
+    """Filters and order of reservations."""
+
+    status: Status | None = None
+    locker_id: str | None = None
+    changed_from: int = 0
+    """Lowest position of the event that gave the reservation its status."""
+
+    changed_through: int | None = None
+    """Highest position of that event."""
+
+    order: ReservationOrder = ReservationOrder.CHANGED
+    descending: bool = False
+
+
+class FaultQuery(Struct, frozen=True):
+    """Filters of faults, which are listed by the position of their report."""
+
+    open: bool | None = None
+    """Whether the fault is open. None lists open and cleared faults."""
+
+    min_severity: int = 0
+    locker_id: str | None = None
+    compartment_id: str | None = None
+    """Only together with `locker_id`."""
+
+    descending: bool = False
+
+
+class ListedCompartment(Struct, frozen=True, gc=False):
+    """A compartment as lists and the state of its locker show it."""
+
+    locker_id: str
+    compartment_id: str
+    degraded: bool
+    active_reservation: str | None
+    reservation_status: Status | None
+    changed_position: int
+    """Position of the event since which the compartment is as it is: available, reserved, occupied or degraded."""
+
+
+SUMMED = ("compartments", "available", "reserved", "occupied", "degraded", "picked_up", "expired")
+"""Totals of the network that are sums over its lockers."""
+
+
+class NetworkTotals(Struct, frozen=True):
+    """Counts over the whole network."""
+
+    lockers: int = 0
+    compartments: int = 0
+    available: int = 0
+    reserved: int = 0
+    occupied: int = 0
+    degraded: int = 0
+    picked_up: int = 0
+    expired: int = 0
+    open_faults: dict[int, int] = {}
+    """Number of open faults by severity."""
+
+
+class Matches(Struct, frozen=True):
+    """Ids that begin with a search text, sorted by id."""
+
+    lockers: list[str]
+    compartments: list[tuple[str, str]]
+    """Pairs of locker id and compartment id, sorted by compartment id and then by locker id."""
+
+    reservations: list[str]
