@@ -88,6 +88,25 @@ def read_event_ids(file: int, first: int, count: int, end: Cursor) -> dict[str, 
     return ids
 
 
+def read_record(file: int, path: Path, position: int, end: Cursor) -> Record:
+    """Return the record at `position`, checked against the chain value before it.
+
+    The lines of `file` were checked before, and `end` is the end of the last one. `path` is only for messages.
+
+    Raises:
+        LogFileDamaged: the line was altered since.
+        OSError: the file cannot be read.
+    """
+    start = 0
+    try:
+        start = _offset_of(file, position, end)
+        after = claimed_cursor(file, start) if start else START
+        [record] = decode_lines([os.pread(file, _next_line(file, start) - start, start)], after)
+    except (InvalidLine, ValueError) as error:
+        raise LogFileDamaged(path, position, start, str(error)) from error
+    return record
+
+
 def claimed_cursor(file: int, offset: int) -> Cursor:
     """Return the cursor that the line before `offset` states, unchecked.
 

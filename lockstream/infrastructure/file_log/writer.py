@@ -6,16 +6,16 @@ covers all lines that were written before it began.
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor, Record
-from lockstream.core.errors import StoreUnavailable
-from lockstream.infrastructure.codec.log_line import InvalidLine, encode_lines, encode_record, utc_now
+from lockstream.core.errors import LogFileDamaged, StoreUnavailable
+from lockstream.infrastructure.codec.log_line import InvalidLine, encode_lines, encode_record
 from lockstream.infrastructure.file_log.flush_thread import FlushThread
 from lockstream.infrastructure.file_log.free_space import FreeSpaceGuard
-from lockstream.infrastructure.file_log.reader import claimed_cursor, read_event_ids, read_log
+from lockstream.infrastructure.file_log.reader import claimed_cursor, read_event_ids, read_log, read_record
 from lockstream.infrastructure.file_log.recovery import recover
 from lockstream.infrastructure.fs import (
     check_same_file,
@@ -93,13 +93,13 @@ class LogWriter:
         if shortage := self._free_space.shortage:
             raise StoreUnavailable(shortage)
 
-    def append(self, events: Sequence[Event]) -> None:
-        """Append `events` after the last record. They may be acknowledged only once they are durable.
+    def append(self, events: Sequence[Event], recorded_at: str) -> None:
+        """Append `events` with this recorded time. They may be acknowledged only once they are durable.
 
         Raises:
             StoreUnavailable: none of the events is accepted.
         """
-        lines, end = encode_lines(events, utc_now(), self.end)
+        lines, end = encode_lines(events, recorded_at, self.end)
         self._write(lines, end)
 
     def append_records(self, records: Sequence[Record]) -> None:
@@ -148,10 +148,21 @@ class LogWriter:
             try:
                 self._block = first, read_event_ids(self._file, first, count, self.end)
             except OSError as error:
-                raise StoreUnavailable(
-                    f"The log {self.path} cannot be read ({error.strerror}). Check that its disk works."
-                ) from error
+                raise self._unreadable(error) from error
         return self._block[1]
+
+    def records(self, positions: Iterable[int]) -> list[Record]:
+        """Return the records at these positions, which the log holds. They may not be durable yet.
+
+        Raises:
+            StoreUnavailable: the log cannot be read, or was altered.
+        """
+        try:
+            return [read_record(self._file, self.path, position, self.end) for position in positions]
+        except OSError as error:
+            raise self._unreadable(error) from error
+        except LogFileDamaged as error:
+            raise StoreUnavailable(str(error)) from error
 
     def read(self, after: Cursor) -> Iterator[Record]:
         """Yield each durable record after `after`. Raises what `read_log` raises."""
@@ -181,6 +192,9 @@ class LogWriter:
         except OSError as error:
             raise self._fail(error) from error
         self.end = end
+
+    def _unreadable(self, error: OSError) -> StoreUnavailable:
+        return StoreUnavailable(f"The log {self.path} cannot be read ({error.strerror}). Check that its disk works.")
 
     def _require_no_failure(self) -> None:
         if self.failure:

@@ -13,7 +13,7 @@ lookups read a block without a match, 1 in 70 with a billion ids.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -46,6 +46,8 @@ _BLOCK_NUMBER = (1 << _BLOCK_NUMBER_BITS) - 1
 
 type SortedRun = NDArray[np.uint64]
 """Entries in ascending order: 36 bits of an id's hash, then 28 bits of its block number."""
+
+type ReadBlock = Callable[[int, int], Mapping[str, int]]
 
 EMPTY_RUN: SortedRun = np.empty(0, np.uint64)
 
@@ -105,6 +107,20 @@ class IdIndex:
         entries = self._run.take(found, mode="clip")
         [hits] = np.nonzero((entries ^ wanted) >> _BLOCK_NUMBER_BITS == 0)
         return {ids[hit]: self._blocks(int(found[hit]), int(wanted[hit])) for hit in hits}
+
+    def positions(
+        self, ids: Sequence[str], candidates: Mapping[str, list[int]], read_block: ReadBlock
+    ) -> dict[str, int]:
+        """Return the positions of those event ids that the log holds. `candidates` are their candidate blocks.
+
+        `read_block(first, count)` returns the ids and positions of up to `count` events from position `first` on.
+        """
+        known = {used: self.memtable[used] for used in ids if used in self.memtable}
+        for used in candidates.keys() & ids if candidates else ():
+            for first in candidates[used]:
+                if (position := read_block(first, BLOCK_POSITIONS).get(used)) is not None:
+                    known[used] = position
+        return known
 
     def missing(self, ids: Mapping[str, int]) -> list[str]:
         """Return those of the used `ids` that the index lacks. For `verify`."""

@@ -2,7 +2,8 @@
 
 Start at `unit_of_work`, one batch under the write lock. `statements` and `row_lookup` are the SQL of a batch, and `log`
 reads the log and probes the database. `connection` has pools, timeouts and retries, `pipeline` psycopg's private parts.
-`shadow_tables` rebuilds the projection beside running nodes, and `snapshot` shows one moment to `verify`. `log_import`
-imports a full export, and `migrate` creates and upgrades the tables. May import `core`, `rows`, `codec`, `settings`
-and `compatibility`, but neither `sqlite` nor `file_log`.
+`reads` has the reads of one subject, and `listings` those of lists. `shadow_tables` rebuilds the projection beside
+running nodes, and `snapshot` shows one moment to `verify`. `log_import` imports a full export, and `migrate` creates
+and upgrades the tables. May import `core`, `rows`, `codec`, `settings` and `compatibility`, but neither `sqlite` nor
+`file_log`.
 """

@@ -4,7 +4,7 @@ No state stays behind in a session. Each transaction sets its own parameters, so
 on another session.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -193,20 +193,41 @@ class Database:
         Raises:
             StoreUnavailable: a statement cannot be executed.
         """
-        try:
-            try:
-                return self._read(statements)
-            except CONNECTION_LOST:
-                return self._read(statements)
-        except psycopg.Error as error:
-            raise unavailable(self.name, error) from error
+        whole = [BEGIN_READING, transaction_settings(self.limits), *statements, COMMIT]
+        return self._retry_if_lost(lambda connection: execute(connection, whole))
+
+    def read_transaction[ValueT](
+        self, beginning: Sequence[Statement], read: Callable[[Results, Callable[[Statement], DatabaseRows]], ValueT]
+    ) -> ValueT:
+        """Begin a transaction with these statements, and return what `read` returns. For any thread.
+
+        `read` is called with the results of `beginning`, and with a function that executes one more statement. After a
+        lost connection, the whole transaction is repeated once.
+
+        Raises:
+            StoreUnavailable: a statement cannot be executed.
+        """
+
+        def transact(connection: psycopg.Connection) -> ValueT:
+            value = read(execute(connection, beginning), lambda statement: execute(connection, [statement])[statement])
+            execute(connection, [COMMIT])
+            return value
+
+        return self._retry_if_lost(transact)
 
     def close(self) -> None:
         self._pool.dispose()
 
-    def _read(self, statements: Sequence[Statement]) -> Results:
-        with self._pooled() as connection:
-            return execute(connection, [BEGIN_READING, transaction_settings(self.limits), *statements, COMMIT])
+    def _retry_if_lost[ValueT](self, read: Callable[[psycopg.Connection], ValueT]) -> ValueT:
+        try:
+            try:
+                with self._pooled() as connection:
+                    return read(connection)
+            except CONNECTION_LOST:
+                with self._pooled() as connection:
+                    return read(connection)
+        except psycopg.Error as error:
+            raise unavailable(self.name, error) from error
 
     @contextmanager
     def _pooled(self) -> Iterator[psycopg.Connection]:

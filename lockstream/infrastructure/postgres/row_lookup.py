@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import astuple
-from sqlalchemy import Boolean, Integer, Table
+from sqlalchemy import BigInteger, Integer, Table
 
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.state import Compartment, Fault, Reservation, Row
+from lockstream.core.entities.log import Moment
+from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Row
 from lockstream.core.row_set import RowSet, read_set_of, with_absent
 from lockstream.infrastructure.postgres.connection import Results, Statement
 from lockstream.infrastructure.rows.mapping import to_row
-from lockstream.infrastructure.rows.tables import TABLES, compartments, faults, reservations
+from lockstream.infrastructure.rows.tables import TABLES, compartments, faults, lockers, reservations
 
 
 class RowLookup:
@@ -30,11 +31,12 @@ class RowLookup:
             },
         )
         self._of_faults = Statement(_FAULTS, {"faults": list(keys.faults)})
+        self._of_lockers = Statement(_LOCKERS, {"lockers": list(keys.lockers)})
 
     @property
     def statements(self) -> list[Statement]:
         """One statement per table. The statement for compartments also finds the compartments of the reservations."""
-        return [self._of_reservations, self._of_compartments, self._of_faults]
+        return [self._of_reservations, self._of_compartments, self._of_faults, self._of_lockers]
 
     def row_set(self, found: Results) -> RowSet:
         """Return the rows that the statements have found. Raises one of VALUE_ERRORS if a value is damaged."""
@@ -44,6 +46,7 @@ class RowLookup:
             with_absent(places, [to_row(Compartment, row) for row in found[self._of_compartments]]),
             with_absent(self._keys.reservations, reservations),
             with_absent(self._keys.faults, [to_row(Fault, row) for row in found[self._of_faults]]),
+            with_absent(self._keys.lockers, [to_row(LockerTotals, row) for row in found[self._of_lockers]]),
         )
 
 
@@ -52,14 +55,23 @@ def upserts(rows: RowSet) -> list[Statement]:
     return [_upsert(row_class, list(changed.values())) for row_class, changed in rows.changed.items() if changed]
 
 
+def insert_moments(moments: Sequence[Moment]) -> Statement:
+    """Return a statement that inserts the recorded times of a batch."""
+    positions, times = zip(*moments, strict=True)
+    return Statement(
+        "INSERT INTO moments SELECT * FROM unnest(%(positions)s::bigint[], %(times)s::bigint[])",
+        {"positions": list(positions), "times": list(times)},
+    )
+
+
 def _upsert(row_class: type[Row], changed: Sequence[Row]) -> Statement:
     columns = zip(*map(astuple, changed), strict=True)
     return Statement(_UPSERTS[row_class], dict(zip(row_class.__struct_fields__, map(list, columns), strict=True)))
 
 
 def _array_type(column: Any) -> str:
-    if isinstance(column.type, Boolean):
-        return "boolean[]"
+    if isinstance(column.type, BigInteger):
+        return "bigint[]"
     return "integer[]" if isinstance(column.type, Integer) else "text[]"
 
 
@@ -89,4 +101,5 @@ _COMPARTMENTS = (
     f"SELECT {_columns(compartments)} FROM places JOIN compartments USING (locker_id, compartment_id)"
 )
 _FAULTS = f"SELECT {_columns(faults)} FROM faults WHERE fault_id = ANY(%(faults)s::text[])"  # noqa: S608
+_LOCKERS = f"SELECT {_columns(lockers)} FROM lockers WHERE locker_id = ANY(%(lockers)s::text[])"  # noqa: S608
 _UPSERTS = {row_class: _upsert_into(table) for row_class, table in TABLES.items()}

@@ -15,7 +15,7 @@ from msgspec.structs import astuple
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.log import START, Cursor
+from lockstream.core.entities.log import START, Cursor, Moment
 from lockstream.core.errors import SchemaMismatch
 from lockstream.core.ports import OnProgress
 from lockstream.core.row_set import RowSet
@@ -29,7 +29,7 @@ from lockstream.infrastructure.postgres.connection import (
     unavailable,
 )
 from lockstream.infrastructure.postgres.log import PostgresLog
-from lockstream.infrastructure.postgres.row_lookup import RowLookup, upserts
+from lockstream.infrastructure.postgres.row_lookup import RowLookup, insert_moments, upserts
 from lockstream.infrastructure.postgres.statements import (
     HEAD,
     HEAD_AND_VERSION,
@@ -83,8 +83,8 @@ class ShadowTables:
         lookup = RowLookup(events)
         return lookup.row_set(self._session.execute([*self._begin, *lookup.statements]))
 
-    def apply(self, rows: RowSet, events: Sequence[Event], end: Cursor) -> None:
-        self._session.execute([*upserts(rows), update_progress(end), *self._end])
+    def apply(self, rows: RowSet, events: Sequence[Event], moments: Sequence[Moment], end: Cursor) -> None:
+        self._session.execute([*upserts(rows), insert_moments(moments), update_progress(end), *self._end])
         self.reached = end
 
     def swap_in(self, schema: str, follow: Callable[[int], object]) -> bool:
@@ -207,7 +207,8 @@ def _create_tables() -> list[Statement]:
     tables = [str(CreateTable(table).compile(dialect=DIALECT)) for table in PROJECTION_TABLES]
     indexes = [index for table in PROJECTION_TABLES for index in table.indexes]
     for index in indexes:
-        index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
+        if (where := index.dialect_options["sqlite"]["where"]) is not None:
+            index.dialect_options["postgresql"]["where"] = where
     return [Statement(text) for text in [*tables, *(str(CreateIndex(one).compile(dialect=DIALECT)) for one in indexes)]]
 
 

@@ -16,7 +16,7 @@ from lockstream.infrastructure.postgres.connection import DIALECT, Database, una
 from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
 from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.rows.reads import SqlReads, SqlStatements
-from lockstream.infrastructure.rows.tables import PROJECTION_TABLES, TABLES
+from lockstream.infrastructure.rows.tables import PROJECTION_TABLES, TABLES, moments
 
 FETCHED_ROWS = 5_000
 """Rows that are fetched from the server at a time."""
@@ -59,6 +59,10 @@ class Snapshot:
     def rows(self, row_class: type[Row]) -> Iterator[tuple[Any, ...]]:
         """Yield all rows of a class as the driver returns them."""
         return self._execute(Prepared(select(TABLES[row_class]), DIALECT), {})
+
+    def moments(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the recorded times, by position."""
+        return self._execute(Prepared(select(moments).order_by(moments.c.position), DIALECT), {})
 
     def _table_ids(self) -> list[tuple[Any, ...]]:
         return self._connection.execute(_TABLES).fetchall()

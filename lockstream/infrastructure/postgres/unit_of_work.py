@@ -14,14 +14,14 @@ from typing import Self
 import psycopg
 
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.log import Cursor
+from lockstream.core.entities.log import Cursor, Moment, time_of
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import Batch
 from lockstream.core.row_set import RowSet
 from lockstream.infrastructure.codec.log_line import utc_now
 from lockstream.infrastructure.postgres.connection import COMMIT, CONNECTION_LOST, Session, Statement
 from lockstream.infrastructure.postgres.log import PostgresLog
-from lockstream.infrastructure.postgres.row_lookup import RowLookup, upserts
+from lockstream.infrastructure.postgres.row_lookup import RowLookup, insert_moments, upserts
 from lockstream.infrastructure.postgres.statements import (
     FORCE_DURABLE_COMMIT,
     HEAD_AND_VERSION,
@@ -48,7 +48,7 @@ class PostgresUnitOfWork:
         self._log = log
         self._is_open = False
         self._end = log.end
-        self._rows = RowSet({}, {}, {})
+        self._rows = RowSet({}, {}, {}, {})
         self._known: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -91,8 +91,16 @@ class PostgresUnitOfWork:
             StoreUnavailable: nothing was kept, or the outcome is unknown; the text says which.
         """
         if accepted:
-            insertion, end = insert_events(accepted, utc_now(), self._end)
-            self._commit([insertion, *upserts(self._rows)], end)
+            recorded_at = utc_now()
+            insertion, end = insert_events(accepted, recorded_at, self._end)
+            self._commit(
+                [
+                    insertion,
+                    *upserts(self._rows),
+                    insert_moments([Moment(self._end.position + 1, time_of(recorded_at))]),
+                ],
+                end,
+            )
         elif self._known:  # a duplicate is promised to be durable, too
             self._commit([FORCE_DURABLE_COMMIT], self._end)
 

@@ -3,27 +3,19 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Boolean
 
 from lockstream.core.entities.state import Row
 from lockstream.core.errors import StoreUnavailable
-from lockstream.infrastructure.rows.tables import TABLES
 
 VALUE_ERRORS = (msgspec.MsgspecError, LookupError, TypeError, ValueError)
 """Errors that a damaged database causes, if a value does not fit its column."""
 
-_BOOLEANS: dict[type, list[str]] = {
-    row_class: [column.name for column in table.columns if isinstance(column.type, Boolean)]
-    for row_class, table in TABLES.items()
-}
-
 
 def to_row[RowT: Row](row_class: type[RowT], found: tuple[Any, ...]) -> RowT:
     """Return the driver's tuple as a row. A value that does not fit its column raises one of VALUE_ERRORS."""
-    values = dict(zip(row_class.__struct_fields__, found, strict=True))
-    for name in _BOOLEANS[row_class]:
-        values[name] = (False, True)[values[name]]
-    return msgspec.convert(values, row_class)
+    if len(found) != len(row_class.__struct_fields__):
+        raise ValueError("A row has too few columns, or too many.")
+    return msgspec.convert(tuple(found), row_class)
 
 
 def reason(error: Exception) -> str:

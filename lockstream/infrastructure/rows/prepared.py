@@ -6,13 +6,13 @@ SQLAlchemy takes 65 µs for each execution of a statement that SQLite executes i
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Dialect, PoolProxiedConnection, Select
+from sqlalchemy import Dialect, PoolProxiedConnection, SelectBase
 
 
 class Prepared:
     """A compiled SELECT. May be used by any thread."""
 
-    def __init__(self, statement: Select[*tuple[Any, ...]], dialect: Dialect) -> None:
+    def __init__(self, statement: SelectBase, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
         self.text = str(compiled)
         self._names = compiled.positiontup

@@ -2,17 +2,29 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Dialect, Select, and_, bindparam, false, select
+import msgspec
+from msgspec import Struct
+from sqlalchemy import BigInteger, Dialect, Select, and_, bindparam, select
 
-from lockstream.core.entities.state import Compartment, CompartmentView, Locker, Reservation, Row, Status
+from lockstream.core.entities.state import (
+    Compartment,
+    CompartmentView,
+    LastChange,
+    Locker,
+    LockerState,
+    LockerTotals,
+    Reservation,
+    Row,
+    Status,
+)
 from lockstream.infrastructure.rows.mapping import VALUE_ERRORS, projection_unavailable, to_row
 from lockstream.infrastructure.rows.prepared import Prepared
-from lockstream.infrastructure.rows.tables import compartments, faults, reservations
+from lockstream.infrastructure.rows.tables import IS_OPEN, compartments, faults, lockers, moments, reservations
 
-type Execute = Callable[[Prepared, dict[str, str]], Iterable[tuple[Any, ...]]]
+type Execute = Callable[[Prepared, dict[str, Any]], Iterable[tuple[Any, ...]]]
 """Executes a statement with its values. Raises StoreUnavailable if the database cannot be used."""
 
 # One statement, so that all rows of a locker are of one moment.
@@ -32,18 +44,28 @@ _LOCKERS: Select[*tuple[Any, ...]] = (
         and_(
             faults.c.locker_id == compartments.c.locker_id,
             faults.c.compartment_id == compartments.c.compartment_id,
-            faults.c.cleared == false(),
+            IS_OPEN,
         ),
     )
     .order_by(compartments.c.locker_id, compartments.c.compartment_id, faults.c.fault_id)
 )
+_LOCKER_COLUMNS = len(_LOCKERS.selected_columns)
 _LOCKER = _LOCKERS.where(compartments.c.locker_id == bindparam("locker_id"))
+_LOCKER_STATE = _LOCKER.add_columns(compartments.c.changed_position, reservations.c.changed_position, *lockers.c).join(
+    lockers, lockers.c.locker_id == compartments.c.locker_id
+)
 _COMPARTMENT = select(compartments).where(
     and_(
         compartments.c.locker_id == bindparam("locker_id"), compartments.c.compartment_id == bindparam("compartment_id")
     )
 )
 _RESERVATION = select(reservations).where(reservations.c.reservation_id == bindparam("reservation_id"))
+_TIME = (
+    select(moments.c.time)
+    .where(moments.c.position <= bindparam("position", type_=BigInteger))
+    .order_by(moments.c.position.desc())
+    .limit(1)
+)
 
 
 class SqlStatements:
@@ -52,8 +74,10 @@ class SqlStatements:
     def __init__(self, dialect: Dialect) -> None:
         self.lockers = Prepared(_LOCKERS, dialect)
         self.locker = Prepared(_LOCKER, dialect)
+        self.locker_state = Prepared(_LOCKER_STATE, dialect)
         self.compartment = Prepared(_COMPARTMENT, dialect)
         self.reservation = Prepared(_RESERVATION, dialect)
+        self.time = Prepared(_TIME, dialect)
 
 
 class SqlReads:
@@ -67,6 +91,20 @@ class SqlReads:
         lockers = list(_lockers(self._execute(self._statements.locker, {"locker_id": locker_id})))
         return lockers[0] if lockers else None
 
+    def locker_state(self, locker_id: str) -> LockerState | None:
+        rows = list(self._execute(self._statements.locker_state, {"locker_id": locker_id}))
+        if not rows:
+            return None
+        try:
+            totals = to_row(LockerTotals, rows[0][_LOCKER_COLUMNS + 2 :])
+            changes = {
+                row[1]: LastChange(int(row[_LOCKER_COLUMNS]), int(row[_LOCKER_COLUMNS + 1] or 0)) for row in rows
+            }
+            [locker] = _lockers(rows)  # a damaged id would make two of them
+        except VALUE_ERRORS as error:
+            raise projection_unavailable("read", error) from error
+        return LockerState(locker, totals, changes)
+
     def lockers(self) -> Iterator[Locker]:
         return _lockers(self._execute(self._statements.lockers, {}))
 
@@ -77,6 +115,14 @@ class SqlReads:
     def reservation(self, reservation_id: str) -> Reservation | None:
         return _row(Reservation, self._execute(self._statements.reservation, {"reservation_id": reservation_id}))
 
+    def time_at(self, position: int) -> int:
+        """Return the recorded time at a position, in microseconds since 1970."""
+        try:
+            [(time,)] = self._execute(self._statements.time, {"position": position})
+            return int(time)
+        except VALUE_ERRORS as error:
+            raise projection_unavailable("read", error) from error
+
 
 def _row[RowT: Row](row_class: type[RowT], found: Iterable[tuple[Any, ...]]) -> RowT | None:
     try:
@@ -86,22 +132,37 @@ def _row[RowT: Row](row_class: type[RowT], found: Iterable[tuple[Any, ...]]) -> 
     return rows[0] if rows else None
 
 
+class _StoredCompartment(Struct, array_like=True, gc=False):
+    """One row of `_LOCKERS`: a compartment has one for each open fault, or one if no fault is open.
+
+    Its types are checked: SQLite may return a damaged text as bytes.
+    """
+
+    locker_id: str
+    compartment_id: str
+    degrading_faults: int
+    active_reservation: str | None
+    status: Status | None
+    fault_id: str | None
+    severity: int | None
+
+
 def _lockers(rows: Iterable[tuple[Any, ...]]) -> Iterator[Locker]:
     try:
-        for locker_id, rows_of_locker in groupby(rows, itemgetter(0)):
-            views = tuple(_view(list(rows_of_one)) for _, rows_of_one in groupby(rows_of_locker, itemgetter(1)))
-            yield Locker(locker_id, views)
+        stored = (msgspec.convert(tuple(row)[:_LOCKER_COLUMNS], _StoredCompartment) for row in rows)
+        for locker_id, rows_of_locker in groupby(stored, attrgetter("locker_id")):
+            by_compartment = groupby(rows_of_locker, attrgetter("compartment_id"))
+            yield Locker(locker_id, tuple(_view(list(rows_of_one)) for _, rows_of_one in by_compartment))
     except VALUE_ERRORS as error:
         raise projection_unavailable("read", error) from error
 
 
-def _view(rows: list[tuple[Any, ...]]) -> CompartmentView:
-    """Return the view of one compartment, which has one row per open fault, or one row if no fault is open."""
-    _, compartment_id, degrading_faults, active_reservation, status, *_ = rows[0]
+def _view(rows: list[_StoredCompartment]) -> CompartmentView:
+    first = rows[0]
     return CompartmentView(
-        compartment_id,
-        degraded=degrading_faults > 0,
-        active_reservation=active_reservation,
-        reservation_status=None if status is None else Status(status),
-        open_faults=tuple((row[5], row[6]) for row in rows if row[5] is not None),
+        first.compartment_id,
+        degraded=first.degrading_faults > 0,
+        active_reservation=first.active_reservation,
+        reservation_status=first.status,
+        open_faults=tuple((row.fault_id, row.severity or 0) for row in rows if row.fault_id is not None),
     )

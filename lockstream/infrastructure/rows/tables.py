@@ -2,14 +2,32 @@
 
 from functools import cache
 from hashlib import sha256
+from itertools import product
+from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Enum, Index, Integer, LargeBinary, MetaData, String, Table, false
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Column,
+    ColumnElement,
+    Enum,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    and_,
+    literal_column,
+)
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.event import listen
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from lockstream.core.entities.state import Compartment, Fault, Reservation, Row, Status
+from lockstream.core.entities.listings import SUMMED
+from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Row, Status
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Increase this number when `evolve` gives another state for the same log: older projections are then rebuilt."""
 
 metadata = MetaData()
@@ -24,6 +42,7 @@ compartments = Table(
     Column("compartment_id", Identifier, primary_key=True),
     Column("active_reservation", Identifier),
     Column("degrading_faults", Integer, nullable=False),
+    Column("changed_position", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -34,6 +53,9 @@ reservations = Table(
     Column("locker_id", Identifier, nullable=False),
     Column("compartment_id", Identifier, nullable=False),
     Column("status", Enum(Status, native_enum=False), nullable=False),
+    Column("created_position", BigInteger, nullable=False),
+    Column("deposited_position", BigInteger, nullable=False),
+    Column("changed_position", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -44,16 +66,114 @@ faults = Table(
     Column("locker_id", Identifier, nullable=False),
     Column("compartment_id", Identifier, nullable=False),
     Column("severity", Integer, nullable=False),
-    Column("cleared", Boolean, nullable=False),
+    Column("reported_position", BigInteger, nullable=False),
+    Column("cleared_position", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 
-Index(
-    "open_faults",
-    faults.c.locker_id,
-    faults.c.compartment_id,
-    sqlite_where=faults.c.cleared == false(),  # shadow_tables sets PostgreSQL's, which loads a dialect
+lockers = Table(
+    "lockers",
+    metadata,
+    Column("locker_id", Identifier, primary_key=True),
+    Column("events", BigInteger, nullable=False),
+    Column("last_position", BigInteger, nullable=False),
+    Column("compartments", Integer, nullable=False),
+    Column("available", Integer, nullable=False),
+    Column("degraded", Integer, nullable=False),
+    Column("reserved", Integer, nullable=False),
+    Column("occupied", Integer, nullable=False),
+    Column("picked_up", BigInteger, nullable=False),
+    Column("expired", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
+
+# Conditions of partial indexes. They hold numbers and texts instead of parameters: PostgreSQL makes a plan before it
+# knows the parameters, and so uses a partial index only for a statement that contains the same condition.
+
+HAS_STATUS = {status: reservations.c.status == literal_column(f"'{status}'") for status in Status}
+IS_OPEN = faults.c.cleared_position == literal_column("0")
+IS_CLEARED = faults.c.cleared_position > literal_column("0")
+LOCKER_HAS = {
+    (available, degraded): and_(
+        lockers.c.available > literal_column("0") if available else lockers.c.available == literal_column("0"),
+        lockers.c.degraded > literal_column("0") if degraded else lockers.c.degraded == literal_column("0"),
+    )
+    for available, degraded in product((True, False), repeat=2)
+}
+"""Whether a locker has an available and a degraded compartment."""
+
+
+def _partial_index(name: str, where: ColumnElement[bool], *columns: Column[Any]) -> None:
+    Index(name, *columns, sqlite_where=where)  # shadow_tables sets PostgreSQL's, which loads a dialect
+
+
+# The lists have an index for each order, and for each filter that may leave few rows. Partial indexes by status are
+# narrower than one index that begins with the status, and take less time in each checkpoint (docs/decisions/0022).
+
+Index("compartments_by_compartment_id", compartments.c.compartment_id, compartments.c.locker_id)
+
+for _status, _condition in HAS_STATUS.items():
+    _name = f"{_status.lower()}_reservations"
+    _partial_index(f"{_name}_by_change", _condition, reservations.c.changed_position)
+    _partial_index(f"{_name}_by_locker", _condition, reservations.c.locker_id, reservations.c.changed_position)
+    if _status != Status.PICKED_UP:  # nearly all reservations end so, and the primary key lists them
+        _partial_index(f"{_name}_by_id", _condition, reservations.c.reservation_id)
+
+_partial_index("open_faults", IS_OPEN, faults.c.locker_id, faults.c.compartment_id)
+for _name, _condition in (("open_faults", IS_OPEN), ("cleared_faults", IS_CLEARED)):
+    _partial_index(f"{_name}_by_report", _condition, faults.c.reported_position, faults.c.severity)
+    _partial_index(f"{_name}_by_locker", _condition, faults.c.locker_id, faults.c.reported_position)
+
+for (_available, _degraded), _condition in LOCKER_HAS.items():
+    _name = f"{'available' if _available else 'full'}{'_degraded' if _degraded else ''}_lockers"
+    _partial_index(_name, _condition, lockers.c.locker_id)
+
+moments = Table(
+    "moments",
+    metadata,
+    Column("position", BigInteger, primary_key=True),
+    Column("time", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The recorded time of the events from a position on, up to the next row: microseconds since 1970. See `Moment`."""
+
+Index("moments_by_time", moments.c.time, moments.c.position)
+
+network = Table(
+    "network",
+    metadata,
+    *(Column(name, BigInteger, nullable=False, server_default="0") for name in ("lockers", *SUMMED)),
+)
+"""One row: the totals of the network, which triggers keep. SQLite only.
+
+In PostgreSQL, a row that every transaction updates would have one version per transaction since the oldest snapshot.
+"""
+
+open_fault_counts = Table(
+    "open_fault_counts",
+    metadata,
+    Column("severity", Integer, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
+"""Number of open faults by severity, which triggers keep. SQLite only."""
+
+
+_UPDATE_TOTALS = "UPDATE network SET lockers = lockers + %d, %s"
+_ADD_LOCKER = _UPDATE_TOTALS % (1, ", ".join(f"{name} = {name} + new.{name}" for name in SUMMED))
+_CHANGE_LOCKER = _UPDATE_TOTALS % (0, ", ".join(f"{name} = {name} + new.{name} - old.{name}" for name in SUMMED))
+_TRIGGERS = (
+    "INSERT INTO network DEFAULT VALUES",
+    f"CREATE TRIGGER locker_added AFTER INSERT ON lockers BEGIN {_ADD_LOCKER}; END",
+    f"CREATE TRIGGER locker_changed AFTER UPDATE ON lockers BEGIN {_CHANGE_LOCKER}; END",
+    "CREATE TRIGGER fault_added AFTER INSERT ON faults WHEN new.cleared_position = 0 BEGIN "
+    "INSERT INTO open_fault_counts VALUES (new.severity, 1) ON CONFLICT DO UPDATE SET count = count + 1; END",
+    "CREATE TRIGGER fault_cleared AFTER UPDATE ON faults WHEN old.cleared_position = 0 AND new.cleared_position > 0 "
+    "BEGIN UPDATE open_fault_counts SET count = count - 1 WHERE severity = old.severity; END",
+)
+"""Keep the totals of the network while rows are written, so that reading them takes the same time in every network."""
+
+for _trigger in _TRIGGERS:
+    listen(metadata, "after_create", DDL(_trigger))  # type: ignore[no-untyped-call]
 
 memtable = Table(
     "memtable",
@@ -82,10 +202,11 @@ TABLES: dict[type[Row], Table] = {
     Compartment: compartments,
     Reservation: reservations,
     Fault: faults,
+    LockerTotals: lockers,
 }
 """The table of each row class."""
 
-PROJECTION_TABLES = [*TABLES.values(), progress]
+PROJECTION_TABLES = [*TABLES.values(), moments, progress]
 """The tables of a projection in PostgreSQL, where the log's own index knows the ids."""
 
 
@@ -95,5 +216,5 @@ def fingerprint() -> str:
     dialect = sqlite.dialect()
     text = [str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables]
     indexes = [index for table in metadata.sorted_tables for index in table.indexes]
-    text += [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
-    return sha256("\n".join([str(RULES_VERSION), *text]).encode()).hexdigest()
+    text += sorted(str(CreateIndex(index).compile(dialect=dialect)) for index in indexes)
+    return sha256("\n".join([str(RULES_VERSION), *text, *_TRIGGERS]).encode()).hexdigest()

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    TableValuedAlias,
     and_,
     bindparam,
     create_engine,
@@ -129,6 +130,11 @@ def select_by_keys(table: Table) -> Select[*tuple[Any, ...]]:
         for index, column in enumerate(table.primary_key.columns)
     ]
     return select(table).select_from(wanted.join(table, and_(*matches)))
+
+
+def integers(name: str) -> TableValuedAlias:
+    """Return a table with the column `value`, for any number of integers, bound as `name`: a JSON list."""
+    return func.json_each(bindparam(name)).table_valued("value", name="integers")
 
 
 def upsert(table: Table) -> Insert:

@@ -5,18 +5,40 @@ that is the difference between a few milliseconds and half a second: a thread wa
 steps (docs/decisions/0013).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
 
-from lockstream.core.entities.state import Compartment, CompartmentView, Fault, Locker, Reservation
+from lockstream.core.entities.log import Record
+from lockstream.core.entities.state import (
+    Compartment,
+    CompartmentView,
+    Fault,
+    LastChange,
+    Locker,
+    LockerState,
+    LockerTotals,
+    Reservation,
+)
 from lockstream.infrastructure.rows.reads import SqlReads
 from lockstream.infrastructure.sqlite.row_cache import RowCache
+
+
+class ReadableLog(Protocol):
+    """The log of the events that the rows reflect."""
+
+    def records(self, positions: Iterable[int]) -> list[Record]:
+        """Return the records at these positions. Raises StoreUnavailable if they cannot be read."""
+
+    def event_ids(self, first: int, count: int) -> Mapping[str, int]:
+        """Return the ids and positions of up to `count` events from position `first` on."""
 
 
 class OverlayReads:
     """Reads for the thread that uses the row cache. One of a locker takes 0.1 ms, and 6 µs more per compartment."""
 
-    def __init__(self, cache: RowCache, projection: SqlReads) -> None:
+    def __init__(self, cache: RowCache, projection: SqlReads, log: ReadableLog) -> None:
         self._cache = cache
+        self._log = log
         self._projection = projection
 
     def compartment(self, locker_id: str, compartment_id: str) -> Compartment | None:
@@ -27,8 +49,36 @@ class OverlayReads:
     def reservation(self, reservation_id: str) -> Reservation | None:
         return self._cache.get(Reservation, reservation_id) or self._projection.reservation(reservation_id)
 
+    def event(self, event_id: str) -> Record | None:
+        ids = self._cache.ids
+        known = ids.positions([event_id], ids.candidate_blocks([event_id]), self._log.event_ids)
+        return self.records(known.values())[0] if known else None
+
+    def records(self, positions: Iterable[int]) -> list[Record]:
+        return self._log.records(positions)
+
+    def times(self, positions: Iterable[int]) -> dict[int, int]:
+        return {position: self._time_at(position) for position in positions}
+
     def locker(self, locker_id: str) -> Locker | None:
-        stored = self._projection.locker(locker_id)
+        return self._overlaid(locker_id, self._projection.locker(locker_id))
+
+    def locker_state(self, locker_id: str) -> LockerState | None:
+        stored = self._projection.locker_state(locker_id)
+        locker = self._overlaid(locker_id, stored.locker if stored else None)
+        totals = self._cache.get(LockerTotals, locker_id) or (stored.totals if stored else None)
+        if locker is None or totals is None:
+            return None
+        older = stored.last_changes if stored else {}
+        changes = {view.compartment_id: self._last_change(locker_id, view, older) for view in locker.compartments}
+        return LockerState(locker, totals, changes)
+
+    def lockers(self) -> Iterator[Locker]:
+        locker_ids = {locker.locker_id for locker in self._projection.lockers()} | self._cache.lockers_added
+        return (locker for locker_id in sorted(locker_ids) if (locker := self.locker(locker_id)))
+
+    def _overlaid(self, locker_id: str, stored: Locker | None) -> Locker | None:
+        """Return the present state of a locker. `stored` is its state in the projection."""
         views = {view.compartment_id: view for view in stored.compartments} if stored else {}
         new_compartments, new_faults = self._cache.added(locker_id)
         compartment_ids = sorted(views.keys() | new_compartments)
@@ -37,10 +87,6 @@ class OverlayReads:
         return Locker(
             locker_id, tuple(self._view(locker_id, one, views.get(one), new_faults) for one in compartment_ids)
         )
-
-    def lockers(self) -> Iterator[Locker]:
-        locker_ids = {locker.locker_id for locker in self._projection.lockers()} | self._cache.lockers_added
-        return (locker for locker_id in sorted(locker_ids) if (locker := self.locker(locker_id)))
 
     def _view(
         self, locker_id: str, compartment_id: str, stored: CompartmentView | None, new_faults: list[Fault]
@@ -60,6 +106,20 @@ class OverlayReads:
             open_faults=tuple(sorted(fault for fault in faults.items() if not self._is_cleared(fault[0]))),
         )
 
+    def _time_at(self, position: int) -> int:
+        recent = self._cache.time_at(position)
+        return self._projection.time_at(position) if recent is None else recent
+
+    def _last_change(self, locker_id: str, view: CompartmentView, stored: dict[str, LastChange]) -> LastChange:
+        """Return the positions of the last changes of a compartment. `stored` holds those in the projection."""
+        compartment = self._cache.get(Compartment, (locker_id, view.compartment_id))
+        reservation = self._cache.get(Reservation, view.active_reservation) if view.active_reservation else None
+        older = stored.get(view.compartment_id, LastChange(0, 0))
+        return LastChange(
+            compartment.changed_position if compartment else older.compartment,
+            reservation.changed_position if reservation else older.reservation if view.active_reservation else 0,
+        )
+
     def _is_cleared(self, fault_id: str) -> bool:
         fault = self._cache.get(Fault, fault_id)
-        return fault is not None and fault.cleared
+        return fault is not None and fault.is_cleared

@@ -11,7 +11,7 @@ from msgspec import Meta
 from msgspec.structs import astuple
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from lockstream.core.entities.log import START, Cursor
+from lockstream.core.entities.log import START, Cursor, Moment
 from lockstream.core.entities.state import Key, Row
 from lockstream.core.errors import ProjectionInvalid
 from lockstream.infrastructure.id_index.index import NewIds
@@ -19,7 +19,7 @@ from lockstream.infrastructure.id_index.sorted_run import NO_RUN, RunRef
 from lockstream.infrastructure.rows.mapping import projection_unavailable, reason, to_row
 from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.rows.reads import SqlReads, SqlStatements
-from lockstream.infrastructure.rows.tables import TABLES, fingerprint, memtable, metadata, progress
+from lockstream.infrastructure.rows.tables import TABLES, fingerprint, memtable, metadata, moments, progress
 from lockstream.infrastructure.sqlite.database import (
     CORRUPT_DATA_ERRORS,
     DATABASE_ERRORS,
@@ -39,6 +39,7 @@ ENCODED_AT_ONCE = 1_000
 """Rows that are encoded at once, in 0.5 ms, before another thread may take Python's lock."""
 
 _UPSERTS = {row_class: upsert(table) for row_class, table in TABLES.items()}
+_INSERT_MOMENTS = upsert(moments)
 _new_ids = msgspec.msgpack.Decoder(NewIds)
 
 
@@ -139,6 +140,8 @@ class SqliteProjection:
                 for row_class, changed in change_set.rows.items():
                     if changed:
                         self._writing.execute(_UPSERTS[row_class], {"rows": _json_lists(changed.values())})
+                if change_set.moments:
+                    self._writing.execute(_INSERT_MOMENTS, {"rows": _json_lists(change_set.moments)})
                 self._writing.execute(delete(memtable).where(memtable.c.through_position <= run.position))
                 for new_ids in change_set.new_ids():
                     values = {"through_position": max(new_ids.positions), "content": msgspec.msgpack.encode(new_ids)}
@@ -146,7 +149,7 @@ class SqliteProjection:
                 self._writing.execute(delete(progress))
                 account = (fingerprint(), *astuple(reached), *astuple(run), reached.position)
                 self._writing.execute(insert(progress), dict(zip(progress.columns.keys(), account, strict=True)))
-        except DATABASE_ERRORS as error:
+        except CORRUPT_DATA_ERRORS as error:
             raise projection_unavailable("written", error) from error
         self.reached, self.run = reached, run
 
@@ -160,7 +163,7 @@ class SqliteProjection:
             set_synchronous(self._writing, waits=True)
             with self._writing.begin():
                 self._writing.execute(update(progress).values(acknowledged=position))
-        except DATABASE_ERRORS as error:
+        except CORRUPT_DATA_ERRORS as error:
             raise projection_unavailable("written", error) from error
 
     def close(self) -> None:
@@ -169,9 +172,9 @@ class SqliteProjection:
         self._writing.close()
 
 
-def _json_lists(rows: Iterable[Row]) -> str:
+def _json_lists(rows: Iterable[Row | Moment]) -> str:
     """Return rows as a JSON list of lists. One statement for all rows lets SQLite sort them: half the time."""
-    parts = [msgspec.json.encode([astuple(row) for row in part]) for part in batched(rows, ENCODED_AT_ONCE)]
+    parts = [msgspec.json.encode(part) for part in batched(rows, ENCODED_AT_ONCE)]
     return f"[{','.join(part[1:-1].decode() for part in parts)}]"
 
 

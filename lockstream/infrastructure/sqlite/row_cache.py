@@ -5,14 +5,16 @@ change set until a checkpoint writes them. A second change set may be in flight 
 again, so the cache drops them one generation at a time.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
+from operator import itemgetter
 from typing import Any, Protocol, cast
 
 from lockstream.core.entities.events import CompartmentRegistered, Event, FaultReported, ReservationCreated
-from lockstream.core.entities.log import START, Cursor
-from lockstream.core.entities.state import Compartment, Fault, Key, Reservation, Row
+from lockstream.core.entities.log import START, Cursor, Moment
+from lockstream.core.entities.state import Compartment, Fault, Key, LockerTotals, Reservation, Row
 from lockstream.core.row_set import RowsByClass, RowSet, RowsNotLoaded, no_rows, read_set_of, with_absent
 from lockstream.infrastructure.id_index.index import IdIndex, NewIds, compartment_id_of, reservation_id_of
 
@@ -61,6 +63,9 @@ class ChangeSet:
         self.added: dict[str, list[Compartment | Fault]] = {}
         """Compartments and faults that are new, by locker id."""
 
+        self.moments: list[Moment] = []
+        """The recorded times of the events of this change set."""
+
         self._ids: list[Mapping[str, int]] = []
 
     def new_ids(self) -> Iterator[NewIds]:
@@ -76,11 +81,12 @@ class ChangeSet:
         if ids:
             yield NewIds(ids, positions)
 
-    def add(self, rows: RowsByClass, ids: Mapping[str, int], reached: Cursor) -> None:
+    def add(self, rows: RowsByClass, ids: Mapping[str, int], moments: Iterable[Moment], reached: Cursor) -> None:
         """Add the changes of one batch."""
         for row_class, changed in rows.items():
             self.rows[row_class].update(changed)
         self._ids.append(ids)
+        self.moments += moments
         self.reached = reached
 
     def merge(self, newer: "ChangeSet") -> None:
@@ -90,6 +96,7 @@ class ChangeSet:
         for locker_id, added in newer.added.items():
             self.added.setdefault(locker_id, []).extend(added)
         self._ids += newer._ids
+        self.moments += newer.moments
         self.reached = newer.reached
 
 
@@ -136,6 +143,11 @@ class RowCache:
         """Ids of the lockers that have rows which the row store may not hold yet."""
         return {locker_id for change_set in self._change_sets for locker_id in change_set.added}
 
+    @property
+    def changed_moments(self) -> Sequence[Moment]:
+        """The recorded times of the events since the last checkpoint began: of all events, if there never was one."""
+        return self._changed.moments
+
     def begin(self) -> RowSet:
         """Return a row set for one batch, which raises RowsNotLoaded for a row that is not in memory.
 
@@ -156,6 +168,7 @@ class RowCache:
         keys.compartments.update([(row.locker_id, row.compartment_id) for row in found])
         self._load(Compartment, keys.compartments, compartment_id_of)
         self._load(Fault, keys.faults, str)
+        self._load(LockerTotals, keys.lockers)
 
     def fetch(self, events: Sequence[Event]) -> RowSet:
         """Return a row set with all rows that `events` need. Raises StoreUnavailable if they cannot be read."""
@@ -167,8 +180,8 @@ class RowCache:
         """Note that no row has this key, because the id index does not know it."""
         self._young[row_class].setdefault(key, None)
 
-    def apply(self, rows: RowSet, events: Sequence[Event], end: Cursor) -> None:
-        """Keep what was saved in `rows`. The last of `events` ends at `end`."""
+    def apply(self, rows: RowSet, events: Sequence[Event], moments: Sequence[Moment], end: Cursor) -> None:
+        """Keep what was saved in `rows`. The last of `events`, which have these recorded times, ends at `end`."""
         first, added = self.reached.position + 1, self._changed.added
         ids = dict(zip([event.event_id for event in events], count(first)))
         for position, event in enumerate(events, first):
@@ -181,7 +194,7 @@ class RowCache:
             elif isinstance(event, FaultReported):
                 added.setdefault(event.locker_id, []).append(rows.changed[Fault][event.event_id])
         self.ids.add(ids)
-        self._changed.add(rows.changed, ids, end)
+        self._changed.add(rows.changed, ids, moments, end)
         self.reached = end
 
     def discard(self, rows: RowSet) -> None:
@@ -191,7 +204,9 @@ class RowCache:
                 self._young[row_class].pop(key, None)
                 self._old[row_class].pop(key, None)
 
-    def get[RowT: (Compartment, Reservation, Fault)](self, row_class: type[RowT], key: Key) -> RowT | None:
+    def get[RowT: (Compartment, Reservation, Fault, LockerTotals)](
+        self, row_class: type[RowT], key: Key
+    ) -> RowT | None:
         """Return a row if it is in memory. Reads leave it where it is, so they take no memory."""
         for rows in (self._young, *self._older()):
             if row := rows[row_class].get(key):
@@ -204,7 +219,16 @@ class RowCache:
         compartment_ids = {row.compartment_id for row in rows if isinstance(row, Compartment)}
         return compartment_ids, [row for row in rows if isinstance(row, Fault)]
 
-    def changed_rows[RowT: (Compartment, Reservation, Fault)](self, row_class: type[RowT]) -> Iterable[RowT]:
+    def time_at(self, position: int) -> int | None:
+        """Return the recorded time at a position, or None if the row store holds it."""
+        for change_set in self._change_sets:
+            if change_set.moments and position >= change_set.moments[0].position:
+                return change_set.moments[bisect_right(change_set.moments, position, key=itemgetter(0)) - 1].time
+        return None
+
+    def changed_rows[RowT: (Compartment, Reservation, Fault, LockerTotals)](
+        self, row_class: type[RowT]
+    ) -> Iterable[RowT]:
         """Return the rows that changed since the last checkpoint began: all rows, if there never was one."""
         return self._changed.rows[row_class].values()
 
@@ -231,7 +255,7 @@ class RowCache:
         """The change sets that the row store may not hold, newest first."""
         return [self._changed] if self._in_flight is None else [self._changed, self._in_flight]
 
-    def _load(self, row_class: type[Row], keys: Iterable[Key], index_name: Callable[[Any], str]) -> None:
+    def _load(self, row_class: type[Row], keys: Iterable[Key], index_name: Callable[[Any], str] | None = None) -> None:
         """Bring the rows with these keys into the young generation, and None for those that no row has.
 
         `index_name` gives the name of a key in the id index, which knows of most absent rows that they are absent.
@@ -240,9 +264,11 @@ class RowCache:
         missing = [key for key in keys if key not in young and not self._bring(row_class, key)]
         if not missing:
             return
-        names = {index_name(key): key for key in missing}
-        candidates = self.ids.candidate_blocks(list(names))
-        possible = [key for name, key in names.items() if name in candidates or name in self.ids.memtable]
+        possible = missing
+        if index_name:
+            names = {index_name(key): key for key in missing}
+            candidates = self.ids.candidate_blocks(list(names))
+            possible = [key for name, key in names.items() if name in candidates or name in self.ids.memtable]
         found = self._store.fetch(row_class, possible) if possible else ()
         young.update(with_absent(missing, found))
 

@@ -2,11 +2,12 @@
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
 from lockstream.core.errors import InconsistentHistory, LockstreamError, ProjectionInvalid, StoreUnavailable
-from lockstream.core.ports import OnProgress, ignore_progress
+from lockstream.core.ports import Listings, OnProgress, ReadResult, ignore_progress
 from lockstream.core.wording import counted
 from lockstream.infrastructure.file_log.writer import LogWriter
 from lockstream.infrastructure.fs import sync_directory
@@ -19,6 +20,7 @@ from lockstream.infrastructure.sqlite.database import (
     remove_database,
     writing_engine,
 )
+from lockstream.infrastructure.sqlite.listings import SqliteListings
 from lockstream.infrastructure.sqlite.overlay_reads import OverlayReads
 from lockstream.infrastructure.sqlite.projection import projection_reads, read_progress
 from lockstream.infrastructure.stores.unit_of_work import UnitOfWork
@@ -66,7 +68,7 @@ def rebuild(log_path: Path, capacity: float, on_progress: OnProgress = ignore_pr
 
 
 class EmbeddedStore:
-    """A locker network on one machine. For one thread at a time, except for the writing of a checkpoint."""
+    """A locker network on one machine. For one thread at a time, except for lists and the writing of a checkpoint."""
 
     def __init__(
         self,
@@ -94,10 +96,21 @@ class EmbeddedStore:
             raise
         self._engine = reading_engine(path)
         self._stored_reads = projection_reads(self._engine)
+        self._listings = SqliteListings(path)
         self._load()
 
     def unit_of_work(self) -> UnitOfWork:
         return UnitOfWork(self.log, self._projection.cache)
+
+    def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
+        """Execute the query of a list on the projection, and return its value with the position that it reflects.
+
+        For any thread, at any time: it reads what the last checkpoint has written.
+
+        Raises:
+            StoreUnavailable: the projection cannot be read.
+        """
+        return self._listings.list(query)
 
     @property
     def needs_checkpoint(self) -> bool:
@@ -163,12 +176,13 @@ class EmbeddedStore:
         if self.log.failure:
             with suppress(StoreUnavailable):
                 self.note_acknowledged()
+        self._listings.close()
         self._engine.dispose()
         self._projection.close()
         self.log.close()
 
     def _load(self) -> None:
-        self.reads = OverlayReads(self._projection.cache, self._stored_reads)
+        self.reads = OverlayReads(self._projection.cache, self._stored_reads, self.log)
 
 
 def _open_projection(log: LogWriter, path: Path, capacity: float, on_progress: OnProgress) -> CachedProjection:

@@ -1,15 +1,27 @@
 """The store in memory: the same unit of work over lists and dicts. For tests, and to verify another store against."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor, Record
-from lockstream.core.entities.state import Compartment, CompartmentView, Fault, Locker, Reservation
-from lockstream.infrastructure.codec.log_line import decode_lines, encode_lines, event_id_of, utc_now
+from lockstream.core.entities.state import (
+    Compartment,
+    CompartmentView,
+    Fault,
+    LastChange,
+    Locker,
+    LockerState,
+    LockerTotals,
+    Reservation,
+)
+from lockstream.core.ports import Listings, ReadResult
+from lockstream.core.use_cases.catch_up import catch_up
+from lockstream.infrastructure.codec.log_line import decode_lines, encode_lines, event_id_of
 from lockstream.infrastructure.sqlite.row_cache import NullRowStore, RowCache
+from lockstream.infrastructure.stores.memory_listings import MemoryListings
 from lockstream.infrastructure.stores.unit_of_work import UnitOfWork
 
 
@@ -25,8 +37,8 @@ class MemoryLog:
     def check_writable(self) -> None:
         return
 
-    def append(self, events: Sequence[Event]) -> None:
-        lines, self.end = encode_lines(events, utc_now(), self.end)
+    def append(self, events: Sequence[Event], recorded_at: str) -> None:
+        lines, self.end = encode_lines(events, recorded_at, self.end)
         self._lines += lines
 
     def flush(self) -> None:
@@ -40,6 +52,10 @@ class MemoryLog:
         lines = self._lines[first - 1 : first - 1 + count]
         return {event_id_of(line): position for position, line in enumerate(lines, first)}
 
+    def records(self, positions: Iterable[int]) -> list[Record]:
+        records = list(decode_lines(self._lines, START)) if self._lines else []
+        return [records[position - 1] for position in positions]
+
     def read(self, after: Cursor) -> Iterator[Record]:
         if lines := self._lines[after.position : self.durable.position]:
             yield from decode_lines(lines, after)
@@ -48,16 +64,25 @@ class MemoryLog:
 class MemoryReads:
     """Reads of a row cache that was never checkpointed, and so holds everything."""
 
-    def __init__(self, cache: RowCache) -> None:
+    def __init__(self, cache: RowCache, log: MemoryLog | None = None) -> None:
+        """Without a `log`, there are no events to read."""
         self._cache = cache
+        self._log = log or MemoryLog()
 
     def locker(self, locker_id: str) -> Locker | None:
         return next((locker for locker in self.lockers() if locker.locker_id == locker_id), None)
 
+    def locker_state(self, locker_id: str) -> LockerState | None:
+        locker, totals = self.locker(locker_id), self._cache.get(LockerTotals, locker_id)
+        if locker is None or totals is None:
+            return None
+        since = {view.compartment_id: self._last_change(locker_id, view) for view in locker.compartments}
+        return LockerState(locker, totals, since)
+
     def lockers(self) -> Iterator[Locker]:
         open_faults: dict[tuple[str, str], list[tuple[str, int]]] = {}
         for fault in sorted(self._cache.changed_rows(Fault), key=attrgetter("fault_id")):
-            if not fault.cleared:
+            if not fault.is_cleared:
                 open_faults.setdefault(fault.compartment_key, []).append((fault.fault_id, fault.severity))
         compartments = sorted(self._cache.changed_rows(Compartment), key=attrgetter("key"))
         for locker_id, of_locker in groupby(compartments, attrgetter("locker_id")):
@@ -68,6 +93,23 @@ class MemoryReads:
 
     def reservation(self, reservation_id: str) -> Reservation | None:
         return self._cache.get(Reservation, reservation_id)
+
+    def event(self, event_id: str) -> Record | None:
+        position = self._cache.ids.memtable.get(event_id)
+        return None if position is None else self.records([position])[0]
+
+    def records(self, positions: Iterable[int]) -> list[Record]:
+        return self._log.records(positions)
+
+    def times(self, positions: Iterable[int]) -> dict[int, int]:
+        return MemoryListings(self._cache).times(positions)
+
+    def _last_change(self, locker_id: str, view: CompartmentView) -> LastChange:
+        compartment = self._cache.get(Compartment, (locker_id, view.compartment_id))
+        reservation = self._cache.get(Reservation, view.active_reservation or "")
+        return LastChange(
+            compartment.changed_position if compartment else 0, reservation.changed_position if reservation else 0
+        )
 
     def _view(self, row: Compartment, open_faults: tuple[tuple[str, int], ...]) -> CompartmentView:
         active = row.active_reservation
@@ -84,10 +126,17 @@ class MemoryReads:
 class MemoryStore:
     """A locker network that is gone with the process."""
 
-    def __init__(self) -> None:
-        self.log = MemoryLog()
+    def __init__(self, log: MemoryLog | None = None) -> None:
+        """Open the store over `log`, or over an empty log."""
+        self.log = log or MemoryLog()
         self.cache = RowCache(NullRowStore())
-        self.reads = MemoryReads(self.cache)
+        catch_up(self.cache, self.log.read(START))
+        self.reads = MemoryReads(self.cache, self.log)
+        self.listings = MemoryListings(self.cache)
+
+    def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
+        """Execute the query of a list, and return its value with the position that it reflects."""
+        return ReadResult(query(self.listings), self.cache.reached.position)
 
     def unit_of_work(self) -> UnitOfWork:
         return UnitOfWork(self.log, self.cache)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import psycopg
 
 from lockstream.core.errors import StoreUnavailable
-from lockstream.core.ports import OnProgress, ReadResult, Reads, ignore_progress
+from lockstream.core.ports import Listings, OnProgress, ReadResult, Reads, ignore_progress
 from lockstream.infrastructure.postgres.connection import (
     DEFAULT_LIMITS,
     DIALECT,
@@ -17,13 +17,14 @@ from lockstream.infrastructure.postgres.connection import (
     TimeLimits,
     unavailable,
 )
+from lockstream.infrastructure.postgres.listings import PostgresListings
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.migrate import migrate, require_current
+from lockstream.infrastructure.postgres.reads import PostgresReads
 from lockstream.infrastructure.postgres.shadow_tables import end_of_log, is_valid, rebuild, require_no_other_version
 from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
 from lockstream.infrastructure.postgres.unit_of_work import PostgresUnitOfWork
-from lockstream.infrastructure.rows.prepared import Prepared
-from lockstream.infrastructure.rows.reads import SqlReads, SqlStatements
+from lockstream.infrastructure.rows.reads import SqlStatements
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +55,9 @@ class PostgresStore:
         self._replica = Database(read_url, limits) if read_url else self._database
         self._session = Session(self._database)
         self._statements = SqlStatements(DIALECT)
+        self._listings = PostgresListings(self._replica)
         self.log = PostgresLog(self._database)
-        self.reads: Reads = SqlReads(self._statements, self._execute)
+        self.reads: Reads = PostgresReads(self._statements, lambda statement: self._replica.read(statement)[statement])
         try:
             self._prepare(on_progress, auto_migrate)
             self.log.end = end_of_log(self._session)
@@ -73,19 +75,27 @@ class PostgresStore:
         Raises:
             StoreUnavailable: the database cannot be used.
         """
-        if self._replica is self._database and self.log.reads_unavailable_reason:
-            raise StoreUnavailable(self.log.reads_unavailable_reason)  # faster than to find out again
-        position = 0
+        self._check_readable()
+        positions: list[int] = []
 
-        def execute(prepared: Prepared, values: dict[str, str]) -> DatabaseRows:
-            nonlocal position
-            statement = Statement(prepared.text, prepared.bind(values))
+        def fetch(statement: Statement) -> DatabaseRows:
             found = self._replica.read(HEAD, statement)
-            position = cursor_of(found[HEAD]).position
+            positions.append(cursor_of(found[HEAD]).position)
             return found[statement]
 
-        value = query(SqlReads(self._statements, execute))
-        return ReadResult(value, position)
+        value = query(PostgresReads(self._statements, fetch))
+        if not positions:  # the query knew its value without asking
+            positions.append(cursor_of(self._replica.read(HEAD)[HEAD]).position)
+        return ReadResult(value, min(positions))
+
+    def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
+        """Execute the query of a list, and return its value with the position that it reflects. For any thread.
+
+        Raises:
+            StoreUnavailable: the database cannot be used.
+        """
+        self._check_readable()
+        return self._listings.list(query)
 
     def unit_of_work(self) -> PostgresUnitOfWork:
         return PostgresUnitOfWork(self._session, self.log)
@@ -95,6 +105,11 @@ class PostgresStore:
         self._session.close()
         self._replica.close()
         self._database.close()
+
+    def _check_readable(self) -> None:
+        """Check that the database answered when it was last used. Raises StoreUnavailable if not."""
+        if self._replica is self._database and self.log.reads_unavailable_reason:
+            raise StoreUnavailable(self.log.reads_unavailable_reason)  # faster than to find out again
 
     def _prepare(self, on_progress: OnProgress, auto_migrate: bool | None) -> None:
         """Bring the tables to this version, as far as `auto_migrate` allows, and rebuild an invalid projection."""
@@ -107,7 +122,3 @@ class PostgresStore:
                 require_no_other_version(self._session, self._database.name)
             logger.info("The projection in the database %s is rebuilt from the log.", self._database.name)
             rebuild(self._database, on_progress, only_if_invalid=True)
-
-    def _execute(self, prepared: Prepared, values: dict[str, str]) -> DatabaseRows:
-        statement = Statement(prepared.text, prepared.bind(values))
-        return self._replica.read(statement)[statement]

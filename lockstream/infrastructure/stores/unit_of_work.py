@@ -5,11 +5,12 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from lockstream.core.entities.events import Event, ReservationCreated
-from lockstream.core.entities.log import Cursor
+from lockstream.core.entities.log import Cursor, Moment, time_of
 from lockstream.core.entities.state import Reservation
 from lockstream.core.ports import Batch
 from lockstream.core.row_set import RowSet
-from lockstream.infrastructure.id_index.index import BLOCK_POSITIONS, reservation_id_of
+from lockstream.infrastructure.codec.log_line import utc_now
+from lockstream.infrastructure.id_index.index import reservation_id_of
 from lockstream.infrastructure.sqlite.row_cache import RowCache
 
 
@@ -22,8 +23,8 @@ class OwnLog(Protocol):
     def check_writable(self) -> None:
         """Check that a batch could be appended. Raises StoreUnavailable if not."""
 
-    def append(self, events: Sequence[Event]) -> None:
-        """Append events. Raises StoreUnavailable if none of them is accepted."""
+    def append(self, events: Sequence[Event], recorded_at: str) -> None:
+        """Append events with this recorded time. Raises StoreUnavailable if none of them is accepted."""
 
     def event_ids(self, first: int, count: int) -> Mapping[str, int]:
         """Return the ids and positions of up to `count` events from position `first` on."""
@@ -59,9 +60,10 @@ class UnitOfWork:
     def commit(self, accepted: Sequence[Event]) -> None:
         """Append `accepted`, and keep the changed rows. Raises StoreUnavailable if nothing was kept."""
         if accepted and self._uncommitted:
-            self._log.append(accepted)
+            recorded_at, first = utc_now(), self._log.end.position + 1
+            self._log.append(accepted, recorded_at)
             rows, self._uncommitted = self._uncommitted, None
-            self._cache.apply(rows, accepted, self._log.end)
+            self._cache.apply(rows, accepted, [Moment(first, time_of(recorded_at))], self._log.end)
 
     def _search(self, events: Sequence[Event]) -> dict[str, int]:
         """Return the positions of those events that the log holds. The id index names blocks; the log decides.
@@ -76,13 +78,7 @@ class UnitOfWork:
             if isinstance(event, ReservationCreated)
         ]
         candidates = ids.candidate_blocks([*event_ids, *(name for name, _ in names)])
-        memtable = ids.memtable
         for name, key in names:
-            if name not in memtable and name not in candidates:
+            if name not in ids.memtable and name not in candidates:
                 self._cache.expect_new(Reservation, key)
-        known = {event_id: memtable[event_id] for event_id in event_ids if event_id in memtable}
-        for event_id in candidates.keys() & event_ids if candidates else ():
-            for first in candidates[event_id]:
-                if (position := self._log.event_ids(first, BLOCK_POSITIONS).get(event_id)) is not None:
-                    known[event_id] = position
-        return known
+        return ids.positions(event_ids, candidates, self._log.event_ids)

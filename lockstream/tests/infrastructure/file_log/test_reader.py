@@ -26,7 +26,7 @@ from lockstream.infrastructure.file_log.reader import (
 from lockstream.infrastructure.file_log.writer import LogWriter
 from lockstream.infrastructure.stores.memory import MemoryLog
 from lockstream.tests.support.budgets import budget
-from lockstream.tests.support.builders import event, registered
+from lockstream.tests.support.builders import RECORDED_AT, event, registered
 
 LENGTHS = st.one_of(st.just(1), st.integers(1, 400), st.integers(1, 9_000), st.just(80_000))
 """Of a note in an event, in bytes. Some lines are longer than one read of the file."""
@@ -87,7 +87,7 @@ def test_event_ids_after_the_end_of_a_shortened_log_are_unavailable(tmp_path: Pa
 
 def test_the_event_ids_of_an_unreadable_log_are_unavailable_and_not_empty(log_path: Path) -> None:
     with closing(LogWriter(log_path)) as log:
-        log.append([event(registered())])
+        log.append([event(registered())], RECORDED_AT)
         log.flush()
         readable = os.dup(log._file)
         unreadable = os.open(log_path, os.O_WRONLY | os.O_APPEND)
@@ -105,7 +105,7 @@ def test_a_block_of_event_ids_is_read_again_after_the_log_has_grown(log_path: Pa
     log = make(log_path)
     events = [event(registered(str(number))) for number in range(130)]
     for stop in (1, 3, 64, 65, 130):
-        log.append(events[log.end.position : stop])
+        log.append(events[log.end.position : stop], RECORDED_AT)
         for first in (1, 65, 129):
             expected = {one.event_id: at for at, one in enumerate(events[:stop], 1) if first <= at < first + 64}
             assert log.event_ids(first, 64) == expected

@@ -19,7 +19,7 @@ from lockstream.core.errors import LogFileDamaged, LogLocked, StartRefused, Stor
 from lockstream.infrastructure.codec.log_line import decode_lines, line_ends
 from lockstream.infrastructure.file_log.reader import read_log
 from lockstream.infrastructure.file_log.writer import LogWriter
-from lockstream.tests.support.builders import event, registered
+from lockstream.tests.support.builders import RECORDED_AT, event, registered
 
 TIMEOUT_SECONDS = 20
 
@@ -87,20 +87,20 @@ def test_a_log_goes_on_at_its_end(log_path: Path) -> None:
     for one in events:
         with closing(LogWriter(log_path)) as log:
             assert log.durable == log.end
-            log.append([one])
+            log.append([one], RECORDED_AT)
     assert events_in(log_path) == events
 
 
 def test_a_log_has_one_writer_at_a_time(log: LogWriter, log_path: Path) -> None:
     with pytest.raises(LogLocked, match=str(log_path)):
         LogWriter(log_path)
-    log.append(some_events())
+    log.append(some_events(), RECORDED_AT)
     assert len(events_in(log_path)) == 3
 
 
 def test_a_start_that_is_refused_leaves_the_log_unlocked_and_unchanged(log_path: Path) -> None:
     with closing(LogWriter(log_path)) as log:
-        log.append(some_events())
+        log.append(some_events(), RECORDED_AT)
     content = log_path.read_bytes()
     with pytest.raises(LogFileDamaged):
         LogWriter(log_path, lambda: 4)
@@ -129,7 +129,7 @@ def test_a_log_that_cannot_be_created_refuses_the_start(tmp_path: Path) -> None:
 
 def test_appended_events_are_written_in_order_and_durable_after_a_flush(log: LogWriter, log_path: Path) -> None:
     events = some_events()
-    log.append(events)
+    log.append(events, RECORDED_AT)
     assert events_in(log_path) == events
     assert (log.end.position, log.durable) == (3, START)
     log.flush()
@@ -138,10 +138,10 @@ def test_appended_events_are_written_in_order_and_durable_after_a_flush(log: Log
 
 def test_only_durable_records_are_read(log: LogWriter) -> None:
     events = some_events(5)
-    log.append(events[:2])
+    log.append(events[:2], RECORDED_AT)
     assert list(log.read(START)) == []
     log.flush()
-    log.append(events[2:])
+    log.append(events[2:], RECORDED_AT)
     assert [record.event for record in log.read(START)] == events[:2]
     log.flush()
     first, *_ = log.read(START)
@@ -151,10 +151,10 @@ def test_only_durable_records_are_read(log: LogWriter) -> None:
 def test_a_flush_beside_the_event_loop_covers_only_earlier_appends(log: LogWriter) -> None:
     async def append_during_a_flush() -> None:
         ended = asyncio.Event()
-        log.append(some_events(2))
+        log.append(some_events(2), RECORDED_AT)
         end = log.end
         log.begin_flush(ended.set)
-        log.append(some_events(1))
+        log.append(some_events(1), RECORDED_AT)
         await asyncio.wait_for(ended.wait(), TIMEOUT_SECONDS)
         assert log.durable == end
         assert log.end.position == 3
@@ -173,7 +173,7 @@ def test_a_healthy_log_is_available_and_writable(log: LogWriter) -> None:
     for count in (1, 3):
         assert log.unavailable_reason is None
         log.check_writable()
-        log.append(some_events(count))
+        log.append(some_events(count), RECORDED_AT)
 
 
 @each_harm
@@ -181,7 +181,7 @@ def test_reading_the_unavailable_reason_changes_nothing(
     log: LogWriter, log_path: Path, harm: Callable[[Path], None]
 ) -> None:
     # given a log whose file was harmed
-    log.append(some_events())
+    log.append(some_events(), RECORDED_AT)
     log.flush()
     content, kept = log_path.read_bytes(), log_path.with_name("kept.jsonl")
     os.link(log_path, kept)
@@ -197,14 +197,14 @@ def test_reading_the_unavailable_reason_changes_nothing(
     kept.replace(log_path)
     assert log.unavailable_reason is None
     log.check_writable()
-    log.append(some_events(1))
+    log.append(some_events(1), RECORDED_AT)
     assert len(events_in(log_path)) == 4
 
 
 @each_harm
 def test_a_check_that_finds_harm_poisons_the_log(log: LogWriter, log_path: Path, harm: Callable[[Path], None]) -> None:
     # given a log whose file was harmed
-    log.append(some_events())
+    log.append(some_events(), RECORDED_AT)
     log.flush()
     content, kept = log_path.read_bytes(), log_path.with_name("kept.jsonl")
     os.link(log_path, kept)
@@ -216,7 +216,7 @@ def test_a_check_that_finds_harm_poisons_the_log(log: LogWriter, log_path: Path,
     kept.write_bytes(content)
     kept.replace(log_path)
     assert log.failure == log.unavailable_reason == str(raised.value)
-    for refused in (log.check_writable, lambda: log.append(some_events()), log.flush):
+    for refused in (log.check_writable, lambda: log.append(some_events(), RECORDED_AT), log.flush):
         with pytest.raises(StoreUnavailable) as again:
             refused()
         assert str(again.value) == str(raised.value)
@@ -238,13 +238,13 @@ def test_too_little_free_space_makes_the_log_unavailable_and_does_not_poison_it(
 def test_a_failed_flush_poisons_the_log_and_is_never_repeated(
     log: LogWriter, log_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    log.append(some_events(1))
+    log.append(some_events(1), RECORDED_AT)
     log.flush()
     durable = log.durable
-    log.append(some_events(1))
+    log.append(some_events(1), RECORDED_AT)
     with unflushable(log), pytest.raises(StoreUnavailable, match=str(log_path)):
         log.flush()
-    for refused in (log.flush, log.check_writable, lambda: log.append(some_events())):
+    for refused in (log.flush, log.check_writable, lambda: log.append(some_events(), RECORDED_AT)):
         with pytest.raises(StoreUnavailable, match="restarted"):
             refused()
     assert log.durable == durable
@@ -257,7 +257,7 @@ def test_a_failed_flush_beside_the_event_loop_poisons_the_log(log: LogWriter) ->
         log.begin_flush(ended.set)
         await asyncio.wait_for(ended.wait(), TIMEOUT_SECONDS)
 
-    log.append(some_events())
+    log.append(some_events(), RECORDED_AT)
     with unflushable(log):
         asyncio.run(flush())
     assert log.failure is not None
@@ -270,14 +270,14 @@ def test_a_failed_flush_beside_the_event_loop_poisons_the_log(log: LogWriter) ->
 
 
 def test_a_log_contains_the_end_of_each_of_its_records(log: LogWriter, log_path: Path) -> None:
-    log.append(some_events(5))
+    log.append(some_events(5), RECORDED_AT)
     assert log.contains(START)
     for end in line_ends(log_path.read_bytes().splitlines(keepends=True), START):
         assert log.contains(end)
 
 
 def test_a_log_contains_no_other_cursor(log: LogWriter, log_path: Path) -> None:
-    log.append(some_events(5))
+    log.append(some_events(5), RECORDED_AT)
     ends = line_ends(log_path.read_bytes().splitlines(keepends=True), START)
     for end in ends:
         assert not log.contains(replace(end, position=end.position + 1))
@@ -301,7 +301,7 @@ def other(tmp_path: Path) -> Path:
     """Another log of five records, which were accepted long ago."""
     path = tmp_path / "other.jsonl"
     with closing(LogWriter(path)) as log:
-        log.append(some_events(5))
+        log.append(some_events(5), RECORDED_AT)
     return path
 
 
@@ -313,7 +313,7 @@ def test_records_of_another_log_are_appended_unchanged(log: LogWriter, log_path:
     log.flush()
     assert log_path.read_bytes() == other.read_bytes()
     assert log.end == log.durable == line_ends(lines, START)[-1]
-    log.append(some_events(1))
+    log.append(some_events(1), RECORDED_AT)
     assert len(events_in(log_path)) == 6
 
 

@@ -61,7 +61,7 @@ def test_a_start_creates_the_tables_in_an_empty_database(empty_database_url: str
     ingest_into(empty_database_url, registered())
     with closing(PostgresStore(empty_database_url)) as store:
         assert store.log.end.position == 1
-    tables = ["compartments", "events", "faults", "lockstream_schema", "progress", "reservations"]
+    tables = ["compartments", "events", "faults", "lockers", "lockstream_schema", "moments", "progress", "reservations"]
     assert schema_of(empty_database_url) == (tables, [1])
 
 

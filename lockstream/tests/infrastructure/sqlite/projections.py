@@ -27,7 +27,7 @@ class LoggedProjection:
 
     @property
     def reads(self) -> OverlayReads:
-        return OverlayReads(self.cached.cache, self.stored_reads)
+        return OverlayReads(self.cached.cache, self.stored_reads, self.log)
 
     def ingest(self, bodies: Sequence[Body]) -> None:
         """Ingest each event as a batch of its own. All must be accepted."""

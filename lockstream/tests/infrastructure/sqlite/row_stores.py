@@ -12,7 +12,8 @@ from lockstream.core.entities.events import (
     ReservationPayload,
 )
 from lockstream.core.entities.log import Cursor
-from lockstream.core.entities.state import Compartment, Fault, Key, Reservation, Row
+from lockstream.core.entities.state import Compartment, Key, LockerTotals, Row
+from lockstream.core.row_set import RowsByClass, no_rows
 from lockstream.infrastructure.sqlite.row_cache import ChangeSet, RowCache
 
 LOCKER = "locker"
@@ -23,11 +24,12 @@ class DictRowStore:
     """A row store in a dict, which lists the keys that it was asked for."""
 
     def __init__(self) -> None:
-        self.rows: dict[type[Row], dict[Key, Row]] = {Compartment: {}, Reservation: {}, Fault: {}}
+        self.rows: RowsByClass = no_rows()
         self.fetched: list[Key] = []
 
     def fetch(self, row_class: type[Row], keys: Collection[Key]) -> Iterable[Row]:
-        self.fetched += keys
+        if row_class is not LockerTotals:  # every batch needs the row of the only locker
+            self.fetched += keys
         rows = self.rows[row_class]
         return [rows[key] for key in keys if key in rows]
 
@@ -51,7 +53,7 @@ def save(cache: RowCache, *rows: Compartment) -> None:
         is_new = row_set.compartments[row.key] is None
         events.append(replace(one, event_id=event_id) if is_new else changed(event_id))
         row_set.save([row])
-    cache.apply(row_set, events, Cursor(cache.reached.position + len(rows)))
+    cache.apply(row_set, events, [], Cursor(cache.reached.position + len(rows)))
 
 
 def about(name: str) -> CompartmentRegistered:
@@ -76,9 +78,17 @@ def version(cache: RowCache, name: str) -> int | None:
 
 
 def rows_in_memory(cache: RowCache) -> int:
-    """Return the number of rows in the cache's generations, apart from changes that wait for a checkpoint."""
+    """Return the number of rows in the cache's generations, apart from changes that wait for a checkpoint.
+
+    The row of the only locker, which every batch needs, is left out.
+    """
     generations = (cache._young, cache._old, cache._expired)
-    return sum(len(rows) for generation in generations for rows in generation.values())
+    return sum(
+        len(rows)
+        for generation in generations
+        for row_class, rows in generation.items()
+        if row_class is not LockerTotals
+    )
 
 
 def cache_over_written_rows(store: DictRowStore, capacity: int, names: list[str] = NAMES) -> RowCache:

@@ -146,7 +146,7 @@ def test_added_rows_are_those_of_all_change_sets(store: DictRowStore) -> None:
     reported = FaultReported("f", "", LOCKER, FaultPayload("a", 3))
     rows = cache.fetch([reported])
     rows.save([compartment("a", 2), fault])
-    cache.apply(rows, [reported], Cursor(2))
+    cache.apply(rows, [reported], [], Cursor(2))
 
     assert cache.added(LOCKER) == ({"a"}, [fault])
     cache.end_checkpoint(is_written=True)

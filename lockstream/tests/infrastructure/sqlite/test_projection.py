@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lockstream.core.entities.log import START, Cursor
+from lockstream.core.entities.log import START, Cursor, Moment
 from lockstream.infrastructure.id_index.index import NewIds
 from lockstream.infrastructure.id_index.sorted_run import NO_RUN, RunRef
 from lockstream.infrastructure.sqlite.projection import SqliteProjection
@@ -40,7 +40,7 @@ def test_a_commit_waits_for_the_disk_only_if_it_names_another_run(projection: Sq
 
 def test_ids_stay_in_the_memtable_until_the_run_holds_all_of_their_slice(projection: SqliteProjection) -> None:
     change_set = ChangeSet(START)
-    change_set.add({}, {"a": 1, "b": 2, "c": 3}, Cursor(3))
+    change_set.add({}, {"a": 1, "b": 2, "c": 3}, [Moment(1, 5)], Cursor(3))
     projection.write(change_set, NO_RUN)
     kept = [NewIds(["a", "b", "c"], [1, 2, 3])]
     for run_position, expected in ((2, kept), (3, [])):

@@ -141,7 +141,7 @@ class Checkpoints(RuleBasedStateMachine):
     def _assert_matches_model(self) -> None:
         cache, model = self.projection.cache, self.model
         assert cache.reached == self.log.end
-        assert_reads_match(model, OverlayReads(cache, self.stored_reads))
+        assert_reads_match(model, OverlayReads(cache, self.stored_reads, self.log))
         assert cache.ids.missing({str(event_id): position for event_id, position in model.positions.items()}) == []
         assert cache.ids.missing(dict.fromkeys(map(compartment_id_of, model.compartments), 0)) == []
         assert cache.ids.missing(dict.fromkeys(map(reservation_id_of, model.reservations), 0)) == []

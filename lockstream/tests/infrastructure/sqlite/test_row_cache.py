@@ -165,7 +165,7 @@ def test_new_rows_are_found_again_after_they_were_written_and_dropped(store: Dic
     created = ReservationCreated("a-1", "", LOCKER, NewReservationPayload("r", "a"))
     rows = cache.fetch([about("a"), created])
     rows.save([compartment("a", 1), reservation])
-    cache.apply(rows, [about("a"), created], Cursor(2))
+    cache.apply(rows, [about("a"), created], [], Cursor(2))
     store.write(cache.begin_checkpoint())
     cache.end_checkpoint(is_written=True)
     for name in "bcd":
@@ -216,7 +216,7 @@ def test_an_undone_batch_leaves_the_newest_state_wherever_it_is(store: DictRowSt
 
 def test_an_undone_batch_does_not_bring_back_an_older_state(store: DictRowStore) -> None:
     # given a row whose older state is still in the old generation, and whose newest state was written
-    cache = cache_over_written_rows(store, capacity=2)
+    cache = cache_over_written_rows(store, capacity=4)
     version(cache, "c0")
     version(cache, "c1")
     save(cache, compartment("c0", 2))

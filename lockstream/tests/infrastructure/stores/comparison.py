@@ -1,9 +1,14 @@
 """Compare a store's outcomes and reads with the independent model."""
 
+from uuid import uuid4
+
+from lockstream.core.entities.log import time_of
+from lockstream.core.entities.state import Locker, LockerState, LockerTotals
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome, Refusal
-from lockstream.core.ports import Reads
+from lockstream.core.ports import Reads, RowReads
 from lockstream.tests.infrastructure.stores.model import Expected, Model
 from lockstream.tests.infrastructure.stores.random_events import PLACES, UNKNOWN
+from lockstream.tests.support.builders import event
 
 
 def in_model_terms(outcome: Outcome) -> Expected:
@@ -17,7 +22,7 @@ def in_model_terms(outcome: Outcome) -> Expected:
             return "refused", code
 
 
-def assert_reads_match(model: Model, reads: Reads) -> None:
+def assert_reads_match(model: Model, reads: RowReads) -> None:
     """Compare every read with the model."""
     lockers = list(reads.lockers())
     assert [locker.locker_id for locker in lockers] == model.lockers()
@@ -37,10 +42,51 @@ def assert_reads_match(model: Model, reads: Reads) -> None:
             for view in views
         )
         assert (locker.locker_id, shown) == model.canonical(locker.locker_id)
+        _assert_state_matches(model, reads.locker_state(locker.locker_id), locker)
     _assert_rows_match(model, reads)
 
 
-def _assert_rows_match(model: Model, reads: Reads) -> None:
+def assert_events_match(model: Model, reads: Reads) -> None:
+    """Compare the events at all positions, and those with all ids, with the accepted ones."""
+    records = reads.records(range(1, len(model.accepted) + 1))
+    assert [(record.event, record.end.position) for record in records] == [
+        (event(body), position) for position, body in enumerate(model.accepted, 1)
+    ]
+    for record in records[-5:]:
+        assert reads.event(record.event.event_id) == record
+        assert reads.records([record.end.position, 1]) == [record, records[0]]
+    assert reads.event(str(uuid4())) is None
+    times = {record.end.position: time_of(record.recorded_at) for record in records}
+    assert reads.times(times) == times
+
+
+def _assert_state_matches(model: Model, state: LockerState | None, locker: Locker) -> None:
+    assert state is not None
+    assert state.locker == locker
+    places = [(locker.locker_id, view.compartment_id) for view in locker.compartments]
+    since = {}
+    for place in places:
+        active = model.active_reservation(place)
+        steps = model.reservations[active]["steps"] if active else {}
+        since[place[1]] = (model.since[place], max(steps.values(), default=0))
+    assert state.last_changes == since
+    positions = [position for position, body in enumerate(model.accepted, 1) if body["locker_id"] == locker.locker_id]
+    statuses = [row["status"] for row in model.reservations.values() if row["place"][0] == locker.locker_id]
+    assert state.totals == LockerTotals(
+        locker.locker_id,
+        events=len(positions),
+        last_position=positions[-1],
+        compartments=len(places),
+        available=sum(not model.active_reservation(place) and not model.degraded(place) for place in places),
+        degraded=sum(map(model.degraded, places)),
+        reserved=statuses.count("CREATED"),
+        occupied=statuses.count("DEPOSITED"),
+        picked_up=statuses.count("PICKED_UP"),
+        expired=statuses.count("EXPIRED"),
+    )
+
+
+def _assert_rows_match(model: Model, reads: RowReads) -> None:
     for place in PLACES:
         row = reads.compartment(*place)
         assert (row is not None) == (place in model.compartments)
@@ -52,3 +98,7 @@ def _assert_rows_match(model: Model, reads: Reads) -> None:
         if reservation is not None:
             assert reservation.status == model.status(key)
             assert (reservation.locker_id, reservation.compartment_id) == model.reservations[key]["place"]
+            steps = model.reservations[key]["steps"]
+            assert reservation.created_position == steps["CREATED"]
+            assert reservation.deposited_position == steps.get("DEPOSITED", 0)
+            assert reservation.changed_position == max(steps.values())

@@ -24,6 +24,10 @@ class Model:
     compartments: set[Place] = field(default_factory=set)
     reservations: dict[str, dict[str, Any]] = field(default_factory=dict)
     faults: dict[UUID, dict[str, Any]] = field(default_factory=dict)
+    since: dict[Place, int] = field(default_factory=dict)
+    """Position of the event that last changed whether a compartment is occupied or degraded."""
+
+    _shown: dict[Place, tuple[str | None, bool]] = field(default_factory=dict)
 
     def expect(self, body: Body) -> Expected:
         """Apply an event, and return the outcome that every store must return for it."""
@@ -35,6 +39,10 @@ class Model:
         self._apply(body)
         self.accepted.append(body)
         self.positions[event_id] = len(self.accepted)
+        place = self.place(body)
+        shown = self.active_reservation(place), self.degraded(place)
+        if self._shown.get(place) != shown:
+            self._shown[place], self.since[place] = shown, len(self.accepted)
         return "accepted", len(self.accepted)
 
     def refusal(self, body: Body) -> str | None:
@@ -89,19 +97,31 @@ class Model:
         return "fault_already_cleared" if fault["cleared"] else None
 
     def _apply(self, body: Body) -> None:
-        payload = body["payload"]
+        payload, position = body["payload"], len(self.accepted) + 1
         match body["type"]:
             case "CompartmentRegistered":
                 self.compartments.add(_place(body))
             case "ReservationCreated":
-                self.reservations[payload["reservation_id"]] = {"place": _place(body), "status": "CREATED"}
+                self.reservations[payload["reservation_id"]] = {
+                    "place": _place(body),
+                    "status": "CREATED",
+                    "steps": {"CREATED": position},
+                }
             case "FaultReported":
-                fault = {"place": _place(body), "severity": payload["severity"], "cleared": False}
+                fault = {"place": _place(body), "severity": payload["severity"], "cleared": 0, "reported": position}
                 self.faults[UUID(body["event_id"])] = fault
             case "FaultCleared":
-                self.faults[UUID(payload["fault_event_id"])]["cleared"] = True
+                self.faults[UUID(payload["fault_event_id"])]["cleared"] = position
             case event_type:
-                self.reservations[payload["reservation_id"]]["status"] = STATUS_AFTER[event_type]
+                reservation = self.reservations[payload["reservation_id"]]
+                reservation["status"] = STATUS_AFTER[event_type]
+                reservation["steps"][reservation["status"]] = position
+
+    def place(self, body: Body) -> Place:
+        """Return the compartment that an accepted event is about."""
+        reservation = self.reservations.get(body["payload"].get("reservation_id", ""))
+        place: Place = reservation["place"] if reservation else _place(body)
+        return place
 
     def lockers(self) -> list[str]:
         return sorted({locker for locker, _ in self.compartments})

@@ -8,7 +8,6 @@ from lockstream.core.evolve import evolve
 from lockstream.core.outcomes import Outcome
 from lockstream.core.ports import Store
 from lockstream.core.rules import decide
-from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.sqlite.database import remove_database
 from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path
@@ -50,11 +49,12 @@ class Network[StoreT: Store](ABC):
         """Decide one batch that is never committed."""
         events = [event(body) for body in bodies]
         with self.store.unit_of_work() as uow:
-            known, rows, _ = uow.begin(events)
+            known, rows, position = uow.begin(events)
             uow.load(events)
             for one in events:
                 if one.event_id not in known and decide(rows, one) is None:
-                    rows.save(evolve(rows, one))
+                    position += 1
+                    rows.save(evolve(rows, one, position))
 
     def reopen(self) -> None:
         """Stop and start."""
@@ -97,10 +97,7 @@ class MemoryNetwork(Network[MemoryStore]):
         self.store = self.open()
 
     def open(self) -> MemoryStore:
-        store = MemoryStore()
-        store.log = self._log
-        catch_up(store.cache, store.log.read(store.cache.reached))
-        return store
+        return MemoryStore(self._log)
 
 
 class EmbeddedNetwork(Network[EmbeddedStore]):
@@ -168,7 +165,7 @@ class PostgresNetwork(Network[PostgresStore]):
 
 _EMPTY_TABLES = """
     DO $$ BEGIN
-        TRUNCATE events, compartments, reservations, faults;
+        TRUNCATE events, compartments, reservations, faults, lockers, moments;
     EXCEPTION WHEN undefined_table THEN -- a failed test has left no projection, and the next start rebuilds it
         TRUNCATE events;
         DROP TABLE IF EXISTS progress;

@@ -14,7 +14,7 @@ from lockstream.core.entities.log import START
 from lockstream.core.errors import StoreUnavailable
 from lockstream.infrastructure.codec.log_line import encode_lines
 from lockstream.infrastructure.id_index import index
-from lockstream.tests.infrastructure.stores.comparison import assert_reads_match, in_model_terms
+from lockstream.tests.infrastructure.stores.comparison import assert_events_match, assert_reads_match, in_model_terms
 from lockstream.tests.infrastructure.stores.model import Model
 from lockstream.tests.infrastructure.stores.network import (
     MEMORY_DISK,
@@ -109,6 +109,7 @@ class Histories[NetworkT: Network[Any]](RuleBasedStateMachine):
     def _assert_matches_model(self) -> None:
         reads = self.network.store.reads
         assert_reads_match(self.model, reads)
+        assert_events_match(self.model, reads)
         for locker, state_hash in hashes(reads).items():
             state = self.model.canonical(locker)
             assert HASH_OF.setdefault(state, state_hash) == state_hash

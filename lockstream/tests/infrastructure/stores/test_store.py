@@ -146,7 +146,7 @@ def save_and_fail(network: Network[Store], one: Event) -> None:
     with network.store.unit_of_work() as uow:
         rows = uow.begin([one]).rows
         uow.load([one])
-        rows.save(evolve(rows, one))
+        rows.save(evolve(rows, one, 2))
         raise ZeroDivisionError
 
 

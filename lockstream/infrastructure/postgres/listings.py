@@ -1,0 +1,67 @@
+"""Lists of the projection in PostgreSQL: all statements of one list see one snapshot."""
+
+from collections.abc import Callable
+
+from sqlalchemy import ARRAY, BigInteger, bindparam, func
+
+from lockstream.core.ports import Listings, ReadResult
+from lockstream.infrastructure.postgres.connection import (
+    DIALECT,
+    Database,
+    DatabaseRows,
+    Results,
+    Statement,
+    transaction_settings,
+)
+from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
+from lockstream.infrastructure.rows.listing_statements import ListingStatements
+from lockstream.infrastructure.rows.listings import SqlListings, Values
+from lockstream.infrastructure.rows.prepared import Prepared
+from lockstream.infrastructure.rows.tables import PROJECTION_TABLES
+
+_BEGIN = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+_LOCK_TABLES = Statement(f"LOCK TABLE {', '.join(table.name for table in PROJECTION_TABLES)} IN ACCESS SHARE MODE")
+"""Keeps a rebuild from replacing the tables. It comes before the snapshot, which could not see all of the new rows."""
+
+_READ_IN_ORDER = Statement(
+    "SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), "
+    "set_config('enable_incremental_sort', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)"
+)
+"""Makes PostgreSQL read an index in its order and stop at the end of the page, whatever it knows of the tables.
+
+A bitmap scan or a sort reads all rows that pass the filters, for each page. The start of a parallel worker takes longer
+than a page.
+"""
+
+
+class PostgresListings:
+    """Lists of the projection in a database. For any thread."""
+
+    def __init__(self, database: Database) -> None:
+        positions = func.unnest(bindparam("positions", type_=ARRAY(BigInteger))).table_valued("value", name="integers")
+        self._statements = ListingStatements(DIALECT, positions.render_derived())
+        self._database = database
+        self._beginning = [
+            _BEGIN,
+            Statement(f"SET LOCAL lock_timeout = '{database.limits.write_lock_seconds}s'"),
+            _LOCK_TABLES,
+            transaction_settings(database.limits),
+            _READ_IN_ORDER,
+            HEAD,
+        ]
+
+    def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
+        """Execute the query of a list, and return its value with the position that it reflects.
+
+        Raises:
+            StoreUnavailable: the database cannot be used.
+        """
+
+        def execute_query(begun: Results, fetch: Callable[[Statement], DatabaseRows]) -> ReadResult[ValueT]:
+            def execute(prepared: Prepared, values: Values) -> DatabaseRows:
+                return fetch(Statement(prepared.text, prepared.bind(values)))
+
+            position = cursor_of(begun[HEAD]).position
+            return ReadResult(query(SqlListings(self._statements, execute, position)), position)
+
+        return self._database.read_transaction(self._beginning, execute_query)

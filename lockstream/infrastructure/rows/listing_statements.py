@@ -1,0 +1,292 @@
+"""The statements of lists. Each reads one index in the order of its list, from the first row of the page to the last.
+
+A selective filter has partial indexes. If several partial indexes serve one list, the statement takes `limit` rows of
+each, sorts them, and keeps the first `limit`. A planner without statistics may choose a wrong index, so a condition
+that must not use an index is written as an expression.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CompoundSelect,
+    Dialect,
+    Select,
+    String,
+    Table,
+    TableValuedAlias,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+)
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy.types import TypeEngine
+
+from lockstream.core.entities.listings import (
+    SUMMED,
+    CompartmentQuery,
+    CompartmentState,
+    FaultQuery,
+    LockerQuery,
+    ReservationOrder,
+    ReservationQuery,
+)
+from lockstream.core.entities.state import Status
+from lockstream.infrastructure.rows.prepared import Prepared
+from lockstream.infrastructure.rows.tables import (
+    HAS_STATUS,
+    IS_CLEARED,
+    IS_OPEN,
+    LOCKER_HAS,
+    compartments,
+    faults,
+    lockers,
+    moments,
+    network,
+    open_fault_counts,
+    reservations,
+)
+
+type _Select = Select[*tuple[Any, ...]]
+type _Statement = _Select | CompoundSelect[*tuple[Any, ...]]
+type _Condition = ColumnElement[bool]
+
+_LIMIT = bindparam("limit", type_=BigInteger)
+_LOCKER_ID = bindparam("locker_id", type_=String)
+
+
+class ListingStatements:
+    """The statements of all lists for one dialect, each compiled when it is first used. For any thread."""
+
+    def __init__(self, dialect: Dialect, positions: TableValuedAlias, *, has_counts: bool = False) -> None:
+        """`positions` is a table with the column `value`, made from one parameter, `positions`.
+
+        A projection that `has_counts` keeps the totals of the network. Any other counts them for each answer.
+        """
+        self._dialect = dialect
+        self._prepared: dict[Hashable, Prepared] = {}
+        self.totals = Prepared(_KEPT_TOTALS if has_counts else _TOTALS, dialect)
+        self.open_faults_by_severity = Prepared(_KEPT_OPEN_FAULTS if has_counts else _OPEN_FAULTS_BY_SEVERITY, dialect)
+        self.has_locker = Prepared(_HAS_LOCKER, dialect)
+        self.locker_ids = Prepared(_ids(lockers.c.locker_id), dialect)
+        self.compartment_ids = Prepared(_ids(compartments.c.compartment_id, compartments.c.locker_id), dialect)
+        self.reservation_ids = Prepared(_ids(reservations.c.reservation_id), dialect)
+        self.times = Prepared(_times(positions), dialect)
+        self.position_at = Prepared(_POSITION_AT, dialect)
+
+    def lockers(self, query: LockerQuery) -> Prepared:
+        """Return the statement for a page between the ids `lower` and `upper`."""
+        return self._statement(_lockers, query.available, query.degraded)
+
+    def compartments(self, query: CompartmentQuery) -> Prepared:
+        """Return the statement for a page between the ids `lower` and `upper`."""
+        return self._statement(_compartments, query.state)
+
+    def reservations(self, query: ReservationQuery) -> Prepared:
+        """Return the statement for a page between `lower` and `upper`: positions or ids, as the order demands."""
+        make = _reservations_by_change if query.order is ReservationOrder.CHANGED else _reservations_by_id
+        return self._statement(make, query.status, query.locker_id is not None, query.descending)
+
+    def faults(self, query: FaultQuery) -> Prepared:
+        """Return the statement for a page between the positions `lower` and `upper`."""
+        has_locker, has_compartment = query.locker_id is not None, query.compartment_id is not None
+        return self._statement(_faults, query.open, has_locker, has_compartment, query.descending)
+
+    def _statement(self, make: Callable[..., _Statement], *shape: Hashable) -> Prepared:
+        if (prepared := self._prepared.get((make, shape))) is None:
+            prepared = self._prepared[make, shape] = Prepared(make(*shape), self._dialect)
+        return prepared
+
+
+def _lockers(available: bool | None, degraded: bool | None) -> _Statement:
+    page = select(lockers).where(_ids_within_bounds(lockers.c.locker_id))
+    if available is None and degraded is None:
+        return page.order_by(lockers.c.locker_id).limit(_LIMIT)
+    has = [
+        condition
+        for (is_available, is_degraded), condition in LOCKER_HAS.items()
+        if available in (None, is_available) and degraded in (None, is_degraded)
+    ]
+    return _merged(lockers, [page.where(condition) for condition in has], "locker_id")
+
+
+def _compartments(state: CompartmentState | None) -> _Statement:
+    status = func.coalesce(reservations.c.status, literal_column("''"))
+    """A filter by the column itself would let a planner begin with all reservations of this status."""
+    statement = (
+        select(
+            compartments.c.locker_id,
+            compartments.c.compartment_id,
+            compartments.c.degrading_faults,
+            compartments.c.active_reservation,
+            reservations.c.status,
+            compartments.c.changed_position,
+            func.coalesce(reservations.c.changed_position, literal_column("0")),
+        )
+        .outerjoin_from(compartments, reservations, compartments.c.active_reservation == reservations.c.reservation_id)
+        .where(_of_locker_within_bounds(compartments, "compartment_id", String()))
+        .order_by(compartments.c.locker_id, compartments.c.compartment_id)
+        .limit(_LIMIT)
+    )
+    match state:
+        case None:
+            return statement
+        case CompartmentState.AVAILABLE:
+            no_fault = compartments.c.degrading_faults == literal_column("0")
+            return statement.where(no_fault, compartments.c.active_reservation.is_(None))
+        case CompartmentState.RESERVED:
+            return statement.where(status == literal_column(f"'{Status.CREATED}'"))
+        case CompartmentState.OCCUPIED:
+            return statement.where(status == literal_column(f"'{Status.DEPOSITED}'"))
+        case CompartmentState.DEGRADED:
+            return statement.where(compartments.c.degrading_faults > literal_column("0"))
+
+
+def _reservations_by_change(status: Status | None, has_locker: bool, descending: bool) -> _Statement:
+    page = _positions_page(reservations, "changed_position", has_locker)
+    return _merged(
+        reservations,
+        [page.where(condition) for condition in _with_status(status)],
+        "changed_position",
+        descending,
+        of_locker=has_locker,
+    )
+
+
+def _reservations_by_id(status: Status | None, has_locker: bool, descending: bool) -> _Statement:
+    was_changed = (_expression(reservations.c.changed_position) >= bindparam("changed_from", type_=BigInteger)) & (
+        _expression(reservations.c.changed_position) <= bindparam("changed_through", type_=BigInteger)
+    )
+    if has_locker:  # sorts the reservations of this locker
+        id_of_locker = reservations.c.reservation_id.concat(literal_column("''"))
+        conditions = [reservations.c.locker_id == _LOCKER_ID, _ids_within_bounds(id_of_locker), was_changed]
+        parts = [select(reservations).where(one, *conditions) for one in _with_status(status)]
+        all_of_locker = union_all(*parts).subquery()
+        order = all_of_locker.c.reservation_id.concat(literal_column("''"))
+        return select(all_of_locker).order_by(order.desc() if descending else order).limit(_LIMIT)
+    page = select(reservations).where(_ids_within_bounds(reservations.c.reservation_id), was_changed)
+    if status is Status.PICKED_UP:
+        page = page.where(reservations.c.status.concat(literal_column("''")) == literal_column(f"'{status}'"))
+    elif status:
+        page = page.where(HAS_STATUS[status])
+    return _merged(reservations, [page], "reservation_id", descending)
+
+
+def _faults(is_open: bool | None, has_locker: bool, has_compartment: bool, descending: bool) -> _Statement:
+    page = _positions_page(faults, "reported_position", has_locker)
+    page = page.where(faults.c.severity >= bindparam("min_severity", type_=BigInteger))
+    if has_compartment:
+        page = page.where(faults.c.compartment_id == bindparam("compartment_id", type_=String))
+    either = [
+        condition for wanted_open, condition in ((True, IS_OPEN), (False, IS_CLEARED)) if is_open in (None, wanted_open)
+    ]
+    parts = [page.where(condition) for condition in either]
+    return _merged(faults, parts, "reported_position", descending, of_locker=has_locker)
+
+
+def _with_status(status: Status | None) -> Iterable[_Condition]:
+    return HAS_STATUS.values() if status is None else [HAS_STATUS[status]]
+
+
+def _merged(
+    table: Table, parts: Sequence[_Select], key: str, descending: bool = False, *, of_locker: bool = False
+) -> _Statement:
+    """Return the first rows of all parts of a table, in the order of the column `key`. No row is in two parts."""
+
+    def ordered(page: _Select, columns: ReadOnlyColumnCollection[str, Any], *names: str) -> _Select:
+        return page.order_by(*(columns[name].desc() if descending else columns[name] for name in names)).limit(_LIMIT)
+
+    names = ("locker_id", key) if of_locker else (key,)
+    pages = [ordered(part, table.c, *names) for part in parts]
+    if len(pages) == 1:
+        return pages[0]
+    merged = union_all(*(select(page.subquery()) for page in pages)).subquery()
+    return ordered(select(merged), merged.c, key)
+
+
+def _positions_page(table: Table, key: str, has_locker: bool) -> _Select:
+    """Return a SELECT of the rows whose positions `key` are within bounds, of one locker or of all."""
+    if has_locker:
+        return select(table).where(_of_locker_within_bounds(table, key, BigInteger()))
+    column = table.c[key]
+    return select(table).where(
+        column >= bindparam("lower", type_=BigInteger), column <= bindparam("upper", type_=BigInteger)
+    )
+
+
+def _of_locker_within_bounds(table: Table, key: str, key_type: TypeEngine[Any]) -> _Condition:
+    """Return the condition that a row belongs to the locker, and that its key is within bounds.
+
+    A comparison of pairs matches only an index of these two columns in this order. PostgreSQL could read the whole
+    index of another order for a comparison of each column.
+    """
+    pair = tuple_(table.c.locker_id, table.c[key])
+    lower, upper = (tuple_(_LOCKER_ID, bindparam(name, type_=key_type)) for name in ("lower", "upper"))
+    return and_(pair >= lower, pair <= upper)
+
+
+def _ids(column: ColumnElement[str], *further: ColumnElement[str]) -> _Select:
+    return select(column, *further).where(_ids_within_bounds(column)).order_by(column, *further).limit(_LIMIT)
+
+
+def _ids_within_bounds(column: ColumnElement[str]) -> _Condition:
+    return and_(column >= bindparam("lower", type_=String), column < bindparam("upper", type_=String))
+
+
+def _expression(column: ColumnElement[int]) -> ColumnElement[int]:
+    """Return the column as an expression that no index matches."""
+    return column + literal_column("0", BigInteger)
+
+
+def _times(positions: TableValuedAlias) -> _Select:
+    time = select(moments.c.time).where(moments.c.position <= positions.c.value).order_by(moments.c.position.desc())
+    return select(positions.c.value, time.limit(literal_column("1")).scalar_subquery())
+
+
+def _sum(column: ColumnElement[int]) -> ColumnElement[int]:
+    return cast(func.coalesce(func.sum(column), literal_column("0")), BigInteger)
+
+
+_TOTALS = select(
+    func.count(),
+    *(_sum(lockers.c[name]) for name in SUMMED),
+).select_from(lockers)
+"""The numbers of `NetworkTotals`, in the order of its fields."""
+
+_OPEN_FAULTS_BY_SEVERITY = (
+    select(faults.c.severity, func.count()).where(IS_OPEN).group_by(faults.c.severity).order_by(faults.c.severity)
+)
+_KEPT_TOTALS = select(network)
+_KEPT_OPEN_FAULTS = (
+    select(open_fault_counts)
+    .where(open_fault_counts.c.count > literal_column("0"))
+    .order_by(open_fault_counts.c.severity)
+)
+_HAS_LOCKER = select(lockers.c.locker_id).where(lockers.c.locker_id == _LOCKER_ID)
+
+_TIME = bindparam("time", type_=BigInteger)
+_MOMENT = (
+    select(moments.c.position)
+    .where(moments.c.time <= _TIME)
+    .order_by(moments.c.time.desc(), moments.c.position.desc())
+    .limit(literal_column("1"))
+    .scalar_subquery()
+)
+_following = moments.alias("following")
+_POSITION_AT = select(
+    _MOMENT,
+    select(_following.c.position)
+    .where(_following.c.position > _MOMENT)
+    .order_by(_following.c.position)
+    .limit(literal_column("1"))
+    .scalar_subquery(),
+    select(func.max(moments.c.time)).scalar_subquery(),
+)
+"""The position of the moment, the position of the moment that follows it in the log, and the latest time."""

@@ -1,0 +1,175 @@
+"""Lists of a projection in a database, shared by both engines."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from lockstream.core.entities.fields import IDENTIFIER_MAX
+from lockstream.core.entities.listings import (
+    CompartmentQuery,
+    FaultQuery,
+    ListedCompartment,
+    LockerQuery,
+    Matches,
+    NetworkTotals,
+    ReservationOrder,
+    ReservationQuery,
+)
+from lockstream.core.entities.state import Fault, LockerTotals, Reservation, Row, Status
+from lockstream.infrastructure.rows.listing_statements import ListingStatements
+from lockstream.infrastructure.rows.mapping import VALUE_ERRORS, projection_unavailable
+from lockstream.infrastructure.rows.prepared import Prepared
+
+POSITION_MAX = 2**63 - 1
+"""Highest number that a column of positions holds."""
+
+_ID_END = "\U0010ffff" * (IDENTIFIER_MAX + 1)
+"""A text that sorts after every id."""
+
+type Values = dict[str, Any]
+type Execute = Callable[[Prepared, Values], Iterable[tuple[Any, ...]]]
+"""Executes a statement with its values. Raises StoreUnavailable if the database cannot be used."""
+
+
+class SqlListings:
+    """Lists of the state at one position. All statements of one instance must see the same moment."""
+
+    def __init__(
+        self,
+        statements: ListingStatements,
+        execute: Execute,
+        position: int,
+        encode_positions: Callable[[list[int]], object] = list,
+    ) -> None:
+        """`position` is the one that the database reflects. `encode_positions` makes a parameter of many positions."""
+        self._statements = statements
+        self._execute = execute
+        self.position = position
+        self._encode_positions = encode_positions
+
+    def network(self) -> NetworkTotals:
+        """Return the totals. In PostgreSQL this reads the row of each locker, and an entry of each open fault."""
+        [totals] = self._rows(_Totals, self._statements.totals, {})
+        open_faults = self._rows(_Pair, self._statements.open_faults_by_severity, {})
+        return replace(NetworkTotals(*totals), open_faults=dict(open_faults))
+
+    def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
+        bounds = _id_bounds(after, prefix=query.prefix)
+        return self._page(LockerTotals, self._statements.lockers(query), bounds, limit)
+
+    def compartments(self, query: CompartmentQuery, after: str | None, limit: int) -> list[ListedCompartment] | None:
+        locker = {"locker_id": query.locker_id}
+        values = locker | _id_bounds(after) | {"limit": limit}
+        found = self._rows(_CompartmentRow, self._statements.compartments(query), values)
+        if not found and not self._rows(_Id, self._statements.has_locker, locker):
+            return None
+        return [_listed(row) for row in found]
+
+    def reservations(self, query: ReservationQuery, after: int | str | None, limit: int) -> list[Reservation]:
+        first, through = _within_range(query.changed_from), _within_range(query.changed_through)
+        if query.order is ReservationOrder.CHANGED:
+            values = _position_bounds(after, first, through, query.descending)
+        else:
+            values = _id_bounds(after, descending=query.descending)
+            values |= {"changed_from": first, "changed_through": through}
+        values |= {"locker_id": query.locker_id}
+        return self._page(Reservation, self._statements.reservations(query), values, limit)
+
+    def faults(self, query: FaultQuery, after: int | None, limit: int) -> list[Fault]:
+        values = _position_bounds(after, 0, POSITION_MAX, query.descending) | {
+            "min_severity": _within_range(query.min_severity),
+            "locker_id": query.locker_id,
+            "compartment_id": query.compartment_id,
+        }
+        return self._page(Fault, self._statements.faults(query), values, limit)
+
+    def search(self, prefix: str, limit: int) -> Matches:
+        values = _id_bounds(None, prefix=prefix) | {"limit": limit}
+        lockers = self._rows(_Id, self._statements.locker_ids, values)
+        compartments = self._rows(_Ids, self._statements.compartment_ids, values)
+        reservations = self._rows(_Id, self._statements.reservation_ids, values)
+        return Matches(
+            [locker_id for (locker_id,) in lockers],
+            [(locker_id, compartment_id) for compartment_id, locker_id in compartments],
+            [reservation_id for (reservation_id,) in reservations],
+        )
+
+    def times(self, positions: Iterable[int]) -> dict[int, int]:
+        wanted = self._encode_positions(list(positions))
+        found = self._rows(_Time, self._statements.times, {"positions": wanted})
+        return {position: time for position, time in found if time is not None}
+
+    def position_at(self, time: int) -> int:
+        values = {"time": _within_range(time)}
+        [(moment, following, latest)] = self._rows(_Moments, self._statements.position_at, values)
+        if moment is None:
+            return 0
+        if following is None or latest is None or latest <= time:
+            return self.position
+        return int(following) - 1
+
+    def _page[RowT: Row](self, row_class: type[RowT], statement: Prepared, values: Values, limit: int) -> list[RowT]:
+        return self._rows(row_class, statement, {**values, "limit": limit})
+
+    def _rows(self, row_type: Any, statement: Prepared, values: Values) -> list[Any]:
+        """Return rows of this type. A damaged value does not have it, and makes the list unavailable."""
+        try:
+            return msgspec.convert(list(self._execute(statement, values)), list[row_type])
+        except VALUE_ERRORS as error:
+            raise projection_unavailable("read", error) from error
+
+
+class _CompartmentRow(Struct, array_like=True, gc=False):
+    locker_id: str
+    compartment_id: str
+    degrading_faults: int
+    active_reservation: str | None
+    status: Status | None
+    changed_position: int
+    reservation_changed_position: int
+
+
+_Id = tuple[str]
+_Ids = tuple[str, str]
+_Pair = tuple[int, int]
+_Time = tuple[int, int | None]
+_Moments = tuple[int | None, int | None, int | None]
+_Totals = tuple[int, int, int, int, int, int, int, int]
+
+
+def _listed(row: _CompartmentRow) -> ListedCompartment:
+    return ListedCompartment(
+        row.locker_id,
+        row.compartment_id,
+        degraded=row.degrading_faults > 0,
+        active_reservation=row.active_reservation,
+        reservation_status=row.status,
+        changed_position=max(row.changed_position, row.reservation_changed_position),
+    )
+
+
+def _id_bounds(after: int | str | None, prefix: str = "", *, descending: bool = False) -> dict[str, Any]:
+    """Return `lower` (included) and `upper` (excluded) of a page of ids. One bound each lets an index seek it.
+
+    No id contains a control character. So the ids after one id begin at that id followed by U+0001.
+    """
+    if descending:
+        return {"lower": prefix, "upper": _ID_END if after is None else after}
+    return {"lower": prefix if after is None else max(prefix, f"{after}\x01"), "upper": prefix + _ID_END}
+
+
+def _position_bounds(after: int | str | None, first: int, last: int, descending: bool) -> dict[str, Any]:
+    """Return the bounds of a page of positions, both included."""
+    if after is not None and descending:
+        last = min(last, int(after) - 1)
+    elif after is not None:
+        first = max(first, int(after) + 1)
+    return {"lower": _within_range(first), "upper": last}
+
+
+def _within_range(number: int | None) -> int:
+    """Return a number that a column of positions can be compared with. None stands for the highest."""
+    return POSITION_MAX if number is None else max(-POSITION_MAX, min(number, POSITION_MAX))

@@ -1,0 +1,147 @@
+"""Lists in memory: each filters and sorts all rows. They are the reference for the lists of the other stores."""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Any
+
+from lockstream.core.entities.listings import (
+    SUMMED,
+    CompartmentQuery,
+    CompartmentState,
+    FaultQuery,
+    ListedCompartment,
+    LockerQuery,
+    Matches,
+    NetworkTotals,
+    ReservationOrder,
+    ReservationQuery,
+)
+from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Status
+from lockstream.infrastructure.sqlite.row_cache import RowCache
+
+
+class MemoryListings:
+    """Lists of a row cache that was never checkpointed, and so holds everything."""
+
+    def __init__(self, cache: RowCache) -> None:
+        self._cache = cache
+
+    @property
+    def position(self) -> int:
+        return self._cache.reached.position
+
+    def network(self) -> NetworkTotals:
+        lockers = list(self._cache.changed_rows(LockerTotals))
+        sums = {name: sum(map(attrgetter(name), lockers)) for name in SUMMED}
+        open_faults = Counter(fault.severity for fault in self._cache.changed_rows(Fault) if not fault.is_cleared)
+        return NetworkTotals(len(lockers), **sums, open_faults=dict(open_faults))
+
+    def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
+        """Return up to `limit` lockers whose ids follow `after`."""
+        found = [
+            row
+            for row in self._cache.changed_rows(LockerTotals)
+            if row.locker_id.startswith(query.prefix)
+            and query.available in (None, row.available > 0)
+            and query.degraded in (None, row.degraded > 0)
+        ]
+        return _page(found, attrgetter("locker_id"), after, limit)
+
+    def compartments(self, query: CompartmentQuery, after: str | None, limit: int) -> list[ListedCompartment] | None:
+        """Return up to `limit` compartments whose ids follow `after`, or None if the locker is unknown."""
+        rows = [row for row in self._cache.changed_rows(Compartment) if row.locker_id == query.locker_id]
+        found = [listed for listed in map(self._listed, rows) if _is_in_state(listed, query.state)]
+        return _page(found, attrgetter("compartment_id"), after, limit) if rows else None
+
+    def reservations(self, query: ReservationQuery, after: int | str | None, limit: int) -> list[Reservation]:
+        """Return up to `limit` reservations behind `after`, in the order of the query."""
+        found = [
+            row
+            for row in self._cache.changed_rows(Reservation)
+            if query.status in (None, row.status)
+            and query.locker_id in (None, row.locker_id)
+            and row.changed_position >= query.changed_from
+            and (query.changed_through is None or row.changed_position <= query.changed_through)
+        ]
+        key = "changed_position" if query.order is ReservationOrder.CHANGED else "reservation_id"
+        return _page(found, attrgetter(key), after, limit, descending=query.descending)
+
+    def faults(self, query: FaultQuery, after: int | None, limit: int) -> list[Fault]:
+        """Return up to `limit` faults behind the one reported at position `after`, in the order of the query."""
+        found = [
+            row
+            for row in self._cache.changed_rows(Fault)
+            if query.open in (None, not row.is_cleared)
+            and row.severity >= query.min_severity
+            and query.locker_id in (None, row.locker_id)
+            and query.compartment_id in (None, row.compartment_id)
+        ]
+        return _page(found, attrgetter("reported_position"), after, limit, descending=query.descending)
+
+    def search(self, prefix: str, limit: int) -> Matches:
+        """Return up to `limit` ids of each kind that begin with `prefix`."""
+        lockers = sorted(row.locker_id for row in self._cache.changed_rows(LockerTotals))
+        compartments = sorted(
+            self._cache.changed_rows(Compartment), key=lambda row: (row.compartment_id, row.locker_id)
+        )
+        reservations = sorted(row.reservation_id for row in self._cache.changed_rows(Reservation))
+        return Matches(
+            [locker_id for locker_id in lockers if locker_id.startswith(prefix)][:limit],
+            [row.key for row in compartments if row.compartment_id.startswith(prefix)][:limit],
+            [reservation_id for reservation_id in reservations if reservation_id.startswith(prefix)][:limit],
+        )
+
+    def times(self, positions: Iterable[int]) -> dict[int, int]:
+        """Return the recorded times at these positions, in microseconds since 1970. Position 0 has none."""
+        moments = self._cache.changed_moments
+        following = {position: bisect_right(moments, position, key=attrgetter("position")) for position in positions}
+        return {position: moments[index - 1].time for position, index in following.items() if index}
+
+    def position_at(self, time: int) -> int:
+        """Return the position of the last event that was recorded at `time` or before, or 0.
+
+        `Listings.position_at` defines the result if a clock was set back.
+        """
+        moments, last = self._cache.changed_moments, self._cache.reached.position
+        if all(moment.time <= time for moment in moments):
+            return last
+        ends = [*(moment.position - 1 for moment in moments[1:]), last]
+        earlier = [(moment.time, end) for moment, end in zip(moments, ends, strict=True) if moment.time <= time]
+        return max(earlier, default=(0, 0))[1]
+
+    def _listed(self, row: Compartment) -> ListedCompartment:
+        reservation = self._cache.get(Reservation, row.active_reservation) if row.active_reservation else None
+        return ListedCompartment(
+            row.locker_id,
+            row.compartment_id,
+            degraded=row.degraded,
+            active_reservation=row.active_reservation,
+            reservation_status=reservation.status if reservation else None,
+            changed_position=max(row.changed_position, reservation.changed_position if reservation else 0),
+        )
+
+
+def _is_in_state(listed: ListedCompartment, state: CompartmentState | None) -> bool:
+    match state:
+        case None:
+            return True
+        case CompartmentState.AVAILABLE:
+            return not listed.degraded and listed.active_reservation is None
+        case CompartmentState.RESERVED:
+            return listed.reservation_status is Status.CREATED
+        case CompartmentState.OCCUPIED:
+            return listed.reservation_status is Status.DEPOSITED
+        case CompartmentState.DEGRADED:
+            return listed.degraded
+
+
+def _page[RowT](
+    rows: Iterable[RowT], key: Callable[[RowT], Any], after: int | str | None, limit: int, *, descending: bool = False
+) -> list[RowT]:
+    """Return up to `limit` rows behind the key `after`, in the order of their keys."""
+    ordered = sorted(rows, key=key, reverse=descending)
+    if after is not None:
+        ordered = [row for row in ordered if (key(row) < after if descending else key(row) > after)]
+    return ordered[:limit]

@@ -1,0 +1,107 @@
+"""Every combination of filters and orders of lists, and the comparison of two implementations by all of them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import product
+from typing import Any
+
+from lockstream.core.entities.listings import (
+    CompartmentQuery,
+    CompartmentState,
+    FaultQuery,
+    LockerQuery,
+    ReservationOrder,
+    ReservationQuery,
+)
+from lockstream.core.entities.state import Status
+from lockstream.core.ports import Listings
+
+ALL = 1_000
+"""A limit beyond all rows of a test."""
+
+ANY = (None, True, False)
+ORDERS = tuple(product(ReservationOrder, (False, True)))
+
+type Page = Callable[[Any, int], list[Any] | None]
+
+
+def locker_queries(prefixes: Sequence[str]) -> Iterator[LockerQuery]:
+    for prefix, available, degraded in product(prefixes, ANY, ANY):
+        yield LockerQuery(prefix, available, degraded)
+
+
+def compartment_queries(locker_ids: Sequence[str]) -> Iterator[CompartmentQuery]:
+    for locker_id, state in product(locker_ids, (None, *CompartmentState)):
+        yield CompartmentQuery(locker_id, state)
+
+
+def reservation_queries(locker_ids: Sequence[str], last: int) -> Iterator[ReservationQuery]:
+    """Yield queries of reservations: any change, early, middle and late ones, up to the position `last`."""
+    ranges = [(0, None), (0, last // 2), (last // 3, 2 * last // 3), (last // 2, None), (last, 0)]
+    for status, locker_id, (order, descending), between in product(
+        (None, *Status), (None, *locker_ids), ORDERS, ranges
+    ):
+        yield ReservationQuery(status, locker_id, *between, order, descending)
+
+
+def fault_queries(locker_ids: Sequence[str], compartment_ids: Sequence[str]) -> Iterator[FaultQuery]:
+    places = [(None, None), *product(locker_ids, (None, *compartment_ids))]
+    for is_open, severity, place, descending in product(ANY, (0, 3, 2**31), places, (False, True)):
+        yield FaultQuery(is_open, severity, *place, descending)
+
+
+def key_of(query: ReservationQuery) -> str:
+    """Return the name of the field that the reservations are ordered by."""
+    return "changed_position" if query.order is ReservationOrder.CHANGED else "reservation_id"
+
+
+def assert_same_lists(
+    lists: Listings, expected: Listings, ids: tuple[Sequence[str], Sequence[str]], prefixes: Sequence[str], last: int
+) -> None:
+    """Compare all lists, unpaged and in pages. `ids` are those of lockers and of compartments."""
+    locker_ids, compartment_ids = ids
+    assert lists.network() == expected.network()
+    for of_lockers in locker_queries(prefixes):
+        _assert_same_pages(partial(lists.lockers, of_lockers), partial(expected.lockers, of_lockers), "locker_id")
+    for of_compartments in compartment_queries(locker_ids):
+        found, wanted = (each.compartments(of_compartments, None, ALL) for each in (lists, expected))
+        assert found == wanted
+        if found is not None:
+            _assert_pages(partial(lists.compartments, of_compartments), found, "compartment_id")
+    for of_reservations in reservation_queries(locker_ids, last):
+        _assert_same_pages(
+            partial(lists.reservations, of_reservations),
+            partial(expected.reservations, of_reservations),
+            key_of(of_reservations),
+        )
+    for of_faults in fault_queries(locker_ids, compartment_ids):
+        _assert_same_pages(partial(lists.faults, of_faults), partial(expected.faults, of_faults), "reported_position")
+    for prefix, limit in product(prefixes, (1, 2, ALL)):
+        assert lists.search(prefix, limit) == expected.search(prefix, limit)
+    assert_same_times(lists, expected, last)
+
+
+def assert_same_times(lists: Listings, expected: Listings, last: int) -> None:
+    """Compare the times at all positions, and the positions at, before and after each time."""
+    times = lists.times(range(last + 1))
+    assert times == expected.times(range(last + 1))
+    for time in {0, *(time + offset for time in times.values() for offset in (-1, 0, 1))}:
+        assert lists.position_at(time) == expected.position_at(time)
+
+
+def _assert_same_pages(page: Page, expected: Page, key: str) -> None:
+    rows = page(None, ALL)
+    assert rows is not None
+    assert rows == expected(None, ALL)
+    _assert_pages(page, rows, key)
+
+
+def _assert_pages(page: Page, rows: Sequence[Any], key: str) -> None:
+    """Assert that pages of one and of three rows, concatenated, are these rows."""
+    for limit in (1, 3):
+        found: list[Any] = []
+        while one := page(getattr(found[-1], key) if found else None, limit):
+            assert len(one) <= limit
+            found += one
+            assert len(found) <= len(rows)
+        assert found == rows

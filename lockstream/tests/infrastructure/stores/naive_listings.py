@@ -1,0 +1,170 @@
+"""An independent reference for lists: it filters and sorts everything that the model knows, for each page."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+from lockstream.core.entities.listings import (
+    CompartmentQuery,
+    CompartmentState,
+    FaultQuery,
+    ListedCompartment,
+    LockerQuery,
+    Matches,
+    NetworkTotals,
+    ReservationQuery,
+)
+from lockstream.core.entities.state import Fault, LockerTotals, Reservation, Status
+from lockstream.tests.infrastructure.stores.model import Model, Place
+
+
+@dataclass(frozen=True)
+class NaiveListings:
+    """Lists of a model. `recorded_at` holds the recorded time of each accepted event, as its line contains it."""
+
+    model: Model
+    recorded_at: list[str]
+
+    @property
+    def position(self) -> int:
+        return len(self.model.accepted)
+
+    def network(self) -> NetworkTotals:
+        rows = [self._totals(locker_id) for locker_id in self.model.lockers()]
+        names = ("compartments", "available", "reserved", "occupied", "degraded", "picked_up", "expired")
+        sums = {name: sum(map(attrgetter(name), rows)) for name in names}
+        severities = Counter(fault["severity"] for fault in self.model.faults.values() if not fault["cleared"])
+        return NetworkTotals(len(rows), **sums, open_faults=dict(severities))
+
+    def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
+        rows = [self._totals(locker_id) for locker_id in self.model.lockers() if locker_id.startswith(query.prefix)]
+        if query.available is not None:
+            rows = [row for row in rows if (row.available > 0) == query.available]
+        if query.degraded is not None:
+            rows = [row for row in rows if (row.degraded > 0) == query.degraded]
+        return _page(rows, attrgetter("locker_id"), after, limit)
+
+    def compartments(self, query: CompartmentQuery, after: str | None, limit: int) -> list[ListedCompartment] | None:
+        if query.locker_id not in self.model.lockers():
+            return None
+        rows = [
+            self._compartment((query.locker_id, compartment_id))
+            for compartment_id in self.model.compartments_of(query.locker_id)
+        ]
+        states: dict[CompartmentState | None, Callable[[ListedCompartment], bool]] = {
+            None: lambda row: True,
+            CompartmentState.AVAILABLE: lambda row: row.active_reservation is None and not row.degraded,
+            CompartmentState.RESERVED: lambda row: row.reservation_status == "CREATED",
+            CompartmentState.OCCUPIED: lambda row: row.reservation_status == "DEPOSITED",
+            CompartmentState.DEGRADED: lambda row: row.degraded,
+        }
+        return _page(filter(states[query.state], rows), attrgetter("compartment_id"), after, limit)
+
+    def reservations(self, query: ReservationQuery, after: int | str | None, limit: int) -> list[Reservation]:
+        rows = [self._reservation(reservation_id) for reservation_id in self.model.reservations]
+        if query.status is not None:
+            rows = [row for row in rows if row.status == query.status]
+        if query.locker_id is not None:
+            rows = [row for row in rows if row.locker_id == query.locker_id]
+        if query.changed_through is not None:
+            rows = [row for row in rows if row.changed_position <= query.changed_through]
+        rows = [row for row in rows if row.changed_position >= query.changed_from]
+        key = {"changed": "changed_position", "id": "reservation_id"}[query.order]
+        return _page(rows, attrgetter(key), after, limit, query.descending)
+
+    def faults(self, query: FaultQuery, after: int | None, limit: int) -> list[Fault]:
+        rows = [
+            Fault(
+                str(fault_id),
+                locker_id=fault["place"][0],
+                compartment_id=fault["place"][1],
+                severity=fault["severity"],
+                reported_position=fault["reported"],
+                cleared_position=fault["cleared"],
+            )
+            for fault_id, fault in self.model.faults.items()
+        ]
+        if query.open is not None:
+            rows = [row for row in rows if (row.cleared_position == 0) == query.open]
+        if query.locker_id is not None:
+            rows = [row for row in rows if row.locker_id == query.locker_id]
+        if query.compartment_id is not None:
+            rows = [row for row in rows if row.compartment_id == query.compartment_id]
+        rows = [row for row in rows if row.severity >= query.min_severity]
+        return _page(rows, attrgetter("reported_position"), after, limit, query.descending)
+
+    def search(self, prefix: str, limit: int) -> Matches:
+        places = sorted(self.model.compartments, key=lambda place: (place[1], place[0]))
+        return Matches(
+            [locker_id for locker_id in self.model.lockers() if locker_id.startswith(prefix)][:limit],
+            [place for place in places if place[1].startswith(prefix)][:limit],
+            sorted(one for one in self.model.reservations if one.startswith(prefix))[:limit],
+        )
+
+    def times(self, positions: Iterable[int]) -> dict[int, int]:
+        times = self._times()
+        return {position: times[position - 1] for position in positions if position > 0}
+
+    def position_at(self, time: int) -> int:
+        times = self._times()
+        if all(one <= time for one in times):
+            return len(times)
+        return max(((one, position) for position, one in enumerate(times, 1) if one <= time), default=(0, 0))[1]
+
+    def _times(self) -> list[int]:
+        epoch = datetime.fromisoformat("1970-01-01T00:00:00Z")
+        ages = [datetime.fromisoformat(one) - epoch for one in self.recorded_at]
+        return [(age.days * 86_400 + age.seconds) * 1_000_000 + age.microseconds for age in ages]
+
+    def _totals(self, locker_id: str) -> LockerTotals:
+        places = [place for place in self.model.compartments if place[0] == locker_id]
+        positions = [position for position, body in enumerate(self.model.accepted, 1) if body["locker_id"] == locker_id]
+        statuses = Counter(row["status"] for row in self.model.reservations.values() if row["place"][0] == locker_id)
+        return LockerTotals(
+            locker_id,
+            events=len(positions),
+            last_position=positions[-1],
+            compartments=len(places),
+            available=sum(not self.model.active_reservation(one) and not self.model.degraded(one) for one in places),
+            degraded=sum(map(self.model.degraded, places)),
+            reserved=statuses["CREATED"],
+            occupied=statuses["DEPOSITED"],
+            picked_up=statuses["PICKED_UP"],
+            expired=statuses["EXPIRED"],
+        )
+
+    def _compartment(self, place: Place) -> ListedCompartment:
+        active = self.model.active_reservation(place)
+        steps = self.model.reservations[active]["steps"] if active else {}
+        return ListedCompartment(
+            *place,
+            degraded=self.model.degraded(place),
+            active_reservation=active,
+            reservation_status=Status(self.model.status(active)) if active else None,
+            changed_position=max(self.model.since[place], *steps.values(), 0),
+        )
+
+    def _reservation(self, reservation_id: str) -> Reservation:
+        row = self.model.reservations[reservation_id]
+        steps, status = row["steps"], Status(row["status"])
+        return Reservation(
+            reservation_id,
+            locker_id=row["place"][0],
+            compartment_id=row["place"][1],
+            status=status,
+            created_position=steps["CREATED"],
+            deposited_position=steps.get("DEPOSITED", 0),
+            changed_position=steps[status],
+        )
+
+
+def _page[RowT](
+    rows: Iterable[RowT], key: Callable[[RowT], Any], after: int | str | None, limit: int, descending: bool = False
+) -> list[RowT]:
+    ordered = sorted(rows, key=key, reverse=descending)
+    if after is not None:
+        ordered = [row for row in ordered if (key(row) < after if descending else key(row) > after)]
+    return ordered[:limit]

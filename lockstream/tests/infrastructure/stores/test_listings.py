@@ -1,0 +1,317 @@
+"""Lists that all stores answer alike: every filter, order and page against an independent model."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from itertools import pairwise
+from operator import methodcaller
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from psycopg.errors import LockNotAvailable
+
+from lockstream.core.entities.listings import (
+    CompartmentQuery,
+    FaultQuery,
+    LockerQuery,
+    NetworkTotals,
+    ReservationOrder,
+    ReservationQuery,
+)
+from lockstream.core.entities.log import START
+from lockstream.core.entities.state import Reservation, Status
+from lockstream.core.errors import StoreUnavailable
+from lockstream.core.ports import Listings
+from lockstream.infrastructure.postgres import unit_of_work as shared_log
+from lockstream.infrastructure.rows.tables import PROJECTION_TABLES
+from lockstream.infrastructure.stores import unit_of_work as own_log
+from lockstream.infrastructure.stores.embedded import projection_path
+from lockstream.tests.infrastructure.stores.comparison import in_model_terms
+from lockstream.tests.infrastructure.stores.listing_queries import ALL, assert_same_lists, assert_same_times, key_of
+from lockstream.tests.infrastructure.stores.model import Model
+from lockstream.tests.infrastructure.stores.naive_listings import NaiveListings
+from lockstream.tests.infrastructure.stores.network import (
+    MEMORY_DISK,
+    EmbeddedNetwork,
+    MemoryNetwork,
+    Network,
+    PostgresNetwork,
+)
+from lockstream.tests.infrastructure.stores.random_events import COMPARTMENTS, LOCKERS, Data, Sender
+from lockstream.tests.support.budgets import budget, examples
+from lockstream.tests.support.builders import (
+    LOCKER,
+    Body,
+    deposited,
+    expired,
+    fault_cleared,
+    fault_reported,
+    picked_up,
+    registered,
+    reserved,
+)
+from lockstream.tests.support.databases import connect
+
+PREFIXES = ("", "l", "locker-1", "locker-1 ", "Schließ", "A", "a", "é", "reservation-1", "%", "_", "\U0010ffff")
+
+HIGHEST = "\U0010ffff"
+UNUSUAL_IDS = (
+    *("%", "_", "a", "a%", "a%b", "a_", "a_b", "aXb", "ab", "A", "ä", "a\u0308", "\\", "'", "a\U0001f512"),
+    *(HIGHEST, HIGHEST * 2, f"a{HIGHEST}", f"a{HIGHEST}b", HIGHEST * 128, "a" * 128, "\ud7ff", "\ue000", "\uffff"),
+)
+"""Ids that sort or match differently under other rules than those of code points and plain prefixes."""
+
+
+def lists_of(network: Network[Any], query: Callable[[Listings], Any]) -> Any:
+    """Return a value of lists, which must reflect the whole log."""
+    result = network.store.list(query)
+    assert result.position == network.store.log.end.position
+    return result.value
+
+
+def reference(network: Network[Any], model: Model) -> NaiveListings:
+    return NaiveListings(model, [record.recorded_at for record in network.store.log.read(START)])
+
+
+def ingest(network: Network[Any], model: Model, *bodies: Body) -> None:
+    """Ingest one batch into the network and into the model."""
+    outcomes = [in_model_terms(outcome) for outcome in network.ingest(*bodies)]
+    assert outcomes == [model.expect(body) for body in bodies]
+
+
+class ListedHistories(RuleBasedStateMachine):
+    """Random batches and restarts, and then all lists."""
+
+    def __init__(self, network: Network[Any]) -> None:
+        super().__init__()
+        self.network = network
+        self.model = Model()
+        self.sender = Sender(self.model)
+
+    @rule(data=st.data(), size=st.integers(1, 12))
+    def post_batch(self, data: Data, size: int) -> None:
+        ingest(self.network, self.model, *(self.sender.draw(data) for _ in range(size)))
+
+    @rule(data=st.data())
+    def restart(self, data: Data) -> None:
+        getattr(self.network, data.draw(st.sampled_from(self.network.restarts)))()
+
+    def teardown(self) -> None:
+        try:
+            self._assert_lists_match()
+            self.network.rebuild()
+            self._assert_lists_match()
+        finally:
+            self.network.close()
+
+    def _assert_lists_match(self) -> None:
+        expected, last = reference(self.network, self.model), self.network.store.log.end.position
+        ids = (*LOCKERS, "unknown"), (*COMPARTMENTS, "unknown")
+        lists_of(self.network, lambda lists: assert_same_lists(lists, expected, ids, PREFIXES, last))
+
+
+class EmbeddedListedHistories(ListedHistories):
+    def __init__(self) -> None:
+        self.directory = TemporaryDirectory(dir=MEMORY_DISK)
+        super().__init__(EmbeddedNetwork(Path(self.directory.name) / "event_log.jsonl"))
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        finally:
+            self.directory.cleanup()
+
+
+def run(new_machine: Callable[[], RuleBasedStateMachine], count: int) -> None:
+    run_state_machine_as_test(new_machine, settings=budget(examples(count), stateful_step_count=15))  # type: ignore[arg-type]
+
+
+def test_lists_of_any_history_of_the_embedded_store_match_the_model() -> None:
+    run(EmbeddedListedHistories, 12)
+
+
+def test_lists_of_any_history_of_the_memory_store_match_the_model() -> None:
+    run(lambda: ListedHistories(MemoryNetwork()), 4)
+
+
+def test_lists_of_any_history_of_the_postgres_store_match_the_model(database: str) -> None:
+    run(lambda: ListedHistories(PostgresNetwork(database)), 4)
+
+
+def test_lists_of_unusual_ids_are_sorted_and_matched_by_code_points(network: Network[Any]) -> None:
+    model, fault = Model(), fault_reported(3, "a", locker="a")
+    ingest(network, model, *(registered("a", locker=one) for one in UNUSUAL_IDS))
+    ingest(network, model, *(registered(one, locker="a") for one in UNUSUAL_IDS if one != "a"), fault)
+    ingest(network, model, *(reserved(one, "a", locker=one) for one in UNUSUAL_IDS if one != "a"))
+
+    expected, last = reference(network, model), network.store.log.end.position
+
+    prefixes = ("", *UNUSUAL_IDS, "a" * 127, HIGHEST * 127)
+    ids = ("a", "%"), ("a", HIGHEST)
+    lists_of(network, lambda lists: assert_same_lists(lists, expected, ids, prefixes, last))
+
+
+def test_lists_of_an_empty_network_are_empty(network: Network[Any]) -> None:
+    assert lists_of(network, lambda lists: lists.network()) == NetworkTotals()
+    assert lists_of(network, lambda lists: lists.lockers(LockerQuery(), None, ALL)) == []
+    assert lists_of(network, lambda lists: lists.compartments(CompartmentQuery(LOCKER), None, ALL)) is None
+    assert lists_of(network, lambda lists: lists.times([0, 1])) == {}
+    assert lists_of(network, lambda lists: lists.position_at(2**63)) == 0
+
+
+def test_a_page_beyond_the_last_compartment_of_a_locker_is_empty_and_not_unknown(network: Network[Any]) -> None:
+    network.ingest(registered("a"))
+    query = CompartmentQuery(LOCKER)
+    assert lists_of(network, lambda lists: lists.compartments(query, "a", ALL)) == []
+    assert lists_of(network, lambda lists: lists.compartments(query, "z", ALL)) == []
+
+
+def test_a_page_of_a_prefix_begins_at_the_prefix_even_after_an_id_before_it(network: Network[Any]) -> None:
+    network.ingest(*(registered(locker=one) for one in ("a", "b", "ba", "c")))
+    for after, expected in (("a", ["b", "ba"]), ("b", ["ba"]), ("ba", []), ("z", [])):
+        found = lists_of(network, methodcaller("lockers", LockerQuery("b"), after, ALL))
+        assert [row.locker_id for row in found] == expected
+
+
+def test_numbers_beyond_all_positions_are_limits_like_others(network: Network[Any]) -> None:
+    network.ingest(registered(), reserved(), fault_reported(3))
+    huge, changed = 2**70, ReservationQuery()
+    assert len(lists_of(network, lambda lists: lists.reservations(changed, -huge, ALL))) == 1
+    assert lists_of(network, lambda lists: lists.reservations(changed, huge, ALL)) == []
+    descending = ReservationQuery(changed_through=huge, descending=True)
+    assert len(lists_of(network, lambda lists: lists.reservations(descending, huge, ALL))) == 1
+    assert lists_of(network, lambda lists: lists.faults(FaultQuery(min_severity=huge), None, ALL)) == []
+    assert lists_of(network, lambda lists: lists.faults(FaultQuery(), huge, ALL)) == []
+    assert lists_of(network, lambda lists: lists.position_at(huge)) == 3
+    assert lists_of(network, lambda lists: lists.position_at(-huge)) == 0
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_pages_neither_repeat_nor_skip_reservations_that_do_not_change(network: Network[Any], descending: bool) -> None:
+    names = [f"r{number:02d}" for number in range(12)]
+    network.ingest(*(registered(name) for name in names), *(reserved(name, name) for name in names))
+    changes = iter([*(deposited(name) for name in names[::2]), *(expired(name) for name in names[1::2])])
+    found: list[str] = []
+
+    for page in pages(network, ReservationQuery(order=ReservationOrder.ID, descending=descending)):
+        found += [row.reservation_id for row in page]
+        network.ingest(next(changes))
+
+    assert found == sorted(names, reverse=descending)
+
+
+def test_a_reservation_that_changes_between_pages_moves_to_the_end_of_its_list(network: Network[Any]) -> None:
+    names = [f"r{number}" for number in range(6)]
+    network.ingest(*(registered(name) for name in names), *(reserved(name, name) for name in names))
+    found: list[Reservation] = []
+
+    for page in pages(network, ReservationQuery()):
+        found += page
+        if len(found) == 2:
+            network.ingest(deposited("r4"), deposited("r0"))
+
+    assert [row.reservation_id for row in found] == ["r0", "r1", "r2", "r3", "r5", "r4", "r0"]
+    assert all(one.changed_position < other.changed_position for one, other in pairwise(found))
+
+
+def pages(network: Network[Any], query: ReservationQuery) -> Iterator[list[Reservation]]:
+    """Yield the pages of a list, with two reservations each. Each page is read when the caller asks for it."""
+
+    def read(lists: Listings) -> list[Reservation]:
+        return lists.reservations(query, after, 2)
+
+    after = None
+    while page := lists_of(network, read):
+        yield page
+        after = getattr(page[-1], key_of(query))
+
+
+def test_a_list_of_one_status_leaves_out_a_reservation_once_it_has_another(network: Network[Any]) -> None:
+    network.ingest(registered("a"), registered("b"), reserved("r1", "a"), reserved("r2", "b"))
+    query = ReservationQuery(Status.CREATED)
+    assert len(lists_of(network, lambda lists: lists.reservations(query, None, ALL))) == 2
+    network.ingest(deposited("r1"), picked_up("r1"))
+    [row] = lists_of(network, lambda lists: lists.reservations(query, None, ALL))
+    assert row.reservation_id == "r2"
+
+
+@pytest.mark.parametrize("network", ["embedded", "postgres"], indirect=True)
+def test_all_parts_of_one_list_reflect_one_moment(network: Network[Any]) -> None:
+    fault = fault_reported(3)
+    network.ingest(registered(), fault)
+
+    def read(lists: Listings) -> tuple[Any, ...]:
+        before = lists.network(), lists.faults(FaultQuery(open=True), None, ALL), lists.lockers(LockerQuery(), None, 1)
+        network.ingest(fault_cleared(fault), registered("another"), reserved())
+        after = lists.network(), lists.faults(FaultQuery(open=True), None, ALL), lists.lockers(LockerQuery(), None, 1)
+        assert before == after
+        return before
+
+    result = network.store.list(read)
+
+    assert result.position == 2
+    assert result.value[0] == NetworkTotals(1, 1, 0, 0, 0, 1, 0, 0, {3: 1})
+    assert lists_of(network, lambda lists: lists.network()) == NetworkTotals(1, 2, 1, 1, 0, 0, 0, 0, {})
+
+
+def test_an_error_of_the_query_is_raised_and_the_next_list_is_read(network: Network[Any]) -> None:
+    network.ingest(registered())
+    for _ in range(20):
+        with pytest.raises(ZeroDivisionError):
+            network.store.list(lambda lists: len(lists.search("", ALL).lockers) // 0)
+    assert lists_of(network, lambda lists: lists.search("", ALL).lockers) == [LOCKER]
+
+
+def test_times_of_a_clock_that_was_set_back(network: Network[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event with the latest time that is not after the given one counts."""
+    model = Model()
+    for index, minute in enumerate((10, 20, 30, 15, 20, 25, 40)):
+        now = f"2026-11-23T08:{minute}:00.000000Z"
+        for module in (own_log, shared_log):
+            monkeypatch.setattr(module, "utc_now", partial(str, now))
+        ingest(network, model, registered(f"a{index}"), registered(f"b{index}"))
+        expected, last = reference(network, model), network.store.log.end.position
+        lists_of(network, partial(assert_same_times, expected=expected, last=last))
+
+    at = {minute: 1_795_421_280_000_000 + (minute - 8) * 60_000_000 for minute in (9, 12, 17, 20, 22, 31, 50)}
+    found = lists_of(network, lambda lists: {minute: lists.position_at(time) for minute, time in at.items()})
+    assert found == {9: 0, 12: 2, 17: 8, 20: 10, 22: 10, 31: 6, 50: 14}
+
+
+def test_the_embedded_store_lists_what_was_checkpointed(embedded: EmbeddedNetwork) -> None:
+    embedded.ingest(registered("a"))
+    embedded.ingest_and_flush(registered("b"))
+    result = embedded.store.list(lambda lists: lists.compartments(CompartmentQuery(LOCKER), None, ALL))
+    assert result.position == 1
+    assert result.value is not None
+    assert [row.compartment_id for row in result.value] == ["a"]
+
+
+def test_a_damaged_projection_makes_lists_unavailable(embedded: EmbeddedNetwork) -> None:
+    embedded.ingest(registered("a"))
+    with closing(sqlite3.connect(projection_path(embedded.path), isolation_level=None)) as other_program:
+        other_program.execute("UPDATE lockers SET available = 'many'")
+        with pytest.raises(StoreUnavailable, match="could not be read"):
+            embedded.store.list(lambda lists: lists.lockers(LockerQuery(), None, ALL))
+        other_program.execute("DROP TABLE network")
+        with pytest.raises(StoreUnavailable, match="could not be read"):
+            embedded.store.list(lambda lists: lists.network())
+
+
+def test_no_rebuild_can_replace_the_tables_while_a_list_is_read(postgres: PostgresNetwork, database: str) -> None:
+    postgres.ingest(registered())
+
+    def read(lists: Listings) -> NetworkTotals:
+        with closing(connect(database)) as rebuild:
+            rebuild.execute("SET lock_timeout = '10ms'")
+            for table in PROJECTION_TABLES:
+                with pytest.raises(LockNotAvailable):
+                    rebuild.execute(f"DROP TABLE {table.name}")
+        return lists.network()
+
+    assert postgres.store.list(read).value.compartments == 1
