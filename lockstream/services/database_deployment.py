@@ -1,14 +1,15 @@
 """A log in a PostgreSQL database, which any number of nodes share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
 
 from lockstream.core.entities.log import START, Record
 from lockstream.core.errors import StartRefused
-from lockstream.core.ports import OnProgress, ignore_progress
+from lockstream.core.ports import Listings, OnProgress, ReadResult, ignore_progress
 from lockstream.infrastructure.postgres.connection import DEFAULT_LIMITS, Database, TimeLimits
+from lockstream.infrastructure.postgres.listings import PostgresListings
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.log_import import LogImport
 from lockstream.infrastructure.postgres.migrate import migrate
@@ -52,6 +53,10 @@ class DatabaseDeployment:
     def verify(self, on_progress: OnProgress) -> Verification:
         with closing(self._database()) as database:
             return verify_database(database, on_progress)
+
+    def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
+        with closing(self._database()) as database:
+            return PostgresListings(database).list(query)
 
     def rebuild(self, on_progress: OnProgress) -> None:
         with closing(self._database()) as database:

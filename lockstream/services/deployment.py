@@ -3,14 +3,14 @@
 Modules that load SQLAlchemy, NumPy or psycopg are imported inside functions, because loading takes a third of a second.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lockstream.core.entities.log import START, Record
 from lockstream.core.errors import StartRefused
-from lockstream.core.ports import OnProgress, Store, ignore_progress
+from lockstream.core.ports import Listings, OnProgress, ReadResult, Store, ignore_progress
 from lockstream.infrastructure.file_log.reader import last_position, read_log
 from lockstream.infrastructure.file_log.writer import LogWriter
 from lockstream.services.commands.copy_log import import_log
@@ -40,6 +40,9 @@ class Deployment(Protocol):
 
     def verify(self, on_progress: OnProgress) -> "Verification":
         """Verify the log, and compare the projection with a fresh replay."""
+
+    def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
+        """Execute the query of a list on the projection, which may be a second behind the log. Takes no lock."""
 
     def rebuild(self, on_progress: OnProgress) -> None:
         """Rebuild the projection from the log."""
@@ -112,6 +115,11 @@ class FileDeployment:
         from lockstream.services.commands.verify import verify_file  # noqa: PLC0415
 
         return verify_file(self._log, on_progress)
+
+    def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
+        from lockstream.services.commands.list_rows import list_rows  # noqa: PLC0415
+
+        return list_rows(self._log, query)
 
     def rebuild(self, on_progress: OnProgress) -> None:
         from lockstream.infrastructure.stores.embedded import rebuild  # noqa: PLC0415

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
-from sqlalchemy import select
+from msgspec.structs import astuple
+from sqlalchemy import Connection, select
 
 from lockstream.core.entities.log import Cursor, Record
-from lockstream.core.entities.state import Compartment, Fault, Reservation, Row
+from lockstream.core.entities.state import Row
 from lockstream.core.errors import InconsistentHistory, LogDamaged, ProjectionInvalid, StoreUnavailable
-from lockstream.core.ports import OnProgress, Reads
+from lockstream.core.ports import OnProgress, RowReads
 from lockstream.core.row_set import RowSet
 from lockstream.core.rules import decide
 from lockstream.core.state_hash import state_hash
@@ -25,14 +26,18 @@ from lockstream.infrastructure.file_log.reader import last_position, read_log
 from lockstream.infrastructure.id_index.index import IdIndex
 from lockstream.infrastructure.id_index.sorted_run import read_run
 from lockstream.infrastructure.rows.mapping import reason, to_row
-from lockstream.infrastructure.rows.tables import TABLES
+from lockstream.infrastructure.rows.tables import TABLES, moments, network, open_fault_counts
 from lockstream.infrastructure.sqlite.database import CORRUPT_DATA_ERRORS, reading_engine, snapshot
 from lockstream.infrastructure.sqlite.projection import projection_reads, read_memtable, read_progress
 from lockstream.infrastructure.sqlite.row_cache import NullRowStore, RowCache
 from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.infrastructure.stores.memory import MemoryReads
+from lockstream.infrastructure.stores.memory_listings import MemoryListings
 
 REMEDY = "Run `lockstream rebuild` to build the projection again from the log."
+
+MOMENTS = str(select(moments).order_by(moments.c.position))
+"""Selects the moments of a projection, in order."""
 
 NAMED_DIFFERENCES = 5
 """Most differences that are named; the others are only counted."""
@@ -81,14 +86,34 @@ class Replay:
         self._found.lockers = sum(1 for _ in self.reads.lockers())
         return self._found
 
-    def differences(self, rows: Callable[[type[Row]], Iterable[tuple[Any, ...]]], reads: Reads) -> Iterator[str]:
-        """Name each row, and each locker's state hash, in which a projection differs from this replay."""
-        for row_class in (Compartment, Reservation, Fault):
+    def differences(
+        self,
+        rows: Callable[[type[Row]], Iterable[tuple[Any, ...]]],
+        moments: Iterable[tuple[int, int]],
+        reads: RowReads,
+    ) -> Iterator[str]:
+        """Name each row, recorded time and state hash of a locker in which a projection differs from this replay.
+
+        `moments` are those of the projection, in order.
+        """
+        differing_times = set(_changes(self.cache.changed_moments)) ^ set(_changes(moments))
+        yield from (f"the recorded time at position {position}" for position, _ in sorted(differing_times))
+        for row_class in TABLES:
             yield from self._differing_rows(row_class, rows(row_class))
         stored = {locker.locker_id: state_hash(locker) for locker in reads.lockers()}
         expected = {locker.locker_id: state_hash(locker) for locker in self.reads.lockers()}
         differing = {locker_id for locker_id, _ in stored.items() ^ expected.items()}
         yield from (f"the state hash of locker {locker_id!r}" for locker_id in sorted(differing))
+
+    def differing_totals(self, projection: Connection) -> Iterator[str]:
+        """Name the totals of the network in which a projection in SQLite differs from this replay."""
+        expected = MemoryListings(self.cache).network()
+        stored = projection.execute(select(network)).all()
+        open_faults = projection.execute(select(open_fault_counts).where(open_fault_counts.c.count != 0)).all()
+        if [tuple(row) for row in stored] != [astuple(expected)[:-1]]:
+            yield "the totals of the network"
+        if {tuple(row) for row in open_faults} != set(expected.open_faults.items()):
+            yield "the numbers of open faults"
 
     def _differing_rows(self, row_class: type[Any], stored: Iterable[tuple[Any, ...]]) -> Iterator[str]:
         expected: dict[object, Row] = {row.key: row for row in self.cache.changed_rows(row_class)}
@@ -110,6 +135,15 @@ class Replay:
                 f"The event at position {position} could not have been accepted: {refusal.code}. Restore a copy of the "
                 "log that is older than this event."
             )
+
+
+def _changes(moments: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield each change of the recorded time. Batches that share a time count as one."""
+    last = None
+    for position, time in moments:
+        if time != last:
+            yield position, time
+        last = time
 
 
 def verify_file(log: Path, on_progress: OnProgress) -> Verification:
@@ -155,8 +189,10 @@ def _compare_file(projection: Path, replay: Replay) -> list[str]:
             differing = [
                 *replay.differences(
                     lambda row_class: connection.exec_driver_sql(str(select(TABLES[row_class]))),
+                    connection.exec_driver_sql(MOMENTS),
                     projection_reads(engine, connection.connection),
                 ),
+                *replay.differing_totals(connection),
                 *(f"the id {used!r}" for used in ids.missing(replay.ids | replay.cache.ids.memtable)),
             ]
             # Once a log has failed, the projection may know of more acknowledged events than it has applied.

@@ -11,6 +11,7 @@ log is on disk, with the requests that wait for it. `checkpointer` brings the em
 | the server's loop     | the server                 | the server             | everything else                      |
 | lockstream-loop       | `LoopRunner`, if no server | `LoopRunner.stop`      | everything else                      |
 | asyncio's executor    | `asyncio.to_thread`        | end of the event loop  | the text of a large batch            |
+| lockstream-list       | `EmbeddedEngine`           | `EmbeddedEngine.close` | reading connections of SQLite        |
 | lockstream-start      | `BackgroundStart`          | end of the startup     | the store, until it is handed over   |
 | lockstream-flush      | `LogWriter`                | `LogWriter.close`      | fdatasync of the log file            |
 | lockstream-checkpoint | `Checkpointer`             | `Checkpointer.close`   | a change set, the writing connection |

@@ -37,6 +37,9 @@ class Checkpointer:
         self._failure: str | None = None
         self._has_noted_acknowledged = False
         self._task: asyncio.Task[None] | None = None
+        self._ended: asyncio.Future[None] | None = None
+        """Resolved at the end of the running checkpoint, if somebody waits for that."""
+
         self._timer: asyncio.TimerHandle | None = None
         self._last_batch_at = self._began_at = self._retry_at = 0.0
         self._thread = ThreadPoolExecutor(1, "lockstream-checkpoint")
@@ -61,6 +64,19 @@ class Checkpointer:
         if self._timer is None:
             self._timer = loop.call_later(QUIET_SECONDS, self._checkpoint_if_due)
 
+    async def reached(self, position: int) -> None:
+        """Bring the projection up to `position`, which is durable. All that wait at a time share one checkpoint.
+
+        Raises:
+            StoreUnavailable: the projection cannot be written.
+        """
+        loop = asyncio.get_running_loop()
+        while self._reached < position:
+            if self._failure and loop.time() < self._retry_at:
+                raise StoreUnavailable(self._failure)
+            self._start()
+            await self._next_end()
+
     async def wait_idle(self) -> None:
         """Wait until no checkpoint is running."""
         while self._task:
@@ -74,6 +90,16 @@ class Checkpointer:
         if self._reached < self._durable.current:
             await self._checkpoint()
         self._thread.shutdown(wait=False)
+
+    async def _next_end(self) -> None:
+        """Wait for the end of a checkpoint, be it written or not. More checkpoints may follow it at once."""
+        if self._ended is None:
+            self._ended = asyncio.get_running_loop().create_future()
+        await asyncio.wait([self._ended])  # this waiter may be cancelled, and the others must not be
+
+    def forget_failure(self) -> None:
+        """Let the next checkpoint be tried at once. The one that failed held unflushed events, which are dropped."""
+        self._failure, self._retry_at = None, 0.0
 
     def _checkpoint_if_due(self) -> None:
         """Start a checkpoint if no batch comes or the last one is old; look again until all is written."""
@@ -99,7 +125,13 @@ class Checkpointer:
         if self._store.log.failure and not self._has_noted_acknowledged:
             await self._note_acknowledged()
         self._task = None
+        self._tell_end()
         self._on_caught_up()
+
+    def _tell_end(self) -> None:
+        if self._ended:
+            self._ended.set_result(None)
+            self._ended = None
 
     async def _checkpoint(self) -> None:
         try:
@@ -114,6 +146,7 @@ class Checkpointer:
             self._failure = "The projection cannot follow the log, because of an internal error. Restart Lockstream."
         if self._failure:
             self._retry_at = asyncio.get_running_loop().time() + RETRY_SECONDS
+        self._tell_end()
 
     async def _write(self) -> None:
         self._began_at = asyncio.get_running_loop().time()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from lockstream.core.entities.events import Event
-from lockstream.core.ports import EventLog, ReadResult, Reads
+from lockstream.core.ports import EventLog, Listings, ReadResult, Reads
 from lockstream.infrastructure.postgres.connection import READ_CONNECTIONS
 from lockstream.infrastructure.stores.postgres import PostgresStore
 from lockstream.services.running.durable_position import DurablePosition
@@ -48,6 +48,9 @@ class DatabaseEngine:
 
     async def read[ValueT: HasLockerId](self, query: Callable[[Reads], ValueT | None]) -> ReadResult[ValueT | None]:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.read, query)
+
+    async def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.list, query)
 
     async def close(self) -> None:
         self._decider.shutdown(wait=False)

@@ -1,19 +1,26 @@
-"""The engine of the embedded store: batches and reads on the event loop; only flushes and checkpoints run in threads.
+"""The engine of the embedded store: batches and reads of one subject on the event loop; all else in threads.
 
 A read sees all decided events. If these include an unflushed change of the same locker, the read waits for the flush.
 So it shows everything that was acknowledged before it, and nothing that a failing disk may still undo.
+
+A list is read from the projection alone, once a checkpoint has brought it up to all that was acknowledged before.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import StoreUnavailable
-from lockstream.core.ports import EventLog, ReadResult, Reads
+from lockstream.core.ports import EventLog, Listings, ReadResult, Reads
 from lockstream.infrastructure.stores.embedded import EmbeddedStore
 from lockstream.services.running.checkpointer import Checkpointer
 from lockstream.services.running.durable_position import DurablePosition
-from lockstream.services.running.group_commit import HasLockerId, Outcomes, decide_batch
+from lockstream.services.running.group_commit import STOPPING, HasLockerId, Outcomes, decide_batch
+
+LISTING_THREADS = 2
+"""Lists that are read at the same time. More would wait for Python's lock."""
 
 
 class EmbeddedEngine:
@@ -29,10 +36,11 @@ class EmbeddedEngine:
         self.durable = DurablePosition(store.log)
         self.checkpointer = Checkpointer(store, self.durable, self._caught_up)
         self._store = store
+        self._listers = ThreadPoolExecutor(LISTING_THREADS, "lockstream-list")
         self._unflushed: deque[tuple[int, set[str]]] = deque()
         """The end of each unflushed batch, and the ids of the lockers that it may have changed."""
 
-        self._has_discarded_unflushed = False
+        self._has_discarded_unflushed = self._is_closed = False
 
     @property
     def is_overloaded(self) -> bool:
@@ -64,8 +72,24 @@ class EmbeddedEngine:
         await self._discard_unflushed()
         return ReadResult(query(self._store.reads), self.durable.current)
 
+    async def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
+        if not self.log.failure:
+            try:
+                await self.checkpointer.reached(self.durable.current)
+            except StoreUnavailable:  # perhaps because the log failed meanwhile
+                if not self.log.failure:
+                    raise
+        if self.log.failure:
+            await self._discard_unflushed()
+            await self.checkpointer.reached(self.durable.current)
+        if self._is_closed:
+            raise StoreUnavailable(STOPPING)
+        return await asyncio.get_running_loop().run_in_executor(self._listers, self._store.list, query)
+
     async def close(self) -> None:
         await self.checkpointer.close()
+        self._is_closed = True
+        self._listers.shutdown(wait=False)
 
     def _caught_up(self) -> None:
         self.on_ready()
@@ -85,3 +109,4 @@ class EmbeddedEngine:
         if not self._has_discarded_unflushed:
             self._store.discard_unflushed()
             self._has_discarded_unflushed = True
+            self.checkpointer.forget_failure()

@@ -16,7 +16,7 @@ from msgspec import Struct
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import QueueFull, StoreUnavailable
 from lockstream.core.outcomes import Outcome
-from lockstream.core.ports import EventLog, ReadResult, Reads, UnitOfWork
+from lockstream.core.ports import EventLog, Listings, ReadResult, Reads, UnitOfWork
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.codec.event_json import decode_events
 
@@ -75,6 +75,9 @@ class Engine(Protocol):
 
     async def read[ValueT: HasLockerId](self, query: Callable[[Reads], ValueT | None]) -> ReadResult[ValueT | None]:
         """Return the value of `query`: it reflects all acknowledged events, and no event that is not durable."""
+
+    async def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
+        """Return the value of `query` over lists of a state that `read` could show, perhaps from another thread."""
 
     async def close(self) -> None: ...
 

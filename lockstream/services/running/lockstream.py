@@ -2,12 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, closing, nullcontext
+from functools import partial
+from typing import Any
 
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import PositionNotReached
-from lockstream.core.ports import ReadResult, Reads, Store
+from lockstream.core.ports import Listings, ReadResult, Reads, Store
 from lockstream.services.running.event_loop import LoopRunner
 from lockstream.services.running.group_commit import Decided, Engine, GroupCommit, HasLockerId, Outcomes
 from lockstream.settings import Settings
@@ -69,14 +71,20 @@ class Lockstream:
             PositionNotReached: the state is older, even after `MIN_POSITION_SECONDS`.
             StoreUnavailable: the state cannot be read.
         """
-        deadline = time.monotonic() + MIN_POSITION_SECONDS
-        while True:
-            result = await self._read(query)
-            if result.position >= min_position:
-                return result
-            if time.monotonic() > deadline:
-                raise PositionNotReached(result.position, min_position)
-            await asyncio.sleep(MIN_POSITION_RETRY_SECONDS)
+        return await self._read(partial(self._engine.read, query), min_position)
+
+    async def list[ValueT](self, query: Callable[[Listings], ValueT], min_position: int = 0) -> ReadResult[ValueT]:
+        """Return the value of `query` over lists that reflect the log up to `min_position` or further.
+
+        The query may run in another thread, and more than once.
+
+        Raises:
+            PositionNotReached: the lists are older, even after `MIN_POSITION_SECONDS`.
+            StoreUnavailable: the lists cannot be read.
+        """
+        if min_position:  # a list is expensive, so it is read only once its position is reached
+            await self._read(partial(self._engine.list, lambda _: None), min_position)
+        return await self._read(partial(self._engine.list, query), min_position)
 
     def parsing_lock(self) -> AbstractAsyncContextManager[object]:
         """Return a lock for work that blocks the event loop, so that only one piece of it runs between two requests."""
@@ -93,11 +101,18 @@ class Lockstream:
         """Whether the caller runs on the event loop that runs all calls."""
         return self._runner.loop is asyncio.get_running_loop()
 
-    async def _read[ValueT: HasLockerId](self, query: Callable[[Reads], ValueT | None]) -> ReadResult[ValueT | None]:
-        if self._is_on_its_loop:
-            return await self._engine.read(query)
-        result: ReadResult[ValueT | None] = await self._runner.run(self._engine.read, query)
-        return result
+    async def _read[ValueT](
+        self, read: Callable[[], Coroutine[Any, Any, ReadResult[ValueT]]], min_position: int
+    ) -> ReadResult[ValueT]:
+        """Return the result of `read`, which is tried again until it reflects `min_position` or the time is over."""
+        deadline = time.monotonic() + MIN_POSITION_SECONDS
+        while True:
+            result = await (read() if self._is_on_its_loop else self._runner.run(read))
+            if result.position >= min_position:
+                return result
+            if time.monotonic() > deadline:
+                raise PositionNotReached(result.position, min_position)
+            await asyncio.sleep(MIN_POSITION_RETRY_SECONDS)
 
     async def _close(self) -> None:
         await self._group_commit.close()

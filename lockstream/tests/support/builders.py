@@ -11,6 +11,7 @@ from lockstream.infrastructure.codec.event_json import decode_events
 type Body = dict[str, Any]
 
 LOCKER, COMPARTMENT, RESERVATION = "locker-1", "compartment-1", "reservation-1"
+RECORDED_AT = "2026-11-23T08:15:00.000000Z"
 
 
 def body(event_type: str, locker: str = LOCKER, event_id: str | None = None, **payload: object) -> Body:

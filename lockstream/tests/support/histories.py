@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lockstream.core.outcomes import Accepted
-from lockstream.core.ports import Reads
+from lockstream.core.ports import RowReads
 from lockstream.core.state_hash import state_hash
 from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.core.use_cases.ingest import ingest
@@ -72,7 +72,7 @@ def hashes_after_replay(log: Path) -> dict[str, str]:
     return hashes(MemoryReads(cache))
 
 
-def hashes(reads: Reads) -> dict[str, str]:
+def hashes(reads: RowReads) -> dict[str, str]:
     """Return the state hash of each locker, by locker id."""
     return {locker.locker_id: state_hash(locker) for locker in reads.lockers()}
 

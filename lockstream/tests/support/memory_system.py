@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from lockstream.core.entities.events import Event
-from lockstream.core.ports import EventLog, ReadResult, Reads
+from lockstream.core.ports import EventLog, Listings, ReadResult, Reads
 from lockstream.infrastructure.stores.memory import MemoryStore
 from lockstream.services.running.durable_position import DurablePosition
 from lockstream.services.running.group_commit import HasLockerId, Outcomes, decide_batch
@@ -34,6 +34,9 @@ class _MemoryEngine:
 
     async def read[ValueT: HasLockerId](self, query: Callable[[Reads], ValueT | None]) -> ReadResult[ValueT | None]:
         return ReadResult(query(self._store.reads), self.log.end.position)
+
+    async def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
+        return ReadResult(query(self._store.listings), self.log.end.position)
 
     async def close(self) -> None:
         return

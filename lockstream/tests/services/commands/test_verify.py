@@ -22,6 +22,7 @@ from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.presentation.cli.main import main
 from lockstream.services.commands.verify import Verification, verify_file
 from lockstream.tests.support.builders import (
+    RECORDED_AT,
     Body,
     event,
     fault_cleared,
@@ -137,7 +138,7 @@ def test_a_log_with_fewer_events_than_were_noted_as_acknowledged_has_lost_its_en
     record(log_path, HISTORY[:2])
     shortened = log_path.read_bytes()
     with closing(LogWriter(log_path)) as log:
-        log.append([event(body) for body in HISTORY[2:]])
+        log.append([event(body) for body in HISTORY[2:]], RECORDED_AT)
     with closing(SqliteProjection.open(projection_path(log_path))) as projection:
         projection.note_acknowledged(10)
     assert verified(log_path).problems == []

@@ -53,6 +53,8 @@ def after_snapshot(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object
     [
         ("UPDATE compartments SET degrading_faults = 7", "differs from the log in 2 places: Compartment"),
         ("DELETE FROM faults", "differs from the log"),
+        ("UPDATE lockers SET events = 7", "differs from the log in 1 place: LockerTotals locker-1"),
+        ("UPDATE moments SET time = 7", "differs from the log in "),
         ("UPDATE reservations SET status = 'LOST'", "The projection cannot be read"),
         ("DROP TABLE faults", "The projection cannot be read"),
         ('UPDATE events SET payload = \'{"compartment_id":"x"}\' WHERE position = 2', "is damaged at position 2"),

@@ -7,13 +7,14 @@ from contextlib import nullcontext
 
 import pytest
 
+from lockstream.core.entities.listings import CompartmentQuery
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate
 from lockstream.services.running.embedded_engine import EmbeddedEngine
 from lockstream.services.running.group_commit import weight_of
 from lockstream.settings import Settings
 from lockstream.tests.services.running.system import System
-from lockstream.tests.support.builders import RESERVATION, deposited, event, registered, reserved
+from lockstream.tests.support.builders import LOCKER, RESERVATION, deposited, event, registered, reserved
 from lockstream.tests.support.coroutines import let_others_run, run
 from lockstream.tests.support.faulty_store import FaultyStore
 
@@ -262,6 +263,47 @@ def test_a_failed_log_keeps_nothing_in_memory_for_refused_events(store: FaultySt
         # then there is no entry for any of them
         assert len(system.engine._unflushed) <= kept
         await system.close()
+
+    run(check())
+
+
+def test_lists_show_what_is_durable_after_the_log_has_failed(store: FaultyStore) -> None:
+    async def check() -> None:
+        # given a durable event, and one whose flush fails
+        system = System(store)
+        assert await system.post(registered("a")) == [Accepted(1)]
+        store.shut_gate()
+        with store.failing_flushes():
+            lost = system.post(registered("b"))
+            await store.flush_waits()
+        # when lists are read before, during and after the failure
+        early = asyncio.create_task(listed(system))
+        await let_others_run()
+        store.open_gate()
+        with pytest.raises(StoreUnavailable, match="could not be written"):
+            await lost
+        # then each shows the durable event alone
+        assert await early == (["a"], 1)
+        assert await listed(system) == (["a"], 1)
+        await system.close()
+
+    run(check())
+
+
+async def listed(system: System) -> tuple[list[str], int]:
+    """Return the ids of the listed compartments, and the position of the list."""
+    found, position = await system.engine.list(
+        lambda listings: listings.compartments(CompartmentQuery(LOCKER), None, 10)
+    )
+    return [row.compartment_id for row in found or ()], position
+
+
+def test_a_list_after_the_stop_is_unavailable(store: FaultyStore) -> None:
+    async def check() -> None:
+        system = System(store)
+        await system.close()
+        with pytest.raises(StoreUnavailable, match="stopping"):
+            await listed(system)
 
     run(check())
 

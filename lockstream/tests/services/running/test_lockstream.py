@@ -223,3 +223,21 @@ def test_a_cancelled_or_failed_task_releases_the_parsing_lock() -> None:
         await lockstream.close()
 
     run(check())
+
+
+def test_lists_show_all_acknowledged_events_to_any_loop(lockstream: Lockstream) -> None:
+    async def list_compartments() -> tuple[int, int]:
+        result = await lockstream.list(lambda listings: listings.network().compartments)
+        return result.value, result.position
+
+    for number in range(1, 4):
+        run(ingest_one(lockstream, f"c{number}"))
+        assert run(list_compartments()) == (number, number)
+
+
+def test_a_list_that_demands_a_position_beyond_the_log_is_refused_after_a_while(
+    lockstream: Lockstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lockstream.services.running.lockstream.MIN_POSITION_SECONDS", 0.05)
+    with pytest.raises(PositionNotReached, match="position 0, and the request demands 1"):
+        run(lockstream.list(lambda listings: listings.network(), min_position=1))
