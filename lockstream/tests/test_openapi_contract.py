@@ -21,6 +21,16 @@ ANSWERS = {
     ("/lockers/{locker_id}", "get"): {"200", "404", "422", "431", "500", "503"},
     ("/lockers/{locker_id}/compartments/{compartment_id}", "get"): {"200", "404", "422", "431", "500", "503"},
     ("/reservations/{reservation_id}", "get"): {"200", "404", "422", "431", "500", "503"},
+    ("/events/{event_id}", "get"): {"200", "404", "422", "431", "500", "503"},
+    ("/reservations/{reservation_id}/state", "get"): {"200", "404", "422", "431", "500", "503"},
+    ("/reservations/{reservation_id}/events", "get"): {"200", "404", "422", "431", "500", "503"},
+    ("/network", "get"): {"200", "422", "431", "500", "503"},
+    ("/lockers", "get"): {"200", "406", "422", "431", "500", "503"},
+    ("/lockers/{locker_id}/state", "get"): {"200", "304", "404", "422", "431", "500", "503"},
+    ("/lockers/{locker_id}/compartments", "get"): {"200", "404", "406", "422", "431", "500", "503"},
+    ("/reservations", "get"): {"200", "406", "422", "431", "500", "503"},
+    ("/faults", "get"): {"200", "406", "422", "431", "500", "503"},
+    ("/search", "get"): {"200", "422", "431", "500", "503"},
     ("/health/live", "get"): {"200", "431"},
     ("/health/ready", "get"): {"200", "431", "500", "503"},
 }
@@ -30,6 +40,33 @@ FIELDS = {
     "LockerSummary": {"locker_id", "compartments", "active_reservations", "degraded_compartments", "state_hash"},
     "CompartmentStatus": {"compartment_id", "degraded", "active_reservation"},
     "ReservationStatus": {"reservation_id", "status"},
+    "NetworkSummary": {
+        *("lockers", "compartments", "available", "reserved", "occupied", "degraded"),
+        *("reservations", "open_faults", "position", "last_event_at"),
+    },
+    "ReservationCounts": {"CREATED", "DEPOSITED", "PICKED_UP", "EXPIRED"},
+    "SeverityCount": {"severity", "count"},
+    "LockerPage": {"items", "next"},
+    "LockerItem": {
+        *("locker_id", "compartments", "available", "reserved", "occupied", "degraded"),
+        *("events", "last_event_at", "last_position"),
+    },
+    "CompartmentPage": {"items", "next"},
+    "CompartmentItem": {
+        *("compartment_id", "status", "degraded", "active_reservation", "since", "since_position"),
+    },
+    "ReservationPage": {"items", "next"},
+    "ReservationItem": {
+        *("reservation_id", "locker_id", "compartment_id", "status", "created_at", "created_position"),
+        *("deposited_at", "deposited_position", "changed_at", "changed_position"),
+    },
+    "FaultPage": {"items", "next"},
+    "FaultItem": {
+        *("fault_id", "locker_id", "compartment_id", "severity", "open"),
+        *("reported_at", "reported_position", "cleared_at", "cleared_position"),
+    },
+    "SearchResult": {"lockers", "compartments", "reservations"},
+    "CompartmentMatch": {"locker_id", "compartment_id"},
     "ErrorBody": {"detail"},
     "HealthResponse": {"status"},
     "ConflictBody": {"detail", "code"},
@@ -37,6 +74,16 @@ FIELDS = {
     "MalformedBodyErrors": {"detail"},
     "ValidationErrorItem": {"loc", "msg", "type"},
 }
+
+PAGES = {
+    "/lockers": "LockerPage",
+    "/lockers/{locker_id}/compartments": "CompartmentPage",
+    "/reservations": "ReservationPage",
+    "/faults": "FaultPage",
+}
+
+LINKED = {"post_event", "get_locker", "get_compartment", "get_reservation"}
+"""Operations that the response to an accepted event links to."""
 
 CONFLICTS = {
     "compartment_already_registered",
@@ -131,10 +178,10 @@ def test_every_answer_is_described_and_typed() -> None:
     schemas = {
         (path, status): answer_schema(path, method, status)
         for (path, method), statuses in ANSWERS.items()
-        for status in statuses
+        for status in statuses - {"304"}
     }
     for (path, status), schema in schemas.items():
-        if status in ("404", "408", "413", "415", "431", "500", "503"):
+        if status in ("404", "406", "408", "413", "415", "431", "500", "503"):
             assert schema == reference("ErrorBody"), path
     assert schemas["/events", "200"] == schemas["/events", "202"] == reference("EventResponse")
     assert schemas["/events", "409"] == reference("ConflictBody")
@@ -144,6 +191,31 @@ def test_every_answer_is_described_and_typed() -> None:
     assert schemas["/lockers/{locker_id}", "200"] == reference("LockerSummary")
     assert schemas["/lockers/{locker_id}/compartments/{compartment_id}", "200"] == reference("CompartmentStatus")
     assert schemas["/reservations/{reservation_id}", "200"] == reference("ReservationStatus")
+    for path, name in PAGES.items():
+        assert schemas[path, "200"] == reference(name)
+    assert schemas["/network", "200"] == reference("NetworkSummary")
+    assert schemas["/search", "200"] == reference("SearchResult")
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/network", "/search"])
+def test_a_list_has_an_example_of_each_media_type(path: str) -> None:
+    content = CONTRACT["paths"][path]["get"]["responses"]["200"]["content"]
+    example = content["application/json"]["example"]
+    response_validator(path, "get", "200").validate(example)
+    if path in PAGES:
+        header, row, end = content["text/csv"]["example"].split("\r\n")
+        assert header.split(",") == list(example["items"][0])
+        assert (len(row.split(",")), end) == (len(header.split(",")), "")
+    assert ("text/csv" in content) == (path in PAGES)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_list_has_pages(path: str) -> None:
+    operation = CONTRACT["paths"][path]["get"]
+    limit, after = [one for one in operation["parameters"] if one["name"] in ("limit", "after")]
+    assert limit["schema"] == {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100}
+    assert after["schema"] == {"type": "string", "minLength": 1}
+    assert "Link" in operation["responses"]["200"]["headers"]
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -155,9 +227,7 @@ def test_an_answer_has_exactly_these_fields(name: str) -> None:
 
 def test_an_accepted_event_leads_to_what_it_names() -> None:
     links = CONTRACT["paths"]["/events"]["post"]["responses"]["202"]["links"]
-    reads = {(path, "get") for path, method in ANSWERS if method == "get" and not path.startswith("/health")}
-    linked = {CONTRACT["paths"][path][method]["operationId"] for path, method in reads | {("/events", "post")}}
-    assert {link["operationId"] for link in links.values()} == linked
+    assert {link["operationId"] for link in links.values()} == LINKED
     for name in "locker_id", "payload/compartment_id", "payload/reservation_id":
         assert f"$request.body#/{name}" in str(links)
 

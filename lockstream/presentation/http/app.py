@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -11,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
+from msgspec.json import schema_components
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
@@ -20,7 +22,8 @@ from lockstream import __version__
 from lockstream.presentation.http.errors import error_response
 from lockstream.presentation.http.min_position import MIN_POSITION, POSITION
 from lockstream.presentation.http.proxies import PathPrefix
-from lockstream.presentation.http.routes import batches, events, health, lockers, reservations
+from lockstream.presentation.http.routes import batches, events, faults, health, lockers, network, reservations, search
+from lockstream.schemas import listings, states
 from lockstream.schemas.events import event_schema
 from lockstream.services.running.lifecycle import Lifecycle
 from lockstream.services.running.lockstream import Lockstream
@@ -32,7 +35,7 @@ the rest is kept for ever in an append-only log. Reads show the present state: e
 acknowledged before it began.
 """
 
-ROUTERS = (events.router, batches.router, lockers.router, reservations.router, health.router)
+ROUTERS = tuple(module.router for module in (events, batches, network, lockers, reservations, faults, search, health))
 """Every operation of the contract, by resource."""
 
 _ASSETS = "/docs/assets"
@@ -101,13 +104,16 @@ class Application(FastAPI):
             await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
-        """Return the contract: FastAPI's, with the schema of an event."""
+        """Return the contract: FastAPI's, with the schemas of an event and of lists."""
         if self.openapi_schema is None:
             contract = get_openapi(
                 title=self.title, version=self.version, description=self.description, routes=self.routes
             )
             event = event_schema("#/components/schemas/{model}")
-            contract["components"]["schemas"] |= event.pop("$defs") | {"Event": event}
+            bodies = (*listings.RESPONSES, *states.RESPONSES)
+            _, lists = schema_components(bodies, ref_template="#/components/schemas/{name}")
+            schemas = lists | contract["components"]["schemas"]  # both have `Status`, and FastAPI's is in order
+            contract["components"]["schemas"] = schemas | event.pop("$defs") | {"Event": event}
             self.openapi_schema = contract
         return self.openapi_schema
 
@@ -122,8 +128,8 @@ class Application(FastAPI):
                 entry,
                 allow_origins=settings.cors_origins,
                 allow_methods=["GET", "HEAD", "POST"],
-                allow_headers=["Content-Type", "Content-Encoding", MIN_POSITION],
-                expose_headers=[POSITION, "Retry-After"],
+                allow_headers=["Content-Type", "Content-Encoding", "If-None-Match", MIN_POSITION],
+                expose_headers=[POSITION, "Retry-After", "ETag", "Link", "Content-Disposition"],
             )
         return entry
 
@@ -149,12 +155,14 @@ class _Operations:
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
         self._exact: dict[tuple[str, str], Endpoint] = {}
+        self._methods: dict[str, list[str]] = {}
         self._templates: dict[tuple[str, int], list[tuple[list[str], Endpoint]]] = {}
         for route in routes:
             if isinstance(route, APIRoute):
                 for method in route.methods or ():
                     if "{" not in route.path:
                         self._exact[method, route.path] = route.endpoint
+                        self._methods.setdefault(route.path, []).append(method)
                         continue
                     segments = route.path.split("/")
                     self._templates.setdefault((method, len(segments)), []).append((segments, route.endpoint))
@@ -163,6 +171,8 @@ class _Operations:
         """Return the endpoint of a path, with the parameters in it."""
         if endpoint := self._exact.get((method, path)):
             return endpoint, {}
+        if path in self._methods:  # or `GET /events/batch` would ask for the event with the id "batch"
+            return partial(_refuse_method, self._methods[path]), {}
         given = path.split("/")
         for segments, endpoint in self._templates.get((method, len(given)), ()):
             parameters = {}
@@ -174,6 +184,10 @@ class _Operations:
             else:
                 return endpoint, parameters
         return None
+
+
+async def _refuse_method(allowed: list[str], _: Request) -> Response:
+    raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
 
 
 async def _handle(request: Request, error: Exception) -> Response:

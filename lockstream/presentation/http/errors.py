@@ -9,7 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from lockstream.core.errors import StoreUnavailable
+from lockstream.presentation.http.media_types import NotAcceptable
 from lockstream.presentation.http.min_position import InvalidMinPosition
+from lockstream.presentation.http.query_parameters import InvalidQuery
 from lockstream.schemas.events import MalformedBody
 from lockstream.schemas.outcomes import INTERNAL_ERROR
 from lockstream.schemas.responses import ErrorBody
@@ -44,6 +46,9 @@ TOO_SLOW: dict[str, Any] = {
 
 HEADERS_TOO_LARGE: dict[str, Any] = {"model": ErrorBody, "description": "The path and the headers are too large."}
 """Declares a response of 431."""
+
+NOT_ACCEPTABLE: dict[str, Any] = {"model": ErrorBody, "description": "The list has no media type that Accept names."}
+"""Declares a response of 406."""
 
 UNSUPPORTED: dict[str, Any] = {
     "model": ErrorBody,
@@ -86,8 +91,10 @@ def error_response(request: Request, error: BaseException) -> Response:
             return JSONResponse({"detail": error.errors}, 422)
         case StoreUnavailable():
             return JSONResponse({"detail": str(error)}, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
-        case InvalidMinPosition():
+        case InvalidMinPosition() | InvalidQuery():
             return JSONResponse({"detail": str(error)}, 422)
+        case NotAcceptable():
+            return JSONResponse({"detail": str(error)}, 406)
         case BodyTooLarge():
             return JSONResponse({"detail": str(error)}, 413)
         case UnsupportedMediaType():

@@ -53,13 +53,22 @@ PARAMETERS: dict[str, Any] = {
 async def answer_read[ValueT: HasLockerId](
     request: Request,
     query: Callable[[Reads], ValueT | None],
-    model: Callable[[ValueT], BaseModel],
+    model: Callable[[ValueT], BaseModel | bytes],
     missing: str,
 ) -> Response:
-    """Answer a read with the `model` of its value, or with 404 and the sentence `missing`."""
+    """Answer a read with the `model` of its value, or with 404 and the sentence `missing`.
+
+    A model may be its own JSON text.
+    """
     lockstream: Lockstream = request.app.lockstream
     value, position = await lockstream.read(query, min_position_of(request))
     if value is None:
-        return JSONResponse({"detail": missing}, 404, {POSITION: str(position)})
+        return not_found(missing, position)
     header = (POSITION.lower().encode(), b"%d" % position)
-    return EncodedJson(model(value).model_dump_json().encode(), headers=(header,))
+    body = model(value)
+    return EncodedJson(body if isinstance(body, bytes) else body.model_dump_json().encode(), headers=(header,))
+
+
+def not_found(missing: str, position: int) -> Response:
+    """Return the response of 404 with the sentence `missing`, which is true at `position`."""
+    return JSONResponse({"detail": missing}, 404, {POSITION: str(position)})

@@ -1,11 +1,80 @@
-"""Reads of one reservation."""
+"""The list of reservations, and the read of one."""
+
+from collections.abc import Callable
 
 from fastapi import APIRouter, Request, Response
 
+from lockstream.core.entities.listings import ReservationOrder, ReservationQuery
+from lockstream.core.entities.state import Reservation, Status
+from lockstream.core.ports import Listings
+from lockstream.core.use_cases.history import reservation_history
+from lockstream.presentation.http.query_parameters import InvalidQuery, Values, choice, identifier, instant
+from lockstream.presentation.http.routes.lists import Order, PagedList, Source
 from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_read
+from lockstream.schemas.listings import ReservationItem, ReservationPage
+from lockstream.schemas.records import RecordedEvents, ReservationState, records_json, reservation_state
 from lockstream.schemas.responses import ReservationStatus
 
 router = APIRouter(prefix="/reservations", tags=["network"])
+
+_MISSING = "There is no reservation {!r}. Its ReservationCreated event creates it."
+_STATUS = choice("status", Status, None, "Reservations with this status.")
+_LOCKER_ID = identifier("locker_id", "Reservations of this locker.")
+_CHANGED_BEFORE = instant("changed_before", "Reservations that got their status before this time.")
+_CHANGED_AFTER = instant("changed_after", "Reservations that got their status after this time.")
+_SORT = choice(
+    "sort",
+    ReservationOrder,
+    ReservationOrder.CHANGED,
+    "`changed`: by the time at which a reservation got its status. `id`: by its id, without `changed_before` and "
+    "`changed_after`.",
+)
+_ORDER = choice("order", Order, Order.ASC, "`asc` has the oldest, or the lowest id, first.")
+
+_RESERVATIONS: PagedList[Reservation] = PagedList(
+    "reservations",
+    ReservationItem,
+    ReservationPage,
+    *(_STATUS, _LOCKER_ID, _CHANGED_BEFORE, _CHANGED_AFTER, _SORT, _ORDER),
+)
+
+_EXAMPLE = ReservationItem(
+    reservation_id="parcel-77",
+    locker_id="station-7",
+    compartment_id="A1",
+    status=Status.DEPOSITED,
+    created_at="2026-11-23T08:15:00.000000Z",
+    created_position=81204,
+    deposited_at="2026-11-23T17:40:12.250000Z",
+    deposited_position=81377,
+    changed_at="2026-11-23T17:40:12.250000Z",
+    changed_position=81377,
+)
+
+
+@router.get(
+    "",
+    response_model=None,
+    responses=_RESERVATIONS.responses(_EXAMPLE),
+    openapi_extra=_RESERVATIONS.parameters,
+)
+async def get_reservations(request: Request) -> Response:
+    """Reservations of all statuses, those first that got their status first.
+
+    `status=DEPOSITED&changed_before=` and a time lists the parcels that were deposited before it, the oldest first.
+    Times are those of acceptance by Lockstream.
+    """
+    values = _RESERVATIONS.parse(request)
+    if values[_SORT] is ReservationOrder.ID:
+        if _CHANGED_BEFORE in values or _CHANGED_AFTER in values:
+            raise InvalidQuery(
+                "The query parameter sort is 'id', and changed_before and changed_after select by the order of "
+                "changes. Send sort=changed, or omit the times."
+            )
+        by_id: Source[Reservation, str] = Source(str, lambda row: row.reservation_id, _rows(values))
+        return await _RESERVATIONS.answer(request, values, by_id)
+    by_change: Source[Reservation, int] = Source(int, lambda row: row.changed_position, _rows(values))
+    return await _RESERVATIONS.answer(request, values, by_change)
 
 
 @router.get("/{reservation_id}", response_model=ReservationStatus, responses=RESPONSES, openapi_extra=PARAMETERS)
@@ -15,5 +84,45 @@ async def get_reservation(request: Request, reservation_id: str) -> Response:
         request,
         lambda reads: reads.reservation(reservation_id),
         ReservationStatus.of,
-        f"There is no reservation {reservation_id!r}. Its ReservationCreated event creates it.",
+        _MISSING.format(reservation_id),
     )
+
+
+@router.get("/{reservation_id}/state", response_model=ReservationState, responses=RESPONSES, openapi_extra=PARAMETERS)
+async def get_reservation_state(request: Request, reservation_id: str) -> Response:
+    """The compartment of a reservation, and the time and position of each of its steps."""
+    return await answer_read(
+        request,
+        lambda reads: reservation_history(reads, reservation_id),
+        reservation_state,
+        _MISSING.format(reservation_id),
+    )
+
+
+@router.get("/{reservation_id}/events", response_model=RecordedEvents, responses=RESPONSES, openapi_extra=PARAMETERS)
+async def get_reservation_events(request: Request, reservation_id: str) -> Response:
+    """The accepted events of a reservation, from the oldest to the newest."""
+    return await answer_read(
+        request,
+        lambda reads: reservation_history(reads, reservation_id),
+        lambda history: records_json(history.records),
+        _MISSING.format(reservation_id),
+    )
+
+
+def _rows(values: Values) -> Callable[[Listings, int | str | None, int], list[Reservation]]:
+    """Return a function that reads rows behind a key, up to a number."""
+    before, after = values[_CHANGED_BEFORE], values[_CHANGED_AFTER]
+
+    def rows(listings: Listings, last_key: int | str | None, limit: int) -> list[Reservation]:
+        query = ReservationQuery(
+            values[_STATUS],
+            values[_LOCKER_ID],
+            changed_from=listings.position_at(after.microsecond) + 1 if after else 0,
+            changed_through=listings.position_at(before.last_before) if before else None,
+            order=values[_SORT],
+            descending=values[_ORDER] is Order.DESC,
+        )
+        return listings.reservations(query, last_key, limit)
+
+    return rows

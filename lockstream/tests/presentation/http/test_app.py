@@ -20,12 +20,19 @@ from lockstream.tests.support.builders import COMPARTMENT, LOCKER, RESERVATION, 
 from lockstream.tests.support.clients import contract_client, open_from_environment, serving
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, environment
 
-READS = f"/lockers/{LOCKER}", f"/lockers/{LOCKER}/compartments/{COMPARTMENT}", f"/reservations/{RESERVATION}"
-MISSING = "/lockers/unknown", "/lockers/unknown/compartments/unknown", "/reservations/unknown"
+EVENT = "0190a5e0-0000-4000-8000-000000000001"
+
+READS = [
+    *(f"/events/{EVENT}", f"/lockers/{LOCKER}", f"/lockers/{LOCKER}/state"),
+    *(f"/lockers/{LOCKER}/compartments/{COMPARTMENT}", f"/reservations/{RESERVATION}"),
+    *(f"/reservations/{RESERVATION}/state", f"/reservations/{RESERVATION}/events"),
+]
+LISTS = "/network", "/lockers", f"/lockers/{LOCKER}/compartments", "/reservations", "/faults", "/search?q=l"
+MISSING = [path.replace(EVENT, EVENT[::-1]).replace("-1", "-2") for path in READS] + ["/lockers/unknown/compartments"]
 HEALTH = "/health/live", "/health/ready"
 DOCUMENTATION = "/docs", "/openapi.json", "/docs/assets/swagger-ui.css"
 
-OPERATIONS = [("POST", "/events"), ("POST", "/events/batch"), *(("GET", path) for path in (*READS, *HEALTH))]
+OPERATIONS = [("POST", "/events"), ("POST", "/events/batch"), *(("GET", path) for path in (*READS, *LISTS, *HEALTH))]
 """A request for every operation of the contract."""
 
 
@@ -45,15 +52,21 @@ def client_in_front_of_fastapi() -> Iterator[TestClient]:
 def test_the_requests_of_this_module_cover_the_contract() -> None:
     contract = create_app(open_from_environment).openapi()
     operations = {(method.upper(), path) for path, methods in contract["paths"].items() for method in methods}
-    names = {"locker_id": LOCKER, "compartment_id": COMPARTMENT, "reservation_id": RESERVATION}
-    assert {(method, path.format(**names)) for method, path in operations} == set(OPERATIONS)
+    names = {
+        "locker_id": LOCKER,
+        "compartment_id": COMPARTMENT,
+        "reservation_id": RESERVATION,
+        "event_id": EVENT,
+    }
+    requested = {(method, url.partition("?")[0]) for method, url in OPERATIONS}
+    assert {(method, path.format(**names)) for method, path in operations} == requested
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_every_operation_is_answered_in_front_of_fastapi(
     client_in_front_of_fastapi: TestClient, method: str, path: str
 ) -> None:
-    batch = [registered(), reserved()]
+    batch = [registered(event_id=EVENT), reserved()]
     assert client_in_front_of_fastapi.post("/events/batch", json=batch).status_code == 200
     response = client_in_front_of_fastapi.request(method, path, json=batch if path == "/events/batch" else batch[0])
     assert response.status_code == 200
@@ -72,7 +85,7 @@ def test_a_route_that_is_added_to_a_router_is_answered_in_front_of_fastapi(monke
     router = APIRouter(prefix="/lockers/{locker_id}/faults")
 
     @router.get("", response_model=None)
-    async def get_faults(_: Request, locker_id: str) -> Response:
+    async def get_faults_of_locker(_: Request, locker_id: str) -> Response:
         return JSONResponse([locker_id])
 
     @router.get("/{fault_id}", response_model=None)
@@ -98,7 +111,7 @@ def test_only_post_is_allowed_for_events(client: TestClient, method: str) -> Non
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
 
 
-@pytest.mark.parametrize("path", [*READS, *HEALTH, "/", *DOCUMENTATION])
+@pytest.mark.parametrize("path", [*READS, *LISTS, *HEALTH, "/", *DOCUMENTATION])
 def test_only_get_and_head_are_allowed_for_reads_and_documentation(client: TestClient, path: str) -> None:
     for method in "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
         response = client.request(method, path, json=registered())
@@ -110,7 +123,16 @@ def test_only_get_and_head_are_allowed_for_reads_and_documentation(client: TestC
 @pytest.mark.parametrize(
     "path",
     [
-        *("/lockers", "/event", "/events/", "/EVENTS", "/lockers/a/compartments", "/reservations", "/reservations/a/b"),
+        *(
+            "/locker",
+            "/event",
+            "/events/",
+            "/EVENTS",
+            "/lockers/a/compartments/",
+            "/reservations/",
+            "/reservations/a/b",
+        ),
+        *("/network/", "/Network", "/faults/a", "/search/"),
         *("/redoc", "/docs/", "/openapi.yaml", "/health", "/lockers//a", "/lockers/", "/%20"),
     ],
 )
@@ -122,11 +144,11 @@ def test_an_unknown_path_gets_404_as_json(client: TestClient, path: str) -> None
         assert method == "HEAD" or response.json() == {"detail": "Not Found"}
 
 
-@pytest.mark.parametrize("path", [*READS, *MISSING, *HEALTH, *DOCUMENTATION])
+@pytest.mark.parametrize("path", [*READS, *LISTS, *MISSING, *HEALTH, *DOCUMENTATION])
 def test_head_gets_the_headers_of_get_without_a_body(shared_server: str, path: str) -> None:
     with httpx.Client(base_url=shared_server) as client:
         # given a locker with a reservation
-        client.post("/events/batch", json=[registered(), reserved()])
+        client.post("/events/batch", json=[registered(event_id=EVENT), reserved()])
         # when a path is requested by GET and by HEAD, on the same connection
         get, head = client.get(path), client.head(path)
         # then both differ in the body only
@@ -138,7 +160,7 @@ def test_head_gets_the_headers_of_get_without_a_body(shared_server: str, path: s
         assert client.get("/health/live").json() == {"status": "live"}
 
 
-@pytest.mark.parametrize("path", READS)
+@pytest.mark.parametrize("path", [*READS, *LISTS])
 def test_head_demands_a_min_position_as_get_does(client: TestClient, path: str) -> None:
     assert client.head(path, headers={"Lockstream-Min-Position": "x"}).status_code == 422
 

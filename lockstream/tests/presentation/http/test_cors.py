@@ -125,7 +125,7 @@ def test_every_response_to_a_configured_origin_may_be_read(browser_client: Brows
     for response in responses:
         assert response.headers["access-control-allow-origin"] == OURS
         exposed = response.headers["access-control-expose-headers"].split(", ")
-        assert exposed == ["Lockstream-Position", "Retry-After"]
+        assert exposed == ["Lockstream-Position", "Retry-After", "ETag", "Link", "Content-Disposition"]
         assert response.headers["vary"] == "Origin"
 
 

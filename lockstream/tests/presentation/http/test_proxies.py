@@ -49,6 +49,8 @@ def assert_serves_everything(client: TestClient, seen: str, public: str) -> None
     assert client.post(f"{seen}/events/batch", json=[reserved()]).json()[0]["status"] == 202
     for path in f"/lockers/{LOCKER}", f"/lockers/{LOCKER}/compartments/{COMPARTMENT}", f"/reservations/{RESERVATION}":
         assert client.get(seen + path).status_code == client.head(seen + path).status_code == 200
+    for path in "/network", "/lockers", f"/lockers/{LOCKER}/compartments", "/reservations", "/faults", "/search?q=l":
+        assert client.get(seen + path).status_code == 200
     for path in "/health/live", "/health/ready":
         assert client.get(seen + path).status_code == 200
     # the contract, which names the prefix

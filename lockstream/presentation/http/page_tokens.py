@@ -1,0 +1,66 @@
+"""Page tokens: the key of the last item of a page, bound to the filters and the order of its list.
+
+A client sends the token back as it is. Its first byte is a version, so that its form may change.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error
+from hashlib import sha256
+
+import msgspec
+
+from lockstream.core.entities.fields import is_identifier
+from lockstream.presentation.http.min_position import MAX_POSITION
+from lockstream.presentation.http.query_parameters import InvalidQuery
+
+VERSION = b"\x01"
+
+BINDING_BYTES = 6
+"""Length of the digest that binds a token to its filters and order. It detects mistakes, not forgery."""
+
+
+_encode_key = msgspec.msgpack.Encoder().encode
+_decode_key = msgspec.msgpack.Decoder(int | str).decode
+
+
+def binding_of(*parts: object) -> bytes:
+    """Return the digest of all that a token is bound to."""
+    return sha256(msgspec.json.encode(parts)).digest()[:BINDING_BYTES]
+
+
+def encode_token(key: int | str, binding: bytes) -> str:
+    """Return the token for the page behind the item with this key."""
+    return urlsafe_b64encode(VERSION + binding + _encode_key(key)).rstrip(b"=").decode()
+
+
+def decode_token[KeyT: (int, str)](token: str, binding: bytes, key_class: type[KeyT]) -> KeyT:
+    """Return the key in a token.
+
+    Raises:
+        InvalidQuery: this is not a token, or that of a list with other filters or another order.
+    """
+    try:
+        content = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
+        version, found, packed = content[:1], content[1 : 1 + BINDING_BYTES], content[1 + BINDING_BYTES :]
+        key = _decode_key(packed)
+    except (UnicodeEncodeError, Error, msgspec.MsgspecError) as error:
+        raise _unusable(token) from error
+    if version != VERSION or encode_token(key, found) != token:
+        raise _unusable(token)
+    if found != binding:
+        raise InvalidQuery(
+            "The query parameter after belongs to a list with other filters or another order. Repeat the filters and "
+            "the order of the page before, or omit after to begin anew."
+        )
+    if not isinstance(key, key_class) or not _is_key(key):
+        raise _unusable(token)
+    return key
+
+
+def _is_key(key: int | str) -> bool:
+    """Return whether a row can have this key. A database may refuse any other."""
+    return is_identifier(key) if isinstance(key, str) else 0 < key <= MAX_POSITION
+
+
+def _unusable(token: str) -> InvalidQuery:
+    return InvalidQuery.of("after", token, "the `next` of the page before as it is, or omit after to begin anew")

@@ -1,0 +1,192 @@
+"""The shared part of all lists: pages, their media types, and their declaration."""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import quote, urlencode
+
+from fastapi import Request, Response
+from msgspec import Struct, to_builtins
+
+from lockstream.core.ports import Listings
+from lockstream.presentation.http.errors import NOT_ACCEPTABLE
+from lockstream.presentation.http.json_response import EncodedJson
+from lockstream.presentation.http.media_types import CSV, JSON, negotiate
+from lockstream.presentation.http.min_position import MIN_POSITION, POSITION, min_position_of
+from lockstream.presentation.http.page_tokens import binding_of, decode_token, encode_token
+from lockstream.presentation.http.query_parameters import Parameter, QueryParameters, Values, page_token, whole_number
+from lockstream.presentation.http.routes import reads
+from lockstream.schemas.listings import RecordedAt, encode_csv, encode_json, recorded_at
+from lockstream.schemas.responses import ErrorBody
+from lockstream.services.running.lockstream import Lockstream
+
+MAX_ITEMS = 1_000
+DEFAULT_ITEMS = 100
+
+LIMIT = whole_number("limit", 1, MAX_ITEMS, DEFAULT_ITEMS, "Maximum number of items on a page.")
+AFTER = page_token("after", "The `next` of the page before, with the same filters and the same order.")
+
+
+type Responses = dict[int | str, dict[str, Any]]
+"""Declarations of responses by status."""
+
+
+class Order(StrEnum):
+    """Direction of a list."""
+
+    ASC = "asc"
+    DESC = "desc"
+
+
+class ItemClass[RowT](Protocol):
+    """The class of the items of a list."""
+
+    __struct_fields__: tuple[str, ...]
+
+    def of(self, row: RowT, recorded_at: RecordedAt, /) -> Struct:
+        """Return the item of a row."""
+
+    def positions_in(self, row: RowT, /) -> Sequence[int]:
+        """Return the positions in a row whose recorded times the item shows. 0 stands for none."""
+
+
+class Source[RowT, KeyT: (int, str)](NamedTuple):
+    """The rows of a list, sorted by their keys."""
+
+    key_class: type[KeyT]
+    key_of: Callable[[RowT], KeyT]
+    rows: Callable[[Listings, KeyT | None, int], Sequence[RowT] | None]
+    """Returns rows behind a key, up to a number, or None if there is no such list."""
+
+    subject: str = ""
+    """The id of the subject whose rows are listed, if the path names one."""
+
+    missing: str = ""
+    """The sentence that says that there is no such list."""
+
+
+class _Page(NamedTuple):
+    body: bytes
+    next: str | None
+
+
+class PagedList[RowT]:
+    """A list that is answered page by page, as JSON or as CSV."""
+
+    def __init__(
+        self,
+        name: str,
+        item_class: ItemClass[RowT],
+        page_class: Callable[[list[Any], str | None], Struct],
+        *filters: Parameter[Any],
+    ) -> None:
+        self._name = name
+        self._item_class = item_class
+        self._page_class = page_class
+        self._parameters = QueryParameters(*filters, LIMIT, AFTER)
+
+    def responses(self, example: Struct, more: Responses | None = None) -> Responses:
+        """Declare the responses: pages, of which `example` is an item, and `more`."""
+        page = self._page_class([example], "AcP6y5hYzoBwdA")
+        declared = responses_of(page, "A page of the list.", {**(more or {}), 406: NOT_ACCEPTABLE})
+        declared[200]["content"][CSV] = {
+            "schema": {"type": "string"},
+            "example": encode_csv(example.__struct_fields__, [example]).decode(),
+        }
+        declared[200]["headers"] |= {
+            "Link": {
+                "description": 'The next page, unless this is the last one: `<?…>; rel="next"`, relative to the URL.',
+                "schema": {"type": "string"},
+            },
+            "Content-Disposition": {"description": "The name of the file, of CSV.", "schema": {"type": "string"}},
+        }
+        return declared
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Declares the parameters."""
+        return parameters_of(self._parameters)
+
+    def parse(self, request: Request) -> Values:
+        """Return the parameters of a request. Raises InvalidQuery if one is not allowed."""
+        return self._parameters.parse(request)
+
+    async def answer[KeyT: (int, str)](self, request: Request, values: Values, source: Source[RowT, KeyT]) -> Response:
+        """Answer with the page of `source` that the parameters demand."""
+        media_type = negotiate(request, (JSON, CSV))
+        binding = binding_of(self._name, source.subject, self._parameters.filters(values, (LIMIT, AFTER)))
+        token, limit = values[AFTER], values[LIMIT]
+        after = None if token is None else decode_token(token, binding, source.key_class)
+
+        def page(listings: Listings) -> _Page | None:
+            found = source.rows(listings, after, limit + 1)
+            if found is None:
+                return None
+            next_token = encode_token(source.key_of(found[limit - 1]), binding) if len(found) > limit else None
+            return _Page(self._encode(listings, found[:limit], media_type, next_token), next_token)
+
+        lockstream: Lockstream = request.app.lockstream
+        result = await lockstream.list(page, min_position_of(request))
+        if result.value is None:
+            return reads.not_found(source.missing, result.position)
+        return self._response(values, result.value, result.position, media_type)
+
+    def _encode(self, listings: Listings, rows: Sequence[RowT], media_type: str, next_token: str | None) -> bytes:
+        """Encode a page. This runs in the thread of the query: a page of 1,000 items takes milliseconds."""
+        positions = {position for row in rows for position in self._item_class.positions_in(row)}
+        times = recorded_at(listings.times(sorted(positions - {0})))
+        items = [self._item_class.of(row, times) for row in rows]
+        if media_type == CSV:
+            return encode_csv(self._item_class.__struct_fields__, items)
+        return encode_json(self._page_class(items, next_token))
+
+    def _response(self, values: Values, page: _Page, position: int, media_type: str) -> Response:
+        headers = {POSITION: str(position), "Vary": "Accept"}
+        if page.next is not None:
+            headers["Link"] = f'<{_url_of_next(values, page.next)}>; rel="next"'
+        if media_type == CSV:
+            headers["Content-Disposition"] = f'attachment; filename="{self._name}.csv"'
+            return Response(page.body, media_type=f"{CSV}; charset=utf-8", headers=headers)
+        return EncodedJson(page.body, headers=_encoded(headers))
+
+
+async def answer_whole(request: Request, query: Callable[[Listings], Struct]) -> Response:
+    """Answer with the value of `query`, which has no pages."""
+    lockstream: Lockstream = request.app.lockstream
+    value, position = await lockstream.list(query, min_position_of(request))
+    return EncodedJson(encode_json(value), headers=_encoded({POSITION: str(position)}))
+
+
+def parameters_of(parameters: QueryParameters) -> dict[str, Any]:
+    """Declare query parameters and the min position header."""
+    return {"parameters": [*parameters.declarations(), *reads.PARAMETERS["parameters"]]}
+
+
+def responses_of(example: Struct, description: str, more: Responses | None = None) -> Responses:
+    """Declare the responses of a list, of which `example` is one, and `more`."""
+    ok = {
+        "description": description,
+        "headers": dict(reads.RESPONSES[200]["headers"]),
+        "content": {
+            JSON: {
+                "schema": {"$ref": f"#/components/schemas/{type(example).__name__}"},
+                "example": to_builtins(example),
+            }
+        },
+    }
+    wrong = {
+        "model": ErrorBody,
+        "description": f"A query parameter or {MIN_POSITION} is wrong. `detail` names it, and what is allowed.",
+    }
+    failures: Responses = {status: reads.RESPONSES[status] for status in (431, 500, 503)}
+    return {200: ok, **(more or {}), 422: wrong, **failures}
+
+
+def _url_of_next(values: Values, token: str) -> str:
+    """Return the URL of the next page, relative to that of this page. So it is right behind any path prefix."""
+    texts = [(name, text) for name, text in values.texts if name != AFTER.name]
+    return f"?{urlencode([*texts, (AFTER.name, token)], quote_via=quote, safe='')}"
+
+
+def _encoded(headers: dict[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.lower().encode(), value.encode()) for name, value in headers.items())

@@ -1,0 +1,37 @@
+"""The totals of the whole network."""
+
+from fastapi import APIRouter, Request, Response
+
+from lockstream.core.entities.listings import NetworkTotals
+from lockstream.core.ports import Listings
+from lockstream.presentation.http.query_parameters import QueryParameters
+from lockstream.presentation.http.routes.lists import answer_whole, parameters_of, responses_of
+from lockstream.schemas.listings import NetworkSummary, recorded_at
+
+router = APIRouter(prefix="/network", tags=["network"])
+
+_PARAMETERS = QueryParameters()
+
+_EXAMPLE = NetworkSummary.of(
+    NetworkTotals(250, 10_000, 6_600, 900, 2_480, 30, 51_000, 1_200, {2: 11, 4: 31}),
+    81204,
+    "2026-11-23T08:15:00.000000Z",
+)
+
+
+@router.get(
+    "",
+    response_model=None,
+    responses=responses_of(_EXAMPLE, "The totals of the network."),
+    openapi_extra=parameters_of(_PARAMETERS),
+)
+async def get_network(request: Request) -> Response:
+    """The totals of the network: lockers, compartments, reservations by status, and open faults by severity."""
+    _PARAMETERS.parse(request)
+    return await answer_whole(request, _summary)
+
+
+def _summary(listings: Listings) -> NetworkSummary:
+    position = listings.position
+    times = recorded_at(listings.times([position] if position else []))
+    return NetworkSummary.of(listings.network(), position, times(position) if position else None)

@@ -1,0 +1,334 @@
+"""The bodies of lists: one definition each, which is encoded as JSON or CSV, and described in the contract.
+
+Each is a msgspec struct, because a page has up to 1,000 items.
+"""
+
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from io import StringIO
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from lockstream.core.entities.listings import CompartmentState, ListedCompartment, Matches, NetworkTotals
+from lockstream.core.entities.log import recorded_at_of
+from lockstream.core.entities.state import Fault, LockerTotals, Reservation, Status
+
+type RecordedAt = Callable[[int], str]
+"""Returns the recorded time at a position, as responses show it."""
+
+_Count = Annotated[int, Meta(ge=0)]
+_Available = Annotated[_Count, Meta(description="Compartments without active reservation that are not degraded.")]
+_Reserved = Annotated[_Count, Meta(description="Compartments whose reservation is CREATED.")]
+_Occupied = Annotated[_Count, Meta(description="Compartments whose reservation is DEPOSITED.")]
+_Degraded = Annotated[_Count, Meta(description="Compartments with an open fault of severity 3 or more.")]
+
+_Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+_Position = Annotated[int, Meta(ge=1)]
+
+
+class LockerItem(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A locker with its counts."""
+
+    locker_id: str
+    compartments: Annotated[int, Meta(ge=1, description="Number of compartments.")]
+    available: _Available
+    reserved: _Reserved
+    occupied: _Occupied
+    degraded: _Degraded
+    events: Annotated[int, Meta(ge=1, description="Number of accepted events: the version of the locker's state.")]
+    last_event_at: Annotated[_Time, Meta(description="When the last event was accepted: RFC 3339 in UTC.")]
+    last_position: Annotated[_Position, Meta(description="Position of the last event.")]
+
+    @classmethod
+    def of(cls, row: LockerTotals, recorded_at: RecordedAt) -> "LockerItem":
+        return cls(
+            row.locker_id,
+            row.compartments,
+            row.available,
+            row.reserved,
+            row.occupied,
+            row.degraded,
+            row.events,
+            recorded_at(row.last_position),
+            row.last_position,
+        )
+
+    @staticmethod
+    def positions_in(row: LockerTotals) -> Sequence[int]:
+        """Return the positions whose recorded times the item shows. 0 stands for none."""
+        return (row.last_position,)
+
+
+class CompartmentItem(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A compartment with the time of its last change."""
+
+    compartment_id: str
+    status: Annotated[
+        CompartmentState,
+        Meta(description="With an active reservation reserved or occupied, else available or degraded."),
+    ]
+    degraded: Annotated[bool, Meta(description="Whether a fault of severity 3 or more is open, whatever the status.")]
+    active_reservation: Annotated[str | None, Meta(description="The reservation that occupies the compartment.")]
+    since: Annotated[_Time, Meta(description="When the status or `degraded` last changed: RFC 3339 in UTC.")]
+    since_position: Annotated[_Position, Meta(description="Position of the event that changed it.")]
+
+    @classmethod
+    def of(cls, row: ListedCompartment, recorded_at: RecordedAt) -> "CompartmentItem":
+        position = row.changed_position
+        return cls(
+            row.compartment_id,
+            _state_of(row),
+            row.degraded,
+            row.active_reservation,
+            recorded_at(position),
+            position,
+        )
+
+    @staticmethod
+    def positions_in(row: ListedCompartment) -> Sequence[int]:
+        """Return the positions whose recorded times the item shows. 0 stands for none."""
+        return (row.changed_position,)
+
+
+class ReservationItem(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A reservation with the times of its steps."""
+
+    reservation_id: str
+    locker_id: str
+    compartment_id: str
+    status: Status
+    created_at: Annotated[_Time, Meta(description="When it was created: RFC 3339 in UTC.")]
+    created_position: Annotated[_Position, Meta(description="Position of its ReservationCreated event.")]
+    deposited_at: Annotated[
+        _Time | None,
+        Meta(description="When the parcel was deposited: RFC 3339 in UTC. Null if it never was."),
+    ]
+    deposited_position: Annotated[_Position | None, Meta(description="Position of its ParcelDeposited event.")]
+    changed_at: Annotated[_Time, Meta(description="When it got its status: RFC 3339 in UTC.")]
+    changed_position: Annotated[_Position, Meta(description="Position of the event that gave it its status.")]
+
+    @classmethod
+    def of(cls, row: Reservation, recorded_at: RecordedAt) -> "ReservationItem":
+        return cls(
+            row.reservation_id,
+            row.locker_id,
+            row.compartment_id,
+            row.status,
+            recorded_at(row.created_position),
+            row.created_position,
+            recorded_at(row.deposited_position) if row.deposited_position else None,
+            row.deposited_position or None,
+            recorded_at(row.changed_position),
+            row.changed_position,
+        )
+
+    @staticmethod
+    def positions_in(row: Reservation) -> Sequence[int]:
+        """Return the positions whose recorded times the item shows. 0 stands for none."""
+        return row.created_position, row.deposited_position, row.changed_position
+
+
+class FaultItem(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A fault of a compartment."""
+
+    fault_id: Annotated[
+        str,
+        Meta(
+            description="The `event_id` of its FaultReported event, in lower case.",
+            extra_json_schema={"format": "uuid"},
+        ),
+    ]
+    locker_id: str
+    compartment_id: str
+    severity: Annotated[int, Meta(ge=0, description="3 or more degrades the compartment while the fault is open.")]
+    open: Annotated[bool, Meta(description="Whether the fault was not cleared yet.")]
+    reported_at: Annotated[_Time, Meta(description="When it was reported: RFC 3339 in UTC.")]
+    reported_position: Annotated[_Position, Meta(description="Position of its FaultReported event.")]
+    cleared_at: Annotated[
+        _Time | None,
+        Meta(description="When it was cleared: RFC 3339 in UTC. Null while it is open."),
+    ]
+    cleared_position: Annotated[_Position | None, Meta(description="Position of its FaultCleared event.")]
+
+    @classmethod
+    def of(cls, row: Fault, recorded_at: RecordedAt) -> "FaultItem":
+        return cls(
+            row.fault_id,
+            row.locker_id,
+            row.compartment_id,
+            row.severity,
+            not row.is_cleared,
+            recorded_at(row.reported_position),
+            row.reported_position,
+            recorded_at(row.cleared_position) if row.is_cleared else None,
+            row.cleared_position or None,
+        )
+
+    @staticmethod
+    def positions_in(row: Fault) -> Sequence[int]:
+        """Return the positions whose recorded times the item shows. 0 stands for none."""
+        return row.reported_position, row.cleared_position
+
+
+_Next = Annotated[
+    str | None,
+    Meta(description="Value of `after` for the next page. Null on the last page.", examples=["AZ3e2QzrqmgH"]),
+]
+
+
+class LockerPage(Struct, frozen=True, forbid_unknown_fields=True):
+    """Lockers, sorted by id."""
+
+    items: list[LockerItem]
+    next: _Next
+
+
+class CompartmentPage(Struct, frozen=True, forbid_unknown_fields=True):
+    """Compartments of one locker, sorted by id."""
+
+    items: list[CompartmentItem]
+    next: _Next
+
+
+class ReservationPage(Struct, frozen=True, forbid_unknown_fields=True):
+    """Reservations, in the order of the request."""
+
+    items: list[ReservationItem]
+    next: _Next
+
+
+class FaultPage(Struct, frozen=True, forbid_unknown_fields=True):
+    """Faults, in the order of the request."""
+
+    items: list[FaultItem]
+    next: _Next
+
+
+class ReservationCounts(Struct, frozen=True, forbid_unknown_fields=True):
+    """Numbers of reservations by status."""
+
+    CREATED: _Count
+    DEPOSITED: _Count
+    PICKED_UP: _Count
+    EXPIRED: _Count
+
+
+class SeverityCount(Struct, frozen=True, forbid_unknown_fields=True):
+    """Number of open faults of one severity."""
+
+    severity: _Count
+    count: Annotated[int, Meta(ge=1)]
+
+
+class NetworkSummary(Struct, frozen=True, forbid_unknown_fields=True):
+    """Totals of the whole network."""
+
+    lockers: _Count
+    compartments: _Count
+    available: _Available
+    reserved: _Reserved
+    occupied: _Occupied
+    degraded: _Degraded
+    reservations: ReservationCounts
+    open_faults: Annotated[list[SeverityCount], Meta(description="Sorted by severity, the highest first.")]
+    position: Annotated[int, Meta(ge=0, description="Position of the last event, or 0 if there is none.")]
+    last_event_at: Annotated[
+        _Time | None,
+        Meta(description="When the last event was accepted: RFC 3339 in UTC. Null if there is none."),
+    ]
+
+    @classmethod
+    def of(cls, totals: NetworkTotals, position: int, last_event_at: str | None) -> "NetworkSummary":
+        return cls(
+            lockers=totals.lockers,
+            compartments=totals.compartments,
+            available=totals.available,
+            reserved=totals.reserved,
+            occupied=totals.occupied,
+            degraded=totals.degraded,
+            reservations=ReservationCounts(totals.reserved, totals.occupied, totals.picked_up, totals.expired),
+            open_faults=[SeverityCount(*pair) for pair in sorted(totals.open_faults.items(), reverse=True)],
+            position=position,
+            last_event_at=last_event_at,
+        )
+
+
+class CompartmentMatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """A compartment that was found by its id."""
+
+    locker_id: str
+    compartment_id: str
+
+
+class SearchResult(Struct, frozen=True, forbid_unknown_fields=True):
+    """Subjects whose ids begin with the search text, sorted by id."""
+
+    lockers: list[str]
+    compartments: Annotated[
+        list[CompartmentMatch], Meta(description="Sorted by compartment id, and then by locker id.")
+    ]
+    reservations: list[str]
+
+    @classmethod
+    def of(cls, matches: Matches) -> "SearchResult":
+        found = [CompartmentMatch(*key) for key in matches.compartments]
+        return cls(matches.lockers, found, matches.reservations)
+
+
+RESPONSES: Sequence[type[Struct]] = (
+    NetworkSummary,
+    LockerPage,
+    CompartmentPage,
+    ReservationPage,
+    FaultPage,
+    SearchResult,
+)
+"""Every body of this module."""
+
+encode_json: Callable[[Struct], bytes] = msgspec.json.Encoder().encode
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Beginnings of a cell that a spreadsheet may run as a formula (OWASP, "CSV Injection"). Four are full-width."""
+
+_QUOTED = (*_FORMULA, "'")
+"""Beginnings of a text that gets an apostrophe in front. With the apostrophe among them, no two texts become equal."""
+
+
+def recorded_at(times: Mapping[int, int]) -> RecordedAt:
+    """Return a function that gives the recorded time at a position. `times` has it in microseconds since 1970."""
+    texts = {position: recorded_at_of(time) for position, time in times.items()}
+    return texts.__getitem__
+
+
+def encode_csv(names: Sequence[str], items: Iterable[Struct]) -> bytes:
+    """Return items as CSV (RFC 4180) in UTF-8, with `names` as its header row. Null is an empty cell.
+
+    A text that a spreadsheet could run as a formula gets an apostrophe in front, and so does one that begins with an
+    apostrophe.
+    """
+    return _encode_rows([names]) + encode_csv_rows(items)
+
+
+def encode_csv_rows(items: Iterable[Struct]) -> bytes:
+    """Return items as CSV without a header row."""
+    return _encode_rows(map(_cell, msgspec.structs.astuple(item)) for item in items)
+
+
+def _state_of(row: ListedCompartment) -> CompartmentState:
+    if row.reservation_status is not None:
+        return CompartmentState.RESERVED if row.reservation_status is Status.CREATED else CompartmentState.OCCUPIED
+    return CompartmentState.DEGRADED if row.degraded else CompartmentState.AVAILABLE
+
+
+def _encode_rows(rows: Iterable[Iterable[object]]) -> bytes:
+    text = StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"'{value}" if isinstance(value, str) and value.startswith(_QUOTED) else value
