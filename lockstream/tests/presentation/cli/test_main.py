@@ -14,7 +14,10 @@ from lockstream.tests.support.commands import RunCommand
 from lockstream.tests.support.histories import history, record
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, environment
 
-COMMANDS = ["serve", "verify", "rebuild", "migrate", "import", "export", "backup", "repair", "simulate", "demo"]
+COMMANDS = [
+    *("serve", "verify", "rebuild", "migrate", "import", "export", "backup", "repair"),
+    *("lockers", "reservations", "faults", "simulate", "demo"),
+]
 
 
 def words(output: str) -> str:

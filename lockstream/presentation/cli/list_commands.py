@@ -1,0 +1,262 @@
+"""Commands that list lockers, reservations and faults: as a table for people, as JSON or CSV for programs."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import StrEnum
+from itertools import chain
+from shutil import copyfileobj
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from lockstream.core.entities.fields import IDENTIFIER_FORM, is_identifier
+from lockstream.core.entities.listings import FaultQuery, LockerQuery, ReservationOrder, ReservationQuery
+from lockstream.core.entities.state import Status
+from lockstream.core.wording import quoted
+from lockstream.presentation.cli.options import with_deployment
+from lockstream.presentation.cli.output import info, standard_output
+from lockstream.presentation.cli.usage import FLAG, Command
+
+if TYPE_CHECKING:
+    from msgspec import Struct
+
+    from lockstream.core.ports import Listings
+    from lockstream.services.deployment import Deployment
+
+PAGE_ROWS = 1_000
+"""Rows that are read at a time."""
+
+TABLE_ROWS = 1_000
+"""Most rows of a table by default. A table needs all its rows in memory to align them."""
+
+SPOOL_MEMORY_BYTES = 2**24
+"""Most bytes of output that are kept in memory before they go to a temporary file: about 100,000 rows."""
+
+commands = typer.Typer(rich_markup_mode="markdown")
+
+
+class Format(StrEnum):
+    """Form of the output."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+_Format = Annotated[Format, typer.Option("--format", help="`json` writes one object a line.")]
+_Limit = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help=f"Maximum number of rows. [default: {TABLE_ROWS:,} in a table, else all]",
+        show_default=False,
+    ),
+]
+_Locker = Annotated[str | None, typer.Option("--locker", metavar="ID", help="Only this locker.")]
+_Descending = Annotated[bool, typer.Option("--newest-first", metavar=FLAG, help="The newest first.")]
+_Time = Annotated[str | None, typer.Option(metavar="TIME", help="RFC 3339, with an offset.")]
+
+type _Rows = Callable[["Listings", Any, int], Sequence[Any]]
+"""Returns rows behind a key, up to a number."""
+
+
+@commands.command(cls=Command)
+@with_deployment
+def lockers(
+    deployment: "Deployment",
+    prefix: Annotated[str | None, typer.Option("--prefix", metavar="TEXT", help="Beginning of the id.")] = None,
+    available: Annotated[
+        bool | None, typer.Option(metavar=FLAG, help="With an available compartment, or without one.")
+    ] = None,
+    degraded: Annotated[
+        bool | None, typer.Option(metavar=FLAG, help="With a degraded compartment, or without one.")
+    ] = None,
+    limit: _Limit = None,
+    form: _Format = Format.TABLE,
+) -> None:
+    """List lockers with their counts, sorted by id. It may run beside a server, and is then up to a second behind."""
+    from lockstream.schemas.listings import LockerItem  # noqa: PLC0415
+
+    query = LockerQuery(_identifier("--prefix", prefix) or "", available, degraded)
+    source = _Source(
+        LockerItem,
+        lambda listings, after, count: listings.lockers(query, after, count),
+        lambda row: row.locker_id,
+    )
+    _print(deployment, source, limit, form)
+
+
+@commands.command(cls=Command)
+@with_deployment
+def reservations(  # noqa: PLR0913, PLR0917  # an option each
+    deployment: "Deployment",
+    status: Annotated[Status | None, typer.Option(help="Only those with this status.")] = None,
+    locker: _Locker = None,
+    changed_before: _Time = None,
+    changed_after: _Time = None,
+    newest_first: _Descending = False,
+    limit: _Limit = None,
+    form: _Format = Format.TABLE,
+) -> None:
+    """List reservations in the order in which they got their status. It may run beside a server.
+
+    `--status DEPOSITED --changed-before TIME` lists the parcels that were deposited before that time, the oldest first.
+    """
+    from lockstream.schemas.listings import ReservationItem  # noqa: PLC0415
+
+    locker_id = _identifier("--locker", locker)
+    before, after_time = _instant("--changed-before", changed_before), _instant("--changed-after", changed_after)
+
+    def rows(listings: "Listings", after: int | None, count: int) -> Sequence[Any]:
+        query = ReservationQuery(
+            status,
+            locker_id,
+            listings.position_at(after_time.microsecond) + 1 if after_time else 0,
+            listings.position_at(before.last_before) if before else None,
+            ReservationOrder.CHANGED,
+            newest_first,
+        )
+        return listings.reservations(query, after, count)
+
+    _print(deployment, _Source(ReservationItem, rows, lambda row: row.changed_position), limit, form)
+
+
+@commands.command(cls=Command)
+@with_deployment
+def faults(  # noqa: PLR0913, PLR0917  # an option each
+    deployment: "Deployment",
+    is_open: Annotated[
+        bool | None, typer.Option("--open/--cleared", metavar=FLAG, help="Only open, or only cleared ones.")
+    ] = None,
+    min_severity: Annotated[int, typer.Option(min=0, metavar="N", help="Lowest severity.")] = 0,
+    locker: _Locker = None,
+    newest_first: _Descending = False,
+    limit: _Limit = None,
+    form: _Format = Format.TABLE,
+) -> None:
+    """List faults in the order in which they were reported. It may run beside a server."""
+    from lockstream.schemas.listings import FaultItem  # noqa: PLC0415
+
+    query = FaultQuery(is_open, min_severity, _identifier("--locker", locker), None, newest_first)
+    source = _Source(
+        FaultItem,
+        lambda listings, after, count: listings.faults(query, after, count),
+        lambda row: row.reported_position,
+    )
+    _print(deployment, source, limit, form)
+
+
+def _identifier(option: str, text: str | None) -> str | None:
+    if text is not None and not is_identifier(text):
+        raise typer.BadParameter(f"{quoted(text)} is not an identifier. Send {IDENTIFIER_FORM}.", param_hint=option)
+    return text
+
+
+def _instant(option: str, text: str | None) -> Any:
+    from lockstream.schemas.instants import instant_of  # noqa: PLC0415
+
+    if text is None:
+        return None
+    try:
+        return instant_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is not a time with an offset (RFC 3339). Send one such as 2026-11-23T08:00:00Z.",
+            param_hint=option,
+        ) from error
+
+
+class _Source(NamedTuple):
+    """The rows of a list, sorted by their keys, and the class of its items."""
+
+    item_class: Any
+    rows: _Rows
+    key_of: Callable[[Any], Any]
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the columns."""
+        return self.item_class.__struct_fields__  # type: ignore[no-any-return]
+
+    def pages(self, listings: "Listings", limit: int | None) -> Iterator[list["Struct"]]:
+        """Yield the items of all rows, or of the first `limit`, up to `PAGE_ROWS` at a time."""
+        from lockstream.schemas.listings import recorded_at  # noqa: PLC0415
+
+        after, rest = None, limit
+        while rest is None or rest > 0:
+            count = PAGE_ROWS if rest is None else min(PAGE_ROWS, rest)
+            rows = self.rows(listings, after, count)
+            positions = {position for row in rows for position in self.item_class.positions_in(row)}
+            times = recorded_at(listings.times(sorted(positions - {0})))
+            yield [self.item_class.of(row, times) for row in rows]
+            if len(rows) < count:
+                return
+            after, rest = self.key_of(rows[-1]), None if rest is None else rest - count
+
+
+def _print(deployment: "Deployment", source: _Source, limit: int | None, form: Format) -> None:
+    """Print the items of all rows, or of the first `limit`, and the position that they reflect."""
+    if form is Format.TABLE:
+        _print_table(deployment, source, limit)
+    else:
+        _print_pages(deployment, source, limit, form)
+
+
+def _print_table(deployment: "Deployment", source: _Source, limit: int | None) -> None:
+    shown = TABLE_ROWS if limit is None else limit
+    wanted = shown + 1 if limit is None else limit
+    items, position = deployment.list(lambda listings: [*chain.from_iterable(source.pages(listings, wanted))])
+    with standard_output() as output:
+        output.write(_table(items[:shown], source.names))
+    if len(items) > shown:
+        info("More rows follow. Use --limit N, or --format csv.")
+    info(f"As of position {position}.")
+
+
+def _print_pages(deployment: "Deployment", source: _Source, limit: int | None, form: Format) -> None:
+    """Print pages by way of a temporary file, so that memory is bounded and no slow reader keeps a snapshot open.
+
+    PostgreSQL ends a transaction that waits for its reader, and a query is repeated after a lost connection.
+    """
+    with SpooledTemporaryFile(SPOOL_MEMORY_BYTES) as spool:
+
+        def write(listings: "Listings") -> None:
+            spool.seek(0)
+            spool.truncate()
+            spool.writelines(_encode(source.pages(listings, limit), source.names, form))
+
+        position = deployment.list(write).position
+        spool.seek(0)
+        with standard_output() as output:
+            copyfileobj(spool, output)
+    info(f"As of position {position}.")
+
+
+def _encode(pages: Iterable[list["Struct"]], names: Sequence[str], form: Format) -> Iterator[bytes]:
+    """Yield the header row of CSV, and then each page."""
+    from lockstream.schemas.listings import encode_csv, encode_csv_rows, encode_json  # noqa: PLC0415
+
+    if form is Format.CSV:
+        yield encode_csv(names, ())
+        yield from map(encode_csv_rows, pages)
+    else:
+        yield from (encode_json(item) + b"\n" for page in pages for item in page)
+
+
+def _table(items: Sequence["Struct"], names: Sequence[str]) -> bytes:
+    """Return aligned columns without borders. A column of numbers is aligned to the right."""
+    from msgspec.structs import astuple  # noqa: PLC0415
+
+    columns = zip(names, *map(astuple, items), strict=True)
+    lines = zip(*map(_aligned, columns), strict=True)
+    return "".join("  ".join(line).rstrip() + "\n" for line in lines).encode()
+
+
+def _aligned(column: tuple[str, *tuple[object, ...]]) -> list[str]:
+    """Return the cells of a column, its name first, as texts of one width. None is an empty cell."""
+    name, *values = column
+    cells = [name, *("" if value is None else str(value) for value in values)]
+    width = max(map(len, cells))
+    is_numeric = all(value is None or type(value) is int for value in values)
+    return [cell.rjust(width) if is_numeric else cell.ljust(width) for cell in cells]

@@ -1,0 +1,214 @@
+"""`lockstream lockers`, `reservations` and `faults`: the same items as the lists over HTTP."""
+
+import csv
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lockstream.core.ports import Listings, ReadResult
+from lockstream.infrastructure.sqlite.listings import SqliteListings
+from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path
+from lockstream.presentation.cli import list_commands
+from lockstream.tests.support.builders import fault_cleared, fault_reported, registered, reserved
+from lockstream.tests.support.commands import RunCommand
+from lockstream.tests.support.histories import CAPACITY, history, record
+
+LOCKERS = [f"locker-{number}" for number in range(1, 6)]
+
+
+@pytest.fixture
+def log(log_path: Path) -> Path:
+    """A log of five lockers, each with the same history, and of one without events of parcels and faults."""
+    for locker in LOCKERS:
+        record(log_path, history(locker))
+    record(log_path, [registered(locker="=cmd")])
+    return log_path
+
+
+def items(run_command: RunCommand, *arguments: str) -> list[dict[str, Any]]:
+    """Return the items that a command lists, which must be the same as JSON and as CSV."""
+    result = run_command(*arguments, "--format", "json")
+    assert result.exit_code == 0, result.errors
+    found = [json.loads(line) for line in result.output.splitlines()]
+    rows = list(csv.DictReader(StringIO(run_command(*arguments, "--format", "csv").output.decode())))
+    assert len(rows) == len(found)
+    for row, item in zip(rows, found, strict=True):
+        assert list(row) == list(item)
+        assert row == {name: _cell(value) for name, value in item.items()}
+    return found
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith("=") else text
+
+
+def test_lockers_are_listed_with_their_counts(log: Path, run_command: RunCommand) -> None:
+    found = items(run_command, "lockers")
+    assert [one["locker_id"] for one in found] == ["=cmd", *LOCKERS]
+    assert [one["locker_id"] for one in items(run_command, "lockers", "--prefix", "locker-")] == LOCKERS
+    assert [one["locker_id"] for one in items(run_command, "lockers", "--degraded")] == LOCKERS
+    assert [one["locker_id"] for one in items(run_command, "lockers", "--no-degraded", "--limit", "1")] == ["=cmd"]
+    assert items(run_command, "lockers", "--no-available", "--prefix", "=") == []
+
+
+def test_the_position_of_a_list_is_named_beside_it(log: Path, run_command: RunCommand) -> None:
+    events = len(log.read_bytes().splitlines())
+    assert f"As of position {events}." in run_command("lockers").errors
+
+
+def test_all_pages_are_listed(log: Path, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [items(run_command, *command) for command in (["lockers"], ["reservations"], ["faults"])]
+    monkeypatch.setattr(list_commands, "PAGE_ROWS", 2)
+    assert [items(run_command, *command) for command in (["lockers"], ["reservations"], ["faults"])] == whole
+    assert items(run_command, "reservations", "--limit", "3") == whole[1][:3]
+
+
+def test_reservations_are_listed_by_status_locker_and_time(log: Path, run_command: RunCommand) -> None:
+    found = items(run_command, "reservations")
+    assert [one["changed_position"] for one in found] == sorted(one["changed_position"] for one in found)
+    newest = items(run_command, "reservations", "--newest-first", "--locker", "locker-2")
+    assert newest == [one for one in reversed(found) if one["locker_id"] == "locker-2"]
+    picked_up = items(run_command, "reservations", "--status", "PICKED_UP")
+    assert picked_up == [one for one in found if one["status"] == "PICKED_UP"]
+    times = sorted({one["changed_at"] for one in found})
+    middle = times[len(times) // 2]
+    assert items(run_command, "reservations", "--changed-before", middle) == [
+        one for one in found if one["changed_at"] < middle
+    ]
+    assert items(run_command, "reservations", "--changed-after", middle) == [
+        one for one in found if one["changed_at"] > middle
+    ]
+
+
+def test_faults_are_listed_by_state_and_severity(log: Path, run_command: RunCommand) -> None:
+    severe = fault_reported(9, locker="=cmd")
+    record(log, [severe, fault_reported(1, locker="=cmd"), fault_cleared(severe, locker="=cmd")])
+    found = items(run_command, "faults")
+    assert items(run_command, "faults", "--open") == [one for one in found if one["open"]]
+    assert [one["fault_id"] for one in items(run_command, "faults", "--cleared", "--min-severity", "9")] == [
+        severe["event_id"]
+    ]
+    assert len(items(run_command, "faults", "--locker", "=cmd")) == 2
+
+
+def test_a_table_has_a_line_for_each_item(log: Path, run_command: RunCommand) -> None:
+    header, *lines = run_command("lockers").output.decode().splitlines()
+    assert header.split() == list(items(run_command, "lockers")[0])
+    assert [line.split()[0] for line in lines] == ["=cmd", *LOCKERS]
+
+
+def test_a_table_aligns_numbers_to_the_right(log_path: Path, run_command: RunCommand) -> None:
+    # given two lockers with ids of different lengths, and a position of two digits
+    record(log_path, [registered(f"c{number}", locker="l1") for number in range(10)])
+    record(log_path, [registered(locker="locker-2")])
+    times = {one["locker_id"]: one["last_event_at"] for one in items(run_command, "lockers")}
+    # when they are listed as a table
+    found = run_command("lockers").output.decode().splitlines()
+    # then texts are aligned to the left and numbers to the right
+    time = "last_event_at".ljust(len(times["l1"]))
+    assert found == [
+        f"locker_id  compartments  available  reserved  occupied  degraded  events  {time}  last_position",
+        f"l1                   10         10         0         0         0      10  {times['l1']}             10",
+        f"locker-2              1          1         0         0         0       1  {times['locker-2']}             11",
+    ]
+
+
+def test_a_table_says_if_it_lacks_rows(log: Path, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = "More rows follow. Use --limit N, or --format csv."
+    for rows, has_more in (5, True), (6, False):
+        monkeypatch.setattr(list_commands, "TABLE_ROWS", rows)
+        result = run_command("lockers")
+        assert len(result.output.splitlines()) == 1 + rows
+        assert (more in result.errors) == has_more
+    monkeypatch.setattr(list_commands, "TABLE_ROWS", 2)
+    for arguments, lines in (["--limit", "4"], 5), (["--format", "csv"], 7), (["--format", "json"], 6):
+        result = run_command("lockers", *arguments)
+        assert len(result.output.splitlines()) == lines
+        assert more not in result.errors
+
+
+def test_a_query_that_is_repeated_prints_its_rows_once(
+    log: Path, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a query that is repeated, as after a lost connection, and output that needs a file
+    expected = run_command("lockers", "--format", "csv").output
+    execute = SqliteListings.list
+
+    def execute_twice(listings: SqliteListings, query: Callable[[Listings], Any]) -> ReadResult[Any]:
+        execute(listings, query)
+        return execute(listings, query)
+
+    monkeypatch.setattr(SqliteListings, "list", execute_twice)
+    monkeypatch.setattr(list_commands, "SPOOL_MEMORY_BYTES", 1)
+    # then each row is printed once
+    assert run_command("lockers", "--format", "csv").output == expected
+
+
+def test_csv_quotes_what_a_spreadsheet_would_run(log: Path, run_command: RunCommand) -> None:
+    assert run_command("lockers", "--format", "csv").output.splitlines()[1].startswith(b"'=cmd,")
+
+
+def test_a_list_shows_the_projection_while_a_server_has_the_log_open(log: Path, run_command: RunCommand) -> None:
+    store = EmbeddedStore(log, CAPACITY)
+    try:
+        assert len(items(run_command, "lockers")) == 6
+    finally:
+        store.close()
+
+
+def test_a_time_without_an_offset_is_a_usage_error(log: Path, run_command: RunCommand) -> None:
+    result = run_command("reservations", "--changed-before", "2026-11-23T08:00:00")
+    assert result.exit_code == 2
+    assert "--changed-before" in result.errors
+    assert "offset" in result.errors
+
+
+@pytest.mark.parametrize(
+    "arguments", [("lockers", "--prefix"), ("reservations", "--locker"), ("faults", "--locker")], ids=" ".join
+)
+@pytest.mark.parametrize("text", ["", "a/b", "a\n", "x" * 129, "\udcff"], ids=ascii)
+def test_an_id_that_is_not_an_identifier_is_a_usage_error(
+    log: Path, run_command: RunCommand, arguments: tuple[str, str], text: str
+) -> None:
+    result = run_command(*arguments, text)
+    assert result.exit_code == 2
+    assert arguments[1] in result.errors
+    assert "is not an identifier" in result.errors
+
+
+def test_a_missing_projection_names_the_next_step(log_path: Path, run_command: RunCommand) -> None:
+    result = run_command("faults")
+    assert result.exit_code == 1
+    assert f"{projection_path(log_path)} does not exist. Start Lockstream once" in result.errors
+    assert not projection_path(log_path).exists()
+
+
+def test_a_projection_of_another_version_names_the_next_step(log: Path, run_command: RunCommand) -> None:
+    with closing(sqlite3.connect(projection_path(log))) as database, database:
+        database.execute("UPDATE progress SET schema = 'older'")
+    result = run_command("lockers")
+    assert result.exit_code == 1
+    assert "another version" in result.errors
+    assert "lockstream rebuild" in result.errors
+
+
+def test_an_unknown_status_lists_the_valid_ones(log: Path, run_command: RunCommand) -> None:
+    result = run_command("reservations", "--status", "LOST")
+    assert result.exit_code == 2
+    assert "PICKED_UP" in result.errors
+
+
+def test_a_new_reservation_is_the_last_one(log: Path, run_command: RunCommand) -> None:
+    before = [one["reservation_id"] for one in items(run_command, "reservations", "--status", "CREATED")]
+    record(log, [reserved("late", locker="=cmd")])
+    after = [one["reservation_id"] for one in items(run_command, "reservations", "--status", "CREATED")]
+    assert after == [*before, "late"]
