@@ -37,27 +37,35 @@ def unwrapped(text: str) -> str:
     return re.sub(r"\n +(?=\S)", " ", text)
 
 
+def script_of(page: str) -> str:
+    """Return the walk-through of a page."""
+    return page.split(WALK_THROUGH, 1)[1].split("```", 1)[0]
+
+
+def printed_by(script: str, server: Server) -> list[str]:
+    """Paste a walk-through into bash, and return the lines that it prints."""
+    printed = subprocess.run(
+        ["bash", "-euc", script.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=TIMEOUT_SECONDS,
+    )
+    return printed.stdout.splitlines()
+
+
 @requires_program("curl")
-def test_the_walk_through_prints_the_responses_that_it_shows(log_path: Path) -> None:
-    # given a new server
-    script = README.split(WALK_THROUGH, 1)[1].split("```", 1)[0]
+def test_the_walk_throughs_print_the_responses_that_they_show(log_path: Path) -> None:
     with Server(log_path) as server:
         server.start()
-        # when a stranger pastes the walk-through
-        printed = subprocess.run(
-            ["bash", "-euc", script.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=TIMEOUT_SECONDS,
-        )
-    # then it prints the responses
-    assert printed.stdout.splitlines() == [line[2:] for line in script.splitlines() if line.startswith("# {")]
+        for script, beginning in ((script_of(README), "# {"), (script_of(API), "# ")):
+            shown = [line[2:] for line in script.splitlines() if line.startswith(beginning)]
+            assert printed_by(script, server) == shown
 
 
 def test_the_simulation_prints_the_lines_that_its_page_shows(log_path: Path) -> None:
     """The numbers also show that a seed gives the same events on every system."""
-    script = SIMULATION.split(WALK_THROUGH, 1)[1].split("```", 1)[0]
+    script = script_of(SIMULATION)
     printed = subprocess.run(
         ["bash", "-uc", f'lockstream() {{ "{sys.executable}" -m lockstream "$@"; }}\n{script}'],
         env=environment(log_path),
@@ -95,7 +103,8 @@ def test_the_reference_groups_the_settings_as_the_help_does() -> None:
 
 def test_the_reference_lists_every_command() -> None:
     rows = section(REFERENCE, "Commands").splitlines()
-    named = {line.split("`")[1].split()[0] for line in rows if re.match(r"\| `[a-z]", line)}
+    cells = [line.split(" | ")[0] for line in rows if re.match(r"\| `[a-z]", line)]
+    named = {name for cell in cells for name in re.findall(r"`([a-z]+)", cell)}
     assert named == set(get_group(commands).commands)
 
 
