@@ -21,6 +21,7 @@ from lockstream.services.deployment import deployment_of
 from lockstream.settings import Settings
 from lockstream.tests.crash.faults import acknowledged_on_disk
 from lockstream.tests.support.builders import LOCKER, Body, event, registered
+from lockstream.tests.support.faulty_store import progress_of
 from lockstream.tests.support.histories import (
     CAPACITY,
     files_beside,
@@ -213,6 +214,7 @@ def test_a_server_is_not_restarted_on_a_log_that_was_truncated_under_it(
     with Server(log_path).start() as server:
         # given a server with acknowledged events
         assert [server.post(json.dumps(body).encode()) for body in events] == [202] * 10
+        wait_until(lambda: progress_of(log_path).reached.position == 10)  # before, reads are refused as well
         # when its log is truncated
         harm(log_path)
         # then it accepts no event, says so, and notes how many it has acknowledged

@@ -17,7 +17,7 @@ from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_
 from lockstream.tests.crash.disk_image import LOG, DiskImage, restart_on
 from lockstream.tests.crash.fault_report import FULL, POWER, FaultReport
 from lockstream.tests.crash.lossy_fs.mount import lossy_disk, needs_lossy_disk
-from lockstream.tests.support.builders import event, registered
+from lockstream.tests.support.builders import RECORDED_AT, event, registered
 from lockstream.tests.support.histories import CAPACITY, files_beside, hashes_after_start, history, record
 from lockstream.tests.support.log_audit import audited
 
@@ -131,7 +131,7 @@ def test_the_name_of_a_new_log_is_as_durable_as_its_first_event(tmp_path: Path) 
     body = registered()
     images = [DiskImage(tmp_path / f"cut-{seed}", {body["event_id"]: 1}) for seed in range(QUITE_OFTEN)]
     with lossy_disk(tmp_path / "disk") as disk, closing(LogWriter(disk.folder / LOG)) as log:
-        log.append([event(body)])
+        log.append([event(body)], RECORDED_AT)
         log.flush()
         for seed, image in enumerate(images):
             disk.cut_power(image.folder, seed)

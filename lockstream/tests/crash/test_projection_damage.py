@@ -151,7 +151,10 @@ BY_HAND = [
     "DELETE FROM reservations WHERE status = 'PICKED_UP'",
     "UPDATE reservations SET status = 'EXPIRED'",
     "UPDATE faults SET severity = 1",
-    "UPDATE faults SET cleared = 1",
+    "UPDATE faults SET cleared_position = 1",
+    "UPDATE reservations SET changed_position = 1",
+    "UPDATE lockers SET occupied = 0",
+    "UPDATE moments SET time = 1",
     "DELETE FROM compartments WHERE compartment_id = 'c2'",
 ]
 

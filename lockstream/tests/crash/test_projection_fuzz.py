@@ -79,7 +79,13 @@ ROWS = [
     "UPDATE faults SET locker_id = CAST(x'ff' AS TEXT)",
     "UPDATE faults SET severity = CAST(x'ff' AS TEXT)",
     "UPDATE faults SET severity = 'text'",
-    "UPDATE faults SET cleared = 'text'",
+    "UPDATE faults SET cleared_position = 'text'",
+    "UPDATE compartments SET compartment_id = x'ff' WHERE compartment_id = 'c2'",
+    "UPDATE compartments SET changed_position = 'text'",
+    "UPDATE reservations SET changed_position = x'ff'",
+    "UPDATE lockers SET events = 'text'",
+    "UPDATE lockers SET available = x'ff'",
+    "UPDATE moments SET time = 'text'",
 ]
 
 
@@ -118,6 +124,7 @@ def shown_state(log: Path) -> dict[str, str] | None:
         shown = attempt(lambda: hashes(reads))
         for locker in LOCKERS:
             attempt(partial(reads.locker, locker))
+            attempt(partial(reads.locker_state, locker))
             attempt(partial(reads.compartment, locker, "c1"))
             attempt(partial(reads.reservation, f"{locker}-parcel-1"))
         return shown
