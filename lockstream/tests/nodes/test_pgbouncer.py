@@ -1,6 +1,7 @@
 """Nodes that reach their database through PgBouncer in transaction mode, configured as docs/scaling.md says."""
 
 import asyncio
+import json
 import os
 import random
 import re
@@ -75,6 +76,15 @@ def set_pool_size(pool: Daemon, size: int) -> None:
     if settings != pool.settings:
         pool.settings = settings
         pool.restart()
+
+
+def test_lists_are_read_through_the_pool(nodes: list[Server]) -> None:
+    first, second = nodes
+    for number in range(10):
+        assert first.post(json.dumps(registered(f"c{number}", locker="pooled")).encode()) == 202
+        status, body = second.get("/lockers/pooled/compartments")
+        assert status == 200, body
+        assert len(json.loads(body)["items"]) == number + 1
 
 
 @pytest.mark.parametrize("kills", [0, 3], ids=["undisturbed", "killed"])
