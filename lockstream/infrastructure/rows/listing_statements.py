@@ -40,6 +40,7 @@ from lockstream.core.entities.listings import (
 )
 from lockstream.core.entities.state import Status
 from lockstream.infrastructure.rows.prepared import Prepared
+from lockstream.infrastructure.rows.reads import times_statement
 from lockstream.infrastructure.rows.tables import (
     HAS_STATUS,
     IS_CLEARED,
@@ -78,24 +79,24 @@ class ListingStatements:
         self.locker_ids = Prepared(_ids(lockers.c.locker_id), dialect)
         self.compartment_ids = Prepared(_ids(compartments.c.compartment_id, compartments.c.locker_id), dialect)
         self.reservation_ids = Prepared(_ids(reservations.c.reservation_id), dialect)
-        self.times = Prepared(_times(positions), dialect)
+        self.times = Prepared(times_statement(positions), dialect)
         self.position_at = Prepared(_POSITION_AT, dialect)
 
     def lockers(self, query: LockerQuery) -> Prepared:
-        """Return the statement for a page between the ids `lower` and `upper`."""
+        """Return the statement that lists lockers whose ids are at least `lower` and below `upper`."""
         return self._statement(_lockers, query.available, query.degraded)
 
     def compartments(self, query: CompartmentQuery) -> Prepared:
-        """Return the statement for a page between the ids `lower` and `upper`."""
+        """Return the statement that lists compartments whose ids are at least `lower` and below `upper`."""
         return self._statement(_compartments, query.state)
 
     def reservations(self, query: ReservationQuery) -> Prepared:
-        """Return the statement for a page between `lower` and `upper`: positions or ids, as the order demands."""
+        """Return the statement that lists reservations between `lower` and `upper`: two positions, or two ids."""
         make = _reservations_by_change if query.order is ReservationOrder.CHANGED else _reservations_by_id
         return self._statement(make, query.status, query.locker_id is not None, query.descending)
 
     def faults(self, query: FaultQuery) -> Prepared:
-        """Return the statement for a page between the positions `lower` and `upper`."""
+        """Return the statement that lists faults reported from position `lower` through position `upper`."""
         has_locker, has_compartment = query.locker_id is not None, query.compartment_id is not None
         return self._statement(_faults, query.open, has_locker, has_compartment, query.descending)
 
@@ -243,11 +244,6 @@ def _ids_within_bounds(column: ColumnElement[str]) -> _Condition:
 def _expression(column: ColumnElement[int]) -> ColumnElement[int]:
     """Return the column as an expression that no index matches."""
     return column + literal_column("0", BigInteger)
-
-
-def _times(positions: TableValuedAlias) -> _Select:
-    time = select(moments.c.time).where(moments.c.position <= positions.c.value).order_by(moments.c.position.desc())
-    return select(positions.c.value, time.limit(literal_column("1")).scalar_subquery())
 
 
 def _sum(column: ColumnElement[int]) -> ColumnElement[int]:

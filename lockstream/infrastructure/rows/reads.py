@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import BigInteger, Dialect, Select, and_, bindparam, select
+from sqlalchemy import Dialect, Select, TableValuedAlias, and_, bindparam, literal_column, select
 
 from lockstream.core.entities.state import (
     Compartment,
@@ -60,12 +60,6 @@ _COMPARTMENT = select(compartments).where(
     )
 )
 _RESERVATION = select(reservations).where(reservations.c.reservation_id == bindparam("reservation_id"))
-_TIME = (
-    select(moments.c.time)
-    .where(moments.c.position <= bindparam("position", type_=BigInteger))
-    .order_by(moments.c.position.desc())
-    .limit(1)
-)
 
 
 class SqlStatements:
@@ -77,7 +71,6 @@ class SqlStatements:
         self.locker_state = Prepared(_LOCKER_STATE, dialect)
         self.compartment = Prepared(_COMPARTMENT, dialect)
         self.reservation = Prepared(_RESERVATION, dialect)
-        self.time = Prepared(_TIME, dialect)
 
 
 class SqlReads:
@@ -115,13 +108,11 @@ class SqlReads:
     def reservation(self, reservation_id: str) -> Reservation | None:
         return _row(Reservation, self._execute(self._statements.reservation, {"reservation_id": reservation_id}))
 
-    def time_at(self, position: int) -> int:
-        """Return the recorded time at a position, in microseconds since 1970."""
-        try:
-            [(time,)] = self._execute(self._statements.time, {"position": position})
-            return int(time)
-        except VALUE_ERRORS as error:
-            raise projection_unavailable("read", error) from error
+
+def times_statement(positions: TableValuedAlias) -> Select[*tuple[Any, ...]]:
+    """Return a SELECT of positions and their recorded times. `positions` is a table with the column `value`."""
+    time = select(moments.c.time).where(moments.c.position <= positions.c.value).order_by(moments.c.position.desc())
+    return select(positions.c.value, time.limit(literal_column("1")).scalar_subquery())
 
 
 def _row[RowT: Row](row_class: type[RowT], found: Iterable[tuple[Any, ...]]) -> RowT | None:

@@ -155,7 +155,7 @@ open_fault_counts = Table(
     Column("severity", Integer, primary_key=True),
     Column("count", BigInteger, nullable=False),
 )
-"""Number of open faults by severity, which triggers keep. SQLite only."""
+"""Number of open faults of the network for each severity. Triggers keep it. SQLite only."""
 
 
 _UPDATE_TOTALS = "UPDATE network SET lockers = lockers + %d, %s"

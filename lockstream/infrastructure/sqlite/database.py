@@ -1,11 +1,12 @@
 """SQLite databases: connections, pragmas and statements that only SQLite understands (docs/decisions/0005)."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 from sqlalchemy import (
     URL,
     Connection,
@@ -135,6 +136,11 @@ def select_by_keys(table: Table) -> Select[*tuple[Any, ...]]:
 def integers(name: str) -> TableValuedAlias:
     """Return a table with the column `value`, for any number of integers, bound as `name`: a JSON list."""
     return func.json_each(bindparam(name)).table_valued("value", name="integers")
+
+
+def integer_list(values: Iterable[int]) -> str:
+    """Return the value of the parameter of `integers`."""
+    return msgspec.json.encode(list(values)).decode()
 
 
 def upsert(table: Table) -> Insert:

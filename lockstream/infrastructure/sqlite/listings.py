@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, select
 
 from lockstream.core.ports import Listings, ReadResult
@@ -20,6 +19,7 @@ from lockstream.infrastructure.rows.tables import progress
 from lockstream.infrastructure.sqlite.database import (
     CORRUPT_DATA_ERRORS,
     DATABASE_ERRORS,
+    integer_list,
     integers,
     reading_engine,
     snapshot,
@@ -57,8 +57,4 @@ class SqliteListings:
                 raise projection_unavailable("read", error) from error
 
         [(position,)] = execute(self._reached, {})
-        return ReadResult(query(SqlListings(self._statements, execute, position, _as_json)), position)
-
-
-def _as_json(positions: list[int]) -> str:
-    return msgspec.json.encode(positions).decode()
+        return ReadResult(query(SqlListings(self._statements, execute, position, integer_list)), position)

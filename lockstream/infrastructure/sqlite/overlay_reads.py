@@ -19,7 +19,7 @@ from lockstream.core.entities.state import (
     LockerTotals,
     Reservation,
 )
-from lockstream.infrastructure.rows.reads import SqlReads
+from lockstream.infrastructure.sqlite.projection import SqliteReads
 from lockstream.infrastructure.sqlite.row_cache import RowCache
 
 
@@ -36,7 +36,7 @@ class ReadableLog(Protocol):
 class OverlayReads:
     """Reads for the thread that uses the row cache. One of a locker takes 0.1 ms, and 6 µs more per compartment."""
 
-    def __init__(self, cache: RowCache, projection: SqlReads, log: ReadableLog) -> None:
+    def __init__(self, cache: RowCache, projection: SqliteReads, log: ReadableLog) -> None:
         self._cache = cache
         self._log = log
         self._projection = projection
@@ -58,7 +58,9 @@ class OverlayReads:
         return self._log.records(positions)
 
     def times(self, positions: Iterable[int]) -> dict[int, int]:
-        return {position: self._time_at(position) for position in positions}
+        times = {position: self._cache.time_at(position) for position in positions}
+        recent = {position: time for position, time in times.items() if time is not None}
+        return recent | self._projection.times(times.keys() - recent.keys())
 
     def locker(self, locker_id: str) -> Locker | None:
         return self._overlaid(locker_id, self._projection.locker(locker_id))
@@ -105,10 +107,6 @@ class OverlayReads:
             reservation_status=status,
             open_faults=tuple(sorted(fault for fault in faults.items() if not self._is_cleared(fault[0]))),
         )
-
-    def _time_at(self, position: int) -> int:
-        recent = self._cache.time_at(position)
-        return self._projection.time_at(position) if recent is None else recent
 
     def _last_change(self, locker_id: str, view: CompartmentView, stored: dict[str, LastChange]) -> LastChange:
         """Return the positions of the last changes of a compartment. `stored` holds those in the projection."""

@@ -9,21 +9,23 @@ from typing import Annotated, Any, Self
 import msgspec
 from msgspec import Meta
 from msgspec.structs import astuple
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Dialect, Engine, delete, insert, select, update
 
 from lockstream.core.entities.log import START, Cursor, Moment
 from lockstream.core.entities.state import Key, Row
 from lockstream.core.errors import ProjectionInvalid
 from lockstream.infrastructure.id_index.index import NewIds
 from lockstream.infrastructure.id_index.sorted_run import NO_RUN, RunRef
-from lockstream.infrastructure.rows.mapping import projection_unavailable, reason, to_row
+from lockstream.infrastructure.rows.mapping import VALUE_ERRORS, projection_unavailable, reason, to_row
 from lockstream.infrastructure.rows.prepared import Prepared
-from lockstream.infrastructure.rows.reads import SqlReads, SqlStatements
+from lockstream.infrastructure.rows.reads import Execute, SqlReads, SqlStatements, times_statement
 from lockstream.infrastructure.rows.tables import TABLES, fingerprint, memtable, metadata, moments, progress
 from lockstream.infrastructure.sqlite.database import (
     CORRUPT_DATA_ERRORS,
     DATABASE_ERRORS,
     building_engine,
+    integer_list,
+    integers,
     reading_engine,
     select_by_keys,
     set_synchronous,
@@ -178,7 +180,23 @@ def _json_lists(rows: Iterable[Row | Moment]) -> str:
     return f"[{','.join(part[1:-1].decode() for part in parts)}]"
 
 
-def projection_reads(engine: Engine, connection: Any = None) -> SqlReads:
+class SqliteReads(SqlReads):
+    """Reads of a projection in SQLite. May be used by as many threads as `execute` may."""
+
+    def __init__(self, dialect: Dialect, execute: Execute) -> None:
+        super().__init__(SqlStatements(dialect), execute)
+        self._times = Prepared(times_statement(integers("positions")), dialect)
+
+    def times(self, positions: Iterable[int]) -> dict[int, int]:
+        """Return the recorded times at these positions, in microseconds since 1970."""
+        try:
+            found = list(self._execute(self._times, {"positions": integer_list(positions)}))
+            return dict(msgspec.convert(found, list[tuple[int, int]]))
+        except VALUE_ERRORS as error:
+            raise projection_unavailable("read", error) from error
+
+
+def projection_reads(engine: Engine, connection: Any = None) -> SqliteReads:
     """Return reads of a projection for any thread. They share `connection` if it is given, else each takes its own."""
 
     def execute(statement: Prepared, values: dict[str, str]) -> Iterator[tuple[Any, ...]]:
@@ -191,7 +209,7 @@ def projection_reads(engine: Engine, connection: Any = None) -> SqlReads:
         except CORRUPT_DATA_ERRORS as error:
             raise projection_unavailable("read", error) from error
 
-    return SqlReads(SqlStatements(engine.dialect), execute)
+    return SqliteReads(engine.dialect, execute)
 
 
 def read_progress(connection: Connection) -> Progress:

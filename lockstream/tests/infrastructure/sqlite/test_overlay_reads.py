@@ -69,7 +69,7 @@ def memory_reads(bodies: list[Body]) -> RowReads:
 
 
 def shown(reads: RowReads, locker: str) -> tuple[Locker | None, list[Compartment | None], list[Reservation | None]]:
-    """Return everything that reads show of a locker, apart from positions: two logs are compared."""
+    """Return all reads of a locker's rows, without positions, which differ between the logs that are compared."""
     return (
         reads.locker(locker),
         [without_positions(reads.compartment(locker, name)) for name in ("c1", "c2", "c3")],
