@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -22,18 +21,7 @@ from lockstream.tests.support.coroutines import let_others_run, run, wait_for
 from lockstream.tests.support.faulty_store import FaultyStore, locked_projection, progress_of
 from lockstream.tests.support.histories import CAPACITY, files_beside, hashes_after_replay, hashes_after_start
 
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpointer, "QUIET_SECONDS", 0.02)
-    monkeypatch.setattr(checkpointer, "RETRY_SECONDS", 0.02)
-
-
-@pytest.fixture
-def store() -> Iterator[FaultyStore]:
-    store = FaultyStore(Settings())
-    yield store
-    store.close()
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 def assert_whole(log: Path) -> None:
@@ -380,85 +368,3 @@ def test_an_internal_error_in_the_note_is_logged_and_stops_neither_reads_nor_the
 
     run(check())
     assert "ZeroDivisionError" in caplog.text
-
-
-def test_lists_that_wait_at_the_same_time_share_one_checkpoint(store: FaultyStore, log_path: Path) -> None:
-    async def check() -> None:
-        # given two acknowledged events, and a checkpoint in flight that contains only the first
-        system = System(store)
-        store.shut_checkpoint_gate()
-        await system.post(registered("a"))
-        await store.checkpoint_waits()
-        await system.post(registered("b"))
-        # when lists wait for both events
-        waiting = [asyncio.create_task(system.engine.checkpointer.reached(2)) for _ in range(5)]
-        await let_others_run()
-        assert not [one for one in waiting if one.done()]
-        before = store.checkpoints
-        store.open_checkpoint_gate()
-        # then one more checkpoint serves all of them, and a list that comes later waits for none
-        await asyncio.gather(*waiting)
-        assert store.checkpoints == before + 1
-        assert progress_of(log_path).reached.position == 2
-        await system.engine.checkpointer.reached(2)
-        assert store.checkpoints == before + 1
-        await system.close()
-
-    run(check())
-
-
-def test_a_list_that_is_cancelled_does_not_end_the_checkpoint(store: FaultyStore, log_path: Path) -> None:
-    async def check() -> None:
-        system = System(store)
-        store.shut_checkpoint_gate()
-        await system.post(registered("a"))
-        cancelled, waiting = (asyncio.create_task(system.engine.checkpointer.reached(1)) for _ in range(2))
-        await store.checkpoint_waits()
-        cancelled.cancel()
-        store.open_checkpoint_gate()
-        await waiting
-        assert progress_of(log_path).reached.position == 1
-        await system.close()
-
-    run(check())
-
-
-def test_lists_fail_at_once_while_no_checkpoint_can_be_written(
-    store: FaultyStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def check() -> None:
-        # given an acknowledged event that a checkpoint could not write
-        system = System(store)
-        store.checkpoint_errors.append(StoreUnavailable("The projection is locked."))
-        await system.post(registered("a"))
-        with pytest.raises(StoreUnavailable, match="is locked"):
-            await system.engine.checkpointer.reached(1)
-        tried = store.checkpoints
-        # when more lists come before the next attempt is due, then they try nothing
-        for _ in range(3):
-            with pytest.raises(StoreUnavailable, match="is locked"):
-                await system.engine.checkpointer.reached(1)
-        assert store.checkpoints == tried
-        # when it is due, then the next list tries again
-        system.engine.checkpointer._retry_at = 0.0
-        await system.engine.checkpointer.reached(1)
-        assert store.checkpoints == tried + 1
-        await system.close()
-
-    monkeypatch.setattr(checkpointer, "RETRY_SECONDS", 3600)
-    run(check())
-
-
-def test_a_list_waits_for_one_checkpoint_although_more_follow_at_once(
-    store: FaultyStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def check() -> None:
-        system = System(store)
-        with monkeypatch.context() as under_load:
-            under_load.setattr(FaultyStore, "needs_checkpoint", True)
-            assert await system.post(registered("a")) == [Accepted(1)]
-            await system.engine.checkpointer.reached(1)
-            assert system.engine.checkpointer._task is not None
-        await system.close()
-
-    run(check())

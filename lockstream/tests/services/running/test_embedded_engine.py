@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
 from contextlib import nullcontext
 
 import pytest
@@ -12,18 +11,10 @@ from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate
 from lockstream.services.running.embedded_engine import EmbeddedEngine
 from lockstream.services.running.group_commit import weight_of
-from lockstream.settings import Settings
 from lockstream.tests.services.running.system import System
 from lockstream.tests.support.builders import LOCKER, RESERVATION, deposited, event, registered, reserved
 from lockstream.tests.support.coroutines import let_others_run, run
 from lockstream.tests.support.faulty_store import FaultyStore
-
-
-@pytest.fixture
-def store() -> Iterator[FaultyStore]:
-    store = FaultyStore(Settings())
-    yield store
-    store.close()
 
 
 def test_events_that_are_appended_during_a_flush_wait_for_the_next_flush(store: FaultyStore) -> None:

@@ -26,13 +26,6 @@ from lockstream.tests.support.coroutines import let_others_run, run, wait_for
 from lockstream.tests.support.faulty_store import POISON, FaultyStore, running_on
 
 
-@pytest.fixture
-def store() -> Iterator[FaultyStore]:
-    store = FaultyStore(Settings())
-    yield store
-    store.close()
-
-
 def post(client: httpx.AsyncClient, body: Body) -> asyncio.Task[httpx.Response]:
     return asyncio.create_task(client.post("/events", json=body))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -11,18 +11,10 @@ from lockstream.core.errors import MalformedEvent
 from lockstream.core.outcomes import Accepted
 from lockstream.infrastructure.codec.event_json import decode_events
 from lockstream.services.running import group_commit
-from lockstream.settings import Settings
 from lockstream.tests.services.running.system import System
 from lockstream.tests.support.builders import event, registered
 from lockstream.tests.support.coroutines import run
 from lockstream.tests.support.faulty_store import FaultyStore
-
-
-@pytest.fixture
-def store() -> Iterator[FaultyStore]:
-    store = FaultyStore(Settings())
-    yield store
-    store.close()
 
 
 def test_texts_are_decoded_and_decided_together_with_events(store: FaultyStore) -> None:

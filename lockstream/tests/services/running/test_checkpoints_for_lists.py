@@ -1,0 +1,98 @@
+"""Lists wait for a checkpoint: all that wait at the same time share one, and none waits for a second one."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from lockstream.core.errors import StoreUnavailable
+from lockstream.core.outcomes import Accepted
+from lockstream.services.running import checkpointer
+from lockstream.tests.services.running.system import System
+from lockstream.tests.support.builders import registered
+from lockstream.tests.support.coroutines import let_others_run, run
+from lockstream.tests.support.faulty_store import FaultyStore, progress_of
+
+pytestmark = pytest.mark.usefixtures("short_waits")
+
+
+def test_lists_that_wait_at_the_same_time_share_one_checkpoint(store: FaultyStore, log_path: Path) -> None:
+    async def check() -> None:
+        # given two acknowledged events, and a checkpoint in flight that contains only the first
+        system = System(store)
+        store.shut_checkpoint_gate()
+        await system.post(registered("a"))
+        await store.checkpoint_waits()
+        await system.post(registered("b"))
+        # when lists wait for both events
+        waiting = [asyncio.create_task(system.engine.checkpointer.reached(2)) for _ in range(5)]
+        await let_others_run()
+        assert not [one for one in waiting if one.done()]
+        before = store.checkpoints
+        store.open_checkpoint_gate()
+        # then one more checkpoint serves all of them, and a list that comes later waits for none
+        await asyncio.gather(*waiting)
+        assert store.checkpoints == before + 1
+        assert progress_of(log_path).reached.position == 2
+        await system.engine.checkpointer.reached(2)
+        assert store.checkpoints == before + 1
+        await system.close()
+
+    run(check())
+
+
+def test_a_list_that_is_cancelled_does_not_end_the_checkpoint(store: FaultyStore, log_path: Path) -> None:
+    async def check() -> None:
+        system = System(store)
+        store.shut_checkpoint_gate()
+        await system.post(registered("a"))
+        cancelled, waiting = (asyncio.create_task(system.engine.checkpointer.reached(1)) for _ in range(2))
+        await store.checkpoint_waits()
+        cancelled.cancel()
+        store.open_checkpoint_gate()
+        await waiting
+        assert progress_of(log_path).reached.position == 1
+        await system.close()
+
+    run(check())
+
+
+def test_lists_fail_at_once_while_no_checkpoint_can_be_written(
+    store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check() -> None:
+        # given an acknowledged event that a checkpoint could not write
+        system = System(store)
+        store.checkpoint_errors.append(StoreUnavailable("The projection is locked."))
+        await system.post(registered("a"))
+        with pytest.raises(StoreUnavailable, match="is locked"):
+            await system.engine.checkpointer.reached(1)
+        tried = store.checkpoints
+        # when more lists come before the next attempt is due, then they try nothing
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable, match="is locked"):
+                await system.engine.checkpointer.reached(1)
+        assert store.checkpoints == tried
+        # when it is due, then the next list tries again
+        system.engine.checkpointer._retry_at = 0.0
+        await system.engine.checkpointer.reached(1)
+        assert store.checkpoints == tried + 1
+        await system.close()
+
+    monkeypatch.setattr(checkpointer, "RETRY_SECONDS", 3600)
+    run(check())
+
+
+def test_a_list_waits_for_one_checkpoint_although_more_follow_at_once(
+    store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check() -> None:
+        system = System(store)
+        with monkeypatch.context() as under_load:
+            under_load.setattr(FaultyStore, "needs_checkpoint", True)
+            assert await system.post(registered("a")) == [Accepted(1)]
+            await system.engine.checkpointer.reached(1)
+            assert system.engine.checkpointer._task is not None
+        await system.close()
+
+    run(check())
