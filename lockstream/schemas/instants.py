@@ -1,12 +1,13 @@
 """A time with an offset, as clients write it, compared with the recorded times of events."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
+from lockstream.core.entities.log import microseconds_of
+from lockstream.core.ports import Listings
 from lockstream.infrastructure.codec.event_json import is_timestamp
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAP_SECOND = re.compile(r"(?<=:)60(\.[0-9]+)?(?=[Z+-])")
 _NANOSECONDS = re.compile(r"\.[0-9]{6}[0-9]*[1-9]")
 
@@ -37,4 +38,13 @@ def instant_of(text: str) -> Instant:
     upper = text.upper()
     without_leap_second, leap_seconds = _LEAP_SECOND.subn("59.999999", upper, count=1)
     time = datetime.fromisoformat(without_leap_second)
-    return Instant((time - _EPOCH) // timedelta(microseconds=1), not leap_seconds and not _NANOSECONDS.search(upper))
+    return Instant(microseconds_of(time), not leap_seconds and not _NANOSECONDS.search(upper))
+
+
+def positions_between(listings: Listings, after: Instant | None, before: Instant | None) -> tuple[int, int | None]:
+    """Return the positions of the first and last event recorded after one time and before another.
+
+    Without a first time, the first position is 0. Without a second time, the last position is None.
+    """
+    first = listings.position_at(after.microsecond) + 1 if after else 0
+    return first, listings.position_at(before.last_before) if before else None

@@ -6,7 +6,7 @@ Each is a msgspec struct, because a page has up to 1,000 items.
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
@@ -14,6 +14,20 @@ from msgspec import Meta, Struct
 from lockstream.core.entities.listings import CompartmentState, ListedCompartment, Matches, NetworkTotals
 from lockstream.core.entities.log import recorded_at_of
 from lockstream.core.entities.state import Fault, LockerTotals, Reservation, Status
+from lockstream.core.ports import Listings
+
+
+class ItemClass[RowT](Protocol):
+    """The class of the items of a list."""
+
+    __struct_fields__: tuple[str, ...]
+
+    def of(self, row: RowT, recorded_at: "RecordedAt", /) -> Struct:
+        """Return the item of a row."""
+
+    def positions_in(self, row: RowT, /) -> Sequence[int]:
+        """Return the positions in a row whose recorded times the item shows. 0 stands for none."""
+
 
 type RecordedAt = Callable[[int], str]
 """Returns the recorded time at a position, as responses show it."""
@@ -300,6 +314,13 @@ def recorded_at(times: Mapping[int, int]) -> RecordedAt:
     """Return a function that gives the recorded time at a position. `times` has it in microseconds since 1970."""
     texts = {position: recorded_at_of(time) for position, time in times.items()}
     return texts.__getitem__
+
+
+def items_of[RowT](item_class: ItemClass[RowT], rows: Sequence[RowT], listings: Listings) -> list[Struct]:
+    """Return the items of rows, with the recorded times that `listings` has."""
+    positions = {position for row in rows for position in item_class.positions_in(row)}
+    times = recorded_at(listings.times(sorted(positions - {0})))
+    return [item_class.of(row, times) for row in rows]
 
 
 def encode_csv(names: Sequence[str], items: Iterable[Struct]) -> bytes:

@@ -94,7 +94,7 @@ class ListedCompartment(Struct, frozen=True, gc=False):
     active_reservation: str | None
     reservation_status: Status | None
     changed_position: int
-    """Position of the event since which the compartment is as it is: available, reserved, occupied or degraded."""
+    """Position of the last event that changed the compartment or the status of its active reservation."""
 
 
 SUMMED = ("compartments", "available", "reserved", "occupied", "degraded", "picked_up", "expired")
@@ -113,7 +113,7 @@ class NetworkTotals(Struct, frozen=True):
     picked_up: int = 0
     expired: int = 0
     open_faults: dict[int, int] = {}
-    """Number of open faults by severity."""
+    """Number of open faults of the network for each severity that occurs."""
 
 
 class Matches(Struct, frozen=True):

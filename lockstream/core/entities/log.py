@@ -52,11 +52,16 @@ class Moment(NamedTuple):
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def microseconds_of(moment: datetime) -> int:
+    """Return a time with an offset in whole microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
 @lru_cache(256)
 def time_of(recorded_at: str) -> int:
     """Return a recorded time in microseconds since 1970, or 0 if a foreign log holds something else there."""
     try:
-        return (datetime.fromisoformat(recorded_at) - _EPOCH) // timedelta(microseconds=1)
+        return microseconds_of(datetime.fromisoformat(recorded_at))
     except (ValueError, TypeError):
         return 0
 

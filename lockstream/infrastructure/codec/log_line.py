@@ -9,11 +9,12 @@ fails its own check or the check of the next line.
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
+from time import time_ns
 
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.log import Cursor, Record
+from lockstream.core.entities.log import Cursor, Record, recorded_at_of
 from lockstream.core.errors import MalformedEvent
 from lockstream.infrastructure.codec.event_json import decode_recorded, encode_members, encode_text
 
@@ -31,7 +32,7 @@ class InvalidLine(Exception):
 
 def utc_now() -> str:
     """Return the present time as lines contain it: RFC 3339 in UTC, with microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    return recorded_at_of(time_ns() // 1_000)
 
 
 def encode_lines(events: Sequence[Event], recorded_at: str, after: Cursor) -> tuple[list[bytes], Cursor]:

@@ -103,20 +103,15 @@ def reservations(  # noqa: PLR0913, PLR0917  # an option each
 
     `--status DEPOSITED --changed-before TIME` lists the parcels that were deposited before that time, the oldest first.
     """
+    from lockstream.schemas.instants import positions_between  # noqa: PLC0415
     from lockstream.schemas.listings import ReservationItem  # noqa: PLC0415
 
     locker_id = _identifier("--locker", locker)
     before, after_time = _instant("--changed-before", changed_before), _instant("--changed-after", changed_after)
 
     def rows(listings: "Listings", after: int | None, count: int) -> Sequence[Any]:
-        query = ReservationQuery(
-            status,
-            locker_id,
-            listings.position_at(after_time.microsecond) + 1 if after_time else 0,
-            listings.position_at(before.last_before) if before else None,
-            ReservationOrder.CHANGED,
-            newest_first,
-        )
+        changed = positions_between(listings, after_time, before)
+        query = ReservationQuery(status, locker_id, *changed, ReservationOrder.CHANGED, newest_first)
         return listings.reservations(query, after, count)
 
     _print(deployment, _Source(ReservationItem, rows, lambda row: row.changed_position), limit, form)
@@ -181,15 +176,13 @@ class _Source(NamedTuple):
 
     def pages(self, listings: "Listings", limit: int | None) -> Iterator[list["Struct"]]:
         """Yield the items of all rows, or of the first `limit`, up to `PAGE_ROWS` at a time."""
-        from lockstream.schemas.listings import recorded_at  # noqa: PLC0415
+        from lockstream.schemas.listings import items_of  # noqa: PLC0415
 
         after, rest = None, limit
         while rest is None or rest > 0:
             count = PAGE_ROWS if rest is None else min(PAGE_ROWS, rest)
             rows = self.rows(listings, after, count)
-            positions = {position for row in rows for position in self.item_class.positions_in(row)}
-            times = recorded_at(listings.times(sorted(positions - {0})))
-            yield [self.item_class.of(row, times) for row in rows]
+            yield items_of(self.item_class, rows, listings)
             if len(rows) < count:
                 return
             after, rest = self.key_of(rows[-1]), None if rest is None else rest - count

@@ -104,7 +104,7 @@ class Application(FastAPI):
             await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
-        """Return the contract: FastAPI's, with the schemas of an event and of lists."""
+        """Return the OpenAPI contract. FastAPI makes it, apart from the schemas of events, lists and states."""
         if self.openapi_schema is None:
             contract = get_openapi(
                 title=self.title, version=self.version, description=self.description, routes=self.routes

@@ -8,9 +8,8 @@ from functools import lru_cache
 from starlette.requests import ClientDisconnect, Request
 
 from lockstream.presentation.http.errors import BodyTooLarge, UnsupportedEncoding
+from lockstream.presentation.http.media_types import JSON, NDJSON
 from lockstream.schemas.events import malformed
-
-JSON, NDJSON = "application/json", "application/x-ndjson"
 
 NDJSON_TYPES = {NDJSON, "application/ndjson", "application/jsonl", "application/json-lines"}
 """Media types that clients use for NDJSON. None of them is registered with IANA."""

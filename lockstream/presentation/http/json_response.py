@@ -1,5 +1,7 @@
 """A response whose JSON body is already encoded."""
 
+from collections.abc import Mapping
+
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
@@ -20,3 +22,8 @@ class EncodedJson(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body})
+
+
+def encoded_headers(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return headers as the server takes them."""
+    return tuple((name.lower().encode(), value.encode()) for name, value in headers.items())

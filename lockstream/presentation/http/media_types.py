@@ -1,4 +1,4 @@
-"""The media type of a response, chosen from those that the request accepts (RFC 9110, section 12.5.1)."""
+"""Media types, and the choice of one that a request accepts (RFC 9110, section 12.5.1)."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from lockstream.core.wording import quoted
 
-JSON, CSV = "application/json", "text/csv"
+JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _RANGE = re.compile(rf"({_WORD})/({_WORD})")

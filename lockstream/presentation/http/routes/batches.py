@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import QueueFull, StoreUnavailable
-from lockstream.presentation.http.bodies import JSON, NDJSON, Body
+from lockstream.presentation.http.bodies import Body
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
     INTERNAL,
@@ -21,6 +21,7 @@ from lockstream.presentation.http.errors import (
     UnsupportedMediaType,
 )
 from lockstream.presentation.http.json_response import EncodedJson
+from lockstream.presentation.http.media_types import JSON, NDJSON
 from lockstream.schemas.batches import MalformedEntry, NdjsonReader, parse_items, split_array
 from lockstream.schemas.outcomes import batch_item
 from lockstream.schemas.responses import BatchResponse, ErrorBody, MalformedBodyErrors

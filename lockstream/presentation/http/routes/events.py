@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from lockstream.core.entities.fields import UUID
 from lockstream.core.errors import MalformedEvent
-from lockstream.presentation.http.bodies import JSON, Body
+from lockstream.presentation.http.bodies import Body
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
     INTERNAL,
@@ -18,6 +18,7 @@ from lockstream.presentation.http.errors import (
     UnsupportedMediaType,
 )
 from lockstream.presentation.http.json_response import EncodedJson
+from lockstream.presentation.http.media_types import JSON
 from lockstream.presentation.http.routes import reads
 from lockstream.schemas.events import MalformedBody, explain
 from lockstream.schemas.outcomes import event_response

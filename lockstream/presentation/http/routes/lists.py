@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
@@ -10,13 +10,13 @@ from msgspec import Struct, to_builtins
 
 from lockstream.core.ports import Listings
 from lockstream.presentation.http.errors import NOT_ACCEPTABLE
-from lockstream.presentation.http.json_response import EncodedJson
+from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
 from lockstream.presentation.http.media_types import CSV, JSON, negotiate
 from lockstream.presentation.http.min_position import MIN_POSITION, POSITION, min_position_of
 from lockstream.presentation.http.page_tokens import binding_of, decode_token, encode_token
 from lockstream.presentation.http.query_parameters import Parameter, QueryParameters, Values, page_token, whole_number
 from lockstream.presentation.http.routes import reads
-from lockstream.schemas.listings import RecordedAt, encode_csv, encode_json, recorded_at
+from lockstream.schemas.listings import ItemClass, encode_csv, encode_json, items_of
 from lockstream.schemas.responses import ErrorBody
 from lockstream.services.running.lockstream import Lockstream
 
@@ -36,18 +36,6 @@ class Order(StrEnum):
 
     ASC = "asc"
     DESC = "desc"
-
-
-class ItemClass[RowT](Protocol):
-    """The class of the items of a list."""
-
-    __struct_fields__: tuple[str, ...]
-
-    def of(self, row: RowT, recorded_at: RecordedAt, /) -> Struct:
-        """Return the item of a row."""
-
-    def positions_in(self, row: RowT, /) -> Sequence[int]:
-        """Return the positions in a row whose recorded times the item shows. 0 stands for none."""
 
 
 class Source[RowT, KeyT: (int, str)](NamedTuple):
@@ -133,9 +121,7 @@ class PagedList[RowT]:
 
     def _encode(self, listings: Listings, rows: Sequence[RowT], media_type: str, next_token: str | None) -> bytes:
         """Encode a page. This runs in the thread of the query: a page of 1,000 items takes milliseconds."""
-        positions = {position for row in rows for position in self._item_class.positions_in(row)}
-        times = recorded_at(listings.times(sorted(positions - {0})))
-        items = [self._item_class.of(row, times) for row in rows]
+        items = items_of(self._item_class, rows, listings)
         if media_type == CSV:
             return encode_csv(self._item_class.__struct_fields__, items)
         return encode_json(self._page_class(items, next_token))
@@ -147,14 +133,14 @@ class PagedList[RowT]:
         if media_type == CSV:
             headers["Content-Disposition"] = f'attachment; filename="{self._name}.csv"'
             return Response(page.body, media_type=f"{CSV}; charset=utf-8", headers=headers)
-        return EncodedJson(page.body, headers=_encoded(headers))
+        return EncodedJson(page.body, headers=encoded_headers(headers))
 
 
 async def answer_whole(request: Request, query: Callable[[Listings], Struct]) -> Response:
     """Answer with the value of `query`, which has no pages."""
     lockstream: Lockstream = request.app.lockstream
     value, position = await lockstream.list(query, min_position_of(request))
-    return EncodedJson(encode_json(value), headers=_encoded({POSITION: str(position)}))
+    return EncodedJson(encode_json(value), headers=encoded_headers({POSITION: str(position)}))
 
 
 def parameters_of(parameters: QueryParameters) -> dict[str, Any]:
@@ -183,10 +169,6 @@ def responses_of(example: Struct, description: str, more: Responses | None = Non
 
 
 def _url_of_next(values: Values, token: str) -> str:
-    """Return the URL of the next page, relative to that of this page. So it is right behind any path prefix."""
+    """Return the URL of the next page. It is relative to the URL of this page, so a path prefix does not change it."""
     texts = [(name, text) for name, text in values.texts if name != AFTER.name]
     return f"?{urlencode([*texts, (AFTER.name, token)], quote_via=quote, safe='')}"
-
-
-def _encoded(headers: dict[str, str]) -> tuple[tuple[bytes, bytes], ...]:
-    return tuple((name.lower().encode(), value.encode()) for name, value in headers.items())

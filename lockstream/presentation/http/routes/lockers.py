@@ -8,7 +8,7 @@ from lockstream.core.entities.listings import CompartmentQuery, CompartmentState
 from lockstream.core.entities.state import LockerTotals
 from lockstream.core.use_cases.history import dated_locker_state
 from lockstream.presentation.http.entity_tags import ETAG, IF_NONE_MATCH, NOT_MODIFIED, is_known, tag_of
-from lockstream.presentation.http.media_types import JSON
+from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
 from lockstream.presentation.http.min_position import POSITION, min_position_of
 from lockstream.presentation.http.query_parameters import choice, flag, identifier
 from lockstream.presentation.http.routes.lists import PagedList, Source, responses_of
@@ -100,7 +100,7 @@ async def get_locker_state(request: Request, locker_id: str) -> Response:
     headers = {POSITION: str(position), "ETag": tag}
     if is_known(request, tag):
         return Response(status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type=JSON)
+    return EncodedJson(body, headers=encoded_headers(headers))
 
 
 @router.get(

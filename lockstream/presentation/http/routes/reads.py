@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from lockstream.core.ports import Reads
 from lockstream.presentation.http.errors import HEADERS_TOO_LARGE, INTERNAL, UNAVAILABLE
-from lockstream.presentation.http.json_response import EncodedJson
+from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
 from lockstream.presentation.http.min_position import MAX_POSITION, MIN_POSITION, POSITION, min_position_of
 from lockstream.schemas.responses import ErrorBody
 from lockstream.services.running.group_commit import HasLockerId
@@ -64,9 +64,9 @@ async def answer_read[ValueT: HasLockerId](
     value, position = await lockstream.read(query, min_position_of(request))
     if value is None:
         return not_found(missing, position)
-    header = (POSITION.lower().encode(), b"%d" % position)
     body = model(value)
-    return EncodedJson(body if isinstance(body, bytes) else body.model_dump_json().encode(), headers=(header,))
+    text = body if isinstance(body, bytes) else body.model_dump_json().encode()
+    return EncodedJson(text, headers=encoded_headers({POSITION: str(position)}))
 
 
 def not_found(missing: str, position: int) -> Response:

@@ -3,14 +3,16 @@
 from collections.abc import Callable
 
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
 
 from lockstream.core.entities.listings import ReservationOrder, ReservationQuery
 from lockstream.core.entities.state import Reservation, Status
 from lockstream.core.ports import Listings
-from lockstream.core.use_cases.history import reservation_history
+from lockstream.core.use_cases.history import ReservationHistory, reservation_history
 from lockstream.presentation.http.query_parameters import InvalidQuery, Values, choice, identifier, instant
 from lockstream.presentation.http.routes.lists import Order, PagedList, Source
 from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_read
+from lockstream.schemas.instants import positions_between
 from lockstream.schemas.listings import ReservationItem, ReservationPage
 from lockstream.schemas.records import RecordedEvents, ReservationState, records_json, reservation_state
 from lockstream.schemas.responses import ReservationStatus
@@ -91,38 +93,33 @@ async def get_reservation(request: Request, reservation_id: str) -> Response:
 @router.get("/{reservation_id}/state", response_model=ReservationState, responses=RESPONSES, openapi_extra=PARAMETERS)
 async def get_reservation_state(request: Request, reservation_id: str) -> Response:
     """The compartment of a reservation, and the time and position of each of its steps."""
-    return await answer_read(
-        request,
-        lambda reads: reservation_history(reads, reservation_id),
-        reservation_state,
-        _MISSING.format(reservation_id),
-    )
+    return await _answer_history(request, reservation_id, reservation_state)
 
 
 @router.get("/{reservation_id}/events", response_model=RecordedEvents, responses=RESPONSES, openapi_extra=PARAMETERS)
 async def get_reservation_events(request: Request, reservation_id: str) -> Response:
     """The accepted events of a reservation, from the oldest to the newest."""
+    return await _answer_history(request, reservation_id, lambda history: records_json(history.records))
+
+
+async def _answer_history(
+    request: Request, reservation_id: str, model: Callable[[ReservationHistory], BaseModel | bytes]
+) -> Response:
     return await answer_read(
         request,
         lambda reads: reservation_history(reads, reservation_id),
-        lambda history: records_json(history.records),
+        model,
         _MISSING.format(reservation_id),
     )
 
 
 def _rows(values: Values) -> Callable[[Listings, int | str | None, int], list[Reservation]]:
     """Return a function that reads rows behind a key, up to a number."""
-    before, after = values[_CHANGED_BEFORE], values[_CHANGED_AFTER]
 
     def rows(listings: Listings, last_key: int | str | None, limit: int) -> list[Reservation]:
-        query = ReservationQuery(
-            values[_STATUS],
-            values[_LOCKER_ID],
-            changed_from=listings.position_at(after.microsecond) + 1 if after else 0,
-            changed_through=listings.position_at(before.last_before) if before else None,
-            order=values[_SORT],
-            descending=values[_ORDER] is Order.DESC,
-        )
+        changed = positions_between(listings, values[_CHANGED_AFTER], values[_CHANGED_BEFORE])
+        is_descending = values[_ORDER] is Order.DESC
+        query = ReservationQuery(values[_STATUS], values[_LOCKER_ID], *changed, values[_SORT], is_descending)
         return listings.reservations(query, last_key, limit)
 
     return rows
