@@ -110,7 +110,7 @@ def _pick_up_late(world: World, expired: tuple[Compartment, str]) -> None:
 
 
 def _report_reservation(world: World, compartment: Compartment) -> None:
-    """Report one more reservation of a compartment that is occupied or degraded."""
+    """Send an impossible reservation: the compartment already has one, or is degraded."""
     world.report_wrongly(
         compartment,
         "ReservationCreated",

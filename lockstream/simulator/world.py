@@ -81,7 +81,7 @@ class World:
         return event_id
 
     def report_wrongly(self, compartment: Compartment, event_type: str, payload: str) -> None:
-        """Let the locker send an event that the rules refuse now.
+        """Put an impossible event, which a server refuses, into the outbox of the compartment's locker.
 
         The event is not sent twice: the rules might accept it the second time.
         """

@@ -82,7 +82,7 @@ def assert_same_lists(
 
 
 def assert_same_times(lists: Listings, expected: Listings, last: int) -> None:
-    """Compare the times at all positions, and the positions at, before and after each time."""
+    """Compare `times` at all positions, and `position_at` for each recorded time and one microsecond around it."""
     times = lists.times(range(last + 1))
     assert times == expected.times(range(last + 1))
     for time in {0, *(time + offset for time in times.values() for offset in (-1, 0, 1))}:

@@ -25,7 +25,7 @@ class Model:
     reservations: dict[str, dict[str, Any]] = field(default_factory=dict)
     faults: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     since: dict[Place, int] = field(default_factory=dict)
-    """Position of the event that last changed whether a compartment is occupied or degraded."""
+    """By compartment, the position of the last event that reserved, freed or degraded it, or ended its degradation."""
 
     _shown: dict[Place, tuple[str | None, bool]] = field(default_factory=dict)
 

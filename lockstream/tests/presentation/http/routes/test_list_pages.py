@@ -49,7 +49,7 @@ def test_pages_together_are_the_whole_list(client: TestClient, url: str, limit: 
     while page.json()["next"] is not None:
         assert len(page.json()["items"]) == limit
         found += page.json()["items"]
-        # the link and the token lead to the same page
+        # the Link header and the token `next` give the same page
         linked = client.get(urljoin(str(page.url), page.links["next"]["url"]))
         page = client.get(f"{with_limit(url, limit)}&after={page.json()['next']}")
         assert (page.json(), page.headers) == (linked.json(), linked.headers)
