@@ -34,7 +34,7 @@ def evolve(rows: RowSet, event: Event, position: int) -> _Changed:
 
 def _compartment_registered(rows: RowSet, event: CompartmentRegistered, position: int) -> _Changed:
     locker = rows.lockers[event.locker_id] or LockerTotals(event.locker_id)
-    registered = Compartment(locker.locker_id, event.payload.compartment_id, None, 0, position)
+    registered = Compartment(locker.locker_id, event.payload.compartment_id, None, 0, position, position)
     return registered, _totals(locker, position, 1, 1, 0, 0, 0, 0, 0)
 
 
@@ -42,7 +42,14 @@ def _reservation_created(rows: RowSet, event: ReservationCreated, position: int)
     locker, before = _locker(rows, event), _compartment(rows, event, event.payload.compartment_id)
     # with the ids of the compartment's row instead of the event's, so that memory holds one copy of each
     locker_id, compartment_id, reservation_id = before.locker_id, before.compartment_id, event.payload.reservation_id
-    after = Compartment(locker_id, compartment_id, reservation_id, before.degrading_faults, position)
+    after = Compartment(
+        locker_id,
+        compartment_id,
+        reservation_id,
+        before.degrading_faults,
+        position,
+        before.registered_position,
+    )
     created = Reservation(reservation_id, locker_id, compartment_id, Status.CREATED, position, 0, position)
     return after, created, _totals(locker, position, 0, -1, 0, 1, 0, 0, 0)
 
@@ -120,7 +127,14 @@ def _reservation(rows: RowSet, event: ParcelDeposited | ParcelPickedUp | Reserva
 
 
 def _freed(row: Compartment, position: int) -> Compartment:
-    return Compartment(row.locker_id, row.compartment_id, None, row.degrading_faults, position)
+    return Compartment(
+        row.locker_id,
+        row.compartment_id,
+        None,
+        row.degrading_faults,
+        position,
+        row.registered_position,
+    )
 
 
 def _ended(row: Reservation, status: Status, position: int) -> Reservation:
@@ -147,6 +161,7 @@ def _with_faults(locker: LockerTotals, before: Compartment, change: int, positio
         before.active_reservation,
         faults,
         position if degraded else before.changed_position,
+        before.registered_position,
     )
     gained = after.is_available - before.is_available
     return after, _totals(locker, position, 0, gained, degraded, 0, 0, 0, 0)

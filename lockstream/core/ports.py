@@ -8,6 +8,7 @@ from lockstream.core.entities.events import Event
 from lockstream.core.entities.listings import (
     CompartmentQuery,
     FaultQuery,
+    HistoryQuery,
     ListedCompartment,
     LockerQuery,
     Matches,
@@ -16,6 +17,7 @@ from lockstream.core.entities.listings import (
 )
 from lockstream.core.entities.log import Cursor, Moment, Record
 from lockstream.core.entities.state import Compartment, Fault, Locker, LockerState, LockerTotals, Reservation
+from lockstream.core.past import LastingRows
 from lockstream.core.row_set import RowSet
 
 type OnProgress = Callable[[int, int], object]
@@ -189,6 +191,23 @@ class Listings(Protocol):
 
     def faults(self, query: FaultQuery, after: int | None, limit: int) -> list[Fault]:
         """Return up to `limit` faults behind the one reported at position `after`, in the order of the query."""
+
+    def history(self, query: HistoryQuery, after: int | None, limit: int) -> list[int] | None:
+        """Return the positions of up to `limit` events behind position `after`, in the order of the query.
+
+        None means that the locker, or the compartment, is unknown.
+        """
+
+    def reservation(self, reservation_id: str) -> Reservation | None: ...
+
+    def lasting_rows(self, locker_id: str, compartment_id: str | None, position: int) -> LastingRows:
+        """Return the rows of a locker, or of one of its compartments, whose events still mattered at `position`."""
+
+    def event_counts(self, locker_id: str, position: int) -> dict[type[Event], int]:
+        """Return the number of a locker's events of each type up to `position`."""
+
+    def records(self, positions: Iterable[int]) -> list[Record]:
+        """Return the records at these positions, none of which is after the position of the lists."""
 
     def search(self, prefix: str, limit: int) -> Matches:
         """Return up to `limit` ids of each kind that begin with `prefix`."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from lockstream.core.entities.events import Event
 from lockstream.core.entities.state import Status
 
 
@@ -82,6 +83,15 @@ class FaultQuery(Struct, frozen=True):
     compartment_id: str | None = None
     """Only together with `locker_id`."""
 
+    descending: bool = False
+
+
+class HistoryQuery(Struct, frozen=True):
+    """Filters and order of the events of one locker, or of one of its compartments."""
+
+    locker_id: str
+    compartment_id: str | None = None
+    event_type: type[Event] | None = None
     descending: bool = False
 
 

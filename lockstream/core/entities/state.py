@@ -45,6 +45,8 @@ class Compartment(Struct, frozen=True, gc=False, array_like=True):
     changed_position: int = 0
     """Position of the event that last reserved, freed or degraded the compartment, or ended its degradation."""
 
+    registered_position: int = 0
+
     @property
     def key(self) -> CompartmentKey:
         return self.locker_id, self.compartment_id

@@ -1,9 +1,10 @@
 """Read a log file: from a cursor, by position, and backwards from an offset. No function here takes a lock."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.errors import LogFileDamaged, StoreUnavailable
@@ -22,6 +23,11 @@ READ_BYTES = 64 * 1024
 """Bytes that are read at a time to find the event ids at some positions."""
 
 _POSITION_BYTES = len('{"position":') + 20
+
+type _Line = tuple[int, int]
+"""The position of a line, and its offset."""
+
+_FIRST_LINE: _Line = 1, 0
 
 
 def read_log(
@@ -69,7 +75,7 @@ def read_event_ids(file: int, first: int, count: int, end: Cursor) -> dict[str, 
     """
     if first > end.position:
         return {}
-    start = _offset_of(file, first, end)
+    _, start = _line_of(file, first, _FIRST_LINE, (end.position + 1, end.offset))
     ids: dict[str, int] = {}
     position, rest = first, b""
     while position < min(first + count, end.position + 1):
@@ -88,23 +94,61 @@ def read_event_ids(file: int, first: int, count: int, end: Cursor) -> dict[str, 
     return ids
 
 
-def read_record(file: int, path: Path, position: int, end: Cursor) -> Record:
-    """Return the record at `position`, checked against the chain value before it.
+class LogReader:
+    """Reads records of a log file by position. For any thread."""
 
-    The lines of `file` were checked before, and `end` is the end of the last one. `path` is only for messages.
+    def __init__(self, path: Path, file: int) -> None:
+        """`file` is the descriptor of the file at `path`, and stays open until `close`."""
+        self._path, self._file = path, file
 
-    Raises:
-        LogFileDamaged: the line was altered since.
-        OSError: the file cannot be read.
-    """
-    start = 0
-    try:
-        start = _offset_of(file, position, end)
-        after = claimed_cursor(file, start) if start else START
-        [record] = decode_lines([os.pread(file, _next_line(file, start) - start, start)], after)
-    except (InvalidLine, ValueError) as error:
-        raise LogFileDamaged(path, position, start, str(error)) from error
-    return record
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the log file at `path`.
+
+        Raises:
+            StoreUnavailable: it cannot be opened.
+        """
+        try:
+            return cls(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            raise log_unreadable(path, error) from error
+
+    def records(self, positions: Iterable[int], end: Cursor) -> list[Record]:
+        """Return the records at these positions, each checked against the chain value before it.
+
+        The lines of the file were checked before, and `end` is the end of a line after all of `positions`.
+
+        Raises:
+            StoreUnavailable: the log cannot be read, or a line was altered since.
+        """
+        wanted = list(positions)
+        found: dict[int, Record] = {}
+        known = _FIRST_LINE
+        try:
+            for position in sorted(wanted):
+                known = _line_of(self._file, position, known, (end.position + 1, end.offset))
+                found[position] = self._record(*known)
+        except OSError as error:
+            raise log_unreadable(self._path, error) from error
+        except LogFileDamaged as error:
+            raise StoreUnavailable(str(error)) from error
+        return [found[position] for position in wanted]
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def _record(self, position: int, start: int) -> Record:
+        try:
+            after = claimed_cursor(self._file, start) if start else START
+            [record] = decode_lines([os.pread(self._file, _next_line(self._file, start) - start, start)], after)
+        except (InvalidLine, ValueError) as error:
+            raise LogFileDamaged(self._path, position, start, str(error)) from error
+        return record
+
+
+def log_unreadable(path: Path, error: OSError) -> StoreUnavailable:
+    """Return the exception to raise if the log file at `path` cannot be read."""
+    return StoreUnavailable(f"The log {path} cannot be read ({error.strerror}). Check that its disk works.")
 
 
 def claimed_cursor(file: int, offset: int) -> Cursor:
@@ -147,9 +191,11 @@ def _complete(lines: list[bytes], offset: int, until: int | None) -> list[bytes]
     return lines
 
 
-def _offset_of(file: int, position: int, end: Cursor) -> int:
-    """Return the offset of the line of `position`. Lines have similar lengths, so interpolation converges quickly."""
-    low, high = (1, 0), (end.position + 1, end.offset)
+def _line_of(file: int, position: int, low: _Line, high: _Line) -> _Line:
+    """Return the line of `position`, which is that of `low` or between the two lines.
+
+    Lines have similar lengths, so interpolation converges quickly.
+    """
     guesses = 0
     while high[0] - low[0] > 1 and low[0] != position:
         # Bisection converges even if the lengths of lines vary too much for interpolation.
@@ -160,7 +206,7 @@ def _offset_of(file: int, position: int, end: Cursor) -> int:
             start = _next_line(file, low[1])
         found = claimed_position(os.pread(file, _POSITION_BYTES, start)), start
         low, high = (found, high) if found[0] <= position else (low, found)
-    return low[1]
+    return low
 
 
 def _next_line(file: int, offset: int) -> int:

@@ -11,11 +11,17 @@ from pathlib import Path
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor, Record
-from lockstream.core.errors import LogFileDamaged, StoreUnavailable
+from lockstream.core.errors import StoreUnavailable
 from lockstream.infrastructure.codec.log_line import InvalidLine, encode_lines, encode_record
 from lockstream.infrastructure.file_log.flush_thread import FlushThread
 from lockstream.infrastructure.file_log.free_space import FreeSpaceGuard
-from lockstream.infrastructure.file_log.reader import claimed_cursor, read_event_ids, read_log, read_record
+from lockstream.infrastructure.file_log.reader import (
+    LogReader,
+    claimed_cursor,
+    log_unreadable,
+    read_event_ids,
+    read_log,
+)
 from lockstream.infrastructure.file_log.recovery import recover
 from lockstream.infrastructure.fs import (
     check_same_file,
@@ -148,7 +154,7 @@ class LogWriter:
             try:
                 self._block = first, read_event_ids(self._file, first, count, self.end)
             except OSError as error:
-                raise self._unreadable(error) from error
+                raise log_unreadable(self.path, error) from error
         return self._block[1]
 
     def records(self, positions: Iterable[int]) -> list[Record]:
@@ -157,12 +163,11 @@ class LogWriter:
         Raises:
             StoreUnavailable: the log cannot be read, or was altered.
         """
-        try:
-            return [read_record(self._file, self.path, position, self.end) for position in positions]
-        except OSError as error:
-            raise self._unreadable(error) from error
-        except LogFileDamaged as error:
-            raise StoreUnavailable(str(error)) from error
+        return LogReader(self.path, self._file).records(positions, self.end)
+
+    def reader(self) -> LogReader:
+        """Return a reader of this log with a descriptor of its own."""
+        return LogReader(self.path, os.dup(self._file))
 
     def read(self, after: Cursor) -> Iterator[Record]:
         """Yield each durable record after `after`. Raises what `read_log` raises."""
@@ -192,9 +197,6 @@ class LogWriter:
         except OSError as error:
             raise self._fail(error) from error
         self.end = end
-
-    def _unreadable(self, error: OSError) -> StoreUnavailable:
-        return StoreUnavailable(f"The log {self.path} cannot be read ({error.strerror}). Check that its disk works.")
 
     def _require_no_failure(self) -> None:
         if self.failure:

@@ -13,10 +13,12 @@ from lockstream.infrastructure.postgres.connection import (
     Statement,
     transaction_settings,
 )
+from lockstream.infrastructure.postgres.reads import PostgresReads
 from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
 from lockstream.infrastructure.rows.listing_statements import ListingStatements
 from lockstream.infrastructure.rows.listings import SqlListings, Values
 from lockstream.infrastructure.rows.prepared import Prepared
+from lockstream.infrastructure.rows.reads import SqlStatements
 from lockstream.infrastructure.rows.tables import PROJECTION_TABLES
 
 _BEGIN = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -40,6 +42,7 @@ class PostgresListings:
     def __init__(self, database: Database) -> None:
         positions = func.unnest(bindparam("positions", type_=ARRAY(BigInteger))).table_valued("value", name="integers")
         self._statements = ListingStatements(DIALECT, positions.render_derived())
+        self._reads = SqlStatements(DIALECT)
         self._database = database
         self._beginning = [
             _BEGIN,
@@ -62,6 +65,7 @@ class PostgresListings:
                 return fetch(Statement(prepared.text, prepared.bind(values)))
 
             position = cursor_of(begun[HEAD]).position
-            return ReadResult(query(SqlListings(self._statements, execute, position)), position)
+            read_records = PostgresReads(self._reads, fetch).records
+            return ReadResult(query(SqlListings(self._statements, execute, position, read_records)), position)
 
         return self._database.read_transaction(self._beginning, execute_query)

@@ -12,7 +12,7 @@ from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Res
 from lockstream.core.row_set import RowSet, read_set_of, with_absent
 from lockstream.infrastructure.postgres.connection import Results, Statement
 from lockstream.infrastructure.rows.mapping import to_row
-from lockstream.infrastructure.rows.tables import TABLES, compartments, faults, lockers, reservations
+from lockstream.infrastructure.rows.tables import TABLES, changing_columns, compartments, faults, lockers, reservations
 
 
 class RowLookup:
@@ -83,8 +83,7 @@ def _upsert_into(table: Table) -> str:
     names = ", ".join(table.columns.keys())
     arrays = ", ".join(f"%({column.name})s::{_array_type(column)}" for column in table.columns)
     key = ", ".join(table.primary_key.columns.keys())
-    rest = [column.name for column in table.columns if not column.primary_key]
-    changed = ", ".join(f"{name} = excluded.{name}" for name in rest)
+    changed = ", ".join(f"{column.name} = excluded.{column.name}" for column in changing_columns(table))
     return (
         f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}) "  # noqa: S608  # our own names
         f"ON CONFLICT ({key}) DO UPDATE SET {changed}"

@@ -6,10 +6,14 @@ that must not use an index is written as an expression.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import reduce
+from itertools import chain
+from operator import add
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     ColumnElement,
     CompoundSelect,
     Dialect,
@@ -23,22 +27,34 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    true,
     tuple_,
     union_all,
 )
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.types import TypeEngine
 
+from lockstream.core.entities.events import (
+    CompartmentRegistered,
+    Event,
+    FaultCleared,
+    FaultReported,
+    ParcelDeposited,
+    ParcelPickedUp,
+    ReservationCreated,
+    ReservationExpired,
+)
 from lockstream.core.entities.listings import (
     SUMMED,
     CompartmentQuery,
     CompartmentState,
     FaultQuery,
+    HistoryQuery,
     LockerQuery,
     ReservationOrder,
     ReservationQuery,
 )
-from lockstream.core.entities.state import Status
+from lockstream.core.entities.state import DEGRADING_SEVERITY, FINAL, Compartment, Fault, Reservation, Row, Status
 from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.rows.reads import times_statement
 from lockstream.infrastructure.rows.tables import (
@@ -46,6 +62,7 @@ from lockstream.infrastructure.rows.tables import (
     IS_CLEARED,
     IS_OPEN,
     LOCKER_HAS,
+    WAS_DEPOSITED,
     compartments,
     faults,
     lockers,
@@ -76,6 +93,9 @@ class ListingStatements:
         self.totals = Prepared(_KEPT_TOTALS if has_counts else _TOTALS, dialect)
         self.open_faults_by_severity = Prepared(_KEPT_OPEN_FAULTS if has_counts else _OPEN_FAULTS_BY_SEVERITY, dialect)
         self.has_locker = Prepared(_HAS_LOCKER, dialect)
+        self.has_compartment = Prepared(_HAS_COMPARTMENT, dialect)
+        self.reservation = Prepared(_RESERVATION, dialect)
+        self.event_counts = Prepared(_EVENT_COUNTS, dialect)
         self.locker_ids = Prepared(_ids(lockers.c.locker_id), dialect)
         self.compartment_ids = Prepared(_ids(compartments.c.compartment_id, compartments.c.locker_id), dialect)
         self.reservation_ids = Prepared(_ids(reservations.c.reservation_id), dialect)
@@ -99,6 +119,14 @@ class ListingStatements:
         """Return the statement that lists faults reported from position `lower` through position `upper`."""
         has_locker, has_compartment = query.locker_id is not None, query.compartment_id is not None
         return self._statement(_faults, query.open, has_locker, has_compartment, query.descending)
+
+    def history(self, query: HistoryQuery) -> Prepared:
+        """Return the statement that lists the positions of events from `lower` through `upper`."""
+        return self._statement(_history, query.event_type, query.compartment_id is not None, query.descending)
+
+    def lasting(self, row_class: type[Row], *, of_compartment: bool) -> Prepared:
+        """Return the statement that finds the `LastingRows` of one class at position `upper`. `lower` is 0."""
+        return self._statement(_LASTING[row_class], of_compartment)
 
     def _statement(self, make: Callable[..., _Statement], *shape: Hashable) -> Prepared:
         if (prepared := self._prepared.get((make, shape))) is None:
@@ -152,13 +180,28 @@ def _compartments(state: CompartmentState | None) -> _Statement:
 
 def _reservations_by_change(status: Status | None, has_locker: bool, descending: bool) -> _Statement:
     page = _positions_page(reservations, "changed_position", has_locker)
-    return _merged(
-        reservations,
-        [page.where(condition) for condition in _with_status(status)],
-        "changed_position",
-        descending,
-        of_locker=has_locker,
+    statuses = Status if status is None else (status,)
+    parts = [page.where(HAS_STATUS[one]) for one in statuses if one in FINAL or not has_locker]
+    if has_locker and not FINAL.issuperset(statuses):
+        parts.append(_active_of_locker(status))
+    return _merged(reservations, parts, "changed_position", descending, of_locker=has_locker)
+
+
+def _active_of_locker(status: Status | None) -> _Select:
+    """Return a SELECT of the active reservations of a locker, which are those of its compartments."""
+    changed = _expression(reservations.c.changed_position)
+    active = (
+        select(reservations)
+        .join_from(compartments, reservations, compartments.c.active_reservation == reservations.c.reservation_id)
+        .where(
+            compartments.c.locker_id == _LOCKER_ID,
+            changed >= bindparam("lower", type_=BigInteger),
+            changed <= bindparam("upper", type_=BigInteger),
+        )
     )
+    if status is None:
+        return active
+    return active.where(reservations.c.status.concat(literal_column("''")) == literal_column(f"'{status}'"))
 
 
 def _reservations_by_id(status: Status | None, has_locker: bool, descending: bool) -> _Statement:
@@ -190,6 +233,78 @@ def _faults(is_open: bool | None, has_locker: bool, has_compartment: bool, desce
     ]
     parts = [page.where(condition) for condition in either]
     return _merged(faults, parts, "reported_position", descending, of_locker=has_locker)
+
+
+_POSITIONS: dict[type[Event], list[tuple[Column[int], _Condition]]] = {
+    CompartmentRegistered: [(compartments.c.registered_position, true())],
+    ReservationCreated: [(reservations.c.created_position, true())],
+    ParcelDeposited: [(reservations.c.deposited_position, WAS_DEPOSITED)],
+    ParcelPickedUp: [(reservations.c.changed_position, HAS_STATUS[Status.PICKED_UP])],
+    ReservationExpired: [(reservations.c.changed_position, HAS_STATUS[Status.EXPIRED])],
+    FaultReported: [(faults.c.reported_position, IS_OPEN), (faults.c.reported_position, IS_CLEARED)],
+    FaultCleared: [(faults.c.cleared_position, IS_CLEARED)],
+}
+"""The columns that hold the positions of events of a type, each with the condition that it holds one."""
+
+
+EVENT_TYPES = tuple(_POSITIONS)
+"""The types of events, in the order in which `event_counts` counts them."""
+
+
+def _history(event_type: type[Event] | None, of_compartment: bool, descending: bool) -> _Statement:
+    pages = []
+    for column, condition in _columns_of(event_type):
+        page = select(column.label("position")).where(_of_locker(column, of_compartment), condition)
+        order = (column.table.c.locker_id, column)
+        pages.append(page.order_by(*(one.desc() if descending else one for one in order)).limit(_LIMIT))
+    if len(pages) == 1:
+        return pages[0]
+    merged = union_all(*(select(page.subquery()) for page in pages)).subquery()
+    position = merged.c.position
+    return select(position).order_by(position.desc() if descending else position).limit(_LIMIT)
+
+
+def _columns_of(event_type: type[Event] | None) -> Iterable[tuple[Column[int], _Condition]]:
+    return chain(*_POSITIONS.values()) if event_type is None else _POSITIONS[event_type]
+
+
+def _of_locker(column: Column[int], of_compartment: bool) -> _Condition:
+    """Return the condition that a position is within bounds, and that its row belongs to the subject."""
+    table = column.table
+    of_locker = _of_locker_within_bounds(table, column.name, BigInteger())
+    if not of_compartment:
+        return of_locker
+    return and_(of_locker, table.c.compartment_id == bindparam("compartment_id", type_=String))
+
+
+def _lasting_compartments(of_compartment: bool) -> _Statement:
+    return select(compartments).where(_of_locker(compartments.c.registered_position, of_compartment))
+
+
+def _lasting_reservations(of_compartment: bool) -> _Statement:
+    """Return a SELECT that reads an index entry of each reservation of the locker up to the position."""
+    latest = (
+        select(func.max(reservations.c.created_position))
+        .where(_of_locker(reservations.c.created_position, of_compartment))
+        .group_by(reservations.c.compartment_id)
+    )
+    return select(reservations).where(
+        reservations.c.locker_id == _LOCKER_ID, reservations.c.created_position.in_(latest)
+    )
+
+
+def _lasting_faults(of_compartment: bool) -> _Statement:
+    reported = select(faults).where(_of_locker(faults.c.reported_position, of_compartment))
+    was_open = faults.c.cleared_position > bindparam("upper", type_=BigInteger)
+    is_degrading = faults.c.severity >= literal_column(str(DEGRADING_SEVERITY))
+    return union_all(reported.where(IS_OPEN), reported.where(IS_CLEARED, was_open | is_degrading))
+
+
+_LASTING: dict[type[Row], Callable[[bool], _Statement]] = {
+    Compartment: _lasting_compartments,
+    Reservation: _lasting_reservations,
+    Fault: _lasting_faults,
+}
 
 
 def _with_status(status: Status | None) -> Iterable[_Condition]:
@@ -266,6 +381,23 @@ _KEPT_OPEN_FAULTS = (
     .order_by(open_fault_counts.c.severity)
 )
 _HAS_LOCKER = select(lockers.c.locker_id).where(lockers.c.locker_id == _LOCKER_ID)
+_HAS_COMPARTMENT = select(compartments.c.compartment_id).where(
+    compartments.c.locker_id == _LOCKER_ID,
+    compartments.c.compartment_id == bindparam("compartment_id", type_=String),
+)
+_RESERVATION = select(reservations).where(reservations.c.reservation_id == bindparam("reservation_id", type_=String))
+
+
+def _count_of(event_type: type[Event]) -> ColumnElement[int]:
+    counts = (
+        select(func.count()).select_from(column.table).where(_of_locker(column, False), condition).scalar_subquery()
+        for column, condition in _POSITIONS[event_type]
+    )
+    return reduce(add, counts)
+
+
+_EVENT_COUNTS = select(*map(_count_of, _POSITIONS))
+"""The number of a locker's events of each type from position `lower` through position `upper`, in this order."""
 
 _TIME = bindparam("time", type_=BigInteger)
 _MOMENT = (

@@ -7,10 +7,12 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from lockstream.core.entities.events import Event
 from lockstream.core.entities.fields import IDENTIFIER_MAX
 from lockstream.core.entities.listings import (
     CompartmentQuery,
     FaultQuery,
+    HistoryQuery,
     ListedCompartment,
     LockerQuery,
     Matches,
@@ -18,8 +20,10 @@ from lockstream.core.entities.listings import (
     ReservationOrder,
     ReservationQuery,
 )
-from lockstream.core.entities.state import Fault, LockerTotals, Reservation, Row, Status
-from lockstream.infrastructure.rows.listing_statements import ListingStatements
+from lockstream.core.entities.log import Record
+from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Row, Status
+from lockstream.core.past import LastingRows
+from lockstream.infrastructure.rows.listing_statements import EVENT_TYPES, ListingStatements
 from lockstream.infrastructure.rows.mapping import VALUE_ERRORS, projection_unavailable
 from lockstream.infrastructure.rows.prepared import Prepared
 
@@ -33,6 +37,9 @@ type Values = dict[str, Any]
 type Execute = Callable[[Prepared, Values], Iterable[tuple[Any, ...]]]
 """Executes a statement with its values. Raises StoreUnavailable if the database cannot be used."""
 
+type ReadRecords = Callable[[Iterable[int]], list[Record]]
+"""Returns the records at some positions. Raises StoreUnavailable if they cannot be read."""
+
 
 class SqlListings:
     """Lists of the state at one position. All statements of one instance must see the same moment."""
@@ -42,12 +49,14 @@ class SqlListings:
         statements: ListingStatements,
         execute: Execute,
         position: int,
+        read_records: ReadRecords,
         encode_positions: Callable[[list[int]], object] = list,
     ) -> None:
         """`position` is the one that the database reflects. `encode_positions` makes a parameter of many positions."""
         self._statements = statements
         self._execute = execute
         self.position = position
+        self._read_records = read_records
         self._encode_positions = encode_positions
 
     def network(self) -> NetworkTotals:
@@ -85,6 +94,38 @@ class SqlListings:
             "compartment_id": query.compartment_id,
         }
         return self._page(Fault, self._statements.faults(query), values, limit)
+
+    def history(self, query: HistoryQuery, after: int | None, limit: int) -> list[int] | None:
+        subject = {"locker_id": query.locker_id, "compartment_id": query.compartment_id}
+        values = _position_bounds(after, 0, POSITION_MAX, query.descending) | subject | {"limit": limit}
+        found = self._rows(_Position, self._statements.history(query), values)
+        has_subject = self._statements.has_locker if query.compartment_id is None else self._statements.has_compartment
+        if not found and not self._rows(_Id, has_subject, subject):
+            return None
+        return [position for (position,) in found]
+
+    def reservation(self, reservation_id: str) -> Reservation | None:
+        found = self._rows(Reservation, self._statements.reservation, {"reservation_id": reservation_id})
+        return found[0] if found else None
+
+    def lasting_rows(self, locker_id: str, compartment_id: str | None, position: int) -> LastingRows:
+        """Return the rows whose events still mattered. This reads an index entry of each reservation until then."""
+        values = {"locker_id": locker_id, "compartment_id": compartment_id, "lower": 0, "upper": position}
+
+        def rows[RowT: (Compartment, Reservation, Fault)](row_class: type[RowT]) -> list[RowT]:
+            statement = self._statements.lasting(row_class, of_compartment=compartment_id is not None)
+            return self._rows(row_class, statement, values)
+
+        return LastingRows(rows(Compartment), rows(Reservation), rows(Fault))
+
+    def event_counts(self, locker_id: str, position: int) -> dict[type[Event], int]:
+        """Return the number of events of each type. This reads an index entry of each event until then."""
+        values = {"locker_id": locker_id, "lower": 0, "upper": position}
+        [counts] = self._rows(_Counts, self._statements.event_counts, values)
+        return dict(zip(EVENT_TYPES, counts, strict=True))
+
+    def records(self, positions: Iterable[int]) -> list[Record]:
+        return self._read_records(positions)
 
     def search(self, prefix: str, limit: int) -> Matches:
         values = _id_bounds(None, prefix=prefix) | {"limit": limit}
@@ -135,6 +176,8 @@ class _CompartmentRow(Struct, array_like=True, gc=False):
 _Id = tuple[str]
 _Ids = tuple[str, str]
 _Pair = tuple[int, int]
+_Position = tuple[int]
+_Counts = tuple[int, ...]
 _Time = tuple[int, int | None]
 _Moments = tuple[int | None, int | None, int | None]
 _Totals = tuple[int, int, int, int, int, int, int, int]

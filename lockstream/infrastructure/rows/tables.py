@@ -23,17 +23,29 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.event import listen
 from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.types import TypeEngine
 
 from lockstream.core.entities.listings import SUMMED
-from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Row, Status
+from lockstream.core.entities.state import FINAL, Compartment, Fault, LockerTotals, Reservation, Row, Status
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 """Increase this number when `evolve` gives another state for the same log: older projections are then rebuilt."""
 
 metadata = MetaData()
 
 Identifier = String().with_variant(String(collation="C"), "postgresql")
 """Type of an identifier: compared and sorted by code points on every engine."""
+
+
+def _fixed(name: str, column_type: TypeEngine[Any]) -> Column[Any]:
+    """Return a column whose value never changes once its row exists, so an upsert leaves it and its indexes alone."""
+    return Column(name, column_type, nullable=False, info={"is_fixed": True})
+
+
+def changing_columns(table: Table) -> list[Column[Any]]:
+    """Return the columns that an event may change in a row that exists."""
+    return [column for column in table.columns if not column.primary_key and "is_fixed" not in column.info]
+
 
 compartments = Table(
     "compartments",
@@ -43,6 +55,7 @@ compartments = Table(
     Column("active_reservation", Identifier),
     Column("degrading_faults", Integer, nullable=False),
     Column("changed_position", BigInteger, nullable=False),
+    _fixed("registered_position", BigInteger()),
     sqlite_with_rowid=False,
 )
 
@@ -50,23 +63,23 @@ reservations = Table(
     "reservations",
     metadata,
     Column("reservation_id", Identifier, primary_key=True),
-    Column("locker_id", Identifier, nullable=False),
-    Column("compartment_id", Identifier, nullable=False),
+    _fixed("locker_id", Identifier),
+    _fixed("compartment_id", Identifier),
     Column("status", Enum(Status, native_enum=False), nullable=False),
-    Column("created_position", BigInteger, nullable=False),
+    _fixed("created_position", BigInteger()),
     Column("deposited_position", BigInteger, nullable=False),
     Column("changed_position", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
 )
+"""In SQLite with row ids: an index entry holds one, which is shorter than the id of a reservation."""
 
 faults = Table(
     "faults",
     metadata,
     Column("fault_id", Identifier, primary_key=True),
-    Column("locker_id", Identifier, nullable=False),
-    Column("compartment_id", Identifier, nullable=False),
-    Column("severity", Integer, nullable=False),
-    Column("reported_position", BigInteger, nullable=False),
+    _fixed("locker_id", Identifier),
+    _fixed("compartment_id", Identifier),
+    _fixed("severity", Integer()),
+    _fixed("reported_position", BigInteger()),
     Column("cleared_position", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -91,6 +104,7 @@ lockers = Table(
 # knows the parameters, and so uses a partial index only for a statement that contains the same condition.
 
 HAS_STATUS = {status: reservations.c.status == literal_column(f"'{status}'") for status in Status}
+WAS_DEPOSITED = reservations.c.deposited_position > literal_column("0")
 IS_OPEN = faults.c.cleared_position == literal_column("0")
 IS_CLEARED = faults.c.cleared_position > literal_column("0")
 LOCKER_HAS = {
@@ -110,19 +124,45 @@ def _partial_index(name: str, where: ColumnElement[bool], *columns: Column[Any])
 # The lists have an index for each order, and for each filter that may leave few rows. Partial indexes by status are
 # narrower than one index that begins with the status, and take less time in each checkpoint (docs/decisions/0022).
 
+# Every accepted event is a position in one row. So the indexes of a locker's positions are the locker's history
+# (docs/decisions/0023). Each ends with the compartment's id, by which the history of a compartment is found.
+
 Index("compartments_by_compartment_id", compartments.c.compartment_id, compartments.c.locker_id)
+Index(
+    "compartments_by_registration",
+    *(compartments.c.locker_id, compartments.c.registered_position, compartments.c.compartment_id),
+)
+Index(
+    "reservations_by_creation",
+    *(reservations.c.locker_id, reservations.c.created_position, reservations.c.compartment_id),
+)
+_partial_index(
+    "reservations_by_deposit",
+    WAS_DEPOSITED,
+    *(reservations.c.locker_id, reservations.c.deposited_position, reservations.c.compartment_id),
+)
 
 for _status, _condition in HAS_STATUS.items():
     _name = f"{_status.lower()}_reservations"
     _partial_index(f"{_name}_by_change", _condition, reservations.c.changed_position)
-    _partial_index(f"{_name}_by_locker", _condition, reservations.c.locker_id, reservations.c.changed_position)
+    if _status in FINAL:  # the others are those of the locker's compartments
+        _partial_index(
+            f"{_name}_by_locker",
+            _condition,
+            *(reservations.c.locker_id, reservations.c.changed_position, reservations.c.compartment_id),
+        )
     if _status != Status.PICKED_UP:  # nearly all reservations end so, and the primary key lists them
         _partial_index(f"{_name}_by_id", _condition, reservations.c.reservation_id)
 
 _partial_index("open_faults", IS_OPEN, faults.c.locker_id, faults.c.compartment_id)
 for _name, _condition in (("open_faults", IS_OPEN), ("cleared_faults", IS_CLEARED)):
     _partial_index(f"{_name}_by_report", _condition, faults.c.reported_position, faults.c.severity)
-    _partial_index(f"{_name}_by_locker", _condition, faults.c.locker_id, faults.c.reported_position)
+    _partial_index(
+        f"{_name}_by_locker", _condition, faults.c.locker_id, faults.c.reported_position, faults.c.compartment_id
+    )
+_partial_index(
+    "faults_by_clearance", IS_CLEARED, faults.c.locker_id, faults.c.cleared_position, faults.c.compartment_id
+)
 
 for (_available, _degraded), _condition in LOCKER_HAS.items():
     _name = f"{'available' if _available else 'full'}{'_degraded' if _degraded else ''}_lockers"

@@ -30,6 +30,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.dml import Insert
 
 from lockstream.infrastructure.rows.mapping import VALUE_ERRORS
+from lockstream.infrastructure.rows.tables import changing_columns
 
 DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error)
 """Errors of SQLAlchemy, and of the driver where it is used directly."""
@@ -154,7 +155,7 @@ def upsert(table: Table) -> Insert:
     keys = [value for value, column in zip(values, table.columns, strict=True) if column.primary_key]
     # Without a WHERE clause, SQLite would parse the ON of ON CONFLICT as a join condition.
     statement = insert(table).from_select(table.columns.keys(), select(*values).where(true()).order_by(*keys))
-    rest = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    rest = {column.name: statement.excluded[column.name] for column in changing_columns(table)}
     return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=rest)
 
 

@@ -5,12 +5,15 @@ being used again from its start.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, select
 
+from lockstream.core.entities.log import Cursor
 from lockstream.core.ports import Listings, ReadResult
+from lockstream.infrastructure.file_log.reader import LogReader
 from lockstream.infrastructure.rows.listing_statements import ListingStatements
 from lockstream.infrastructure.rows.listings import SqlListings, Values
 from lockstream.infrastructure.rows.mapping import projection_unavailable
@@ -29,10 +32,12 @@ from lockstream.infrastructure.sqlite.database import (
 class SqliteListings:
     """Lists of the projection at a path, on connections of their own. For any thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, log: LogReader) -> None:
+        """`log` is closed together with the lists."""
+        self._log = log
         self._engine = reading_engine(path)
         self._statements = ListingStatements(self._engine.dialect, integers("positions"), has_counts=True)
-        self._reached = Prepared(select(progress.c.position), self._engine.dialect)
+        self._reached = Prepared(select(*progress.c["position", "offset", "chain"]), self._engine.dialect)
 
     def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
         """Execute the query of a list, and return its value with the position that the projection has reached.
@@ -48,6 +53,7 @@ class SqliteListings:
 
     def close(self) -> None:
         self._engine.dispose()
+        self._log.close()
 
     def _list[ValueT](self, query: Callable[[Listings], ValueT], connection: Connection) -> ReadResult[ValueT]:
         def execute(statement: Prepared, values: Values) -> list[tuple[Any, ...]]:
@@ -56,5 +62,8 @@ class SqliteListings:
             except CORRUPT_DATA_ERRORS as error:
                 raise projection_unavailable("read", error) from error
 
-        [(position,)] = execute(self._reached, {})
-        return ReadResult(query(SqlListings(self._statements, execute, position, integer_list)), position)
+        [reached] = execute(self._reached, {})
+        end = Cursor(*reached)
+        read_records = partial(self._log.records, end=end)
+        listings = SqlListings(self._statements, execute, end.position, read_records, integer_list)
+        return ReadResult(query(listings), end.position)

@@ -96,7 +96,7 @@ class EmbeddedStore:
             raise
         self._engine = reading_engine(path)
         self._stored_reads = projection_reads(self._engine)
-        self._listings = SqliteListings(path)
+        self._listings = SqliteListings(path, self.log.reader())
         self._load()
 
     def unit_of_work(self) -> UnitOfWork:

@@ -2,16 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
-from operator import attrgetter
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.entities.state import (
     Compartment,
-    CompartmentView,
     Fault,
-    LastChange,
     Locker,
     LockerState,
     LockerTotals,
@@ -19,6 +15,7 @@ from lockstream.core.entities.state import (
 )
 from lockstream.core.ports import Listings, ReadResult
 from lockstream.core.use_cases.catch_up import catch_up
+from lockstream.core.views import last_change, locker_views
 from lockstream.infrastructure.codec.log_line import decode_lines, encode_lines, event_id_of
 from lockstream.infrastructure.sqlite.row_cache import NullRowStore, RowCache
 from lockstream.infrastructure.stores.memory_listings import MemoryListings
@@ -68,6 +65,7 @@ class MemoryReads:
         """Without a `log`, there are no events to read."""
         self._cache = cache
         self._log = log or MemoryLog()
+        self.listings = MemoryListings(cache, self._log.records)
 
     def locker(self, locker_id: str) -> Locker | None:
         return next((locker for locker in self.lockers() if locker.locker_id == locker_id), None)
@@ -76,17 +74,13 @@ class MemoryReads:
         locker, totals = self.locker(locker_id), self._cache.get(LockerTotals, locker_id)
         if locker is None or totals is None:
             return None
-        since = {view.compartment_id: self._last_change(locker_id, view) for view in locker.compartments}
-        return LockerState(locker, totals, since)
+        compartments = [row for row in self._cache.changed_rows(Compartment) if row.locker_id == locker_id]
+        changes = {row.compartment_id: last_change(row, self.reservation) for row in compartments}
+        return LockerState(locker, totals, changes)
 
     def lockers(self) -> Iterator[Locker]:
-        open_faults: dict[tuple[str, str], list[tuple[str, int]]] = {}
-        for fault in sorted(self._cache.changed_rows(Fault), key=attrgetter("fault_id")):
-            if not fault.is_cleared:
-                open_faults.setdefault(fault.compartment_key, []).append((fault.fault_id, fault.severity))
-        compartments = sorted(self._cache.changed_rows(Compartment), key=attrgetter("key"))
-        for locker_id, of_locker in groupby(compartments, attrgetter("locker_id")):
-            yield Locker(locker_id, tuple(self._view(row, tuple(open_faults.get(row.key, ()))) for row in of_locker))
+        compartments, faults = self._cache.changed_rows(Compartment), self._cache.changed_rows(Fault)
+        return locker_views(compartments, faults, self.reservation)
 
     def compartment(self, locker_id: str, compartment_id: str) -> Compartment | None:
         return self._cache.get(Compartment, (locker_id, compartment_id))
@@ -102,25 +96,7 @@ class MemoryReads:
         return self._log.records(positions)
 
     def times(self, positions: Iterable[int]) -> dict[int, int]:
-        return MemoryListings(self._cache).times(positions)
-
-    def _last_change(self, locker_id: str, view: CompartmentView) -> LastChange:
-        compartment = self._cache.get(Compartment, (locker_id, view.compartment_id))
-        reservation = self._cache.get(Reservation, view.active_reservation or "")
-        return LastChange(
-            compartment.changed_position if compartment else 0, reservation.changed_position if reservation else 0
-        )
-
-    def _view(self, row: Compartment, open_faults: tuple[tuple[str, int], ...]) -> CompartmentView:
-        active = row.active_reservation
-        reservation = None if active is None else self._cache.get(Reservation, active)
-        return CompartmentView(
-            row.compartment_id,
-            degraded=row.degraded,
-            active_reservation=active,
-            reservation_status=None if reservation is None else reservation.status,
-            open_faults=open_faults,
-        )
+        return self.listings.times(positions)
 
 
 class MemoryStore:
@@ -132,7 +108,7 @@ class MemoryStore:
         self.cache = RowCache(NullRowStore())
         catch_up(self.cache, self.log.read(START))
         self.reads = MemoryReads(self.cache, self.log)
-        self.listings = MemoryListings(self.cache)
+        self.listings = self.reads.listings
 
     def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
         """Execute the query of a list, and return its value with the position that it reflects."""

@@ -2,15 +2,18 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
+from lockstream.core.entities.events import Event
 from lockstream.core.entities.listings import (
     SUMMED,
     CompartmentQuery,
     CompartmentState,
     FaultQuery,
+    HistoryQuery,
     ListedCompartment,
     LockerQuery,
     Matches,
@@ -18,15 +21,19 @@ from lockstream.core.entities.listings import (
     ReservationOrder,
     ReservationQuery,
 )
+from lockstream.core.entities.log import Record
 from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Status
+from lockstream.core.past import LastingRows, Positioned, events_of
 from lockstream.infrastructure.sqlite.row_cache import RowCache
 
 
 class MemoryListings:
     """Lists of a row cache that was never checkpointed, and so holds everything."""
 
-    def __init__(self, cache: RowCache) -> None:
+    def __init__(self, cache: RowCache, read_records: Callable[[Iterable[int]], list[Record]]) -> None:
+        """`read_records` returns the records at some positions."""
         self._cache = cache
+        self._read_records = read_records
 
     @property
     def position(self) -> int:
@@ -80,6 +87,39 @@ class MemoryListings:
         ]
         return _page(found, attrgetter("reported_position"), after, limit, descending=query.descending)
 
+    def history(self, query: HistoryQuery, after: int | None, limit: int) -> list[int] | None:
+        """Return the positions of up to `limit` events behind position `after`, in the order of the query."""
+        subject = query.locker_id, query.compartment_id
+        if not self._rows_of(Compartment, *subject):
+            return None
+        found = [position for position, event in self._events_of(*subject) if query.event_type in (None, type(event))]
+        return _page(found, int, after, limit, descending=query.descending)
+
+    def reservation(self, reservation_id: str) -> Reservation | None:
+        return self._cache.get(Reservation, reservation_id)
+
+    def lasting_rows(self, locker_id: str, compartment_id: str | None, position: int) -> LastingRows:
+        """Return the rows of a locker, or of one of its compartments, whose events still mattered at `position`."""
+        subject = locker_id, compartment_id
+        created = sorted(self._rows_of(Reservation, *subject), key=attrgetter("created_position"))
+        last = {row.compartment_id: row for row in created if row.created_position <= position}
+        return LastingRows(
+            [row for row in self._rows_of(Compartment, *subject) if row.registered_position <= position],
+            list(last.values()),
+            [
+                row
+                for row in self._rows_of(Fault, *subject)
+                if row.reported_position <= position and (not 0 < row.cleared_position <= position or row.is_degrading)
+            ],
+        )
+
+    def event_counts(self, locker_id: str, position: int) -> dict[type[Event], int]:
+        """Return the number of a locker's events of each type up to `position`."""
+        return Counter(type(event) for at, event in self._events_of(locker_id, None) if at <= position)
+
+    def records(self, positions: Iterable[int]) -> list[Record]:
+        return self._read_records(positions)
+
     def search(self, prefix: str, limit: int) -> Matches:
         """Return up to `limit` ids of each kind that begin with `prefix`."""
         lockers = sorted(row.locker_id for row in self._cache.changed_rows(LockerTotals))
@@ -110,6 +150,25 @@ class MemoryListings:
         ends = [*(moment.position - 1 for moment in moments[1:]), last]
         earlier = [(moment.time, end) for moment, end in zip(moments, ends, strict=True) if moment.time <= time]
         return max(earlier, default=(0, 0))[1]
+
+    def _events_of(self, locker_id: str, compartment_id: str | None) -> Iterator[Positioned]:
+        """Return the positions and events of a locker, or of one of its compartments."""
+        rows: list[Compartment | Reservation | Fault] = [
+            *self._rows_of(Compartment, locker_id, compartment_id),
+            *self._rows_of(Reservation, locker_id, compartment_id),
+            *self._rows_of(Fault, locker_id, compartment_id),
+        ]
+        return chain.from_iterable(map(events_of, rows))
+
+    def _rows_of[RowT: (Compartment, Reservation, Fault)](
+        self, row_class: type[RowT], locker_id: str, compartment_id: str | None
+    ) -> list[RowT]:
+        """Return the rows of a locker, or of one of its compartments."""
+        return [
+            row
+            for row in self._cache.changed_rows(row_class)
+            if row.locker_id == locker_id and compartment_id in (None, row.compartment_id)
+        ]
 
     def _listed(self, row: Compartment) -> ListedCompartment:
         reservation = self._cache.get(Reservation, row.active_reservation) if row.active_reservation else None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lockstream.core.errors import ProjectionInvalid, StoreUnavailable
 from lockstream.core.ports import Listings, ReadResult
+from lockstream.infrastructure.file_log.reader import LogReader
 from lockstream.infrastructure.sqlite.database import reading_engine
 from lockstream.infrastructure.sqlite.listings import SqliteListings
 from lockstream.infrastructure.sqlite.projection import read_progress
@@ -31,5 +32,5 @@ def list_rows[ValueT](log: Path, query: Callable[[Listings], ValueT]) -> ReadRes
         raise StoreUnavailable(f"{error} Start Lockstream once, or run `lockstream rebuild`.") from error
     finally:
         engine.dispose()
-    with closing(SqliteListings(projection)) as listings:
+    with closing(SqliteListings(projection, LogReader.open(log))) as listings:
         return listings.list(query)

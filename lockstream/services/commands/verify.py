@@ -32,7 +32,6 @@ from lockstream.infrastructure.sqlite.projection import projection_reads, read_m
 from lockstream.infrastructure.sqlite.row_cache import NullRowStore, RowCache
 from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.infrastructure.stores.memory import MemoryReads
-from lockstream.infrastructure.stores.memory_listings import MemoryListings
 
 REMEDY = "Run `lockstream rebuild` to build the projection again from the log."
 
@@ -107,7 +106,7 @@ class Replay:
 
     def differing_totals(self, projection: Connection) -> Iterator[str]:
         """Name the totals of the network in which a projection in SQLite differs from this replay."""
-        expected = MemoryListings(self.cache).network()
+        expected = self.reads.listings.network()
         stored = projection.execute(select(network)).all()
         open_faults = projection.execute(select(open_fault_counts).where(open_fault_counts.c.count != 0)).all()
         if [tuple(row) for row in stored] != [astuple(expected)[:-1]]:

@@ -1,0 +1,66 @@
+"""Read a subject as it was at a position: the events that still mattered then, folded by `evolve`."""
+
+from msgspec.structs import replace
+
+from lockstream.core.entities.events import ParcelPickedUp, ReservationExpired
+from lockstream.core.entities.listings import HistoryQuery
+from lockstream.core.entities.state import Compartment, Fault, LockerState, LockerTotals, Reservation
+from lockstream.core.errors import InconsistentHistory, StoreUnavailable
+from lockstream.core.past import reservation_at, rows_at
+from lockstream.core.ports import Listings
+from lockstream.core.row_set import RowSet
+from lockstream.core.views import last_change, locker_views
+
+
+def past_locker(listings: Listings, locker_id: str, position: int) -> LockerState | None:
+    """Return a locker as it was at `position`, or None if its first event came later.
+
+    Raises:
+        StoreUnavailable: the rows cannot be read, or contradict each other.
+    """
+    rows = _rows_at(listings, locker_id, None, position).changed
+    if not rows[LockerTotals]:
+        return None
+    compartments, find = rows[Compartment].values(), rows[Reservation].get
+    [locker] = locker_views(compartments, rows[Fault].values(), find)
+    changes = {row.compartment_id: last_change(row, find) for row in compartments}
+    return LockerState(locker, _totals_at(listings, rows[LockerTotals][locker_id], position), changes)
+
+
+def past_compartment(listings: Listings, locker_id: str, compartment_id: str, position: int) -> Compartment | None:
+    """Return a compartment as it was at `position`, or None if it was registered later.
+
+    Raises what `past_locker` raises.
+    """
+    compartments = _rows_at(listings, locker_id, compartment_id, position).changed[Compartment]
+    past: Compartment | None = compartments.get((locker_id, compartment_id))
+    return past
+
+
+def past_reservation(listings: Listings, reservation_id: str, position: int) -> Reservation | None:
+    """Return a reservation as it was at `position`, or None if it was created later.
+
+    Raises what `past_locker` raises.
+    """
+    reservation = listings.reservation(reservation_id)
+    return reservation_at(reservation, position) if reservation else None
+
+
+def _rows_at(listings: Listings, locker_id: str, compartment_id: str | None, position: int) -> RowSet:
+    try:
+        return rows_at(listings.lasting_rows(locker_id, compartment_id, position), position)
+    except InconsistentHistory as error:
+        raise StoreUnavailable(f"The projection contradicts itself. {error} Run `lockstream rebuild`.") from error
+
+
+def _totals_at(listings: Listings, lasting: LockerTotals, position: int) -> LockerTotals:
+    """Return the totals of a locker at `position`. `lasting` lacks the events that no longer mattered then."""
+    counts = listings.event_counts(lasting.locker_id, position)
+    last = listings.history(HistoryQuery(lasting.locker_id, descending=True), position + 1, 1) or [0]
+    return replace(
+        lasting,
+        events=sum(counts.values()),
+        last_position=last[0],
+        picked_up=counts[ParcelPickedUp],
+        expired=counts[ReservationExpired],
+    )
