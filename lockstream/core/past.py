@@ -35,7 +35,7 @@ type Positioned = tuple[int, Event]
 
 
 class LastingRows(Struct, frozen=True):
-    """Those rows of a locker whose events still mattered at a position. The rows themselves may be newer.
+    """Rows of a locker whose events still mattered at a position. The rows themselves may be newer.
 
     An ended reservation no longer matters once its compartment is reserved again. A cleared fault of low severity never
     mattered to the state.
