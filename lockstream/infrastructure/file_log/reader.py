@@ -119,7 +119,7 @@ class LogReader:
         The lines of the file were checked before, and `end` is the end of a line after all of `positions`.
 
         Raises:
-            StoreUnavailable: the log cannot be read, or a line was altered since.
+            StoreUnavailable: the log cannot be read, lacks a position, or a line was altered since.
         """
         wanted = list(positions)
         found: dict[int, Record] = {}
@@ -127,6 +127,10 @@ class LogReader:
         try:
             for position in sorted(wanted):
                 known = _line_of(self._file, position, known, (end.position + 1, end.offset))
+                if known[0] != position:  # a damaged projection may name any position
+                    raise StoreUnavailable(
+                        f"The log {self._path} has no record at position {position}. Run `lockstream verify`."
+                    )
                 found[position] = self._record(*known)
         except OSError as error:
             raise log_unreadable(self._path, error) from error
