@@ -75,15 +75,15 @@ def read_event_ids(file: int, first: int, count: int, end: Cursor) -> dict[str, 
     """
     if first > end.position:
         return {}
-    _, start = _line_of(file, first, _FIRST_LINE, (end.position + 1, end.offset))
+    position, start = _line_of(file, first, _FIRST_LINE, (end.position + 1, end.offset))
+    if position != first:
+        raise _lines_lost()
     ids: dict[str, int] = {}
-    position, rest = first, b""
+    rest = b""
     while position < min(first + count, end.position + 1):
         more = os.pread(file, READ_BYTES, start + len(rest))
         if not more:
-            raise StoreUnavailable(
-                "The log has lost lines that were written to it. Restart Lockstream, which checks the log at start."
-            )
+            raise _lines_lost()
         rest += more
         *lines, rest_of_line = rest.split(b"\n")
         for line in lines[: first + count - position]:
@@ -155,6 +155,12 @@ def log_unreadable(path: Path, error: OSError) -> StoreUnavailable:
     return StoreUnavailable(f"The log {path} cannot be read ({error.strerror}). Check that its disk works.")
 
 
+def _lines_lost() -> StoreUnavailable:
+    return StoreUnavailable(
+        "The log has lost lines that were written to it. Restart Lockstream, which checks the log at start."
+    )
+
+
 def claimed_cursor(file: int, offset: int) -> Cursor:
     """Return the cursor that the line before `offset` states, unchecked.
 
@@ -198,24 +204,31 @@ def _complete(lines: list[bytes], offset: int, until: int | None) -> list[bytes]
 def _line_of(file: int, position: int, low: _Line, high: _Line) -> _Line:
     """Return the line of `position`, which is that of `low` or between the two lines.
 
-    Lines have similar lengths, so interpolation converges quickly.
+    If there is no such line there, return another line. Lines have similar lengths, so interpolation converges quickly.
     """
     guesses = 0
-    while high[0] - low[0] > 1 and low[0] != position:
+    while low[0] < position < high[0]:
         # Bisection converges even if the lengths of lines vary too much for interpolation.
         share = (position - low[0]) / (high[0] - low[0]) if guesses < 8 else 0.5
         guesses += 1
         start = line_start(file, low[1] + int((high[1] - low[1]) * share))
         if start <= low[1]:
             start = _next_line(file, low[1])
-        found = claimed_position(os.pread(file, _POSITION_BYTES, start)), start
+        if start >= high[1]:
+            break  # the file was altered: a line is missing
+        try:
+            found = claimed_position(os.pread(file, _POSITION_BYTES, start)), start
+        except ValueError:
+            break  # the file was altered: this is not a record
         low, high = (found, high) if found[0] <= position else (low, found)
     return low
 
 
 def _next_line(file: int, offset: int) -> int:
-    """Return the offset of the line after the one at `offset`."""
+    """Return the offset of the line after the one at `offset`, or that of the end of the file."""
     block = 1024
-    while (line_end := os.pread(file, block, offset).find(b"\n")) < 0:
+    while (line_end := (found := os.pread(file, block, offset)).find(b"\n")) < 0:
+        if len(found) < block:
+            return offset + len(found)
         block *= 4
     return offset + line_end + 1

@@ -1,8 +1,7 @@
 """Reader: records after a cursor, event ids by position, and lines by offset, for lines of any length."""
 
 import os
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstream.core.entities.log import START, Cursor
+from lockstream.core.entities.log import START
 from lockstream.core.errors import LogFileDamaged, StoreUnavailable
 from lockstream.infrastructure.codec.log_line import InvalidLine, decode_lines, encode_lines, line_ends
 from lockstream.infrastructure.file_log.reader import (
@@ -25,34 +24,9 @@ from lockstream.infrastructure.file_log.reader import (
 )
 from lockstream.infrastructure.file_log.writer import LogWriter
 from lockstream.infrastructure.stores.memory import MemoryLog
+from lockstream.tests.infrastructure.file_log.log_files import LENGTHS, UNEQUAL_LENGTHS, written
 from lockstream.tests.support.budgets import budget
 from lockstream.tests.support.builders import RECORDED_AT, event, registered
-
-LENGTHS = st.one_of(st.just(1), st.integers(1, 400), st.integers(1, 9_000), st.just(80_000))
-"""Of a note in an event, in bytes. Some lines are longer than one read of the file."""
-
-UNEQUAL_LENGTHS = {
-    "equal": [1] * 500,
-    "long first": [200_000, *[1] * 300],
-    "long last": [*[1] * 300, 200_000],
-    "long in the middle": [*[1] * 150, 200_000, *[1] * 150],
-    "alternating": [1, 3_000] * 100,
-    "growing": [2**number for number in range(18)],
-    "shrinking": [2**number for number in reversed(range(18))],
-}
-
-
-@contextmanager
-def written(path: Path, lengths: list[int]) -> Iterator[tuple[int, list[str], Cursor]]:
-    """Write a log of events with notes of these lengths; give the open file, the ids in order, and the end."""
-    events = [event(registered(str(number), note="x" * length)) for number, length in enumerate(lengths)]
-    lines, end = encode_lines(events, "2026-11-23T08:15:00Z", START)
-    path.write_bytes(b"".join(lines))
-    file = os.open(path, os.O_RDONLY)
-    try:
-        yield file, [one.event_id for one in events], end
-    finally:
-        os.close(file)
 
 
 def positions(ids: list[str], first: int, count: int) -> dict[str, int]:
@@ -83,6 +57,9 @@ def test_event_ids_after_the_end_of_a_shortened_log_are_unavailable(tmp_path: Pa
         with pytest.raises(StoreUnavailable, match="has lost lines"):
             read_event_ids(file, 15, 64, end)
         assert read_event_ids(file, 15, 5, end) == positions(ids, 15, 5)
+        os.truncate(tmp_path / "log", end.offset // 2)
+        with pytest.raises(StoreUnavailable, match="has lost lines"):
+            read_event_ids(file, 15, 5, end)
 
 
 def test_the_event_ids_of_an_unreadable_log_are_unavailable_and_not_empty(log_path: Path) -> None:
