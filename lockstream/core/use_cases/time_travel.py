@@ -43,14 +43,26 @@ def past_reservation(listings: Listings, reservation_id: str, position: int) -> 
     Raises what `past_locker` raises.
     """
     reservation = listings.reservation(reservation_id)
-    return reservation_at(reservation, position) if reservation else None
+    try:
+        return reservation_at(reservation, position) if reservation else None
+    except InconsistentHistory as error:
+        raise _contradictory(f"reservation {reservation_id!r}") from error
 
 
 def _rows_at(listings: Listings, locker_id: str, compartment_id: str | None, position: int) -> RowSet:
     try:
-        return rows_at(listings.lasting_rows(locker_id, compartment_id, position), position)
+        rows = rows_at(listings.lasting_rows(locker_id, compartment_id, position), position)
     except InconsistentHistory as error:
-        raise StoreUnavailable(f"The projection contradicts itself. {error} Run `lockstream rebuild`.") from error
+        raise _contradictory(f"locker {locker_id!r}") from error
+    if rows.changed[LockerTotals].keys() - {locker_id}:  # a damaged id in a row
+        raise _contradictory(f"locker {locker_id!r}")
+    return rows
+
+
+def _contradictory(subject: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"The projection's rows of {subject} contradict each other. The log is intact: run `lockstream rebuild`."
+    )
 
 
 def _totals_at(listings: Listings, lasting: LockerTotals, position: int) -> LockerTotals:

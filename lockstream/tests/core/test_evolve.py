@@ -29,8 +29,8 @@ POSITION = 9
 """Position of the event under test. The rows before have lower positions."""
 
 
-def compartment(active: str | None = None, faults: int = 0, changed: int = 1) -> Compartment:
-    return Compartment(LOCKER, COMPARTMENT, active, faults, changed)
+def compartment(active: str | None = None, faults: int = 0, changed: int = 1, registered: int = 1) -> Compartment:
+    return Compartment(LOCKER, COMPARTMENT, active, faults, changed, registered)
 
 
 def reservation(status: Status = Status.CREATED, deposited: int = 0, changed: int = 2) -> Reservation:
@@ -71,7 +71,7 @@ CHANGES: dict[str, tuple[State, Body, State]] = {
     "registration creates a free compartment without faults": (
         State(),
         registered(),
-        State(FREED, locker=LockerTotals(LOCKER, 1, POSITION, 1, 1)),
+        State(compartment(changed=POSITION, registered=POSITION), locker=LockerTotals(LOCKER, 1, POSITION, 1, 1)),
     ),
     "a reservation is created and occupies its compartment": (
         state(FREE),
