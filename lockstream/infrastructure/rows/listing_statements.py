@@ -180,47 +180,61 @@ def _compartments(state: CompartmentState | None) -> _Statement:
 
 def _reservations_by_change(status: Status | None, has_locker: bool, descending: bool) -> _Statement:
     page = _positions_page(reservations, "changed_position", has_locker)
-    statuses = Status if status is None else (status,)
-    parts = [page.where(HAS_STATUS[one]) for one in statuses if one in FINAL or not has_locker]
-    if has_locker and not FINAL.issuperset(statuses):
-        parts.append(_active_of_locker(status))
+    parts = [page.where(condition) for condition in _with_status(status, only_final=has_locker)]
+    if has_locker and status not in FINAL:
+        parts.append(_active_of_locker(status, _was_changed_within("lower", "upper")))
     return _merged(reservations, parts, "changed_position", descending, of_locker=has_locker)
 
 
-def _active_of_locker(status: Status | None) -> _Select:
-    """Return a SELECT of the active reservations of a locker, which are those of its compartments."""
-    changed = _expression(reservations.c.changed_position)
-    active = (
-        select(reservations)
-        .join_from(compartments, reservations, compartments.c.active_reservation == reservations.c.reservation_id)
-        .where(
-            compartments.c.locker_id == _LOCKER_ID,
-            changed >= bindparam("lower", type_=BigInteger),
-            changed <= bindparam("upper", type_=BigInteger),
-        )
-    )
-    if status is None:
-        return active
-    return active.where(reservations.c.status.concat(literal_column("''")) == literal_column(f"'{status}'"))
-
-
 def _reservations_by_id(status: Status | None, has_locker: bool, descending: bool) -> _Statement:
-    was_changed = (_expression(reservations.c.changed_position) >= bindparam("changed_from", type_=BigInteger)) & (
-        _expression(reservations.c.changed_position) <= bindparam("changed_through", type_=BigInteger)
-    )
+    bounds = "changed_from", "changed_through"
+    was_changed = _was_changed_within(*bounds)
     if has_locker:  # sorts the reservations of this locker
-        id_of_locker = reservations.c.reservation_id.concat(literal_column("''"))
-        conditions = [reservations.c.locker_id == _LOCKER_ID, _ids_within_bounds(id_of_locker), was_changed]
-        parts = [select(reservations).where(one, *conditions) for one in _with_status(status)]
+        of_locker = _of_locker_within_bounds(reservations, "changed_position", BigInteger(), *bounds)
+        has_id = _ids_within_bounds(_text_expression(reservations.c.reservation_id))
+        page = select(reservations).where(of_locker, has_id)
+        parts = [
+            _in_order_of(reservations.c.changed_position, page.where(condition))
+            for condition in _with_status(status, only_final=True)
+        ]
+        if status not in FINAL:
+            parts.append(_active_of_locker(status, was_changed, has_id))
         all_of_locker = union_all(*parts).subquery()
-        order = all_of_locker.c.reservation_id.concat(literal_column("''"))
+        order = _text_expression(all_of_locker.c.reservation_id)
         return select(all_of_locker).order_by(order.desc() if descending else order).limit(_LIMIT)
     page = select(reservations).where(_ids_within_bounds(reservations.c.reservation_id), was_changed)
     if status is Status.PICKED_UP:
-        page = page.where(reservations.c.status.concat(literal_column("''")) == literal_column(f"'{status}'"))
+        page = page.where(_has_status(status))
     elif status:
         page = page.where(HAS_STATUS[status])
     return _merged(reservations, [page], "reservation_id", descending)
+
+
+def _active_of_locker(status: Status | None, *conditions: _Condition) -> _Select:
+    """Return a SELECT of the active reservations of a locker, which are those of its compartments."""
+    active = (
+        select(reservations)
+        .join_from(compartments, reservations, compartments.c.active_reservation == reservations.c.reservation_id)
+        .where(compartments.c.locker_id == _LOCKER_ID, *conditions)
+    )
+    return active.where(_has_status(status)) if status else active
+
+
+def _with_status(status: Status | None, *, only_final: bool) -> list[_Condition]:
+    """Return one condition for each status that a reservation may have."""
+    wanted = Status if status is None else [status]
+    return [HAS_STATUS[one] for one in wanted if one in FINAL or not only_final]
+
+
+def _has_status(status: Status) -> _Condition:
+    """Return the condition that a reservation has a status. No index matches it."""
+    return _text_expression(reservations.c.status) == literal_column(f"'{status}'")
+
+
+def _was_changed_within(first: str, last: str) -> _Condition:
+    """Return the condition that the last change is within the bounds of these names. No index matches it."""
+    changed = _expression(reservations.c.changed_position)
+    return and_(changed >= bindparam(first, type_=BigInteger), changed <= bindparam(last, type_=BigInteger))
 
 
 def _faults(is_open: bool | None, has_locker: bool, has_compartment: bool, descending: bool) -> _Statement:
@@ -297,7 +311,8 @@ def _lasting_faults(of_compartment: bool) -> _Statement:
     reported = select(faults).where(_of_locker(faults.c.reported_position, of_compartment))
     was_open = faults.c.cleared_position > bindparam("upper", type_=BigInteger)
     is_degrading = faults.c.severity >= literal_column(str(DEGRADING_SEVERITY))
-    return union_all(reported.where(IS_OPEN), reported.where(IS_CLEARED, was_open | is_degrading))
+    parts = reported.where(IS_OPEN), reported.where(IS_CLEARED, was_open | is_degrading)
+    return union_all(*(_in_order_of(faults.c.reported_position, part) for part in parts))
 
 
 _LASTING: dict[type[Row], Callable[[bool], _Statement]] = {
@@ -305,10 +320,6 @@ _LASTING: dict[type[Row], Callable[[bool], _Statement]] = {
     Reservation: _lasting_reservations,
     Fault: _lasting_faults,
 }
-
-
-def _with_status(status: Status | None) -> Iterable[_Condition]:
-    return HAS_STATUS.values() if status is None else [HAS_STATUS[status]]
 
 
 def _merged(
@@ -327,6 +338,16 @@ def _merged(
     return ordered(select(merged), merged.c, key)
 
 
+def _in_order_of(position: Column[int], rows: _Select) -> _Select:
+    """Return a SELECT of all `rows` of a locker, read from the index that has them in the order of `position`.
+
+    The order makes this index the only one that fits, and the limit is beyond all rows. An engine ignores the order of
+    a subquery without a limit, and then chooses any index that begins with the locker's id.
+    """
+    ordered = rows.order_by(position.table.c.locker_id, position).limit(literal_column(str(2**62)))
+    return select(ordered.subquery())
+
+
 def _positions_page(table: Table, key: str, has_locker: bool) -> _Select:
     """Return a SELECT of the rows whose positions `key` are within bounds, of one locker or of all."""
     if has_locker:
@@ -337,14 +358,16 @@ def _positions_page(table: Table, key: str, has_locker: bool) -> _Select:
     )
 
 
-def _of_locker_within_bounds(table: Table, key: str, key_type: TypeEngine[Any]) -> _Condition:
+def _of_locker_within_bounds(
+    table: Table, key: str, key_type: TypeEngine[Any], first: str = "lower", last: str = "upper"
+) -> _Condition:
     """Return the condition that a row belongs to the locker, and that its key is within bounds.
 
     A comparison of pairs matches only an index of these two columns in this order. PostgreSQL could read the whole
     index of another order for a comparison of each column.
     """
     pair = tuple_(table.c.locker_id, table.c[key])
-    lower, upper = (tuple_(_LOCKER_ID, bindparam(name, type_=key_type)) for name in ("lower", "upper"))
+    lower, upper = (tuple_(_LOCKER_ID, bindparam(name, type_=key_type)) for name in (first, last))
     return and_(pair >= lower, pair <= upper)
 
 
@@ -359,6 +382,11 @@ def _ids_within_bounds(column: ColumnElement[str]) -> _Condition:
 def _expression(column: ColumnElement[int]) -> ColumnElement[int]:
     """Return the column as an expression that no index matches."""
     return column + literal_column("0", BigInteger)
+
+
+def _text_expression(column: ColumnElement[str]) -> ColumnElement[str]:
+    """Return the column as an expression that no index matches."""
+    return column.concat(literal_column("''"))
 
 
 def _sum(column: ColumnElement[int]) -> ColumnElement[int]:
@@ -389,11 +417,11 @@ _RESERVATION = select(reservations).where(reservations.c.reservation_id == bindp
 
 
 def _count_of(event_type: type[Event]) -> ColumnElement[int]:
-    counts = (
-        select(func.count()).select_from(column.table).where(_of_locker(column, False), condition).scalar_subquery()
+    found = (
+        _in_order_of(column, select(column).where(_of_locker(column, False), condition))
         for column, condition in _POSITIONS[event_type]
     )
-    return reduce(add, counts)
+    return reduce(add, (select(func.count()).select_from(one.subquery()).scalar_subquery() for one in found))
 
 
 _EVENT_COUNTS = select(*map(_count_of, _POSITIONS))
