@@ -110,7 +110,7 @@ class SqlListings:
 
     def lasting_rows(self, locker_id: str, compartment_id: str | None, position: int) -> LastingRows:
         """Return the rows whose events still mattered. This reads an index entry of each reservation until then."""
-        values = {"locker_id": locker_id, "compartment_id": compartment_id, "lower": 0, "upper": position}
+        values = {"locker_id": locker_id, "compartment_id": compartment_id} | _position_bounds(None, 0, position)
 
         def rows[RowT: (Compartment, Reservation, Fault)](row_class: type[RowT]) -> list[RowT]:
             statement = self._statements.lasting(row_class, of_compartment=compartment_id is not None)
@@ -120,7 +120,7 @@ class SqlListings:
 
     def event_counts(self, locker_id: str, position: int) -> dict[type[Event], int]:
         """Return the number of events of each type. This reads an index entry of each event until then."""
-        values = {"locker_id": locker_id, "lower": 0, "upper": position}
+        values = {"locker_id": locker_id} | _position_bounds(None, 0, position)
         [counts] = self._rows(_Counts, self._statements.event_counts, values)
         return dict(zip(EVENT_TYPES, counts, strict=True))
 
@@ -204,13 +204,13 @@ def _id_bounds(after: int | str | None, prefix: str = "", *, descending: bool = 
     return {"lower": prefix if after is None else max(prefix, f"{after}\x01"), "upper": prefix + _ID_END}
 
 
-def _position_bounds(after: int | str | None, first: int, last: int, descending: bool) -> dict[str, Any]:
+def _position_bounds(after: int | str | None, first: int, last: int, descending: bool = False) -> dict[str, Any]:
     """Return the bounds of a page of positions, both included."""
     if after is not None and descending:
         last = min(last, int(after) - 1)
     elif after is not None:
         first = max(first, int(after) + 1)
-    return {"lower": _within_range(first), "upper": last}
+    return {"lower": _within_range(first), "upper": _within_range(last)}
 
 
 def _within_range(number: int | None) -> int:

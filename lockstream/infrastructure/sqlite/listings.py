@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, select
 
 from lockstream.core.entities.log import Cursor
@@ -16,7 +17,7 @@ from lockstream.core.ports import Listings, ReadResult
 from lockstream.infrastructure.file_log.reader import LogReader
 from lockstream.infrastructure.rows.listing_statements import ListingStatements
 from lockstream.infrastructure.rows.listings import SqlListings, Values
-from lockstream.infrastructure.rows.mapping import projection_unavailable
+from lockstream.infrastructure.rows.mapping import VALUE_ERRORS, projection_unavailable
 from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.rows.tables import progress
 from lockstream.infrastructure.sqlite.database import (
@@ -62,8 +63,16 @@ class SqliteListings:
             except CORRUPT_DATA_ERRORS as error:
                 raise projection_unavailable("read", error) from error
 
-        [reached] = execute(self._reached, {})
-        end = Cursor(*reached)
+        end = _cursor_in(execute(self._reached, {}))
         read_records = partial(self._log.records, end=end)
         listings = SqlListings(self._statements, execute, end.position, read_records, integer_list)
         return ReadResult(query(listings), end.position)
+
+
+def _cursor_in(found: list[tuple[Any, ...]]) -> Cursor:
+    """Return the cursor that is the only row. A damaged value makes the lists unavailable."""
+    try:
+        [(position, offset, chain)] = msgspec.convert(found, list[tuple[int, int, str]])
+    except VALUE_ERRORS as error:
+        raise projection_unavailable("read", error) from error
+    return Cursor(position, offset, chain)
