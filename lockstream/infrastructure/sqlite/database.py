@@ -114,6 +114,12 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
             connection.exec_driver_sql("ROLLBACK")
 
 
+def structural_damage(connection: Connection) -> list[str]:
+    """Return what is wrong with the structure of a database, such as an index that lacks a row: at most ten texts."""
+    texts = [text for (text,) in connection.exec_driver_sql("PRAGMA integrity_check(10)")]
+    return [] if texts == ["ok"] else [" ".join(text.split()) for text in texts]
+
+
 def remove_database(path: Path) -> None:
     """Remove a database and then its write-ahead log, whether or not they exist.
 

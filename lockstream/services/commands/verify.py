@@ -27,7 +27,12 @@ from lockstream.infrastructure.id_index.index import IdIndex
 from lockstream.infrastructure.id_index.sorted_run import read_run
 from lockstream.infrastructure.rows.mapping import reason, to_row
 from lockstream.infrastructure.rows.tables import TABLES, moments, network, open_fault_counts
-from lockstream.infrastructure.sqlite.database import CORRUPT_DATA_ERRORS, reading_engine, snapshot
+from lockstream.infrastructure.sqlite.database import (
+    CORRUPT_DATA_ERRORS,
+    reading_engine,
+    snapshot,
+    structural_damage,
+)
 from lockstream.infrastructure.sqlite.projection import projection_reads, read_memtable, read_progress
 from lockstream.infrastructure.sqlite.row_cache import NullRowStore, RowCache
 from lockstream.infrastructure.stores.embedded import projection_path
@@ -193,6 +198,7 @@ def _compare_file(projection: Path, replay: Replay) -> list[str]:
                 ),
                 *replay.differing_totals(connection),
                 *(f"the id {used!r}" for used in ids.missing(replay.ids | replay.cache.ids.memtable)),
+                *structural_damage(connection),
             ]
             # Once a log has failed, the projection may know of more acknowledged events than it has applied.
             replay.advance(max(0, progress.acknowledged - progress.reached.position))

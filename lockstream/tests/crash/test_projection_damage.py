@@ -88,8 +88,8 @@ def tables_missing(projection: Path) -> None:
 
 
 def change(projection: Path, statement: str) -> None:
-    with closing(sqlite3.connect(projection)) as database, database:
-        database.execute(statement)
+    with closing(sqlite3.connect(projection)) as database:
+        database.executescript(statement)
 
 
 def start_twice(log: Path) -> FaultOutcome:
@@ -145,6 +145,15 @@ def test_a_start_rebuilds_a_projection_whose_damage_shows_during_the_catch_up(
     outcome.assert_nothing_lost_or_bricked()
 
 
+INDEX_WITHOUT_AN_ENTRY = """
+    DROP INDEX reservations_by_deposit;
+    CREATE INDEX reservations_by_deposit ON reservations (locker_id, deposited_position, compartment_id)
+        WHERE deposited_position > 4;
+    PRAGMA writable_schema = ON;
+    UPDATE sqlite_schema SET sql = replace(sql, '> 4', '> 0') WHERE name = 'reservations_by_deposit'
+"""
+"""Removes the deposit at position 4 from the history of its locker."""
+
 BY_HAND = [
     "UPDATE compartments SET degrading_faults = 0",
     "UPDATE compartments SET active_reservation = NULL",
@@ -153,9 +162,11 @@ BY_HAND = [
     "UPDATE faults SET severity = 1",
     "UPDATE faults SET cleared_position = 1",
     "UPDATE reservations SET changed_position = 1",
+    "UPDATE compartments SET registered_position = 9",
     "UPDATE lockers SET occupied = 0",
     "UPDATE moments SET time = 1",
     "DELETE FROM compartments WHERE compartment_id = 'c2'",
+    INDEX_WITHOUT_AN_ENTRY,
 ]
 
 

@@ -52,6 +52,7 @@ def after_snapshot(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object
     ("damage", "problem"),
     [
         ("UPDATE compartments SET degrading_faults = 7", "differs from the log in 2 places: Compartment"),
+        ("UPDATE compartments SET registered_position = 7", "differs from the log in 1 place: Compartment"),
         ("DELETE FROM faults", "differs from the log"),
         ("UPDATE lockers SET events = 7", "differs from the log in 1 place: LockerTotals locker-1"),
         ("UPDATE moments SET time = 7", "differs from the log in "),
