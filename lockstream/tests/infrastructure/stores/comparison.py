@@ -1,14 +1,34 @@
 """Compare a store's outcomes and reads with the independent model."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from uuid import uuid4
 
 from lockstream.core.entities.log import time_of
-from lockstream.core.entities.state import Locker, LockerState, LockerTotals
+from lockstream.core.entities.state import Compartment, Locker, LockerState, LockerTotals, Reservation
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome, Refusal
-from lockstream.core.ports import Reads, RowReads
+from lockstream.core.ports import Listings, Reads, RowReads
+from lockstream.core.use_cases.time_travel import past_compartment, past_locker, past_reservation
 from lockstream.tests.infrastructure.stores.model import Expected, Model
-from lockstream.tests.infrastructure.stores.random_events import PLACES, UNKNOWN
+from lockstream.tests.infrastructure.stores.random_events import LOCKERS, PLACES, UNKNOWN
 from lockstream.tests.support.builders import event
+
+
+@dataclass(frozen=True)
+class PastReads:
+    """Reads of a network as it was at a position."""
+
+    lists: Listings
+    position: int
+
+    def locker_state(self, locker_id: str) -> LockerState | None:
+        return past_locker(self.lists, locker_id, self.position)
+
+    def compartment(self, locker_id: str, compartment_id: str) -> Compartment | None:
+        return past_compartment(self.lists, locker_id, compartment_id, self.position)
+
+    def reservation(self, reservation_id: str) -> Reservation | None:
+        return past_reservation(self.lists, reservation_id, self.position)
 
 
 def in_model_terms(outcome: Outcome) -> Expected:
@@ -27,23 +47,24 @@ def assert_reads_match(model: Model, reads: RowReads) -> None:
     lockers = list(reads.lockers())
     assert [locker.locker_id for locker in lockers] == model.lockers()
     for locker in lockers:
-        views = locker.compartments
-        counts = len(views), locker.active_reservations, locker.degraded_compartments
-        assert counts == model.counts(locker.locker_id)
         assert reads.locker(locker.locker_id) == locker
-        assert not [view for view in views if view.active_reservation is None and view.reservation_status is not None]
-        shown = tuple(
-            (
-                view.compartment_id,
-                view.degraded,
-                None if view.active_reservation is None else (view.active_reservation, view.reservation_status),
-                view.open_faults,
-            )
-            for view in views
-        )
-        assert (locker.locker_id, shown) == model.canonical(locker.locker_id)
-        _assert_state_matches(model, reads.locker_state(locker.locker_id), locker)
-    _assert_rows_match(model, reads)
+        state = reads.locker_state(locker.locker_id)
+        assert state is not None
+        assert state.locker == locker
+        _assert_state_matches(model, state)
+    _assert_rows_match(model, reads, model.reservations)
+
+
+def assert_past_matches(model: Model, lists: Listings, position: int) -> None:
+    """Compare all subjects as they were at a position with a model of the events up to it."""
+    past, reads = model.at(position), PastReads(lists, position)
+    for locker_id in (*LOCKERS, UNKNOWN):
+        state = reads.locker_state(locker_id)
+        assert (state is not None) == (locker_id in past.lockers())
+        if state is not None:
+            assert state.locker_id == locker_id
+            _assert_state_matches(past, state)
+    _assert_rows_match(past, reads, model.reservations)
 
 
 def assert_events_match(model: Model, reads: Reads) -> None:
@@ -60,9 +81,9 @@ def assert_events_match(model: Model, reads: Reads) -> None:
     assert reads.times(times) == times
 
 
-def _assert_state_matches(model: Model, state: LockerState | None, locker: Locker) -> None:
-    assert state is not None
-    assert state.locker == locker
+def _assert_state_matches(model: Model, state: LockerState) -> None:
+    locker = state.locker
+    _assert_views_match(model, locker)
     places = [(locker.locker_id, view.compartment_id) for view in locker.compartments]
     since = {}
     for place in places:
@@ -86,18 +107,38 @@ def _assert_state_matches(model: Model, state: LockerState | None, locker: Locke
     )
 
 
-def _assert_rows_match(model: Model, reads: RowReads) -> None:
-    for place in PLACES:
+def _assert_views_match(model: Model, locker: Locker) -> None:
+    views = locker.compartments
+    counts = len(views), locker.active_reservations, locker.degraded_compartments
+    assert counts == model.counts(locker.locker_id)
+    assert not [view for view in views if view.active_reservation is None and view.reservation_status is not None]
+    shown = tuple(
+        (
+            view.compartment_id,
+            view.degraded,
+            None if view.active_reservation is None else (view.active_reservation, view.reservation_status),
+            view.open_faults,
+        )
+        for view in views
+    )
+    assert (locker.locker_id, shown) == model.canonical(locker.locker_id)
+
+
+def _assert_rows_match(model: Model, reads: RowReads | PastReads, reservations: Collection[str]) -> None:
+    """Compare all compartments, and these reservations, which the model may not know."""
+    for place in (*PLACES, (LOCKERS[0], UNKNOWN), (UNKNOWN, UNKNOWN)):
         row = reads.compartment(*place)
         assert (row is not None) == (place in model.compartments)
         if row is not None:
             assert (row.degraded, row.active_reservation) == (model.degraded(place), model.active_reservation(place))
-    for key in (*model.reservations, UNKNOWN):
+            assert (row.registered_position, row.changed_position) == (model.compartments[place], model.since[place])
+            assert row.key == place
+    for key in (*reservations, UNKNOWN):
         reservation = reads.reservation(key)
         assert (reservation is not None) == (key in model.reservations)
         if reservation is not None:
             assert reservation.status == model.status(key)
-            assert (reservation.locker_id, reservation.compartment_id) == model.reservations[key]["place"]
+            assert reservation.compartment_key == model.reservations[key]["place"]
             steps = model.reservations[key]["steps"]
             assert reservation.created_position == steps["CREATED"]
             assert reservation.deposited_position == steps.get("DEPOSITED", 0)

@@ -2,19 +2,23 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import product
+from itertools import cycle, product
+from operator import attrgetter
 from typing import Any
 
+from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.core.entities.listings import (
     CompartmentQuery,
     CompartmentState,
     FaultQuery,
+    HistoryQuery,
     LockerQuery,
     ReservationOrder,
     ReservationQuery,
 )
 from lockstream.core.entities.state import Status
 from lockstream.core.ports import Listings
+from lockstream.tests.infrastructure.stores.naive_listings import NaiveListings
 
 ALL = 1_000
 """A limit beyond all rows of a test."""
@@ -23,6 +27,7 @@ ANY = (None, True, False)
 ORDERS = tuple(product(ReservationOrder, (False, True)))
 
 type Page = Callable[[Any, int], list[Any] | None]
+type Key = Callable[[Any], Any]
 
 
 def locker_queries(prefixes: Sequence[str]) -> Iterator[LockerQuery]:
@@ -50,13 +55,23 @@ def fault_queries(locker_ids: Sequence[str], compartment_ids: Sequence[str]) -> 
         yield FaultQuery(is_open, severity, *place, descending)
 
 
+def history_queries(locker_ids: Sequence[str], compartment_ids: Sequence[str]) -> Iterator[HistoryQuery]:
+    places, event_types = product(locker_ids, (None, *compartment_ids)), (None, *EVENT_TYPES.values())
+    for place, event_type, descending in product(places, event_types, (False, True)):
+        yield HistoryQuery(*place, event_type, descending)
+
+
 def key_of(query: ReservationQuery) -> str:
     """Return the name of the field that the reservations are ordered by."""
     return "changed_position" if query.order is ReservationOrder.CHANGED else "reservation_id"
 
 
 def assert_same_lists(
-    lists: Listings, expected: Listings, ids: tuple[Sequence[str], Sequence[str]], prefixes: Sequence[str], last: int
+    lists: Listings,
+    expected: NaiveListings,
+    ids: tuple[Sequence[str], Sequence[str]],
+    prefixes: Sequence[str],
+    last: int,
 ) -> None:
     """Compare all lists, unpaged and in pages. `ids` are those of lockers and of compartments."""
     locker_ids, compartment_ids = ids
@@ -64,10 +79,11 @@ def assert_same_lists(
     for of_lockers in locker_queries(prefixes):
         _assert_same_pages(partial(lists.lockers, of_lockers), partial(expected.lockers, of_lockers), "locker_id")
     for of_compartments in compartment_queries(locker_ids):
-        found, wanted = (each.compartments(of_compartments, None, ALL) for each in (lists, expected))
-        assert found == wanted
-        if found is not None:
-            _assert_pages(partial(lists.compartments, of_compartments), found, "compartment_id")
+        _assert_same_pages(
+            partial(lists.compartments, of_compartments),
+            partial(expected.compartments, of_compartments),
+            "compartment_id",
+        )
     for of_reservations in reservation_queries(locker_ids, last):
         _assert_same_pages(
             partial(lists.reservations, of_reservations),
@@ -81,7 +97,15 @@ def assert_same_lists(
     assert_same_times(lists, expected, last)
 
 
-def assert_same_times(lists: Listings, expected: Listings, last: int) -> None:
+def assert_same_histories(
+    lists: Listings, expected: NaiveListings, locker_ids: Sequence[str], compartment_ids: Sequence[str]
+) -> None:
+    """Compare the histories of all lockers and compartments, unpaged and in pages."""
+    for query in history_queries(locker_ids, compartment_ids):
+        _assert_same_pages(partial(lists.history, query), partial(expected.history, query))
+
+
+def assert_same_times(lists: Listings, expected: NaiveListings, last: int) -> None:
     """Compare `times` at all positions, and `position_at` for each recorded time and one microsecond around it."""
     times = lists.times(range(last + 1))
     assert times == expected.times(range(last + 1))
@@ -89,19 +113,20 @@ def assert_same_times(lists: Listings, expected: Listings, last: int) -> None:
         assert lists.position_at(time) == expected.position_at(time)
 
 
-def _assert_same_pages(page: Page, expected: Page, key: str) -> None:
+def _assert_same_pages(page: Page, expected: Page, key: str | None = None) -> None:
+    """Compare a list as a whole, and in pages. `key` is the field that its rows are ordered by, if they have fields."""
     rows = page(None, ALL)
-    assert rows is not None
     assert rows == expected(None, ALL)
-    _assert_pages(page, rows, key)
+    if rows is not None:
+        _assert_pages(page, rows, attrgetter(key) if key else int)
 
 
-def _assert_pages(page: Page, rows: Sequence[Any], key: str) -> None:
-    """Assert that pages of one and of three rows, concatenated, are these rows."""
-    for limit in (1, 3):
-        found: list[Any] = []
-        while one := page(getattr(found[-1], key) if found else None, limit):
-            assert len(one) <= limit
-            found += one
-            assert len(found) <= len(rows)
-        assert found == rows
+def _assert_pages(page: Page, rows: Sequence[Any], key: Key) -> None:
+    """Assert that pages of one and of three rows in turn are these rows, and that an empty page follows."""
+    count, after = 0, None
+    for limit in cycle((1, 3)):
+        expected = rows[count : count + limit]
+        assert page(after, limit) == expected
+        if not expected:
+            break
+        count, after = count + len(expected), key(expected[-1])

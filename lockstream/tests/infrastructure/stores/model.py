@@ -21,7 +21,9 @@ class Model:
 
     accepted: list[Body] = field(default_factory=list)
     positions: dict[UUID, int] = field(default_factory=dict)
-    compartments: set[Place] = field(default_factory=set)
+    compartments: dict[Place, int] = field(default_factory=dict)
+    """The position of each registration."""
+
     reservations: dict[str, dict[str, Any]] = field(default_factory=dict)
     faults: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     since: dict[Place, int] = field(default_factory=dict)
@@ -44,6 +46,13 @@ class Model:
         if self._shown.get(place) != shown:
             self._shown[place], self.since[place] = shown, len(self.accepted)
         return "accepted", len(self.accepted)
+
+    def at(self, position: int) -> "Model":
+        """Return the model after the first `position` accepted events, or after all of them if there are fewer."""
+        past = Model()
+        for body in self.accepted[:position]:
+            past.expect(body)
+        return past
 
     def refusal(self, body: Body) -> str | None:
         """Return the code of the first row of the rules' table that applies, or None."""
@@ -100,7 +109,7 @@ class Model:
         payload, position = body["payload"], len(self.accepted) + 1
         match body["type"]:
             case "CompartmentRegistered":
-                self.compartments.add(_place(body))
+                self.compartments[_place(body)] = position
             case "ReservationCreated":
                 self.reservations[payload["reservation_id"]] = {
                     "place": _place(body),

@@ -11,6 +11,7 @@ from lockstream.core.entities.listings import (
     CompartmentQuery,
     CompartmentState,
     FaultQuery,
+    HistoryQuery,
     ListedCompartment,
     LockerQuery,
     Matches,
@@ -95,6 +96,22 @@ class NaiveListings:
             rows = [row for row in rows if row.compartment_id == query.compartment_id]
         rows = [row for row in rows if row.severity >= query.min_severity]
         return _page(rows, attrgetter("reported_position"), after, limit, query.descending)
+
+    def history(self, query: HistoryQuery, after: int | None, limit: int) -> list[int] | None:
+        subjects = [
+            place
+            for place in self.model.compartments
+            if place[0] == query.locker_id and query.compartment_id in (None, place[1])
+        ]
+        if not subjects:
+            return None
+        found = [
+            position
+            for position, body in enumerate(self.model.accepted, 1)
+            if self.model.place(body) in subjects
+            and (query.event_type is None or query.event_type.__name__ == body["type"])
+        ]
+        return _page(found, int, after, limit, query.descending)
 
     def search(self, prefix: str, limit: int) -> Matches:
         places = sorted(self.model.compartments, key=lambda place: (place[1], place[0]))

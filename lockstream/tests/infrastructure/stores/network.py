@@ -1,12 +1,13 @@
 """A locker network on each kind of store, which can be stopped in any way and opened again."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lockstream.core.evolve import evolve
 from lockstream.core.outcomes import Outcome
-from lockstream.core.ports import Store
+from lockstream.core.ports import Listings, Store
 from lockstream.core.rules import decide
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.sqlite.database import remove_database
@@ -161,6 +162,13 @@ class PostgresNetwork(Network[PostgresStore]):
     def remove_projection(self) -> None:
         with connect(self._url) as connection:
             connection.execute("DROP TABLE compartments, reservations, faults, progress")
+
+
+def lists_of(network: Network[Any], query: Callable[[Listings], Any]) -> Any:
+    """Return a value of lists, which must reflect the whole log."""
+    result = network.store.list(query)
+    assert result.position == network.store.log.end.position
+    return result.value
 
 
 _EMPTY_TABLES = """

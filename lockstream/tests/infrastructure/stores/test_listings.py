@@ -1,4 +1,7 @@
-"""Lists that all stores answer alike: every filter, order and page against an independent model."""
+"""Lists that all stores answer alike: every filter, order and page against an independent model.
+
+Histories and past states, which are read from the same rows, are compared in the same networks.
+"""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -7,6 +10,7 @@ from functools import partial
 from itertools import pairwise
 from operator import methodcaller
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -27,12 +31,20 @@ from lockstream.core.entities.log import START
 from lockstream.core.entities.state import Reservation, Status
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import Listings
+from lockstream.core.state_hash import state_hash
+from lockstream.core.use_cases.time_travel import past_locker
 from lockstream.infrastructure.postgres import unit_of_work as shared_log
 from lockstream.infrastructure.rows.tables import PROJECTION_TABLES
 from lockstream.infrastructure.stores import unit_of_work as own_log
 from lockstream.infrastructure.stores.embedded import projection_path
-from lockstream.tests.infrastructure.stores.comparison import in_model_terms
-from lockstream.tests.infrastructure.stores.listing_queries import ALL, assert_same_lists, assert_same_times, key_of
+from lockstream.tests.infrastructure.stores.comparison import assert_past_matches, in_model_terms
+from lockstream.tests.infrastructure.stores.listing_queries import (
+    ALL,
+    assert_same_histories,
+    assert_same_lists,
+    assert_same_times,
+    key_of,
+)
 from lockstream.tests.infrastructure.stores.model import Model
 from lockstream.tests.infrastructure.stores.naive_listings import NaiveListings
 from lockstream.tests.infrastructure.stores.network import (
@@ -41,6 +53,7 @@ from lockstream.tests.infrastructure.stores.network import (
     MemoryNetwork,
     Network,
     PostgresNetwork,
+    lists_of,
 )
 from lockstream.tests.infrastructure.stores.random_events import COMPARTMENTS, LOCKERS, Data, Sender
 from lockstream.tests.support.budgets import budget, examples
@@ -56,6 +69,7 @@ from lockstream.tests.support.builders import (
     reserved,
 )
 from lockstream.tests.support.databases import connect
+from lockstream.tests.support.histories import hashes
 
 PREFIXES = ("", "l", "locker-1", "locker-1 ", "Schließ", "A", "a", "é", "reservation-1", "%", "_", "\U0010ffff")
 
@@ -65,13 +79,6 @@ UNUSUAL_IDS = (
     *(HIGHEST, HIGHEST * 2, f"a{HIGHEST}", f"a{HIGHEST}b", HIGHEST * 128, "a" * 128, "\ud7ff", "\ue000", "\uffff"),
 )
 """Ids that sort or match differently under other rules than those of code points and plain prefixes."""
-
-
-def lists_of(network: Network[Any], query: Callable[[Listings], Any]) -> Any:
-    """Return a value of lists, which must reflect the whole log."""
-    result = network.store.list(query)
-    assert result.position == network.store.log.end.position
-    return result.value
 
 
 def reference(network: Network[Any], model: Model) -> NaiveListings:
@@ -85,17 +92,20 @@ def ingest(network: Network[Any], model: Model, *bodies: Body) -> None:
 
 
 class ListedHistories(RuleBasedStateMachine):
-    """Random batches and restarts, and then all lists."""
+    """Random batches and restarts, and then all lists, all histories, and states of the past."""
 
     def __init__(self, network: Network[Any]) -> None:
         super().__init__()
         self.network = network
         self.model = Model()
         self.sender = Sender(self.model)
+        self.served: dict[int, dict[str, str]] = {}
+        """The state hash of each locker that was served at a position, by locker id."""
 
     @rule(data=st.data(), size=st.integers(1, 12))
     def post_batch(self, data: Data, size: int) -> None:
         ingest(self.network, self.model, *(self.sender.draw(data) for _ in range(size)))
+        self.served[len(self.model.accepted)] = hashes(self.network.store.reads)
 
     @rule(data=st.data())
     def restart(self, data: Data) -> None:
@@ -112,7 +122,26 @@ class ListedHistories(RuleBasedStateMachine):
     def _assert_lists_match(self) -> None:
         expected, last = reference(self.network, self.model), self.network.store.log.end.position
         ids = (*LOCKERS, "unknown"), (*COMPARTMENTS, "unknown")
-        lists_of(self.network, lambda lists: assert_same_lists(lists, expected, ids, PREFIXES, last))
+
+        def compare(lists: Listings) -> None:
+            assert_same_lists(lists, expected, ids, PREFIXES, last)
+            assert_same_histories(lists, expected, *ids)
+            self._assert_past_matches(lists)
+
+        lists_of(self.network, compare)
+
+    def _assert_past_matches(self, lists: Listings) -> None:
+        for position, served in self.served.items():
+            states = [past_locker(lists, locker_id, position) for locker_id in LOCKERS]
+            assert {state.locker_id: state_hash(state.locker) for state in states if state} == served
+        for position in positions_before(lists.position):
+            assert_past_matches(self.model, lists, position)
+
+
+def positions_before(last: int) -> set[int]:
+    """Return positions from 0 to after the last one. Of the events between, some and their followers are chosen."""
+    chosen = Random(last).choices(range(1, last + 1), k=3) if last else []
+    return {0, 1, last, last + 1, *chosen, *(position + 1 for position in chosen)}
 
 
 class EmbeddedListedHistories(ListedHistories):
@@ -185,6 +214,7 @@ def test_numbers_beyond_all_positions_are_limits_like_others(network: Network[An
     assert lists_of(network, lambda lists: lists.reservations(changed, huge, ALL)) == []
     descending = ReservationQuery(changed_through=huge, descending=True)
     assert len(lists_of(network, lambda lists: lists.reservations(descending, huge, ALL))) == 1
+    assert lists_of(network, lambda lists: lists.reservations(descending, -huge, ALL)) == []
     assert lists_of(network, lambda lists: lists.faults(FaultQuery(min_severity=huge), None, ALL)) == []
     assert lists_of(network, lambda lists: lists.faults(FaultQuery(), huge, ALL)) == []
     assert lists_of(network, lambda lists: lists.position_at(huge)) == 3

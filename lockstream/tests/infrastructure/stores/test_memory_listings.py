@@ -4,10 +4,18 @@ from collections.abc import Sequence
 
 import pytest
 
+from lockstream.core.entities.events import (
+    CompartmentRegistered,
+    FaultCleared,
+    FaultReported,
+    ParcelDeposited,
+    ReservationCreated,
+)
 from lockstream.core.entities.listings import (
     CompartmentQuery,
     CompartmentState,
     FaultQuery,
+    HistoryQuery,
     LockerQuery,
     Matches,
     NetworkTotals,
@@ -21,6 +29,7 @@ from lockstream.infrastructure.stores import unit_of_work
 from lockstream.infrastructure.stores.memory import MemoryStore
 from lockstream.infrastructure.stores.memory_listings import MemoryListings
 from lockstream.tests.support.builders import (
+    LOCKER,
     Body,
     deposited,
     event,
@@ -194,6 +203,73 @@ def test_pages_follow_each_other(lists: MemoryListings, *, descending: bool) -> 
     assert lists.reservations(by_id, whole[1].reservation_id, 1) == whole[2:3]
     faults = FaultQuery(descending=descending)
     assert lists.faults(faults, 13, ALL) == lists.faults(faults, None, ALL)[2:]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (HistoryQuery("l1"), [1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 14]),
+        (HistoryQuery("l2", descending=True), [17, 16, 15, 13, 5]),
+        (HistoryQuery("l1", "c4"), [1, 8, 11, 12]),
+        (HistoryQuery("l1", None, ParcelDeposited), [10, 11]),
+        (HistoryQuery("l2", "c1", FaultCleared), [15]),
+        (HistoryQuery("l1", "c3", ReservationCreated), []),
+        (HistoryQuery("l3"), None),
+        (HistoryQuery("l2", "c2"), None),
+        (HistoryQuery("l2", "c2", CompartmentRegistered), None),
+    ],
+)
+def test_a_history_has_the_events_of_its_subject(
+    lists: MemoryListings, query: HistoryQuery, expected: list[int] | None
+) -> None:
+    assert lists.history(query, None, ALL) == expected
+
+
+def test_the_events_of_a_locker_are_counted_up_to_a_position(lists: MemoryListings) -> None:
+    assert lists.event_counts("l1", 10) == {
+        CompartmentRegistered: 4,
+        ReservationCreated: 3,
+        FaultReported: 1,
+        ParcelDeposited: 1,
+    }
+    assert lists.event_counts("l1", 0) == lists.event_counts("l3", 17) == {}
+
+
+@pytest.mark.parametrize(
+    ("compartment_id", "position", "expected"),
+    [
+        (None, 17, (["c4", "c3", "c2", "c1"], ["r3", "r1", "r2"], [9, 14])),
+        (None, 7, (["c4", "c3", "c2", "c1"], ["r3", "r1"], [])),
+        (None, 2, (["c4", "c3"], [], [])),
+        (None, 0, ([], [], [])),
+        ("c1", 17, (["c1"], ["r3"], [14])),
+        ("c1", 13, (["c1"], ["r3"], [])),
+        ("c5", 17, ([], [], [])),
+    ],
+)
+def test_rows_whose_events_still_mattered_are_found(
+    lists: MemoryListings, compartment_id: str | None, position: int, expected: tuple[list[object], ...]
+) -> None:
+    rows = lists.lasting_rows("l1", compartment_id, position)
+    assert (
+        [row.compartment_id for row in rows.compartments],
+        [row.reservation_id for row in rows.reservations],
+        [row.reported_position for row in rows.faults],
+    ) == expected
+
+
+@pytest.mark.parametrize(("severity", "found"), [(2, [True, False]), (3, [True, True])])
+def test_a_cleared_fault_still_matters_if_it_has_degraded_its_compartment(severity: int, found: list[bool]) -> None:
+    store, fault = MemoryStore(), fault_reported(severity)
+    accept(store, [registered(), fault, fault_cleared(fault)])
+    assert [bool(store.listings.lasting_rows(LOCKER, None, position).faults) for position in (2, 3)] == found
+
+
+def test_an_ended_reservation_no_longer_matters_once_its_compartment_is_reserved_again() -> None:
+    store = MemoryStore()
+    accept(store, [registered(), reserved("r1"), expired("r1"), reserved("r2")])
+    rows = [store.listings.lasting_rows(LOCKER, None, position).reservations for position in (1, 2, 3, 4)]
+    assert [[row.reservation_id for row in found] for found in rows] == [[], ["r1"], ["r1"], ["r2"]]
 
 
 def test_a_search_finds_ids_that_begin_so(lists: MemoryListings) -> None:

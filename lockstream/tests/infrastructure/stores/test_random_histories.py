@@ -10,8 +10,12 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from lockstream.core.entities.listings import HistoryQuery
 from lockstream.core.entities.log import START
 from lockstream.core.errors import StoreUnavailable
+from lockstream.core.ports import Listings
+from lockstream.core.state_hash import state_hash
+from lockstream.core.use_cases.time_travel import past_locker
 from lockstream.infrastructure.codec.log_line import encode_lines
 from lockstream.infrastructure.id_index import index
 from lockstream.tests.infrastructure.stores.comparison import assert_events_match, assert_reads_match, in_model_terms
@@ -23,7 +27,7 @@ from lockstream.tests.infrastructure.stores.network import (
     Network,
     PostgresNetwork,
 )
-from lockstream.tests.infrastructure.stores.random_events import Data, Sender
+from lockstream.tests.infrastructure.stores.random_events import LOCKERS, Data, Sender
 from lockstream.tests.support.budgets import budget, examples
 from lockstream.tests.support.builders import Body, event
 from lockstream.tests.support.histories import hashes
@@ -46,6 +50,8 @@ class Histories[NetworkT: Network[Any]](RuleBasedStateMachine):
         self.model = Model()
         self.sender = Sender(self.model)
         self.refused: list[Body] = []
+        self.served: dict[int, dict[str, str]] = {}
+        """The state hash of each locker that was served at a position, by locker id."""
 
     @rule(data=st.data(), is_checkpointed=st.booleans())
     def post(self, data: Data, is_checkpointed: bool) -> None:
@@ -73,6 +79,12 @@ class Histories[NetworkT: Network[Any]](RuleBasedStateMachine):
     def restart(self, data: Data) -> None:
         getattr(self.network, data.draw(st.sampled_from(self.network.restarts)))()
         self._assert_matches_model()
+        self._assert_remembers(data)
+
+    @precondition(lambda self: self.served)
+    @rule(data=st.data())
+    def read_the_past(self, data: Data) -> None:
+        self._assert_remembers(data)
 
     @invariant()
     def log_holds_as_many_events_as_were_accepted(self) -> None:
@@ -110,10 +122,30 @@ class Histories[NetworkT: Network[Any]](RuleBasedStateMachine):
         reads = self.network.store.reads
         assert_reads_match(self.model, reads)
         assert_events_match(self.model, reads)
-        for locker, state_hash in hashes(reads).items():
+        served = hashes(reads)
+        for locker, served_hash in served.items():
             state = self.model.canonical(locker)
-            assert HASH_OF.setdefault(state, state_hash) == state_hash
-            assert STATE_OF.setdefault(state_hash, state) == state
+            assert HASH_OF.setdefault(state, served_hash) == served_hash
+            assert STATE_OF.setdefault(served_hash, state) == state
+        assert self.served.setdefault(len(self.model.accepted), served) == served
+
+    def _assert_remembers(self, data: Data) -> None:
+        """Assert that the lists know all events up to theirs, and the states that were served at a position."""
+        position = data.draw(st.sampled_from(sorted(self.served)))
+
+        def compare(lists: Listings) -> None:
+            accepted = self.model.accepted[: lists.position]
+            for locker_id in LOCKERS:
+                found = lists.history(HistoryQuery(locker_id), None, 1_000) or []
+                assert found == [at for at, body in enumerate(accepted, 1) if body["locker_id"] == locker_id]
+                last = found[-5:]
+                assert [record.event for record in lists.records(last)] == [event(accepted[at - 1]) for at in last]
+            if position <= lists.position:
+                states = [past_locker(lists, locker_id, position) for locker_id in LOCKERS]
+                shown = {state.locker_id: state_hash(state.locker) for state in states if state}
+                assert shown == self.served[position]
+
+        self.network.store.list(compare)
 
     def _assert_recovers_to_the_same_state(self) -> None:
         self.network.checkpoint()

@@ -1,0 +1,1 @@
+"""Tests of the projection's shape, which both engines share."""
