@@ -1,6 +1,7 @@
 """Plain values of the domain, with the limits of their fields.
 
 Start at `events`, the seven events that lockers report. `state` has the rows that events change: compartments,
-reservations, faults and the totals of lockers. `listings` has the filters of lists. `fields` has the limits of single
-fields, and `log` a cursor in the log, a record and its time. May import nothing but `core`.
+reservations, faults and the totals of lockers. `subjects` are lockers, compartments and reservations as a request names
+them. `listings` has the filters of lists. `fields` has the limits of single fields, and `log` a cursor in the log, a
+record and its time. May import nothing but `core`.
 """

@@ -59,3 +59,13 @@ def test_every_kind_of_list_state_and_event_is_shown(nodes: list[Server]) -> Non
     assert [one["event_id"] for one in events] == [body["event_id"] for body in story]
     assert shown(second, f"/events/{fault['event_id']}")["payload"] == fault["payload"]
     assert second.get("/events/unknown")[0] == 404
+
+
+@pytest.mark.parametrize("impossible", ["%00", "%FF", "x" * 129])
+def test_an_id_that_no_subject_can_have_gets_404(nodes: list[Server], impossible: str) -> None:
+    locker, reservation = f"/lockers/{impossible}", f"/reservations/{impossible}"
+    for path in (
+        *(locker, f"{locker}/state", f"{locker}/compartments", f"{locker}/compartments/{impossible}"),
+        *(reservation, f"{reservation}/state", f"{reservation}/events"),
+    ):
+        assert nodes[0].get(path)[0] == 404, path

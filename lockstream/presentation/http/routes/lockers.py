@@ -3,16 +3,16 @@
 from fastapi import APIRouter, Request, Response
 from msgspec.structs import asdict
 
-from lockstream.core.entities.fields import is_identifier
 from lockstream.core.entities.listings import CompartmentQuery, CompartmentState, ListedCompartment, LockerQuery
 from lockstream.core.entities.state import LockerTotals
+from lockstream.core.entities.subjects import CompartmentSubject, LockerSubject, absence, can_exist
 from lockstream.core.use_cases.history import dated_locker_state
 from lockstream.presentation.http.entity_tags import ETAG, IF_NONE_MATCH, NOT_MODIFIED, is_known, tag_of
 from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
 from lockstream.presentation.http.min_position import POSITION, min_position_of
 from lockstream.presentation.http.query_parameters import choice, flag, identifier
 from lockstream.presentation.http.routes.lists import PagedList, Source, responses_of
-from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_read, not_found
+from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_subject, not_found
 from lockstream.schemas.listings import (
     CompartmentItem,
     CompartmentPage,
@@ -26,8 +26,6 @@ from lockstream.schemas.states import CompartmentDetail, LockerDetail
 from lockstream.services.running.lockstream import Lockstream
 
 router = APIRouter(prefix="/lockers", tags=["network"])
-
-_MISSING = "There is no locker {!r}. Its first CompartmentRegistered event creates it."
 
 _PREFIX = identifier("q", "Beginning of the locker's id.")
 _AVAILABLE = flag("available", "Whether at least one compartment is available.")
@@ -73,11 +71,8 @@ async def get_lockers(request: Request) -> Response:
 @router.get("/{locker_id}", response_model=LockerSummary, responses=RESPONSES, openapi_extra=PARAMETERS)
 async def get_locker(request: Request, locker_id: str) -> Response:
     """The present state of a locker."""
-    return await answer_read(
-        request,
-        lambda reads: reads.locker(locker_id),
-        LockerSummary.of,
-        _MISSING.format(locker_id),
+    return await answer_subject(
+        request, LockerSubject(locker_id), lambda reads: reads.locker(locker_id), LockerSummary.of
     )
 
 
@@ -90,11 +85,12 @@ async def get_locker(request: Request, locker_id: str) -> Response:
 async def get_locker_state(request: Request, locker_id: str) -> Response:
     """The present state of a locker: each compartment with its open faults and the time of its last change."""
     lockstream: Lockstream = request.app.lockstream
+    subject = LockerSubject(locker_id)
     found, position = await lockstream.read(
-        lambda reads: dated_locker_state(reads, locker_id), min_position_of(request)
+        lambda reads: dated_locker_state(reads, locker_id) if can_exist(subject) else None, min_position_of(request)
     )
     if found is None:
-        return not_found(_MISSING.format(locker_id), position)
+        return not_found(absence(subject), position)
     body = encode_json(LockerDetail.of(found.state, recorded_at(found.times)))
     tag = tag_of(body)
     headers = {POSITION: str(position), "ETag": tag}
@@ -112,14 +108,13 @@ async def get_locker_state(request: Request, locker_id: str) -> Response:
 async def get_compartments(request: Request, locker_id: str) -> Response:
     """The compartments of a locker, sorted by id."""
     values = _COMPARTMENTS.parse(request)
-    query = CompartmentQuery(locker_id, values[_STATUS])
+    query, subject = CompartmentQuery(locker_id, values[_STATUS]), LockerSubject(locker_id)
     source: Source[ListedCompartment, str] = Source(
         str,
         lambda row: row.compartment_id,
-        # a database may refuse a text that no locker can have as its id
-        lambda listings, after, limit: listings.compartments(query, after, limit) if is_identifier(locker_id) else None,
+        lambda listings, after, limit: listings.compartments(query, after, limit) if can_exist(subject) else None,
         locker_id,
-        _MISSING.format(locker_id),
+        absence(subject),
     )
     return await _COMPARTMENTS.answer(request, values, source)
 
@@ -132,9 +127,9 @@ async def get_compartments(request: Request, locker_id: str) -> Response:
 )
 async def get_compartment(request: Request, locker_id: str, compartment_id: str) -> Response:
     """The present state of a compartment."""
-    return await answer_read(
+    return await answer_subject(
         request,
+        CompartmentSubject(locker_id, compartment_id),
         lambda reads: reads.compartment(locker_id, compartment_id),
         CompartmentStatus.of,
-        f"Locker {locker_id!r} has no compartment {compartment_id!r}. Its CompartmentRegistered event creates it.",
     )

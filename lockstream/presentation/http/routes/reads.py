@@ -7,6 +7,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from lockstream.core.entities.subjects import Subject, absence, can_exist
 from lockstream.core.ports import Reads
 from lockstream.presentation.http.errors import HEADERS_TOO_LARGE, INTERNAL, UNAVAILABLE
 from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
@@ -48,6 +49,18 @@ PARAMETERS: dict[str, Any] = {
     ]
 }
 """Declares the min position header."""
+
+
+async def answer_subject[ValueT: HasLockerId](
+    request: Request,
+    subject: Subject,
+    query: Callable[[Reads], ValueT | None],
+    model: Callable[[ValueT], BaseModel | bytes],
+) -> Response:
+    """Answer a read of `subject` as `answer_read` does."""
+    return await answer_read(
+        request, lambda reads: query(reads) if can_exist(subject) else None, model, absence(subject)
+    )
 
 
 async def answer_read[ValueT: HasLockerId](

@@ -7,11 +7,12 @@ from pydantic import BaseModel
 
 from lockstream.core.entities.listings import ReservationOrder, ReservationQuery
 from lockstream.core.entities.state import Reservation, Status
+from lockstream.core.entities.subjects import ReservationSubject
 from lockstream.core.ports import Listings
 from lockstream.core.use_cases.history import ReservationHistory, reservation_history
 from lockstream.presentation.http.query_parameters import InvalidQuery, Values, choice, identifier, instant
 from lockstream.presentation.http.routes.lists import Order, PagedList, Source
-from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_read
+from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_subject
 from lockstream.schemas.instants import positions_between
 from lockstream.schemas.listings import ReservationItem, ReservationPage
 from lockstream.schemas.records import RecordedEvents, ReservationState, records_json, reservation_state
@@ -19,7 +20,6 @@ from lockstream.schemas.responses import ReservationStatus
 
 router = APIRouter(prefix="/reservations", tags=["network"])
 
-_MISSING = "There is no reservation {!r}. Its ReservationCreated event creates it."
 _STATUS = choice("status", Status, None, "Reservations with this status.")
 _LOCKER_ID = identifier("locker_id", "Reservations of this locker.")
 _CHANGED_BEFORE = instant("changed_before", "Reservations that got their status before this time.")
@@ -82,11 +82,11 @@ async def get_reservations(request: Request) -> Response:
 @router.get("/{reservation_id}", response_model=ReservationStatus, responses=RESPONSES, openapi_extra=PARAMETERS)
 async def get_reservation(request: Request, reservation_id: str) -> Response:
     """The present status of a reservation."""
-    return await answer_read(
+    return await answer_subject(
         request,
+        ReservationSubject(reservation_id),
         lambda reads: reads.reservation(reservation_id),
         ReservationStatus.of,
-        _MISSING.format(reservation_id),
     )
 
 
@@ -105,11 +105,11 @@ async def get_reservation_events(request: Request, reservation_id: str) -> Respo
 async def _answer_history(
     request: Request, reservation_id: str, model: Callable[[ReservationHistory], BaseModel | bytes]
 ) -> Response:
-    return await answer_read(
+    return await answer_subject(
         request,
+        ReservationSubject(reservation_id),
         lambda reads: reservation_history(reads, reservation_id),
         model,
-        _MISSING.format(reservation_id),
     )
 
 
