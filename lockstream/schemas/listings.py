@@ -9,7 +9,7 @@ from io import StringIO
 from typing import Annotated, Protocol
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from lockstream.core.entities.listings import CompartmentState, ListedCompartment, Matches, NetworkTotals
 from lockstream.core.entities.log import recorded_at_of
@@ -32,13 +32,18 @@ class ItemClass[RowT](Protocol):
 type RecordedAt = Callable[[int], str]
 """Returns the recorded time at a position, as responses show it."""
 
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+Next = Annotated[
+    str | None,
+    Meta(description="Value of `after` for the next page. Null on the last page.", examples=["AZ3e2QzrqmgH"]),
+]
+
 _Count = Annotated[int, Meta(ge=0)]
 _Available = Annotated[_Count, Meta(description="Compartments without active reservation that are not degraded.")]
 _Reserved = Annotated[_Count, Meta(description="Compartments whose reservation is CREATED.")]
 _Occupied = Annotated[_Count, Meta(description="Compartments whose reservation is DEPOSITED.")]
 _Degraded = Annotated[_Count, Meta(description="Compartments with an open fault of severity 3 or more.")]
 
-_Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 _Position = Annotated[int, Meta(ge=1)]
 
 
@@ -52,7 +57,7 @@ class LockerItem(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     occupied: _Occupied
     degraded: _Degraded
     events: Annotated[int, Meta(ge=1, description="Number of accepted events: the version of the locker's state.")]
-    last_event_at: Annotated[_Time, Meta(description="When the last event was accepted: RFC 3339 in UTC.")]
+    last_event_at: Annotated[Time, Meta(description="When the last event was accepted: RFC 3339 in UTC.")]
     last_position: Annotated[_Position, Meta(description="Position of the last event.")]
 
     @classmethod
@@ -85,7 +90,7 @@ class CompartmentItem(Struct, frozen=True, gc=False, forbid_unknown_fields=True)
     ]
     degraded: Annotated[bool, Meta(description="Whether a fault of severity 3 or more is open, whatever the status.")]
     active_reservation: Annotated[str | None, Meta(description="The reservation that occupies the compartment.")]
-    since: Annotated[_Time, Meta(description="When the status or `degraded` last changed: RFC 3339 in UTC.")]
+    since: Annotated[Time, Meta(description="When the status or `degraded` last changed: RFC 3339 in UTC.")]
     since_position: Annotated[_Position, Meta(description="Position of the event that changed it.")]
 
     @classmethod
@@ -113,14 +118,14 @@ class ReservationItem(Struct, frozen=True, gc=False, forbid_unknown_fields=True)
     locker_id: str
     compartment_id: str
     status: Status
-    created_at: Annotated[_Time, Meta(description="When it was created: RFC 3339 in UTC.")]
+    created_at: Annotated[Time, Meta(description="When it was created: RFC 3339 in UTC.")]
     created_position: Annotated[_Position, Meta(description="Position of its ReservationCreated event.")]
     deposited_at: Annotated[
-        _Time | None,
+        Time | None,
         Meta(description="When the parcel was deposited: RFC 3339 in UTC. Null if it never was."),
     ]
     deposited_position: Annotated[_Position | None, Meta(description="Position of its ParcelDeposited event.")]
-    changed_at: Annotated[_Time, Meta(description="When it got its status: RFC 3339 in UTC.")]
+    changed_at: Annotated[Time, Meta(description="When it got its status: RFC 3339 in UTC.")]
     changed_position: Annotated[_Position, Meta(description="Position of the event that gave it its status.")]
 
     @classmethod
@@ -158,10 +163,10 @@ class FaultItem(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     compartment_id: str
     severity: Annotated[int, Meta(ge=0, description="3 or more degrades the compartment while the fault is open.")]
     open: Annotated[bool, Meta(description="Whether the fault was not cleared yet.")]
-    reported_at: Annotated[_Time, Meta(description="When it was reported: RFC 3339 in UTC.")]
+    reported_at: Annotated[Time, Meta(description="When it was reported: RFC 3339 in UTC.")]
     reported_position: Annotated[_Position, Meta(description="Position of its FaultReported event.")]
     cleared_at: Annotated[
-        _Time | None,
+        Time | None,
         Meta(description="When it was cleared: RFC 3339 in UTC. Null while it is open."),
     ]
     cleared_position: Annotated[_Position | None, Meta(description="Position of its FaultCleared event.")]
@@ -186,38 +191,32 @@ class FaultItem(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
         return row.reported_position, row.cleared_position
 
 
-_Next = Annotated[
-    str | None,
-    Meta(description="Value of `after` for the next page. Null on the last page.", examples=["AZ3e2QzrqmgH"]),
-]
-
-
 class LockerPage(Struct, frozen=True, forbid_unknown_fields=True):
     """Lockers, sorted by id."""
 
     items: list[LockerItem]
-    next: _Next
+    next: Next
 
 
 class CompartmentPage(Struct, frozen=True, forbid_unknown_fields=True):
     """Compartments of one locker, sorted by id."""
 
     items: list[CompartmentItem]
-    next: _Next
+    next: Next
 
 
 class ReservationPage(Struct, frozen=True, forbid_unknown_fields=True):
     """Reservations, in the order of the request."""
 
     items: list[ReservationItem]
-    next: _Next
+    next: Next
 
 
 class FaultPage(Struct, frozen=True, forbid_unknown_fields=True):
     """Faults, in the order of the request."""
 
     items: list[FaultItem]
-    next: _Next
+    next: Next
 
 
 class ReservationCounts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -249,7 +248,7 @@ class NetworkSummary(Struct, frozen=True, forbid_unknown_fields=True):
     open_faults: Annotated[list[SeverityCount], Meta(description="Sorted by severity, the highest first.")]
     position: Annotated[int, Meta(ge=0, description="Position of the last event, or 0 if there is none.")]
     last_event_at: Annotated[
-        _Time | None,
+        Time | None,
         Meta(description="When the last event was accepted: RFC 3339 in UTC. Null if there is none."),
     ]
 
@@ -318,8 +317,8 @@ def recorded_at(times: Mapping[int, int]) -> RecordedAt:
 
 def items_of[RowT](item_class: ItemClass[RowT], rows: Sequence[RowT], listings: Listings) -> list[Struct]:
     """Return the items of rows, with the recorded times that `listings` has."""
-    positions = {position for row in rows for position in item_class.positions_in(row)}
-    times = recorded_at(listings.times(sorted(positions - {0})))
+    positions = {position for row in rows for position in item_class.positions_in(row)} - {0}
+    times = recorded_at(listings.times(sorted(positions)) if positions else {})
     return [item_class.of(row, times) for row in rows]
 
 
@@ -327,7 +326,7 @@ def encode_csv(names: Sequence[str], items: Iterable[Struct]) -> bytes:
     """Return items as CSV (RFC 4180) in UTF-8, with `names` as its header row. Null is an empty cell.
 
     A text that a spreadsheet could run as a formula gets an apostrophe in front, and so does one that begins with an
-    apostrophe.
+    apostrophe. A JSON object is its text.
     """
     return _encode_rows([names]) + encode_csv_rows(items)
 
@@ -352,4 +351,6 @@ def _encode_rows(rows: Iterable[Iterable[object]]) -> bytes:
 def _cell(value: object) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Raw):
+        return bytes(value).decode()
     return f"'{value}" if isinstance(value, str) and value.startswith(_QUOTED) else value

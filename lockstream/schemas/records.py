@@ -1,9 +1,9 @@
 """Accepted events as responses show them: each is its line of the log."""
 
-from collections.abc import Iterable
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import Meta, Raw, Struct
 
 from lockstream.core.entities.events import (
     EVENT_TYPES,
@@ -16,7 +16,7 @@ from lockstream.core.entities.events import (
 from lockstream.core.entities.log import Record
 from lockstream.core.entities.state import Status
 from lockstream.core.use_cases.history import ReservationHistory
-from lockstream.infrastructure.codec.log_line import encode_record
+from lockstream.schemas.listings import Next, RecordedAt, Time
 
 _STATUS_AFTER: dict[type[Event], Status] = {
     ReservationCreated: Status.CREATED,
@@ -25,89 +25,100 @@ _STATUS_AFTER: dict[type[Event], Status] = {
     ReservationExpired: Status.EXPIRED,
 }
 
-_Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+_Position = Annotated[int, Meta(ge=1, description="Position of the event in the log.")]
+_EventId = Annotated[str, Meta(description="In lower case.", extra_json_schema={"format": "uuid"})]
 
 
-class RecordedEvent(BaseModel):
-    """An accepted event, as it was sent, with its place in the log."""
+class RecordedEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """An accepted event, as it was sent, with its place in the log. As JSON, it is its line of the log."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    position: Annotated[int, Field(ge=1, description="Position of the event in the log.")]
-    recorded_at: Annotated[_Time, Field(description="Time of acceptance, in UTC.")]
-    event_id: Annotated[str, Field(description="In lower case.", json_schema_extra={"format": "uuid"})]
-    occurred_at: Annotated[_Time, Field(description="Time by the locker's clock, as it was sent.")]
+    position: _Position
+    recorded_at: Annotated[Time, Meta(description="Time of acceptance: RFC 3339 in UTC.")]
+    event_id: _EventId
+    occurred_at: Annotated[Time, Meta(description="Time by the locker's clock, as it was sent.")]
     locker_id: str
-    type: Annotated[str, Field(json_schema_extra={"enum": list(EVENT_TYPES)})]
-    payload: Annotated[dict[str, Any], Field(description="As it was sent.")]
+    type: Annotated[str, Meta(extra_json_schema={"enum": list(EVENT_TYPES)})]
+    payload: Annotated[
+        Raw,
+        Meta(
+            description="As it was sent, without white space between tokens.",
+            extra_json_schema={"type": "object", "additionalProperties": True},
+        ),
+    ]
     chain: Annotated[
         str,
-        Field(
+        Meta(
             pattern="^[0-9a-f]{64}$",
             description="SHA-256 of the chain value before it and of this line of the log, up to this member.",
         ),
     ]
 
+    @classmethod
+    def of(cls, record: Record, recorded_at: RecordedAt | None = None) -> "RecordedEvent":  # noqa: ARG003  # of a protocol
+        event = record.event
+        return cls(
+            record.end.position,
+            record.recorded_at,
+            event.event_id,
+            event.occurred_at,
+            event.locker_id,
+            type(event).__name__,
+            Raw(event.payload_text),
+            record.end.chain,
+        )
 
-class RecordedEvents(BaseModel):
-    """Accepted events of one subject."""
+    @staticmethod
+    def positions_in(record: Record) -> Sequence[int]:  # noqa: ARG004  # of a protocol
+        """Return no position, because a record has its own time."""
+        return ()
 
-    model_config = ConfigDict(extra="forbid")
+
+class EventPage(Struct, frozen=True, forbid_unknown_fields=True):
+    """Accepted events of one subject, in the order of the request."""
 
     items: list[RecordedEvent]
-    next: Annotated[None, Field(description="Always null: a reservation has at most three events.")]
+    next: Next
 
 
-class ReservationStep(BaseModel):
+class ReservationStep(Struct, frozen=True, forbid_unknown_fields=True):
     """One step of a reservation."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    status: Annotated[Status, Field(description="Status that the step has led to.")]
-    position: Annotated[int, Field(ge=1, description="Position of the event in the log.")]
-    recorded_at: Annotated[_Time, Field(description="Time of acceptance of the event, in UTC.")]
-    occurred_at: Annotated[_Time, Field(description="Time of the event by the locker's clock, as it was sent.")]
-    event_id: str
+    status: Annotated[Status, Meta(description="Status that the step has led to.")]
+    position: _Position
+    recorded_at: Annotated[Time, Meta(description="Time of acceptance of the event: RFC 3339 in UTC.")]
+    occurred_at: Annotated[Time, Meta(description="Time of the event by the locker's clock, as it was sent.")]
+    event_id: _EventId
 
 
-class ReservationState(BaseModel):
+class ReservationState(Struct, frozen=True, forbid_unknown_fields=True):
     """A reservation with its compartment and its steps."""
-
-    model_config = ConfigDict(extra="forbid")
 
     reservation_id: str
     locker_id: str
     compartment_id: str
     status: Status
-    steps: Annotated[list[ReservationStep], Field(description="From the oldest to the newest.")]
+    steps: Annotated[list[ReservationStep], Meta(description="From the oldest to the newest.")]
+
+    @classmethod
+    def of(cls, history: ReservationHistory) -> "ReservationState":
+        reservation, records = history
+        return cls(
+            reservation.reservation_id,
+            reservation.locker_id,
+            reservation.compartment_id,
+            reservation.status,
+            [
+                ReservationStep(
+                    _STATUS_AFTER[type(record.event)],
+                    record.end.position,
+                    record.recorded_at,
+                    record.event.occurred_at,
+                    record.event.event_id,
+                )
+                for record in records
+            ],
+        )
 
 
-def reservation_state(history: ReservationHistory) -> ReservationState:
-    """Return the state of a reservation, with a step for each of its events."""
-    reservation, records = history
-    return ReservationState(
-        reservation_id=reservation.reservation_id,
-        locker_id=reservation.locker_id,
-        compartment_id=reservation.compartment_id,
-        status=reservation.status,
-        steps=[
-            ReservationStep(
-                status=_STATUS_AFTER[type(record.event)],
-                position=record.end.position,
-                recorded_at=record.recorded_at,
-                occurred_at=record.event.occurred_at,
-                event_id=record.event.event_id,
-            )
-            for record in records
-        ],
-    )
-
-
-def record_json(record: Record) -> bytes:
-    """Return a record as JSON: its line of the log, without the line end."""
-    return encode_record(record)[:-1]
-
-
-def records_json(records: Iterable[Record]) -> bytes:
-    """Return records as the JSON of `RecordedEvents`."""
-    return b'{"items":[%b],"next":null}' % b",".join(map(record_json, records))
+RESPONSES: Sequence[type[Struct]] = (RecordedEvent, EventPage, ReservationState)
+"""Every body of this module."""

@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 from lockstream.core.entities.listings import ListedCompartment
 from lockstream.core.entities.state import LockerState
 from lockstream.core.state_hash import state_hash
-from lockstream.schemas.listings import CompartmentItem, RecordedAt
+from lockstream.schemas.listings import CompartmentItem, RecordedAt, Time
 
 
 class OpenFault(Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,13 +31,7 @@ class LockerDetail(Struct, frozen=True, forbid_unknown_fields=True):
     locker_id: str
     version: Annotated[int, Meta(ge=1, description="Number of accepted events of the locker.")]
     position: Annotated[int, Meta(ge=1, description="Position of the last event of the locker.")]
-    last_event_at: Annotated[
-        str,
-        Meta(
-            description="When the last event was accepted: RFC 3339 in UTC.",
-            extra_json_schema={"format": "date-time"},
-        ),
-    ]
+    last_event_at: Annotated[Time, Meta(description="When the last event was accepted: RFC 3339 in UTC.")]
     state_hash: Annotated[
         str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the locker's state: equal states, equal hashes.")
     ]

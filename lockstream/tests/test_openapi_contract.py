@@ -65,6 +65,12 @@ FIELDS = {
         *("fault_id", "locker_id", "compartment_id", "severity", "open"),
         *("reported_at", "reported_position", "cleared_at", "cleared_position"),
     },
+    "RecordedEvent": {
+        *("position", "recorded_at", "event_id", "occurred_at", "locker_id", "type", "payload", "chain"),
+    },
+    "EventPage": {"items", "next"},
+    "ReservationState": {"reservation_id", "locker_id", "compartment_id", "status", "steps"},
+    "ReservationStep": {"status", "position", "recorded_at", "occurred_at", "event_id"},
     "SearchResult": {"lockers", "compartments", "reservations"},
     "CompartmentMatch": {"locker_id", "compartment_id"},
     "ErrorBody": {"detail"},
@@ -207,6 +213,21 @@ def test_a_list_has_an_example_of_each_media_type(path: str) -> None:
         assert header.split(",") == list(example["items"][0])
         assert (len(row.split(",")), end) == (len(header.split(",")), "")
     assert ("text/csv" in content) == (path in PAGES)
+
+
+@pytest.mark.parametrize(
+    "path", ["/lockers/{locker_id}/state", "/reservations/{reservation_id}/state", "/events/{event_id}"]
+)
+def test_a_state_and_an_event_have_an_example(path: str) -> None:
+    example = CONTRACT["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["example"]
+    response_validator(path, "get", "200").validate(example)
+
+
+def test_a_recorded_event_has_any_payload_and_one_of_seven_types() -> None:
+    properties = SCHEMAS["RecordedEvent"]["properties"]
+    assert properties["type"]["enum"] == list(EVENT_TYPES)
+    payload = properties["payload"]
+    assert (payload["type"], payload["additionalProperties"]) == ("object", True)
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -22,8 +22,18 @@ from lockstream import __version__
 from lockstream.presentation.http.errors import error_response
 from lockstream.presentation.http.min_position import MIN_POSITION, POSITION
 from lockstream.presentation.http.proxies import PathPrefix
-from lockstream.presentation.http.routes import batches, events, faults, health, lockers, network, reservations, search
-from lockstream.schemas import listings, states
+from lockstream.presentation.http.routes import (
+    batches,
+    events,
+    faults,
+    health,
+    histories,
+    lockers,
+    network,
+    reservations,
+    search,
+)
+from lockstream.schemas import listings, records, states
 from lockstream.schemas.events import event_schema
 from lockstream.services.running.lifecycle import Lifecycle
 from lockstream.services.running.lockstream import Lockstream
@@ -35,7 +45,9 @@ the rest is kept for ever in an append-only log. Reads show the present state: e
 acknowledged before it began.
 """
 
-ROUTERS = tuple(module.router for module in (events, batches, network, lockers, reservations, faults, search, health))
+ROUTERS = tuple(
+    module.router for module in (events, batches, histories, network, lockers, reservations, faults, search, health)
+)
 """Every operation of the contract, by resource."""
 
 _ASSETS = "/docs/assets"
@@ -110,7 +122,7 @@ class Application(FastAPI):
                 title=self.title, version=self.version, description=self.description, routes=self.routes
             )
             event = event_schema("#/components/schemas/{model}")
-            bodies = (*listings.RESPONSES, *states.RESPONSES)
+            bodies = (*listings.RESPONSES, *states.RESPONSES, *records.RESPONSES)
             _, lists = schema_components(bodies, ref_template="#/components/schemas/{name}")
             schemas = lists | contract["components"]["schemas"]  # both have `Status`, and FastAPI's is in order
             contract["components"]["schemas"] = schemas | event.pop("$defs") | {"Event": event}

@@ -1,8 +1,7 @@
-"""The operations of the API, one module per resource: `events`, `batches`, `network`, `lockers`, `reservations`,
-`faults`, `search`, `health`.
+"""The operations of the API, one module per resource: `events`, `batches`, `histories`, `network`, `lockers`,
+`reservations`, `faults`, `search`, `health`.
 
 Start at `events`. An endpoint takes the request and the parameters of its path, and returns a response. Nothing
-else is injected, so that `app.Application` can call endpoints directly. `reads` has the part that all reads of one
-subject share, and `lists` that of all lists. May import the other modules of `http` except `app`, and what they may
-import.
+else is injected, so that `app.Application` can call endpoints directly. `reads` has the part that all reads share, and
+`lists` that of all lists. May import the other modules of `http` except `app`, and what they may import.
 """

@@ -1,12 +1,10 @@
-"""Report one event, or read one that was accepted."""
+"""Report one event."""
 
-import re
 from codecs import BOM_UTF8
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from lockstream.core.entities.fields import UUID
 from lockstream.core.errors import MalformedEvent
 from lockstream.presentation.http.bodies import Body
 from lockstream.presentation.http.errors import (
@@ -19,16 +17,12 @@ from lockstream.presentation.http.errors import (
 )
 from lockstream.presentation.http.json_response import EncodedJson
 from lockstream.presentation.http.media_types import JSON
-from lockstream.presentation.http.routes import reads
 from lockstream.schemas.events import MalformedBody, explain
 from lockstream.schemas.outcomes import event_response
-from lockstream.schemas.records import RecordedEvent, record_json
 from lockstream.schemas.responses import ConflictBody, ErrorBody, EventResponse, MalformedBodyErrors, UnresolvedBody
 from lockstream.services.running.lockstream import Lockstream
 
 router = APIRouter(tags=["events"])
-
-_UUID = re.compile(UUID)
 
 _LOCKER = {"locker_id": "$request.body#/locker_id"}
 _LINKS = {
@@ -94,16 +88,3 @@ async def post_event(request: Request) -> Response:
         raise outcome
     status, content = event_response(event, outcome)
     return EncodedJson(content, status)
-
-
-@router.get(
-    "/events/{event_id}", response_model=RecordedEvent, responses=reads.RESPONSES, openapi_extra=reads.PARAMETERS
-)
-async def get_event(request: Request, event_id: str) -> Response:
-    """An accepted event, as it was sent, with its position, time of acceptance and chain value."""
-    return await reads.answer_read(
-        request,
-        lambda found_in: found_in.event(event_id.lower()) if _UUID.fullmatch(event_id) else None,
-        record_json,
-        f"No accepted event has the id {event_id!r}. Refused events are not in the log.",
-    )

@@ -6,18 +6,17 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
 from lockstream.core.ports import Listings
 from lockstream.presentation.http.errors import NOT_ACCEPTABLE
 from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
 from lockstream.presentation.http.media_types import CSV, JSON, negotiate
-from lockstream.presentation.http.min_position import MIN_POSITION, POSITION, min_position_of
+from lockstream.presentation.http.min_position import POSITION, min_position_of
 from lockstream.presentation.http.page_tokens import binding_of, decode_token, encode_token
 from lockstream.presentation.http.query_parameters import Parameter, QueryParameters, Values, page_token, whole_number
-from lockstream.presentation.http.routes import reads
+from lockstream.presentation.http.routes.reads import Responses, not_found, parameters_of, responses_of
 from lockstream.schemas.listings import ItemClass, encode_csv, encode_json, items_of
-from lockstream.schemas.responses import ErrorBody
 from lockstream.services.running.lockstream import Lockstream
 
 MAX_ITEMS = 1_000
@@ -25,10 +24,6 @@ DEFAULT_ITEMS = 100
 
 LIMIT = whole_number("limit", 1, MAX_ITEMS, DEFAULT_ITEMS, "Maximum number of items on a page.")
 AFTER = page_token("after", "The `next` of the page before, with the same filters and the same order.")
-
-
-type Responses = dict[int | str, dict[str, Any]]
-"""Declarations of responses by status."""
 
 
 class Order(StrEnum):
@@ -116,7 +111,7 @@ class PagedList[RowT]:
         lockstream: Lockstream = request.app.lockstream
         result = await lockstream.list(page, min_position_of(request))
         if result.value is None:
-            return reads.not_found(source.missing, result.position)
+            return not_found(source.missing, result.position)
         return self._response(values, result.value, result.position, media_type)
 
     def _encode(self, listings: Listings, rows: Sequence[RowT], media_type: str, next_token: str | None) -> bytes:
@@ -141,31 +136,6 @@ async def answer_whole(request: Request, query: Callable[[Listings], Struct]) ->
     lockstream: Lockstream = request.app.lockstream
     value, position = await lockstream.list(query, min_position_of(request))
     return EncodedJson(encode_json(value), headers=encoded_headers({POSITION: str(position)}))
-
-
-def parameters_of(parameters: QueryParameters) -> dict[str, Any]:
-    """Declare query parameters and the min position header."""
-    return {"parameters": [*parameters.declarations(), *reads.PARAMETERS["parameters"]]}
-
-
-def responses_of(example: Struct, description: str, more: Responses | None = None) -> Responses:
-    """Declare the responses of a list, of which `example` is one, and `more`."""
-    ok = {
-        "description": description,
-        "headers": dict(reads.RESPONSES[200]["headers"]),
-        "content": {
-            JSON: {
-                "schema": {"$ref": f"#/components/schemas/{type(example).__name__}"},
-                "example": to_builtins(example),
-            }
-        },
-    }
-    wrong = {
-        "model": ErrorBody,
-        "description": f"A query parameter or {MIN_POSITION} is wrong. `detail` names it, and what is allowed.",
-    }
-    failures: Responses = {status: reads.RESPONSES[status] for status in (431, 500, 503)}
-    return {200: ok, **(more or {}), 422: wrong, **failures}
 
 
 def _url_of_next(values: Values, token: str) -> str:

@@ -11,8 +11,8 @@ from lockstream.presentation.http.entity_tags import ETAG, IF_NONE_MATCH, NOT_MO
 from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
 from lockstream.presentation.http.min_position import POSITION, min_position_of
 from lockstream.presentation.http.query_parameters import choice, flag, identifier
-from lockstream.presentation.http.routes.lists import PagedList, Source, responses_of
-from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_subject, not_found
+from lockstream.presentation.http.routes.lists import PagedList, Source
+from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_subject, not_found, responses_of
 from lockstream.schemas.listings import (
     CompartmentItem,
     CompartmentPage,

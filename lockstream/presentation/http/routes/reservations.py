@@ -3,19 +3,18 @@
 from collections.abc import Callable
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
 
 from lockstream.core.entities.listings import ReservationOrder, ReservationQuery
 from lockstream.core.entities.state import Reservation, Status
 from lockstream.core.entities.subjects import ReservationSubject
 from lockstream.core.ports import Listings
-from lockstream.core.use_cases.history import ReservationHistory, reservation_history
+from lockstream.core.use_cases.history import reservation_history
 from lockstream.presentation.http.query_parameters import InvalidQuery, Values, choice, identifier, instant
 from lockstream.presentation.http.routes.lists import Order, PagedList, Source
-from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_subject
+from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_subject, responses_of
 from lockstream.schemas.instants import positions_between
 from lockstream.schemas.listings import ReservationItem, ReservationPage
-from lockstream.schemas.records import RecordedEvents, ReservationState, records_json, reservation_state
+from lockstream.schemas.records import ReservationState, ReservationStep
 from lockstream.schemas.responses import ReservationStatus
 
 router = APIRouter(prefix="/reservations", tags=["network"])
@@ -51,6 +50,32 @@ _EXAMPLE = ReservationItem(
     deposited_position=81377,
     changed_at="2026-11-23T17:40:12.250000Z",
     changed_position=81377,
+)
+
+_STATE_EXAMPLE = ReservationState(
+    "parcel-77",
+    "station-7",
+    "A1",
+    Status.DEPOSITED,
+    [
+        ReservationStep(
+            Status.CREATED,
+            81204,
+            "2026-11-23T08:15:00.000000Z",
+            "2026-11-23T09:15:00+01:00",
+            "0190a5e0-0000-4000-8000-000000000002",
+        ),
+        ReservationStep(
+            Status.DEPOSITED,
+            81377,
+            "2026-11-23T17:40:12.250000Z",
+            "2026-11-23T18:40:11+01:00",
+            "0190a5e0-0000-4000-8000-000000000003",
+        ),
+    ],
+)
+_STATE_RESPONSES = responses_of(
+    _STATE_EXAMPLE, "The steps of the reservation.", {status: RESPONSES[status] for status in (404, 422)}
 )
 
 
@@ -90,26 +115,14 @@ async def get_reservation(request: Request, reservation_id: str) -> Response:
     )
 
 
-@router.get("/{reservation_id}/state", response_model=ReservationState, responses=RESPONSES, openapi_extra=PARAMETERS)
+@router.get("/{reservation_id}/state", response_model=None, responses=_STATE_RESPONSES, openapi_extra=PARAMETERS)
 async def get_reservation_state(request: Request, reservation_id: str) -> Response:
     """The compartment of a reservation, and the time and position of each of its steps."""
-    return await _answer_history(request, reservation_id, reservation_state)
-
-
-@router.get("/{reservation_id}/events", response_model=RecordedEvents, responses=RESPONSES, openapi_extra=PARAMETERS)
-async def get_reservation_events(request: Request, reservation_id: str) -> Response:
-    """The accepted events of a reservation, from the oldest to the newest."""
-    return await _answer_history(request, reservation_id, lambda history: records_json(history.records))
-
-
-async def _answer_history(
-    request: Request, reservation_id: str, model: Callable[[ReservationHistory], BaseModel | bytes]
-) -> Response:
     return await answer_subject(
         request,
         ReservationSubject(reservation_id),
         lambda reads: reservation_history(reads, reservation_id),
-        model,
+        ReservationState.of,
     )
 
 

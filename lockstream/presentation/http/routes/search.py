@@ -3,7 +3,8 @@
 from fastapi import APIRouter, Request, Response
 
 from lockstream.presentation.http.query_parameters import QueryParameters, identifier
-from lockstream.presentation.http.routes.lists import answer_whole, parameters_of, responses_of
+from lockstream.presentation.http.routes.lists import answer_whole
+from lockstream.presentation.http.routes.reads import parameters_of, responses_of
 from lockstream.schemas.listings import CompartmentMatch, SearchResult
 
 MAX_MATCHES = 20
