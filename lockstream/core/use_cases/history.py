@@ -2,9 +2,40 @@
 
 from typing import NamedTuple
 
+from lockstream.core.entities.events import Event
+from lockstream.core.entities.listings import HistoryQuery
 from lockstream.core.entities.log import Record
 from lockstream.core.entities.state import LockerState, Reservation
-from lockstream.core.ports import Reads
+from lockstream.core.entities.subjects import (
+    CompartmentSubject,
+    LockerSubject,
+    ReservationSubject,
+    Subject,
+    can_exist,
+)
+from lockstream.core.past import events_of
+from lockstream.core.ports import Listings, Reads
+
+
+class EventFilter(NamedTuple):
+    """Filter and order of the events of a subject."""
+
+    event_type: type[Event] | None = None
+    descending: bool = False
+
+
+def recorded_events(
+    listings: Listings, subject: Subject, wanted: EventFilter, after: int | None, limit: int
+) -> list[Record] | None:
+    """Return the records of up to `limit` events of a subject behind position `after`, in the order of the filter.
+
+    None means that the subject is unknown.
+
+    Raises:
+        StoreUnavailable: the events cannot be read.
+    """
+    positions = _positions(listings, subject, wanted, after, limit) if can_exist(subject) else None
+    return None if positions is None else listings.records(positions)
 
 
 class ReservationHistory(NamedTuple):
@@ -44,3 +75,24 @@ def dated_locker_state(reads: Reads, locker_id: str) -> DatedLockerState | None:
         return None
     positions = {change.position for change in state.last_changes.values()} | {state.totals.last_position}
     return DatedLockerState(state, reads.times(sorted(positions)))
+
+
+def _positions(
+    listings: Listings, subject: Subject, wanted: EventFilter, after: int | None, limit: int
+) -> list[int] | None:
+    match subject:
+        case ReservationSubject(reservation_id):
+            reservation = listings.reservation(reservation_id)
+            return None if reservation is None else _positions_in(reservation, wanted, after)[:limit]
+        case LockerSubject(locker_id):
+            return listings.history(HistoryQuery(locker_id, None, *wanted), after, limit)
+        case CompartmentSubject(locker_id, compartment_id):
+            return listings.history(HistoryQuery(locker_id, compartment_id, *wanted), after, limit)
+
+
+def _positions_in(reservation: Reservation, wanted: EventFilter, after: int | None) -> list[int]:
+    """Return the positions of a reservation's events behind position `after`: at most three."""
+    positions = [position for position, event in events_of(reservation) if wanted.event_type in (None, type(event))]
+    if wanted.descending:
+        return [position for position in reversed(positions) if after is None or position < after]
+    return [position for position in positions if after is None or position > after]

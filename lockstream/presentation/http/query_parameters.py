@@ -118,6 +118,18 @@ def choice[ChoiceT: StrEnum, DefaultT](
     return Parameter(name, description, choices, _series(words, "or"), schema, default)
 
 
+def word(name: str, words: Collection[str], description: str) -> Parameter[str | None]:
+    """Return a parameter that is one of a few words, which no enumeration has."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(text)
+        return text
+
+    schema = {"type": "string", "enum": list(words)}
+    return Parameter(name, description, parse, _series(list(words), "or"), schema, None)
+
+
 def flag(name: str, description: str) -> Parameter[bool | None]:
     """Return a parameter that is true or false."""
     values = {"true": True, "false": False}

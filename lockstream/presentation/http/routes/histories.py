@@ -1,21 +1,24 @@
-"""Accepted events: one by its id, and the history of a reservation."""
+"""Accepted events: one by its id, and the history of a locker, a compartment or a reservation."""
 
 import re
 
 from fastapi import APIRouter, Request, Response
 from msgspec import Raw
 
+from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.core.entities.fields import UUID
-from lockstream.core.entities.subjects import ReservationSubject
-from lockstream.core.use_cases.history import ReservationHistory, reservation_history
-from lockstream.presentation.http.routes.reads import (
-    PARAMETERS,
-    RESPONSES,
-    Responses,
-    answer_read,
-    answer_subject,
-    responses_of,
+from lockstream.core.entities.log import Record
+from lockstream.core.entities.subjects import (
+    CompartmentSubject,
+    LockerSubject,
+    ReservationSubject,
+    Subject,
+    absence,
 )
+from lockstream.core.use_cases.history import EventFilter, recorded_events
+from lockstream.presentation.http.query_parameters import choice, word
+from lockstream.presentation.http.routes.lists import Order, PagedList, Source
+from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_read, responses_of
 from lockstream.schemas.records import EventPage, RecordedEvent
 
 router = APIRouter(tags=["events"])
@@ -32,13 +35,20 @@ _EXAMPLE = RecordedEvent(
     Raw(b'{"reservation_id":"parcel-77","weight_kg":1.50}'),
     "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
 )
-_PRESENT: Responses = {status: RESPONSES[status] for status in (404, 422)}
+_TYPE = word("type", EVENT_TYPES, "Events of this type.")
+_ORDER = choice("order", Order, Order.ASC, "`asc` has the oldest first, as the log has them.")
+
+_OF_LOCKER, _OF_COMPARTMENT, _OF_RESERVATION = (
+    PagedList[Record](name, RecordedEvent, EventPage, _TYPE, _ORDER)
+    for name in ("locker-events", "compartment-events", "reservation-events")
+)
+_EVENTS_RESPONSES = _OF_LOCKER.responses(_EXAMPLE, {404: RESPONSES[404]})
 
 
 @router.get(
     "/events/{event_id}",
     response_model=None,
-    responses=responses_of(_EXAMPLE, "The event.", _PRESENT),
+    responses=responses_of(_EXAMPLE, "The event.", {status: RESPONSES[status] for status in (404, 422)}),
     openapi_extra=PARAMETERS,
 )
 async def get_event(request: Request, event_id: str) -> Response:
@@ -52,17 +62,47 @@ async def get_event(request: Request, event_id: str) -> Response:
 
 
 @router.get(
+    "/lockers/{locker_id}/events",
+    response_model=None,
+    responses=_EVENTS_RESPONSES,
+    openapi_extra=_OF_LOCKER.parameters,
+)
+async def get_locker_events(request: Request, locker_id: str) -> Response:
+    """The accepted events of a locker, each as its line of the log."""
+    return await _answer_events(request, _OF_LOCKER, LockerSubject(locker_id))
+
+
+@router.get(
+    "/lockers/{locker_id}/compartments/{compartment_id}/events",
+    response_model=None,
+    responses=_EVENTS_RESPONSES,
+    openapi_extra=_OF_COMPARTMENT.parameters,
+)
+async def get_compartment_events(request: Request, locker_id: str, compartment_id: str) -> Response:
+    """The accepted events of a compartment, its reservations and its faults, each as its line of the log."""
+    return await _answer_events(request, _OF_COMPARTMENT, CompartmentSubject(locker_id, compartment_id))
+
+
+@router.get(
     "/reservations/{reservation_id}/events",
     response_model=None,
-    responses=responses_of(EventPage([_EXAMPLE], None), "The events of the reservation.", _PRESENT),
-    openapi_extra=PARAMETERS,
+    responses=_EVENTS_RESPONSES,
+    openapi_extra=_OF_RESERVATION.parameters,
 )
 async def get_reservation_events(request: Request, reservation_id: str) -> Response:
-    """The accepted events of a reservation, from the oldest to the newest."""
-    return await answer_subject(
-        request, ReservationSubject(reservation_id), lambda reads: reservation_history(reads, reservation_id), _page
+    """The accepted events of a reservation, each as its line of the log."""
+    return await _answer_events(request, _OF_RESERVATION, ReservationSubject(reservation_id))
+
+
+async def _answer_events(request: Request, events: PagedList[Record], subject: Subject) -> Response:
+    values = events.parse(request)
+    event_type, order = values[_TYPE], values[_ORDER]
+    wanted = EventFilter(EVENT_TYPES[event_type] if event_type else None, order is Order.DESC)
+    source: Source[Record, int] = Source(
+        int,
+        lambda record: record.end.position,
+        lambda listings, after, limit: recorded_events(listings, subject, wanted, after, limit),
+        "/".join(subject),
+        absence(subject),
     )
-
-
-def _page(history: ReservationHistory) -> EventPage:
-    return EventPage([RecordedEvent.of(record) for record in history.records], None)
+    return await events.answer(request, values, source)

@@ -26,6 +26,7 @@ READS = [
     *(f"/events/{EVENT}", f"/lockers/{LOCKER}", f"/lockers/{LOCKER}/state"),
     *(f"/lockers/{LOCKER}/compartments/{COMPARTMENT}", f"/reservations/{RESERVATION}"),
     *(f"/reservations/{RESERVATION}/state", f"/reservations/{RESERVATION}/events"),
+    *(f"/lockers/{LOCKER}/events", f"/lockers/{LOCKER}/compartments/{COMPARTMENT}/events"),
 ]
 LISTS = "/network", "/lockers", f"/lockers/{LOCKER}/compartments", "/reservations", "/faults", "/search?q=l"
 MISSING = [path.replace(EVENT, EVENT[::-1]).replace("-1", "-2") for path in READS] + ["/lockers/unknown/compartments"]

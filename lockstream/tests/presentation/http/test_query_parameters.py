@@ -10,12 +10,17 @@ from lockstream.presentation.http.app import create_app
 from lockstream.tests.support.clients import contract_client
 from lockstream.tests.support.memory_system import open_in_memory
 
-PATHS = "/network", "/lockers", "/lockers/l1/compartments", "/reservations", "/faults", "/search"
+HISTORIES = "/lockers/l1/events", "/lockers/l1/compartments/c1/events", "/reservations/r1/events"
+PATHS = "/network", "/lockers", "/lockers/l1/compartments", "/reservations", "/faults", "/search", *HISTORIES
 
 BOOLEAN = "Send true or false."
 IDENTIFIER = "Send 1 to 128 characters, without control characters and /."
 LIMIT = "Send a whole number from 1 to 1,000."
 STATUS = "Send CREATED, DEPOSITED, PICKED_UP or EXPIRED."
+TYPE = (
+    "Send CompartmentRegistered, ReservationCreated, ParcelDeposited, ParcelPickedUp, ReservationExpired, "
+    "FaultReported or FaultCleared."
+)
 TIME = (
     "Send a time with an offset (RFC 3339), such as 2026-11-23T08:00:00Z or 2026-11-23T09:00:00%2B01:00: a URL has "
     "%2B for the plus sign."
@@ -42,6 +47,9 @@ WRONG = [
     ("/faults?open=open", BOOLEAN),
     *((f"/faults?min_severity={text}", "from 0 to 2,147,483,647.") for text in ("-1", "high", "2147483648")),
     ("/search?q=%7F", IDENTIFIER),
+    *((f"{path}?type={text}", TYPE) for path in HISTORIES for text in ("parcelDeposited", "Event", "%00")),
+    *((f"{path}?order=newest", "Send asc or desc.") for path in HISTORIES),
+    *((f"{path}?limit=0", LIMIT) for path in HISTORIES),
 ]
 
 

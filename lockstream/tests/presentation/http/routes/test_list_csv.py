@@ -16,7 +16,18 @@ from lockstream.tests.support.clients import contract_client
 from lockstream.tests.support.memory_system import open_in_memory
 
 CSV = {"Accept": "text/csv"}
-LISTS = "/lockers", "/lockers/l1/compartments", "/reservations", "/faults"
+NAMES = {
+    "/lockers": "lockers",
+    "/lockers/l1/compartments": "compartments",
+    "/reservations": "reservations",
+    "/faults": "faults",
+    "/lockers/l1/events": "locker-events",
+    "/lockers/l1/compartments/c1/events": "compartment-events",
+    "/reservations/r2/events": "reservation-events",
+}
+"""The names of the files, without their ending, by path."""
+
+LISTS = tuple(NAMES)
 
 
 @pytest.fixture
@@ -72,7 +83,7 @@ def test_faults_as_csv(client: TestClient) -> None:
 def test_csv_is_a_file_with_the_rows_of_the_json(client: TestClient, path: str) -> None:
     as_json, as_csv = client.get(path), client.get(path, headers=CSV)
     assert as_csv.headers["Content-Type"] == "text/csv; charset=utf-8"
-    assert as_csv.headers["Content-Disposition"] == f'attachment; filename="{path.rpartition("/")[2]}.csv"'
+    assert as_csv.headers["Content-Disposition"] == f'attachment; filename="{NAMES[path]}.csv"'
     assert as_csv.headers["Lockstream-Position"] == as_json.headers["Lockstream-Position"]
     assert "Content-Disposition" not in as_json.headers
     rows = list(csv.DictReader(StringIO(as_csv.text, newline="")))

@@ -27,6 +27,13 @@ URLS = [
     "/faults",
     "/faults?order=asc",
     "/faults?locker_id=l1",
+    "/lockers/l1/events",
+    "/lockers/l1/events?order=desc",
+    "/lockers/l1/events?type=ReservationCreated",
+    "/lockers/l1/compartments/c4/events",
+    "/lockers/l1/compartments/c4/events?order=desc",
+    "/reservations/r2/events",
+    "/reservations/r2/events?order=desc",
 ]
 
 
@@ -120,6 +127,9 @@ def test_the_link_is_right_behind_a_path_prefix(monkeypatch: pytest.MonkeyPatch,
         "/faults",
         "/faults?order=asc",
         "/lockers/l2/compartments",
+        "/lockers/l1/events",
+        "/lockers/l1/compartments/c1/events",
+        "/reservations/r2/events",
     ],
 )
 def test_a_token_of_another_list_gets_422(client: TestClient, url: str) -> None:

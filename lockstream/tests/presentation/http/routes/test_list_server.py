@@ -14,7 +14,8 @@ from lockstream.tests.support.builders import as_lines, deposited, registered, r
 from lockstream.tests.support.clients import check_contract
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server
 
-LISTS = "/network", "/lockers", "/lockers/l1/compartments", "/reservations", "/faults", "/search?q=c"
+HISTORIES = "/lockers/l1/events", "/lockers/l1/compartments/c1/events?order=desc", "/reservations/r2/events"
+LISTS = "/network", "/lockers", "/lockers/l1/compartments", "/reservations", "/faults", "/search?q=c", *HISTORIES
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from lockstream.tests.support.builders import fault_reported, registered, reserv
 from lockstream.tests.support.clients import contract_client
 from lockstream.tests.support.memory_system import open_in_memory
 
-LISTS = "/lockers", "/lockers/l1/compartments", "/reservations", "/faults"
+HISTORIES = "/lockers/l1/events", "/lockers/l1/compartments/c1/events", "/reservations/r2/events"
+LISTS = "/lockers", "/lockers/l1/compartments", "/reservations", "/faults", *HISTORIES
 ALL = *LISTS, "/network", "/search?q=l"
 
 NETWORK_KEYS = "lockers", "compartments", "available", "reserved", "occupied", "degraded"

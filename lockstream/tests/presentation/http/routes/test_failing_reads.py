@@ -1,0 +1,100 @@
+"""Histories while the log, the projection or a line of the log cannot be used: 503, never wrong data."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lockstream.infrastructure.stores.embedded import projection_path
+from lockstream.settings import Settings
+from lockstream.tests.presentation.http.batch_requests import start
+from lockstream.tests.presentation.http.conftest import NewClient
+from lockstream.tests.support.builders import COMPARTMENT, LOCKER, RESERVATION, deposited, registered, reserved
+from lockstream.tests.support.clients import concurrent_client
+from lockstream.tests.support.coroutines import let_others_run, run
+from lockstream.tests.support.faulty_store import FaultyStore, locked_projection, running_on
+
+COMPARTMENT_PATH = f"/lockers/{LOCKER}/compartments/{COMPARTMENT}"
+HISTORIES = f"/lockers/{LOCKER}/events", f"{COMPARTMENT_PATH}/events", f"/reservations/{RESERVATION}/events"
+
+
+async def positions(client: httpx.AsyncClient) -> list[list[int]]:
+    """Return the positions of the events of each history, the newest first."""
+    pages = [await client.get(f"{path}?order=desc") for path in HISTORIES]
+    return [[item["position"] for item in page.json()["items"]] for page in pages]
+
+
+def test_a_history_shows_what_is_durable_after_the_log_has_failed() -> None:
+    settings = Settings()
+    store = FaultyStore(settings)
+
+    async def check() -> None:
+        async with concurrent_client(lambda: running_on(store, settings)) as client:
+            # given two durable events, and one whose flush fails
+            for event in registered(), reserved():
+                assert (await client.post("/events", json=event)).status_code == 202
+            store.shut_gate()
+            with store.failing_flushes():
+                lost = start(client.post("/events", json=deposited()))
+                await store.flush_waits()
+            # when histories are read during and after the failure
+            early = asyncio.create_task(positions(client))
+            await let_others_run()
+            store.open_gate()
+            assert (await lost).status_code == 503
+            # then each shows the durable events alone
+            assert await early == await positions(client) == [[2, 1], [2, 1], [2]]
+
+    run(check())
+
+
+@pytest.fixture
+def log_with_events(new_client: NewClient, log_path: Path) -> Path:
+    """A log of three events of a parcel, with a projection that has followed it."""
+    with new_client() as client:
+        for event in registered(), reserved(), deposited():
+            assert client.post("/events", json=event).status_code == 202
+    return log_path
+
+
+def assert_unavailable(response: Any, sentence: str) -> None:
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    assert sentence in response.json()["detail"]
+
+
+@pytest.mark.parametrize("path", HISTORIES)
+def test_a_history_is_unavailable_while_the_projection_cannot_follow(
+    log_with_events: Path, new_client: NewClient, path: str
+) -> None:
+    with new_client() as client, locked_projection(log_with_events):
+        assert client.get(path).status_code == 200
+        assert client.post("/events", json=registered("another")).status_code == 202
+        assert_unavailable(client.get(path), "The projection could not be written")
+
+
+@pytest.mark.parametrize("change", ["UPDATE reservations SET created_position = 99", "DROP TABLE reservations"])
+def test_a_history_is_unavailable_while_the_projection_is_damaged(
+    log_with_events: Path, new_client: NewClient, change: str
+) -> None:
+    with new_client() as client:
+        with closing(sqlite3.connect(projection_path(log_with_events))) as database, database:
+            database.execute(change)
+        for path in HISTORIES:
+            assert client.get(path).status_code == 503
+
+
+@pytest.mark.parametrize("path", HISTORIES)
+def test_a_history_is_unavailable_if_a_line_of_it_was_altered(
+    log_with_events: Path, new_client: NewClient, path: str
+) -> None:
+    with new_client() as client:
+        # given a line that was altered while the server runs
+        content = log_with_events.read_bytes()
+        log_with_events.write_bytes(content.replace(b'"ReservationCreated"', b'"ReservationCreatex"'))
+        # then a page that contains the line is unavailable, and others are shown
+        assert_unavailable(client.get(path), "is damaged at line 2")
+        assert [item["position"] for item in client.get(f"{path}?type=ParcelDeposited").json()["items"]] == [3]
