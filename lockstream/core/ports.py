@@ -138,32 +138,40 @@ class UnitOfWork(Protocol):
         """
 
 
-class RowReads(Protocol):
-    """Reads of the current state. Each raises StoreUnavailable if it cannot be done."""
+class SubjectRows(Protocol):
+    """Reads of the rows of one subject. Each raises StoreUnavailable if it cannot be done."""
 
     def locker(self, locker_id: str) -> Locker | None: ...
 
     def locker_state(self, locker_id: str) -> LockerState | None: ...
-
-    def lockers(self) -> Iterator[Locker]:
-        """Yield each locker, sorted by id in code point order."""
 
     def compartment(self, locker_id: str, compartment_id: str) -> Compartment | None: ...
 
     def reservation(self, reservation_id: str) -> Reservation | None: ...
 
 
-class Reads(RowReads, Protocol):
-    """Reads of the current state, and of the events that made it."""
+class RowReads(SubjectRows, Protocol):
+    """Reads of the current rows."""
 
-    def event(self, event_id: str) -> Record | None:
-        """Return the record of the accepted event with this id, a UUID in lower case."""
+    def lockers(self) -> Iterator[Locker]:
+        """Yield each locker, sorted by id in code point order."""
+
+
+class SubjectReads(SubjectRows, Protocol):
+    """Reads of one subject at a position, which may be the present one, and of the events that made its state."""
 
     def records(self, positions: Iterable[int]) -> list[Record]:
         """Return the records at these positions, which the log holds."""
 
     def times(self, positions: Iterable[int]) -> dict[int, int]:
         """Return the recorded times at these positions, in microseconds since 1970."""
+
+
+class Reads(RowReads, SubjectReads, Protocol):
+    """Reads of the current state, and of the events that made it."""
+
+    def event(self, event_id: str) -> Record | None:
+        """Return the record of the accepted event with this id, a UUID in lower case."""
 
 
 class Listings(Protocol):

@@ -1,4 +1,4 @@
-"""A time with an offset, as clients write it, compared with the recorded times of events."""
+"""A time with an offset, as clients write it, and the positions that it stands for."""
 
 import re
 from datetime import datetime
@@ -41,10 +41,15 @@ def instant_of(text: str) -> Instant:
     return Instant(microseconds_of(time), not leap_seconds and not _NANOSECONDS.search(upper))
 
 
+def position_of(listings: Listings, at: int | Instant) -> int:
+    """Return a position itself, or the position of the last event recorded at a time or before, or 0 without one."""
+    return listings.position_at(at.microsecond) if isinstance(at, Instant) else at
+
+
 def positions_between(listings: Listings, after: Instant | None, before: Instant | None) -> tuple[int, int | None]:
     """Return the positions of the first and last event recorded after one time and before another.
 
     Without a first time, the first position is 0. Without a second time, the last position is None.
     """
-    first = listings.position_at(after.microsecond) + 1 if after else 0
+    first = position_of(listings, after) + 1 if after else 0
     return first, listings.position_at(before.last_before) if before else None

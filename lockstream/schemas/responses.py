@@ -32,7 +32,7 @@ class EventResponse(_Response):
 
 
 class LockerSummary(_Response):
-    """The present state of a locker."""
+    """The state of a locker in short."""
 
     locker_id: str
     compartments: Annotated[int, Field(ge=0, description="Number of compartments.")]
@@ -54,7 +54,7 @@ class LockerSummary(_Response):
 
 
 class CompartmentStatus(_Response):
-    """The present state of a compartment."""
+    """The state of a compartment."""
 
     compartment_id: str
     degraded: Annotated[bool, Field(description="Whether a fault of severity 3 or more is open.")]
@@ -70,7 +70,7 @@ class CompartmentStatus(_Response):
 
 
 class ReservationStatus(_Response):
-    """The present status of a reservation."""
+    """The status of a reservation."""
 
     reservation_id: str
     status: Status

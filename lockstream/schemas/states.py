@@ -26,7 +26,7 @@ class CompartmentDetail(CompartmentItem, frozen=True, gc=False, forbid_unknown_f
 
 
 class LockerDetail(Struct, frozen=True, forbid_unknown_fields=True):
-    """The present state of a locker, with each of its compartments."""
+    """The state of a locker, with each of its compartments."""
 
     locker_id: str
     version: Annotated[int, Meta(ge=1, description="Number of accepted events of the locker.")]

@@ -14,7 +14,7 @@ from lockstream.core.entities.subjects import (
     can_exist,
 )
 from lockstream.core.past import events_of
-from lockstream.core.ports import Listings, Reads
+from lockstream.core.ports import Listings, SubjectReads
 
 
 class EventFilter(NamedTuple):
@@ -49,7 +49,7 @@ class ReservationHistory(NamedTuple):
         return self.reservation.locker_id
 
 
-def reservation_history(reads: Reads, reservation_id: str) -> ReservationHistory | None:
+def reservation_history(reads: SubjectReads, reservation_id: str) -> ReservationHistory | None:
     """Return a reservation with its records. Raises StoreUnavailable if they cannot be read."""
     reservation = reads.reservation(reservation_id)
     if reservation is None:
@@ -68,7 +68,7 @@ class DatedLockerState(NamedTuple):
         return self.state.locker_id
 
 
-def dated_locker_state(reads: Reads, locker_id: str) -> DatedLockerState | None:
+def dated_locker_state(reads: SubjectReads, locker_id: str) -> DatedLockerState | None:
     """Return the state of a locker with its times. Raises StoreUnavailable if they cannot be read."""
     state = reads.locker_state(locker_id)
     if state is None:

@@ -1,15 +1,49 @@
 """Read a subject as it was at a position: the events that still mattered then, folded by `evolve`."""
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from lockstream.core.entities.events import ParcelPickedUp, ReservationExpired
 from lockstream.core.entities.listings import HistoryQuery
-from lockstream.core.entities.state import Compartment, Fault, LockerState, LockerTotals, Reservation
+from lockstream.core.entities.log import Record
+from lockstream.core.entities.state import Compartment, Fault, Locker, LockerState, LockerTotals, Reservation
 from lockstream.core.errors import InconsistentHistory, StoreUnavailable
 from lockstream.core.past import reservation_at, rows_at
 from lockstream.core.ports import Listings
 from lockstream.core.row_set import RowSet
 from lockstream.core.views import last_change, locker_views
+
+
+class PastReads:
+    """Reads of one subject as it was at a position. Implements `SubjectReads`, so one query asks for now and for then.
+
+    Each raises StoreUnavailable if the rows cannot be read, or contradict each other.
+    """
+
+    def __init__(self, listings: Listings, position: int) -> None:
+        """`position` is not after that of the lists."""
+        self._listings = listings
+        self._position = position
+
+    def locker(self, locker_id: str) -> Locker | None:
+        state = self.locker_state(locker_id)
+        return state.locker if state else None
+
+    def locker_state(self, locker_id: str) -> LockerState | None:
+        return past_locker(self._listings, locker_id, self._position)
+
+    def compartment(self, locker_id: str, compartment_id: str) -> Compartment | None:
+        return past_compartment(self._listings, locker_id, compartment_id, self._position)
+
+    def reservation(self, reservation_id: str) -> Reservation | None:
+        return past_reservation(self._listings, reservation_id, self._position)
+
+    def records(self, positions: Iterable[int]) -> list[Record]:
+        return self._listings.records(positions)
+
+    def times(self, positions: Iterable[int]) -> dict[int, int]:
+        return self._listings.times(positions)
 
 
 def past_locker(listings: Listings, locker_id: str, position: int) -> LockerState | None:

@@ -41,8 +41,8 @@ from lockstream.settings import Settings
 
 DESCRIPTION = """\
 The system of record of a parcel-locker network. Lockers report events; the rules refuse what cannot have happened, and
-the rest is kept for ever in an append-only log. Reads show the present state: each one shows all events that were
-acknowledged before it began.
+the rest is kept for ever in an append-only log. A read shows all events that were acknowledged before it began, or,
+with `at`, the state at an earlier position or time.
 """
 
 ROUTERS = tuple(

@@ -1,6 +1,6 @@
 """Entity tags (RFC 9110, section 8.8.3).
 
-A client that already has the present representation gets 304 without a body.
+A client that already has the representation gets 304 without a body.
 """
 
 import re
@@ -20,13 +20,13 @@ IF_NONE_MATCH: dict[str, Any] = {
     "name": "If-None-Match",
     "in": "header",
     "required": False,
-    "description": "The `ETag` of a state that the client has. If it is the present one, the response is 304.",
+    "description": "The `ETag` of a state that the client has. If the response would show this state, it is 304.",
     "schema": {"type": "string"},
 }
 """Declares the header of the request."""
 
 NOT_MODIFIED: dict[str, Any] = {
-    "description": "The client has the present state.",
+    "description": "The client has this state.",
     "headers": {"ETag": ETAG},
 }
 """Declares the response of 304."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -10,9 +11,16 @@ from starlette.requests import Request
 
 from lockstream.core.entities.fields import IDENTIFIER, IDENTIFIER_FORM, IDENTIFIER_MAX, TIMESTAMP, is_identifier
 from lockstream.core.wording import agreeing, quoted
+from lockstream.presentation.http.min_position import MAX_POSITION
 from lockstream.schemas.instants import Instant, instant_of
 
 _WHOLE_NUMBER = re.compile("0|[1-9][0-9]{0,17}")
+
+_INSTANT = {"type": "string", "format": "date-time", "pattern": f"^{TIMESTAMP}$"}
+_INSTANT_FORM = (
+    "a time with an offset (RFC 3339), such as 2026-11-23T08:00:00Z or 2026-11-23T09:00:00%2B01:00: a URL has %2B for "
+    "the plus sign"
+)
 
 
 class InvalidQuery(Exception):
@@ -70,8 +78,19 @@ class Values:
 class QueryParameters:
     """All query parameters of one operation."""
 
-    def __init__(self, *parameters: Parameter[Any]) -> None:
+    def __init__(
+        self,
+        *parameters: Parameter[Any],
+        ignores_others: bool = False,
+        refused: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Without `ignores_others`, an unknown parameter is an error.
+
+        `refused` are names that a client may expect to be known, each with the text of its error.
+        """
         self._by_name = {parameter.name: parameter for parameter in parameters}
+        self._ignores_others = ignores_others
+        self._refused = refused
 
     def declarations(self) -> list[dict[str, Any]]:
         """Return the parameters as the contract declares them."""
@@ -87,11 +106,9 @@ class QueryParameters:
         Raises:
             InvalidQuery: a parameter is unknown, repeated, empty, missing or has a value that is not allowed.
         """
-        texts = _texts(request)
+        texts = [(name, text) for name, text in self._texts(request) if self._is_known(name)]
         given: dict[str, Any] = {}
         for name, text in texts:
-            if name not in self._by_name:
-                raise InvalidQuery(f"The query parameter {quoted(name)} is unknown. {self._all()}")
             if name in given:
                 raise InvalidQuery(f"The query parameter {name} is repeated. Send it once.")
             given[name] = _parsed(self._by_name[name], text)
@@ -99,6 +116,25 @@ class QueryParameters:
             if parameter.is_required and parameter.name not in given:
                 raise InvalidQuery(f"The query parameter {parameter.name} is missing. Send {parameter.allowed}.")
         return Values(given, texts)
+
+    def _texts(self, request: Request) -> list[tuple[str, str]]:
+        query: bytes = request.scope["query_string"]
+        errors = "replace" if self._ignores_others else "strict"
+        try:
+            return parse_qsl(query.decode("ascii", errors), keep_blank_values=True, errors=errors)
+        except UnicodeDecodeError as error:
+            shown = quoted(query.decode(errors="backslashreplace"))
+            raise InvalidQuery(
+                f"The query {shown} is not percent-encoded UTF-8. Percent-encode each byte that is not ASCII."
+            ) from error
+
+    def _is_known(self, name: str) -> bool:
+        """Return whether a parameter has this name. Raises InvalidQuery if no other may be sent."""
+        if name in self._by_name:
+            return True
+        if self._ignores_others:
+            return False
+        raise InvalidQuery(self._refused.get(name) or f"The query parameter {quoted(name)} is unknown. {self._all()}")
 
     def _all(self) -> str:
         names = list(self._by_name)
@@ -168,33 +204,26 @@ def identifier(name: str, description: str, *, is_required: bool = False) -> Par
 
 def instant(name: str, description: str) -> Parameter[Instant | None]:
     """Return a parameter that is a time with an offset."""
-    allowed = (
-        "a time with an offset (RFC 3339), such as 2026-11-23T08:00:00Z or 2026-11-23T09:00:00%2B01:00: a URL has "
-        "%2B for the plus sign"
-    )
+    schema = _INSTANT | {"examples": ["2026-11-20T08:00:00Z"]}
+    return Parameter(name, description, instant_of, _INSTANT_FORM, schema, None)
+
+
+def position_or_instant(name: str, description: str) -> Parameter[int | Instant | None]:
+    """Return a parameter that is a position in the log, or a time with an offset."""
+
+    def parse(text: str) -> int | Instant:
+        return int(text) if _WHOLE_NUMBER.fullmatch(text) else instant_of(text)
+
     schema = {
-        "type": "string",
-        "format": "date-time",
-        "pattern": f"^{TIMESTAMP}$",
-        "examples": ["2026-11-20T08:00:00Z"],
+        "oneOf": [{"type": "integer", "minimum": 0, "maximum": MAX_POSITION}, _INSTANT],
+        "examples": [81204, "2026-11-22T12:00:00Z"],
     }
-    return Parameter(name, description, instant_of, allowed, schema, None)
+    return Parameter(name, description, parse, f"a position, such as 81204, or {_INSTANT_FORM}", schema, None)
 
 
 def page_token(name: str, description: str) -> Parameter[str | None]:
     """Return a parameter that is a page token. Only its list can tell whether it is a good one."""
     return Parameter(name, description, str, "the `next` of the page before", {"type": "string", "minLength": 1}, None)
-
-
-def _texts(request: Request) -> list[tuple[str, str]]:
-    query: bytes = request.scope["query_string"]
-    try:
-        return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
-    except UnicodeDecodeError as error:
-        shown = quoted(query.decode(errors="backslashreplace"))
-        raise InvalidQuery(
-            f"The query {shown} is not percent-encoded UTF-8. Percent-encode each byte that is not ASCII."
-        ) from error
 
 
 def _parsed(parameter: Parameter[Any], text: str) -> Any:

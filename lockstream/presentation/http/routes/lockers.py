@@ -7,23 +7,27 @@ from lockstream.core.entities.listings import CompartmentQuery, CompartmentState
 from lockstream.core.entities.state import LockerTotals
 from lockstream.core.entities.subjects import CompartmentSubject, LockerSubject, absence, can_exist
 from lockstream.core.use_cases.history import dated_locker_state
-from lockstream.presentation.http.entity_tags import ETAG, IF_NONE_MATCH, NOT_MODIFIED, is_known, tag_of
-from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
-from lockstream.presentation.http.min_position import POSITION, min_position_of
+from lockstream.presentation.http.entity_tags import ETAG, IF_NONE_MATCH, NOT_MODIFIED
 from lockstream.presentation.http.query_parameters import choice, flag, identifier
 from lockstream.presentation.http.routes.lists import PagedList, Source
-from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_subject, not_found, responses_of
+from lockstream.presentation.http.routes.reads import (
+    AT,
+    AT_AND_OTHERS,
+    RESPONSES,
+    RESPONSES_AT,
+    answer_subject,
+    parameters_of,
+    responses_of,
+)
 from lockstream.schemas.listings import (
     CompartmentItem,
     CompartmentPage,
     LockerItem,
     LockerPage,
-    encode_json,
     recorded_at,
 )
 from lockstream.schemas.responses import CompartmentStatus, LockerSummary
 from lockstream.schemas.states import CompartmentDetail, LockerDetail
-from lockstream.services.running.lockstream import Lockstream
 
 router = APIRouter(prefix="/lockers", tags=["network"])
 
@@ -53,7 +57,9 @@ _STATE_EXAMPLE = LockerDetail(
     "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
     [CompartmentDetail(**asdict(_COMPARTMENT_EXAMPLE), open_faults=[])],
 )
-_STATE_RESPONSES = responses_of(_STATE_EXAMPLE, "The state of the locker.", {304: NOT_MODIFIED, 404: RESPONSES[404]})
+_STATE_RESPONSES = responses_of(
+    _STATE_EXAMPLE, "The state of the locker.", {304: NOT_MODIFIED, 404: RESPONSES_AT[404]}, RESPONSES_AT
+)
 _STATE_RESPONSES[200]["headers"]["ETag"] = ETAG
 
 
@@ -68,11 +74,11 @@ async def get_lockers(request: Request) -> Response:
     return await _LOCKERS.answer(request, values, source)
 
 
-@router.get("/{locker_id}", response_model=LockerSummary, responses=RESPONSES, openapi_extra=PARAMETERS)
+@router.get("/{locker_id}", response_model=LockerSummary, responses=RESPONSES_AT, openapi_extra=parameters_of(AT))
 async def get_locker(request: Request, locker_id: str) -> Response:
-    """The present state of a locker."""
+    """The state of a locker in short, at present or at an earlier position or time."""
     return await answer_subject(
-        request, LockerSubject(locker_id), lambda reads: reads.locker(locker_id), LockerSummary.of
+        request, AT_AND_OTHERS, LockerSubject(locker_id), lambda reads: reads.locker(locker_id), LockerSummary.of
     )
 
 
@@ -80,23 +86,21 @@ async def get_locker(request: Request, locker_id: str) -> Response:
     "/{locker_id}/state",
     response_model=None,
     responses=_STATE_RESPONSES,
-    openapi_extra={"parameters": [*PARAMETERS["parameters"], IF_NONE_MATCH]},
+    openapi_extra=parameters_of(AT, IF_NONE_MATCH),
 )
 async def get_locker_state(request: Request, locker_id: str) -> Response:
-    """The present state of a locker: each compartment with its open faults and the time of its last change."""
-    lockstream: Lockstream = request.app.lockstream
-    subject = LockerSubject(locker_id)
-    found, position = await lockstream.read(
-        lambda reads: dated_locker_state(reads, locker_id) if can_exist(subject) else None, min_position_of(request)
+    """The state of a locker, at present or at an earlier position or time.
+
+    It shows each compartment with its open faults and the time of its last change.
+    """
+    return await answer_subject(
+        request,
+        AT,
+        LockerSubject(locker_id),
+        lambda reads: dated_locker_state(reads, locker_id),
+        lambda dated: LockerDetail.of(dated.state, recorded_at(dated.times)),
+        has_tag=True,
     )
-    if found is None:
-        return not_found(absence(subject), position)
-    body = encode_json(LockerDetail.of(found.state, recorded_at(found.times)))
-    tag = tag_of(body)
-    headers = {POSITION: str(position), "ETag": tag}
-    if is_known(request, tag):
-        return Response(status_code=304, headers=headers)
-    return EncodedJson(body, headers=encoded_headers(headers))
 
 
 @router.get(
@@ -122,13 +126,14 @@ async def get_compartments(request: Request, locker_id: str) -> Response:
 @router.get(
     "/{locker_id}/compartments/{compartment_id}",
     response_model=CompartmentStatus,
-    responses=RESPONSES,
-    openapi_extra=PARAMETERS,
+    responses=RESPONSES_AT,
+    openapi_extra=parameters_of(AT),
 )
 async def get_compartment(request: Request, locker_id: str, compartment_id: str) -> Response:
-    """The present state of a compartment."""
+    """The state of a compartment, at present or at an earlier position or time."""
     return await answer_subject(
         request,
+        AT_AND_OTHERS,
         CompartmentSubject(locker_id, compartment_id),
         lambda reads: reads.compartment(locker_id, compartment_id),
         CompartmentStatus.of,

@@ -11,7 +11,12 @@ from lockstream.schemas.listings import NetworkSummary, recorded_at
 
 router = APIRouter(prefix="/network", tags=["network"])
 
-_PARAMETERS = QueryParameters()
+_PARAMETERS = QueryParameters(
+    refused={
+        "at": "The query parameter at is unknown, because the totals of the network are kept for the present only. Ask "
+        "for a locker, a compartment or a reservation instead, such as /lockers/{locker_id}/state?at=81204, or omit at."
+    }
+)
 
 _EXAMPLE = NetworkSummary.of(
     NetworkTotals(250, 10_000, 6_600, 900, 2_480, 30, 51_000, 1_200, {2: 11, 4: 31}),
@@ -27,7 +32,7 @@ _EXAMPLE = NetworkSummary.of(
     openapi_extra=parameters_of(_PARAMETERS),
 )
 async def get_network(request: Request) -> Response:
-    """The totals of the network: lockers, compartments, reservations by status, and open faults by severity."""
+    """The present totals of the network: lockers, compartments, reservations by status, and open faults by severity."""
     _PARAMETERS.parse(request)
     return await answer_whole(request, _summary)
 

@@ -1,4 +1,4 @@
-"""The shared part of all reads: their declaration, and the response of a read of one subject."""
+"""The shared part of all reads: their declaration, and the response of a read of one subject, now or in the past."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +10,15 @@ from msgspec.json import decode
 from pydantic import BaseModel
 
 from lockstream.core.entities.subjects import Subject, absence, can_exist
-from lockstream.core.ports import Reads
+from lockstream.core.ports import Listings, ReadResult, Reads, SubjectReads
+from lockstream.core.use_cases.time_travel import PastReads
+from lockstream.presentation.http.entity_tags import is_known, tag_of
 from lockstream.presentation.http.errors import HEADERS_TOO_LARGE, INTERNAL, UNAVAILABLE
 from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
 from lockstream.presentation.http.media_types import JSON
 from lockstream.presentation.http.min_position import MAX_POSITION, MIN_POSITION, POSITION, min_position_of
-from lockstream.presentation.http.query_parameters import QueryParameters
+from lockstream.presentation.http.query_parameters import InvalidQuery, QueryParameters, position_or_instant
+from lockstream.schemas.instants import Instant, position_of
 from lockstream.schemas.listings import encode_json
 from lockstream.schemas.responses import ErrorBody
 from lockstream.services.running.group_commit import HasLockerId
@@ -24,25 +27,46 @@ from lockstream.services.running.lockstream import Lockstream
 type Responses = dict[int | str, dict[str, Any]]
 """Declarations of responses by status."""
 
-_POSITION: dict[str, Any] = {
-    "description": "The response reflects the log up to this position, or further.",
-    "required": True,
-    "schema": {"type": "integer", "minimum": 0},
-}
+_AT = position_or_instant(
+    "at",
+    "A position in the log, or a time: the response shows the subject as it was then. A time stands for the position "
+    "of the last event that was accepted at that time or before. By default, the response shows the present.",
+)
+AT = QueryParameters(_AT)
+"""The query parameters of a read of one subject."""
 
-RESPONSES: Responses = {
-    200: {"headers": {POSITION: _POSITION}},
-    404: {
-        "model": ErrorBody,
-        "description": "No accepted event has named it. An unknown path has no position.",
-        "headers": {POSITION: _POSITION | {"required": False}},
-    },
-    422: {"model": ErrorBody, "description": f"{MIN_POSITION} is not a position."},
-    431: HEADERS_TOO_LARGE,
-    500: INTERNAL,
-    503: UNAVAILABLE | {"description": "The state that was acknowledged, or demanded, cannot be shown now; try later."},
-}
+AT_AND_OTHERS = QueryParameters(_AT, ignores_others=True)
+"""The query parameters of the three oldest reads, whose clients may send others without effect."""
+
+
+def _responses(position: str, missing: str, wrong: str) -> Responses:
+    header = {"description": position, "required": True, "schema": {"type": "integer", "minimum": 0}}
+    return {
+        200: {"headers": {POSITION: header}},
+        404: {
+            "model": ErrorBody,
+            "description": f"{missing} An unknown path has no position.",
+            "headers": {POSITION: header | {"required": False}},
+        },
+        422: {"model": ErrorBody, "description": wrong},
+        431: HEADERS_TOO_LARGE,
+        500: INTERNAL,
+        503: UNAVAILABLE
+        | {"description": "The state that was acknowledged, or demanded, cannot be shown now; try later."},
+    }
+
+
+_REFLECTED = "the response reflects the log up to this position, or further."
+
+RESPONSES = _responses(f"T{_REFLECTED[1:]}", "No accepted event has named it.", f"{MIN_POSITION} is not a position.")
 """Declares the responses of a read."""
+
+RESPONSES_AT = _responses(
+    f"The position that `at` stands for. Without `at`, {_REFLECTED}",
+    "No accepted event has named it, or none up to `at`.",
+    f"`at` or {MIN_POSITION} is wrong. `detail` names it, and what is allowed.",
+)
+"""Declares the responses of a read of one subject, now or in the past."""
 
 PARAMETERS: dict[str, Any] = {
     "parameters": [
@@ -61,14 +85,29 @@ PARAMETERS: dict[str, Any] = {
 
 async def answer_subject[ValueT: HasLockerId](
     request: Request,
+    parameters: QueryParameters,
     subject: Subject,
-    query: Callable[[Reads], ValueT | None],
+    query: Callable[[SubjectReads], ValueT | None],
     model: Callable[[ValueT], BaseModel | Struct],
+    *,
+    has_tag: bool = False,
 ) -> Response:
-    """Answer a read of `subject` as `answer_read` does."""
-    return await answer_read(
-        request, lambda reads: query(reads) if can_exist(subject) else None, model, absence(subject)
-    )
+    """Answer with the `model` of a subject's value, now or as `at` says, or with 404.
+
+    With `has_tag`, the response has an entity tag, and is 304 if the client has this state.
+    """
+
+    def query_possible(reads: SubjectReads) -> ValueT | None:
+        return query(reads) if can_exist(subject) else None
+
+    at = parameters.parse(request)[_AT]
+    if at is None:
+        value, position = await _lockstream(request).read(query_possible, min_position_of(request))
+    else:
+        value, position = await _read_past(request, query_possible, at)
+    if value is None:
+        return not_found(absence(subject, None if at is None else position), position)
+    return _response(request, model(value), position, has_tag=has_tag)
 
 
 async def answer_read[ValueT: HasLockerId](
@@ -77,14 +116,11 @@ async def answer_read[ValueT: HasLockerId](
     model: Callable[[ValueT], BaseModel | Struct],
     missing: str,
 ) -> Response:
-    """Answer a read with the `model` of its value, or with 404 and the sentence `missing`."""
-    lockstream: Lockstream = request.app.lockstream
-    value, position = await lockstream.read(query, min_position_of(request))
+    """Answer a read of the present with the `model` of its value, or with 404 and the sentence `missing`."""
+    value, position = await _lockstream(request).read(query, min_position_of(request))
     if value is None:
         return not_found(missing, position)
-    body = model(value)
-    text = encode_json(body) if isinstance(body, Struct) else body.model_dump_json().encode()
-    return EncodedJson(text, headers=encoded_headers({POSITION: str(position)}))
+    return _response(request, model(value), position)
 
 
 def not_found(missing: str, position: int) -> Response:
@@ -92,16 +128,18 @@ def not_found(missing: str, position: int) -> Response:
     return JSONResponse({"detail": missing}, 404, {POSITION: str(position)})
 
 
-def parameters_of(parameters: QueryParameters) -> dict[str, Any]:
-    """Declare query parameters and the min position header."""
-    return {"parameters": [*parameters.declarations(), *PARAMETERS["parameters"]]}
+def parameters_of(parameters: QueryParameters, *headers: dict[str, Any]) -> dict[str, Any]:
+    """Declare query parameters, the min position header and other headers."""
+    return {"parameters": [*parameters.declarations(), *PARAMETERS["parameters"], *headers]}
 
 
-def responses_of(example: Struct, description: str, more: Responses | None = None) -> Responses:
-    """Declare the responses of a read, of which `example` is one. `more` adds or replaces some."""
+def responses_of(
+    example: Struct, description: str, more: Responses | None = None, declared: Responses = RESPONSES
+) -> Responses:
+    """Declare the responses of a read, of which `example` is one. `more` adds or replaces some of `declared`."""
     ok = {
         "description": description,
-        "headers": dict(RESPONSES[200]["headers"]),
+        "headers": dict(declared[200]["headers"]),
         "content": {
             JSON: {
                 "schema": {"$ref": f"#/components/schemas/{type(example).__name__}"},
@@ -113,5 +151,43 @@ def responses_of(example: Struct, description: str, more: Responses | None = Non
         "model": ErrorBody,
         "description": f"A query parameter or {MIN_POSITION} is wrong. `detail` names it, and what is allowed.",
     }
-    failures: Responses = {status: RESPONSES[status] for status in (431, 500, 503)}
+    failures: Responses = {status: declared[status] for status in (431, 500, 503)}
     return {200: ok, **(more or {}), 422: wrong, **failures} | (more or {})
+
+
+async def _read_past[ValueT](
+    request: Request, query: Callable[[SubjectReads], ValueT | None], at: int | Instant
+) -> ReadResult[ValueT | None]:
+    """Return the value of `query` at the position that `at` stands for, and this position.
+
+    Raises:
+        InvalidQuery: the log ends before the position.
+    """
+
+    def read(listings: Listings) -> ReadResult[ValueT | None]:
+        position = position_of(listings, at)
+        is_reached = position <= listings.position
+        return ReadResult(query(PastReads(listings, position)) if is_reached else None, position)
+
+    past, newest = await _lockstream(request).list(read, min_position_of(request))
+    if past.position > newest:
+        raise InvalidQuery(
+            f"The newest position is {newest}, and the query parameter at is {past.position}. Send a position up to "
+            f"{newest}, or a time with an offset."
+        )
+    return past
+
+
+def _response(request: Request, body: BaseModel | Struct, position: int, *, has_tag: bool = False) -> Response:
+    text = encode_json(body) if isinstance(body, Struct) else body.model_dump_json().encode()
+    headers = {POSITION: str(position)}
+    if has_tag:
+        headers["ETag"] = tag = tag_of(text)
+        if is_known(request, tag):
+            return Response(status_code=304, headers=headers)
+    return EncodedJson(text, headers=encoded_headers(headers))
+
+
+def _lockstream(request: Request) -> Lockstream:
+    lockstream: Lockstream = request.app.lockstream
+    return lockstream

@@ -11,7 +11,14 @@ from lockstream.core.ports import Listings
 from lockstream.core.use_cases.history import reservation_history
 from lockstream.presentation.http.query_parameters import InvalidQuery, Values, choice, identifier, instant
 from lockstream.presentation.http.routes.lists import Order, PagedList, Source
-from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_subject, responses_of
+from lockstream.presentation.http.routes.reads import (
+    AT,
+    AT_AND_OTHERS,
+    RESPONSES_AT,
+    answer_subject,
+    parameters_of,
+    responses_of,
+)
 from lockstream.schemas.instants import positions_between
 from lockstream.schemas.listings import ReservationItem, ReservationPage
 from lockstream.schemas.records import ReservationState, ReservationStep
@@ -74,9 +81,7 @@ _STATE_EXAMPLE = ReservationState(
         ),
     ],
 )
-_STATE_RESPONSES = responses_of(
-    _STATE_EXAMPLE, "The steps of the reservation.", {status: RESPONSES[status] for status in (404, 422)}
-)
+_STATE_RESPONSES = responses_of(_STATE_EXAMPLE, "The steps of the reservation.", {404: RESPONSES_AT[404]}, RESPONSES_AT)
 
 
 @router.get(
@@ -104,22 +109,26 @@ async def get_reservations(request: Request) -> Response:
     return await _RESERVATIONS.answer(request, values, by_change)
 
 
-@router.get("/{reservation_id}", response_model=ReservationStatus, responses=RESPONSES, openapi_extra=PARAMETERS)
+@router.get(
+    "/{reservation_id}", response_model=ReservationStatus, responses=RESPONSES_AT, openapi_extra=parameters_of(AT)
+)
 async def get_reservation(request: Request, reservation_id: str) -> Response:
-    """The present status of a reservation."""
+    """The status of a reservation, at present or at an earlier position or time."""
     return await answer_subject(
         request,
+        AT_AND_OTHERS,
         ReservationSubject(reservation_id),
         lambda reads: reads.reservation(reservation_id),
         ReservationStatus.of,
     )
 
 
-@router.get("/{reservation_id}/state", response_model=None, responses=_STATE_RESPONSES, openapi_extra=PARAMETERS)
+@router.get("/{reservation_id}/state", response_model=None, responses=_STATE_RESPONSES, openapi_extra=parameters_of(AT))
 async def get_reservation_state(request: Request, reservation_id: str) -> Response:
-    """The compartment of a reservation, and the time and position of each of its steps."""
+    """The compartment and the steps of a reservation, at present or at an earlier position or time."""
     return await answer_subject(
         request,
+        AT,
         ReservationSubject(reservation_id),
         lambda reads: reservation_history(reads, reservation_id),
         ReservationState.of,

@@ -25,8 +25,9 @@ UNFORESEEN = (
     "The query parameter after ",
     "The query parameter sort is 'id', and ",
     "The query parameter compartment_id needs ",
+    "The newest position is ",
 )
-"""Beginnings of the errors of queries whose parameters are good one by one."""
+"""Beginnings of the errors of queries whose parameters are good one by one, or would be in a longer log."""
 
 REPLACED_CHECKS = [positive_data_acceptance, negative_data_rejection]
 
@@ -73,7 +74,7 @@ def good_data_is_accepted_or_unresolved(context: Any, response: Any, case: Any) 
     """Like schemathesis's own check, but for a 422 that no schema can foresee.
 
     One with a code is a well-formed event whose subject is unresolved. The others are page tokens that were made up,
-    and parameters that exclude or need each other.
+    parameters that exclude or need each other, and positions that the log has not reached.
     """
     if response.status_code == 422:
         answer = response.json()

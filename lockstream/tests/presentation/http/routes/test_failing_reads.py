@@ -1,4 +1,4 @@
-"""Histories while the log, the projection or a line of the log cannot be used: 503, never wrong data."""
+"""Histories and past states while the log, the projection or a line of the log cannot be used: no wrong data."""
 
 import asyncio
 import sqlite3
@@ -20,6 +20,10 @@ from lockstream.tests.support.faulty_store import FaultyStore, locked_projection
 
 COMPARTMENT_PATH = f"/lockers/{LOCKER}/compartments/{COMPARTMENT}"
 HISTORIES = f"/lockers/{LOCKER}/events", f"{COMPARTMENT_PATH}/events", f"/reservations/{RESERVATION}/events"
+STATES = (
+    *(f"/lockers/{LOCKER}", f"/lockers/{LOCKER}/state", COMPARTMENT_PATH),
+    *(f"/reservations/{RESERVATION}", f"/reservations/{RESERVATION}/state"),
+)
 
 
 async def positions(client: httpx.AsyncClient) -> list[list[int]]:
@@ -52,6 +56,39 @@ def test_a_history_shows_what_is_durable_after_the_log_has_failed() -> None:
     run(check())
 
 
+def test_a_past_state_is_durable_after_the_log_has_failed() -> None:
+    settings = Settings()
+    store = FaultyStore(settings)
+
+    async def check() -> None:
+        async with concurrent_client(lambda: running_on(store, settings)) as client:
+            # given two durable events, and one whose flush fails
+            for event in registered(), reserved():
+                assert (await client.post("/events", json=event)).status_code == 202
+            durable = {path: (await client.get(path)).content for path in STATES}
+            store.shut_gate()
+            with store.failing_flushes():
+                lost = start(client.post("/events", json=deposited()))
+                await store.flush_waits()
+
+            async def past_states() -> dict[str, bytes]:
+                return {path: (await client.get(f"{path}?at=2")).content for path in STATES}
+
+            # when past states are read during and after the failure, then they are those of the durable events
+            early = asyncio.create_task(past_states())
+            await let_others_run()
+            store.open_gate()
+            assert (await lost).status_code == 503
+            assert await early == await past_states() == durable
+            # and the position of the lost event is not reached
+            for path in STATES:
+                response = await client.get(f"{path}?at=3")
+                assert response.status_code == 422
+                assert response.json()["detail"].startswith("The newest position is 2, ")
+
+    run(check())
+
+
 @pytest.fixture
 def log_with_events(new_client: NewClient, log_path: Path) -> Path:
     """A log of three events of a parcel, with a projection that has followed it."""
@@ -66,14 +103,15 @@ def assert_unavailable(response: Any, sentence: str) -> None:
     assert sentence in response.json()["detail"]
 
 
-@pytest.mark.parametrize("path", HISTORIES)
-def test_a_history_is_unavailable_while_the_projection_cannot_follow(
+@pytest.mark.parametrize("path", [*HISTORIES, *(f"{path}?at=2" for path in STATES)])
+def test_the_past_is_unavailable_while_the_projection_cannot_follow(
     log_with_events: Path, new_client: NewClient, path: str
 ) -> None:
     with new_client() as client, locked_projection(log_with_events):
         assert client.get(path).status_code == 200
         assert client.post("/events", json=registered("another")).status_code == 202
         assert_unavailable(client.get(path), "The projection could not be written")
+        assert client.get(f"/lockers/{LOCKER}").json()["compartments"] == 2
 
 
 @pytest.mark.parametrize("change", ["UPDATE reservations SET created_position = 99", "DROP TABLE reservations"])
@@ -85,6 +123,24 @@ def test_a_history_is_unavailable_while_the_projection_is_damaged(
             database.execute(change)
         for path in HISTORIES:
             assert client.get(path).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("change", "states"),
+    [
+        ("UPDATE reservations SET deposited_position = 1", STATES),
+        ("DELETE FROM compartments", STATES[:2]),
+        ("DROP TABLE reservations", STATES),
+    ],
+)
+def test_a_past_state_is_unavailable_while_the_projection_is_damaged(
+    log_with_events: Path, new_client: NewClient, change: str, states: tuple[str, ...]
+) -> None:
+    with new_client() as client:
+        with closing(sqlite3.connect(projection_path(log_with_events))) as database, database:
+            database.execute(change)
+        for path in states:
+            assert_unavailable(client.get(f"{path}?at=3"), "lockstream rebuild")
 
 
 @pytest.mark.parametrize("path", HISTORIES)
