@@ -6,6 +6,7 @@ LockstreamError
 ├── BackupFailed              a backup cannot be written to its destination
 ├── LogMismatch               a full export belongs to another log
 ├── SimulationFailed          simulated events cannot be written or posted
+├── UnknownSubject            no accepted event has named the locker, compartment or reservation
 ├── StoreUnavailable          no event can be written, or no current state be read, right now
 │   ├── QueueFull             too many events wait
 │   ├── PositionNotReached    a read would be older than the position that the client demands
@@ -58,6 +59,10 @@ class LogMismatch(LockstreamError):
 
 class SimulationFailed(LockstreamError):
     """Raised when simulated events cannot be written to a file, or posted to a server."""
+
+
+class UnknownSubject(LockstreamError):
+    """Raised when no accepted event has named the subject of a history."""
 
 
 class StoreUnavailable(LockstreamError):

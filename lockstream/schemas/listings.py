@@ -336,6 +336,11 @@ def encode_csv_rows(items: Iterable[Struct]) -> bytes:
     return _encode_rows(map(_cell, msgspec.structs.astuple(item)) for item in items)
 
 
+def plain_value(value: object) -> object:
+    """Return the text of a JSON object, or any other value as it is."""
+    return bytes(value).decode() if isinstance(value, Raw) else value
+
+
 def _state_of(row: ListedCompartment) -> CompartmentState:
     if row.reservation_status is not None:
         return CompartmentState.RESERVED if row.reservation_status is Status.CREATED else CompartmentState.OCCUPIED
@@ -351,6 +356,5 @@ def _encode_rows(rows: Iterable[Iterable[object]]) -> bytes:
 def _cell(value: object) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, Raw):
-        return bytes(value).decode()
+    value = plain_value(value)
     return f"'{value}" if isinstance(value, str) and value.startswith(_QUOTED) else value

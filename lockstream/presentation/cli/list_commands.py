@@ -1,5 +1,6 @@
-"""Commands that list lockers, reservations and faults: as a table for people, as JSON or CSV for programs."""
+"""Commands that list lockers, reservations, faults and events: a table for people, JSON or CSV for programs."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from itertools import chain
@@ -9,9 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from lockstream.core.entities.events import EVENT_TYPES, Event
 from lockstream.core.entities.fields import IDENTIFIER_FORM, is_identifier
 from lockstream.core.entities.listings import FaultQuery, LockerQuery, ReservationOrder, ReservationQuery
 from lockstream.core.entities.state import Status
+from lockstream.core.entities.subjects import (
+    CompartmentSubject,
+    LockerSubject,
+    ReservationSubject,
+    Subject,
+    absence,
+)
+from lockstream.core.errors import UnknownSubject
 from lockstream.core.wording import quoted
 from lockstream.presentation.cli.options import with_deployment
 from lockstream.presentation.cli.output import info, standard_output
@@ -31,6 +41,9 @@ TABLE_ROWS = 1_000
 
 SPOOL_MEMORY_BYTES = 2**24
 """Most bytes of output that are kept in memory before they go to a temporary file: about 100,000 rows."""
+
+_CONTROL_CHARACTER = re.compile(r"[\x7f-\x9f]")
+"""Control characters that a JSON text may contain as they are."""
 
 commands = typer.Typer(rich_markup_mode="markdown")
 
@@ -142,6 +155,68 @@ def faults(  # noqa: PLR0913, PLR0917  # an option each
     _print(deployment, source, limit, form)
 
 
+@commands.command(cls=Command)
+@with_deployment
+def history(  # noqa: PLR0913, PLR0917  # an option each
+    deployment: "Deployment",
+    locker: Annotated[str | None, typer.Option("--locker", metavar="ID", help="The events of this locker.")] = None,
+    compartment: Annotated[
+        str | None, typer.Option("--compartment", metavar="ID", help="Only those of this compartment of the locker.")
+    ] = None,
+    reservation: Annotated[
+        str | None, typer.Option("--reservation", metavar="ID", help="The events of this reservation.")
+    ] = None,
+    event_type: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help=f"Only this type: {', '.join(EVENT_TYPES)}.")
+    ] = None,
+    newest_first: _Descending = False,
+    limit: _Limit = None,
+    form: _Format = Format.TABLE,
+) -> None:
+    """List the events of a locker, a compartment or a reservation in the order of the log. It may run beside a server.
+
+    Each line of `--format json` is the line of the log. A table leaves out the chain values.
+    """
+    from lockstream.core.use_cases.history import EventFilter, recorded_events  # noqa: PLC0415
+    from lockstream.schemas.records import RecordedEvent  # noqa: PLC0415
+
+    subject = _subject(locker, compartment, reservation)
+    wanted = EventFilter(_event_class("--type", event_type), newest_first)
+
+    def rows(listings: "Listings", after: int | None, count: int) -> Sequence[Any]:
+        found = recorded_events(listings, subject, wanted, after, count)
+        if found is None:
+            raise UnknownSubject(absence(subject))
+        return found
+
+    source = _Source(RecordedEvent, rows, lambda record: record.end.position, frozenset({"chain"}))
+    _print(deployment, source, limit, form)
+
+
+def _subject(locker: str | None, compartment: str | None, reservation: str | None) -> Subject:
+    """Return the one subject that the options name."""
+    ids = [("--locker", locker), ("--compartment", compartment), ("--reservation", reservation)]
+    match [_identifier(option, text) for option, text in ids]:
+        case [str(locker_id), None, None]:
+            return LockerSubject(locker_id)
+        case [str(locker_id), str(compartment_id), None]:
+            return CompartmentSubject(locker_id, compartment_id)
+        case [None, None, str(reservation_id)]:
+            return ReservationSubject(reservation_id)
+        case _:
+            raise typer.BadParameter(
+                "A history has one subject. Give --locker, or --locker and --compartment, or --reservation."
+            )
+
+
+def _event_class(option: str, text: str | None) -> type[Event] | None:
+    if text is not None and text not in EVENT_TYPES:
+        raise typer.BadParameter(
+            f"{quoted(text)} is not a type of events. Send one of {', '.join(EVENT_TYPES)}.", param_hint=option
+        )
+    return EVENT_TYPES[text] if text else None
+
+
 def _identifier(option: str, text: str | None) -> str | None:
     if text is not None and not is_identifier(text):
         raise typer.BadParameter(f"{quoted(text)} is not an identifier. Send {IDENTIFIER_FORM}.", param_hint=option)
@@ -168,6 +243,8 @@ class _Source(NamedTuple):
     item_class: Any
     rows: _Rows
     key_of: Callable[[Any], Any]
+    left_out: frozenset[str] = frozenset()
+    """Names of columns that a table leaves out."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -201,7 +278,7 @@ def _print_table(deployment: "Deployment", source: _Source, limit: int | None) -
     wanted = shown + 1 if limit is None else limit
     items, position = deployment.list(lambda listings: [*chain.from_iterable(source.pages(listings, wanted))])
     with standard_output() as output:
-        output.write(_table(items[:shown], source.names))
+        output.write(_table(items[:shown], source))
     if len(items) > shown:
         info("More rows follow. Use --limit N, or --format csv.")
     info(f"As of position {position}.")
@@ -237,19 +314,27 @@ def _encode(pages: Iterable[list["Struct"]], names: Sequence[str], form: Format)
         yield from (encode_json(item) + b"\n" for page in pages for item in page)
 
 
-def _table(items: Sequence["Struct"], names: Sequence[str]) -> bytes:
+def _table(items: Sequence["Struct"], source: _Source) -> bytes:
     """Return aligned columns without borders. A column of numbers is aligned to the right."""
     from msgspec.structs import astuple  # noqa: PLC0415
 
-    columns = zip(names, *map(astuple, items), strict=True)
-    lines = zip(*map(_aligned, columns), strict=True)
+    columns = zip(source.names, *map(astuple, items), strict=True)
+    lines = zip(*(_aligned(column) for column in columns if column[0] not in source.left_out), strict=True)
     return "".join("  ".join(line).rstrip() + "\n" for line in lines).encode()
 
 
 def _aligned(column: tuple[str, *tuple[object, ...]]) -> list[str]:
     """Return the cells of a column, its name first, as texts of one width. None is an empty cell."""
     name, *values = column
-    cells = [name, *("" if value is None else str(value) for value in values)]
+    cells = [name, *map(_text, values)]
     width = max(map(len, cells))
     is_numeric = all(value is None or type(value) is int for value in values)
     return [cell.rjust(width) if is_numeric else cell.ljust(width) for cell in cells]
+
+
+def _text(value: object) -> str:
+    """Return a value as the text of a cell. JSON may contain control characters, which a terminal could obey."""
+    from lockstream.schemas.listings import plain_value  # noqa: PLC0415
+
+    text = "" if value is None else str(plain_value(value))
+    return _CONTROL_CHARACTER.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -1,10 +1,11 @@
 """Commands on a log that is in a database."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from lockstream.tests.support.builders import registered
+from lockstream.tests.support.builders import registered, reserved
 from lockstream.tests.support.commands import RunCommand
 from lockstream.tests.support.databases import execute, ingest_into
 from lockstream.tests.support.processes import command
@@ -45,3 +46,20 @@ def test_serve_exits_with_an_error_if_another_program_uses_the_names_of_the_tabl
     assert started.returncode == 1
     assert b"whose names Lockstream needs: reservations." in started.stderr
     assert execute(empty_database_url, "SELECT count(*) FROM reservations") == [(1,)]
+
+
+def test_a_history_of_a_log_in_a_database_is_listed(database_url: str, run_command: RunCommand) -> None:
+    # given the events of two lockers in PostgreSQL
+    bodies = [registered(locker="l1"), registered(locker="l2"), reserved("r1", locker="l2")]
+    ingest_into(database_url, *bodies)
+    for arguments, expected in (
+        (["--locker", "l2"], bodies[1:]),
+        (["--locker", "l2", "--compartment", "compartment-1", "--newest-first"], bodies[:0:-1]),
+        (["--reservation", "r1"], bodies[2:]),
+    ):
+        result = run_command("history", *arguments, "--format", "json", DATABASE_URL=database_url)
+        assert result.exit_code == 0, result.errors
+        shown = [json.loads(line)["event_id"] for line in result.output.splitlines()]
+        assert shown == [body["event_id"] for body in expected]
+    result = run_command("history", "--locker", "l9", DATABASE_URL=database_url)
+    assert (result.exit_code, "There is no locker 'l9'." in result.errors) == (1, True)
