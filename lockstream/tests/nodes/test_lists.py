@@ -2,12 +2,21 @@
 
 import json
 from collections.abc import Iterator
+from signal import SIGTERM
 from typing import Any
 
 import pytest
 
 from lockstream.tests.nodes.cluster import cluster
-from lockstream.tests.support.builders import Body, deposited, fault_reported, registered, reserved
+from lockstream.tests.support.builders import (
+    Body,
+    deposited,
+    fault_cleared,
+    fault_reported,
+    picked_up,
+    registered,
+    reserved,
+)
 from lockstream.tests.support.processes import Server
 
 LOCKER = "station"
@@ -22,6 +31,14 @@ def nodes(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[S
 def post(node: Server, *bodies: Body) -> None:
     for body in bodies:
         assert node.post(json.dumps(body).encode()) == 202
+
+
+def accepted(node: Server, body: Body) -> int:
+    """Post an event, and return its position."""
+    status, _, answer = node.request("POST", "/events", json.dumps(body).encode())
+    assert status == 202, answer
+    position: int = json.loads(answer)["position"]
+    return position
 
 
 def shown(node: Server, path: str) -> Any:
@@ -61,11 +78,67 @@ def test_every_kind_of_list_state_and_event_is_shown(nodes: list[Server]) -> Non
     assert second.get("/events/unknown")[0] == 404
 
 
+def test_a_history_and_a_past_state_of_one_node_show_what_another_node_has_acknowledged(nodes: list[Server]) -> None:
+    # given a story that two nodes accept in turns, and the states that they show after each event
+    locker = "two-nodes"
+    states = f"/lockers/{locker}", f"/lockers/{locker}/state", f"/lockers/{locker}/compartments/door"
+    fault = fault_reported(3, "door", locker=locker)
+    story = [
+        registered("door", locker=locker),
+        *(reserved("in-turns", "door", locker=locker), deposited("in-turns", locker=locker), fault),
+        *(picked_up("in-turns", locker=locker), fault_cleared(fault, "door", locker=locker)),
+    ]
+    served: list[tuple[int, str, Any]] = []
+    for number, body in enumerate(story):
+        writer, reader = nodes[number % 2], nodes[1 - number % 2]
+        position = accepted(writer, body)
+        # when the other node is asked at once, then its history ends with the event, and its past is the present
+        assert shown(reader, f"/lockers/{locker}/events?order=desc&limit=1")["items"][0]["position"] == position
+        for path in states:
+            present = shown(reader, path)
+            assert shown(reader, f"{path}?at={position}") == present
+            served.append((position, path, present))
+    # then both nodes show the same history, and each past state as it was served
+    whole = [shown(node, f"/lockers/{locker}/compartments/door/events") for node in nodes]
+    assert whole[0] == whole[1]
+    assert [item["event_id"] for item in whole[0]["items"]] == [body["event_id"] for body in story]
+    for position, path, state in served:
+        time = next(item["recorded_at"] for item in whole[0]["items"] if item["position"] == position)
+        for node in nodes:
+            assert shown(node, f"{path}?at={position}") == shown(node, f"{path}?at={time}") == state
+    assert [step["status"] for step in shown(nodes[0], f"/reservations/in-turns/state?at={served[6][0]}")["steps"]] == [
+        *("CREATED", "DEPOSITED")
+    ]
+
+
+def test_a_page_token_of_one_node_leads_to_the_next_page_of_another_also_after_a_restart(nodes: list[Server]) -> None:
+    first, second = nodes
+    post(first, *(registered(f"c{number}", locker="pages") for number in range(5)))
+    path = "/lockers/pages/events?order=desc&limit=2"
+    token = shown(first, path)["next"]
+    page = shown(second, f"{path}&after={token}")
+    assert second.stop(SIGTERM) == 0
+    second.start()
+    assert shown(second, f"{path}&after={token}") == page
+    names = [item["payload"]["compartment_id"] for item in page["items"]]
+    assert (names, page["next"] is None) == (["c2", "c1"], False)
+
+
+def test_a_position_that_no_node_has_reached_gets_422(nodes: list[Server]) -> None:
+    newest = accepted(nodes[0], registered("only", locker="newest"))
+    for node in nodes:
+        status, body = node.get(f"/lockers/newest?at={newest + 1}")
+        assert (status, f"The newest position is {newest}, " in json.loads(body)["detail"]) == (422, True)
+        status, body = node.get("/lockers/newest?at=2000-01-01T00:00:00Z")
+        assert (status, "at position 0" in json.loads(body)["detail"]) == (404, True)
+
+
 @pytest.mark.parametrize("impossible", ["%00", "%FF", "x" * 129])
 def test_an_id_that_no_subject_can_have_gets_404(nodes: list[Server], impossible: str) -> None:
     locker, reservation = f"/lockers/{impossible}", f"/reservations/{impossible}"
     for path in (
         *(locker, f"{locker}/state", f"{locker}/compartments", f"{locker}/compartments/{impossible}"),
-        *(reservation, f"{reservation}/state", f"{reservation}/events"),
+        *(reservation, f"{reservation}/state", f"{reservation}/events", f"{locker}/events"),
+        *(f"{locker}/compartments/{impossible}/events", f"{locker}/state?at=0", f"{reservation}/state?at=0"),
     ):
         assert nodes[0].get(path)[0] == 404, path

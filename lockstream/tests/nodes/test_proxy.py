@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.client import HTTPResponse
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -19,6 +20,7 @@ from lockstream.tests.nodes.clients import Clients, post_while
 from lockstream.tests.nodes.cluster import cluster
 from lockstream.tests.nodes.daemon import Daemon
 from lockstream.tests.nodes.history import assert_legal, read_history
+from lockstream.tests.support.builders import registered
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server
 from lockstream.tests.support.requirements import find_program, requires_program
 
@@ -98,6 +100,28 @@ def test_both_nodes_answer_requests_to_the_proxy(url: str, nodes: list[Server], 
     summaries = [json.loads(one.get(f"/lockers/{clients.lockers[0]}")[1]) for one in (proxy, *nodes)]
     assert len({summary["state_hash"] for summary in summaries}) == 1
     assert proxy.get("/health/ready")[0] == 200
+
+
+def test_pages_of_a_history_and_past_states_are_read_through_the_proxy(proxy: Server) -> None:
+    # given a locker with five events
+    for number in range(5):
+        assert proxy.post(json.dumps(registered(f"c{number}", locker="behind")).encode()) == 202
+    # when all pages of its history are read by their links, each perhaps from another node
+    path, found, query = "/lockers/behind/events", [], "?limit=2"
+    while query:
+        status, headers, body = proxy.request("GET", path + query)
+        assert status == 200
+        found += json.loads(body)["items"]
+        query = headers.get("link", "").partition(">")[0][1:]
+    # then they have each event once
+    assert [item["payload"]["compartment_id"] for item in found] == [f"c{number}" for number in range(5)]
+    # and each past state is shown, by position and by time with an encoded plus sign
+    for count, item in enumerate(found, 1):
+        time = quote(item["recorded_at"].replace("Z", "+00:00"), safe="")
+        for at in item["position"], time:
+            status, headers, body = proxy.request("GET", f"/lockers/behind?at={at}")
+            assert (status, headers["lockstream-position"]) == (200, str(item["position"]))
+            assert json.loads(body)["compartments"] == count
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])

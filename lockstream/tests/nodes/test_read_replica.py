@@ -20,10 +20,18 @@ def post(node: Server, compartment: str) -> int:
 def read(node: Server, min_position: int) -> set[tuple[int, str]]:
     """Read a locker and lists with a min position. Return the statuses, and the positions that these reads reflect."""
     results = set()
-    for path in (f"/lockers/{LOCKER}", "/lockers", "/network"):
+    for path in (f"/lockers/{LOCKER}", "/lockers", "/network", f"/lockers/{LOCKER}/events"):
         status, headers, _ = node.request("GET", path, headers={"Lockstream-Min-Position": str(min_position)})
         results.add((status, headers.get("lockstream-position", "")))
     return results
+
+
+def past_state(node: Server, at: int, min_position: int = 0) -> tuple[int, int | None]:
+    """Read a locker as it was. Return the status, and the number of its compartments."""
+    headers = {"Lockstream-Min-Position": str(min_position)}
+    status, found, body = node.request("GET", f"/lockers/{LOCKER}?at={at}", headers=headers)
+    assert found.get("lockstream-position") == (str(at) if status == 200 else None)
+    return status, json.loads(body).get("compartments")
 
 
 def test_reads_from_a_standby_wait_for_their_min_position_and_then_get_503(tmp_path: Path) -> None:
@@ -41,5 +49,12 @@ def test_reads_from_a_standby_wait_for_their_min_position_and_then_get_503(tmp_p
         assert read(node, 1) == {(200, "1")}
         assert read(node, 2) == {(503, "")}
 
+        # a past state is read from the standby as well
+        assert past_state(node, at=1, min_position=1) == (200, 1)
+        assert past_state(node, at=1, min_position=2) == (503, None)
+        assert past_state(node, at=2) == (422, None)
+
         standby.execute("SELECT pg_wal_replay_resume()")
+        assert past_state(patient, at=2, min_position=2) == (200, 2)
+        assert past_state(patient, at=1, min_position=2) == (200, 1)
         assert read(patient, 2) == {(200, "2")}
