@@ -30,6 +30,11 @@ class Model:
     """By compartment, the position of the last event that reserved, freed or degraded it, or ended its degradation."""
 
     _shown: dict[Place, tuple[str | None, bool]] = field(default_factory=dict)
+    _newest: dict[Place, str] = field(default_factory=dict)
+    """By compartment, the id of its newest reservation. No other one can be active."""
+
+    _open: dict[Place, dict[UUID, int]] = field(default_factory=dict)
+    """By compartment, the severity of each open fault, by fault id."""
 
     def expect(self, body: Body) -> Expected:
         """Apply an event, and return the outcome that every store must return for it."""
@@ -116,11 +121,14 @@ class Model:
                     "status": "CREATED",
                     "steps": {"CREATED": position},
                 }
+                self._newest[_place(body)] = payload["reservation_id"]
             case "FaultReported":
                 fault = {"place": _place(body), "severity": payload["severity"], "cleared": 0, "reported": position}
                 self.faults[UUID(body["event_id"])] = fault
+                self._open.setdefault(_place(body), {})[UUID(body["event_id"])] = payload["severity"]
             case "FaultCleared":
                 self.faults[UUID(payload["fault_event_id"])]["cleared"] = position
+                del self._open[_place(body)][UUID(payload["fault_event_id"])]
             case event_type:
                 reservation = self.reservations[payload["reservation_id"]]
                 reservation["status"] = STATUS_AFTER[event_type]
@@ -140,24 +148,15 @@ class Model:
 
     def open_faults(self, place: Place) -> list[tuple[str, int]]:
         """Return the id and severity of each open fault of a compartment, sorted by id."""
-        return sorted(
-            (str(fault_id), fault["severity"])
-            for fault_id, fault in self.faults.items()
-            if fault["place"] == place and not fault["cleared"]
-        )
+        return sorted((str(fault_id), severity) for fault_id, severity in self._open.get(place, {}).items())
 
     def degraded(self, place: Place) -> bool:
-        return any(severity >= 3 for _, severity in self.open_faults(place))
+        return any(severity >= 3 for severity in self._open.get(place, {}).values())
 
     def active_reservation(self, place: Place) -> str | None:
-        """Return the id of the reservation that occupies a compartment. There is never more than one."""
-        active = [
-            reservation_id
-            for reservation_id, reservation in self.reservations.items()
-            if reservation["place"] == place and reservation["status"] not in FINAL
-        ]
-        assert len(active) <= 1
-        return active[0] if active else None
+        """Return the id of the reservation that occupies a compartment."""
+        newest = self._newest.get(place)
+        return None if newest is None or self.status(newest) in FINAL else newest
 
     def status(self, reservation: str) -> str:
         status: str = self.reservations[reservation]["status"]

@@ -1,9 +1,10 @@
 """An independent reference for lists: it filters and sorts everything that the model knows, for each page."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
@@ -18,7 +19,16 @@ from lockstream.core.entities.listings import (
     NetworkTotals,
     ReservationQuery,
 )
-from lockstream.core.entities.state import Fault, LockerTotals, Reservation, Status
+from lockstream.core.entities.state import (
+    CompartmentView,
+    Fault,
+    LastChange,
+    Locker,
+    LockerState,
+    LockerTotals,
+    Reservation,
+    Status,
+)
 from lockstream.tests.infrastructure.stores.model import Model, Place
 
 
@@ -34,14 +44,14 @@ class NaiveListings:
         return len(self.model.accepted)
 
     def network(self) -> NetworkTotals:
-        rows = [self._totals(locker_id) for locker_id in self.model.lockers()]
+        rows = self._totals()
         names = ("compartments", "available", "reserved", "occupied", "degraded", "picked_up", "expired")
         sums = {name: sum(map(attrgetter(name), rows)) for name in names}
         severities = Counter(fault["severity"] for fault in self.model.faults.values() if not fault["cleared"])
         return NetworkTotals(len(rows), **sums, open_faults=dict(severities))
 
     def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
-        rows = [self._totals(locker_id) for locker_id in self.model.lockers() if locker_id.startswith(query.prefix)]
+        rows = [row for row in self._totals() if row.locker_id.startswith(query.prefix)]
         if query.available is not None:
             rows = [row for row in rows if (row.available > 0) == query.available]
         if query.degraded is not None:
@@ -121,48 +131,75 @@ class NaiveListings:
             sorted(one for one in self.model.reservations if one.startswith(prefix))[:limit],
         )
 
+    def locker_state(self, locker_id: str) -> LockerState | None:
+        """Return the state of a locker, which is not a list, or None if the locker is unknown."""
+        if locker_id not in self.model.lockers():
+            return None
+        places = [(locker_id, compartment_id) for compartment_id in self.model.compartments_of(locker_id)]
+        steps = [max(self._steps(place).values(), default=0) for place in places]
+        changes = {
+            place[1]: LastChange(self.model.since[place], step) for place, step in zip(places, steps, strict=True)
+        }
+        [totals] = [row for row in self._totals() if row.locker_id == locker_id]
+        return LockerState(Locker(locker_id, tuple(map(self._view, places))), totals, changes)
+
     def times(self, positions: Iterable[int]) -> dict[int, int]:
-        times = self._times()
-        return {position: times[position - 1] for position in positions if position > 0}
+        return {position: _microseconds(self.recorded_at[position - 1]) for position in positions if position > 0}
 
     def position_at(self, time: int) -> int:
-        times = self._times()
+        times = [_microseconds(one) for one in self.recorded_at]
         if all(one <= time for one in times):
             return len(times)
         return max(((one, position) for position, one in enumerate(times, 1) if one <= time), default=(0, 0))[1]
 
-    def _times(self) -> list[int]:
-        epoch = datetime.fromisoformat("1970-01-01T00:00:00Z")
-        ages = [datetime.fromisoformat(one) - epoch for one in self.recorded_at]
-        return [(age.days * 86_400 + age.seconds) * 1_000_000 + age.microseconds for age in ages]
-
-    def _totals(self, locker_id: str) -> LockerTotals:
-        places = [place for place in self.model.compartments if place[0] == locker_id]
-        positions = [position for position, body in enumerate(self.model.accepted, 1) if body["locker_id"] == locker_id]
-        statuses = Counter(row["status"] for row in self.model.reservations.values() if row["place"][0] == locker_id)
-        return LockerTotals(
-            locker_id,
-            events=len(positions),
-            last_position=positions[-1],
-            compartments=len(places),
-            available=sum(not self.model.active_reservation(one) and not self.model.degraded(one) for one in places),
-            degraded=sum(map(self.model.degraded, places)),
-            reserved=statuses["CREATED"],
-            occupied=statuses["DEPOSITED"],
-            picked_up=statuses["PICKED_UP"],
-            expired=statuses["EXPIRED"],
-        )
+    def _totals(self) -> list[LockerTotals]:
+        """Return the totals of all lockers, sorted by id. One pass over the events serves all lockers."""
+        places, positions = defaultdict[str, list[Place]](list), defaultdict[str, list[int]](list)
+        for place in self.model.compartments:
+            places[place[0]].append(place)
+        for position, body in enumerate(self.model.accepted, 1):
+            positions[body["locker_id"]].append(position)
+        statuses = Counter((row["place"][0], row["status"]) for row in self.model.reservations.values())
+        return [
+            LockerTotals(
+                locker_id,
+                events=len(positions[locker_id]),
+                last_position=positions[locker_id][-1],
+                compartments=len(places[locker_id]),
+                available=sum(
+                    not self.model.active_reservation(place) and not self.model.degraded(place)
+                    for place in places[locker_id]
+                ),
+                degraded=sum(map(self.model.degraded, places[locker_id])),
+                reserved=statuses[locker_id, "CREATED"],
+                occupied=statuses[locker_id, "DEPOSITED"],
+                picked_up=statuses[locker_id, "PICKED_UP"],
+                expired=statuses[locker_id, "EXPIRED"],
+            )
+            for locker_id in self.model.lockers()
+        ]
 
     def _compartment(self, place: Place) -> ListedCompartment:
         active = self.model.active_reservation(place)
-        steps = self.model.reservations[active]["steps"] if active else {}
         return ListedCompartment(
             *place,
             degraded=self.model.degraded(place),
             active_reservation=active,
             reservation_status=Status(self.model.status(active)) if active else None,
-            changed_position=max(self.model.since[place], *steps.values(), 0),
+            changed_position=max(self.model.since[place], *self._steps(place).values(), 0),
         )
+
+    def _view(self, place: Place) -> CompartmentView:
+        row = self._compartment(place)
+        open_faults = tuple(self.model.open_faults(place))
+        return CompartmentView(
+            row.compartment_id, row.degraded, row.active_reservation, row.reservation_status, open_faults
+        )
+
+    def _steps(self, place: Place) -> dict[str, int]:
+        """Return the positions of the steps of a compartment's active reservation, by status."""
+        active = self.model.active_reservation(place)
+        return self.model.reservations[active]["steps"] if active else {}
 
     def _reservation(self, reservation_id: str) -> Reservation:
         row = self.model.reservations[reservation_id]
@@ -176,6 +213,13 @@ class NaiveListings:
             deposited_position=steps.get("DEPOSITED", 0),
             changed_position=steps[status],
         )
+
+
+@cache
+def _microseconds(recorded_at: str) -> int:
+    """Return a recorded time in microseconds since 1970. All events of a batch have the same one."""
+    age = datetime.fromisoformat(recorded_at) - datetime.fromisoformat("1970-01-01T00:00:00Z")
+    return (age.days * 86_400 + age.seconds) * 1_000_000 + age.microseconds
 
 
 def _page[RowT](
