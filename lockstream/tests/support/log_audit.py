@@ -1,15 +1,12 @@
 """Audit a log with other means than the product's: `json` and `hashlib`, by the published format."""
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from lockstream.tests.support.builders import Body
 from lockstream.tests.support.processes import Server
+from lockstream.tests.support.read_audit import Replay, read_all
 
 
 def audited(path: Path) -> list[Body]:
@@ -28,58 +25,21 @@ def audited(path: Path) -> list[Body]:
     return records
 
 
-@dataclass
-class LockerCounts:
-    """The counts of a locker, computed from the log."""
-
-    compartments: set[str] = field(default_factory=set)
-    active: dict[str, str] = field(default_factory=dict)
-    """Compartment id by active reservation."""
-
-    degrading: dict[str, str] = field(default_factory=dict)
-    """Compartment id by open degrading fault."""
-
-    @property
-    def summary(self) -> dict[str, int]:
-        return {
-            "compartments": len(self.compartments),
-            "active_reservations": len(self.active),
-            "degraded_compartments": len(set(self.degrading.values())),
-        }
+def assert_shows_what_the_log_holds(server: Server) -> list[Body]:
+    """Compare every locker and every list that `server` shows with its log, and return the log's records."""
+    records = audited(server.log)
+    lists = Replay(records).at(len(records))
+    for locker_id in lists.model.lockers():
+        assert _counts_of(server, locker_id) == lists.model.counts(locker_id), locker_id
+    for reading in read_all(server, records):
+        assert reading.position == len(records), reading.url
+        assert reading.problem(lists) is None
+    return records
 
 
-def count_lockers(records: Iterable[Body]) -> dict[str, LockerCounts]:
-    """Return the counts of each locker, by locker id."""
-    lockers: dict[str, LockerCounts] = defaultdict(LockerCounts)
-    for record in records:
-        locker, payload = lockers[record["locker_id"]], record["payload"]
-        match record["type"]:
-            case "CompartmentRegistered":
-                locker.compartments.add(payload["compartment_id"])
-            case "ReservationCreated":
-                locker.active[payload["reservation_id"]] = payload["compartment_id"]
-            case "ParcelPickedUp" | "ReservationExpired":
-                del locker.active[payload["reservation_id"]]
-            case "FaultReported" if payload["severity"] >= 3:
-                locker.degrading[record["event_id"]] = payload["compartment_id"]
-            case "FaultCleared":
-                locker.degrading.pop(payload["fault_event_id"], None)
-            case _:
-                pass
-    return lockers
-
-
-def summary_of(server: Server, locker_id: str) -> dict[str, Any]:
+def _counts_of(server: Server, locker_id: str) -> tuple[int, int, int]:
     """Return the counts of a locker, as a GET shows them."""
     status, body = server.get(f"/lockers/{locker_id}")
     assert status == 200
-    response = json.loads(body)
-    return {name: response[name] for name in ("compartments", "active_reservations", "degraded_compartments")}
-
-
-def assert_shows_what_the_log_holds(server: Server) -> list[Body]:
-    """Compare every locker that `server` shows with its log, and return the log's records."""
-    records = audited(server.log)
-    for locker_id, locker in count_lockers(records).items():
-        assert summary_of(server, locker_id) == locker.summary, locker_id
-    return records
+    shown = json.loads(body)
+    return shown["compartments"], shown["active_reservations"], shown["degraded_compartments"]
