@@ -6,7 +6,7 @@ Half of them post one event at a time. The others post batches, as JSON arrays a
 import asyncio
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -30,6 +30,9 @@ CLIENTS = 64
 
 COMPARTMENTS = 4
 
+MAX_EVENTS = 250
+"""Most events in a batch."""
+
 
 class Format(NamedTuple):
     """A form in which a client posts events."""
@@ -38,13 +41,11 @@ class Format(NamedTuple):
     path: str
     media_type: str
     encode: Callable[..., bytes]
-    max_events: int
-    """Most events in one request of a client under load."""
 
 
-SINGLE = Format("single", "/events", "application/json", lambda event: json.dumps(event).encode(), 1)
-ARRAY = Format("array", "/events/batch", "application/json", as_array, 250)
-LINES = Format("lines", "/events/batch", "application/x-ndjson", as_lines, 250)
+SINGLE = Format("single", "/events", "application/json", lambda event: json.dumps(event).encode())
+ARRAY = Format("array", "/events/batch", "application/json", as_array)
+LINES = Format("lines", "/events/batch", "application/x-ndjson", as_lines)
 FORMATS = SINGLE, ARRAY, SINGLE, LINES
 
 
@@ -54,6 +55,9 @@ class Received:
 
     acknowledged: dict[str, int] = field(default_factory=dict)
     """Positions in the log by event id, from outcomes 202 and 200."""
+
+    last_position: int = 0
+    """The highest of these positions."""
 
     refused: set[str] = field(default_factory=set)
     """Ids of events with outcome 409 or 422."""
@@ -66,6 +70,11 @@ class Received:
 
     batches: int = 0
     """Responses to batches."""
+
+    def lost(self, records: Iterable[Body]) -> list[str]:
+        """Return the acknowledged events that are not at their positions among the records of a log."""
+        positions = {record["event_id"]: record["position"] for record in records}
+        return [event_id for event_id, position in self.acknowledged.items() if positions.get(event_id) != position]
 
 
 def locker_events(locker: str, chance: random.Random) -> Iterator[Body]:
@@ -96,18 +105,24 @@ def locker_events(locker: str, chance: random.Random) -> Iterator[Body]:
 class Clients:
     """Clients that post until `stop`. After the server has gone, each sends its last request again to the next one."""
 
-    def __init__(self, server: Server, chance: random.Random) -> None:
+    def __init__(
+        self, server: Server, chance: random.Random, *, count: int = CLIENTS, max_events: int = MAX_EVENTS
+    ) -> None:
+        """`count` clients, each with a locker of its own, post up to `max_events` in a batch."""
         self.received = Received()
-        self._server = server
+        self.server = server
+        self.server_is_up = asyncio.Event()
+        """Not set while the server is killed and started again. Another program may have its port meanwhile."""
+
+        self.is_stopped = False
         self._chance = chance
-        self._server_is_up = asyncio.Event()
-        self._server_is_up.set()
-        self._is_stopped = False
+        self._count, self._max_events = count, max_events
+        self.server_is_up.set()
 
     async def run(self) -> None:
         """Post until `stop`."""
         async with asyncio.TaskGroup() as group:
-            for number in range(CLIENTS):
+            for number in range(self._count):
                 form, chance = FORMATS[number % len(FORMATS)], random.Random(self._chance.random())
                 group.create_task(self._report(form, f"locker-{number}", chance))
 
@@ -119,25 +134,25 @@ class Clients:
 
     def stop(self) -> None:
         """Let each client end after the response that it waits for, or at once if no server is up."""
-        self._is_stopped = True
-        self._server_is_up.set()
+        self.is_stopped = True
+        self.server_is_up.set()
 
     async def restart(self, is_last: bool = False) -> None:
         """Kill the server while requests are open, and start it again.
 
         The clients then go on with the new process, or end if this restart `is_last`.
         """
-        self._server_is_up.clear()
-        self._server.kill()
-        self._is_stopped = is_last
-        await asyncio.to_thread(self._server.start)
-        self._server_is_up.set()
+        self.server_is_up.clear()
+        self.server.kill()
+        self.is_stopped = is_last
+        await asyncio.to_thread(self.server.start)
+        self.server_is_up.set()
 
     async def _report(self, form: Format, locker: str, chance: random.Random) -> None:
         unanswered: list[Body] = []
         events = locker_events(locker, chance)
-        while not self._is_stopped:
-            await self._server_is_up.wait()
+        while not self.is_stopped:
+            await self.server_is_up.wait()
             with suppress(OSError, asyncio.IncompleteReadError):
                 await self._use_connection(form, events, unanswered, chance)
             await asyncio.sleep(0.01)
@@ -146,13 +161,13 @@ class Clients:
         self, form: Format, events: Iterator[Body], unanswered: list[Body], chance: random.Random
     ) -> None:
         """Post over one connection until it breaks; leave the events without a response in `unanswered`."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._server.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
         try:
-            while not self._is_stopped:
+            while not self.is_stopped:
                 if not unanswered:
-                    unanswered += islice(events, chance.randint(1, form.max_events))
+                    unanswered += islice(events, chance.randint(1, 1 if form is SINGLE else self._max_events))
                 await self._post(form, unanswered, reader, writer)
-                if chance.random() < 0.1 and not self._is_stopped:
+                if chance.random() < 0.1 and not self.is_stopped:
                     await self._post(form, unanswered, reader, writer)
                 unanswered.clear()
         finally:
@@ -199,6 +214,7 @@ class Clients:
                 known = self.received.acknowledged.setdefault(event_id, outcome["position"])
                 assert known == outcome["position"], "an event has one position for ever"
                 assert event_id not in self.received.refused
+                self.received.last_position = max(self.received.last_position, known)
             case 409 | 422:
                 assert event_id not in self.received.acknowledged
                 self.received.refused.add(event_id)

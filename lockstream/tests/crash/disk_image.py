@@ -16,16 +16,21 @@ from lockstream.tests.crash.fault_report import FaultOutcome
 from lockstream.tests.support.builders import event, registered
 from lockstream.tests.support.histories import CAPACITY
 from lockstream.tests.support.log_audit import audited
+from lockstream.tests.support.read_audit import content_problems, read_lists
 
 LOG = "event_log.jsonl"
 
 
 @dataclass
 class DiskImage:
-    """A folder as a fault has left it, and the positions, by event id, that were acknowledged by then."""
+    """A folder as a fault has left it, and what clients had received by then."""
 
     folder: Path
     acknowledged: Mapping[str, int]
+    """Positions of the acknowledged events, by event id."""
+
+    shown: int = 0
+    """The highest position that a read has shown."""
 
     @property
     def log(self) -> Path:
@@ -38,23 +43,27 @@ def restart_on(*images: DiskImage) -> FaultOutcome:
     for image in images:
         outcome.faults += 1
         outcome.acknowledged += len(image.acknowledged)
-        outcome.bricked += [f"{image.folder}: {problem}" for problem in _problems_after_restart(image.log)]
+        outcome.bricked += [f"{image.folder}: {problem}" for problem in _problems_after_restart(image)]
         outcome.lost += _lost_events(image)
     return outcome
 
 
-def _problems_after_restart(log: Path) -> list[str]:
-    """Start, accept one more event, and stop; return a sentence about the first fault, or nothing."""
+def _problems_after_restart(image: DiskImage) -> list[str]:
+    """Start, accept one more event, read all lists, and stop; return sentences about faults, or nothing."""
     try:
-        with closing(EmbeddedStore(log, CAPACITY)) as store:
+        with closing(EmbeddedStore(image.log, CAPACITY)) as store:
+            end = store.log.end.position
             [outcome] = ingest([event(registered("c1", locker="after-the-fault"))], store.unit_of_work())
             store.checkpoint()
+            records = audited(image.log)
+            readings, position = store.list(lambda listings: read_lists(listings, records))
     except (LockstreamError, OSError) as error:
         return [str(error)]
     if not isinstance(outcome, Accepted):
         return [f"a new event was not accepted: {outcome}"]
-    audited(log)
-    return verify_file(log, ignore_progress).problems
+    if not image.shown <= end < position:
+        return [f"position {image.shown} was shown, the log ended at {end}, and lists are at {position}"]
+    return content_problems(readings, records) + verify_file(image.log, ignore_progress).problems
 
 
 def _lost_events(image: DiskImage) -> list[str]:

@@ -37,7 +37,7 @@ class FaultOutcome:
 
     lost: list[str] = field(default_factory=list)
     bricked: list[str] = field(default_factory=list)
-    """Reasons why a start was wrongly refused, accepted no event, or showed a state that the log does not give."""
+    """Reasons why a start was wrongly refused or accepted no event, or why a read disagrees with the log."""
 
     refused: int = 0
     """Starts that were rightly refused: acknowledged events were damaged, or a start cannot tell whether they were."""

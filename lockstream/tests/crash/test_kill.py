@@ -1,4 +1,7 @@
-"""A server that is killed with -9 under load, again and again: every acknowledged event is in the log, once."""
+"""A server that is killed with -9 under load, again and again.
+
+Every acknowledged event is in the log, once, and every response to a read agrees with the log.
+"""
 
 import asyncio
 import random
@@ -10,11 +13,15 @@ from lockstream.core.ports import ignore_progress
 from lockstream.services.commands.verify import verify_file
 from lockstream.tests.crash.clients import Clients, Received
 from lockstream.tests.crash.fault_report import FULL, POWER, FaultOutcome, FaultReport
+from lockstream.tests.crash.readers import LIGHT_LOAD, Readers
 from lockstream.tests.support.log_audit import assert_shows_what_the_log_holds
 from lockstream.tests.support.processes import Server
 
 ROUNDS, SECONDS = (20, 30.0) if FULL else (1, 1.5)
 """Servers, each with clients of its own, and the time for which each is under load."""
+
+READ_ROUNDS, READ_SECONDS, KILLS = (10, 10.0, 8) if FULL else (1, 2.0, 3)
+"""Servers that are read as well, the time for which each is under load, and the kills of each."""
 
 
 async def received_from_killed_server(server: Server, chance: random.Random) -> Received:
@@ -43,10 +50,37 @@ def test_acknowledged_events_survive_a_kill(number: int, log_path: Path, fault_r
         # when it has restarted, then it shows the log
         records = assert_shows_what_the_log_holds(server)
     # then the log holds each acknowledged event, and no refused one
-    positions = {record["event_id"]: record["position"] for record in records}
-    lost = [event_id for event_id, position in received.acknowledged.items() if positions.get(event_id) != position]
-    outcome = FaultOutcome(2, len(received.acknowledged), lost, verify_file(log_path, ignore_progress).problems)
+    problems = verify_file(log_path, ignore_progress).problems
+    outcome = FaultOutcome(2, len(received.acknowledged), received.lost(records), problems)
     fault_report.add(POWER, "killed with -9 under load", outcome)
     outcome.assert_nothing_lost_or_bricked()
-    assert not received.refused & positions.keys()
+    assert not received.refused & {record["event_id"] for record in records}
     assert is_enough(received)
+
+
+async def read_from_killed_server(server: Server, chance: random.Random) -> tuple[Received, Readers]:
+    """Let clients post and readers read, and kill the server at random moments. Return the responses."""
+    clients = Clients(server, chance, **LIGHT_LOAD)
+    readers = Readers(clients, chance)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(clients.run())
+        group.create_task(readers.run())
+        for _ in range(KILLS - 1):
+            await asyncio.sleep(READ_SECONDS / KILLS * chance.uniform(0.2, 1.8))
+            await clients.restart()
+        await clients.wait_until(lambda received: is_enough(received) and readers.have_read_everything)
+        await clients.restart(is_last=True)
+    return clients.received, readers
+
+
+@pytest.mark.parametrize("number", range(1, READ_ROUNDS + 1))
+def test_reads_between_kills_agree_with_the_log(number: int, log_path: Path, fault_report: FaultReport) -> None:
+    # given a server that was killed under load, again and again, while all lists and states were read
+    with Server(log_path).start() as server:
+        received, readers = asyncio.run(read_from_killed_server(server, random.Random()))
+        # when it has restarted, then its lists agree with the log
+        records = assert_shows_what_the_log_holds(server)
+    # then so does each response before, at the position that it names, and none was behind an acknowledgement
+    outcome = FaultOutcome(KILLS, len(received.acknowledged), received.lost(records), readers.problems(records))
+    fault_report.add(POWER, "killed with -9 under load, with readers", outcome)
+    outcome.assert_nothing_lost_or_bricked()

@@ -1,0 +1,116 @@
+"""Readers that go through all lists and states, page by page, while clients post.
+
+A reader goes on with the page that it has not received when its server was killed: tokens of pages do not expire.
+"""
+
+import asyncio
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import chain, cycle
+
+import httpx
+
+from lockstream.tests.crash.clients import Clients
+from lockstream.tests.support.builders import Body
+from lockstream.tests.support.modelled_reads import CHANGED, LISTS, STATES, UNKNOWN, Names, Read
+from lockstream.tests.support.processes import TIMEOUT_SECONDS
+from lockstream.tests.support.read_audit import Reading, Walk, content_problems
+
+LIST_READERS, STATE_READERS = 8, 4
+"""Readers of lists and of states. A list takes ten times as long, so readers of both would rarely read a state."""
+
+LIGHT_LOAD = {"count": 24, "max_events": 10}
+"""Clients beside readers. A list waits for a checkpoint of all earlier events, so readers get more under less load."""
+
+LIMITS = 7, 100, 1_000
+"""Maximum numbers of items on a page."""
+
+MAX_PAGES = 5
+"""Pages after which a reader leaves a list. A list that is sorted by changes may grow as fast as it is read."""
+
+SAMPLE = 15
+"""Responses to each read that are compared with the log. Each takes some 5 ms after 15,000 events."""
+
+
+class Readers:
+    """Readers that go on until the clients beside them stop."""
+
+    def __init__(self, clients: Clients, chance: random.Random) -> None:
+        self.shown = 0
+        """The highest position that any response has shown."""
+
+        self._clients = clients
+        self._chance = chance
+        self._names = UNKNOWN
+        """Names of a reservation in the last list of reservations."""
+
+        self._count = Counter[str]()
+        self._samples = defaultdict[str, list[Reading]](list)
+        """A random sample of the responses to each read, by its path."""
+
+        self._outdated: list[str] = []
+        self._is_ahead = asyncio.Event()
+
+    @property
+    def have_read_everything(self) -> bool:
+        """Whether each read was answered at least once."""
+        return len(self._count) == len(LISTS) + len(STATES)
+
+    async def run(self) -> None:
+        """Read until the clients stop."""
+        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as http, asyncio.TaskGroup() as group:
+            for reads, count in ((LISTS, LIST_READERS), (STATES, STATE_READERS)):
+                shuffled = cycle(self._chance.sample(reads, len(reads)))
+                for _ in range(count):
+                    group.create_task(self._read(shuffled, http))
+
+    async def wait_until_ahead(self, seconds: float) -> None:
+        """Wait until a response shows an event before its acknowledgement arrives, at most for a time.
+
+        A power cut at that moment would take the event back if the response had not waited for the flush.
+        """
+        self._is_ahead.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._is_ahead.wait(), seconds)
+
+    def problems(self, records: Sequence[Body]) -> list[str]:
+        """Return a sentence about each response that disagrees with the records of the log."""
+        if self.shown > len(records):
+            return [f"a response has shown position {self.shown}, and the log ends at {len(records)}"]
+        return self._outdated + content_problems(chain.from_iterable(self._samples.values()), records)
+
+    async def _read(self, reads: Iterator[Read], http: httpx.AsyncClient) -> None:
+        """Walk through one of `reads` after another, which several readers share."""
+        walk = self._new_walk(next(reads))
+        while not self._clients.is_stopped:
+            await self._clients.server_is_up.wait()
+            with suppress(httpx.TransportError):
+                await self._read_page(walk, http)
+            if walk.url is None or walk.pages == MAX_PAGES:
+                walk = self._new_walk(next(reads))
+
+    def _new_walk(self, read: Read) -> Walk:
+        return Walk(read, self._names, self._chance.choice(LIMITS))
+
+    async def _read_page(self, walk: Walk, http: httpx.AsyncClient) -> None:
+        acknowledged = self._clients.received.last_position
+        response = await http.get(f"http://127.0.0.1:{self._clients.server.port}{walk.url}")
+        self._note(walk.take(response.status_code, response.headers, response.content), acknowledged)
+
+    def _note(self, reading: Reading, acknowledged: int) -> None:
+        """Keep what the audit needs of a reading. `acknowledged` is the last position known before its request."""
+        if reading.position < acknowledged:
+            self._outdated.append(f"{reading.url} is at {reading.position}, and {acknowledged} was acknowledged before")
+        if reading.shown > max(self.shown, self._clients.received.last_position):
+            self._is_ahead.set()
+        self.shown = max(self.shown, reading.shown)
+        path = reading.read.path
+        self._count[path] += 1
+        if len(sample := self._samples[path]) < SAMPLE:
+            sample.append(reading)
+        elif (place := self._chance.randrange(self._count[path])) < SAMPLE:  # each reading is equally likely to stay
+            sample[place] = reading
+        if reading.body and reading.read.key == CHANGED and reading.body["items"]:
+            self._names = Names.of(self._chance.choice(reading.body["items"]))
