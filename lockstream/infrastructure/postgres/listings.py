@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sqlalchemy import ARRAY, BigInteger, bindparam, func
 
+from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import Listings, ReadResult
 from lockstream.infrastructure.postgres.connection import (
     DIALECT,
@@ -14,7 +15,7 @@ from lockstream.infrastructure.postgres.connection import (
     transaction_settings,
 )
 from lockstream.infrastructure.postgres.reads import PostgresReads
-from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
+from lockstream.infrastructure.postgres.statements import HEAD_AND_VERSION, cursor_of, version_mismatch
 from lockstream.infrastructure.rows.listing_statements import ListingStatements
 from lockstream.infrastructure.rows.listings import SqlListings, Values
 from lockstream.infrastructure.rows.prepared import Prepared
@@ -50,21 +51,23 @@ class PostgresListings:
             _LOCK_TABLES,
             transaction_settings(database.limits),
             _READ_IN_ORDER,
-            HEAD,
+            HEAD_AND_VERSION,
         ]
 
     def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
         """Execute the query of a list, and return its value with the position that it reflects.
 
         Raises:
-            StoreUnavailable: the database cannot be used.
+            StoreUnavailable: the database cannot be used, or the projection is missing or belongs to another version.
         """
 
         def execute_query(begun: Results, fetch: Callable[[Statement], DatabaseRows]) -> ReadResult[ValueT]:
             def execute(prepared: Prepared, values: Values) -> DatabaseRows:
                 return fetch(Statement(prepared.text, prepared.bind(values)))
 
-            position = cursor_of(begun[HEAD]).position
+            if reason := version_mismatch(begun[HEAD_AND_VERSION], self._database.name):
+                raise StoreUnavailable(reason)
+            position = cursor_of(begun[HEAD_AND_VERSION]).position
             read_records = PostgresReads(self._reads, fetch).records
             return ReadResult(query(SqlListings(self._statements, execute, position, read_records)), position)
 

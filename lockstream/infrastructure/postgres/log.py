@@ -12,8 +12,12 @@ from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.errors import LogTableDamaged, StoreUnavailable
 from lockstream.infrastructure.codec.log_line import InvalidLine, decode_lines, format_line
 from lockstream.infrastructure.postgres.connection import Database, DatabaseRows, Session, Statement, unavailable
-from lockstream.infrastructure.postgres.statements import HEAD_AND_VERSION, cursor_of, end_abandoned_transaction
-from lockstream.infrastructure.rows.tables import fingerprint
+from lockstream.infrastructure.postgres.statements import (
+    HEAD_AND_VERSION,
+    cursor_of,
+    end_abandoned_transaction,
+    version_mismatch,
+)
 
 PAGE_RECORDS = 1_000
 """Records that are read at a time."""
@@ -91,7 +95,7 @@ class PostgresLog:
         Raises:
             StoreUnavailable: the projection belongs to another version, so this node must not go on.
         """
-        if reason := self._version_mismatch(head_and_version):
+        if reason := version_mismatch(head_and_version, self.name):
             raise StoreUnavailable(reason)
         self.end = cursor_of(head_and_version)
         return self.end
@@ -107,15 +111,6 @@ class PostgresLog:
         if self._probing.is_alive():
             self._probing.join(PROBE_SECONDS)  # the thread may wait for a database that is away
 
-    def _version_mismatch(self, head_and_version: DatabaseRows) -> str | None:
-        """Return why this node must not go on, or None."""
-        if head_and_version and head_and_version[0][3] == fingerprint():
-            return None
-        return (
-            f"The projection in the database {self.name} is missing or belongs to another version of Lockstream. "
-            "Restart this node with the version of the other nodes; a start rebuilds the projection if it must."
-        )
-
     def _probe(self) -> None:
         """Probe the database, and end the write transaction of a node that has stopped."""
         session = Session(self._database)
@@ -125,7 +120,7 @@ class PostgresLog:
             try:
                 session.close_if_lost()  # so that a database which was restarted meanwhile is not reported as away
                 found = session.transact(end_abandoned, HEAD_AND_VERSION)
-                self.reads_unavailable_reason = self._version_mismatch(found[HEAD_AND_VERSION])
+                self.reads_unavailable_reason = version_mismatch(found[HEAD_AND_VERSION], self.name)
             except psycopg.Error as error:
                 self.reads_unavailable_reason = str(unavailable(self.name, error))
             self.unavailable_reason = self.reads_unavailable_reason

@@ -8,6 +8,7 @@ from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.infrastructure.codec.log_line import encode_lines, line_ends
 from lockstream.infrastructure.postgres.connection import DatabaseRows, Statement, TimeLimits
+from lockstream.infrastructure.rows.tables import fingerprint
 
 WRITE_LOCK_ID = 0x10C4_57EA_0000_0001
 """Id of the advisory lock that a node holds while it writes. Any number that no other program uses would do."""
@@ -53,6 +54,16 @@ def end_abandoned_transaction(limits: TimeLimits) -> Statement:
         f"AND l.classid = {WRITE_LOCK_ID >> 32}::oid AND l.objid = {WRITE_LOCK_ID & 0xFFFF_FFFF}::oid "
         "AND a.datname = current_database() AND a.usename = current_user "
         f"AND a.wait_event = 'ClientRead' AND a.state_change < clock_timestamp() - interval '{limits.idle_seconds} s'"
+    )
+
+
+def version_mismatch(head_and_version: DatabaseRows, name: str) -> str | None:
+    """Return why the projection in a database cannot be used, or None, from the result of `HEAD_AND_VERSION`."""
+    if head_and_version and head_and_version[0][3] == fingerprint():
+        return None
+    return (
+        f"The projection in the database {name} is missing or belongs to another version of Lockstream. Run the "
+        "version of the other nodes; the start of a node rebuilds the projection if it must."
     )
 
 

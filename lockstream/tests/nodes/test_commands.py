@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.postgres import free_port
 from lockstream.tests.support.builders import registered, reserved
 from lockstream.tests.support.commands import RunCommand
 from lockstream.tests.support.databases import execute, ingest_into
@@ -20,11 +21,34 @@ def test_commands_for_log_files_say_what_to_do_with_a_database(
     assert "The log is in a database, as DATABASE_URL says." in result.errors
 
 
-@pytest.mark.parametrize("name", ["verify", "export"])
+LISTS = "lockers", "reservations", "faults"
+
+
+@pytest.mark.parametrize("name", ["verify", "export", *LISTS])
 def test_commands_report_a_database_without_tables(name: str, empty_database_url: str, run_command: RunCommand) -> None:
     result = run_command(name, DATABASE_URL=empty_database_url)
     assert result.exit_code == 1
     assert "Lockstream's tables are not in the database" in result.errors
+
+
+@pytest.mark.parametrize("change", ["UPDATE progress SET schema = 'another'", "DELETE FROM progress"])
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_are_refused_if_the_projection_is_missing_or_of_another_version(
+    name: str, change: str, database_url: str, run_command: RunCommand
+) -> None:
+    ingest_into(database_url, registered())
+    assert run_command(name, DATABASE_URL=database_url).exit_code == 0
+    execute(database_url, change)
+    result = run_command(name, DATABASE_URL=database_url)
+    result.assert_is_error("is missing or belongs to another version of Lockstream")
+    assert not result.output
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_name_a_database_that_cannot_be_reached(name: str, run_command: RunCommand) -> None:
+    result = run_command(name, DATABASE_URL=f"postgresql+psycopg://nobody@127.0.0.1:{free_port()}/parcels")
+    result.assert_is_error("The database parcels at 127.0.0.1 cannot be used now")
+    assert not result.output
 
 
 def test_verify_exits_with_an_error_if_the_projection_differs_from_the_log(
