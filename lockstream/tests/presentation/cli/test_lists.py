@@ -1,11 +1,8 @@
 """`lockstream lockers`, `reservations` and `faults`: the same items as the lists over HTTP."""
 
-import csv
-import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ from lockstream.infrastructure.sqlite.listings import SqliteListings
 from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path
 from lockstream.presentation.cli import list_commands
 from lockstream.tests.support.builders import fault_cleared, fault_reported, registered, reserved
-from lockstream.tests.support.commands import RunCommand
+from lockstream.tests.support.commands import RunCommand, items
 from lockstream.tests.support.histories import CAPACITY, history, record
 
 LOCKERS = [f"locker-{number}" for number in range(1, 6)]
@@ -29,26 +26,6 @@ def log(log_path: Path) -> Path:
         record(log_path, history(locker))
     record(log_path, [registered(locker="=cmd")])
     return log_path
-
-
-def items(run_command: RunCommand, *arguments: str) -> list[dict[str, Any]]:
-    """Return the items that a command lists, which must be the same as JSON and as CSV."""
-    result = run_command(*arguments, "--format", "json")
-    assert result.exit_code == 0, result.errors
-    found = [json.loads(line) for line in result.output.splitlines()]
-    rows = list(csv.DictReader(StringIO(run_command(*arguments, "--format", "csv").output.decode())))
-    assert len(rows) == len(found)
-    for row, item in zip(rows, found, strict=True):
-        assert list(row) == list(item)
-        assert row == {name: _cell(value) for name, value in item.items()}
-    return found
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith("=") else text
 
 
 def test_lockers_are_listed_with_their_counts(log: Path, run_command: RunCommand) -> None:
