@@ -21,9 +21,21 @@ SEVERITY_MAX = 2**31 - 1
 """Highest severity of a fault: it fits a signed integer of 32 bits."""
 
 _IDENTIFIER = re.compile(IDENTIFIER)
+_UUID = re.compile(UUID)
+_LOWEST_UUID, _HIGHEST_UUID = ("-".join(digit * count for count in (8, 4, 4, 4, 12)) for digit in "0f")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def is_identifier(text: str) -> bool:
     """Return whether a text can be an identifier. One with a surrogate, which UTF-8 lacks, can't."""
     return len(text) <= IDENTIFIER_MAX and _IDENTIFIER.fullmatch(text) is not None and not _SURROGATE.search(text)
+
+
+def uuid_prefix(text: str) -> str | None:
+    """Return a text in lower case if a UUID can begin with it, else None."""
+    return text.lower() if _UUID.fullmatch(text + _LOWEST_UUID[len(text) :]) else None
+
+
+def uuid_range(prefix: str) -> tuple[str, str]:
+    """Return the lowest and the highest UUID that begin with `prefix`, a result of `uuid_prefix`."""
+    return prefix + _LOWEST_UUID[len(prefix) :], prefix + _HIGHEST_UUID[len(prefix) :]

@@ -29,7 +29,8 @@ from lockstream.core.entities.listings import SUMMED
 from lockstream.core.entities.state import FINAL, Compartment, Fault, LockerTotals, Reservation, Row, Status
 
 RULES_VERSION = 3
-"""Increase this number when `evolve` gives another state for the same log: older projections are then rebuilt."""
+"""Increase this number when `evolve` gives another state for the same log, or run files get another form: older
+projections are then rebuilt."""
 
 metadata = MetaData()
 

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+
 from lockstream.core.outcomes import Duplicate, Outcome
 from lockstream.core.rules import COMPARTMENT_ALREADY_REGISTERED, RESERVATION_ALREADY_EXISTS
 from lockstream.core.use_cases.ingest import ingest
+from lockstream.infrastructure.id_index.index import EMPTY_RUN, Compaction, SortedRun
 from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path
 from lockstream.tests.support.builders import Body, event, registered, reserved
 from lockstream.tests.support.histories import CAPACITY, hashes, hashes_after_replay, hashes_after_start, history
@@ -17,6 +20,11 @@ MEMTABLE_IDS = 20
 HISTORIES = [history(f"locker-{number}") for number in range(20)]
 LAST, MORE = registered("last"), registered("more")
 BODIES = [*(body for one in HISTORIES for body in one), LAST, MORE]
+
+
+def in_memory(compaction: Compaction) -> SortedRun:
+    """Return the new run of a compaction, without a file."""
+    return SortedRun(*(np.concatenate([EMPTY_RUN.hashes, *parts]) for parts in compaction.merge()))
 
 
 def open_store(log: Path) -> closing[EmbeddedStore]:

@@ -1,15 +1,17 @@
 """The compactor merges the memtable into a new run in the background, and tries again after any failure."""
 
 import logging
+import os
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from lockstream.core.outcomes import Accepted, Duplicate
 from lockstream.core.ports import ignore_progress
 from lockstream.infrastructure.id_index.compactor import Compactor
-from lockstream.infrastructure.id_index.index import Compaction, IdIndex, SortedRun
+from lockstream.infrastructure.id_index.index import Compaction, IdIndex
 from lockstream.infrastructure.id_index.sorted_run import NO_RUN, RunRef, run_path
 from lockstream.infrastructure.sqlite.row_cache import ChangeSet
 from lockstream.infrastructure.stores.embedded import projection_path
@@ -44,7 +46,7 @@ def test_events_are_ingested_during_compactions_and_at_most_three_run_files_exis
 
 
 def test_a_compaction_that_fails_in_any_way_is_tried_again(log_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run_out_of_memory(compaction: Compaction) -> SortedRun:
+    def run_out_of_memory(compaction: Compaction) -> NoReturn:
         raise MemoryError
 
     with open_store(log_path) as store:
@@ -82,6 +84,17 @@ def test_a_run_that_cannot_be_written_is_tried_again(log_path: Path, caplog: pyt
     assert_all_ids_are_known(log_path, BODIES[:-2])
 
 
+def test_a_compaction_of_a_run_file_that_was_truncated_fails(log: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with open_store(log) as store, caplog.at_level(logging.WARNING):
+        run, before = run_files(log)[-1], store._projection.stored.run
+        os.truncate(run, run.stat().st_size - 16)
+        for number in range(3 * MEMTABLE_IDS):
+            ingest_and_checkpoint(store, registered(f"more-{number}"))
+            store._projection.finish_compaction()
+        assert store._projection.stored.run == before
+    assert "The id index could not be compacted (OSError(5, 'the file is too short'))" in caplog.text
+
+
 def test_a_compaction_removes_only_run_files_that_no_projection_on_disk_can_name(tmp_path: Path) -> None:
     projection = tmp_path / "projection.sqlite"
     ids = IdIndex()
@@ -103,7 +116,7 @@ def compacted(ids: IdIndex, compactor: Compactor) -> RunRef:
     """Add ids, compact the index, and return the new run."""
     first = compactor.run.position + 1
     end = first + 10 * MEMTABLE_IDS
-    ids.add({f"id-{position}": position for position in range(first, end)})
+    ids.add({f"/id-{position}": position for position in range(first, end)})
     compactor.poll(end - 1)
     compactor.finish()
     assert compactor.run.position == end - 1

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate
 from lockstream.core.ports import ignore_progress
 from lockstream.core.rules import COMPARTMENT_ALREADY_REGISTERED
-from lockstream.infrastructure.id_index.index import _hashes
+from lockstream.infrastructure.id_index.index import Entries, SortedRun, _hashes
 from lockstream.infrastructure.id_index.sorted_run import write_run
 from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.services.commands.verify import verify_file
@@ -46,7 +47,8 @@ def test_an_id_with_the_same_36_bits_as_another_is_new(log: Path) -> None:
     [like] = _hashes([other["event_id"]])
     with open_store(log) as store:
         ids = store._projection.cache.ids
-        ids._run = np.sort(np.append(ids._run, [np.uint64(like), np.uint64(like | 2)]))
+        hashes = np.sort(np.append(ids._run.hashes, [np.uint64(like), np.uint64(like | 2)]))
+        ids._run = ids._run._replace(hashes=hashes)
         assert ingest_and_checkpoint(store, BODIES[0], other) == [Duplicate(1), Accepted(203)]
         assert ingest_and_checkpoint(store, other) == [Duplicate(203)]
 
@@ -94,7 +96,25 @@ def drop_every_second_entry(run: Path) -> None:
     run.write_bytes(np.frombuffer(content, "<u8")[::2].tobytes())
 
 
-@pytest.mark.parametrize("damage", [remove, empty, truncate_one_entry, tear, flip_bit, drop_every_second_entry])
+def flip_bit_in_prefixes(run: Path) -> None:
+    content = bytearray(run.read_bytes())
+    content[-9] ^= 4
+    run.write_bytes(content)
+
+
+def drop_prefixes(run: Path) -> None:
+    """Leave the form of a run file without prefixes, which is that of an older version."""
+    content = run.read_bytes()
+    run.write_bytes(content[: 8 * int.from_bytes(content[-8:], "little")])
+
+
+DAMAGES = [
+    *(remove, empty, truncate_one_entry, tear, flip_bit, flip_bit_in_prefixes),
+    *(drop_prefixes, drop_every_second_entry),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_run_file_rebuilds_the_projection(
     log: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -108,6 +128,18 @@ def test_a_damaged_run_file_rebuilds_the_projection(
     assert "is rebuilt from the log" in caplog.text
     assert str(run) in caplog.text
     assert verify_file(log, ignore_progress).problems == []
+    assert_all_ids_are_known(log)
+
+
+def test_a_run_file_without_prefixes_is_not_read_even_if_its_checksum_is_right(log: Path) -> None:
+    run = run_files(log)[-1]
+    drop_prefixes(run)
+    with closing(sqlite3.connect(projection_path(log))) as database, database:
+        database.execute("UPDATE progress SET run_checksum = ?", [crc32(run.read_bytes())])
+
+    [problem] = verify_file(log, ignore_progress).problems
+
+    assert f"{run} cannot be read" in problem
     assert_all_ids_are_known(log)
 
 
@@ -128,14 +160,26 @@ def test_a_projection_older_than_the_run_catches_up(log_path: Path) -> None:
     assert_all_ids_are_known(log_path, BODIES[:-2])
 
 
-def test_verify_finds_an_id_that_a_run_lacks_and_a_rebuild_repairs_it(log: Path) -> None:
+def without_hash_of(event_id: str, run: SortedRun) -> tuple[Entries, Entries]:
+    [lost] = _hashes([event_id])
+    return run.hashes[run.hashes >> 28 != lost >> 28], run.prefixes[:]
+
+
+def without_prefix_of(event_id: str, run: SortedRun) -> tuple[Entries, Entries]:
+    prefixes = run.prefixes[:]
+    return run.hashes, prefixes[prefixes >> 28 != int(event_id.replace("-", "")[:9], 16)]
+
+
+@pytest.mark.parametrize("without", [without_hash_of, without_prefix_of])
+def test_verify_finds_an_id_that_a_run_lacks_and_a_rebuild_repairs_it(
+    log: Path, without: Callable[[str, SortedRun], tuple[Entries, Entries]]
+) -> None:
     projection = projection_path(log)
     with open_store(log) as store:
         run, position = store._projection.cache.ids._run, store._projection.stored.run.position
-    [lost] = _hashes([BODIES[3]["event_id"]])
-    lacking = run[run >> 28 != lost >> 28]
-    assert lacking.size < run.size
-    _, ref = write_run(projection, lacking, position)
+    hashes, prefixes = without(BODIES[3]["event_id"], run)
+    assert len(hashes) + len(prefixes) == len(run.hashes) + len(run.prefixes) - 1
+    _, ref = write_run(projection, ([hashes], [prefixes]), position)
     with closing(sqlite3.connect(projection)) as database, database:
         database.execute("UPDATE progress SET run_checksum = ?", [ref.checksum])
 

@@ -15,6 +15,7 @@ from lockstream.core.entities.state import Compartment, Fault, Reservation
 from lockstream.core.row_set import RowsNotLoaded
 from lockstream.infrastructure.id_index.index import IdIndex, NewIds
 from lockstream.infrastructure.sqlite.row_cache import RowCache
+from lockstream.tests.infrastructure.id_index.compacted import in_memory
 from lockstream.tests.infrastructure.sqlite.row_stores import (
     LOCKER,
     NAMES,
@@ -134,29 +135,31 @@ def test_the_memory_of_absent_rows_is_bounded(store: DictRowStore) -> None:
         assert rows_in_memory(cache) <= 7, "two generations, each with one batch too many"
 
 
-fault_cleared = FaultCleared("", "", LOCKER, FaultClearedPayload("new", "f"))
+FAULT_ID = "0190a5e0-0000-4000-8000-00000000000f"
+
+fault_cleared = FaultCleared("", "", LOCKER, FaultClearedPayload("new", FAULT_ID))
 
 
 def test_rows_with_unused_ids_are_not_looked_up_in_the_row_store(store: DictRowStore) -> None:
     cache = RowCache(store, capacity=1)
     rows = cache.fetch([about("new"), about_reservation("new"), fault_cleared])
-    assert (rows.compartments[LOCKER, "new"], rows.reservations["new"], rows.faults["f"]) == (None, None, None)
+    assert (rows.compartments[LOCKER, "new"], rows.reservations["new"], rows.faults[FAULT_ID]) == (None, None, None)
     assert store.fetched == []
 
 
 @pytest.mark.parametrize("is_compacted", [True, False])
 def test_rows_with_used_ids_are_looked_up_in_the_row_store(store: DictRowStore, is_compacted: bool) -> None:
-    ids = IdIndex(memtable=[NewIds([f"{LOCKER}/a", "/r", "f"], [1, 2, 3])])
+    ids = IdIndex(memtable=[NewIds([f"{LOCKER}/a", "/r", FAULT_ID], [1, 2, 3])])
     if is_compacted:
-        ids = IdIndex(ids.begin_compaction().merge())
+        ids = IdIndex(in_memory(ids.begin_compaction()))
     store.rows[Compartment][LOCKER, "a"] = compartment("a", 1)
     store.rows[Reservation]["r"] = reservation = Reservation("r", LOCKER, "a")
-    store.rows[Fault]["f"] = fault = Fault("f", LOCKER, "a", 3)
+    store.rows[Fault][FAULT_ID] = fault = Fault(FAULT_ID, LOCKER, "a", 3)
 
     rows = RowCache(store, ids=ids).fetch([about("a"), about_reservation("r"), fault_cleared])
 
     assert rows.compartments[LOCKER, "a"] == compartment("a", 1)
-    assert (rows.reservations["r"], rows.faults["f"]) == (reservation, fault)
+    assert (rows.reservations["r"], rows.faults[FAULT_ID]) == (reservation, fault)
 
 
 def test_new_rows_are_found_again_after_they_were_written_and_dropped(store: DictRowStore) -> None:
