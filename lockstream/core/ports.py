@@ -218,7 +218,10 @@ class Listings(Protocol):
         """Return the records at these positions, none of which is after the position of the lists."""
 
     def search(self, prefix: str, limit: int) -> Matches:
-        """Return up to `limit` ids of each kind that begin with `prefix`."""
+        """Return up to `limit` ids of each kind that begin with `prefix`, which may be in upper case for event ids.
+
+        If many event ids begin with the same 36 bits, a store may leave some of them out, but never a whole id.
+        """
 
     def times(self, positions: Iterable[int]) -> dict[int, int]:
         """Return the recorded times at these positions, in microseconds since 1970. Position 0 has none."""

@@ -134,3 +134,5 @@ class Matches(Struct, frozen=True):
     """Pairs of locker id and compartment id, sorted by compartment id and then by locker id."""
 
     reservations: list[str]
+    events: list[tuple[str, int]]
+    """Pairs of event id, in lower case, and position."""

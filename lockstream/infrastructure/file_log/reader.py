@@ -64,36 +64,6 @@ def last_position(path: Path) -> int:
             return 0
 
 
-def read_event_ids(file: int, first: int, count: int, end: Cursor) -> dict[str, int]:
-    """Return the ids and positions of up to `count` events from position `first` on.
-
-    The lines of `file` were checked before, and `end` is the end of the last one.
-
-    Raises:
-        OSError: the file cannot be read.
-        StoreUnavailable: the file is shorter than `end`.
-    """
-    if first > end.position:
-        return {}
-    position, start = _line_of(file, first, _FIRST_LINE, (end.position + 1, end.offset))
-    if position != first:
-        raise _lines_lost()
-    ids: dict[str, int] = {}
-    rest = b""
-    while position < min(first + count, end.position + 1):
-        more = os.pread(file, READ_BYTES, start + len(rest))
-        if not more:
-            raise _lines_lost()
-        rest += more
-        *lines, rest_of_line = rest.split(b"\n")
-        for line in lines[: first + count - position]:
-            ids[event_id_of(line)] = position
-            position += 1
-        start += len(rest) - len(rest_of_line)
-        rest = rest_of_line
-    return ids
-
-
 class LogReader:
     """Reads records of a log file by position. For any thread."""
 
@@ -138,6 +108,26 @@ class LogReader:
             raise StoreUnavailable(str(error)) from error
         return [found[position] for position in wanted]
 
+    def event_ids(self, first: int, count: int, end: Cursor) -> dict[str, int]:
+        """Return the ids and positions of up to `count` events from position `first` on, none of them after `end`.
+
+        The lines of the file up to `end` were checked before.
+
+        Raises:
+            StoreUnavailable: the log cannot be read, or was altered since.
+        """
+        if first > end.position:
+            return {}
+        try:
+            return _event_ids(self._file, first, min(first + count, end.position + 1), end)
+        except OSError as error:
+            raise log_unreadable(self._path, error) from error
+        except (InvalidLine, ValueError, IndexError) as error:
+            raise StoreUnavailable(
+                f"The log {self._path} was altered or has lost lines since it was checked. Restart Lockstream, which "
+                "checks the log at start."
+            ) from error
+
     def close(self) -> None:
         os.close(self._file)
 
@@ -153,12 +143,6 @@ class LogReader:
 def log_unreadable(path: Path, error: OSError) -> StoreUnavailable:
     """Return the exception to raise if the log file at `path` cannot be read."""
     return StoreUnavailable(f"The log {path} cannot be read ({error.strerror}). Check that its disk works.")
-
-
-def _lines_lost() -> StoreUnavailable:
-    return StoreUnavailable(
-        "The log has lost lines that were written to it. Restart Lockstream, which checks the log at start."
-    )
 
 
 def claimed_cursor(file: int, offset: int) -> Cursor:
@@ -199,6 +183,32 @@ def _complete(lines: list[bytes], offset: int, until: int | None) -> list[bytes]
         while lines and offset + sum(map(len, lines[:-1])) >= until:
             lines.pop()
     return lines
+
+
+def _event_ids(file: int, position: int, stop: int, end: Cursor) -> dict[str, int]:
+    """Return the ids and positions of events from `position` up to `stop`, which is excluded.
+
+    Raises:
+        OSError: the file cannot be read.
+        InvalidLine, ValueError, IndexError: the file was altered.
+    """
+    found, start = _line_of(file, position, _FIRST_LINE, (end.position + 1, end.offset))
+    if found != position:
+        raise InvalidLine("it is missing, or claims another position.")
+    ids: dict[str, int] = {}
+    rest = b""
+    while position < stop:
+        more = os.pread(file, READ_BYTES, start + len(rest))
+        if not more:
+            raise InvalidLine("the file ends before it, or inside it.")
+        rest += more
+        *lines, rest_of_line = rest.split(b"\n")
+        for line in lines[: stop - position]:
+            ids[event_id_of(line)] = position
+            position += 1
+        start += len(rest) - len(rest_of_line)
+        rest = rest_of_line
+    return ids
 
 
 def _line_of(file: int, position: int, low: _Line, high: _Line) -> _Line:

@@ -18,8 +18,6 @@ from lockstream.infrastructure.file_log.free_space import FreeSpaceGuard
 from lockstream.infrastructure.file_log.reader import (
     LogReader,
     claimed_cursor,
-    log_unreadable,
-    read_event_ids,
     read_log,
 )
 from lockstream.infrastructure.file_log.recovery import recover
@@ -151,10 +149,7 @@ class LogWriter:
             StoreUnavailable: the log cannot be read.
         """
         if first != self._block[0] or len(self._block[1]) < count:  # the log may have ended inside the block
-            try:
-                self._block = first, read_event_ids(self._file, first, count, self.end)
-            except OSError as error:
-                raise log_unreadable(self.path, error) from error
+            self._block = first, LogReader(self.path, self._file).event_ids(first, count, self.end)
         return self._block[1]
 
     def records(self, positions: Iterable[int]) -> list[Record]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sqlalchemy import ARRAY, BigInteger, bindparam, func
 
+from lockstream.core.entities.fields import uuid_range
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import Listings, ReadResult
 from lockstream.infrastructure.postgres.connection import (
@@ -15,7 +16,12 @@ from lockstream.infrastructure.postgres.connection import (
     transaction_settings,
 )
 from lockstream.infrastructure.postgres.reads import PostgresReads
-from lockstream.infrastructure.postgres.statements import HEAD_AND_VERSION, cursor_of, version_mismatch
+from lockstream.infrastructure.postgres.statements import (
+    HEAD_AND_VERSION,
+    cursor_of,
+    events_between,
+    version_mismatch,
+)
 from lockstream.infrastructure.rows.listing_statements import ListingStatements
 from lockstream.infrastructure.rows.listings import SqlListings, Values
 from lockstream.infrastructure.rows.prepared import Prepared
@@ -65,10 +71,14 @@ class PostgresListings:
             def execute(prepared: Prepared, values: Values) -> DatabaseRows:
                 return fetch(Statement(prepared.text, prepared.bind(values)))
 
+            def find_events(prefix: str, limit: int) -> DatabaseRows:
+                return fetch(events_between(*uuid_range(prefix), limit))
+
             if reason := version_mismatch(begun[HEAD_AND_VERSION], self._database.name):
                 raise StoreUnavailable(reason)
             position = cursor_of(begun[HEAD_AND_VERSION]).position
             read_records = PostgresReads(self._reads, fetch).records
-            return ReadResult(query(SqlListings(self._statements, execute, position, read_records)), position)
+            listings = SqlListings(self._statements, execute, position, read_records, find_events)
+            return ReadResult(query(listings), position)
 
         return self._database.read_transaction(self._beginning, execute_query)

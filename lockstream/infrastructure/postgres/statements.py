@@ -80,6 +80,15 @@ def positions_of(events: Sequence[Event]) -> Statement:
     )
 
 
+def events_between(lowest: str, highest: str, limit: int) -> Statement:
+    """Return a statement that finds up to `limit` ids and positions of events between two UUIDs, sorted by id."""
+    return Statement(
+        "SELECT event_id::text, position FROM events WHERE event_id >= %(lowest)s::uuid "
+        "AND event_id <= %(highest)s::uuid ORDER BY events.event_id LIMIT %(limit)s::bigint",
+        {"lowest": lowest, "highest": highest, "limit": limit},
+    )
+
+
 def chain_at(position: int) -> Statement:
     """Return a statement that finds the chain value of the record at `position`."""
     return Statement("SELECT encode(chain, 'hex') FROM events WHERE position = %(position)s", {"position": position})

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.fields import IDENTIFIER_MAX
+from lockstream.core.entities.fields import IDENTIFIER_MAX, uuid_prefix
 from lockstream.core.entities.listings import (
     CompartmentQuery,
     FaultQuery,
@@ -40,6 +40,11 @@ type Execute = Callable[[Prepared, Values], Iterable[tuple[Any, ...]]]
 type ReadRecords = Callable[[Iterable[int]], list[Record]]
 """Returns the records at some positions. Raises StoreUnavailable if they cannot be read."""
 
+type FindEvents = Callable[[str, int], list[tuple[str, int]]]
+"""Returns the ids and positions of events whose ids begin with a result of `uuid_prefix`, up to a number, sorted by id.
+Raises StoreUnavailable if they cannot be read.
+"""
+
 
 class SqlListings:
     """Lists of the state at one position. All statements of one instance must see the same moment."""
@@ -50,13 +55,18 @@ class SqlListings:
         execute: Execute,
         position: int,
         read_records: ReadRecords,
+        find_events: FindEvents,
         encode_positions: Callable[[list[int]], object] = list,
     ) -> None:
-        """`position` is the one that the database reflects. `encode_positions` makes a parameter of many positions."""
+        """`position` is the one that the database reflects. `encode_positions` makes a parameter of many positions.
+
+        `find_events` searches the log, whose ids are not in a table of the projection.
+        """
         self._statements = statements
         self._execute = execute
         self.position = position
         self._read_records = read_records
+        self._find_events = find_events
         self._encode_positions = encode_positions
 
     def network(self) -> NetworkTotals:
@@ -132,10 +142,12 @@ class SqlListings:
         lockers = self._rows(_Id, self._statements.locker_ids, values)
         compartments = self._rows(_Ids, self._statements.compartment_ids, values)
         reservations = self._rows(_Id, self._statements.reservation_ids, values)
+        event_prefix = uuid_prefix(prefix)
         return Matches(
             [locker_id for (locker_id,) in lockers],
             [(locker_id, compartment_id) for compartment_id, locker_id in compartments],
             [reservation_id for (reservation_id,) in reservations],
+            [] if event_prefix is None else self._find_events(event_prefix, limit),
         )
 
     def times(self, positions: Iterable[int]) -> dict[int, int]:

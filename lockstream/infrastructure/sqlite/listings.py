@@ -4,17 +4,17 @@ A read transaction takes no lock that a checkpoint waits for. While it lasts, SQ
 being used again from its start.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from sqlalchemy import Connection, select
 
-from lockstream.core.entities.log import Cursor
+from lockstream.core.entities.log import Cursor, Record
 from lockstream.core.ports import Listings, ReadResult
-from lockstream.infrastructure.file_log.reader import LogReader
 from lockstream.infrastructure.rows.listing_statements import ListingStatements
 from lockstream.infrastructure.rows.listings import SqlListings, Values
 from lockstream.infrastructure.rows.mapping import VALUE_ERRORS, projection_unavailable
@@ -28,33 +28,61 @@ from lockstream.infrastructure.sqlite.database import (
     reading_engine,
     snapshot,
 )
+from lockstream.infrastructure.sqlite.event_search import EventSearch, RunFileMissing
+
+SNAPSHOTS = 3
+"""Snapshots that one list may need. A compaction removes a run file only after the projection names another one."""
+
+
+class ReadableLog(Protocol):
+    """Reads the log of a projection up to a cursor that the projection has reached. For any thread.
+
+    Each raises StoreUnavailable if the log cannot be read.
+    """
+
+    def records(self, positions: Iterable[int], end: Cursor) -> list[Record]:
+        """Return the records at these positions."""
+
+    def event_ids(self, first: int, count: int, end: Cursor) -> Mapping[str, int]:
+        """Return the ids and positions of up to `count` events from position `first` on, none of them after `end`."""
+
+    def close(self) -> None: ...
 
 
 class SqliteListings:
     """Lists of the projection at a path, on connections of their own. For any thread."""
 
-    def __init__(self, path: Path, log: LogReader) -> None:
-        """`log` is closed together with the lists."""
+    def __init__(self, path: Path, log: ReadableLog) -> None:
+        """`log` is that of the projection, and is closed together with the lists."""
         self._log = log
         self._engine = reading_engine(path)
         self._statements = ListingStatements(self._engine.dialect, integers("positions"), has_counts=True)
         self._reached = Prepared(select(*progress.c["position", "offset", "chain"]), self._engine.dialect)
+        self._events = EventSearch(path, self._engine.dialect, log.event_ids)
 
     def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
         """Execute the query of a list, and return its value with the position that the projection has reached.
 
+        The query is executed again if the run file of its snapshot was removed meanwhile.
+
         Raises:
             StoreUnavailable: the projection cannot be read.
         """
+        for _ in range(SNAPSHOTS - 1):
+            with suppress(RunFileMissing):
+                return self._list_in_snapshot(query)
+        return self._list_in_snapshot(query)
+
+    def close(self) -> None:
+        self._engine.dispose()
+        self._log.close()
+
+    def _list_in_snapshot[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
         try:
             with snapshot(self._engine) as connection:
                 return self._list(query, connection)
         except DATABASE_ERRORS as error:
             raise projection_unavailable("read", error) from error
-
-    def close(self) -> None:
-        self._engine.dispose()
-        self._log.close()
 
     def _list[ValueT](self, query: Callable[[Listings], ValueT], connection: Connection) -> ReadResult[ValueT]:
         def execute(statement: Prepared, values: Values) -> list[tuple[Any, ...]]:
@@ -64,8 +92,8 @@ class SqliteListings:
                 raise projection_unavailable("read", error) from error
 
         end = _cursor_in(execute(self._reached, {}))
-        read_records = partial(self._log.records, end=end)
-        listings = SqlListings(self._statements, execute, end.position, read_records, integer_list)
+        read_records, find_events = partial(self._log.records, end=end), partial(self._events.find, connection)
+        listings = SqlListings(self._statements, execute, end.position, read_records, find_events, integer_list)
         return ReadResult(query(listings), end.position)
 
 

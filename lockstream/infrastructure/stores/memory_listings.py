@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from lockstream.core.entities.events import Event
+from lockstream.core.entities.fields import uuid_prefix
 from lockstream.core.entities.listings import (
     SUMMED,
     CompartmentQuery,
@@ -24,6 +25,7 @@ from lockstream.core.entities.listings import (
 from lockstream.core.entities.log import Record
 from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Status
 from lockstream.core.past import LastingRows, Positioned, events_of
+from lockstream.infrastructure.id_index.index import is_event_id
 from lockstream.infrastructure.sqlite.row_cache import RowCache
 
 
@@ -127,10 +129,13 @@ class MemoryListings:
             self._cache.changed_rows(Compartment), key=lambda row: (row.compartment_id, row.locker_id)
         )
         reservations = sorted(row.reservation_id for row in self._cache.changed_rows(Reservation))
+        event_prefix = uuid_prefix(prefix)
+        events = sorted((used, position) for used, position in self._cache.ids.memtable.items() if is_event_id(used))
         return Matches(
             [locker_id for locker_id in lockers if locker_id.startswith(prefix)][:limit],
             [row.key for row in compartments if row.compartment_id.startswith(prefix)][:limit],
             [reservation_id for reservation_id in reservations if reservation_id.startswith(prefix)][:limit],
+            [event for event in events if event_prefix is not None and event[0].startswith(event_prefix)][:limit],
         )
 
     def times(self, positions: Iterable[int]) -> dict[int, int]:

@@ -15,11 +15,11 @@ from lockstream.core.errors import LogFileDamaged, StoreUnavailable
 from lockstream.infrastructure.codec.log_line import InvalidLine, decode_lines, encode_lines, line_ends
 from lockstream.infrastructure.file_log.reader import (
     CHUNK_LINES,
+    LogReader,
     claimed_cursor,
     count_lines,
     last_position,
     line_start,
-    read_event_ids,
     read_log,
 )
 from lockstream.infrastructure.file_log.writer import LogWriter
@@ -27,6 +27,11 @@ from lockstream.infrastructure.stores.memory import MemoryLog
 from lockstream.tests.infrastructure.file_log.log_files import LENGTHS, UNEQUAL_LENGTHS, written
 from lockstream.tests.support.budgets import budget
 from lockstream.tests.support.builders import RECORDED_AT, event, registered
+
+
+def reader(file: int) -> LogReader:
+    """Return a reader of an open file, whose path is only for messages."""
+    return LogReader(Path("log.jsonl"), file)
 
 
 def positions(ids: list[str], first: int, count: int) -> dict[str, int]:
@@ -39,27 +44,27 @@ def positions(ids: list[str], first: int, count: int) -> dict[str, int]:
 def test_event_ids_are_read_from_any_position_whatever_the_lengths(lengths: list[int], data: st.DataObject) -> None:
     with TemporaryDirectory() as directory, written(Path(directory) / "log", lengths) as (file, ids, end):
         first, count = data.draw(st.integers(1, len(ids))), data.draw(st.integers(1, 70))
-        assert read_event_ids(file, first, count, end) == positions(ids, first, count)
+        assert reader(file).event_ids(first, count, end) == positions(ids, first, count)
 
 
 @pytest.mark.parametrize("lengths", UNEQUAL_LENGTHS.values(), ids=UNEQUAL_LENGTHS)
 def test_event_ids_are_read_from_every_position(tmp_path: Path, lengths: list[int]) -> None:
     with written(tmp_path / "log", lengths) as (file, ids, end):
         for first in range(1, len(ids) + 1):
-            assert read_event_ids(file, first, 1, end) == positions(ids, first, 1)
-        assert read_event_ids(file, 1, 10**6, end) == positions(ids, 1, len(ids))
-        assert read_event_ids(file, len(ids) + 1, 64, end) == {}
+            assert reader(file).event_ids(first, 1, end) == positions(ids, first, 1)
+        assert reader(file).event_ids(1, 10**6, end) == positions(ids, 1, len(ids))
+        assert reader(file).event_ids(len(ids) + 1, 64, end) == {}
 
 
 def test_event_ids_after_the_end_of_a_shortened_log_are_unavailable(tmp_path: Path) -> None:
     with written(tmp_path / "log", [10] * 20) as (file, ids, end):
         os.truncate(tmp_path / "log", end.offset - 1)
         with pytest.raises(StoreUnavailable, match="has lost lines"):
-            read_event_ids(file, 15, 64, end)
-        assert read_event_ids(file, 15, 5, end) == positions(ids, 15, 5)
+            reader(file).event_ids(15, 64, end)
+        assert reader(file).event_ids(15, 5, end) == positions(ids, 15, 5)
         os.truncate(tmp_path / "log", end.offset // 2)
         with pytest.raises(StoreUnavailable, match="has lost lines"):
-            read_event_ids(file, 15, 5, end)
+            reader(file).event_ids(15, 5, end)
 
 
 def test_the_event_ids_of_an_unreadable_log_are_unavailable_and_not_empty(log_path: Path) -> None:

@@ -3,6 +3,7 @@
 The row cache holds one to five rows over a real SQLite projection, and the id index is compacted every dozen ids.
 """
 
+from collections.abc import Iterable
 from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from lockstream.core.entities.log import Cursor, Record
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import ignore_progress
 from lockstream.core.use_cases.ingest import ingest
@@ -18,12 +20,14 @@ from lockstream.infrastructure.id_index import index
 from lockstream.infrastructure.id_index.index import compartment_id_of, reservation_id_of
 from lockstream.infrastructure.sqlite.cached_projection import CachedProjection
 from lockstream.infrastructure.sqlite.database import reading_engine
+from lockstream.infrastructure.sqlite.listings import SqliteListings
 from lockstream.infrastructure.sqlite.overlay_reads import OverlayReads
 from lockstream.infrastructure.sqlite.projection import SqliteProjection, projection_reads
 from lockstream.infrastructure.stores.memory import MemoryLog
 from lockstream.infrastructure.stores.unit_of_work import UnitOfWork
 from lockstream.tests.infrastructure.sqlite.trouble import interrupted
 from lockstream.tests.infrastructure.stores.comparison import assert_reads_match, in_model_terms
+from lockstream.tests.infrastructure.stores.listing_queries import ALL
 from lockstream.tests.infrastructure.stores.model import Model
 from lockstream.tests.infrastructure.stores.network import MEMORY_DISK
 from lockstream.tests.infrastructure.stores.random_events import Data, Sender
@@ -31,6 +35,23 @@ from lockstream.tests.support.budgets import budget, examples
 from lockstream.tests.support.builders import Body, event
 
 BATCHES = st.integers(0, 4)
+
+
+class ReadableMemoryLog:
+    """A log in memory, which lists read up to the position of their snapshot."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+
+    def records(self, positions: Iterable[int], end: Cursor) -> list[Record]:
+        return self._log.records(positions)
+
+    def event_ids(self, first: int, count: int, end: Cursor) -> dict[str, int]:
+        ids = self._log.event_ids(first, count)
+        return {used: position for used, position in ids.items() if position <= end.position}
+
+    def close(self) -> None:
+        return
 
 
 class Checkpoints(RuleBasedStateMachine):
@@ -42,6 +63,7 @@ class Checkpoints(RuleBasedStateMachine):
         self.engine = reading_engine(self.path)
         self.stored_reads = projection_reads(self.engine)
         self.log = MemoryLog()
+        self.listings = SqliteListings(self.path, ReadableMemoryLog(self.log))
         self.model = Model()
         self.sender = Sender(self.model)
         self.stored_model = Model()
@@ -114,6 +136,7 @@ class Checkpoints(RuleBasedStateMachine):
         self._assert_matches_model()
 
     def teardown(self) -> None:
+        self.listings.close()
         self.projection.close()
         self.engine.dispose()
         self.directory.cleanup()
@@ -150,6 +173,8 @@ class Checkpoints(RuleBasedStateMachine):
         self.stored_model = deepcopy(model)
         assert self.projection.stored.reached.position == len(model.accepted)
         assert_reads_match(model, self.stored_reads)
+        found = self.listings.list(lambda lists: lists.search("", ALL).events)
+        assert found == (sorted((str(one), position) for one, position in model.positions.items()), len(model.accepted))
 
 
 def test_rows_and_reads_match_the_model_whatever_becomes_of_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,10 +125,12 @@ class NaiveListings:
 
     def search(self, prefix: str, limit: int) -> Matches:
         places = sorted(self.model.compartments, key=lambda place: (place[1], place[0]))
+        events = sorted(one for one in self.model.positions if str(one).startswith(prefix.lower()))
         return Matches(
             [locker_id for locker_id in self.model.lockers() if locker_id.startswith(prefix)][:limit],
             [place for place in places if place[1].startswith(prefix)][:limit],
             sorted(one for one in self.model.reservations if one.startswith(prefix))[:limit],
+            [(str(one), self.model.positions[one]) for one in events][:limit],
         )
 
     def locker_state(self, locker_id: str) -> LockerState | None:

@@ -25,6 +25,7 @@ from lockstream.core.entities.events import (
     ReservationCreated,
     ReservationExpired,
 )
+from lockstream.core.entities.fields import uuid_range
 from lockstream.core.entities.listings import (
     CompartmentQuery,
     CompartmentState,
@@ -42,6 +43,7 @@ from lockstream.infrastructure.postgres.connection import (
     Statement,
     transaction_settings,
 )
+from lockstream.infrastructure.postgres.statements import events_between
 from lockstream.infrastructure.rows.listing_statements import ListingStatements
 from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path
@@ -102,6 +104,8 @@ MANY_LOCKERS = """
     INSERT INTO faults SELECT 'f' || i, 'L' || i / 4, 'C' || i % 4, i % 6, i, CASE WHEN i % 50 = 0 THEN 0 ELSE i END
         FROM generate_series(1, 10000) i;
     INSERT INTO moments SELECT i * 10 + 1, i FROM generate_series(0, 5000) i;
+    INSERT INTO events SELECT i, md5(i::text)::uuid, 'L', '', '', '', '{}', sha256(''), i
+        FROM generate_series(1, 5000) i;
     ANALYZE
 """
 
@@ -313,6 +317,14 @@ def test_postgres_reads_a_list_from_its_index(
         assert sum("Limit" in line for line in plan) >= len(scans)
 
 
+def test_postgres_finds_events_in_the_index_of_their_ids(database_store: PostgresStore) -> None:
+    lists = database_store._listings
+    statement = events_between(*uuid_range("0190a5e0"), 20)
+    plan = lists._database.read_transaction(lists._beginning, partial(plan_of, statement))
+    steps = [line.split("  (")[0].strip() for line in plan]
+    assert steps[:2] == ["Limit", "->  Index Scan using events_event_id_key on events"]
+
+
 @pytest.mark.parametrize("database_store", ["many lockers", "long lives"], indirect=True)
 def test_postgres_counts_open_faults_in_their_index(database_store: PostgresStore) -> None:
     """An empty table may be read as it is."""
@@ -332,11 +344,11 @@ def test_postgres_reads_one_locker_from_the_index_of_open_faults(database_store:
         assert not [line for line in plan if "Seq Scan" in line]
 
 
-def plan_of(statement: Prepared, _: Results, fetch: Callable[[Statement], DatabaseRows]) -> list[str]:
+def plan_of(statement: Prepared | Statement, _: Results, fetch: Callable[[Statement], DatabaseRows]) -> list[str]:
     return generic_plan(statement, fetch)
 
 
-def generic_plan(statement: Prepared, fetch: Callable[[Statement], DatabaseRows]) -> list[str]:
+def generic_plan(statement: Prepared | Statement, fetch: Callable[[Statement], DatabaseRows]) -> list[str]:
     """Return the lines of a plan that PostgreSQL makes before it knows the parameters."""
     names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement.text)))
     numbered = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", statement.text)

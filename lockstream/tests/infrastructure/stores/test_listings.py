@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from lockstream.core.entities.listings import (
     CompartmentQuery,
     FaultQuery,
     LockerQuery,
+    Matches,
     NetworkTotals,
     ReservationOrder,
     ReservationQuery,
@@ -33,6 +35,7 @@ from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import Listings
 from lockstream.core.state_hash import state_hash
 from lockstream.core.use_cases.time_travel import past_locker
+from lockstream.infrastructure.id_index import index as id_index
 from lockstream.infrastructure.postgres import unit_of_work as shared_log
 from lockstream.infrastructure.rows.tables import PROJECTION_TABLES
 from lockstream.infrastructure.stores import unit_of_work as own_log
@@ -71,7 +74,21 @@ from lockstream.tests.support.builders import (
 from lockstream.tests.support.databases import connect
 from lockstream.tests.support.histories import hashes
 
-PREFIXES = ("", "l", "locker-1", "locker-1 ", "Schließ", "A", "a", "é", "reservation-1", "%", "_", "\U0010ffff")
+EVENT_ID = str(uuid5(NAMESPACE_OID, "3"))
+"""Id of the fourth event that a `Sender` draws."""
+
+EVENT_PREFIXES = (*"0123456789abcdefABCDEF", *(EVENT_ID[:end].upper() for end in (2, 8, 9, 10, 35, 36)))
+PREFIXES = (
+    *("", "l", "locker-1", "locker-1 ", "Schließ", "é", "reservation-1", "%", "_", "\U0010ffff"),
+    *(
+        *EVENT_PREFIXES,
+        EVENT_ID,
+        f"{EVENT_ID}0",
+        EVENT_ID.replace("-", ""),
+        f"{EVENT_ID[:8]}0",
+        f"{EVENT_ID[:5]}\u212a",
+    ),
+)
 
 HIGHEST = "\U0010ffff"
 UNUSUAL_IDS = (
@@ -160,7 +177,8 @@ def run(new_machine: Callable[[], RuleBasedStateMachine], count: int) -> None:
     run_state_machine_as_test(new_machine, settings=budget(examples(count), stateful_step_count=15))  # type: ignore[arg-type]
 
 
-def test_lists_of_any_history_of_the_embedded_store_match_the_model() -> None:
+def test_lists_of_any_history_of_the_embedded_store_match_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(id_index, "MEMTABLE_MIN", 10)  # so that a few dozen events compact the id index
     run(EmbeddedListedHistories, 12)
 
 
@@ -185,10 +203,42 @@ def test_lists_of_unusual_ids_are_sorted_and_matched_by_code_points(network: Net
     lists_of(network, lambda lists: assert_same_lists(lists, expected, ids, prefixes, last))
 
 
+@pytest.mark.parametrize("form", ["00000000-0000-4000-8000-{:012x}", "0190a5e0-{:04x}-7000-8000-0190a5e00000"])
+def test_events_whose_ids_begin_alike_are_sorted_and_found_in_any_case(network: Network[Any], form: str) -> None:
+    # given events in the opposite order of their ids, which were sent in upper case
+    ids = [form.format(0xA00 + number) for number in range(64)]
+    network.ingest(*(registered(one, event_id=one.upper()) for one in reversed(ids)))
+    expected = [(one, 64 - number) for number, one in enumerate(ids)]
+    # when they are searched in upper and in lower case, then the first of them are found, sorted by id
+    for prefix in ids[0][:1], ids[0][:9], ids[0][:10]:
+        for text in prefix, prefix.upper():
+            assert lists_of(network, methodcaller("search", text, 20)).events == expected[:20]
+    for number in 0, 20, 63:
+        assert lists_of(network, methodcaller("search", ids[number].upper(), 20)).events == [expected[number]]
+
+
+def test_a_text_that_no_uuid_begins_with_finds_no_event(network: Network[Any]) -> None:
+    event_id = "0190a5e0-0000-4000-8000-00000000000a"
+    network.ingest(registered(event_id=event_id))
+    assert lists_of(network, methodcaller("search", event_id, 20)).events == [(event_id, 1)]
+    for text in (
+        f"{event_id}0",
+        event_id.replace("-", ""),
+        "0190a5e0_",
+        "0190a5e0%",
+        "0190a5e-",
+        "0190a5e00",
+        " 0",
+        "{0",
+    ):
+        assert lists_of(network, methodcaller("search", text, 20)).events == []
+
+
 def test_lists_of_an_empty_network_are_empty(network: Network[Any]) -> None:
     assert lists_of(network, lambda lists: lists.network()) == NetworkTotals()
     assert lists_of(network, lambda lists: lists.lockers(LockerQuery(), None, ALL)) == []
     assert lists_of(network, lambda lists: lists.compartments(CompartmentQuery(LOCKER), None, ALL)) is None
+    assert lists_of(network, lambda lists: lists.search("", ALL)) == Matches([], [], [], [])
     assert lists_of(network, lambda lists: lists.times([0, 1])) == {}
     assert lists_of(network, lambda lists: lists.position_at(2**63)) == 0
 

@@ -273,10 +273,22 @@ def test_an_ended_reservation_no_longer_matters_once_its_compartment_is_reserved
 
 
 def test_a_search_finds_ids_that_begin_so(lists: MemoryListings) -> None:
-    assert lists.search("l", 1) == Matches(["l1"], [], [])
-    assert lists.search("c1", 20) == Matches([], [("l1", "c1"), ("l2", "c1")], [])
-    assert lists.search("r", 3) == Matches([], [], ["r0", "r1", "r2"])
-    assert lists.search("x", 20) == Matches([], [], [])
+    assert lists.search("l", 1) == Matches(["l1"], [], [], [])
+    assert lists.search("c1-", 20) == Matches([], [], [], [])
+    assert lists.search("c1", 20).compartments == [("l1", "c1"), ("l2", "c1")]
+    assert lists.search("r", 3) == Matches([], [], ["r0", "r1", "r2"], [])
+    assert lists.search("x", 20) == Matches([], [], [], [])
+
+
+def test_a_search_finds_events_by_the_beginning_of_a_uuid_in_any_case(lists: MemoryListings) -> None:
+    ids = sorted((body["event_id"], position) for position, body in enumerate(EVENTS, 1))
+    assert lists.search("", 5).events == ids[:5]
+    for event_id, position in ids:
+        for end in (8, 9, 10, 14, 35, 36):
+            assert lists.search(event_id[:end], 20).events == [(event_id, position)]
+            assert lists.search(event_id[:end].upper(), 20).events == [(event_id, position)]
+        for other in (event_id[:8] + event_id[9:11], event_id[:8] + " ", event_id + "0", event_id + "-", event_id[1:]):
+            assert lists.search(other, 20).events == []
 
 
 def test_each_position_has_the_time_at_which_its_batch_was_recorded(lists: MemoryListings) -> None:
