@@ -275,19 +275,27 @@ class CompartmentMatch(Struct, frozen=True, forbid_unknown_fields=True):
     compartment_id: str
 
 
+class EventMatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """An accepted event that was found by its id."""
+
+    event_id: Annotated[str, Meta(description="In lower case.", extra_json_schema={"format": "uuid"})]
+    position: _Position
+
+
 class SearchResult(Struct, frozen=True, forbid_unknown_fields=True):
-    """Subjects whose ids begin with the search text, sorted by id."""
+    """Subjects and events whose ids begin with the search text, sorted by id."""
 
     lockers: list[str]
     compartments: Annotated[
         list[CompartmentMatch], Meta(description="Sorted by compartment id, and then by locker id.")
     ]
     reservations: list[str]
+    events: Annotated[list[EventMatch], Meta(description="Sorted by event id.")]
 
     @classmethod
     def of(cls, matches: Matches) -> "SearchResult":
-        found = [CompartmentMatch(*key) for key in matches.compartments]
-        return cls(matches.lockers, found, matches.reservations)
+        compartments = [CompartmentMatch(*key) for key in matches.compartments]
+        return cls(matches.lockers, compartments, matches.reservations, [EventMatch(*one) for one in matches.events])
 
 
 RESPONSES: Sequence[type[Struct]] = (

@@ -13,6 +13,8 @@ pytest.importorskip("jsonschema", reason="the development tools are not installe
 validator = pytest.importorskip("openapi_spec_validator", reason="the development tools are not installed")
 
 from lockstream.core.entities.events import EVENT_TYPES  # noqa: E402
+from lockstream.infrastructure.id_index.index import BLOCK_POSITIONS  # noqa: E402
+from lockstream.infrastructure.id_index.prefix_search import SEARCHED_BLOCKS  # noqa: E402
 from lockstream.tests.support.contract import CONTRACT, response_validator  # noqa: E402
 
 SCHEMAS = CONTRACT["components"]["schemas"]
@@ -77,8 +79,9 @@ FIELDS = {
     "EventPage": {"items", "next"},
     "ReservationState": {"reservation_id", "locker_id", "compartment_id", "status", "steps"},
     "ReservationStep": {"status", "position", "recorded_at", "occurred_at", "event_id"},
-    "SearchResult": {"lockers", "compartments", "reservations"},
+    "SearchResult": {"lockers", "compartments", "reservations", "events"},
     "CompartmentMatch": {"locker_id", "compartment_id"},
+    "EventMatch": {"event_id", "position"},
     "ErrorBody": {"detail"},
     "HealthResponse": {"status"},
     "ConflictBody": {"detail", "code"},
@@ -210,6 +213,11 @@ def test_every_answer_is_described_and_typed() -> None:
         assert schemas[path, "200"] == reference(name)
     assert schemas["/network", "200"] == reference("NetworkSummary")
     assert schemas["/search", "200"] == reference("SearchResult")
+
+
+def test_the_limit_of_a_search_is_declared() -> None:
+    description = CONTRACT["paths"]["/search"]["get"]["description"]
+    assert f"at most {SEARCHED_BLOCKS} blocks of {BLOCK_POSITIONS} events" in description
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/network", "/search"])

@@ -65,7 +65,8 @@ def test_an_empty_network_has_empty_lists(empty_client: TestClient) -> None:
     assert (network["open_faults"], network["position"], network["last_event_at"]) == ([], 0, None)
     for path in "/lockers", "/reservations", "/faults":
         assert empty_client.get(path).json() == {"items": [], "next": None}
-    assert empty_client.get("/search?q=a").json() == {"lockers": [], "compartments": [], "reservations": []}
+    nothing: dict[str, list[str]] = {"lockers": [], "compartments": [], "reservations": [], "events": []}
+    assert empty_client.get("/search?q=a").json() == nothing
 
 
 def test_a_locker_is_listed_with_its_counts(client: TestClient) -> None:
@@ -227,12 +228,26 @@ def test_faults_are_filtered_and_sorted(client: TestClient, query: str, expected
 
 
 def test_a_search_finds_ids_that_begin_so(client: TestClient) -> None:
-    assert client.get("/search?q=l").json() == {"lockers": ["l1", "l2"], "compartments": [], "reservations": []}
+    assert client.get("/search?q=l").json() == {
+        "lockers": ["l1", "l2"],
+        "compartments": [],
+        "reservations": [],
+        "events": [],
+    }
     assert client.get("/search?q=c1").json()["compartments"] == [
         {"locker_id": "l1", "compartment_id": "c1"},
         {"locker_id": "l2", "compartment_id": "c1"},
     ]
     assert client.get("/search?q=r").json()["reservations"] == ["r0", "r1", "r2", "r3"]
+
+
+def test_a_search_finds_accepted_events_by_the_beginning_of_their_ids(empty_client: TestClient) -> None:
+    ids = [f"0190a5e0-0000-4000-8000-0000000000{number:02}" for number in range(25)]
+    post(empty_client, [registered(f"c{number}", event_id=one) for number, one in enumerate(ids)])
+    found = [{"event_id": one, "position": position} for position, one in enumerate(ids, 1)]
+    assert empty_client.get("/search?q=0190A5E0-0000").json()["events"] == found[:20]
+    assert empty_client.get(f"/search?q={ids[24].upper()}").json()["events"] == found[24:]
+    assert empty_client.get(f"/search?q={ids[24]}0").json()["events"] == []
 
 
 def test_a_search_finds_at_most_twenty_of_each_kind(empty_client: TestClient) -> None:
