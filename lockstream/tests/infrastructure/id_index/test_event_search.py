@@ -15,7 +15,6 @@ from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_
 from lockstream.services.commands.list_rows import list_rows
 from lockstream.tests.infrastructure.id_index.compacted import (
     BODIES,
-    HISTORIES,
     MEMTABLE_IDS,
     ingest_and_checkpoint,
     open_store,
@@ -215,9 +214,7 @@ def test_events_are_found_without_a_server_and_beside_one(log: Path) -> None:
         assert list_rows(log, all_events) == expected
 
 
-def test_without_its_log_only_a_search_is_unavailable(log: Path) -> None:
+def test_without_its_log_lists_are_unavailable(log: Path) -> None:
     log.unlink()
     with pytest.raises(StoreUnavailable, match=f"The log {log} cannot be read"):
         list_rows(log, all_events)
-    [locker] = list_rows(log, lambda lists: lists.lockers(LockerQuery("locker-3"), None, ALL)).value
-    assert locker.events == len(HISTORIES[3])
