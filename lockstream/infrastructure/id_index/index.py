@@ -179,6 +179,10 @@ class IdIndex:
             self._run, self._compacted = run, self._compacting
         self._compacting = []
 
+    def close(self) -> None:
+        """Close the file of the run. The index cannot be used any more."""
+        del self._run  # nothing else references it; a row cache waits for the garbage collector
+
     def _drop_compacted(self, count: int) -> None:
         for compacted in self._compacted[-count:]:
             del self.memtable[compacted]

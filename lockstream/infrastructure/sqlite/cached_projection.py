@@ -75,7 +75,7 @@ class CachedProjection:
         """
         cache, compactor = self._load()
         catch_up(cache, log.read(cache.reached))
-        self._compactor.close()
+        self._close_ids()
         self.cache, self._compactor = cache, compactor
 
     def finish_compaction(self) -> None:
@@ -83,8 +83,12 @@ class CachedProjection:
         self._compactor.finish()
 
     def close(self) -> None:
-        self._compactor.close()
+        self._close_ids()
         self.stored.close()
+
+    def _close_ids(self) -> None:
+        self._compactor.close()
+        self.cache.ids.close()
 
     def _load(self) -> tuple[RowCache, Compactor]:
         """Return an empty row cache over the projection, with the id index and its compactor."""

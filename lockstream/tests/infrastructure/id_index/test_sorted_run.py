@@ -3,8 +3,8 @@
 import logging
 import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
 from pathlib import Path
 from zlib import crc32
 
@@ -23,6 +23,7 @@ from lockstream.tests.infrastructure.id_index.compacted import (
     BODIES,
     HISTORIES,
     LAST,
+    MEMTABLE_IDS,
     assert_all_ids_are_known,
     ingest_and_checkpoint,
     open_store,
@@ -197,10 +198,22 @@ def test_verify_finds_no_problem_if_a_server_compacts_meanwhile(log: Path) -> No
     assert not run.exists()
 
 
-@pytest.mark.skipif(
-    not Path("/proc/self/maps").exists(), reason="only Linux lists the files that are mapped into memory"
+lists_open_files = pytest.mark.skipif(
+    not Path("/proc/self/maps").exists(), reason="only Linux lists the files that are open or mapped into memory"
 )
-def test_a_run_is_mapped_from_its_file_so_that_its_memory_can_be_taken_back(log_path: Path) -> None:
+
+
+def open_files() -> set[str]:
+    """Return the paths of the files that this process has open."""
+    paths: set[str] = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # another thread has closed it
+            paths.add(str(link.readlink()))
+    return paths
+
+
+@lists_open_files
+def test_the_hashes_are_mapped_from_the_run_file_so_that_their_memory_can_be_taken_back(log_path: Path) -> None:
     with open_store(log_path) as store:
         for bodies in HISTORIES:
             ingest_and_checkpoint(store, *bodies)
@@ -208,3 +221,18 @@ def test_a_run_is_mapped_from_its_file_so_that_its_memory_can_be_taken_back(log_
         ingest_and_checkpoint(store, LAST)
         store._projection.finish_compaction()  # a running compaction may already have a file
         assert str(run_files(log_path)[-1]) in Path("/proc/self/maps").read_text()
+
+
+@lists_open_files
+def test_a_store_has_one_run_file_open_and_closes_it(log: Path) -> None:
+    def runs_in(texts: Iterable[str]) -> list[str]:
+        return [text for text in texts if str(log) in text and ".keys-" in text]
+
+    with open_store(log) as store:
+        for number in range(6 * MEMTABLE_IDS):
+            ingest_and_checkpoint(store, registered(f"more-{number}"))
+            store._projection.finish_compaction()
+            store.list(lambda lists: lists.search("a", 20))
+            assert runs_in(open_files()) == [str(run_files(log)[-1])]
+    assert runs_in(open_files()) == []
+    assert runs_in(Path("/proc/self/maps").read_text().splitlines()) == []
