@@ -100,6 +100,12 @@ PAGES = {
     "/reservations/{reservation_id}/events": "EventPage",
 }
 
+PAST = {
+    *("/lockers/{locker_id}", "/lockers/{locker_id}/state", "/lockers/{locker_id}/compartments/{compartment_id}"),
+    *("/reservations/{reservation_id}", "/reservations/{reservation_id}/state"),
+}
+"""Reads that can show a past state."""
+
 LINKED = {"post_event", "get_locker", "get_compartment", "get_reservation"}
 """Operations that the response to an accepted event links to."""
 
@@ -254,6 +260,28 @@ def test_a_list_has_pages(path: str) -> None:
     assert limit["schema"] == {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100}
     assert after["schema"] == {"type": "string", "minLength": 1}
     assert "Link" in operation["responses"]["200"]["headers"]
+
+
+def test_reads_of_one_subject_have_a_past() -> None:
+    declared = {
+        path: parameter
+        for path, operations in CONTRACT["paths"].items()
+        for parameter in operations.get("get", {}).get("parameters", ())
+        if parameter["name"] == "at"
+    }
+    assert set(declared) == PAST
+    for path, parameter in declared.items():
+        assert (parameter["in"], parameter["required"]) == ("query", False)
+        position, time = parameter["schema"]["oneOf"]
+        assert (position["type"], position["minimum"], time["format"]) == ("integer", 0, "date-time")
+        header = CONTRACT["paths"][path]["get"]["responses"]["200"]["headers"]["Lockstream-Position"]
+        assert header["description"].startswith("The position that `at` stands for.")
+
+
+@pytest.mark.parametrize("path", [path for path, name in PAGES.items() if name == "EventPage"])
+def test_a_history_is_filtered_by_each_type(path: str) -> None:
+    [event_type] = [one for one in CONTRACT["paths"][path]["get"]["parameters"] if one["name"] == "type"]
+    assert event_type["schema"]["enum"] == list(EVENT_TYPES)
 
 
 @pytest.mark.parametrize("name", FIELDS)

@@ -22,7 +22,6 @@ class PastReads:
     """
 
     def __init__(self, listings: Listings, position: int) -> None:
-        """`position` is not after that of the lists."""
         self._listings = listings
         self._position = position
 

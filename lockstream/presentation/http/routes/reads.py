@@ -166,8 +166,7 @@ async def _read_past[ValueT](
 
     def read(listings: Listings) -> ReadResult[ValueT | None]:
         position = position_of(listings, at)
-        is_reached = position <= listings.position
-        return ReadResult(query(PastReads(listings, position)) if is_reached else None, position)
+        return ReadResult(query(PastReads(listings, position)), position)
 
     past, newest = await _lockstream(request).list(read, min_position_of(request))
     if past.position > newest:
