@@ -56,7 +56,7 @@ def _problems_after_restart(image: DiskImage) -> list[str]:
             [outcome] = ingest([event(registered("c1", locker="after-the-fault"))], store.unit_of_work())
             store.checkpoint()
             records = audited(image.log)
-            readings, position = store.list(lambda listings: read_lists(listings, records))
+            readings, position = store.list(lambda listings: [*read_lists(listings, records)])
     except (LockstreamError, OSError) as error:
         return [str(error)]
     if not isinstance(outcome, Accepted):

@@ -113,34 +113,31 @@ def content_problems(readings: Iterable[Reading], records: Sequence[Body]) -> li
     return [problem for one in ordered if (problem := one.problem(replay.at(one.shown)))]
 
 
-def names_in(records: Iterable[Body]) -> list[Names]:
-    """Return unknown names, and those of the last event of each of some lockers."""
+def read_lists(listings: Listings, records: Iterable[Body]) -> Iterator[Reading]:
+    """Yield a reading of every list of a store. `records` name the subjects."""
+    for url, (read, names) in _requests(LISTS, records).items():
+        yield Reading(url, read, names, None, ALL, listings.position, read.body(listings, names, None, ALL))
+
+
+def read_all(server: Server, records: Iterable[Body]) -> Iterator[Reading]:
+    """Yield a reading of every list, with all its pages, and of states. `records` name the subjects."""
+    for read, names in _requests((*LISTS, *STATES), records).values():
+        walk, pages = Walk(read, names), list[Reading]()
+        while walk.url is not None:
+            pages.append(walk.take(*server.request("GET", walk.url)))
+        yield _joined(pages) if len(pages) > 1 else pages[0]
+
+
+def _requests(reads: Iterable[Read], records: Iterable[Body]) -> dict[str, tuple[Read, Names]]:
+    """Return each read, by its URL, with unknown names and with those of the last event of each of some lockers."""
     last = {
         record["locker_id"]: Names(
             record["locker_id"], record["payload"].get("reservation_id", UNKNOWN.reservation), record["recorded_at"]
         )
         for record in records
     }
-    return [UNKNOWN, *last.values()][: 1 + NAMED_LOCKERS]
-
-
-def read_lists(listings: Listings, records: Iterable[Body]) -> list[Reading]:
-    """Return a reading of every list of a store. `records` name the subjects."""
-    return [
-        Reading(read.url(names), read, names, None, ALL, listings.position, read.body(listings, names, None, ALL))
-        for names in names_in(records)
-        for read in LISTS
-    ]
-
-
-def read_all(server: Server, records: Iterable[Body]) -> Iterator[Reading]:
-    """Yield a reading of every list, with all its pages, and of states. `records` name the subjects."""
-    wanted = {read.url(names): (read, names) for names in names_in(records) for read in (*LISTS, *STATES)}
-    for read, names in wanted.values():
-        walk, pages = Walk(read, names), list[Reading]()
-        while walk.url is not None:
-            pages.append(walk.take(*server.request("GET", walk.url)))
-        yield _joined(pages) if len(pages) > 1 else pages[0]
+    named = [UNKNOWN, *last.values()][: 1 + NAMED_LOCKERS]
+    return {read.url(names): (read, names) for read in reads for names in named}
 
 
 def _joined(pages: Sequence[Reading]) -> Reading:
