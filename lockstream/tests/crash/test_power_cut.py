@@ -28,15 +28,15 @@ pytestmark = needs_lossy_disk
 FIRST = 100
 """Events that are acknowledged before the first power cut."""
 
-DISKS, CUTS = (20, 25) if FULL else (1, 12)
+DISKS, CUTS = (20, 25) if FULL else (1, 8)
 """Servers, each on a disk of its own, and power cuts of each. Only the last one ends the server."""
 
-READ_DISKS = 10 if FULL else 1
-"""Servers that are read as well."""
+READ_DISKS, READ_CUTS = (10, 25) if FULL else (1, 12)
+"""Numbers of servers that are read as well. A power cut seldom comes between a read and the flush of its events."""
 
 
 async def images_under_load(
-    clients: Clients, readers: Readers | None, disk: LossyDisk, folder: Path, chance: random.Random
+    clients: Clients, readers: Readers | None, disk: LossyDisk, folder: Path, cuts: int, chance: random.Random
 ) -> list[DiskImage]:
     """Let clients post and readers read, and cut the power now and then. The server does not survive the last cut."""
     images: list[DiskImage] = []
@@ -54,7 +54,7 @@ async def images_under_load(
         await clients.wait_until(
             lambda received: len(received.acknowledged) >= FIRST and (readers is None or readers.have_read_everything)
         )
-        for _ in range(CUTS - 1):
+        for _ in range(cuts - 1):
             await asyncio.sleep(chance.uniform(0.002, 0.06))
             if readers:
                 await readers.wait_until_ahead(0.1)
@@ -72,7 +72,7 @@ def test_acknowledged_events_survive_a_power_cut(number: int, tmp_path: Path, fa
     # given a server under load on the lossy disk, whose power is cut again and again
     with lossy_disk(tmp_path / "disk") as disk, Server(disk.folder / LOG).start() as server:
         chance = random.Random(seed)
-        images = asyncio.run(images_under_load(Clients(server, chance), None, disk, tmp_path, chance))
+        images = asyncio.run(images_under_load(Clients(server, chance), None, disk, tmp_path, CUTS, chance))
     # when a store starts on the files of each cut, then it finds every acknowledged event
     outcome = restart_on(*images)
     fault_report.add(POWER, "power cut under load", outcome)
@@ -94,7 +94,7 @@ def test_reads_show_nothing_that_a_power_cut_takes_back(number: int, tmp_path: P
         chance = random.Random(seed)
         clients = Clients(server, chance, **LIGHT_LOAD)
         readers = Readers(clients, chance)
-        images = asyncio.run(images_under_load(clients, readers, disk, tmp_path, chance))
+        images = asyncio.run(images_under_load(clients, readers, disk, tmp_path, READ_CUTS, chance))
     # when a store starts on the files of each cut, then it finds every event that was acknowledged or shown by then
     outcome = restart_on(*images)
     # and each response agrees with the files of the last cut
