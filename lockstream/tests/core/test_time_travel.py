@@ -54,7 +54,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture(scope="module")
 def live(store: MemoryStore) -> list[Shown]:
-    """What the store has shown at each position, from 0 on, while it ingested the story."""
+    """The states that the store has shown at each position, from 0 on, while it ingested the story."""
     shown = [shown_by(store.reads)]
     for event in EVENTS:
         ingest([event], store.unit_of_work())

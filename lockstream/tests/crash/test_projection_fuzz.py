@@ -125,7 +125,7 @@ def verified(log: Path) -> Verification:
 
 
 class Past(NamedTuple):
-    """What lists show of the history of a locker."""
+    """The lists that show the history of a locker."""
 
     positions: list[int] | None
     event_ids: list[str]
@@ -133,7 +133,7 @@ class Past(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What a store shows. None stands for all that it refuses to show."""
+    """The reads and lists of a store, each of which is None if the store refuses it."""
 
     hashes: dict[str, str] | None = None
     pasts: tuple[Past | None, ...] = ()
