@@ -67,6 +67,15 @@ def test_event_ids_after_the_end_of_a_shortened_log_are_unavailable(tmp_path: Pa
             reader(file).event_ids(15, 5, end)
 
 
+def test_the_event_ids_of_a_log_that_lacks_a_line_are_unavailable(tmp_path: Path) -> None:
+    with written(tmp_path / "log", [10] * 20) as (file, ids, end):
+        lines = (tmp_path / "log").read_bytes().splitlines(keepends=True)
+        (tmp_path / "log").write_bytes(b"".join(lines[:14] + lines[15:]))
+        with pytest.raises(StoreUnavailable, match="has lost lines"):
+            reader(file).event_ids(15, 1, end)
+        assert reader(file).event_ids(14, 1, end) == positions(ids, 14, 1)
+
+
 def test_the_event_ids_of_an_unreadable_log_are_unavailable_and_not_empty(log_path: Path) -> None:
     with closing(LogWriter(log_path)) as log:
         log.append([event(registered())], RECORDED_AT)
