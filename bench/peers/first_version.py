@@ -45,10 +45,16 @@ class CompartmentRow(Base):
     active_reservation: Mapped[str | None]
     degrading_faults: Mapped[int]
     changed_position: Mapped[int]
+    registered_position: Mapped[int]
 
     def value(self) -> Compartment:
         return Compartment(
-            self.locker_id, self.compartment_id, self.active_reservation, self.degrading_faults, self.changed_position
+            self.locker_id,
+            self.compartment_id,
+            self.active_reservation,
+            self.degrading_faults,
+            self.changed_position,
+            self.registered_position,
         )
 
 
