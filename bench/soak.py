@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 
 from bench.errors import BenchFailure
-from bench.load.events import EventGenerator
+from bench.load.events import EventGenerator, compartments_of
 from bench.load.plan import Plan, registrations
 from bench.load.process import LoadGenerator, run_load
 from bench.machine import describe
@@ -66,7 +66,7 @@ class ShortConnections(threading.Thread):
         """Position of the last accepted event."""
         self._failure = ""
         self._port = port
-        self._events = EventGenerator(f"short-{uuid.uuid4().hex[:8]}", 8)
+        self._events = EventGenerator(compartments_of(f"short-{uuid.uuid4().hex[:8]}", 8))
         self._stopping = threading.Event()
 
     def run(self) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from bench.errors import BenchFailure
 from bench.figures import percentile
 from bench.load.client import Client
-from bench.load.events import PER_LOCKER, EventGenerator, locker_name
+from bench.load.events import PER_LOCKER, EventGenerator, compartments_of, locker_name
 from bench.load.http import Check, expect, expect_items, get, post, post_batch
 from bench.load.plan import WARM_UP_SECONDS, Plan, Result
 from bench.resources import CpuMeter
@@ -111,7 +111,7 @@ def _scripts(plan: Plan) -> Iterator[Iterator[bytes] | list[bytes]]:
             lockers = range(0, plan.compartments, PER_LOCKER)
             yield cycle([get(f"/lockers/{locker_name(tag, first)}") for first in lockers])
         else:
-            yield _posts(plan, EventGenerator(tag, plan.compartments, registered=plan.registered))
+            yield _posts(plan, EventGenerator(compartments_of(tag, plan.compartments), registered=plan.registered))
 
 
 def _posts(plan: Plan, events: EventGenerator) -> list[bytes]:

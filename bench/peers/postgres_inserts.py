@@ -16,7 +16,7 @@ import msgspec
 import psycopg
 
 from bench.figures import PeerResult
-from bench.load.events import EventGenerator
+from bench.load.events import EventGenerator, compartments_of
 from bench.load.plan import WARM_UP_SECONDS
 from bench.resources import CpuMeter
 
@@ -61,7 +61,7 @@ def main() -> None:
 
 def _rows(tag: str, prepared: int) -> Iterator[_Row]:
     """Return endless rows, of which the first are prepared now."""
-    events = EventGenerator(tag, _COMPARTMENTS)
+    events = EventGenerator(compartments_of(tag, _COMPARTMENTS))
     first = _take(events, prepared)
     return chain(first, chain.from_iterable(_take(events, _MORE) for _ in repeat(None)))
 
