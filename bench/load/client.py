@@ -26,14 +26,16 @@ _TIMER_SLACK_SECONDS = 50e-6
 class Connection:
     """A connection that sends one request after the other."""
 
-    __slots__ = ("_head", "_reader", "_received", "_requests", "_socket", "due", "fd", "unsent")
+    __slots__ = ("_head", "_reader", "_received", "_request", "_requests", "_socket", "due", "fd", "number", "unsent")
 
-    def __init__(self, port: int, requests: Iterator[bytes], reader: ResponseReader) -> None:
+    def __init__(self, number: int, port: int, requests: Iterator[bytes], reader: ResponseReader) -> None:
+        self.number = number
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1024 * 1024)
         self._socket.setblocking(False)
         self._requests = requests
+        self._request = b""
         self._reader = reader
         self._received = bytearray()
         self._head: ResponseHead | None = None
@@ -48,6 +50,7 @@ class Connection:
         if request is None:
             return False
         self.due = due
+        self._request = request
         sent = self._send(request)
         if sent < len(request):
             self.unsent = memoryview(request)[sent:]
@@ -77,7 +80,8 @@ class Connection:
         if len(data) > head.end:
             raise BenchFailure(f"A request got more than one response: {bytes(data[head.end :][:100])!r}.")
         if wrong := check(head.status, data[head.body_start :]):
-            raise BenchFailure(f"A response was unexpected: {wrong}.")
+            request_line = self._request.partition(b"\r\n")[0].decode()
+            raise BenchFailure(f"A response to {request_line} was unexpected: {wrong}.")
         if self._received:
             self._received = bytearray()
         self._head = None
@@ -94,17 +98,21 @@ class Connection:
 
 
 class Client:
-    """Connections under load. `finished` has the time of each response, and `latencies` its latency in seconds."""
+    """Connections under load.
+
+    Each response has an item in `finished`, its time, in `latencies`, its latency in seconds, and in `numbers`, the
+    number of its connection.
+    """
 
     def __init__(self, ports: Sequence[int], scripts: Sequence[Iterator[bytes]], check: Check) -> None:
         """Open one connection per script. The connections are dealt out evenly to the servers at `ports`."""
-        self.finished, self.latencies = array("d"), array("d")
+        self.finished, self.latencies, self.numbers = array("d"), array("d"), array("H")
         self._check = check
         self._connections = {}
         self._epoll = select.epoll()
         reader = ResponseReader()
-        for port, script in zip(cycle(ports), scripts, strict=False):
-            connection = Connection(port, script, reader)
+        for number, (port, script) in enumerate(zip(cycle(ports), scripts, strict=False)):
+            connection = Connection(number, port, script, reader)
             self._connections[connection.fd] = connection
             self._epoll.register(connection.fd, select.EPOLLIN)
 
@@ -165,6 +173,7 @@ class Client:
     def _note(self, connection: Connection, now: float) -> None:
         self.finished.append(now)
         self.latencies.append(now - connection.due)
+        self.numbers.append(connection.number)
 
     def _completed(self, timeout: float) -> Iterator[Connection]:
         """Wait for at most `timeout` seconds, and yield the connections whose response is complete."""

@@ -1,6 +1,7 @@
 """The load generator's client, on real sockets."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -43,6 +44,14 @@ def test_a_closed_loop_sends_every_script_to_its_end_and_in_its_order() -> None:
     for script in scripts:
         assert [request for request in received if request in script] == script
     assert len(client.latencies) == len(client.finished) == 60
+
+
+def test_each_response_has_the_number_of_its_connection() -> None:
+    scripts = [[get("/")] * requests for requests in (3, 1, 5)]
+    with client_of(lambda *_: response(200), scripts, expect(200)) as client:
+        client.run_closed()
+    assert Counter(client.numbers) == {0: 3, 1: 1, 2: 5}
+    assert len(client.numbers) == len(client.latencies)
 
 
 def test_a_client_deals_out_its_connections_evenly_to_the_servers() -> None:
@@ -150,7 +159,9 @@ def test_a_client_sends_and_receives_what_exceeds_the_buffers_of_a_socket() -> N
 def test_a_client_fails_on_another_status_and_names_it(status: int) -> None:
     with (
         client_of(lambda *_: response(status, b"why"), [[post("/events", b"1")]], expect(202)) as client,
-        pytest.raises(BenchFailure, match=rf"{status} instead of 202: b'why'"),
+        pytest.raises(
+            BenchFailure, match=rf"to POST /events HTTP/1\.1 was unexpected: {status} instead of 202: b'why'"
+        ),
     ):
         client.run_closed()
 
