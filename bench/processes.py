@@ -140,6 +140,11 @@ class Peer(ServerProcess):
         super().__init__(["-m", f"bench.peers.{module}", *arguments])
 
 
+def projection_files(log: Path) -> list[Path]:
+    """Return the files of a log's projection, beside it."""
+    return list(log.parent.glob(f"{log.name}.projection*"))
+
+
 def run_peer[T](output: type[T], module: str, *arguments: object) -> T:
     """Run a module of `bench.peers` to its end, and return its output.
 

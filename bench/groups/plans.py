@@ -1,7 +1,15 @@
 """Loads that several groups put on servers."""
 
-from bench.load.plan import Plan
+import time
+
+from bench.errors import BenchFailure
+from bench.load.plan import Plan, Result
+from bench.load.process import LoadGenerator, run_load
+from bench.processes import ServerProcess
 from bench.session import Session
+
+LEAD_SECONDS = 0.5
+"""Time by which posts begin before GETs, and end after them."""
 
 
 def singles(session: Session) -> Plan:
@@ -33,3 +41,18 @@ def thousands(session: Session, events: int, connections: int = 8, projection: s
         events=events,
         projection=projection,
     )
+
+
+def read_while_posting(gets: Plan, posts: Plan, server: ServerProcess) -> tuple[Result, Result]:
+    """Return the results of GETs, and of posts that begin before them.
+
+    Raises:
+        BenchFailure: a response was unexpected, or the posts ended too soon.
+    """
+    posting = LoadGenerator(posts, server).start()
+    time.sleep(LEAD_SECONDS)
+    reads = run_load(gets, server)
+    posted = posting.result()
+    if posted.seconds < posts.seconds - LEAD_SECONDS:
+        raise BenchFailure(f"The posts ended after {posted.seconds:.1f} seconds, before the GETs.")
+    return reads, posted

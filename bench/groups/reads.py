@@ -1,20 +1,15 @@
 """The 99th percentile of GETs, idle and while events are posted, beside a FastAPI GET under the same load."""
 
-import time
-
 from msgspec import Struct
 
-from bench.errors import BenchFailure
 from bench.figures import GroupResult, Series, ratios
 from bench.goals import result
+from bench.groups.plans import read_while_posting
 from bench.load.events import PER_LOCKER
 from bench.load.plan import Plan, Result, registrations
-from bench.load.process import LoadGenerator, run_load
+from bench.load.process import run_load
 from bench.processes import Peer, ServerProcess
 from bench.session import Contestant, Measurement, Session
-
-_LEAD_SECONDS = 0.5
-"""Time by which posts begin before GETs, and end after them."""
 
 _READERS = 8
 
@@ -91,6 +86,8 @@ def _read(
         seconds=scale.reads_seconds,
         rate=scale.reads_rate,
     )
+    if not posts.connections:
+        return run_load(gets, server), None
     plan = Plan(
         tag=tag,
         kind="batch" if posts.per_request > 1 else "event",
@@ -103,10 +100,4 @@ def _read(
         rate=rate,
         max_rate=posts.max_rate,
     )
-    posting = LoadGenerator(plan, server).start() if posts.connections else None
-    time.sleep(_LEAD_SECONDS)
-    reads = run_load(gets, server)
-    posted = posting.result() if posting else None
-    if posted and posted.seconds < plan.seconds - _LEAD_SECONDS:
-        raise BenchFailure(f"The posts ended after {posted.seconds:.1f} seconds, before the GETs.")
-    return reads, posted
+    return read_while_posting(gets, plan, server)

@@ -3,7 +3,6 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from bench.figures import GroupResult, ratios
@@ -11,7 +10,7 @@ from bench.goals import result
 from bench.groups.big_log import big_log
 from bench.groups.plans import thousands
 from bench.load.process import run_load
-from bench.processes import Lockstream
+from bench.processes import Lockstream, projection_files
 from bench.session import Contestant, Measurement, Session
 
 
@@ -21,7 +20,7 @@ def measure(session: Session) -> GroupResult:
         server.wait_for_reads()
         server.stop()
     with session.folder() as copy:
-        for file in _projection_files(log):
+        for file in projection_files(log):
             shutil.copy(file, copy)
         with Lockstream(log) as server:
             run_load(thousands(session, session.scale.behind_events, connections=2), server)
@@ -42,7 +41,7 @@ def _start_on_empty_log(session: Session) -> Measurement:
 
 def _start_behind(log: Path, copy: Path) -> Measurement:
     """Put the copied projection back and start. The server is killed at the end, as it was before."""
-    for file in _projection_files(log):
+    for file in projection_files(log):
         file.unlink()
     for file in copy.iterdir():
         shutil.copy(file, log.parent)
@@ -54,7 +53,3 @@ def _start_behind(log: Path, copy: Path) -> Measurement:
 def _seconds_to_first_read(server: Lockstream) -> Measurement:
     server.wait_for_reads()
     return time.perf_counter() - server.launched, None
-
-
-def _projection_files(log: Path) -> Iterator[Path]:
-    return log.parent.glob(f"{log.name}.projection*")
