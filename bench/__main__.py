@@ -13,7 +13,19 @@ from rich.console import Console
 from bench import report
 from bench.errors import BenchFailure
 from bench.figures import GroupResult, RunResult
-from bench.groups import big_log, memory, nodes, reads, rebuild, single_client, slow_disk, start, sustained, throughput
+from bench.groups import (
+    big_log,
+    lists,
+    memory,
+    nodes,
+    reads,
+    rebuild,
+    single_client,
+    slow_disk,
+    start,
+    sustained,
+    throughput,
+)
 from bench.machine import describe, filesystem
 from bench.resources import busy_cores
 from bench.scale import FULL, QUICK
@@ -27,6 +39,7 @@ _GROUPS: dict[str, Callable[[Session], GroupResult]] = {
     "start": start.measure,
     "rebuild": rebuild.measure,
     "reads": reads.measure,
+    "lists": lists.measure,
     "slow-disk": slow_disk.measure,
     "single-client": single_client.measure,
     "nodes": nodes.measure,

@@ -2,6 +2,8 @@
 
 from bench.figures import Goal, GoalResult, Spread
 
+_BUSY_NETWORK = "1 million compartments, 50 readers, 1,000 events/s"
+
 GOALS = (
     Goal("single", "throughput", "single events, 32 connections", "of bare ASGI", 0.35),
     Goal(
@@ -35,6 +37,14 @@ GOALS = (
         8.0,
         True,
     ),
+    Goal("read-subjects", "lists", f"single subjects, {_BUSY_NETWORK}: p99", "ms", 20.0, True),
+    Goal("read-lists", "lists", f"lists, {_BUSY_NETWORK}: p99", "ms", 50.0, True),
+    Goal("read-histories", "lists", f"histories, {_BUSY_NETWORK}: p99", "ms", 50.0, True),
+    Goal("read-past-states", "lists", f"past states, {_BUSY_NETWORK}: p99", "ms", 50.0, True),
+    Goal("lockers-page", "lists", "page 1,000 of lockers: p50", "× the first page", 1.2, True),
+    Goal("reservations-page", "lists", "page 1,000 of reservations: p50", "× the first page", 1.2, True),
+    Goal("history-page", "lists", "page 1,000 of a locker's 100,000 events: p50", "× the first page", 1.2, True),
+    Goal("past-state", "lists", "past state, in the middle of a locker's 100,000 events: p50", "ms", 300.0, True),
     Goal("per-compartment", "memory", "memory per compartment, at 1 million", "bytes", 140.0, True),
     Goal("per-event", "memory", "memory per event of history", "bytes", 20.0, True),
     Goal("slow-disk", "slow-disk", "flushes 10 ms longer, 256 connections", "of the rate without", 0.6),

@@ -24,6 +24,11 @@ class Scale(Struct, frozen=True):
     reads_seconds: float
     reads_rate: float
     """GETs a second."""
+    listed_lockers: int
+    """Lockers of the network that is listed, with 40 compartments and some 200 events each."""
+    pages: int
+    """Number of the last page that is compared with the first one."""
+    lists_seconds: float
 
 
 FULL = Scale(
@@ -38,6 +43,9 @@ FULL = Scale(
     registered=1_000_000,
     reads_seconds=4,
     reads_rate=200,
+    listed_lockers=25_000,
+    pages=1_000,
+    lists_seconds=8,
 )
 
 QUICK = Scale(
@@ -52,4 +60,7 @@ QUICK = Scale(
     registered=20_000,
     reads_seconds=1.5,
     reads_rate=200,
+    listed_lockers=400,
+    pages=16,
+    lists_seconds=3,
 )

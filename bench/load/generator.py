@@ -5,7 +5,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from itertools import cycle
 from random import Random
@@ -18,7 +18,7 @@ from bench.figures import percentile
 from bench.load.client import Client
 from bench.load.events import PER_LOCKER, EventGenerator, compartments_of, locker_name
 from bench.load.http import Check, expect, expect_items, get, post, post_batch
-from bench.load.plan import WARM_UP_SECONDS, Plan, Result
+from bench.load.plan import WARM_UP_SECONDS, Plan, Reader, Result
 from bench.resources import CpuMeter
 
 _TIMEOUT_SECONDS = 60
@@ -38,7 +38,7 @@ def main() -> None:
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     plan = job.plan
     try:
-        client = Client(job.ports, [iter(script) for script in _scripts(plan)], _check(plan))
+        client = Client(job.ports, [iter(_script(plan, number)) for number in range(plan.connections)], _check(plan))
         gc.collect()
         gc.disable()  # nothing here has cycles, and a pause would look like the server's
         _print_line(b"ready")
@@ -58,6 +58,16 @@ def arrivals(rate: float, seconds: float) -> list[float]:
     return [(number + random.random()) / rate for number in range(round(rate * seconds))]
 
 
+def p99_by_kind(readers: Sequence[Reader], counted: Iterable[tuple[float, int]]) -> dict[str, float]:
+    """Return the 99th percentile of each kind of reader. `counted` are latencies with the number of the reader."""
+    latencies: dict[str, list[float]] = {reader.kind: [] for reader in readers}
+    for latency, number in counted if readers else ():
+        latencies[readers[number].kind].append(latency)
+    if missing := [kind for kind, values in latencies.items() if not values]:
+        raise BenchFailure(f"No response came in the measured time to the readers of {', '.join(missing)}.")
+    return {kind: percentile(values, 0.99) for kind, values in latencies.items()}
+
+
 def _run(client: Client, job: Job) -> Result:
     plan = job.plan
     meter = CpuMeter(contestant=job.pids, database=job.database_pids, load=[os.getpid()])
@@ -72,13 +82,11 @@ def _run(client: Client, job: Job) -> Result:
         ended = client.finished[-1]
     else:
         counted_from += WARM_UP_SECONDS
-    latencies = [
-        latency
-        for finished, latency in zip(client.finished, client.latencies, strict=True)
-        if counted_from <= finished <= ended
-    ]
-    if not latencies:
+    responses = zip(client.finished, client.latencies, client.numbers, strict=True)
+    counted = [(latency, number) for finished, latency, number in responses if counted_from <= finished <= ended]
+    if not counted:
         raise BenchFailure("No response came in the measured time, or the requests ran out before it.")
+    latencies = [latency for latency, _ in counted]
     return Result(
         requests=len(latencies),
         events=plan.events or len(latencies) * plan.per_request,
@@ -86,6 +94,7 @@ def _run(client: Client, job: Job) -> Result:
         caught_up_seconds=_wait_for_projection(plan) - started if plan.projection else 0,
         p50=percentile(latencies, 0.50),
         p99=percentile(latencies, 0.99),
+        p99_by_kind=p99_by_kind(plan.readers, counted),
         cpu=cpu,
     )
 
@@ -103,15 +112,18 @@ def _wait_for_projection(plan: Plan) -> float:
             time.sleep(0.002)
 
 
-def _scripts(plan: Plan) -> Iterator[Iterator[bytes] | list[bytes]]:
-    """Yield the requests of each connection."""
-    for number in range(plan.connections):
-        tag = f"{plan.tag}-{number}"
-        if plan.kind == "get":
-            lockers = range(0, plan.compartments, PER_LOCKER)
-            yield cycle([get(f"/lockers/{locker_name(tag, first)}") for first in lockers])
-        else:
-            yield _posts(plan, EventGenerator(compartments_of(tag, plan.compartments), registered=plan.registered))
+def _script(plan: Plan, number: int) -> Iterable[bytes]:
+    """Return the requests of a connection."""
+    tag = f"{plan.tag}-{number}"
+    if plan.readers:
+        return [get(path) for path in plan.readers[number].paths]
+    if plan.kind == "get":
+        lockers = range(0, plan.compartments, PER_LOCKER)
+        return cycle([get(f"/lockers/{locker_name(tag, first)}") for first in lockers])
+    if plan.network:
+        part, parts = plan.turn * plan.connections + number, plan.turns * plan.connections
+        return _posts(plan, EventGenerator(plan.network.spare_compartments(part, parts), registered=True))
+    return _posts(plan, EventGenerator(compartments_of(tag, plan.compartments), registered=plan.registered))
 
 
 def _posts(plan: Plan, events: EventGenerator) -> list[bytes]:

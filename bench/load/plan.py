@@ -1,12 +1,22 @@
 """The plan of a load, which the load generator carries out, and the result of the load."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
 
 from bench.figures import Cpu
+from bench.load.network import Network
 
 WARM_UP_SECONDS = 0.5
+
+
+class Reader(Struct, frozen=True):
+    """A client with one connection, which reads paths one after the other."""
+
+    kind: str
+    """The kind of its reads. Latencies of one kind are evaluated together."""
+    paths: Sequence[str]
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -30,6 +40,14 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Requests a second. If 0, each connection sends its next request when the response arrives."""
     max_rate: int = 60_000
     """Most requests a second that one server can answer. This many are prepared if there is no `rate`."""
+    readers: Sequence[Reader] = ()
+    """The readers of GETs, one per connection. Without them, each connection reads lockers."""
+    network: Network | None = None
+    """The network whose spare compartments have the events, instead of compartments of the tag."""
+    turn: int = 0
+    """Number of this plan, from 0, among those that divide the spare compartments among them."""
+    turns: int = 1
+    """Number of plans that divide the spare compartments among them."""
     projection: str = ""
     """Path of a projection. At the end, the load generator waits until the projection contains all `events`."""
 
@@ -46,6 +64,8 @@ class Result(Struct, frozen=True):
     """Median latency in seconds."""
     p99: float
     """99th percentile of the latencies in seconds."""
+    p99_by_kind: dict[str, float]
+    """99th percentile of the latencies of each kind of reader."""
     cpu: Cpu
     """Busy cores, with the warm-up."""
 

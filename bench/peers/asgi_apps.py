@@ -43,11 +43,11 @@ def plain_fastapi() -> ASGIApp:
 
 
 def reads() -> ASGIApp:
-    """Return an application whose GET is a FastAPI route that does nothing. It answers POST as `bare` does."""
+    """Return an application whose GET is a FastAPI route that does nothing, for any path. It answers POST as `bare`."""
     app = FastAPI()
 
-    @app.get("/lockers/{locker_id}")
-    async def get_locker(locker_id: str) -> dict[str, str]:  # noqa: ARG001  # FastAPI must parse it
+    @app.get("/{path:path}")
+    async def get_anything(path: str) -> dict[str, str]:  # noqa: ARG001  # FastAPI must parse it
         return {}
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:

@@ -5,9 +5,11 @@ from random import Random
 
 import pytest
 
+from bench.groups.lists import PAGE_ITEMS
 from bench.load.events import EventGenerator
 from bench.load.network import PER_LOCKER, Network
-from lockstream.core.entities.events import EVENT_TYPES, CompartmentRegistered, Event
+from bench.scale import FULL, QUICK
+from lockstream.core.entities.events import EVENT_TYPES, CompartmentRegistered, Event, ReservationCreated
 from lockstream.core.entities.listings import FaultQuery, LockerQuery, ReservationQuery
 from lockstream.core.entities.state import Status
 from lockstream.core.outcomes import Accepted
@@ -100,3 +102,17 @@ def test_events_of_spare_compartments_are_accepted_in_any_order_of_their_parts(e
     # then no event is refused
     assert accepted(further, store) == 900
     assert len({compartment for part in parts for compartment in part}) == sum(map(len, parts)) > 90
+
+
+def test_every_list_of_a_scale_has_the_pages_that_are_read() -> None:
+    # given the network of the smaller scale
+    network, pages = Network("n", QUICK.listed_lockers), QUICK.pages
+    events = [decode_event(text) for text in network.events()]
+    # when the events of the busy locker and the reservations are counted
+    of_busy_locker = sum(event.locker_id == network.busy_locker for event in events)
+    reservations = sum(isinstance(event, ReservationCreated) for event in events)
+    # then the last page is full, also in the larger scale, whose lists are longer by the same factor
+    assert of_busy_locker >= pages * PAGE_ITEMS
+    assert reservations >= pages * PAGE_ITEMS
+    assert network.lockers % pages == FULL.listed_lockers % FULL.pages == 0
+    assert FULL.listed_lockers // FULL.pages == network.lockers // pages

@@ -8,6 +8,8 @@ import pytest
 from bench.figures import Cpu, GroupResult, RunResult, Series, Spread
 from bench.goals import GOALS, result
 from bench.groups.big_log import STEPS
+from bench.groups.lists import PAGE_ITEMS, POST_RATE, READER_RATE, READERS
+from bench.load.network import PER_LOCKER
 from bench.report import write
 from bench.scale import FULL
 
@@ -94,3 +96,9 @@ def test_the_committed_page_names_the_scale_of_the_full_benchmark() -> None:
     assert f"start, {FULL.behind_events:,} events behind a log of 5 million" in PERFORMANCE
     assert f"The log of {FULL.big_log_events:,} events" in method
     assert f"from {FULL.big_log_events // STEPS:,} to {FULL.big_log_events:,} events" in method
+    assert f"one log of {FULL.listed_lockers:,} lockers with {PER_LOCKER} compartments each" in method
+    assert f"*{READERS} readers* send {READER_RATE} requests a second each" in method
+    assert f"while {POST_RATE:,} single events a second come in" in method
+    assert f"*p99* is that of {FULL.lists_seconds:g} seconds" in method
+    assert f"*Page {FULL.pages:,}*" in method
+    assert f"Pages have {PAGE_ITEMS} items, except those of lockers: {FULL.listed_lockers // FULL.pages}" in method
