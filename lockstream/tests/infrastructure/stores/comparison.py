@@ -1,34 +1,16 @@
 """Compare a store's outcomes and reads with the independent model."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from uuid import uuid4
 
 from lockstream.core.entities.log import time_of
-from lockstream.core.entities.state import Compartment, Locker, LockerState, LockerTotals, Reservation
+from lockstream.core.entities.state import Locker, LockerState, LockerTotals
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome, Refusal
-from lockstream.core.ports import Listings, Reads, RowReads
-from lockstream.core.use_cases.time_travel import past_compartment, past_locker, past_reservation
+from lockstream.core.ports import Listings, Reads, RowReads, SubjectRows
+from lockstream.core.use_cases.time_travel import PastReads
 from lockstream.tests.infrastructure.stores.model import Expected, Model
 from lockstream.tests.infrastructure.stores.random_events import LOCKERS, PLACES, UNKNOWN
 from lockstream.tests.support.builders import event
-
-
-@dataclass(frozen=True)
-class PastReads:
-    """Reads of a network as it was at a position."""
-
-    lists: Listings
-    position: int
-
-    def locker_state(self, locker_id: str) -> LockerState | None:
-        return past_locker(self.lists, locker_id, self.position)
-
-    def compartment(self, locker_id: str, compartment_id: str) -> Compartment | None:
-        return past_compartment(self.lists, locker_id, compartment_id, self.position)
-
-    def reservation(self, reservation_id: str) -> Reservation | None:
-        return past_reservation(self.lists, reservation_id, self.position)
 
 
 def in_model_terms(outcome: Outcome) -> Expected:
@@ -124,7 +106,7 @@ def _assert_views_match(model: Model, locker: Locker) -> None:
     assert (locker.locker_id, shown) == model.canonical(locker.locker_id)
 
 
-def _assert_rows_match(model: Model, reads: RowReads | PastReads, reservations: Collection[str]) -> None:
+def _assert_rows_match(model: Model, reads: SubjectRows, reservations: Collection[str]) -> None:
     """Compare all compartments, and these reservations, which the model may not know."""
     for place in (*PLACES, (LOCKERS[0], UNKNOWN), (UNKNOWN, UNKNOWN)):
         row = reads.compartment(*place)

@@ -9,6 +9,7 @@ import pytest
 
 from lockstream.core.entities.events import CompartmentRegistered, Event, FaultReported
 from lockstream.core.entities.listings import HistoryQuery
+from lockstream.core.entities.state import LockerState
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import Listings
 from lockstream.core.use_cases.time_travel import past_compartment, past_locker, past_reservation
@@ -37,6 +38,22 @@ def past_of(network: Network[Any], locker_id: str, position: int) -> object:
 def records_at(network: Network[Any], positions: list[int]) -> list[tuple[int, Event]]:
     records = network.store.list(lambda lists: lists.records(positions)).value
     return [(record.end.position, record.event) for record in records]
+
+
+def test_the_past_at_each_position_is_the_state_that_was_shown_then(network: Network[Any]) -> None:
+    def shown() -> list[LockerState | None]:
+        return [network.store.reads.locker_state(locker_id) for locker_id in (LOCKER, OTHER)]
+
+    states = [shown()]
+    for body in STORY:
+        network.ingest(body)
+        states.append(shown())
+
+    def compare(lists: Listings) -> None:
+        for position, expected in enumerate(states):
+            assert [past_locker(lists, locker_id, position) for locker_id in (LOCKER, OTHER)] == expected
+
+    lists_of(network, compare)
 
 
 @pytest.mark.parametrize("impossible", IMPOSSIBLE)
