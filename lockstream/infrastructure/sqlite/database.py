@@ -115,7 +115,7 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
 
 
 def structural_damage(connection: Connection) -> list[str]:
-    """Return what is wrong with the structure of a database, such as an index that lacks a row: at most ten texts."""
+    """Return the faults in the structure of a database, such as an index that lacks a row: ten texts at most."""
     texts = [text for (text,) in connection.exec_driver_sql("PRAGMA integrity_check(10)")]
     return [] if texts == ["ok"] else [" ".join(text.split()) for text in texts]
 

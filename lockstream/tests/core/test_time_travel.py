@@ -24,7 +24,7 @@ RESERVATIONS = (
 
 
 class Shown(NamedTuple):
-    """All that reads show of a network."""
+    """The results of all reads of subjects."""
 
     lockers: list[LockerState | None]
     compartments: list[Compartment | None]

@@ -125,7 +125,7 @@ def verified(log: Path) -> Verification:
 
 
 class Past(NamedTuple):
-    """The lists that show the history of a locker."""
+    """The history of a locker and some of its past states, as lists show them."""
 
     positions: list[int] | None
     event_ids: list[str]
@@ -133,7 +133,7 @@ class Past(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """The reads and lists of a store, each of which is None if the store refuses it."""
+    """The state and the past that a store shows. None stands for each that it refuses to show."""
 
     hashes: dict[str, str] | None = None
     pasts: tuple[Past | None, ...] = ()
@@ -150,7 +150,7 @@ def shown_past(store: EmbeddedStore, locker: str) -> Past:
 
 
 def shown_state(log: Path) -> Shown:
-    """Start and read everything; return what the store shows."""
+    """Start and read everything; return the state and the past that the store shows."""
     store = attempt(lambda: EmbeddedStore(log, CAPACITY))
     if store is None:
         return Shown()
