@@ -38,11 +38,10 @@ DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error)
 CORRUPT_DATA_ERRORS = (*DATABASE_ERRORS, *VALUE_ERRORS)
 """Errors that reading a damaged database raises."""
 
-WAL_CHECKPOINT_PAGES = 8_000
+WAL_CHECKPOINT_PAGES = 2_000
 """Pages of 4 KiB in SQLite's write-ahead log before SQLite moves them to the database file.
 
-Each such move flushes two files beside the log. With SQLite's default of 1,000 pages, that raised the p99 of the log's
-own flushes from 3 to 14 ms (docs/decisions/0005).
+Lists wait for such a move: 60 ms for 8,000 pages, 20 ms for 2,000 (docs/decisions/0005).
 """
 
 READ_CONNECTIONS = 8
