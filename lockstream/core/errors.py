@@ -6,6 +6,8 @@ LockstreamError
 ├── BackupFailed              a backup cannot be written to its destination
 ├── LogMismatch               a full export belongs to another log
 ├── SimulationFailed          simulated events cannot be written or posted
+├── FollowFailed              the feed of a server cannot be followed
+├── CursorRefused             a reader of the feed goes on with another log
 ├── UnknownSubject            no accepted event has named the locker, compartment or reservation
 ├── StoreUnavailable          no event can be written, or no current state be read, right now
 │   ├── QueueFull             too many events wait
@@ -63,6 +65,41 @@ class SimulationFailed(LockstreamError):
 
 class UnknownSubject(LockstreamError):
     """Raised when no accepted event has named the subject of a history."""
+
+
+class FollowFailed(LockstreamError):
+    """Raised when the command line cannot follow the feed of a server."""
+
+
+class CursorRefused(LockstreamError):
+    """Raised when a reader of the feed names another log, or a position beyond the head. `code` says which."""
+
+    def __init__(self, text: str, code: str, log_id: str, head: int) -> None:
+        super().__init__(text)
+        self.code, self.log_id, self.head = code, log_id, head
+
+    @classmethod
+    def other_log(cls, given: str, log_id: str, head: int) -> "CursorRefused":
+        """Return the error of a reader that names the log `given`."""
+        return cls(
+            f"The request continues the log {given}, and this server has the log {log_id}. A position of one log means "
+            "nothing in another. Check the URL of the server, or read the feed from the start into an empty target.",
+            "other_log",
+            log_id,
+            head,
+        )
+
+    @classmethod
+    def beyond_head(cls, after: int, log_id: str, head: int) -> "CursorRefused":
+        """Return the error of a reader that has read up to `after`."""
+        return cls(
+            f"The request continues after position {after:,}, and the log {log_id} ends at position {head:,}. Events "
+            "that were read before are missing here, as after the restore of an older backup. Compare what was read "
+            f"with the log, and go on with a position up to {head:,}.",
+            "cursor_beyond_head",
+            log_id,
+            head,
+        )
 
 
 class StoreUnavailable(LockstreamError):

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 from lockstream.core.entities.events import Event
+from lockstream.core.entities.feed import LogPage
 from lockstream.core.entities.listings import (
     CompartmentQuery,
     FaultQuery,
@@ -232,6 +233,19 @@ class Listings(Protocol):
         If a clock was set back, some events have an earlier time than an event before them. The event with the latest
         time that is not after `time` then counts, and of several events with this time, the last one. If no event has
         a time after `time`, the result is the position of the last event.
+        """
+
+
+class LogPages(Protocol):
+    """The durable part of the log, page by page. For any thread."""
+
+    def page(self, after: int, count: int) -> LogPage:
+        """Return up to `count` lines after position `after`, each checked against the chain value before it.
+
+        The page may have fewer lines, but at least one unless the log ends at `after` or before.
+
+        Raises:
+            StoreUnavailable: the log cannot be read, or a line was altered.
         """
 
 

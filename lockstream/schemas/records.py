@@ -1,7 +1,7 @@
 """Accepted events as responses show them: each is its line of the log."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
 
@@ -13,6 +13,7 @@ from lockstream.core.entities.events import (
     ReservationCreated,
     ReservationExpired,
 )
+from lockstream.core.entities.feed import LOG_ID_LENGTH, FeedPage
 from lockstream.core.entities.log import Record
 from lockstream.core.entities.state import Status
 from lockstream.core.use_cases.history import ReservationHistory
@@ -24,6 +25,14 @@ _STATUS_AFTER: dict[type[Event], Status] = {
     ParcelPickedUp: Status.PICKED_UP,
     ReservationExpired: Status.EXPIRED,
 }
+
+LogId = Annotated[
+    str,
+    Meta(
+        pattern=f"^[0-9a-f]{{{LOG_ID_LENGTH}}}$",
+        description="Id of the log: the beginning of the chain value of its first event. An empty log has zeros.",
+    ),
+]
 
 _Position = Annotated[int, Meta(ge=1, description="Position of the event in the log.")]
 _EventId = Annotated[str, Meta(description="In lower case.", extra_json_schema={"format": "uuid"})]
@@ -80,6 +89,42 @@ class EventPage(Struct, frozen=True, forbid_unknown_fields=True):
     next: Next
 
 
+class FeedBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """A page of the feed, in the order of positions."""
+
+    items: list[RecordedEvent]
+    through: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Every event that the request asks for, up to this position, is in `items` or was before. Send "
+            "it as `after` to go on.",
+        ),
+    ]
+    head: Annotated[int, Meta(ge=0, description="Position of the newest event of the log.")]
+    log: LogId
+
+
+class CursorRefusedBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """The reader of the feed has read another log, or a later part of this one than there is."""
+
+    detail: str
+    code: Literal["other_log", "cursor_beyond_head"]
+    log: LogId
+    head: Annotated[int, Meta(ge=0, description="Position of the newest event of this log.")]
+
+
+def feed_json(page: FeedPage) -> bytes:
+    """Encode a page of the feed. Its items are the lines of the log, so they are not decoded."""
+    items = b",".join([line[:-1] for line in page.items])
+    return b'{"items":[%b],"through":%d,"head":%d,"log":"%b"}' % (
+        items,
+        page.through,
+        page.head,
+        page.log_id.encode(),
+    )
+
+
 class ReservationStep(Struct, frozen=True, forbid_unknown_fields=True):
     """One step of a reservation."""
 
@@ -120,5 +165,5 @@ class ReservationState(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-RESPONSES: Sequence[type[Struct]] = (RecordedEvent, EventPage, ReservationState)
+RESPONSES: Sequence[type[Struct]] = (RecordedEvent, EventPage, FeedBody, CursorRefusedBody, ReservationState)
 """Every body of this module."""

@@ -3,7 +3,7 @@
 import http.client
 import time
 from collections.abc import Callable, Sequence
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -52,10 +52,11 @@ class Client:
         Raises:
             SimulationFailed: no request can be sent to this URL.
         """
-        split = _split(url)
-        kind = http.client.HTTPSConnection if split.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(str(split.hostname), split.port, timeout=TIMEOUT_SECONDS)
-        self._path = f"{split.path.rstrip('/')}/events/batch"
+        try:
+            self._connection, path = connection_to(url, TIMEOUT_SECONDS)
+        except ValueError as error:
+            raise SimulationFailed(str(error)) from error
+        self._path = f"{path}/events/batch"
         self._url = url
         self._on_failure = on_failure
         self._sleep = sleep
@@ -78,7 +79,7 @@ class Client:
                 return self._receive()
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
-                reason, asked = f"{self._url} cannot be reached ({_reason(error)}).", 0
+                reason, asked = f"{self._url} cannot be reached ({reason_of(error)}).", 0
                 if not self._was_reached:
                     raise SimulationFailed(f"{reason} Start a server there, or name another with --post.") from error
             except _NotAcknowledged as failure:
@@ -119,16 +120,23 @@ class Client:
         return items
 
 
-def _split(url: str) -> SplitResult:
+def connection_to(url: str, timeout_seconds: float) -> tuple[http.client.HTTPConnection, str]:
+    """Return a connection to the server at `url`, which is made with the first request, and the path of the server.
+
+    Raises:
+        ValueError: no request can be sent to this URL.
+    """
     try:
         split = urlsplit(url)
         is_usable = split.scheme in ("http", "https") and split.hostname and split.port != 0
-        if is_usable and not (split.query or split.fragment or "@" in split.netloc):
-            return split
     except ValueError:  # the port is not a number of 16 bits, or an IPv6 address is malformed
-        pass
-    raise SimulationFailed(f"{url!r} is not the URL of a server. Write it as http://HOST:PORT, or with https.")
+        is_usable = False
+    if not is_usable or split.query or split.fragment or "@" in split.netloc:
+        raise ValueError(f"{url!r} is not the URL of a server. Write it as http://HOST:PORT, or with https.")
+    kind = http.client.HTTPSConnection if split.scheme == "https" else http.client.HTTPConnection
+    return kind(str(split.hostname), split.port, timeout=timeout_seconds), split.path.rstrip("/")
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return why a connection has failed, without the number of the error."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

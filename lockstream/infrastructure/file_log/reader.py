@@ -10,6 +10,8 @@ from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.errors import LogFileDamaged, StoreUnavailable
 from lockstream.infrastructure.codec.log_line import (
     InvalidLine,
+    check_line,
+    check_lines,
     claimed_end,
     claimed_position,
     decode_lines,
@@ -21,6 +23,12 @@ CHUNK_LINES = 1_000
 
 READ_BYTES = 64 * 1024
 """Bytes that are read at a time to find the event ids at some positions."""
+
+PAGE_BYTES = 1024 * 1024
+"""Bytes of a page of lines. A page of one line may be longer."""
+
+LINE_BYTES = 512
+"""Bytes that are read for each line of a page. Most lines have 300 to 400."""
 
 _POSITION_BYTES = len('{"position":') + 20
 
@@ -108,6 +116,28 @@ class LogReader:
             raise StoreUnavailable(str(error)) from error
         return [found[position] for position in wanted]
 
+    def lines(self, after: int, count: int, end: Cursor) -> list[bytes]:
+        """Return up to `count` lines after position `after`, each checked against the chain value before it.
+
+        None of them is after `end`. There may be fewer: they have some `PAGE_BYTES` together, or there is only one.
+
+        Raises:
+            StoreUnavailable: the log cannot be read, or the first of the lines was altered.
+        """
+        if after >= end.position:
+            return []
+        try:
+            found, start = _line_of(self._file, after + 1, _FIRST_LINE, (end.position + 1, end.offset))
+            previous = claimed_cursor(self._file, start) if start else START
+            lines = _lines_from(self._file, start, count, end.offset)
+            if found != after + 1 or previous.position != after or not lines:
+                raise _altered(self._path)
+            return lines[: len(check_lines(lines, previous) or [check_line(lines[0], previous)])]
+        except OSError as error:
+            raise log_unreadable(self._path, error) from error
+        except (InvalidLine, ValueError) as error:
+            raise _altered(self._path) from error
+
     def event_ids(self, first: int, count: int, end: Cursor) -> dict[str, int]:
         """Return the ids and positions of up to `count` events from position `first` on, none of them after `end`.
 
@@ -123,10 +153,7 @@ class LogReader:
         except OSError as error:
             raise log_unreadable(self._path, error) from error
         except (InvalidLine, ValueError, IndexError) as error:
-            raise StoreUnavailable(
-                f"The log {self._path} was altered or has lost lines since it was checked. Restart Lockstream, which "
-                "checks the log at start."
-            ) from error
+            raise _altered(self._path) from error
 
     def close(self) -> None:
         os.close(self._file)
@@ -143,6 +170,13 @@ class LogReader:
 def log_unreadable(path: Path, error: OSError) -> StoreUnavailable:
     """Return the exception to raise if the log file at `path` cannot be read."""
     return StoreUnavailable(f"The log {path} cannot be read ({error.strerror}). Check that its disk works.")
+
+
+def _altered(path: Path) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"The log {path} was altered or has lost lines since it was checked. Restart Lockstream, which checks the log "
+        "at start."
+    )
 
 
 def claimed_cursor(file: int, offset: int) -> Cursor:
@@ -209,6 +243,20 @@ def _event_ids(file: int, position: int, stop: int, end: Cursor) -> dict[str, in
         start += len(rest) - len(rest_of_line)
         rest = rest_of_line
     return ids
+
+
+def _lines_from(file: int, start: int, count: int, end: int) -> list[bytes]:
+    """Return up to `count` complete lines from offset `start` on, before offset `end`.
+
+    There may be fewer, but at least one, unless the file was altered.
+    """
+    size = min(end - start, LINE_BYTES * count, PAGE_BYTES)
+    while True:
+        content = os.pread(file, size, start)
+        *lines, _ = content.split(b"\n")
+        if lines or len(content) < size or start + size >= end:
+            return [line + b"\n" for line in lines[:count]]
+        size = min(end - start, 4 * size)
 
 
 def _line_of(file: int, position: int, low: _Line, high: _Line) -> _Line:

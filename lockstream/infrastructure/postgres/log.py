@@ -8,12 +8,21 @@ from threading import Thread
 
 import psycopg
 
+from lockstream.core.entities.feed import LogPage, log_id_of
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.errors import LogTableDamaged, StoreUnavailable
-from lockstream.infrastructure.codec.log_line import InvalidLine, decode_lines, format_line
+from lockstream.infrastructure.codec.log_line import (
+    InvalidLine,
+    check_line,
+    check_lines,
+    decode_lines,
+    format_line,
+)
 from lockstream.infrastructure.postgres.connection import Database, DatabaseRows, Session, Statement, unavailable
 from lockstream.infrastructure.postgres.statements import (
+    HEAD,
     HEAD_AND_VERSION,
+    chain_at,
     cursor_of,
     end_abandoned_transaction,
     version_mismatch,
@@ -127,3 +136,33 @@ class PostgresLog:
             if bool(before) != bool(self.unavailable_reason):
                 logger.warning("%s", self.unavailable_reason or f"The database {self.name} can be used again.")
         session.close()
+
+
+class PostgresPages:
+    """Pages of the log in a database, or in its read replica. Implements `LogPages`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def page(self, after: int, count: int) -> LogPage:
+        page = Statement(PAGE_OF_LOG, {"after": after, "through": after + min(count, PAGE_RECORDS)})
+        first, previous = chain_at(1), chain_at(after)
+        found = self._database.read(HEAD, first, previous, page)
+        head = cursor_of(found[HEAD]).position
+        lines = [format_line(*row) for row in found[page] if row[0] <= head]  # the page was read a moment later
+        if lines:
+            lines = lines[: self._checked(lines, Cursor(after, 0, _chain_in(found[previous])))]
+        return LogPage(lines, head, log_id_of(_chain_in(found[first])))
+
+    def _checked(self, lines: list[bytes], previous: Cursor) -> int:
+        """Return how many lines were not altered. Raises StoreUnavailable if the first one was."""
+        try:
+            return len(check_lines(lines, previous) or [check_line(lines[0], previous)])
+        except InvalidLine as error:
+            damage = LogTableDamaged(self._database.name, previous.position + 1, str(error))
+            raise StoreUnavailable(str(damage)) from error
+
+
+def _chain_in(found: DatabaseRows) -> str:
+    """Return the chain value that `chain_at` has found, or that before the first record."""
+    return str(found[0][0]) if found else START.chain

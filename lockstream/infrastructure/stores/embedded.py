@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
+from lockstream.core.entities.feed import EMPTY_LOG_ID, LogPage, log_id_of
 from lockstream.core.errors import InconsistentHistory, LockstreamError, ProjectionInvalid, StoreUnavailable
 from lockstream.core.ports import Listings, OnProgress, ReadResult, ignore_progress
 from lockstream.core.wording import counted
@@ -97,6 +98,7 @@ class EmbeddedStore:
         self._engine = reading_engine(path)
         self._stored_reads = projection_reads(self._engine)
         self._listings = SqliteListings(path, self.log.reader())
+        self.log_pages = FilePages(self.log)
         self._load()
 
     def unit_of_work(self) -> UnitOfWork:
@@ -177,12 +179,32 @@ class EmbeddedStore:
             with suppress(StoreUnavailable):
                 self.note_acknowledged()
         self._listings.close()
+        self.log_pages.close()
         self._engine.dispose()
         self._projection.close()
         self.log.close()
 
     def _load(self) -> None:
         self.reads = OverlayReads(self._projection.cache, self._stored_reads, self.log)
+
+
+class FilePages:
+    """Pages of a log file. Implements `LogPages`."""
+
+    def __init__(self, log: LogWriter) -> None:
+        self._log = log
+        self._reader = log.reader()
+        self._log_id = EMPTY_LOG_ID
+
+    def page(self, after: int, count: int) -> LogPage:
+        end = self._log.durable
+        if end.position and self._log_id == EMPTY_LOG_ID:
+            [first] = self._reader.records([1], end)
+            self._log_id = log_id_of(first.end.chain)
+        return LogPage(self._reader.lines(after, count, end), end.position, self._log_id)
+
+    def close(self) -> None:
+        self._reader.close()
 
 
 def _open_projection(log: LogWriter, path: Path, capacity: float, on_progress: OnProgress) -> CachedProjection:

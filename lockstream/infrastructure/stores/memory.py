@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from lockstream.core.entities.events import Event
+from lockstream.core.entities.feed import LogPage, log_id_of
 from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.entities.state import (
     Compartment,
@@ -16,7 +17,7 @@ from lockstream.core.entities.state import (
 from lockstream.core.ports import Listings, ReadResult
 from lockstream.core.use_cases.catch_up import catch_up
 from lockstream.core.views import last_change, locker_views
-from lockstream.infrastructure.codec.log_line import decode_lines, encode_lines, event_id_of
+from lockstream.infrastructure.codec.log_line import check_lines, decode_lines, encode_lines, event_id_of
 from lockstream.infrastructure.sqlite.row_cache import NullRowStore, RowCache
 from lockstream.infrastructure.stores.memory_listings import MemoryListings
 from lockstream.infrastructure.stores.unit_of_work import UnitOfWork
@@ -52,6 +53,12 @@ class MemoryLog:
     def records(self, positions: Iterable[int]) -> list[Record]:
         records = list(decode_lines(self._lines, START)) if self._lines else []
         return [records[position - 1] for position in positions]
+
+    def page(self, after: int, count: int) -> LogPage:
+        head = self.durable.position
+        first = check_lines(self._lines[: min(head, 1)], START)
+        log_id = log_id_of((first or [START])[0].chain)
+        return LogPage(self._lines[after : min(after + count, head)], head, log_id)
 
     def read(self, after: Cursor) -> Iterator[Record]:
         if lines := self._lines[after.position : self.durable.position]:
@@ -108,6 +115,7 @@ class MemoryStore:
         self.cache = RowCache(NullRowStore())
         catch_up(self.cache, self.log.read(START))
         self.reads = MemoryReads(self.cache, self.log)
+        self.log_pages = self.log
         self.listings = self.reads.listings
 
     def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:

@@ -18,7 +18,7 @@ from lockstream.infrastructure.postgres.connection import (
     unavailable,
 )
 from lockstream.infrastructure.postgres.listings import PostgresListings
-from lockstream.infrastructure.postgres.log import PostgresLog
+from lockstream.infrastructure.postgres.log import PostgresLog, PostgresPages
 from lockstream.infrastructure.postgres.migrate import migrate, require_current
 from lockstream.infrastructure.postgres.reads import PostgresReads
 from lockstream.infrastructure.postgres.shadow_tables import end_of_log, is_valid, rebuild, require_no_other_version
@@ -56,6 +56,7 @@ class PostgresStore:
         self._session = Session(self._database)
         self._statements = SqlStatements(DIALECT)
         self._listings = PostgresListings(self._replica)
+        self.log_pages = PostgresPages(self._replica)
         self.log = PostgresLog(self._database)
         self.reads: Reads = PostgresReads(self._statements, lambda statement: self._replica.read(statement)[statement])
         try:
@@ -96,6 +97,23 @@ class PostgresStore:
         """
         self._check_readable()
         return self._listings.list(query)
+
+    def head(self) -> int:
+        """Return the position of the last record, as the feed shows it: that of the read replica, if there is one.
+
+        Raises:
+            StoreUnavailable: the database cannot be used.
+        """
+        self._check_readable()
+        return cursor_of(self._replica.read(HEAD)[HEAD]).position
+
+    def newest_position(self) -> int:
+        """Return the position of the last record of the primary.
+
+        Raises:
+            StoreUnavailable: the database cannot be used.
+        """
+        return cursor_of(self._database.read(HEAD)[HEAD]).position
 
     def unit_of_work(self) -> PostgresUnitOfWork:
         return PostgresUnitOfWork(self._session, self.log)

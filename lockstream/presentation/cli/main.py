@@ -7,6 +7,7 @@ import typer
 
 from lockstream import __version__
 from lockstream.core.errors import LockstreamError
+from lockstream.presentation.cli.feed_commands import commands as feed_commands
 from lockstream.presentation.cli.list_commands import commands as list_commands
 from lockstream.presentation.cli.log_commands import commands as log_commands
 from lockstream.presentation.cli.options import with_settings
@@ -65,4 +66,5 @@ def serve(settings: Settings) -> None:
 
 commands.add_typer(log_commands)
 commands.add_typer(list_commands)
+commands.add_typer(feed_commands)
 commands.add_typer(simulation_commands)

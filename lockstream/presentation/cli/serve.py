@@ -44,7 +44,7 @@ def serve(settings: Settings) -> None:
     with BackgroundStart(start) as startup:
         startup.wait(START_SECONDS)
         app = create_app(startup.lockstream, lambda: settings)
-        is_started = server.run(app, settings, lambda: startup.has_failed)
+        is_started = server.run(app, settings, lambda: startup.has_failed, app.stop_waiting)
         startup.require_no_failure()
     if not is_started:
         raise typer.Exit(1)

@@ -20,12 +20,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lockstream import __version__
 from lockstream.presentation.http.errors import error_response
+from lockstream.presentation.http.log_id import LOG
 from lockstream.presentation.http.min_position import MIN_POSITION, POSITION
 from lockstream.presentation.http.proxies import PathPrefix
 from lockstream.presentation.http.routes import (
     batches,
     events,
     faults,
+    feed,
     health,
     histories,
     lockers,
@@ -33,6 +35,7 @@ from lockstream.presentation.http.routes import (
     reservations,
     search,
 )
+from lockstream.presentation.http.routes.feed import THROUGH
 from lockstream.schemas import listings, records, states
 from lockstream.schemas.events import event_schema
 from lockstream.services.running.lifecycle import Lifecycle
@@ -46,7 +49,8 @@ with `at`, the state at an earlier position or time.
 """
 
 ROUTERS = tuple(
-    module.router for module in (events, batches, histories, network, lockers, reservations, faults, search, health)
+    module.router
+    for module in (events, batches, feed, histories, network, lockers, reservations, faults, search, health)
 )
 """Every operation of the contract, by resource."""
 
@@ -108,6 +112,11 @@ class Application(FastAPI):
         """The running system. Raises StoreUnavailable, LockstreamError or OSError, as `Lifecycle.lockstream` does."""
         return self.lifecycle.running or self.lifecycle.lockstream()
 
+    def stop_waiting(self) -> None:
+        """Answer the readers of the feed that wait for an event, because the server stops."""
+        if self.lifecycle.running:
+            self.lifecycle.running.stop_waiting()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             self._entry = self._entry or self._build_entry()
@@ -140,8 +149,8 @@ class Application(FastAPI):
                 entry,
                 allow_origins=settings.cors_origins,
                 allow_methods=["GET", "HEAD", "POST"],
-                allow_headers=["Content-Type", "Content-Encoding", "If-None-Match", MIN_POSITION],
-                expose_headers=[POSITION, "Retry-After", "ETag", "Link", "Content-Disposition"],
+                allow_headers=["Content-Type", "Content-Encoding", "If-None-Match", MIN_POSITION, LOG],
+                expose_headers=[POSITION, THROUGH, LOG, "Retry-After", "ETag", "Link", "Content-Disposition"],
             )
         return entry
 

@@ -8,9 +8,10 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from lockstream.core.errors import StoreUnavailable
+from lockstream.core.errors import CursorRefused, StoreUnavailable
+from lockstream.presentation.http.log_id import LOG, InvalidLogId
 from lockstream.presentation.http.media_types import NotAcceptable
-from lockstream.presentation.http.min_position import InvalidMinPosition
+from lockstream.presentation.http.min_position import POSITION, InvalidMinPosition
 from lockstream.presentation.http.query_parameters import InvalidQuery
 from lockstream.schemas.events import MalformedBody
 from lockstream.schemas.outcomes import INTERNAL_ERROR
@@ -91,7 +92,10 @@ def error_response(request: Request, error: BaseException) -> Response:
             return JSONResponse({"detail": error.errors}, 422)
         case StoreUnavailable():
             return JSONResponse({"detail": str(error)}, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
-        case InvalidMinPosition() | InvalidQuery():
+        case CursorRefused():
+            body = {"detail": str(error), "code": error.code, "log": error.log_id, "head": error.head}
+            return JSONResponse(body, 409, {LOG: error.log_id, POSITION: str(error.head)})
+        case InvalidLogId() | InvalidMinPosition() | InvalidQuery():
             return JSONResponse({"detail": str(error)}, 422)
         case NotAcceptable():
             return JSONResponse({"detail": str(error)}, 406)

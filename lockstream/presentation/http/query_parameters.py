@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
+from lockstream.core.entities.feed import MAX_PARTITIONS, Partition
 from lockstream.core.entities.fields import IDENTIFIER, IDENTIFIER_FORM, IDENTIFIER_MAX, TIMESTAMP, is_identifier
 from lockstream.core.wording import agreeing, quoted
 from lockstream.presentation.http.min_position import MAX_POSITION
@@ -21,6 +22,12 @@ _INSTANT_FORM = (
     "a time with an offset (RFC 3339), such as 2026-11-23T08:00:00Z or 2026-11-23T09:00:00%2B01:00: a URL has %2B for "
     "the plus sign"
 )
+
+
+class Head(StrEnum):
+    """The head of the log as the value of a parameter."""
+
+    HEAD = "head"
 
 
 class InvalidQuery(Exception):
@@ -219,6 +226,36 @@ def position_or_instant(name: str, description: str) -> Parameter[int | Instant 
         "examples": [81204, "2026-11-22T12:00:00Z"],
     }
     return Parameter(name, description, parse, f"a position, such as 81204, or {_INSTANT_FORM}", schema, None)
+
+
+def position_or_head(name: str, description: str) -> Parameter[int | Head | None]:
+    """Return a parameter that is a position in the log, or the word `head`."""
+
+    def parse(text: str) -> int | Head:
+        return int(text) if _WHOLE_NUMBER.fullmatch(text) else Head(text)
+
+    schema = {
+        "oneOf": [{"type": "integer", "minimum": 0, "maximum": MAX_POSITION}, {"type": "string", "enum": list(Head)}],
+        "examples": [0, 81204, "head"],
+    }
+    return Parameter(name, description, parse, "a position, such as 0 or 81204, or head", schema, None)
+
+
+def partition(name: str, description: str) -> Parameter[Partition | None]:
+    """Return a parameter that is one of several partitions, such as 0/4."""
+
+    def parse(text: str) -> Partition:
+        number, slash, count = text.partition("/")
+        if not slash or not _WHOLE_NUMBER.fullmatch(number) or not _WHOLE_NUMBER.fullmatch(count):
+            raise ValueError(text)
+        found = Partition(int(number), int(count))
+        if not found.number < found.count <= MAX_PARTITIONS:
+            raise ValueError(text)
+        return found
+
+    schema = {"type": "string", "pattern": "^(0|[1-9][0-9]{0,3})/[1-9][0-9]{0,3}$", "examples": ["0/4"]}
+    allowed = f"i/n, such as 0/4, with n from 1 to {MAX_PARTITIONS:,} and i from 0 to n - 1"
+    return Parameter(name, description, parse, allowed, schema, None)
 
 
 def page_token(name: str, description: str) -> Parameter[str | None]:

@@ -31,9 +31,11 @@ GARBAGE_THRESHOLDS = 50_000, 20, 100
 class Server(uvicorn.Server):
     """A uvicorn server that also stops if the startup in the background has failed."""
 
-    def __init__(self, config: uvicorn.Config, has_failed: Callable[[], bool]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, has_failed: Callable[[], bool], on_stop: Callable[[], object] = lambda: None
+    ) -> None:
         super().__init__(config)
-        self._has_failed = has_failed
+        self._has_failed, self._on_stop = has_failed, on_stop
         self.socket_error: OSError | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -49,6 +51,10 @@ class Server(uvicorn.Server):
             self.socket_error = error
             await self.lifespan.shutdown()
             sys.exit(1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stop()
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or self._has_failed()
@@ -87,10 +93,15 @@ def configuration(app: FastAPI, settings: Settings, tick_seconds: float = 1.0, *
     )
 
 
-def run(app: FastAPI, settings: Settings, has_failed: Callable[[], bool] = lambda: False) -> bool:
+def run(
+    app: FastAPI,
+    settings: Settings,
+    has_failed: Callable[[], bool] = lambda: False,
+    on_stop: Callable[[], object] = lambda: None,
+) -> bool:
     """Serve `app` until SIGTERM or SIGINT, or until `has_failed`; return whether the server could be started.
 
-    Open requests then have `stop_seconds` to finish.
+    `on_stop` is called then, and open requests have `stop_seconds` to finish.
 
     Raises:
         SystemExit: the address or the Unix socket cannot be listened on.
@@ -101,7 +112,7 @@ def run(app: FastAPI, settings: Settings, has_failed: Callable[[], bool] = lambd
         _require_no_listener(settings.unix_socket)
         address = {"uds": str(settings.unix_socket)}
     config = configuration(app, settings, timeout_graceful_shutdown=settings.stop_seconds, **address)
-    server = Server(config, has_failed)
+    server = Server(config, has_failed, on_stop)
     # uvicorn catches signals later, and raises a signal that it has caught again once it has shut down.
     for stopping in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stopping, server.handle_exit)

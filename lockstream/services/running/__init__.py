@@ -2,7 +2,8 @@
 
 Start at `lockstream`, the façade. `group_commit` turns concurrent requests into batches, and an engine decides them:
 `embedded_engine` on the event loop, `database_engine` in threads. `durable_position` is the position up to which the
-log is on disk, with the requests that wait for it. `checkpointer` brings the embedded projection up to the log.
+log is on disk, with the requests that wait for it. `feed` answers other systems that follow the log, and `head_watch`
+lets them wait for the next event. `checkpointer` brings the embedded projection up to the log.
 `lifecycle` starts and stops the system, and `event_loop` runs calls from any thread on one event loop. May import
 `infrastructure`, `core` and `settings`, but not `commands`.
 
@@ -12,6 +13,7 @@ log is on disk, with the requests that wait for it. `checkpointer` brings the em
 | lockstream-loop       | `LoopRunner`, if no server | `LoopRunner.stop`      | everything else                      |
 | asyncio's executor    | `asyncio.to_thread`        | end of the event loop  | the text of a large batch            |
 | lockstream-list       | `EmbeddedEngine`           | `EmbeddedEngine.close` | reading connections of SQLite        |
+| lockstream-feed       | `EmbeddedEngine`           | `EmbeddedEngine.close` | the durable part of the log file     |
 | lockstream-start      | `BackgroundStart`          | end of the startup     | the store, until it is handed over   |
 | lockstream-flush      | `LogWriter`                | `LogWriter.close`      | fdatasync of the log file            |
 | lockstream-checkpoint | `Checkpointer`             | `Checkpointer.close`   | a change set, the writing connection |

@@ -7,19 +7,25 @@ or of its read replica.
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from lockstream.core.entities.events import Event
-from lockstream.core.ports import EventLog, Listings, ReadResult, Reads
+from lockstream.core.errors import StoreUnavailable
+from lockstream.core.ports import EventLog, Listings, LogPages, ReadResult, Reads
 from lockstream.infrastructure.postgres.connection import READ_CONNECTIONS
 from lockstream.infrastructure.stores.postgres import PostgresStore
 from lockstream.services.running.durable_position import DurablePosition
 from lockstream.services.running.group_commit import HasLockerId, Outcomes, decide_batch
+from lockstream.services.running.head_watch import HeadWatch
 
 BATCH_EVENTS = 5_000
 """Most events that are decided together: all of them share two round trips."""
 
 WEIGHT_BYTES = 4_096
 """A larger payload counts as several events, so that one round trip sends some 20 MB at most."""
+
+POLL_SECONDS = 0.1
+"""Interval at which a node asks for the head of the log while readers of the feed wait for an event of any node."""
 
 
 class DatabaseEngine:
@@ -36,6 +42,11 @@ class DatabaseEngine:
         self._store = store
         self._decider = ThreadPoolExecutor(1, "lockstream-decide")
         self._readers = ThreadPoolExecutor(READ_CONNECTIONS, "lockstream-read")
+        self._head = 0
+        """The head of the log at the last poll."""
+
+        self._watch = HeadWatch(lambda: self._head)
+        self._polling: asyncio.Task[None] | None = None
 
     @property
     def unavailable_reason(self) -> str | None:
@@ -52,6 +63,35 @@ class DatabaseEngine:
     async def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.list, query)
 
+    async def read_log[ValueT](self, query: Callable[[LogPages], ValueT]) -> ValueT:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, query, self._store.log_pages)
+
+    async def wait_beyond(self, position: int, seconds: float) -> bool:
+        if self._head > position:  # the page was read from a replica that lags behind the one that was polled
+            await asyncio.sleep(POLL_SECONDS)
+        self._polling = self._polling or asyncio.get_running_loop().create_task(self._poll())
+        return await self._watch.wait_beyond(position, seconds)
+
+    async def newest_position(self) -> int:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.newest_position)
+
+    def stop_waiting(self) -> None:
+        self._watch.stop()
+
     async def close(self) -> None:
+        self.stop_waiting()
+        if self._polling:
+            await asyncio.wait([self._polling])
         self._decider.shutdown(wait=False)
         self._readers.shutdown(wait=False)
+
+    async def _poll(self) -> None:
+        """Ask for the head of the log while readers wait. Between two polls, all nodes' events cost one query."""
+        try:
+            while self._watch.waiters and not self._watch.is_stopped:
+                with suppress(StoreUnavailable):  # a reader that reads gets the error
+                    self._head = await asyncio.get_running_loop().run_in_executor(self._readers, self._store.head)
+                    self._watch.notify()
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            self._polling = None

@@ -11,6 +11,7 @@ from itertools import count
 
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import EventLog
+from lockstream.services.running.head_watch import HeadWatch
 
 type OnReached = Callable[[str | None], object]
 """Called with None once a position is durable, or with the reason if it never will be."""
@@ -26,6 +27,9 @@ class DurablePosition:
         self._is_flushing = self._has_failed = False
         self.on_failure: Callable[[], object] = lambda: None
         """Called once, when the log has failed."""
+
+        self.watch = HeadWatch(lambda: self.current)
+        """Waiters for any event after a position. Unlike the others, they cause no flush."""
 
     @property
     def current(self) -> int:
@@ -71,3 +75,4 @@ class DurablePosition:
     def _flushed(self) -> None:
         self._is_flushing = False
         self._notify()
+        self.watch.notify()

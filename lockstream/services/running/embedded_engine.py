@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import StoreUnavailable
-from lockstream.core.ports import EventLog, Listings, ReadResult, Reads
+from lockstream.core.ports import EventLog, Listings, LogPages, ReadResult, Reads
 from lockstream.infrastructure.stores.embedded import EmbeddedStore
 from lockstream.services.running.checkpointer import Checkpointer
 from lockstream.services.running.durable_position import DurablePosition
@@ -21,6 +21,9 @@ from lockstream.services.running.group_commit import STOPPING, HasLockerId, Outc
 
 LISTING_THREADS = 2
 """Lists that are read at the same time. More would wait for Python's lock."""
+
+LOG_READING_THREADS = 2
+"""Pages of the feed that are read at the same time."""
 
 
 class EmbeddedEngine:
@@ -37,6 +40,7 @@ class EmbeddedEngine:
         self.checkpointer = Checkpointer(store, self.durable, self._caught_up)
         self._store = store
         self._listers = ThreadPoolExecutor(LISTING_THREADS, "lockstream-list")
+        self._log_readers = ThreadPoolExecutor(LOG_READING_THREADS, "lockstream-feed")
         self._unflushed: deque[tuple[int, set[str]]] = deque()
         """The end of each unflushed batch, and the ids of the lockers that it may have changed."""
 
@@ -86,10 +90,26 @@ class EmbeddedEngine:
             raise StoreUnavailable(STOPPING)
         return await asyncio.get_running_loop().run_in_executor(self._listers, self._store.list, query)
 
+    async def read_log[ValueT](self, query: Callable[[LogPages], ValueT]) -> ValueT:
+        if self._is_closed:
+            raise StoreUnavailable(STOPPING)
+        return await asyncio.get_running_loop().run_in_executor(self._log_readers, query, self._store.log_pages)
+
+    async def wait_beyond(self, position: int, seconds: float) -> bool:
+        return await self.durable.watch.wait_beyond(position, seconds)
+
+    async def newest_position(self) -> int:
+        return self.durable.current
+
+    def stop_waiting(self) -> None:
+        self.durable.watch.stop()
+
     async def close(self) -> None:
+        self.stop_waiting()
         await self.checkpointer.close()
         self._is_closed = True
         self._listers.shutdown(wait=False)
+        self._log_readers.shutdown(wait=False)
 
     def _caught_up(self) -> None:
         self.on_ready()

@@ -19,6 +19,7 @@ from lockstream.core.outcomes import Outcome
 from lockstream.core.ports import EventLog, Listings, ReadResult, Reads, UnitOfWork
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.codec.event_json import decode_events
+from lockstream.services.running.feed import FeedEngine
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Waiters(Protocol):
     def when_reached(self, position: int, on_reached: Callable[[str | None], object]) -> None: ...
 
 
-class Engine(Protocol):
+class Engine(FeedEngine, Protocol):
     """Decides batches and answers reads on one kind of store."""
 
     batch_limit: int
@@ -78,6 +79,9 @@ class Engine(Protocol):
 
     async def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
         """Return the value of `query` over lists of a state that `read` could show, perhaps from another thread."""
+
+    def stop_waiting(self) -> None:
+        """Let no reader of the feed wait any longer, because the server stops."""
 
     async def close(self) -> None: ...
 

@@ -8,9 +8,11 @@ from functools import partial
 from typing import Any
 
 from lockstream.core.entities.events import Event
+from lockstream.core.entities.feed import FeedFilter, FeedPage
 from lockstream.core.errors import PositionNotReached
 from lockstream.core.ports import Listings, ReadResult, Reads, Store
 from lockstream.services.running.event_loop import LoopRunner
+from lockstream.services.running.feed import Feed
 from lockstream.services.running.group_commit import Decided, Engine, GroupCommit, HasLockerId, Outcomes
 from lockstream.settings import Settings
 
@@ -29,6 +31,7 @@ class Lockstream:
         self._store = store
         self._engine = engine
         self._group_commit = GroupCommit(engine, settings.queue_limit)
+        self._feed = Feed(engine)
         self._runner = LoopRunner()
         self._parsing_lock = asyncio.Lock()
 
@@ -85,6 +88,24 @@ class Lockstream:
         if min_position:  # a list is expensive, so it is read only once its position is reached
             await self._read(partial(self._engine.list, lambda _: None), min_position)
         return await self._read(partial(self._engine.list, query), min_position)
+
+    async def feed_page(
+        self,
+        wanted: FeedFilter,
+        after: int | None,
+        limit: int,
+        wait_seconds: float = 0,
+        log_id: str | None = None,
+        min_position: int = 0,
+    ) -> FeedPage:
+        """Return a page of the feed. See `Feed.page`, which also tells what is raised."""
+        read = partial(self._feed.page, wanted, after, limit, wait_seconds, log_id)
+        return (await self._read(read, min_position)).value
+
+    def stop_waiting(self) -> None:
+        """Let no reader of the feed wait any longer, because the server stops. May be called from any thread."""
+        if self._runner.loop:
+            self._runner.loop.call_soon_threadsafe(self._engine.stop_waiting)
 
     def parsing_lock(self) -> AbstractAsyncContextManager[object]:
         """Return a lock for work that blocks the event loop, so that only one piece of it runs between two requests."""

@@ -1,4 +1,4 @@
-"""Readers that go through all lists and states, page by page, while clients post.
+"""Readers that go through all lists and states, page by page, and follow the feed, while clients post.
 
 A reader goes on with the page that it has not received when its server was killed: tokens of pages do not expire.
 """
@@ -6,12 +6,13 @@ A reader goes on with the page that it has not received when its server was kill
 import asyncio
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from itertools import chain, cycle
+from itertools import chain, cycle, zip_longest
 
 import httpx
 
+from lockstream.core.entities.feed import EMPTY_LOG_ID, Partition
 from lockstream.tests.crash.clients import Clients
 from lockstream.tests.support.builders import Body
 from lockstream.tests.support.modelled_reads import CHANGED, LISTS, STATES, UNKNOWN, Names, Read
@@ -34,6 +35,36 @@ SAMPLE = 15
 """Responses to each read that are compared with the log. Each takes some 5 ms after 15,000 events."""
 
 
+class Follower:
+    """A reader of the feed. It goes on behind its last page after each restart of the server."""
+
+    def __init__(self, query: str, wants: Callable[[str], bool] = lambda _: True) -> None:
+        """`query` is the part of the URL that filters; `wants` returns whether the events of a locker are wanted."""
+        self.through = 0
+        self._query, self._wants = query, wants
+        self._items: list[Body] = []
+        self._log = EMPTY_LOG_ID
+
+    async def read_page(self, address: str, http: httpx.AsyncClient) -> None:
+        url = f"{address}/events?after={self.through}&limit=500&wait=1{self._query}"
+        response = await http.get(url, headers={"Lockstream-Log": self._log})
+        if response.status_code != 503:  # the server has not caught up
+            assert response.status_code == 200, f"{url}: {response.status_code} {response.text}"
+            page = response.json()
+            self._items += page["items"]
+            self.through, self._log = page["through"], page["log"]
+
+    def problems(self, records: Sequence[Body]) -> list[str]:
+        """Return a sentence if the events that were read are not those of the log, each once and in order."""
+        if self.through > len(records):
+            return [f"a reader of the feed was shown position {self.through}, and the log ends at {len(records)}"]
+        wanted = [record for record in records[: self.through] if self._wants(record["locker_id"])]
+        if self._items == wanted:
+            return []
+        read, expected = next(pair for pair in zip_longest(self._items, wanted) if pair[0] != pair[1])
+        return [f"a reader of the feed{self._query} was shown {read}, not {expected}"]
+
+
 class Readers:
     """Readers that go on until the clients beside them stop."""
 
@@ -52,11 +83,16 @@ class Readers:
 
         self._outdated: list[str] = []
         self._is_ahead = asyncio.Event()
+        self._followers = [
+            Follower(""),
+            *(Follower(f"&partition={part}/2", Partition(part, 2).contains) for part in range(2)),
+        ]
 
     @property
     def have_read_everything(self) -> bool:
-        """Whether each read was answered at least once."""
-        return len(self._count) == len(LISTS) + len(STATES)
+        """Whether each read was answered at least once, and each reader of the feed has read on."""
+        has_read_feed = all(follower.through for follower in self._followers)
+        return has_read_feed and len(self._count) == len(LISTS) + len(STATES)
 
     async def run(self) -> None:
         """Read until the clients stop."""
@@ -65,6 +101,8 @@ class Readers:
                 shuffled = cycle(self._chance.sample(reads, len(reads)))
                 for _ in range(count):
                     group.create_task(self._read(shuffled, http))
+            for follower in self._followers:
+                group.create_task(self._follow(follower, http))
 
     async def wait_until_ahead(self, seconds: float) -> None:
         """Wait until a response shows an event before its acknowledgement arrives, at most for a time.
@@ -79,7 +117,14 @@ class Readers:
         """Return a sentence about each response that disagrees with the records of the log."""
         if self.shown > len(records):
             return [f"a response has shown position {self.shown}, and the log ends at {len(records)}"]
-        return self._outdated + content_problems(chain.from_iterable(self._samples.values()), records)
+        missed = [problem for follower in self._followers for problem in follower.problems(records)]
+        return self._outdated + missed + content_problems(chain.from_iterable(self._samples.values()), records)
+
+    async def _follow(self, follower: Follower, http: httpx.AsyncClient) -> None:
+        while not self._clients.is_stopped:
+            await self._clients.server_is_up.wait()
+            with suppress(httpx.TransportError):
+                await follower.read_page(f"http://127.0.0.1:{self._clients.server.port}", http)
 
     async def _read(self, reads: Iterator[Read], http: httpx.AsyncClient) -> None:
         """Walk through one of `reads` after another, which several readers share."""

@@ -1,11 +1,14 @@
 """A server starts, or says in one sentence why it cannot. When it is told to stop, it first finishes open requests."""
 
 import asyncio
+import json
 import random
 import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -45,6 +48,26 @@ def test_a_server_that_is_stopped_finishes_open_requests_and_exits_with_success(
     assert len(recorded) > 100
     with restarted(log_path).start() as server:
         assert len(assert_shows_what_the_log_holds(server)) == len(recorded)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_readers_of_the_feed_that_wait_are_answered_when_the_server_is_stopped(
+    log_path: Path, sent: signal.Signals
+) -> None:
+    # given readers that wait for an event, and a server that waits long for open requests
+    with Server(log_path, LOCKSTREAM_STOP_SECONDS=str(TIMEOUT_SECONDS)).start() as server, ExitStack() as open_readers:
+        readers = []
+        for _ in range(4):
+            connection = HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT_SECONDS)
+            open_readers.callback(connection.close)
+            connection.request("GET", "/events?after=0&wait=30")
+            readers.append(connection)
+        assert server.get("/network")[0] == 200  # so the requests before have arrived
+        # when the server is stopped, then each reader gets its page, and the server ends
+        assert server.stop(sent) == 0, server.stderr
+        pages = [json.load(reader.getresponse()) for reader in readers]
+        assert [(page["items"], page["through"]) for page in pages] == [([], 0)] * len(readers)
+        assert "Traceback" not in server.stderr
 
 
 def test_a_signal_that_arrives_before_uvicorn_handles_signals_is_not_lost(log_path: Path) -> None:

@@ -34,6 +34,26 @@ def past_state(node: Server, at: int, min_position: int = 0) -> tuple[int, int |
     return status, json.loads(body).get("compartments")
 
 
+def test_the_feed_of_a_standby_asks_a_reader_that_is_ahead_to_come_again(tmp_path: Path) -> None:
+    with (
+        PostgresServer() as primary,
+        PostgresServer(primary, hot_standby="on") as standby,
+        cluster(1, tmp_path, primary.url, LOCKSTREAM_READ_URL=standby.url) as [node],
+    ):
+        # given a standby that lacks an event of the primary
+        post(node, "a")
+        assert json.loads(node.get("/events?after=0&wait=30")[1])["through"] == 1
+        standby.execute("SELECT pg_wal_replay_pause()")
+        post(node, "b")
+        # when a reader has read it elsewhere, then it is asked to come again, and a reader beyond it is refused
+        assert node.get("/events?after=1")[0] == 200
+        assert node.get("/events?after=2")[0] == 503
+        assert node.get("/events?after=3")[0] == 409
+        # when the standby follows again, then a waiting reader gets the event
+        standby.execute("SELECT pg_wal_replay_resume()")
+        assert json.loads(node.get("/events?after=1&wait=30")[1])["through"] == 2
+
+
 def test_reads_from_a_standby_wait_for_their_min_position_and_then_get_503(tmp_path: Path) -> None:
     programs = [SERVE, program_with(min_position_seconds=TIMEOUT_SECONDS)]  # the standby may be slow to follow
     with (

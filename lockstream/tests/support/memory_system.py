@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from lockstream.core.entities.events import Event
-from lockstream.core.ports import EventLog, Listings, ReadResult, Reads
+from lockstream.core.ports import EventLog, Listings, LogPages, ReadResult, Reads
 from lockstream.infrastructure.stores.memory import MemoryStore
 from lockstream.services.running.durable_position import DurablePosition
 from lockstream.services.running.group_commit import HasLockerId, Outcomes, decide_batch
@@ -38,5 +38,17 @@ class _MemoryEngine:
     async def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
         return ReadResult(query(self._store.listings), self.log.end.position)
 
+    async def read_log[ValueT](self, query: Callable[[LogPages], ValueT]) -> ValueT:
+        return query(self._store.log_pages)
+
+    async def wait_beyond(self, position: int, seconds: float) -> bool:
+        return await self.durable.watch.wait_beyond(position, seconds)
+
+    async def newest_position(self) -> int:
+        return self.durable.current
+
+    def stop_waiting(self) -> None:
+        self.durable.watch.stop()
+
     async def close(self) -> None:
-        return
+        self.stop_waiting()

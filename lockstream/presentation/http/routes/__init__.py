@@ -1,4 +1,4 @@
-"""The operations of the API, one module per resource: `events`, `batches`, `histories`, `network`, `lockers`,
+"""The operations of the API, one module per resource: `events`, `batches`, `feed`, `histories`, `network`, `lockers`,
 `reservations`, `faults`, `search`, `health`.
 
 Start at `events`. An endpoint takes the request and the parameters of its path, and returns a response. Nothing

@@ -25,7 +25,7 @@ router = APIRouter(tags=["events"])
 
 _UUID = re.compile(UUID)
 
-_EXAMPLE = RecordedEvent(
+EXAMPLE = RecordedEvent(
     81377,
     "2026-11-23T17:40:12.250000Z",
     "0190a5e0-0000-4000-8000-000000000003",
@@ -42,13 +42,13 @@ _OF_LOCKER, _OF_COMPARTMENT, _OF_RESERVATION = (
     PagedList[Record](name, RecordedEvent, EventPage, _TYPE, _ORDER)
     for name in ("locker-events", "compartment-events", "reservation-events")
 )
-_EVENTS_RESPONSES = _OF_LOCKER.responses(_EXAMPLE, {404: RESPONSES[404]})
+_EVENTS_RESPONSES = _OF_LOCKER.responses(EXAMPLE, {404: RESPONSES[404]})
 
 
 @router.get(
     "/events/{event_id}",
     response_model=None,
-    responses=responses_of(_EXAMPLE, "The event.", {status: RESPONSES[status] for status in (404, 422)}),
+    responses=responses_of(EXAMPLE, "The event.", {status: RESPONSES[status] for status in (404, 422)}),
     openapi_extra=PARAMETERS,
 )
 async def get_event(request: Request, event_id: str) -> Response:

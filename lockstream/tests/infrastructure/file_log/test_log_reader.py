@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lockstream.core.entities.log import Record
 from lockstream.core.errors import StoreUnavailable
-from lockstream.infrastructure.file_log.reader import LogReader, read_log
+from lockstream.infrastructure.file_log.reader import PAGE_BYTES, LogReader, read_log
 from lockstream.infrastructure.file_log.writer import LogWriter
 from lockstream.tests.infrastructure.file_log.log_files import LENGTHS, UNEQUAL_LENGTHS, written
 from lockstream.tests.support.budgets import budget
@@ -60,6 +60,72 @@ def test_records_of_a_log_that_was_moved_or_removed_are_read(tmp_path: Path) -> 
         assert reader.records([1, 5], records[-1].end) == [records[0], records[4]]
         (tmp_path / "moved").unlink()
         assert reader.records([2, 4], records[-1].end) == [records[1], records[3]]
+
+
+@budget(100)
+@given(lengths=st.lists(LENGTHS, min_size=1, max_size=60), data=st.data())
+def test_lines_are_read_from_any_position_to_any_end(lengths: list[int], data: st.DataObject) -> None:
+    with TemporaryDirectory() as directory, reading(Path(directory) / "log", lengths) as (reader, records):
+        lines = (Path(directory) / "log").read_bytes().splitlines(keepends=True)
+        last = data.draw(st.integers(1, len(lines)))
+        after, count = data.draw(st.integers(0, len(lines))), data.draw(st.integers(1, 70))
+        # when lines are read until the reader gives none
+        found, end = list[bytes](), records[last - 1].end
+        while more := reader.lines(after + len(found), count, end):
+            assert len(more) <= count
+            found += more
+        # then they are all lines after the position, up to the end
+        assert found == lines[after:last]
+
+
+@pytest.mark.parametrize("lengths", UNEQUAL_LENGTHS.values(), ids=UNEQUAL_LENGTHS)
+def test_lines_are_read_after_each_position(tmp_path: Path, lengths: list[int]) -> None:
+    with reading(tmp_path / "log", lengths) as (reader, records):
+        lines = (tmp_path / "log").read_bytes().splitlines(keepends=True)
+        for after in range(len(lines)):
+            assert reader.lines(after, 1, records[-1].end) == [lines[after]]
+        assert reader.lines(len(lines), 5, records[-1].end) == reader.lines(10**9, 5, records[-1].end) == []
+        assert reader.lines(0, 0, records[-1].end) == []
+
+
+def test_a_page_of_lines_has_about_a_mebibyte(tmp_path: Path) -> None:
+    with reading(tmp_path / "log", [60_000] * 40) as (reader, records):
+        lines = reader.lines(0, 40, records[-1].end)
+        assert 1 < len(lines) < 40
+        assert PAGE_BYTES / 2 < sum(map(len, lines)) <= PAGE_BYTES
+
+
+@pytest.mark.parametrize("altered", range(1, 10))
+def test_lines_before_an_altered_one_are_read_and_the_altered_one_is_unavailable(tmp_path: Path, altered: int) -> None:
+    log = tmp_path / "log"
+    with reading(log, [10] * 9) as (reader, records):
+        lines = log.read_bytes().splitlines(keepends=True)
+        changed = [*lines]
+        changed[altered - 1] = lines[altered - 1].replace(b"x" * 10, b"y" * 10)
+        log.write_bytes(b"".join(changed))
+        if altered > 1:
+            assert reader.lines(0, 9, records[-1].end) == lines[: altered - 1]
+        with pytest.raises(StoreUnavailable, match="was altered or has lost lines"):
+            reader.lines(altered - 1, 9, records[-1].end)
+        assert reader.lines(altered, 9, records[-1].end) == lines[altered:]
+
+
+@pytest.mark.parametrize("alter", ["overwrite", "cut", "rearrange_lines", "remove_lines"])
+def test_an_altered_log_gives_lines_as_they_were_or_is_unavailable(alter: str) -> None:
+    @budget(60)
+    @given(lengths=st.lists(st.integers(1, 2_000), min_size=1, max_size=12), data=st.data())
+    def assert_no_other_line_is_read(lengths: list[int], data: st.DataObject) -> None:
+        with TemporaryDirectory() as directory:
+            log = Path(directory) / "log"
+            with reading(log, lengths) as (reader, records):
+                lines = log.read_bytes().splitlines(keepends=True)
+                log.write_bytes(globals()[alter](log.read_bytes(), data))
+                for after in range(len(lines)):
+                    with suppress(StoreUnavailable):
+                        found = reader.lines(after, 5, records[-1].end)
+                        assert found == lines[after : after + len(found)] != []
+
+    assert_no_other_line_is_read()
 
 
 def overwrite(content: bytes, data: st.DataObject) -> bytes:

@@ -17,10 +17,15 @@ LOCKSTREAM = (sys.executable, "-m", "lockstream")
 class RunningCommand:
     """A process, and its output so far. It is the leader of its own process group, as in a terminal."""
 
-    def __init__(self, process: subprocess.Popen[bytes], errors: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], output: Path, errors: Path) -> None:
         self.pid = process.pid
         self._process = process
-        self._errors = errors
+        self._output, self._errors = output, errors
+
+    @property
+    def output(self) -> bytes:
+        """The content of standard output."""
+        return self._output.read_bytes()
 
     @property
     def errors(self) -> str:
@@ -51,19 +56,19 @@ def running(
     log: Path, *arguments: str, program: Sequence[str] = LOCKSTREAM, **settings: str
 ) -> Iterator[RunningCommand]:
     """Start a command. At the end of the block, it and its own processes are killed, if they still run."""
-    errors = log.with_name("errors.txt")
-    with errors.open("wb") as stderr:
+    output, errors = log.with_name("output.txt"), log.with_name("errors.txt")
+    with output.open("wb") as stdout, errors.open("wb") as stderr:
         process = subprocess.Popen(
             [*program, *arguments],
             cwd=log.parent,
             env=environment(log, **settings),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=stdout,
             stderr=stderr,
             process_group=0,
         )
     try:
-        yield RunningCommand(process, errors)
+        yield RunningCommand(process, output, errors)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

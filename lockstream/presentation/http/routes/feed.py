@@ -1,0 +1,116 @@
+"""The feed: all accepted events in the order of the log, for other systems to follow."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from lockstream.core.entities.events import EVENT_TYPES
+from lockstream.core.entities.feed import FeedFilter
+from lockstream.presentation.http.errors import NOT_ACCEPTABLE
+from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
+from lockstream.presentation.http.log_id import LOG, PARAMETER, SCHEMA, log_id_of
+from lockstream.presentation.http.media_types import JSON, NDJSON, negotiate
+from lockstream.presentation.http.min_position import POSITION, min_position_of
+from lockstream.presentation.http.query_parameters import (
+    Head,
+    InvalidQuery,
+    QueryParameters,
+    Values,
+    identifier,
+    instant,
+    partition,
+    position_or_head,
+    whole_number,
+    word,
+)
+from lockstream.presentation.http.routes.histories import EXAMPLE
+from lockstream.presentation.http.routes.reads import parameters_of, responses_of
+from lockstream.schemas.records import FeedBody, feed_json
+from lockstream.services.running.lockstream import Lockstream
+
+router = APIRouter(tags=["events"])
+
+THROUGH = "Lockstream-Through"
+
+MAX_ITEMS = 10_000
+MAX_WAIT_SECONDS = 30
+
+_AFTER = position_or_head(
+    "after",
+    "Events after this position: 0 begins with the first event, the `through` of a page goes on with the next one, and "
+    "`head` begins with the next event that is accepted.",
+)
+_FROM = instant("from", "Events that were accepted at this time or later. For the first page, instead of `after`.")
+_LIMIT = whole_number("limit", 1, MAX_ITEMS, 100, "Maximum number of events on a page.")
+_TYPE = word("type", EVENT_TYPES, "Events of this type.")
+_LOCKER_ID = identifier("locker_id", "Events of this locker.")
+_PARTITION = partition(
+    "partition",
+    "Events of the lockers in part `i` of `n`, counted from 0. So `n` readers share the feed, and each sees the events "
+    "of its lockers in order. docs/feed.md says how a locker's part is computed.",
+)
+_WAIT = whole_number(
+    "wait", 0, MAX_WAIT_SECONDS, 0, "Seconds to wait for an event, if there is none yet that the request asks for."
+)
+_PARAMETERS = QueryParameters(_AFTER, _FROM, _LIMIT, _TYPE, _LOCKER_ID, _PARTITION, _WAIT)
+
+_EXAMPLE = FeedBody([EXAMPLE], EXAMPLE.position, 81_500, "9f86d081884c7d659a2feaa0c55ad015")
+
+
+def _responses() -> dict[int | str, dict[str, Any]]:
+    position = {"required": True, "schema": {"type": "integer", "minimum": 0}}
+    conflict = {
+        "description": "The reader has read another log, or beyond the end of this one, as after a restore.",
+        "content": {JSON: {"schema": {"$ref": "#/components/schemas/CursorRefusedBody"}}},
+    }
+    declared = responses_of(_EXAMPLE, "A page of the feed.", {406: NOT_ACCEPTABLE, 409: conflict})
+    declared[200]["content"][NDJSON] = {
+        "schema": {"type": "string", "description": "One line an event, as the log has it."}
+    }
+    declared[200]["headers"] |= {
+        THROUGH: position | {"description": "The `through` of the page."},
+        LOG: {"description": "The `log` of the page.", "required": True, "schema": SCHEMA},
+    }
+    return declared
+
+
+@router.get(
+    "/events",
+    response_model=None,
+    responses=_responses(),
+    openapi_extra=parameters_of(_PARAMETERS, PARAMETER),
+)
+async def get_events(request: Request) -> Response:
+    """The feed: accepted events in the order of the log, without a gap.
+
+    A page also tells how far the log was searched. A reader keeps this position, `through`, and sends it as `after`.
+    """
+    values = _PARAMETERS.parse(request)
+    media_type = negotiate(request, (JSON, NDJSON))
+    lockstream: Lockstream = request.app.lockstream
+    min_position = min_position_of(request)
+    after = await _start(lockstream, values, min_position)
+    wanted = FeedFilter(values[_TYPE], values[_LOCKER_ID], values[_PARTITION])
+    page = await lockstream.feed_page(wanted, after, values[_LIMIT], values[_WAIT], log_id_of(request), min_position)
+    headers = {POSITION: str(page.head), THROUGH: str(page.through), LOG: page.log_id, "Vary": "Accept"}
+    if media_type == NDJSON:
+        return Response(b"".join(page.items), media_type=NDJSON, headers=headers)
+    return EncodedJson(feed_json(page), headers=encoded_headers(headers))
+
+
+async def _start(lockstream: Lockstream, values: Values, min_position: int) -> int | None:
+    """Return the position after which the page begins, or None for the head.
+
+    Raises:
+        InvalidQuery: the request has no start, or two.
+    """
+    after, time = values[_AFTER], values[_FROM]
+    if (after is None) == (time is None):
+        raise InvalidQuery(
+            "The feed needs one start. Send after=0 for the first event, after=head for the next one that is accepted, "
+            "after= with the `through` of the page before, or from= with a time."
+        )
+    if time is not None:
+        before = time.last_before
+        return (await lockstream.list(lambda listings: listings.position_at(before), min_position)).value
+    return None if isinstance(after, Head) else after

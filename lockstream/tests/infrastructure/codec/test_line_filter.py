@@ -1,0 +1,77 @@
+"""Filters of lines: each selects the lines whose decoded events have the wanted fields."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lockstream.core.entities.events import EVENT_TYPES
+from lockstream.core.entities.feed import FeedFilter, Partition
+from lockstream.core.entities.log import START
+from lockstream.infrastructure.codec.line_filter import line_filter
+from lockstream.infrastructure.codec.log_line import encode_lines
+from lockstream.tests.support.builders import (
+    RECORDED_AT,
+    Body,
+    deposited,
+    event,
+    fault_reported,
+    picked_up,
+    registered,
+    reserved,
+)
+
+LOCKERS = ["a", 'quoted"locker', "back\\slash", "Bahnhof Zürich", "駅", 'x","type":"ParcelDeposited', "a ", "A"]
+
+BODIES: list[Body] = [
+    make(locker)
+    for locker in LOCKERS
+    for make in (
+        lambda locker: registered("c", locker=locker, note='"locker_id":"a","type":"ParcelPickedUp","payload":'),
+        lambda locker: reserved("r", "c", locker=locker),
+        lambda locker: deposited("r", locker=locker),
+        lambda locker: picked_up("r", locker=locker),
+        lambda locker: fault_reported(3, "c", locker=locker),
+    )
+]
+
+
+def lines_of(bodies: list[Body]) -> list[bytes]:
+    return encode_lines([event(body) for body in bodies], RECORDED_AT, START)[0]
+
+
+def selected(wanted: FeedFilter, bodies: list[Body]) -> list[Body]:
+    matches = line_filter(wanted)
+    assert matches is not None
+    return [body for body, line in zip(bodies, lines_of(bodies), strict=True) if matches(line)]
+
+
+def test_a_reader_that_wants_all_events_needs_no_filter() -> None:
+    assert line_filter(FeedFilter()) is None
+
+
+@pytest.mark.parametrize("locker_id", [*LOCKERS, "b", "."])
+def test_events_of_a_locker_are_selected(locker_id: str) -> None:
+    wanted = [body for body in BODIES if body["locker_id"] == locker_id]
+    assert selected(FeedFilter(locker_id=locker_id), BODIES) == wanted
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+def test_events_of_a_type_are_selected(event_type: str) -> None:
+    wanted = [body for body in BODIES if body["type"] == event_type]
+    assert selected(FeedFilter(event_type=event_type), BODIES) == wanted
+
+
+@given(
+    st.sampled_from([None, *EVENT_TYPES]),
+    st.sampled_from([None, *LOCKERS]),
+    st.integers(1, 5).flatmap(lambda count: st.builds(Partition, st.integers(0, count - 1), st.just(count))),
+)
+def test_filters_are_combined(event_type: str | None, locker_id: str | None, partition: Partition) -> None:
+    wanted = [
+        body
+        for body in BODIES
+        if event_type in (None, body["type"])
+        and locker_id in (None, body["locker_id"])
+        and partition.contains(body["locker_id"])
+    ]
+    assert selected(FeedFilter(event_type, locker_id, partition), BODIES) == wanted
