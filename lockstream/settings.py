@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     queue_limit: int = _setting(20_000, LIMITS, ge=1)
     """Most events that wait for their acknowledgement. Further ones get 503."""
 
+    stream_limit: int = _setting(1_000, LIMITS, ge=0)
+    """Most streams of the feed that are open at a time. Further ones get 503."""
+
     batch_limit: int = _setting(250, LIMITS, ge=1)
     """Most events that are decided together before other requests are served."""
 

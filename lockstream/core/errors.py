@@ -11,6 +11,7 @@ LockstreamError
 ├── UnknownSubject            no accepted event has named the locker, compartment or reservation
 ├── StoreUnavailable          no event can be written, or no current state be read, right now
 │   ├── QueueFull             too many events wait
+│   ├── TooManyStreams        too many streams of the feed are open
 │   ├── PositionNotReached    a read would be older than the position that the client demands
 │   └── StartingUp            the startup has not finished
 ├── StartRefused              a start could do harm
@@ -111,6 +112,16 @@ class QueueFull(StoreUnavailable):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The ingest queue is full ({counted(limit, 'event')}). Send the event again in a moment.")
+
+
+class TooManyStreams(StoreUnavailable):
+    """Raised when as many streams of the feed are open as may be."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{counted(limit, 'stream')} of the feed are open, the limit of LOCKSTREAM_STREAM_LIMIT. Try again later, "
+            "use another node, or read pages of GET /events."
+        )
 
 
 class PositionNotReached(StoreUnavailable):

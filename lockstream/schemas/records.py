@@ -17,6 +17,7 @@ from lockstream.core.entities.feed import LOG_ID_LENGTH, FeedPage
 from lockstream.core.entities.log import Record
 from lockstream.core.entities.state import Status
 from lockstream.core.use_cases.history import ReservationHistory
+from lockstream.infrastructure.codec.log_line import claimed_position
 from lockstream.schemas.listings import Next, RecordedAt, Time
 
 _STATUS_AFTER: dict[type[Event], Status] = {
@@ -123,6 +124,18 @@ def feed_json(page: FeedPage) -> bytes:
         page.head,
         page.log_id.encode(),
     )
+
+
+def feed_event_stream(page: FeedPage) -> bytes:
+    """Encode a page of the feed as server-sent events. Each id is a position up to which everything was sent."""
+    last = 0
+    blocks: list[bytes] = []
+    for line in page.items:
+        last = claimed_position(line)
+        blocks.append(b"id: %d\ndata: %b\n\n" % (last, line[:-1]))
+    if last < page.through:
+        blocks.append(b"id: %d\n\n" % page.through)  # without data, it moves the cursor of the client and no more
+    return b"".join(blocks)
 
 
 class ReservationStep(Struct, frozen=True, forbid_unknown_fields=True):

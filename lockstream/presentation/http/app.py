@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lockstream import __version__
 from lockstream.presentation.http.errors import error_response
+from lockstream.presentation.http.event_stream import IS_HEAD, LAST_EVENT_ID
 from lockstream.presentation.http.log_id import LOG
 from lockstream.presentation.http.min_position import MIN_POSITION, POSITION
 from lockstream.presentation.http.proxies import PathPrefix
@@ -149,14 +150,14 @@ class Application(FastAPI):
                 entry,
                 allow_origins=settings.cors_origins,
                 allow_methods=["GET", "HEAD", "POST"],
-                allow_headers=["Content-Type", "Content-Encoding", "If-None-Match", MIN_POSITION, LOG],
+                allow_headers=["Content-Type", "Content-Encoding", "If-None-Match", MIN_POSITION, LOG, LAST_EVENT_ID],
                 expose_headers=[POSITION, THROUGH, LOG, "Retry-After", "ETag", "Link", "Content-Disposition"],
             )
         return entry
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "HEAD":
-            scope, send = {**scope, "method": "GET"}, _without_body(send)
+            scope, send = {**scope, "method": "GET", IS_HEAD: True}, _without_body(send)
         operation = self._operations.find(scope["method"], _path_of(scope))
         if operation is None:
             await super().__call__(scope, receive, send)

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from lockstream.core.errors import CursorRefused, StoreUnavailable
+from lockstream.presentation.http.event_stream import InvalidLastEventId
 from lockstream.presentation.http.log_id import LOG, InvalidLogId
 from lockstream.presentation.http.media_types import NotAcceptable
 from lockstream.presentation.http.min_position import POSITION, InvalidMinPosition
@@ -95,7 +96,7 @@ def error_response(request: Request, error: BaseException) -> Response:
         case CursorRefused():
             body = {"detail": str(error), "code": error.code, "log": error.log_id, "head": error.head}
             return JSONResponse(body, 409, {LOG: error.log_id, POSITION: str(error.head)})
-        case InvalidLogId() | InvalidMinPosition() | InvalidQuery():
+        case InvalidLastEventId() | InvalidLogId() | InvalidMinPosition() | InvalidQuery():
             return JSONResponse({"detail": str(error)}, 422)
         case NotAcceptable():
             return JSONResponse({"detail": str(error)}, 406)

@@ -75,6 +75,10 @@ class DatabaseEngine:
     async def newest_position(self) -> int:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.newest_position)
 
+    @property
+    def is_stopping(self) -> bool:
+        return self._watch.is_stopped
+
     def stop_waiting(self) -> None:
         self._watch.stop()
 

@@ -32,6 +32,10 @@ class FeedEngine(Protocol):
     async def newest_position(self) -> int:
         """Return the position of the last durable event, even if reads lag behind it."""
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no reader may wait any longer."""
+
 
 class Feed:
     """Answers readers of the feed. For one event loop."""
@@ -53,33 +57,38 @@ class Feed:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_seconds
-        if after is None:
-            after = await self._engine.read_log(lambda pages: pages.page(0, 0).head)
-        search = partial(_search, wanted=wanted, limit=limit)
-        page = await self._engine.read_log(partial(search, after=after))
-        await self._check(page, after, log_id)
-        while (
-            not page.items
-            and page.through == page.head
-            and page.through - after < SEARCHED_POSITIONS
-            and await self._engine.wait_beyond(page.through, deadline - loop.time())
-        ):
-            page = await self._engine.read_log(partial(search, after=page.through))
-        return ReadResult(page, page.head)
+        first, _ = await self.start(after, log_id)
+        through = first
+        while True:
+            page = await self._engine.read_log(partial(search, wanted=wanted, after=through, limit=limit))
+            through = page.through
+            if (
+                page.items
+                or through != page.head
+                or through - first >= SEARCHED_POSITIONS
+                or not await self._engine.wait_beyond(through, deadline - loop.time())
+            ):
+                return ReadResult(page, page.head)
 
-    async def _check(self, page: FeedPage, after: int, log_id: str | None) -> None:
-        """Check that the reader goes on with the log that it has read. An empty log may have become any log."""
-        has_read_nothing = log_id == EMPTY_LOG_ID and after == 0
-        if log_id not in (None, page.log_id) and not has_read_nothing:
-            raise CursorRefused.other_log(str(log_id), page.log_id, page.head)
-        if after > page.head:
+    async def start(self, after: int | None, log_id: str | None) -> tuple[int, str]:
+        """Return the position after which a reader begins, and the id of the log. Raises what `page` raises."""
+        _, head, found = await self._engine.read_log(lambda pages: pages.page(after or 0, 0))
+        # A reader that has read an empty log to its end has read the beginning of every log.
+        if log_id not in (None, found) and not (log_id == EMPTY_LOG_ID and after == 0):
+            raise CursorRefused.other_log(str(log_id), found, head)
+        if after is not None and after > head:
             if after <= await self._engine.newest_position():
-                raise PositionNotReached(page.head, after)
-            raise CursorRefused.beyond_head(after, page.log_id, page.head)
+                raise PositionNotReached(head, after)
+            raise CursorRefused.beyond_head(after, found, head)
+        return head if after is None else after, found
 
 
-def _search(pages: LogPages, *, wanted: FeedFilter, after: int, limit: int) -> FeedPage:
-    """Return the first events that the reader wants after `after`, as far as one page reaches."""
+def search(pages: LogPages, *, wanted: FeedFilter, after: int, limit: int) -> FeedPage:
+    """Return the first events that a reader wants after position `after`, as far as one page reaches.
+
+    Raises:
+        StoreUnavailable: the log cannot be read after `after`.
+    """
     matches = line_filter(wanted)
     items: list[bytes] = []
     size, through = 0, after

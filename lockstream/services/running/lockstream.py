@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from lockstream.core.errors import PositionNotReached
 from lockstream.core.ports import Listings, ReadResult, Reads, Store
 from lockstream.services.running.event_loop import LoopRunner
 from lockstream.services.running.feed import Feed
+from lockstream.services.running.feed_streams import Encode, FeedStream, FeedStreams
 from lockstream.services.running.group_commit import Decided, Engine, GroupCommit, HasLockerId, Outcomes
 from lockstream.settings import Settings
 
@@ -32,6 +33,7 @@ class Lockstream:
         self._engine = engine
         self._group_commit = GroupCommit(engine, settings.queue_limit)
         self._feed = Feed(engine)
+        self._streams = FeedStreams(engine, self._feed, settings.stream_limit)
         self._runner = LoopRunner()
         self._parsing_lock = asyncio.Lock()
 
@@ -50,9 +52,7 @@ class Lockstream:
         Raises:
             StoreUnavailable: none of the events is acknowledged.
         """
-        if self._is_on_its_loop:
-            return self._group_commit.submit(events)
-        return self._runner.run(self._group_commit.submit, events)
+        return self._call(self._group_commit.submit, events)
 
     def ingest_text(self, text: bytes) -> Awaitable[Decided]:
         """Decode and decide one event, and return it with its outcome once it is durable.
@@ -61,9 +61,7 @@ class Lockstream:
             MalformedEvent: the text is not an event.
             StoreUnavailable: the event is not acknowledged.
         """
-        if self._is_on_its_loop:
-            return self._group_commit.submit_text(text)
-        return self._runner.run(self._group_commit.submit_text, text)
+        return self._call(self._group_commit.submit_text, text)
 
     async def read[ValueT: HasLockerId](
         self, query: Callable[[Reads], ValueT | None], min_position: int = 0
@@ -102,6 +100,18 @@ class Lockstream:
         read = partial(self._feed.page, wanted, after, limit, wait_seconds, log_id)
         return (await self._read(read, min_position)).value
 
+    async def open_stream(
+        self, wanted: FeedFilter, after: int | None, log_id: str | None, encode: Encode
+    ) -> FeedStream:
+        """Return a stream of the feed, to be closed. See `FeedStreams.open`, which also tells what is raised."""
+        return await self._call(self._streams.open, wanted, after, log_id, encode)
+
+    async def parts(self, stream: FeedStream) -> AsyncIterator[bytes]:
+        """Yield the encoded pages of a stream. Raises what `FeedStream.parts` raises."""
+        parts = stream.parts()
+        while part := await self._call(anext, parts, b""):
+            yield part
+
     def stop_waiting(self) -> None:
         """Let no reader of the feed wait any longer, because the server stops. May be called from any thread."""
         if self._runner.loop:
@@ -122,13 +132,22 @@ class Lockstream:
         """Whether the caller runs on the event loop that runs all calls."""
         return self._runner.loop is asyncio.get_running_loop()
 
+    def _call[**ArgumentsT, ResultT](
+        self,
+        function: Callable[ArgumentsT, Awaitable[ResultT]],
+        *args: ArgumentsT.args,
+        **kwargs: ArgumentsT.kwargs,
+    ) -> Awaitable[ResultT]:
+        """Call `function` on the loop that runs all calls."""
+        return function(*args, **kwargs) if self._is_on_its_loop else self._runner.run(function, *args, **kwargs)
+
     async def _read[ValueT](
         self, read: Callable[[], Coroutine[Any, Any, ReadResult[ValueT]]], min_position: int
     ) -> ReadResult[ValueT]:
         """Return the result of `read`, which is tried again until it reflects `min_position` or the time is over."""
         deadline = time.monotonic() + MIN_POSITION_SECONDS
         while True:
-            result = await (read() if self._is_on_its_loop else self._runner.run(read))
+            result = await self._call(read)
             if result.position >= min_position:
                 return result
             if time.monotonic() > deadline:

@@ -47,6 +47,10 @@ class _MemoryEngine:
     async def newest_position(self) -> int:
         return self.durable.current
 
+    @property
+    def is_stopping(self) -> bool:
+        return self.durable.watch.is_stopped
+
     def stop_waiting(self) -> None:
         self.durable.watch.stop()
 

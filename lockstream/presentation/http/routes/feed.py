@@ -5,12 +5,13 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from lockstream.core.entities.events import EVENT_TYPES
-from lockstream.core.entities.feed import FeedFilter
+from lockstream.core.entities.feed import FeedFilter, FeedPage
 from lockstream.presentation.http.errors import NOT_ACCEPTABLE
+from lockstream.presentation.http.event_stream import EVENT_STREAM, LAST_EVENT_ID, EventStream, last_event_id_of
 from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
 from lockstream.presentation.http.log_id import LOG, PARAMETER, SCHEMA, log_id_of
 from lockstream.presentation.http.media_types import JSON, NDJSON, negotiate
-from lockstream.presentation.http.min_position import POSITION, min_position_of
+from lockstream.presentation.http.min_position import MAX_POSITION, POSITION, min_position_of
 from lockstream.presentation.http.query_parameters import (
     Head,
     InvalidQuery,
@@ -25,7 +26,8 @@ from lockstream.presentation.http.query_parameters import (
 )
 from lockstream.presentation.http.routes.histories import EXAMPLE
 from lockstream.presentation.http.routes.reads import parameters_of, responses_of
-from lockstream.schemas.records import FeedBody, feed_json
+from lockstream.schemas.listings import encode_json
+from lockstream.schemas.records import FeedBody, feed_event_stream, feed_json
 from lockstream.services.running.lockstream import Lockstream
 
 router = APIRouter(tags=["events"])
@@ -52,9 +54,18 @@ _PARTITION = partition(
 _WAIT = whole_number(
     "wait", 0, MAX_WAIT_SECONDS, 0, "Seconds to wait for an event, if there is none yet that the request asks for."
 )
+_STREAM_PARAMETERS = QueryParameters(_AFTER, _FROM, _TYPE, _LOCKER_ID, _PARTITION)
 _PARAMETERS = QueryParameters(_AFTER, _FROM, _LIMIT, _TYPE, _LOCKER_ID, _PARTITION, _WAIT)
 
 _EXAMPLE = FeedBody([EXAMPLE], EXAMPLE.position, 81_500, "9f86d081884c7d659a2feaa0c55ad015")
+_LAST_EVENT_ID = {
+    "name": LAST_EVENT_ID,
+    "in": "header",
+    "required": False,
+    "description": "The `id` that the client has received last, as browsers send it. It counts instead of `after`.",
+    "schema": {"type": "integer", "minimum": 0, "maximum": MAX_POSITION},
+}
+_STREAM_EXAMPLE = FeedPage([encode_json(EXAMPLE) + b"\n"], EXAMPLE.position + 40, 81_500, _EXAMPLE.log)
 
 
 def _responses() -> dict[int | str, dict[str, Any]]:
@@ -72,6 +83,23 @@ def _responses() -> dict[int | str, dict[str, Any]]:
         LOG: {"description": "The `log` of the page.", "required": True, "schema": SCHEMA},
     }
     return declared
+
+
+def _stream_responses() -> dict[int | str, dict[str, Any]]:
+    declared = _responses()
+    del declared[406]
+    text = {"schema": {"type": "string"}, "example": feed_event_stream(_STREAM_EXAMPLE).decode()}
+    return declared | {
+        200: {
+            "description": "Events as they are accepted, until the client disconnects. `data` is an accepted event, as "
+            "in `RecordedEvent`. `id` is a position up to which everything was sent; without data, it only moves the "
+            "cursor of the client.",
+            "headers": {
+                LOG: {"description": "The log that the events are from.", "required": True, "schema": SCHEMA},
+            },
+            "content": {EVENT_STREAM: text},
+        }
+    }
 
 
 @router.get(
@@ -96,6 +124,28 @@ async def get_events(request: Request) -> Response:
     if media_type == NDJSON:
         return Response(b"".join(page.items), media_type=NDJSON, headers=headers)
     return EncodedJson(feed_json(page), headers=encoded_headers(headers))
+
+
+@router.get(
+    "/events/stream",
+    response_model=None,
+    responses=_stream_responses(),
+    openapi_extra=parameters_of(_STREAM_PARAMETERS, PARAMETER, _LAST_EVENT_ID),
+)
+async def get_event_stream(request: Request) -> Response:
+    """The feed as server-sent events: accepted events as they come.
+
+    A browser connects again after a lost connection, and goes on behind the last event that it has received.
+    """
+    values = _STREAM_PARAMETERS.parse(request)
+    lockstream: Lockstream = request.app.lockstream
+    min_position = min_position_of(request)
+    after = last_event_id_of(request)
+    if after is None:
+        after = await _start(lockstream, values, min_position)
+    wanted = FeedFilter(values[_TYPE], values[_LOCKER_ID], values[_PARTITION])
+    stream = await lockstream.open_stream(wanted, after, log_id_of(request), feed_event_stream)
+    return EventStream(lockstream, stream, {LOG: stream.log_id})
 
 
 async def _start(lockstream: Lockstream, values: Values, min_position: int) -> int | None:

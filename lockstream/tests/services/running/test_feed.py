@@ -48,6 +48,10 @@ class ScriptedEngine:
     async def newest_position(self) -> int:
         return len(self.lines) if self.newest is None else self.newest
 
+    @property
+    def is_stopping(self) -> bool:
+        return self.watch.is_stopped
+
     def append(self, *lines: bytes) -> None:
         self.lines += lines
         self.watch.notify()

@@ -1,0 +1,114 @@
+"""Streams of the feed: each reads pages of the log at its own pace, and nothing is buffered for it.
+
+Streams that have read equally far share a page: it is read and encoded once, for a thousand readers at the head.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
+
+from lockstream.core.entities.feed import FeedFilter, FeedPage
+from lockstream.core.errors import TooManyStreams
+from lockstream.core.ports import LogPages
+from lockstream.services.running.feed import Feed, FeedEngine, search
+
+PAGE_EVENTS = 500
+"""Most events that a stream sends at once."""
+
+BEAT_SECONDS = 5.0
+"""Time after which a stream without events tells how far it has read. It keeps proxies from closing the connection."""
+
+BEAT_POSITIONS = 10_000
+"""Positions that were searched without a match after which a stream tells how far it has read."""
+
+PAUSE_SECONDS = 0.05
+"""Time that a stream at the head lets events collect after the first one."""
+
+PAUSE_SECONDS_A_STREAM = 0.0002
+"""The same, for each open stream: a thousand of them get four pages a second each, instead of twenty."""
+
+type Encode = Callable[[FeedPage], bytes]
+"""Encodes the events of a page, or only its `through` if it has none."""
+
+
+class FeedStreams:
+    """The open streams of a server. For one event loop."""
+
+    def __init__(self, engine: FeedEngine, feed: Feed, limit: int) -> None:
+        """`limit` bounds the streams that are open at a time."""
+        self._engine, self._feed, self._limit = engine, feed, limit
+        self.count = 0
+        self._pages: dict[tuple[FeedFilter, int, Encode], asyncio.Task[tuple[FeedPage, bytes]]] = {}
+
+    async def open(self, wanted: FeedFilter, after: int | None, log_id: str | None, encode: Encode) -> "FeedStream":
+        """Return a stream of the events after position `after`, or after the present head if `after` is None.
+
+        Raises:
+            TooManyStreams: as many streams are open as may be.
+            CursorRefused, PositionNotReached, StoreUnavailable: as `Feed.page` does.
+        """
+        if self.count >= self._limit:
+            raise TooManyStreams(self._limit)
+        self.count += 1
+        try:
+            start, found = await self._feed.start(after, log_id)
+        except BaseException:
+            self.count -= 1
+            raise
+        return FeedStream(self, self._engine, wanted, start, found, encode)
+
+    @property
+    def pause_seconds(self) -> float:
+        """Time for which a stream at the head waits for further events."""
+        return PAUSE_SECONDS + PAUSE_SECONDS_A_STREAM * self.count
+
+    async def page(self, wanted: FeedFilter, after: int, encode: Encode) -> tuple[FeedPage, bytes]:
+        """Return the events after `after`, as a page and encoded. Streams that ask at the same time share the work."""
+        key = wanted, after, encode
+        if (reading := self._pages.get(key)) is None:
+            reading = asyncio.get_running_loop().create_task(
+                self._engine.read_log(partial(_encoded, wanted=wanted, after=after, encode=encode))
+            )
+            self._pages[key] = reading
+            reading.add_done_callback(lambda _: self._pages.pop(key))
+        return await asyncio.shield(reading)  # a stream that ends must not end the others' reading
+
+
+class FeedStream:
+    """One stream, which counts as open until `close`."""
+
+    def __init__(
+        self, streams: FeedStreams, engine: FeedEngine, wanted: FeedFilter, start: int, log_id: str, encode: Encode
+    ) -> None:
+        self.log_id = log_id
+        self._streams, self._engine = streams, engine
+        self._wanted, self._encode = wanted, encode
+        self._through = start
+        self._is_closed = False
+
+    async def parts(self) -> AsyncGenerator[bytes]:
+        """Yield encoded pages in order, without a gap, until the server stops.
+
+        Raises:
+            StoreUnavailable: the log cannot be read. What was yielded before is complete.
+        """
+        loop = asyncio.get_running_loop()
+        told, beat_at = self._through, loop.time() + BEAT_SECONDS
+        while not self._engine.is_stopping:
+            page, encoded = await self._streams.page(self._wanted, self._through, self._encode)
+            self._through = page.through
+            if page.items or page.through - told >= BEAT_POSITIONS or loop.time() >= beat_at:
+                yield encoded
+                told, beat_at = page.through, loop.time() + BEAT_SECONDS
+            if page.through >= page.head and await self._engine.wait_beyond(page.through, beat_at - loop.time()):
+                await asyncio.sleep(self._streams.pause_seconds)
+
+    def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._streams.count -= 1
+
+
+def _encoded(pages: LogPages, *, wanted: FeedFilter, after: int, encode: Encode) -> tuple[FeedPage, bytes]:
+    page = search(pages, wanted=wanted, after=after, limit=PAGE_EVENTS)
+    return page, encode(page)

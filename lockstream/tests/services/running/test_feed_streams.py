@@ -1,0 +1,188 @@
+"""Streams of the feed: every event once and in order, pages that streams share, and their end."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+import pytest
+
+from lockstream.core.entities.feed import FeedFilter, FeedPage
+from lockstream.core.errors import CursorRefused, StoreUnavailable, TooManyStreams
+from lockstream.core.ports import LogPages
+from lockstream.services.running import feed_streams
+from lockstream.services.running.feed import Feed
+from lockstream.services.running.feed_streams import PAGE_EVENTS, FeedStream, FeedStreams
+from lockstream.tests.services.running.test_feed import ALL, REGISTRATIONS, ScriptedEngine
+from lockstream.tests.support.coroutines import let_others_run, run, wait_for
+
+NOTHING = FeedFilter(locker_id="unknown")
+
+
+def encode(page: FeedPage) -> bytes:
+    return b"".join(page.items) + b"through %d" % page.through
+
+
+class Reader:
+    """A task that reads a stream to its end."""
+
+    def __init__(self, stream: FeedStream) -> None:
+        self.parts: list[bytes] = []
+        self._stream = stream
+        self.task = asyncio.create_task(self._read(stream.parts()))
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The lines of all parts so far."""
+        return [line for part in self.parts for line in part.splitlines(keepends=True) if not _is_cursor(line)]
+
+    @property
+    def through(self) -> int:
+        return int(self.parts[-1].rpartition(b"through ")[2])
+
+    async def _read(self, parts: AsyncGenerator[bytes]) -> None:
+        try:
+            async for part in parts:
+                self.parts.append(part)
+        finally:
+            self._stream.close()
+
+
+def _is_cursor(line: bytes) -> bool:
+    return line.startswith(b"through ")
+
+
+def streams_of(engine: ScriptedEngine, limit: int = 100) -> FeedStreams:
+    return FeedStreams(engine, Feed(engine), limit)
+
+
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_streams, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(feed_streams, "PAUSE_SECONDS_A_STREAM", 0)
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_a_stream_has_each_event_after_its_start_once_and_in_order() -> None:
+    async def check() -> None:
+        engine = ScriptedEngine(REGISTRATIONS[:1_200])
+        streams = streams_of(engine)
+        # given streams that begin at the start, in the middle and at the head
+        readers = [Reader(await streams.open(ALL, after, None, encode)) for after in (0, 700, None)]
+        await wait_for(lambda: readers[0].parts and readers[0].through == 1_200)
+        # when events are accepted in batches of any size
+        for stop in (1_201, 1_205, 1_900, 2_000):
+            engine.append(*REGISTRATIONS[len(engine.lines) : stop])
+            await wait_for(lambda stop=stop: all(one.parts and one.through == stop for one in readers))
+        # then each stream has had all of them
+        for reader, after in zip(readers, (0, 700, 1_200), strict=True):
+            assert reader.lines == REGISTRATIONS[after:2_000]
+            assert max(part.count(b"\n") for part in reader.parts) <= PAGE_EVENTS
+        engine.watch.stop()
+        await asyncio.gather(*(one.task for one in readers))
+        assert streams.count == 0
+
+    run(check())
+
+
+def test_streams_at_the_head_share_each_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check() -> None:
+        engine = ScriptedEngine(REGISTRATIONS[:10])
+        streams = streams_of(engine)
+        encoded: list[int] = []
+
+        def counting(page: FeedPage) -> bytes:
+            encoded.append(page.through)
+            return encode(page)
+
+        readers = [Reader(await streams.open(ALL, None, None, counting)) for _ in range(50)]
+        await wait_for(lambda: engine.watch.waiters == 50)
+        before = len(encoded)
+        # when several events follow each other quickly
+        for stop in (11, 12, 13):
+            engine.append(REGISTRATIONS[stop - 1])
+            await let_others_run()
+        await wait_for(lambda: all(one.parts and one.through == 13 for one in readers))
+        # then they were read and encoded once for all streams
+        assert encoded[before:] == [13]
+        assert all(one.lines == REGISTRATIONS[10:13] for one in readers)
+        engine.watch.stop()
+        await asyncio.gather(*(one.task for one in readers))
+
+    monkeypatch.setattr(feed_streams, "PAUSE_SECONDS", 0.05)
+    run(check())
+
+
+def test_a_stream_that_ends_does_not_end_the_reading_of_others() -> None:
+    async def check() -> None:
+        engine, gate = ScriptedEngine(REGISTRATIONS[:10]), asyncio.Event()
+        read_log = engine.read_log
+
+        async def held(query: Callable[[LogPages], object]) -> object:
+            await gate.wait()
+            return await read_log(query)
+
+        streams = streams_of(engine)
+        opened = [await streams.open(ALL, 0, None, encode) for _ in range(2)]
+        engine.read_log = held  # type: ignore[method-assign, assignment]
+        first, second = map(Reader, opened)
+        await let_others_run()
+        first.task.cancel()
+        await let_others_run()
+        gate.set()
+        await wait_for(lambda: second.parts)
+        assert second.lines == REGISTRATIONS[:10]
+        engine.watch.stop()
+        await second.task
+
+    run(check())
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_a_stream_tells_how_far_it_has_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check() -> None:
+        engine = ScriptedEngine(REGISTRATIONS)
+        streams = streams_of(engine)
+        # given a reader whose filter nothing matches: it is told its cursor after many positions
+        reader = Reader(await streams.open(NOTHING, 0, None, encode))
+        await wait_for(lambda: reader.parts and reader.through == 4_000)
+        # and after a time at the head
+        engine.append(*REGISTRATIONS[:10])
+        await wait_for(lambda: reader.through == 4_010)
+        assert reader.lines == []
+        engine.watch.stop()
+        await reader.task
+
+    monkeypatch.setattr(feed_streams, "BEAT_POSITIONS", 3_000)
+    monkeypatch.setattr(feed_streams, "BEAT_SECONDS", 0.05)
+    run(check())
+
+
+def test_no_more_streams_are_opened_than_may_be() -> None:
+    async def check() -> None:
+        streams = streams_of(ScriptedEngine(REGISTRATIONS[:10]), limit=2)
+        first, _ = [await streams.open(ALL, 0, None, encode) for _ in range(2)]
+        with pytest.raises(TooManyStreams, match=r"2 streams of the feed are open.*LOCKSTREAM_STREAM_LIMIT"):
+            await streams.open(ALL, 0, None, encode)
+        first.close()
+        first.close()
+        third = await streams.open(ALL, 0, None, encode)
+        assert streams.count == 2
+        third.close()
+        # a stream that is refused takes no place
+        for _ in range(3):
+            with pytest.raises(CursorRefused):
+                await streams.open(ALL, 11, None, encode)
+        assert streams.count == 1
+
+    run(check())
+
+
+def test_an_unreadable_log_ends_a_stream_behind_the_last_event_before() -> None:
+    async def check() -> None:
+        streams = streams_of(ScriptedEngine(REGISTRATIONS, damaged=301))
+        reader = Reader(await streams.open(ALL, 0, None, encode))
+        with pytest.raises(StoreUnavailable):
+            await reader.task
+        assert reader.lines == REGISTRATIONS[:300]
+        assert streams.count == 0
+
+    run(check())
