@@ -126,13 +126,14 @@ def connection_to(url: str, timeout_seconds: float) -> tuple[http.client.HTTPCon
     Raises:
         ValueError: no request can be sent to this URL.
     """
+    wrong = f"{url!r} is not the URL of a server. Write it as http://HOST:PORT, or with https."
     try:
         split = urlsplit(url)
         is_usable = split.scheme in ("http", "https") and split.hostname and split.port != 0
-    except ValueError:  # the port is not a number of 16 bits, or an IPv6 address is malformed
-        is_usable = False
+    except ValueError as error:  # the port is not a number of 16 bits, or an IPv6 address is malformed
+        raise ValueError(wrong) from error
     if not is_usable or split.query or split.fragment or "@" in split.netloc:
-        raise ValueError(f"{url!r} is not the URL of a server. Write it as http://HOST:PORT, or with https.")
+        raise ValueError(wrong)
     kind = http.client.HTTPSConnection if split.scheme == "https" else http.client.HTTPConnection
     return kind(str(split.hostname), split.port, timeout=timeout_seconds), split.path.rstrip("/")
 

@@ -37,7 +37,7 @@ class LogPage(NamedTuple):
     log_id: str
 
 
-class Partition(NamedTuple):
+class Partition(Struct, frozen=True):
     """One of `count` parts of the feed. The events of one locker are in one part."""
 
     number: int

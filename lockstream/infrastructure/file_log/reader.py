@@ -124,7 +124,7 @@ class LogReader:
         Raises:
             StoreUnavailable: the log cannot be read, or the first of the lines was altered.
         """
-        if after >= end.position:
+        if after >= end.position or not count:
             return []
         try:
             found, start = _line_of(self._file, after + 1, _FIRST_LINE, (end.position + 1, end.offset))

@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 from fastapi import Response
 from starlette.requests import Request
@@ -61,12 +62,12 @@ class EventStream(Response):
         self.status_code = 200
         self.raw_headers = [
             (b"content-type", f"{EVENT_STREAM}; charset=utf-8".encode()),
-            *encoded_headers(_HEADERS | headers),
+            *encoded_headers({**_HEADERS, **headers}),
         ]
         self._lockstream, self._stream = lockstream, stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        disconnected = asyncio.ensure_future(_disconnected(receive))
+        disconnected: asyncio.Future[Any] = asyncio.ensure_future(_disconnected(receive))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             retry = random.randint(*RETRY_MILLISECONDS)  # noqa: S311  # it only spreads the load
@@ -78,10 +79,10 @@ class EventStream(Response):
             disconnected.cancel()
             self._stream.close()
 
-    async def _send_parts(self, send: Send, disconnected: "asyncio.Future[None]") -> None:
+    async def _send_parts(self, send: Send, disconnected: asyncio.Future[Any]) -> None:
         parts = self._lockstream.parts(self._stream)
         while True:
-            part = asyncio.ensure_future(_next_part(parts))
+            part: asyncio.Future[Any] = asyncio.ensure_future(_next_part(parts))
             try:
                 await asyncio.wait([part, disconnected], return_when=asyncio.FIRST_COMPLETED)
             finally:

@@ -2,10 +2,10 @@
 
 Start at `lockstream`, the façade. `group_commit` turns concurrent requests into batches, and an engine decides them:
 `embedded_engine` on the event loop, `database_engine` in threads. `durable_position` is the position up to which the
-log is on disk, with the requests that wait for it. `feed` answers other systems that follow the log, `feed_streams`
-sends them events as they come, and `head_watch` lets them wait for the next one. `checkpointer` brings the embedded projection up to the log.
-`lifecycle` starts and stops the system, and `event_loop` runs calls from any thread on one event loop. May import
-`infrastructure`, `core` and `settings`, but not `commands`.
+log is on disk, with the requests that wait for it. `checkpointer` brings the embedded projection up to the log. `feed`
+answers other systems that follow the log, `feed_streams` sends them events as they come, and `head_watch` lets them
+wait for the next one. `lifecycle` starts and stops the system, and `event_loop` runs calls from any thread on one event
+loop. May import `infrastructure`, `core` and `settings`, but not `commands`.
 
 | thread                | started by                 | stopped by             | may touch                            |
 | --------------------- | -------------------------- | ---------------------- | ------------------------------------ |

@@ -54,6 +54,10 @@ def streams_of(engine: ScriptedEngine, limit: int = 100) -> FeedStreams:
     return FeedStreams(engine, Feed(engine), limit)
 
 
+async def wait_until_through(position: int, *readers: Reader) -> None:
+    await wait_for(lambda: all(reader.parts and reader.through == position for reader in readers))
+
+
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed_streams, "PAUSE_SECONDS", 0)
@@ -67,11 +71,11 @@ def test_a_stream_has_each_event_after_its_start_once_and_in_order() -> None:
         streams = streams_of(engine)
         # given streams that begin at the start, in the middle and at the head
         readers = [Reader(await streams.open(ALL, after, None, encode)) for after in (0, 700, None)]
-        await wait_for(lambda: readers[0].parts and readers[0].through == 1_200)
+        await wait_until_through(1_200, readers[0])
         # when events are accepted in batches of any size
         for stop in (1_201, 1_205, 1_900, 2_000):
             engine.append(*REGISTRATIONS[len(engine.lines) : stop])
-            await wait_for(lambda stop=stop: all(one.parts and one.through == stop for one in readers))
+            await wait_until_through(stop, *readers)
         # then each stream has had all of them
         for reader, after in zip(readers, (0, 700, 1_200), strict=True):
             assert reader.lines == REGISTRATIONS[after:2_000]
