@@ -56,7 +56,7 @@ class PostgresStore:
         self._session = Session(self._database)
         self._statements = SqlStatements(DIALECT)
         self._listings = PostgresListings(self._replica)
-        self.log_pages = PostgresPages(self._replica)
+        self._pages = PostgresPages(self._replica)
         self.log = PostgresLog(self._database)
         self.reads: Reads = PostgresReads(self._statements, lambda statement: self._replica.read(statement)[statement])
         try:
@@ -97,6 +97,16 @@ class PostgresStore:
         """
         self._check_readable()
         return self._listings.list(query)
+
+    @property
+    def log_pages(self) -> PostgresPages:
+        """Pages of the log, for any thread.
+
+        Raises:
+            StoreUnavailable: the database cannot be used.
+        """
+        self._check_readable()
+        return self._pages
 
     def head(self) -> int:
         """Return the position of the last record, as the feed shows it: that of the read replica, if there is one.

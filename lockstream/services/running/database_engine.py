@@ -64,7 +64,8 @@ class DatabaseEngine:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.list, query)
 
     async def read_log[ValueT](self, query: Callable[[LogPages], ValueT]) -> ValueT:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, query, self._store.log_pages)
+        pages = self._store.log_pages
+        return await asyncio.get_running_loop().run_in_executor(self._readers, query, pages)
 
     async def wait_beyond(self, position: int, seconds: float) -> bool:
         if self._head > position:  # the page was read from a replica that lags behind the one that was polled

@@ -45,7 +45,7 @@ class Feed:
 
     async def page(
         self, wanted: FeedFilter, after: int | None, limit: int, wait_seconds: float = 0, log_id: str | None = None
-    ) -> ReadResult[FeedPage]:
+    ) -> FeedPage:
         """Return up to `limit` events after position `after`, or after the present head if `after` is None.
 
         If there is none, wait for one up to `wait_seconds`. `log_id` is the log that the reader has read before.
@@ -68,7 +68,11 @@ class Feed:
                 or through - first >= SEARCHED_POSITIONS
                 or not await self._engine.wait_beyond(through, deadline - loop.time())
             ):
-                return ReadResult(page, page.head)
+                return page
+
+    async def head(self) -> ReadResult[None]:
+        """Return the position of the last durable event, as pages show it. Raises StoreUnavailable, as `page` does."""
+        return ReadResult(None, await self._engine.read_log(lambda pages: pages.page(0, 0).head))
 
     async def start(self, after: int | None, log_id: str | None) -> tuple[int, str]:
         """Return the position after which a reader begins, and the id of the log. Raises what `page` raises."""

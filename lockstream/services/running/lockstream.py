@@ -96,9 +96,14 @@ class Lockstream:
         log_id: str | None = None,
         min_position: int = 0,
     ) -> FeedPage:
-        """Return a page of the feed. See `Feed.page`, which also tells what is raised."""
-        read = partial(self._feed.page, wanted, after, limit, wait_seconds, log_id)
-        return (await self._read(read, min_position)).value
+        """Return a page of the feed. See `Feed.page`, which also tells what is raised.
+
+        Raises:
+            PositionNotReached: the log that reads show ends before `min_position`, even after `MIN_POSITION_SECONDS`.
+        """
+        if min_position:
+            await self._read(self._feed.head, min_position)
+        return await self._call(self._feed.page, wanted, after, limit, wait_seconds, log_id)
 
     async def open_stream(
         self, wanted: FeedFilter, after: int | None, log_id: str | None, encode: Encode

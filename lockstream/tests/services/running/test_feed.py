@@ -68,8 +68,8 @@ def test_a_page_without_filters_has_each_event_after_the_cursor() -> None:
     async def check() -> None:
         feed, after, found = Feed(ScriptedEngine(REGISTRATIONS)), 0, list[bytes]()
         while True:
-            page, head = await feed.page(ALL, after, 1_500)
-            assert page.head == head == 4_000
+            page = await feed.page(ALL, after, 1_500)
+            assert page.head == 4_000
             assert page.through == after + len(page.items)
             if not page.items:
                 break
@@ -87,7 +87,7 @@ def test_partitions_have_each_event_once_and_in_order(limit: int) -> None:
             feed, after = Feed(ScriptedEngine(REGISTRATIONS[:500])), 0
             part = list[bytes]()
             while after < 500:
-                page, _ = await feed.page(FeedFilter(partition=Partition(number, 3)), after, limit)
+                page = await feed.page(FeedFilter(partition=Partition(number, 3)), after, limit)
                 assert len(page.items) <= limit
                 part, after = part + page.items, page.through
             assert part == sorted(part, key=REGISTRATIONS.index)
@@ -100,9 +100,9 @@ def test_partitions_have_each_event_once_and_in_order(limit: int) -> None:
 def test_a_page_of_few_events_tells_how_far_the_log_was_searched() -> None:
     async def check() -> None:
         feed = Feed(ScriptedEngine(REGISTRATIONS))
-        page, _ = await feed.page(FeedFilter(locker_id="unknown"), 0, 10)
+        page = await feed.page(FeedFilter(locker_id="unknown"), 0, 10)
         assert (page.items, page.through, page.head) == ([], 4_000, 4_000)
-        page, _ = await feed.page(FeedFilter(locker_id="locker-3"), 0, 2)
+        page = await feed.page(FeedFilter(locker_id="locker-3"), 0, 2)
         assert page.items == [REGISTRATIONS[3], REGISTRATIONS[10]]
         assert page.through == 11
 
@@ -114,10 +114,10 @@ def test_one_page_searches_a_bounded_part_of_the_log(monkeypatch: pytest.MonkeyP
         engine = ScriptedEngine(REGISTRATIONS)
         feed, nothing = Feed(engine), FeedFilter(locker_id="unknown")
         # when a page is asked for that nothing matches, although the reader would wait
-        page, _ = await feed.page(nothing, 100, 10, LONG_SECONDS)
+        page = await feed.page(nothing, 100, 10, LONG_SECONDS)
         # then it ends at the bound, and the next one goes on there
         assert (page.items, page.through, engine.pages) == ([], 2_600, 4)  # the first of these pages finds the head
-        page, _ = await feed.page(nothing, 2_600, 10)
+        page = await feed.page(nothing, 2_600, 10)
         assert page.through == 4_000
 
     monkeypatch.setattr(feed_module, "SEARCHED_POSITIONS", 2_500)
@@ -129,7 +129,7 @@ def test_a_page_ends_once_it_has_many_bytes() -> None:
         lines = lines_of(*(registered(str(number), note="x" * 60_000) for number in range(200)))
         feed, after, found = Feed(ScriptedEngine(lines)), 0, list[bytes]()
         while after < len(lines):
-            page, _ = await feed.page(ALL, after, 10_000)
+            page = await feed.page(ALL, after, 10_000)
             assert MAX_BYTES <= sum(map(len, page.items)) < MAX_BYTES + 61_000 or page.through == len(lines)
             found, after = found + page.items, page.through
         assert found == lines
@@ -140,7 +140,7 @@ def test_a_page_ends_once_it_has_many_bytes() -> None:
 def test_events_before_a_damaged_line_are_shown_and_then_the_error() -> None:
     async def check() -> None:
         feed = Feed(ScriptedEngine(REGISTRATIONS, damaged=1_501))
-        page, _ = await feed.page(ALL, 0, 10_000)
+        page = await feed.page(ALL, 0, 10_000)
         assert page.items == REGISTRATIONS[:1_500]
         with pytest.raises(StoreUnavailable, match="was altered"):
             await feed.page(ALL, page.through, 10_000)
@@ -159,13 +159,13 @@ def test_a_waiting_reader_gets_the_next_event_it_wants(store: FaultyStore) -> No
         await let_others_run()
         # when another event becomes durable, then only the reader of all events gets it
         await system.post(registered("b"))
-        page, _ = await everything
+        page = await everything
         assert ([b'"b"' in line for line in page.items], page.through) == ([True], 2)
         await let_others_run()
         assert not waiting.done()
         # when an event of the type becomes durable, then its reader gets it
         await system.post(reserved("parcel", "a"))
-        page, _ = await waiting
+        page = await waiting
         assert ([b'"parcel"' in line for line in page.items], page.through) == ([True], 3)
         await system.close()
 
@@ -180,11 +180,11 @@ def test_an_event_is_shown_only_once_it_is_durable(store: FaultyStore) -> None:
         waiting = asyncio.create_task(feed.page(ALL, 0, 10, LONG_SECONDS))
         posted = system.post(registered())
         await store.flush_waits()
-        assert (await feed.page(ALL, 0, 10)).value.head == 0
+        assert (await feed.page(ALL, 0, 10)).head == 0
         assert not waiting.done()
         store.open_gate()
         await posted
-        assert (await waiting).value.through == 1
+        assert (await waiting).through == 1
         await system.close()
 
     run(check())
@@ -193,7 +193,7 @@ def test_an_event_is_shown_only_once_it_is_durable(store: FaultyStore) -> None:
 def test_waiting_causes_no_flush(store: FaultyStore) -> None:
     async def check() -> None:
         system = System(store)
-        page, _ = await Feed(system.engine).page(ALL, 0, 10, 0.05)
+        page = await Feed(system.engine).page(ALL, 0, 10, 0.05)
         assert (page.items, page.through, store.flushes) == ([], 0, [])
         await system.close()
 
@@ -206,7 +206,7 @@ def test_waiting_ends_when_the_time_is_over_with_how_far_the_log_was_searched() 
         waiting = asyncio.create_task(Feed(engine).page(FeedFilter(locker_id="unknown"), 10, 5, 0.1))
         await let_others_run()
         engine.append(*REGISTRATIONS[10:15])
-        page, _ = await waiting
+        page = await waiting
         assert (page.items, page.through, page.head) == ([], 15, 15)
 
     run(check())
@@ -222,8 +222,8 @@ def test_readers_stop_waiting_when_the_server_stops() -> None:
         await let_others_run()
         assert not any(one.done() for one in waiting)
         engine.watch.stop()
-        assert {(await one).value.through for one in waiting} == {10}
-        assert (await feed.page(ALL, 10, 5, 3_600)).value.items == []
+        assert {(await one).through for one in waiting} == {10}
+        assert (await feed.page(ALL, 10, 5, 3_600)).items == []
 
     run(check())
 
@@ -231,12 +231,12 @@ def test_readers_stop_waiting_when_the_server_stops() -> None:
 def test_a_reader_of_another_log_is_refused() -> None:
     async def check() -> None:
         feed = Feed(ScriptedEngine(REGISTRATIONS))
-        assert (await feed.page(ALL, 7, 5, log_id=LOG_ID)).value.through == 12
+        assert (await feed.page(ALL, 7, 5, log_id=LOG_ID)).through == 12
         for after in (7, None, 9_000):
             with pytest.raises(CursorRefused, match=rf"the log {'c' * 32}, and this server has the log {LOG_ID}"):
                 await feed.page(ALL, after, 5, log_id="c" * 32)
         # a reader that has read an empty log to its end has read the beginning of every log
-        assert (await feed.page(ALL, 0, 5, log_id=EMPTY_LOG_ID)).value.through == 5
+        assert (await feed.page(ALL, 0, 5, log_id=EMPTY_LOG_ID)).through == 5
         with pytest.raises(CursorRefused) as refused:
             await feed.page(ALL, 1, 5, log_id=EMPTY_LOG_ID)
         assert (refused.value.code, refused.value.log_id, refused.value.head) == ("other_log", LOG_ID, 4_000)
@@ -247,7 +247,7 @@ def test_a_reader_of_another_log_is_refused() -> None:
 def test_a_reader_beyond_the_head_is_refused_and_does_not_wait() -> None:
     async def check() -> None:
         feed = Feed(ScriptedEngine(REGISTRATIONS[:10]))
-        assert (await feed.page(ALL, 10, 5)).value.items == []
+        assert (await feed.page(ALL, 10, 5)).items == []
         with pytest.raises(CursorRefused, match=r"after position 11, and the log .* ends at position 10") as refused:
             await feed.page(ALL, 11, 5, 3_600)
         assert (refused.value.code, refused.value.head) == ("cursor_beyond_head", 10)
