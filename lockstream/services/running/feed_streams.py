@@ -25,7 +25,7 @@ PAUSE_SECONDS = 0.05
 """Time that a stream at the head lets events collect after the first one."""
 
 PAUSE_SECONDS_A_STREAM = 0.0002
-"""The same, for each open stream: a thousand of them get four pages a second each, instead of twenty."""
+"""Additional time for each open stream: a thousand of them get four pages a second each, instead of twenty."""
 
 type Encode = Callable[[FeedPage], bytes]
 """Encodes the events of a page, or only its `through` if it has none."""

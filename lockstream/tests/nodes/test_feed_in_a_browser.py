@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
@@ -107,6 +108,10 @@ def test_a_browser_gets_each_event_once_while_nodes_are_restarted(url: str, tmp_
                     post(other, f"{sent}-{number}-{count}")
                 node.start()
                 last = post(node, f"last-{sent}-{number}")
-                wait_until(lambda last=last: len(received) >= last - first + 1)
+                wait_until(partial(_has_received, received, last - first + 1))
     # then the browser has had each event once, in order, each with its position as the id
     assert received == [f"{position} {position}" for position in range(first, first + 43)]
+
+
+def _has_received(received: list[str], count: int) -> bool:
+    return len(received) >= count

@@ -91,7 +91,7 @@ def test_a_url_of_another_form_ends_the_command(run_command: RunCommand, wrong: 
     ("options", "message"),
     [
         (["--after", "-1"], "--after is '-1'"),
-        (["--after", "now"], "or head"),
+        (["--after", "now"], "--after is 'now'"),
         (["--type", "Reserved"], "Give one of CompartmentRegistered"),
         (["--locker", ""], "--locker is ''"),
     ],

@@ -100,7 +100,7 @@ def test_an_options_request_that_is_not_a_preflight_gets_405(browser_client: Bro
     with browser_client(OURS) as client:
         for headers in {"origin": OURS}, {"access-control-request-method": "POST"}:
             response = client.options("/events", headers=headers)
-            assert (response.status_code, response.headers["allow"]) == (405, "POST")
+            assert (response.status_code, response.headers["allow"]) == (405, "POST, GET, HEAD")
 
 
 def test_every_response_to_a_configured_origin_may_be_read(browser_client: BrowserClient) -> None:
@@ -125,7 +125,10 @@ def test_every_response_to_a_configured_origin_may_be_read(browser_client: Brows
     for response in responses:
         assert response.headers["access-control-allow-origin"] == OURS
         exposed = response.headers["access-control-expose-headers"].split(", ")
-        assert exposed == ["Lockstream-Position", "Retry-After", "ETag", "Link", "Content-Disposition"]
+        assert exposed == [
+            *("Lockstream-Position", "Lockstream-Through", "Lockstream-Log"),
+            *("Retry-After", "ETag", "Link", "Content-Disposition"),
+        ]
         assert response.headers["vary"] == "Origin"
 
 
