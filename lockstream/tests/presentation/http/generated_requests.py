@@ -78,7 +78,8 @@ def good_data_is_accepted_or_unresolved(context: Any, response: Any, case: Any) 
     """Like schemathesis's own check, but for a 422 that no schema can foresee.
 
     One with a code is a well-formed event whose subject is unresolved. The others are page tokens that were made up,
-    parameters that exclude or need each other, partitions beyond their number, and positions that the log has not reached.
+    parameters that exclude or need each other, partitions beyond their number, and positions that the log has not
+    reached.
     """
     if response.status_code == 422:
         answer = response.json()
