@@ -37,8 +37,9 @@ type Positioned = tuple[int, Event]
 class LastingRows(Struct, frozen=True):
     """Rows of a locker whose events still mattered at a position. The rows themselves may be newer.
 
-    An ended reservation no longer matters once its compartment is reserved again. A cleared fault of low severity never
-    mattered to the state.
+    An ended reservation no longer matters once its compartment is reserved again, and a cleared fault once it degrades
+    its compartment no longer and another fault has done so. A cleared fault of low severity never mattered to the
+    state.
     """
 
     compartments: list[Compartment]
@@ -48,7 +49,7 @@ class LastingRows(Struct, frozen=True):
     """Of each compartment, the last reservation that was created by then."""
 
     faults: list[Fault]
-    """Faults that were reported by then: those that were open, and those that have degraded a compartment."""
+    """Faults that were reported by then: those that were open, and those of each compartment's last degraded period."""
 
 
 def rows_at(found: LastingRows, position: int) -> RowSet:

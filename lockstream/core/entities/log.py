@@ -52,6 +52,10 @@ class Moment(NamedTuple):
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+LAST_TIME = 253_402_300_799_999_999
+"""Highest recorded time, in microseconds since 1970: the end of the year 9999, as RFC 3339 has four digits."""
+
+
 def microseconds_of(moment: datetime) -> int:
     """Return a time with an offset in whole microseconds since 1970."""
     return (moment - _EPOCH) // timedelta(microseconds=1)

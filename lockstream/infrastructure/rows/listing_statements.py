@@ -23,9 +23,12 @@ from sqlalchemy import (
     TableValuedAlias,
     and_,
     bindparam,
+    case,
     cast,
     func,
     literal_column,
+    not_,
+    or_,
     select,
     true,
     tuple_,
@@ -308,11 +311,30 @@ def _lasting_reservations(of_compartment: bool) -> _Statement:
 
 
 def _lasting_faults(of_compartment: bool) -> _Statement:
-    reported = select(faults).where(_of_locker(faults.c.reported_position, of_compartment))
-    was_open = faults.c.cleared_position > bindparam("upper", type_=BigInteger)
-    is_degrading = faults.c.severity >= literal_column(str(DEGRADING_SEVERITY))
-    parts = reported.where(IS_OPEN), reported.where(IS_CLEARED, was_open | is_degrading)
-    return union_all(*(_in_order_of(faults.c.reported_position, part) for part in parts))
+    """Return a SELECT that reads an index entry of each fault of the locker that was reported up to the position.
+
+    Degrading faults of a compartment that overlap are one period, in which it was degraded. Its last period counts.
+    """
+    upper = bindparam("upper", type_=BigInteger)
+    page = select(faults).where(_of_locker(faults.c.reported_position, of_compartment))
+    parts = (_in_order_of(faults.c.reported_position, page.where(one)) for one in (IS_OPEN, IS_CLEARED))
+    reported = union_all(*parts).subquery()
+    was_open = or_(reported.c.cleared_position == literal_column("0"), reported.c.cleared_position > upper)
+    is_degrading = reported.c.severity >= literal_column(str(DEGRADING_SEVERITY))
+    end = case((not_(is_degrading), literal_column("0")), (was_open, upper), else_=reported.c.cleared_position)
+    dated = select(
+        reported, was_open.label("was_open"), is_degrading.label("is_degrading"), end.label("end")
+    ).subquery()
+    latest_end = func.max(dated.c.end).over(
+        partition_by=dated.c.compartment_id, order_by=dated.c.reported_position, rows=(None, -1)
+    )
+    linked = select(dated, func.coalesce(latest_end, literal_column("0")).label("latest_end")).subquery()
+    is_first = and_(linked.c.is_degrading, linked.c.reported_position > linked.c.latest_end)
+    start = func.max(case((is_first, linked.c.reported_position))).over(partition_by=linked.c.compartment_id)
+    found = select(linked, start.label("start")).subquery()
+    is_of_last_period = and_(found.c.is_degrading, found.c.reported_position >= found.c.start)
+    columns = (found.c[column.name] for column in faults.columns)
+    return select(*columns).where(or_(found.c.was_open, is_of_last_period))
 
 
 _LASTING: dict[type[Row], Callable[[bool], _Statement]] = {

@@ -1,10 +1,10 @@
 """Lists of a projection in a database, shared by both engines."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from lockstream.core.entities.events import Event
@@ -20,9 +20,10 @@ from lockstream.core.entities.listings import (
     ReservationOrder,
     ReservationQuery,
 )
-from lockstream.core.entities.log import Record
+from lockstream.core.entities.log import LAST_TIME, Record
 from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Row, Status
 from lockstream.core.past import LastingRows
+from lockstream.core.wording import counted
 from lockstream.infrastructure.rows.listing_statements import EVENT_TYPES, ListingStatements
 from lockstream.infrastructure.rows.mapping import VALUE_ERRORS, projection_unavailable
 from lockstream.infrastructure.rows.prepared import Prepared
@@ -71,7 +72,7 @@ class SqlListings:
 
     def network(self) -> NetworkTotals:
         """Return the totals. In PostgreSQL this reads the row of each locker, and an entry of each open fault."""
-        [totals] = self._rows(_Totals, self._statements.totals, {})
+        totals = self._row(_Totals, self._statements.totals, {})
         open_faults = self._rows(_Pair, self._statements.open_faults_by_severity, {})
         return replace(NetworkTotals(*totals), open_faults=dict(open_faults))
 
@@ -131,7 +132,7 @@ class SqlListings:
     def event_counts(self, locker_id: str, position: int) -> dict[type[Event], int]:
         """Return the number of events of each type. This reads an index entry of each event until then."""
         values = {"locker_id": locker_id} | _position_bounds(None, 0, position)
-        [counts] = self._rows(_Counts, self._statements.event_counts, values)
+        counts = self._row(_Counts, self._statements.event_counts, values)
         return dict(zip(EVENT_TYPES, counts, strict=True))
 
     def records(self, positions: Iterable[int]) -> list[Record]:
@@ -151,13 +152,17 @@ class SqlListings:
         )
 
     def times(self, positions: Iterable[int]) -> dict[int, int]:
-        wanted = self._encode_positions(list(positions))
-        found = self._rows(_Time, self._statements.times, {"positions": wanted})
-        return {position: time for position, time in found if time is not None}
+        wanted = [position for position in positions if position]
+        if not wanted:
+            return {}
+        found = dict(self._rows(_Time, self._statements.times, {"positions": self._encode_positions(wanted)}))
+        if missing := set(wanted) - found.keys():
+            raise projection_unavailable("read", LookupError(f"position {min(missing):,} has no recorded time"))
+        return found
 
     def position_at(self, time: int) -> int:
         values = {"time": _within_range(time)}
-        [(moment, following, latest)] = self._rows(_Moments, self._statements.position_at, values)
+        moment, following, latest = self._row(_Moments, self._statements.position_at, values)
         if moment is None:
             return 0
         if following is None or latest is None or latest <= time:
@@ -166,6 +171,13 @@ class SqlListings:
 
     def _page[RowT: Row](self, row_class: type[RowT], statement: Prepared, values: Values, limit: int) -> list[RowT]:
         return self._rows(row_class, statement, {**values, "limit": limit})
+
+    def _row(self, row_type: Any, statement: Prepared, values: Values) -> Any:
+        """Return the only row. A damaged projection may have lost it, which makes the list unavailable."""
+        found = self._rows(row_type, statement, values)
+        if len(found) != 1:
+            raise projection_unavailable("read", LookupError(f"{counted(len(found), 'row')} instead of 1"))
+        return found[0]
 
     def _rows(self, row_type: Any, statement: Prepared, values: Values) -> list[Any]:
         """Return rows of this type. A damaged value does not have it, and makes the list unavailable."""
@@ -190,7 +202,7 @@ _Ids = tuple[str, str]
 _Pair = tuple[int, int]
 _Position = tuple[int]
 _Counts = tuple[int, ...]
-_Time = tuple[int, int | None]
+_Time = tuple[int, Annotated[int, Meta(ge=0, le=LAST_TIME)]]
 _Moments = tuple[int | None, int | None, int | None]
 _Totals = tuple[int, int, int, int, int, int, int, int]
 

@@ -158,8 +158,12 @@ for _status, _condition in HAS_STATUS.items():
 _partial_index("open_faults", IS_OPEN, faults.c.locker_id, faults.c.compartment_id)
 for _name, _condition in (("open_faults", IS_OPEN), ("cleared_faults", IS_CLEARED)):
     _partial_index(f"{_name}_by_report", _condition, faults.c.reported_position, faults.c.severity)
+    # With all that past states and filters need of a fault, because its row is another look away.
     _partial_index(
-        f"{_name}_by_locker", _condition, faults.c.locker_id, faults.c.reported_position, faults.c.compartment_id
+        f"{_name}_by_locker",
+        _condition,
+        *(faults.c.locker_id, faults.c.reported_position, faults.c.compartment_id, faults.c.severity),
+        *([faults.c.cleared_position] if _condition is IS_CLEARED else []),
     )
 _partial_index(
     "faults_by_clearance", IS_CLEARED, faults.c.locker_id, faults.c.cleared_position, faults.c.compartment_id

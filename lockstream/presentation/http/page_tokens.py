@@ -43,7 +43,7 @@ def decode_token[KeyT: (int, str)](token: str, binding: bytes, key_class: type[K
         content = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
         version, found, packed = content[:1], content[1 : 1 + BINDING_BYTES], content[1 + BINDING_BYTES :]
         key = _decode_key(packed)
-    except (UnicodeEncodeError, Error, msgspec.MsgspecError) as error:
+    except (UnicodeError, Error, msgspec.MsgspecError) as error:
         raise _unusable(token) from error
     if version != VERSION or encode_token(key, found) != token:
         raise _unusable(token)

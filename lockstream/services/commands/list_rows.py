@@ -7,7 +7,8 @@ from pathlib import Path
 from lockstream.core.errors import ProjectionInvalid, StoreUnavailable
 from lockstream.core.ports import Listings, ReadResult
 from lockstream.infrastructure.file_log.reader import LogReader
-from lockstream.infrastructure.sqlite.database import reading_engine
+from lockstream.infrastructure.rows.mapping import reason
+from lockstream.infrastructure.sqlite.database import DATABASE_ERRORS, reading_engine
 from lockstream.infrastructure.sqlite.listings import SqliteListings
 from lockstream.infrastructure.sqlite.projection import read_progress
 from lockstream.infrastructure.stores.embedded import projection_path
@@ -30,6 +31,11 @@ def list_rows[ValueT](log: Path, query: Callable[[Listings], ValueT]) -> ReadRes
             read_progress(connection)
     except ProjectionInvalid as error:
         raise StoreUnavailable(f"{error} Start Lockstream once, or run `lockstream rebuild`.") from error
+    except DATABASE_ERRORS as error:  # this user may not open it
+        raise StoreUnavailable(
+            f"The projection {projection} cannot be opened ({reason(error)}). Run the command as the user of the "
+            "server, or as one who may read and write the folder."
+        ) from error
     finally:
         engine.dispose()
     with closing(SqliteListings(projection, LogReader.open(log))) as listings:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from lockstream.core.errors import StoreUnavailable
 from lockstream.infrastructure.stores.embedded import EmbeddedStore
 from lockstream.services.running.durable_position import DurablePosition
+from lockstream.services.running.event_loop import STOPPED
 
 QUIET_SECONDS = 0.1
 """Time without a new batch after which even a few changed rows are written."""
@@ -35,7 +36,7 @@ class Checkpointer:
         self._on_caught_up = on_caught_up
         self._reached = durable.current
         self._failure: str | None = None
-        self._has_noted_acknowledged = False
+        self._has_noted_acknowledged = self._is_closed = False
         self._task: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[None] | None = None
         """Resolved at the end of the running checkpoint, if somebody waits for that."""
@@ -72,10 +73,12 @@ class Checkpointer:
         """
         loop = asyncio.get_running_loop()
         while self._reached < position:
+            if self._is_closed:
+                raise StoreUnavailable(STOPPED)
             if self._failure and loop.time() < self._retry_at:
                 raise StoreUnavailable(self._failure)
             self._start()
-            await self._next_end()
+            await self._checkpoint_ended()
 
     async def wait_idle(self) -> None:
         """Wait until no checkpoint is running."""
@@ -88,10 +91,12 @@ class Checkpointer:
             self._timer.cancel()
         await self.wait_idle()
         if self._reached < self._durable.current:
-            await self._checkpoint()
+            self._start()
+            await self.wait_idle()
+        self._is_closed = True
         self._thread.shutdown(wait=False)
 
-    async def _next_end(self) -> None:
+    async def _checkpoint_ended(self) -> None:
         """Wait for the end of a checkpoint, be it written or not. More checkpoints may follow it at once."""
         if self._ended is None:
             self._ended = asyncio.get_running_loop().create_future()
@@ -125,10 +130,10 @@ class Checkpointer:
         if self._store.log.failure and not self._has_noted_acknowledged:
             await self._note_acknowledged()
         self._task = None
-        self._tell_end()
+        self._notify_ended()
         self._on_caught_up()
 
-    def _tell_end(self) -> None:
+    def _notify_ended(self) -> None:
         if self._ended:
             self._ended.set_result(None)
             self._ended = None
@@ -146,7 +151,7 @@ class Checkpointer:
             self._failure = "The projection cannot follow the log, because of an internal error. Restart Lockstream."
         if self._failure:
             self._retry_at = asyncio.get_running_loop().time() + RETRY_SECONDS
-        self._tell_end()
+        self._notify_ended()
 
     async def _write(self) -> None:
         self._began_at = asyncio.get_running_loop().time()

@@ -60,7 +60,11 @@ class DatabaseEngine:
     async def read[ValueT: HasLockerId](self, query: Callable[[Reads], ValueT | None]) -> ReadResult[ValueT | None]:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.read, query)
 
-    async def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
+    async def list[ValueT](
+        self,
+        query: Callable[[Listings], ValueT],
+        at: int | None = None,  # no state waits for writes
+    ) -> ReadResult[ValueT]:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.list, query)
 
     async def read_log[ValueT](self, query: Callable[[LogPages], ValueT]) -> ValueT:

@@ -76,10 +76,10 @@ class EmbeddedEngine:
         await self._discard_unflushed()
         return ReadResult(query(self._store.reads), self.durable.current)
 
-    async def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
+    async def list[ValueT](self, query: Callable[[Listings], ValueT], at: int | None = None) -> ReadResult[ValueT]:
         if not self.log.failure:
             try:
-                await self.checkpointer.reached(self.durable.current)
+                await self.checkpointer.reached(self.durable.current if at is None else min(at, self.durable.current))
             except StoreUnavailable:  # perhaps because the log failed meanwhile
                 if not self.log.failure:
                     raise
@@ -110,10 +110,10 @@ class EmbeddedEngine:
 
     async def close(self) -> None:
         self.stop_waiting()
-        await self.checkpointer.close()
         self._is_closed = True
-        self._listers.shutdown(wait=False)
-        self._log_readers.shutdown(wait=False)
+        for threads in (self._listers, self._log_readers):  # they use files that the store is about to close
+            await asyncio.to_thread(threads.shutdown)
+        await self.checkpointer.close()
 
     def _caught_up(self) -> None:
         self.on_ready()

@@ -77,8 +77,11 @@ class Engine(FeedEngine, Protocol):
     async def read[ValueT: HasLockerId](self, query: Callable[[Reads], ValueT | None]) -> ReadResult[ValueT | None]:
         """Return the value of `query`: it reflects all acknowledged events, and no event that is not durable."""
 
-    async def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
-        """Return the value of `query` over lists of a state that `read` could show, perhaps from another thread."""
+    async def list[ValueT](self, query: Callable[[Listings], ValueT], at: int | None = None) -> ReadResult[ValueT]:
+        """Return the value of `query` over lists of a state that `read` could show, perhaps from another thread.
+
+        If `at` is given, the state may be any that has reached this position.
+        """
 
     def stop_waiting(self) -> None:
         """Let no reader of the feed wait any longer, because the server stops."""

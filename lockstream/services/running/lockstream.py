@@ -74,18 +74,23 @@ class Lockstream:
         """
         return await self._read(partial(self._engine.read, query), min_position)
 
-    async def list[ValueT](self, query: Callable[[Listings], ValueT], min_position: int = 0) -> ReadResult[ValueT]:
+    async def list[ValueT](
+        self, query: Callable[[Listings], ValueT], min_position: int = 0, at: int | None = None
+    ) -> ReadResult[ValueT]:
         """Return the value of `query` over lists that reflect the log up to `min_position` or further.
 
-        The query may run in another thread, and more than once.
+        The query may run in another thread, and more than once. If `at` is given, it only needs the log up to there.
 
         Raises:
             PositionNotReached: the lists are older, even after `MIN_POSITION_SECONDS`.
             StoreUnavailable: the lists cannot be read.
         """
+        needed = None if at is None or at < min_position else at
+        if needed is not None and needed <= self._engine.log.durable.position:  # but a read replica may not have it yet
+            min_position = needed
         if min_position:  # a list is expensive, so it is read only once its position is reached
-            await self._read(partial(self._engine.list, lambda _: None), min_position)
-        return await self._read(partial(self._engine.list, query), min_position)
+            await self._read(partial(self._engine.list, lambda _: None, needed), min_position)
+        return await self._read(partial(self._engine.list, query, needed), min_position)
 
     async def feed_page(
         self,

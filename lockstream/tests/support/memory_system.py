@@ -35,7 +35,11 @@ class _MemoryEngine:
     async def read[ValueT: HasLockerId](self, query: Callable[[Reads], ValueT | None]) -> ReadResult[ValueT | None]:
         return ReadResult(query(self._store.reads), self.log.end.position)
 
-    async def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
+    async def list[ValueT](
+        self,
+        query: Callable[[Listings], ValueT],
+        at: int | None = None,  # of a protocol
+    ) -> ReadResult[ValueT]:
         return ReadResult(query(self._store.listings), self.log.end.position)
 
     async def read_log[ValueT](self, query: Callable[[LogPages], ValueT]) -> ValueT:

@@ -16,7 +16,7 @@ from lockstream.core.entities.subjects import (
     absence,
 )
 from lockstream.core.use_cases.history import EventFilter, recorded_events
-from lockstream.presentation.http.query_parameters import choice, word
+from lockstream.presentation.http.query_parameters import QueryParameters, choice, word
 from lockstream.presentation.http.routes.lists import Order, PagedList, Source
 from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_read, responses_of
 from lockstream.schemas.records import EventPage, RecordedEvent
@@ -38,6 +38,8 @@ EXAMPLE = RecordedEvent(
 _TYPE = word("type", EVENT_TYPES, "Events of this type.")
 _ORDER = choice("order", Order, Order.ASC, "`asc` has the oldest first, as the log has them.")
 
+_NO_PARAMETERS = QueryParameters()
+
 _OF_LOCKER, _OF_COMPARTMENT, _OF_RESERVATION = (
     PagedList[Record](name, RecordedEvent, EventPage, _TYPE, _ORDER)
     for name in ("locker-events", "compartment-events", "reservation-events")
@@ -53,6 +55,7 @@ _EVENTS_RESPONSES = _OF_LOCKER.responses(EXAMPLE, {404: RESPONSES[404]})
 )
 async def get_event(request: Request, event_id: str) -> Response:
     """An accepted event, as it was sent, with its position, time of acceptance and chain value."""
+    _NO_PARAMETERS.parse(request)
     return await answer_read(
         request,
         lambda reads: reads.event(event_id.lower()) if _UUID.fullmatch(event_id) else None,

@@ -81,6 +81,7 @@ class PagedList[RowT]:
                 "description": 'The next page, unless this is the last one: `<?…>; rel="next"`, relative to the URL.',
                 "schema": {"type": "string"},
             },
+            "Vary": {"description": "`Accept`, which chooses the media type.", "schema": {"type": "string"}},
             "Content-Disposition": {"description": "The name of the file, of CSV.", "schema": {"type": "string"}},
         }
         return declared

@@ -57,8 +57,9 @@ _STATE_EXAMPLE = LockerDetail(
     "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
     [CompartmentDetail(**asdict(_COMPARTMENT_EXAMPLE), open_faults=[])],
 )
+_NOT_MODIFIED = NOT_MODIFIED | {"headers": NOT_MODIFIED["headers"] | RESPONSES_AT[200]["headers"]}
 _STATE_RESPONSES = responses_of(
-    _STATE_EXAMPLE, "The state of the locker.", {304: NOT_MODIFIED, 404: RESPONSES_AT[404]}, RESPONSES_AT
+    _STATE_EXAMPLE, "The state of the locker.", {304: _NOT_MODIFIED, 404: RESPONSES_AT[404]}, RESPONSES_AT
 )
 _STATE_RESPONSES[200]["headers"]["ETag"] = ETAG
 

@@ -168,7 +168,8 @@ async def _read_past[ValueT](
         position = position_of(listings, at)
         return ReadResult(query(PastReads(listings, position)), position)
 
-    past, newest = await _lockstream(request).list(read, min_position_of(request))
+    needed = at if isinstance(at, int) else None
+    past, newest = await _lockstream(request).list(read, min_position_of(request), needed)
     if past.position > newest:
         raise InvalidQuery(
             f"The newest position is {newest}, and the query parameter at is {past.position}. Send a position up to "

@@ -198,6 +198,8 @@ def statement_for(query: Query | str, statements: ListingStatements) -> Prepared
 def sorts_rows(query: Query | str) -> bool:
     """Return whether SQLite may sort: the first rows of several indexes, or rows that are in `sorted_indexes`."""
     match query:
+        case Lasting(row_class=row_class) if row_class is Fault:
+            return True  # by compartment, to find the last degraded period of each
         case str() | CompartmentQuery() | Lasting():
             return bool(sorted_indexes(query))
         case ReservationQuery(locker_id="L", order=ReservationOrder.ID):

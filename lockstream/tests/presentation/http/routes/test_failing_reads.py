@@ -103,8 +103,8 @@ def assert_unavailable(response: Any, sentence: str) -> None:
     assert sentence in response.json()["detail"]
 
 
-@pytest.mark.parametrize("path", [*HISTORIES, *(f"{path}?at=2" for path in STATES)])
-def test_the_past_is_unavailable_while_the_projection_cannot_follow(
+@pytest.mark.parametrize("path", HISTORIES)
+def test_a_history_is_unavailable_while_the_projection_cannot_follow(
     log_with_events: Path, new_client: NewClient, path: str
 ) -> None:
     with new_client() as client, locked_projection(log_with_events):
@@ -112,6 +112,39 @@ def test_the_past_is_unavailable_while_the_projection_cannot_follow(
         assert client.post("/events", json=registered("another")).status_code == 202
         assert_unavailable(client.get(path), "The projection could not be written")
         assert client.get(f"/lockers/{LOCKER}").json()["compartments"] == 2
+
+
+@pytest.mark.parametrize("path", STATES)
+def test_a_past_state_is_shown_up_to_where_the_projection_has_followed(
+    log_with_events: Path, new_client: NewClient, path: str
+) -> None:
+    with new_client() as client, locked_projection(log_with_events):
+        assert client.get(f"{path}?at=2").status_code == 200
+        assert client.post("/events", json=registered("another")).status_code == 202
+        assert client.get(f"{path}?at=2").status_code == 200
+        assert_unavailable(client.get(f"{path}?at=4"), "The projection could not be written")
+
+
+@pytest.mark.parametrize(
+    "change", ["DELETE FROM moments", "UPDATE moments SET time = 9e17", "UPDATE moments SET time = -1"]
+)
+def test_times_that_the_projection_has_lost_are_an_error_of_the_projection(
+    log_with_events: Path, new_client: NewClient, change: str
+) -> None:
+    with new_client() as client:
+        with closing(sqlite3.connect(projection_path(log_with_events))) as database, database:
+            database.execute(change)
+        for path in ("/network", "/lockers", "/reservations", f"/lockers/{LOCKER}/compartments"):
+            assert_unavailable(client.get(path), "The projection could not be read")
+
+
+def test_totals_that_the_projection_has_lost_are_an_error_of_the_projection(
+    log_with_events: Path, new_client: NewClient
+) -> None:
+    with new_client() as client:
+        with closing(sqlite3.connect(projection_path(log_with_events))) as database, database:
+            database.execute("DELETE FROM network")
+        assert_unavailable(client.get("/network"), "The projection could not be read")
 
 
 @pytest.mark.parametrize("change", ["UPDATE reservations SET created_position = 99", "DROP TABLE reservations"])

@@ -1,5 +1,6 @@
 """Pages of lists: the limit, the token and link of the next page, and tokens that are used wrongly."""
 
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urljoin
@@ -158,6 +159,7 @@ CHANGES: dict[str, Callable[[str], str]] = {
     "blank": lambda token: token + "%20",
     "another version": lambda token: "Ag" + token[2:],
     "another alphabet": lambda token: "~" + token,
+    "text that is not UTF-8": lambda token: urlsafe_b64encode(b"\x01" + b"a" * 6 + b"\xa1\xff").decode(),
     "repeated": lambda token: token * 100,
 }
 

@@ -43,6 +43,15 @@ def test_an_event_that_is_not_in_the_log_is_not_found(client: TestClient) -> Non
         assert event_id in response.json()["detail"]
 
 
+def test_an_event_has_no_parameters(client: TestClient) -> None:
+    body = registered()
+    client.post("/events", json=body)
+    response = client.get(f"/events/{body['event_id']}?at=1")
+    check_contract(response)
+    assert response.status_code == 422
+    assert "The query parameter 'at' is unknown" in response.json()["detail"]
+
+
 def test_a_reservation_shows_its_events_and_its_steps(client: TestClient, log_path: Path) -> None:
     # given a parcel's story among other events
     story = [reserved(), deposited(), picked_up()]
