@@ -44,6 +44,9 @@ WAL_CHECKPOINT_PAGES = 2_000
 Lists wait for such a move: 60 ms for 8,000 pages, 20 ms for 2,000 (docs/decisions/0005).
 """
 
+LONG_WAL_BYTES = 8 * WAL_CHECKPOINT_PAGES * 4096
+"""Size of the write-ahead log at which lists wait for a checkpoint, so that SQLite can begin the file anew: 64 MB."""
+
 WRITE_CACHE_KIB = 8_000
 """Memory for pages of the connection that writes. SQLite's default, 2,000, costs a checkpoint 10 % more CPU time, and
 16,000 saves nothing more."""
@@ -65,6 +68,7 @@ def writing_engine(path: Path) -> Engine:
         "PRAGMA synchronous=NORMAL",
         f"PRAGMA cache_size=-{WRITE_CACHE_KIB}",
         f"PRAGMA wal_autocheckpoint={WAL_CHECKPOINT_PAGES}",
+        f"PRAGMA journal_size_limit={2 * WAL_CHECKPOINT_PAGES * 4096}",
     )
     return engine
 
@@ -99,6 +103,14 @@ def reading_engine(path: Path) -> Engine:
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
 
     return engine
+
+
+def has_long_wal(path: Path) -> bool:
+    """Return whether the write-ahead log of the database at `path` has grown beyond `LONG_WAL_BYTES`."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > LONG_WAL_BYTES
+    except FileNotFoundError:
+        return False
 
 
 def set_synchronous(connection: Connection, *, waits: bool) -> None:

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 from lockstream.core.entities.feed import EMPTY_LOG_ID, LogPage, log_id_of
@@ -17,6 +17,7 @@ from lockstream.infrastructure.sqlite.cached_projection import CachedProjection,
 from lockstream.infrastructure.sqlite.checkpoint import Checkpoint
 from lockstream.infrastructure.sqlite.database import (
     CORRUPT_DATA_ERRORS,
+    has_long_wal,
     reading_engine,
     remove_database,
     writing_engine,
@@ -24,6 +25,7 @@ from lockstream.infrastructure.sqlite.database import (
 from lockstream.infrastructure.sqlite.listings import SqliteListings
 from lockstream.infrastructure.sqlite.overlay_reads import OverlayReads
 from lockstream.infrastructure.sqlite.projection import projection_reads, read_progress
+from lockstream.infrastructure.sqlite.snapshot_gate import SnapshotGate
 from lockstream.infrastructure.stores.unit_of_work import UnitOfWork
 
 logger = logging.getLogger(__name__)
@@ -99,6 +101,7 @@ class EmbeddedStore:
         self._stored_reads = projection_reads(self._engine)
         self._listings = SqliteListings(path, self.log.reader())
         self.log_pages = FilePages(self.log)
+        self._path, self._snapshots = path, SnapshotGate()
         self._load()
 
     def unit_of_work(self) -> UnitOfWork:
@@ -112,7 +115,8 @@ class EmbeddedStore:
         Raises:
             StoreUnavailable: the projection cannot be read.
         """
-        return self._listings.list(query)
+        with self._snapshots.snapshot():
+            return self._listings.list(query)
 
     @property
     def needs_checkpoint(self) -> bool:
@@ -132,6 +136,15 @@ class EmbeddedStore:
     def begin_checkpoint(self) -> Checkpoint:
         """Begin a checkpoint of all events in the log. One at a time; batches may go on meanwhile."""
         return self._projection.begin_checkpoint()
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint. Lists wait meanwhile if SQLite needs a moment without them. For any thread.
+
+        Raises:
+            StoreUnavailable: nothing was written.
+        """
+        with self._snapshots.shut() if has_long_wal(self._path) else nullcontext():
+            checkpoint.write()
 
     def checkpoint(self) -> None:
         """Flush the log, and write all that has changed to the projection.

@@ -158,7 +158,7 @@ class Checkpointer:
         checkpoint = self._store.begin_checkpoint()
         try:
             await self._durable.reached(checkpoint.reached.position)
-            await asyncio.get_running_loop().run_in_executor(self._thread, checkpoint.write)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._store.write, checkpoint)
         except BaseException:
             checkpoint.rollback()
             raise
