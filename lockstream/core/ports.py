@@ -176,8 +176,9 @@ class Reads(RowReads, SubjectReads, Protocol):
 
 
 class Listings(Protocol):
-    """Lists of the state at one position, each page in the order of its keys. Each raises StoreUnavailable if the
-    lists cannot be read.
+    """Lists of the state at one position, each page in the order of its keys.
+
+    Each raises StoreUnavailable if the lists cannot be read.
     """
 
     @property

@@ -246,10 +246,10 @@ class NetworkSummary(Struct, frozen=True, forbid_unknown_fields=True):
     degraded: _Degraded
     reservations: ReservationCounts
     open_faults: Annotated[list[SeverityCount], Meta(description="Sorted by severity, the highest first.")]
-    position: Annotated[int, Meta(ge=0, description="Position of the last event, or 0 if there is none.")]
+    position: Annotated[int, Meta(ge=0, description="Position of the last event, or 0 without events.")]
     last_event_at: Annotated[
         Time | None,
-        Meta(description="When the last event was accepted: RFC 3339 in UTC. Null if there is none."),
+        Meta(description="When the last event was accepted: RFC 3339 in UTC. Null without events."),
     ]
 
     @classmethod

@@ -261,7 +261,7 @@ _POSITIONS: dict[type[Event], list[tuple[Column[int], _Condition]]] = {
     FaultReported: [(faults.c.reported_position, IS_OPEN), (faults.c.reported_position, IS_CLEARED)],
     FaultCleared: [(faults.c.cleared_position, IS_CLEARED)],
 }
-"""The columns that hold the positions of events of a type, each with the condition that it holds one."""
+"""The columns that hold positions of events of a type. A row has such an event if the condition beside is true."""
 
 
 EVENT_TYPES = tuple(_POSITIONS)

@@ -42,8 +42,9 @@ type ReadRecords = Callable[[Iterable[int]], list[Record]]
 """Returns the records at some positions. Raises StoreUnavailable if they cannot be read."""
 
 type FindEvents = Callable[[str, int], list[tuple[str, int]]]
-"""Returns the ids and positions of events whose ids begin with a result of `uuid_prefix`, up to a number, sorted by id.
-Raises StoreUnavailable if they cannot be read.
+"""Finds events by the beginning of their ids, a result of `uuid_prefix`, up to a number.
+
+Returns their ids and positions, sorted by id. Raises StoreUnavailable if they cannot be read.
 """
 
 

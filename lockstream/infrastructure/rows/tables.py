@@ -115,7 +115,7 @@ LOCKER_HAS = {
     )
     for available, degraded in product((True, False), repeat=2)
 }
-"""Whether a locker has an available and a degraded compartment."""
+"""Conditions on a locker, by two flags: it has an available compartment, and it has a degraded one."""
 
 
 def _partial_index(name: str, where: ColumnElement[bool], *columns: Column[Any]) -> None:

@@ -58,7 +58,7 @@ class EventSearch:
         `prefix` is a result of `uuid_prefix`. `find_events` says which events may be missing.
 
         Raises:
-            RunFileMissing: the run file does not exist. That which a new snapshot names may exist.
+            RunFileMissing: the run file of the snapshot was removed. A new snapshot may name another one.
             StoreUnavailable: the id index or the log cannot be read.
         """
         try:

@@ -23,7 +23,7 @@ from lockstream.infrastructure.sqlite.projection import SqliteReads
 from lockstream.infrastructure.sqlite.row_cache import RowCache
 
 
-class ReadableLog(Protocol):
+class CurrentLog(Protocol):
     """The log of the events that the rows reflect."""
 
     def records(self, positions: Iterable[int]) -> list[Record]:
@@ -36,7 +36,7 @@ class ReadableLog(Protocol):
 class OverlayReads:
     """Reads for the thread that uses the row cache. One of a locker takes 0.1 ms, and 6 µs more per compartment."""
 
-    def __init__(self, cache: RowCache, projection: SqliteReads, log: ReadableLog) -> None:
+    def __init__(self, cache: RowCache, projection: SqliteReads, log: CurrentLog) -> None:
         self._cache = cache
         self._log = log
         self._projection = projection
@@ -60,7 +60,8 @@ class OverlayReads:
     def times(self, positions: Iterable[int]) -> dict[int, int]:
         times = {position: self._cache.time_at(position) for position in positions}
         recent = {position: time for position, time in times.items() if time is not None}
-        return recent | self._projection.times(times.keys() - recent.keys())
+        older = times.keys() - recent.keys()
+        return recent | (self._projection.times(older) if older else {})
 
     def locker(self, locker_id: str) -> Locker | None:
         return self._overlaid(locker_id, self._projection.locker(locker_id))
