@@ -27,6 +27,7 @@ LOWEST = {
     "header_seconds": 1,
     "body_seconds": 1,
     "queue_limit": 1,
+    "stream_limit": 0,
     "batch_limit": 1,
     "row_cache_rows": 1,
     "min_free_bytes": 0,

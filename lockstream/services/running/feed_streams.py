@@ -38,6 +38,7 @@ class FeedStreams:
         """`limit` bounds the streams that are open at a time."""
         self._engine, self._feed, self._limit = engine, feed, limit
         self.count = 0
+        self._pausing: asyncio.Task[None] | None = None
         self._pages: dict[tuple[FeedFilter, int, Encode], asyncio.Task[tuple[FeedPage, bytes]]] = {}
 
     async def open(self, wanted: FeedFilter, after: int | None, log_id: str | None, encode: Encode) -> "FeedStream":
@@ -57,10 +58,16 @@ class FeedStreams:
             raise
         return FeedStream(self, self._engine, wanted, start, found, encode)
 
-    @property
-    def pause_seconds(self) -> float:
-        """Time for which a stream at the head waits for further events."""
-        return PAUSE_SECONDS + PAUSE_SECONDS_A_STREAM * self.count
+    async def pause(self) -> None:
+        """Let events collect. All streams at the head end their pause at the same time, and so share the next page."""
+        if self._pausing is None:
+            seconds = PAUSE_SECONDS + PAUSE_SECONDS_A_STREAM * self.count
+            self._pausing = asyncio.get_running_loop().create_task(asyncio.sleep(seconds))
+            self._pausing.add_done_callback(self._end_pause)
+        await asyncio.shield(self._pausing)
+
+    def _end_pause(self, _: asyncio.Task[None]) -> None:
+        self._pausing = None
 
     async def page(self, wanted: FeedFilter, after: int, encode: Encode) -> tuple[FeedPage, bytes]:
         """Return the events after `after`, as a page and encoded. Streams that ask at the same time share the work."""
@@ -101,7 +108,7 @@ class FeedStream:
                 yield encoded
                 told, beat_at = page.through, loop.time() + BEAT_SECONDS
             if page.through >= page.head and await self._engine.wait_beyond(page.through, beat_at - loop.time()):
-                await asyncio.sleep(self._streams.pause_seconds)
+                await self._streams.pause()
 
     def close(self) -> None:
         if not self._is_closed:

@@ -77,7 +77,10 @@ def _assert_body_declared(response: Response, template: str, method: str, conten
     media_type = response.headers["content-type"]
     assert media_type.removesuffix("; charset=utf-8") in content
     if media_type != "application/json":
-        assert media_type in ("text/csv; charset=utf-8", "application/x-ndjson")
+        assert media_type in (
+            *("text/csv; charset=utf-8", "text/event-stream; charset=utf-8"),
+            "application/x-ndjson",
+        )
     elif response.request.method != "HEAD":
         response_validator(template, method, str(response.status_code)).validate(response.json())
 

@@ -12,7 +12,7 @@ from lockstream.tests.support.commands import RunCommand
 COMMANDS = get_group(commands).commands
 WIDTHS = [80, 100, 200]
 
-PANELS = {"simulate": {"Options"}, "demo": {"Options", "Address"}}
+PANELS = {"simulate": {"Options"}, "follow": {"Arguments", "Options"}, "demo": {"Options", "Address"}}
 """Titles in the help of commands that do not work on a log of their user."""
 
 

@@ -49,7 +49,15 @@ def assert_serves_everything(client: TestClient, seen: str, public: str) -> None
     assert client.post(f"{seen}/events/batch", json=[reserved()]).json()[0]["status"] == 202
     for path in f"/lockers/{LOCKER}", f"/lockers/{LOCKER}/compartments/{COMPARTMENT}", f"/reservations/{RESERVATION}":
         assert client.get(seen + path).status_code == client.head(seen + path).status_code == 200
-    for path in "/network", "/lockers", f"/lockers/{LOCKER}/compartments", "/reservations", "/faults", "/search?q=l":
+    for path in (
+        "/network",
+        "/lockers",
+        f"/lockers/{LOCKER}/compartments",
+        "/reservations",
+        "/faults",
+        "/search?q=l",
+        "/events?after=0",
+    ):
         assert client.get(seen + path).status_code == 200
     for path in "/health/live", "/health/ready":
         assert client.get(seen + path).status_code == 200
@@ -67,7 +75,7 @@ def assert_serves_everything(client: TestClient, seen: str, public: str) -> None
     root = client.get(f"{seen}/")
     assert (root.status_code, root.headers["location"]) == (307, f"{public}/docs")
     assert client.get(f"{seen}/unknown").status_code == 404
-    assert client.get(f"{seen}/events").headers["allow"] == "POST"
+    assert client.delete(f"{seen}/events").headers["allow"] == "POST, GET, HEAD"
 
 
 @pytest.mark.parametrize("is_stripped", [True, False], ids=["stripped", "kept"])
