@@ -119,8 +119,8 @@ class TooManyStreams(StoreUnavailable):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"{counted(limit, 'stream')} of the feed are open, the limit of LOCKSTREAM_STREAM_LIMIT. Try again later, "
-            "use another node, or read pages of GET /events."
+            f"The limit of LOCKSTREAM_STREAM_LIMIT is reached ({counted(limit, 'open stream')} of the feed). Try again "
+            "later, use another node, or read pages of GET /events."
         )
 
 

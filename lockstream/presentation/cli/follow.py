@@ -84,16 +84,17 @@ class Follower:
                 raise FollowFailed(_refusal(self._url, response.status, content))
             else:
                 self._failure = ""
-                self.after = str(response.getheader("Lockstream-Through"))
                 self._log = response.getheader("Lockstream-Log")
                 if content:
                     yield content
+                self.after = str(response.getheader("Lockstream-Through"))  # now that the page is printed
 
     def close(self) -> None:
         self._connection.close()
 
     def _request(self) -> http.client.HTTPResponse:
-        query = {"after": self.after, "limit": PAGE_EVENTS, "wait": WAIT_SECONDS, **self._filters}
+        wait = 0 if self._log is None else WAIT_SECONDS  # so that the head is known before anything can be missed
+        query = {"after": self.after, "limit": PAGE_EVENTS, "wait": wait, **self._filters}
         headers = {"Accept": "application/x-ndjson"} | ({"Lockstream-Log": self._log} if self._log else {})
         self._connection.request("GET", f"{self._path}/events?{urlencode(query)}", headers=headers)
         return self._connection.getresponse()

@@ -71,7 +71,7 @@ class EventStream(Response):
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             retry = random.randint(*RETRY_MILLISECONDS)  # noqa: S311  # it only spreads the load
-            await _send_part(send, b"retry: %d\n\n" % retry)
+            await _send_part(send, b"retry: %d\nid: %d\n\n" % (retry, self._stream.start))
             if not scope.get(IS_HEAD):
                 await self._send_parts(send, disconnected)
             await send({"type": "http.response.body", "body": b""})

@@ -13,7 +13,7 @@ loop. May import `infrastructure`, `core` and `settings`, but not `commands`.
 | lockstream-loop       | `LoopRunner`, if no server | `LoopRunner.stop`      | everything else                      |
 | asyncio's executor    | `asyncio.to_thread`        | end of the event loop  | the text of a large batch            |
 | lockstream-list       | `EmbeddedEngine`           | `EmbeddedEngine.close` | reading connections of SQLite        |
-| lockstream-feed       | `EmbeddedEngine`           | `EmbeddedEngine.close` | the durable part of the log file     |
+| lockstream-feed       | both engines               | `close` of the engine  | the durable part of the log          |
 | lockstream-start      | `BackgroundStart`          | end of the startup     | the store, until it is handed over   |
 | lockstream-flush      | `LogWriter`                | `LogWriter.close`      | fdatasync of the log file            |
 | lockstream-checkpoint | `Checkpointer`             | `Checkpointer.close`   | a change set, the writing connection |

@@ -24,6 +24,9 @@ BATCH_EVENTS = 5_000
 WEIGHT_BYTES = 4_096
 """A larger payload counts as several events, so that one round trip sends some 20 MB at most."""
 
+LOG_READING_THREADS = 2
+"""Pages of the feed that are read at the same time. Other reads have threads of their own."""
+
 POLL_SECONDS = 0.1
 """Interval at which a node asks for the head of the log while readers of the feed wait for an event of any node."""
 
@@ -42,6 +45,7 @@ class DatabaseEngine:
         self._store = store
         self._decider = ThreadPoolExecutor(1, "lockstream-decide")
         self._readers = ThreadPoolExecutor(READ_CONNECTIONS, "lockstream-read")
+        self._log_readers = ThreadPoolExecutor(LOG_READING_THREADS, "lockstream-feed")
         self._head = 0
         """The head of the log at the last poll."""
 
@@ -69,11 +73,10 @@ class DatabaseEngine:
 
     async def read_log[ValueT](self, query: Callable[[LogPages], ValueT]) -> ValueT:
         pages = self._store.log_pages
-        return await asyncio.get_running_loop().run_in_executor(self._readers, query, pages)
+        return await asyncio.get_running_loop().run_in_executor(self._log_readers, query, pages)
 
     async def wait_beyond(self, position: int, seconds: float) -> bool:
-        if self._head > position:  # the page was read from a replica that lags behind the one that was polled
-            await asyncio.sleep(POLL_SECONDS)
+        self._head = min(self._head, position)  # the page shows no more; the next poll tells
         self._polling = self._polling or asyncio.get_running_loop().create_task(self._poll())
         return await self._watch.wait_beyond(position, seconds)
 
@@ -93,14 +96,17 @@ class DatabaseEngine:
             await asyncio.wait([self._polling])
         self._decider.shutdown(wait=False)
         self._readers.shutdown(wait=False)
+        self._log_readers.shutdown(wait=False)
 
     async def _poll(self) -> None:
         """Ask for the head of the log while readers wait. Between two polls, all nodes' events cost one query."""
         try:
             while self._watch.waiters and not self._watch.is_stopped:
                 with suppress(StoreUnavailable):  # a reader that reads gets the error
-                    self._head = await asyncio.get_running_loop().run_in_executor(self._readers, self._store.head)
-                    self._watch.notify()
+                    head = await asyncio.get_running_loop().run_in_executor(self._readers, self._store.head)
+                    if head != self._head:
+                        self._head = head
+                        self._watch.notify()
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             self._polling = None

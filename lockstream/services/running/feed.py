@@ -16,6 +16,9 @@ SEARCHED_POSITIONS = 50_000
 CHUNK_LINES = 1_000
 """Lines that are read at a time."""
 
+FRUITLESS_PAUSE_SECONDS = 0.05
+"""Time between two searches of one request, if the first one has found nothing. More events collect meanwhile."""
+
 MAX_BYTES = 4 * 1024 * 1024
 """Bytes of items with which a page is full."""
 
@@ -57,18 +60,26 @@ class Feed:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_seconds
-        first, _ = await self.start(after, log_id)
-        through = first
+        through = first = (await self.start(after, log_id))[0]
+        pause_seconds = 0.0
         while True:
-            page = await self._engine.read_log(partial(search, wanted=wanted, after=through, limit=limit))
+            page = await self._engine.read_log(
+                partial(
+                    search,
+                    wanted=wanted,
+                    after=through,
+                    limit=limit,
+                    max_positions=SEARCHED_POSITIONS,
+                    max_bytes=MAX_BYTES,
+                )
+            )
             through = page.through
-            if (
-                page.items
-                or through != page.head
-                or through - first >= SEARCHED_POSITIONS
-                or not await self._engine.wait_beyond(through, deadline - loop.time())
-            ):
+            is_at_head = through == page.head and through - first < SEARCHED_POSITIONS
+            if page.items or not is_at_head or loop.time() >= deadline or self._engine.is_stopping:
                 return page
+            await asyncio.sleep(pause_seconds)
+            await self._engine.wait_beyond(through, deadline - loop.time())
+            pause_seconds = FRUITLESS_PAUSE_SECONDS
 
     async def head(self) -> ReadResult[None]:
         """Return the position of the last durable event, as pages show it. Raises StoreUnavailable, as `page` does."""
@@ -77,8 +88,9 @@ class Feed:
     async def start(self, after: int | None, log_id: str | None) -> tuple[int, str]:
         """Return the position after which a reader begins, and the id of the log. Raises what `page` raises."""
         _, head, found = await self._engine.read_log(lambda pages: pages.page(after or 0, 0))
-        # A reader that has read an empty log to its end has read the beginning of every log.
-        if log_id not in (None, found) and not (log_id == EMPTY_LOG_ID and after == 0):
+        if log_id not in (None, EMPTY_LOG_ID, found):  # an empty log may have become any log
+            if found == EMPTY_LOG_ID and (newest := await self._engine.newest_position()):
+                raise PositionNotReached(head, newest)
             raise CursorRefused.other_log(str(log_id), found, head)
         if after is not None and after > head:
             if after <= await self._engine.newest_position():
@@ -87,8 +99,18 @@ class Feed:
         return head if after is None else after, found
 
 
-def search(pages: LogPages, *, wanted: FeedFilter, after: int, limit: int) -> FeedPage:
+def search(  # keywords, each with one meaning
+    pages: LogPages,
+    *,
+    wanted: FeedFilter,
+    after: int,
+    limit: int,
+    max_positions: int,
+    max_bytes: int,
+) -> FeedPage:
     """Return the first events that a reader wants after position `after`, as far as one page reaches.
+
+    A page ends with `limit` events, or with `max_bytes` of them, or after a search of `max_positions`.
 
     Raises:
         StoreUnavailable: the log cannot be read after `after`.
@@ -98,7 +120,7 @@ def search(pages: LogPages, *, wanted: FeedFilter, after: int, limit: int) -> Fe
     size, through = 0, after
     found: FeedPage | None = None
     while True:
-        count = min(CHUNK_LINES, limit - len(items) if matches is None else after + SEARCHED_POSITIONS - through)
+        count = min(CHUNK_LINES, limit - len(items) if matches is None else after + max_positions - through)
         try:
             page = pages.page(through, count)
         except StoreUnavailable:
@@ -110,9 +132,11 @@ def search(pages: LogPages, *, wanted: FeedFilter, after: int, limit: int) -> Fe
             if matches is None or matches(line):
                 items.append(line)
                 size += len(line)
-                if len(items) == limit or size >= MAX_BYTES:
+                if len(items) == limit or size >= max_bytes:
                     break
         found = FeedPage(items, through, page.head, page.log_id)
-        is_full = len(items) == limit or size >= MAX_BYTES or through - after >= SEARCHED_POSITIONS
-        if is_full or not page.lines or through >= page.head:
+        is_full = len(items) == limit or size >= max_bytes or through - after >= max_positions
+        if is_full or through >= page.head:
             return found
+        if not page.lines:
+            raise StoreUnavailable(f"The log has no record at position {through + 1}. Run `lockstream verify`.")

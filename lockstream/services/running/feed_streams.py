@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
 
-from lockstream.core.entities.feed import FeedFilter, FeedPage
+from lockstream.core.entities.feed import EMPTY_LOG_ID, FeedFilter, FeedPage
 from lockstream.core.errors import TooManyStreams
 from lockstream.core.ports import LogPages
 from lockstream.services.running.feed import Feed, FeedEngine, search
@@ -15,10 +15,13 @@ from lockstream.services.running.feed import Feed, FeedEngine, search
 PAGE_EVENTS = 500
 """Most events that a stream sends at once."""
 
-BEAT_SECONDS = 5.0
+PAGE_BYTES = 128 * 1024
+"""Bytes of events with which a part of a stream is full. A client that takes nothing holds as much in memory, twice."""
+
+HEARTBEAT_SECONDS = 5.0
 """Time after which a stream without events tells how far it has read. It keeps proxies from closing the connection."""
 
-BEAT_POSITIONS = 10_000
+HEARTBEAT_POSITIONS = 10_000
 """Positions that were searched without a match after which a stream tells how far it has read."""
 
 PAUSE_SECONDS = 0.05
@@ -90,7 +93,7 @@ class FeedStream:
         self.log_id = log_id
         self._streams, self._engine = streams, engine
         self._wanted, self._encode = wanted, encode
-        self._through = start
+        self.start = self._through = start
         self._is_closed = False
 
     async def parts(self) -> AsyncGenerator[bytes]:
@@ -100,22 +103,47 @@ class FeedStream:
             StoreUnavailable: the log cannot be read. What was yielded before is complete.
         """
         loop = asyncio.get_running_loop()
-        told, beat_at = self._through, loop.time() + BEAT_SECONDS
+        sent_through, heartbeat_at = self.start, loop.time() + HEARTBEAT_SECONDS
         while not self._engine.is_stopping:
-            page, encoded = await self._streams.page(self._wanted, self._through, self._encode)
-            self._through = page.through
-            if page.items or page.through - told >= BEAT_POSITIONS or loop.time() >= beat_at:
+            (items, through, head, log_id), encoded = await self._streams.page(
+                self._wanted, self._through, self._encode
+            )
+            if await self._has_gone_back(head, log_id):
+                return
+            self._through = through
+            has_items = bool(items)
+            del items  # a client may take long, and its part is encoded
+            if has_items or through - sent_through >= HEARTBEAT_POSITIONS or loop.time() >= heartbeat_at:
                 yield encoded
-                told, beat_at = page.through, loop.time() + BEAT_SECONDS
-            if page.through >= page.head and await self._engine.wait_beyond(page.through, beat_at - loop.time()):
+                sent_through, heartbeat_at = through, loop.time() + HEARTBEAT_SECONDS
+            del encoded
+            if through >= head and await self._engine.wait_beyond(through, heartbeat_at - loop.time()):
                 await self._streams.pause()
 
+    async def _has_gone_back(self, head: int, log_id: str) -> bool:
+        """Return whether the log is another one, or lacks events that were sent, as after a restore.
+
+        The client connects again, and gets the reason. A read replica may only lag behind.
+        """
+        if self.log_id not in (EMPTY_LOG_ID, log_id):
+            return True
+        self.log_id = log_id
+        return head < self._through and await self._engine.newest_position() < self._through
+
     def close(self) -> None:
+        """Give up the place among the open streams."""
         if not self._is_closed:
             self._is_closed = True
             self._streams.count -= 1
 
 
 def _encoded(pages: LogPages, *, wanted: FeedFilter, after: int, encode: Encode) -> tuple[FeedPage, bytes]:
-    page = search(pages, wanted=wanted, after=after, limit=PAGE_EVENTS)
+    page = search(
+        pages,
+        wanted=wanted,
+        after=after,
+        limit=PAGE_EVENTS,
+        max_positions=HEARTBEAT_POSITIONS,
+        max_bytes=PAGE_BYTES,
+    )
     return page, encode(page)

@@ -20,14 +20,14 @@ class HeadWatch:
         deadline = loop.time() + seconds
         self.waiters += 1
         try:
-            while self._head() <= position:
+            while not self.is_stopped and self._head() <= position:
                 rest = deadline - loop.time()
-                if self.is_stopped or rest <= 0:
-                    return False
+                if rest <= 0:
+                    break
                 if self._moved is None:
                     self._moved = loop.create_future()
                 await asyncio.wait([self._moved], timeout=rest)  # a cancelled waiter must not cancel the others
-            return True
+            return not self.is_stopped and self._head() > position
         finally:
             self.waiters -= 1
 

@@ -111,9 +111,15 @@ class Lockstream:
         return await self._call(self._feed.page, wanted, after, limit, wait_seconds, log_id)
 
     async def open_stream(
-        self, wanted: FeedFilter, after: int | None, log_id: str | None, encode: Encode
+        self, wanted: FeedFilter, after: int | None, log_id: str | None, encode: Encode, min_position: int = 0
     ) -> FeedStream:
-        """Return a stream of the feed, to be closed. See `FeedStreams.open`, which also tells what is raised."""
+        """Return a stream of the feed, to be closed. See `FeedStreams.open`, which also tells what is raised.
+
+        Raises:
+            PositionNotReached: the log that reads show ends before `min_position`, even after `MIN_POSITION_SECONDS`.
+        """
+        if min_position:
+            await self._read(self._feed.head, min_position)
         return await self._call(self._streams.open, wanted, after, log_id, encode)
 
     async def parts(self, stream: FeedStream) -> AsyncIterator[bytes]:

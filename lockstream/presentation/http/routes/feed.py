@@ -129,6 +129,7 @@ async def get_events(request: Request) -> Response:
 @router.get(
     "/events/stream",
     response_model=None,
+    response_class=Response,  # without JSON
     responses=_stream_responses(),
     openapi_extra=parameters_of(_STREAM_PARAMETERS, PARAMETER, _LAST_EVENT_ID),
 )
@@ -144,7 +145,7 @@ async def get_event_stream(request: Request) -> Response:
     if after is None:
         after = await _start(lockstream, values, min_position)
     wanted = FeedFilter(values[_TYPE], values[_LOCKER_ID], values[_PARTITION])
-    stream = await lockstream.open_stream(wanted, after, log_id_of(request), feed_event_stream)
+    stream = await lockstream.open_stream(wanted, after, log_id_of(request), feed_event_stream, min_position)
     return EventStream(lockstream, stream, {LOG: stream.log_id})
 
 

@@ -126,10 +126,19 @@ def test_failures_are_told_once_until_a_request_succeeds(capsys: pytest.CaptureF
     )
     script = [response(503), response(502), page, b"", page]
     pauses: list[float] = []
-    with scripted_server(lambda number, _: script[number]) as port:
+    requests: list[bytes] = []
+
+    def respond(number: int, request: bytes) -> bytes:
+        requests.append(request.splitlines()[0])
+        return script[number]
+
+    with scripted_server(respond) as port:
         follower = Follower(url(port), "0", {}, pauses.append)
         pages = follower.pages()
         assert (next(pages), next(pages)) == (b"{}", b"{}")
         follower.close()
     assert len(pauses) == 3
+    # the first page is asked for without waiting, so that the place to go on is known before an event is missed
+    assert [b"wait=0" in request for request in requests] == [True, True, True, False, False]
+    assert [b"after=0" in request for request in requests] == [True, True, True, False, False]
     assert capsys.readouterr().err.count("is sent again every second") == 2

@@ -26,9 +26,11 @@ LONG_SECONDS = 30
 class ScriptedEngine:
     """An engine over lines in a list."""
 
-    def __init__(self, lines: Sequence[bytes], newest: int | None = None, damaged: int | None = None) -> None:
+    def __init__(
+        self, lines: Sequence[bytes], newest: int | None = None, damaged: int | None = None, log_id: str = LOG_ID
+    ) -> None:
         """`newest` is the position of the primary, if reads lag behind. The line at `damaged` cannot be read."""
-        self.lines, self.newest, self.damaged = list(lines), newest, damaged
+        self.lines, self.newest, self.damaged, self.log_id = list(lines), newest, damaged, log_id
         self.pages = 0
         self.watch = HeadWatch(lambda: len(self.lines))
 
@@ -37,7 +39,7 @@ class ScriptedEngine:
         if self.damaged is not None and after == self.damaged - 1:
             raise StoreUnavailable("The log was altered.")
         last = after + count if self.damaged is None else min(after + count, self.damaged - 1)
-        return LogPage(self.lines[after:last], len(self.lines), LOG_ID)
+        return LogPage(self.lines[after:last], len(self.lines), self.log_id)
 
     async def read_log[ValueT](self, query: Callable[[LogPages], ValueT]) -> ValueT:
         return query(self)
@@ -235,11 +237,12 @@ def test_a_reader_of_another_log_is_refused() -> None:
         for after in (7, None, 9_000):
             with pytest.raises(CursorRefused, match=rf"the log {'c' * 32}, and this server has the log {LOG_ID}"):
                 await feed.page(ALL, after, 5, log_id="c" * 32)
-        # a reader that has read an empty log to its end has read the beginning of every log
-        assert (await feed.page(ALL, 0, 5, log_id=EMPTY_LOG_ID)).through == 5
         with pytest.raises(CursorRefused) as refused:
-            await feed.page(ALL, 1, 5, log_id=EMPTY_LOG_ID)
+            await feed.page(ALL, 1, 5, log_id="c" * 32)
         assert (refused.value.code, refused.value.log_id, refused.value.head) == ("other_log", LOG_ID, 4_000)
+        # the id of an empty log names none
+        for after in (0, 7):
+            assert (await feed.page(ALL, after, 5, log_id=EMPTY_LOG_ID)).through == after + 5
 
     run(check())
 
@@ -262,5 +265,53 @@ def test_a_reader_ahead_of_a_read_replica_is_asked_to_come_again() -> None:
             await feed.page(ALL, 15, 5)
         with pytest.raises(CursorRefused):
             await feed.page(ALL, 21, 5)
+
+    run(check())
+
+
+def test_a_reader_of_a_log_whose_replica_is_still_empty_is_asked_to_come_again() -> None:
+    async def check() -> None:
+        engine = ScriptedEngine([], newest=3, log_id=EMPTY_LOG_ID)
+        with pytest.raises(PositionNotReached):
+            await Feed(engine).page(ALL, 0, 5, log_id=LOG_ID)
+
+    run(check())
+
+
+def test_a_request_that_does_not_wait_ends_although_the_head_moves_on() -> None:
+    async def check() -> None:
+        # given a log that grows with each page, and a reader that nothing matches
+        engine = ScriptedEngine(REGISTRATIONS[:10])
+        read_log = engine.read_log
+
+        async def growing[ValueT](query: Callable[[LogPages], ValueT]) -> ValueT:
+            value = await read_log(query)
+            engine.append(REGISTRATIONS[len(engine.lines)])
+            return value
+
+        engine.read_log = growing  # type: ignore[method-assign]
+        page = await Feed(engine).page(FeedFilter(locker_id="unknown"), 0, 5)
+        assert (page.items, page.through) == ([], 11)
+
+    run(check())
+
+
+def test_a_stopped_watch_lets_nobody_wait_whatever_the_head_is() -> None:
+    async def check() -> None:
+        watch = HeadWatch(lambda: 5)
+        assert await watch.wait_beyond(4, 3_600)
+        watch.stop()
+        assert not await watch.wait_beyond(4, 3_600)
+        assert not await watch.wait_beyond(5, 3_600)
+
+    run(check())
+
+
+def test_a_log_that_lacks_records_is_unavailable() -> None:
+    async def check() -> None:
+        engine = ScriptedEngine(REGISTRATIONS[:10])
+        engine.page = lambda after, count: LogPage([], 10, LOG_ID)  # type: ignore[method-assign]
+        with pytest.raises(StoreUnavailable, match=r"no record at position 4\. Run `lockstream verify`"):
+            await Feed(engine).page(ALL, 3, 5)
 
     run(check())

@@ -155,8 +155,8 @@ def test_a_stream_tells_how_far_it_has_searched(monkeypatch: pytest.MonkeyPatch)
         engine.watch.stop()
         await reader.task
 
-    monkeypatch.setattr(feed_streams, "BEAT_POSITIONS", 3_000)
-    monkeypatch.setattr(feed_streams, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(feed_streams, "HEARTBEAT_POSITIONS", 3_000)
+    monkeypatch.setattr(feed_streams, "HEARTBEAT_SECONDS", 0.05)
     run(check())
 
 
@@ -164,7 +164,7 @@ def test_no_more_streams_are_opened_than_may_be() -> None:
     async def check() -> None:
         streams = streams_of(ScriptedEngine(REGISTRATIONS[:10]), limit=2)
         first, _ = [await streams.open(ALL, 0, None, encode) for _ in range(2)]
-        with pytest.raises(TooManyStreams, match=r"2 streams of the feed are open.*LOCKSTREAM_STREAM_LIMIT"):
+        with pytest.raises(TooManyStreams, match=r"LOCKSTREAM_STREAM_LIMIT is reached \(2 open streams of the feed\)"):
             await streams.open(ALL, 0, None, encode)
         first.close()
         first.close()
@@ -188,5 +188,46 @@ def test_an_unreadable_log_ends_a_stream_behind_the_last_event_before() -> None:
             await reader.task
         assert reader.lines == REGISTRATIONS[:300]
         assert streams.count == 0
+
+    run(check())
+
+
+@pytest.mark.parametrize("newest", [None, 100])
+def test_a_stream_ends_if_its_log_goes_back_but_not_if_a_replica_lags(
+    newest: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check() -> None:
+        # given a stream that has sent all of a log
+        engine = ScriptedEngine(REGISTRATIONS[:100])
+        reader = Reader(await streams_of(engine).open(ALL, 0, None, encode))
+        await wait_until_through(100, reader)
+        # when the log is restored to an earlier state, or a page is read from a replica that lags behind
+        engine.newest = newest
+        del engine.lines[50:]
+        engine.watch.notify()
+        if newest is None:
+            # then the stream ends, so that the reader connects again and gets the reason
+            await reader.task
+        else:
+            await asyncio.sleep(0.2)
+            assert not reader.task.done()
+            engine.watch.stop()
+            await reader.task
+        assert reader.lines == REGISTRATIONS[:100]
+
+    monkeypatch.setattr(feed_streams, "HEARTBEAT_SECONDS", 0.05)
+    run(check())
+
+
+def test_a_stream_that_begins_on_an_empty_log_goes_on_with_the_first_event() -> None:
+    async def check() -> None:
+        engine = ScriptedEngine([])
+        stream = await streams_of(engine).open(ALL, None, None, encode)
+        reader = Reader(stream)
+        engine.append(*REGISTRATIONS[:3])
+        await wait_until_through(3, reader)
+        assert (reader.lines, stream.start) == (REGISTRATIONS[:3], 0)
+        engine.watch.stop()
+        await reader.task
 
     run(check())

@@ -75,8 +75,10 @@ def test_a_stream_has_the_lines_of_the_log_with_their_positions(server: Server, 
         lines = log_path.read_text().splitlines()
         assert response.headers["lockstream-log"] == json.loads(lines[0])["chain"][:32]
         parts = blocks(response)
-        # the first block names a random time to connect again
-        assert 2_000 <= int(next(parts).retry or 0) <= 15_000
+        # the first block names the cursor, and a random time to connect again
+        beginning = next(parts)
+        assert (beginning.id, beginning.data) == ("0", None)
+        assert 2_000 <= int(beginning.retry or 0) <= 15_000
         assert [next(parts) for _ in range(700)] == [Block(str(at), line) for at, line in enumerate(lines, 1)]
         # when an event is accepted, then it follows
         post(server, registered("new"))
@@ -110,6 +112,27 @@ def test_a_reader_that_connects_again_with_the_last_id_gets_each_event_once(serv
         received += events_in(response, 53 - len(received))
     # then the reader has each event once, in order
     assert [block.id for block in received] == [str(position) for position in range(1, 54)]
+
+
+def test_a_reader_that_loses_its_connection_before_the_first_event_goes_on_where_it_began(server: Server) -> None:
+    # given a reader at the head, whose connection is lost before any event
+    post(server, registered("before"))
+    with streaming(server, "after=head") as response:
+        cursor = next(blocks(response)).id
+    # when events are accepted, and it connects again, then it has them
+    post(server, registered("meanwhile"))
+    with streaming(server, "after=head", **{"Last-Event-ID": cursor or ""}) as response:
+        assert [block.id for block in events_in(response, 1)] == ["2"]
+
+
+def test_a_reader_of_an_empty_log_connects_again_with_the_log_it_was_told(server: Server) -> None:
+    with streaming(server, "after=0") as response:
+        log = response.headers["lockstream-log"]
+        post(server, registered())
+        [first] = events_in(response, 1)
+    headers = {"Last-Event-ID": str(first.id), "Lockstream-Log": log}
+    with streaming(server, "after=0", **headers) as response:
+        assert (response.status_code, next(blocks(response)).id) == (200, "1")
 
 
 def test_streams_end_when_the_server_is_stopped(server: Server) -> None:
