@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from lockstream.tests.support.processes import TEST_VARIABLES
 from lockstream.tests.support.requirements import IS_COMPLETE, MISSING
 
 _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '(?!lockstream|bench)(\w+)")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell ignores it for a job in the background. The processes that tests interrupt would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
