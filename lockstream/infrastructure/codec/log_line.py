@@ -104,13 +104,22 @@ def check_line(line: bytes, after: Cursor) -> Cursor:
     raise InvalidLine("its chain value does not match its content and the records before it; a line was altered.")
 
 
+def checked_ends(lines: Sequence[bytes], after: Cursor) -> list[Cursor]:
+    """Return the ends of `lines`, which follow `after`, up to the first invalid line.
+
+    Raises:
+        InvalidLine: that is the first of `lines`.
+    """
+    return check_lines(lines, after) or [check_line(lines[0], after)]
+
+
 def decode_lines(lines: Sequence[bytes], after: Cursor) -> list[Record]:
     """Decode the lines that follow `after`, up to the first invalid line.
 
     Raises:
         InvalidLine: that is the first of `lines`.
     """
-    ends = check_lines(lines, after) or [check_line(lines[0], after)]
+    ends = checked_ends(lines, after)
     parts = [line.partition(b',"event_id"') for line in lines[: len(ends)]]
     events = decode_recorded([b'{"event_id"%b}' % members[:-_TAIL_BYTES] for _, _, members in parts])
     records: list[Record] = []

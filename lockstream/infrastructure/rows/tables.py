@@ -158,7 +158,7 @@ for _status, _condition in HAS_STATUS.items():
 _partial_index("open_faults", IS_OPEN, faults.c.locker_id, faults.c.compartment_id)
 for _name, _condition in (("open_faults", IS_OPEN), ("cleared_faults", IS_CLEARED)):
     _partial_index(f"{_name}_by_report", _condition, faults.c.reported_position, faults.c.severity)
-    # With all that past states and filters need of a fault, because its row is another look away.
+    # These also hold all that past states and filters need of a fault, so that its row need not be read.
     _partial_index(
         f"{_name}_by_locker",
         _condition,

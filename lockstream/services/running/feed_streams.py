@@ -85,7 +85,7 @@ class FeedStreams:
 
 
 class FeedStream:
-    """One stream, which counts as open until `close`."""
+    """One stream of the feed. It takes a place among the open streams until `close`."""
 
     def __init__(
         self, streams: FeedStreams, engine: FeedEngine, wanted: FeedFilter, start: int, log_id: str, encode: Encode

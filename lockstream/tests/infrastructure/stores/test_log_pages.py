@@ -1,4 +1,4 @@
-"""Pages of the log: each store gives the same lines, only durable ones, and names the log."""
+"""`LogPages` of every store: the durable lines of its log, and the id of the log."""
 
 import random
 from typing import Any
@@ -23,7 +23,7 @@ def lines_of(network: Network[Any]) -> list[bytes]:
 
 
 def all_lines(network: Network[Any], after: int, count: int) -> list[bytes]:
-    """Return all lines after a position, read page by page."""
+    """Return all lines of a network's log after a position, read page by page."""
     found: list[bytes] = []
     while (page := network.store.log_pages.page(after + len(found), count)).lines:
         assert len(page.lines) <= count

@@ -102,7 +102,7 @@ def test_a_reader_that_connects_again_with_the_last_id_gets_each_event_once(serv
     with streaming(server, "after=0") as response:
         received = events_in(response, 20)
     for number in range(3):
-        # when the server ends while the reader is connected, and events follow
+        # when the server stops while the reader is connected, and accepts an event after its restart
         with streaming(server, "after=0", **{"Last-Event-ID": received[-1].id or ""}) as response:
             received += events_in(response, 5)
             server.stop(SIGKILL if sent == SIGKILL else SIGTERM)
