@@ -26,6 +26,9 @@ TIMEOUT_SECONDS = 300
 TEST_VARIABLES = "LOCKSTREAM_TEST_", "LOCKSTREAM_CRASH"
 """Prefixes of variables that configure the tests. The service would take them for unknown settings."""
 
+COVERAGE_VARIABLE = "COVERAGE_PROCESS_CONFIG"
+"""Its presence has the coverage of a process measured, if the tests measure theirs."""
+
 _ADDRESS = re.compile(r"running on http://127\.0\.0\.1:(\d+) ")  # with the blank, so that the number is complete
 
 
@@ -59,7 +62,7 @@ def command(
     )
 
 
-NO_SPACE = ("env", "-u", "COVERAGE_PROCESS_CONFIG", "sh", "-c", 'ulimit -f 1; exec "$@"', "sh")
+NO_SPACE = ("env", "-u", COVERAGE_VARIABLE, "sh", "-c", 'ulimit -f 1; exec "$@"', "sh")
 """Runs another command that cannot write a file longer than 1 KiB. Coverage data would exceed that, so it is off."""
 
 

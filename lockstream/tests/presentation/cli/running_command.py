@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lockstream.tests.support.processes import TIMEOUT_SECONDS, environment, wait_until
+from lockstream.tests.support.processes import COVERAGE_VARIABLE, TIMEOUT_SECONDS, environment, wait_until
 
 LOCKSTREAM = (sys.executable, "-m", "lockstream")
 
@@ -55,13 +55,18 @@ class RunningCommand:
 def running(
     log: Path, *arguments: str, program: Sequence[str] = LOCKSTREAM, **settings: str
 ) -> Iterator[RunningCommand]:
-    """Start a command. At the end of the block, it and its own processes are killed, if they still run."""
+    """Start a command. At the end of the block, it and its own processes are killed, if they still run.
+
+    Its coverage is not measured: coverage holds a lock while it notes a line, and an interrupt at that moment leaves
+    the lock held, so that the process waits for it without end.
+    """
+    variables = environment(log, **settings)
     output, errors = log.with_name("output.txt"), log.with_name("errors.txt")
     with output.open("wb") as stdout, errors.open("wb") as stderr:
         process = subprocess.Popen(
             [*program, *arguments],
             cwd=log.parent,
-            env=environment(log, **settings),
+            env={name: value for name, value in variables.items() if name != COVERAGE_VARIABLE},
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
