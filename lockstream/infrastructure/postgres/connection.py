@@ -25,6 +25,9 @@ READ_CONNECTIONS = 8
 CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 """Errors after a lost connection or a timeout. Whether the last transaction was committed is unknown then."""
 
+TIMED_OUT = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)
+"""Errors of a statement that took as long as it may: a second attempt would take as long again."""
+
 CLOSED_BEFORE = (None, "57P01", "57P02", "25P03")
 """SQLSTATEs which mean that the connection was closed before the statement was sent: the driver's own error,
 admin_shutdown, crash_shutdown, idle_in_transaction_session_timeout."""
@@ -188,7 +191,7 @@ class Database:
     def read(self, *statements: Statement) -> Results:
         """Execute statements that only read, none at an earlier moment than the statement before it. For any thread.
 
-        A lost connection is replaced once.
+        A lost connection is replaced once. What has timed out is not repeated.
 
         Raises:
             StoreUnavailable: a statement cannot be executed.
@@ -223,6 +226,8 @@ class Database:
             try:
                 with self._pooled() as connection:
                     return read(connection)
+            except TIMED_OUT:
+                raise
             except CONNECTION_LOST:
                 with self._pooled() as connection:
                     return read(connection)

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -10,17 +11,22 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from lockstream.core.errors import StoreUnavailable
 from lockstream.infrastructure.postgres.connection import (
     BEGIN,
+    BEGIN_READING,
     COMMIT,
     CONNECTION_LOST,
     DEFAULT_LIMITS,
     READ_CONNECTIONS,
     Database,
+    DatabaseRows,
+    Results,
     Session,
     Statement,
     TimeLimits,
     execute,
+    transaction_settings,
 )
 from lockstream.tests.support.commands import RunCommand
 from lockstream.tests.support.databases import connect
@@ -39,6 +45,28 @@ def test_a_session_gives_up_an_answer_after_its_time_limit_and_connects_again(da
             session.execute([SLEEP])
         session.limits = DEFAULT_LIMITS  # a slow machine must not fail the test
         assert session.execute([ONE]) == {ONE: [(1,)]}
+
+
+@pytest.mark.parametrize("slow", [SLEEP, Statement("LOCK TABLE locked IN ACCESS SHARE MODE")])
+def test_a_read_that_has_timed_out_is_not_repeated(database_url: str, slow: Statement) -> None:
+    limits = TimeLimits(write_lock_seconds=0.25, statement_seconds=0.5)
+    attempts: list[int] = []
+
+    def read(_: Results, fetch: Callable[[Statement], DatabaseRows]) -> DatabaseRows:
+        attempts.append(1)
+        return fetch(slow)
+
+    with closing(Database(database_url, limits)) as database, closing(connect(database_url)) as other:
+        # given a table that another session holds
+        other.execute("CREATE TABLE locked ()")
+        other.execute("BEGIN")
+        other.execute("LOCK TABLE locked")
+        # when a statement takes longer than it may, or waits longer for a lock
+        with pytest.raises(StoreUnavailable, match=r"timeout"):
+            database.read_transaction([BEGIN_READING, transaction_settings(limits)], read)
+        # then it was tried once
+        assert len(attempts) == 1
+        assert database.read(ONE)[ONE] == [(1,)]
 
 
 def test_a_connection_notices_a_silent_peer_while_it_waits_for_an_answer(database_url: str) -> None:
