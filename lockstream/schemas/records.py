@@ -1,6 +1,6 @@
 """Accepted events as responses show them: each is its line of the log."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
@@ -127,12 +127,20 @@ def feed_json(page: FeedPage) -> bytes:
 
 
 def feed_event_stream(page: FeedPage) -> bytes:
-    """Encode a page of the feed as server-sent events. Each id is a position up to which everything was sent."""
+    """Encode a page of the feed as server-sent events whose data are lines of the log."""
+    return event_stream(page, lambda line: line[:-1])
+
+
+def event_stream(page: FeedPage, data_of: Callable[[bytes], bytes]) -> bytes:
+    """Encode a page of the feed as server-sent events, whose data `data_of` makes of lines of the log.
+
+    Each id is a position up to which everything was sent.
+    """
     last = 0
     blocks: list[bytes] = []
     for line in page.items:
         last = claimed_position(line)
-        blocks.append(b"id: %d\ndata: %b\n\n" % (last, line[:-1]))
+        blocks.append(b"id: %d\ndata: %b\n\n" % (last, data_of(line)))
     if last < page.through:
         blocks.append(b"id: %d\n\n" % page.through)  # without data, it moves the cursor of the client and no more
     return b"".join(blocks)

@@ -329,7 +329,10 @@ def test_a_reservation_has_one_of_four_statuses() -> None:
 def test_the_body_of_an_event_is_told_by_its_type() -> None:
     body = CONTRACT["paths"]["/events"]["post"]["requestBody"]
     assert body["required"] is True
-    assert body["content"] == {"application/json": {"schema": reference("Event")}}
+    assert body["content"] == {
+        "application/json": {"schema": reference("Event")},
+        "application/cloudevents+json": {"schema": reference("ReportedCloudEvent")},
+    }
     event = SCHEMAS["Event"]
     assert event["oneOf"] == [reference(name) for name in EVENT_TYPES]
     assert event["discriminator"]["propertyName"] == "type"

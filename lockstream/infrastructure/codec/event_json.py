@@ -153,7 +153,7 @@ def _malformed(text: bytes, error: Exception, *, is_new: bool) -> MalformedEvent
     """Return the error of a malformed event. If a member is repeated, that comes first: all its values are decoded."""
     try:
         if is_new:
-            _check_unique_members(text)
+            require_each_member_once(text)
     except MalformedEvent as repeated:
         return repeated
     except (ValueError, RecursionError):
@@ -284,10 +284,16 @@ def _require_unique_members(texts: Sequence[bytes], payloads: Sequence[Raw]) -> 
         joined = joined.replace(rb"\\", b"").replace(rb"\"", b"")
     if joined.count(b'"') != _ENVELOPE_QUOTES * len(texts) + _quotes_in(values):
         for text in texts:
-            _check_unique_members(text)
+            require_each_member_once(text)
 
 
-def _check_unique_members(text: bytes) -> None:
+def require_each_member_once(text: bytes) -> None:
+    """Require that no object has a member name twice, at any depth.
+
+    Raises:
+        MalformedEvent: a member name is repeated.
+        ValueError, RecursionError: the text is not JSON, or is nested too deep.
+    """
     json.loads(text, object_pairs_hook=_unique_members, parse_int=str, parse_float=str)
 
 
@@ -301,7 +307,7 @@ def _without_record_members(text: bytes) -> bytes | MalformedEvent:
         event = b'{"event_id":%b,"occurred_at":%b,"locker_id":%b,"type":%b,"payload":%b}' % tuple(map(bytes, members))
         is_whole = line.position is not None and line.recorded_at and line.chain
         if not is_whole or text.count(b'"') != event.count(b'"') + _RECORDED_QUOTES:
-            _check_unique_members(text)
+            require_each_member_once(text)
     except MalformedEvent as error:
         return error
     except (msgspec.MsgspecError, ValueError, RecursionError):

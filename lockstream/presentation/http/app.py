@@ -38,6 +38,7 @@ from lockstream.presentation.http.routes import (
 )
 from lockstream.presentation.http.routes.feed import THROUGH
 from lockstream.schemas import listings, records, states
+from lockstream.schemas.cloud_events import CloudEvent, ReportedCloudEvent
 from lockstream.schemas.events import event_schema
 from lockstream.services.running.lifecycle import Lifecycle
 from lockstream.services.running.lockstream import Lockstream
@@ -132,10 +133,13 @@ class Application(FastAPI):
                 title=self.title, version=self.version, description=self.description, routes=self.routes
             )
             event = event_schema("#/components/schemas/{model}")
-            bodies = (*listings.RESPONSES, *states.RESPONSES, *records.RESPONSES)
+            bodies = (*listings.RESPONSES, *states.RESPONSES, *records.RESPONSES, CloudEvent)
             _, lists = schema_components(bodies, ref_template="#/components/schemas/{name}")
+            reported = ReportedCloudEvent.model_json_schema()
             schemas = lists | contract["components"]["schemas"]  # both have `Status`, and FastAPI's is in order
-            contract["components"]["schemas"] = schemas | event.pop("$defs") | {"Event": event}
+            contract["components"]["schemas"] = (
+                schemas | event.pop("$defs") | {"Event": event, ReportedCloudEvent.__name__: reported}
+            )
             self.openapi_schema = contract
         return self.openapi_schema
 

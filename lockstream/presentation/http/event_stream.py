@@ -13,10 +13,10 @@ from starlette.types import Receive, Scope, Send
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.wording import quoted
 from lockstream.presentation.http.json_response import encoded_headers
+from lockstream.presentation.http.media_types import EVENT_STREAM
 from lockstream.services.running.feed_streams import FeedStream
 from lockstream.services.running.lockstream import Lockstream
 
-EVENT_STREAM = "text/event-stream"
 LAST_EVENT_ID = "Last-Event-ID"
 
 RETRY_MILLISECONDS = 2_000, 15_000

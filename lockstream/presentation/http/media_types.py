@@ -8,6 +8,8 @@ from starlette.requests import Request
 from lockstream.core.wording import quoted
 
 JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
+CLOUD_EVENT, CLOUD_EVENT_BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
+EVENT_STREAM = "text/event-stream"
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _RANGE = re.compile(rf"({_WORD})/({_WORD})")
@@ -40,6 +42,12 @@ def negotiate(request: Request, available: Sequence[str]) -> str:
     if not _quality(preferred, ranges):
         raise NotAcceptable(accept, available)
     return preferred
+
+
+def names(request: Request, media_type: str) -> bool:
+    """Return whether a request accepts a media type by its name, and not only by a range of types."""
+    ranges = dict(_ranges(", ".join(request.headers.getlist("accept"))))
+    return ranges.get(media_type, 0.0) > 0.0
 
 
 def _ranges(accept: str) -> list[tuple[str, float]]:

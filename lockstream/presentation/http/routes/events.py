@@ -16,7 +16,8 @@ from lockstream.presentation.http.errors import (
     UnsupportedMediaType,
 )
 from lockstream.presentation.http.json_response import EncodedJson
-from lockstream.presentation.http.media_types import JSON
+from lockstream.presentation.http.media_types import CLOUD_EVENT, JSON
+from lockstream.schemas.cloud_events import explain_reported, reported_event
 from lockstream.schemas.events import MalformedBody, explain
 from lockstream.schemas.outcomes import event_response
 from lockstream.schemas.responses import ConflictBody, ErrorBody, EventResponse, MalformedBodyErrors, UnresolvedBody
@@ -60,10 +61,15 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     503: UNAVAILABLE,
 }
 
+_MEDIA_TYPES = JSON, CLOUD_EVENT
+
 _BODY = {
     "requestBody": {
         "required": True,
-        "content": {JSON: {"schema": {"$ref": "#/components/schemas/Event"}}},
+        "content": {
+            JSON: {"schema": {"$ref": "#/components/schemas/Event"}},
+            CLOUD_EVENT: {"schema": {"$ref": "#/components/schemas/ReportedCloudEvent"}},
+        },
     }
 }
 
@@ -73,17 +79,20 @@ async def post_event(request: Request) -> Response:
     """Report one event.
 
     An event may be sent any number of times; it counts once. After a 503, or without a response, send it again. The
-    body may be compressed by gzip.
+    body may be compressed by gzip. It may be a CloudEvent, and then counts as the event that it reports.
     """
     lockstream: Lockstream = request.app.lockstream
     body = Body(request, lockstream.settings.max_event_bytes, "LOCKSTREAM_MAX_EVENT_BYTES")
-    if body.media_type != JSON:
-        raise UnsupportedMediaType(request, JSON)
+    if body.media_type not in _MEDIA_TYPES:
+        raise UnsupportedMediaType(request, *_MEDIA_TYPES)
     text = (await body.read()).removeprefix(BOM_UTF8)
+    is_cloud_event = body.media_type == CLOUD_EVENT
+    if is_cloud_event:
+        text = reported_event(text)
     try:
         event, outcome = await lockstream.ingest_text(text)
     except MalformedEvent as error:
-        raise MalformedBody(explain(text, error)) from error
+        raise MalformedBody((explain_reported if is_cloud_event else explain)(text, error)) from error
     if isinstance(outcome, Exception):
         raise outcome
     status, content = event_response(event, outcome)

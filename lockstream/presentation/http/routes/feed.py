@@ -1,5 +1,7 @@
 """The feed: all accepted events in the order of the log, for other systems to follow."""
 
+import asyncio
+import json
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -7,10 +9,18 @@ from fastapi import APIRouter, Request, Response
 from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.core.entities.feed import FeedFilter, FeedPage
 from lockstream.presentation.http.errors import NOT_ACCEPTABLE
-from lockstream.presentation.http.event_stream import EVENT_STREAM, LAST_EVENT_ID, EventStream, last_event_id_of
+from lockstream.presentation.http.event_stream import LAST_EVENT_ID, EventStream, last_event_id_of
 from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
 from lockstream.presentation.http.log_id import LOG, PARAMETER, SCHEMA, log_id_of
-from lockstream.presentation.http.media_types import JSON, NDJSON, negotiate
+from lockstream.presentation.http.media_types import (
+    CLOUD_EVENT,
+    CLOUD_EVENT_BATCH,
+    EVENT_STREAM,
+    JSON,
+    NDJSON,
+    names,
+    negotiate,
+)
 from lockstream.presentation.http.min_position import MAX_POSITION, POSITION, min_position_of
 from lockstream.presentation.http.query_parameters import (
     Head,
@@ -26,6 +36,7 @@ from lockstream.presentation.http.query_parameters import (
 )
 from lockstream.presentation.http.routes.histories import EXAMPLE
 from lockstream.presentation.http.routes.reads import parameters_of, responses_of
+from lockstream.schemas.cloud_events import cloud_event, cloud_event_batch, cloud_event_stream
 from lockstream.schemas.listings import encode_json
 from lockstream.schemas.records import FeedBody, feed_event_stream, feed_json
 from lockstream.services.running.lockstream import Lockstream
@@ -58,6 +69,7 @@ _STREAM_PARAMETERS = QueryParameters(_AFTER, _FROM, _TYPE, _LOCKER_ID, _PARTITIO
 _PARAMETERS = QueryParameters(_AFTER, _FROM, _LIMIT, _TYPE, _LOCKER_ID, _PARTITION, _WAIT)
 
 _EXAMPLE = FeedBody([EXAMPLE], EXAMPLE.position, 81_500, "9f86d081884c7d659a2feaa0c55ad015")
+_EXAMPLE_LINE = encode_json(EXAMPLE) + b"\n"
 _LAST_EVENT_ID = {
     "name": LAST_EVENT_ID,
     "in": "header",
@@ -65,7 +77,7 @@ _LAST_EVENT_ID = {
     "description": "The `id` that the client has received last, as browsers send it. It counts instead of `after`.",
     "schema": {"type": "integer", "minimum": 0, "maximum": MAX_POSITION},
 }
-_STREAM_EXAMPLE = FeedPage([encode_json(EXAMPLE) + b"\n"], EXAMPLE.position + 40, 81_500, _EXAMPLE.log)
+_STREAM_EXAMPLE = FeedPage([_EXAMPLE_LINE], EXAMPLE.position + 40, 81_500, _EXAMPLE.log)
 
 
 def _responses() -> dict[int | str, dict[str, Any]]:
@@ -77,6 +89,10 @@ def _responses() -> dict[int | str, dict[str, Any]]:
     declared = responses_of(_EXAMPLE, "A page of the feed.", {406: NOT_ACCEPTABLE, 409: conflict})
     declared[200]["content"][NDJSON] = {
         "schema": {"type": "string", "description": "One line an event, as the log has it."}
+    }
+    declared[200]["content"][CLOUD_EVENT_BATCH] = {
+        "schema": {"type": "array", "items": {"$ref": "#/components/schemas/CloudEvent"}},
+        "example": [json.loads(cloud_event(_EXAMPLE_LINE))],
     }
     declared[200]["headers"] |= {
         THROUGH: position | {"description": "The `through` of the page."},
@@ -91,9 +107,9 @@ def _stream_responses() -> dict[int | str, dict[str, Any]]:
     text = {"schema": {"type": "string"}, "example": feed_event_stream(_STREAM_EXAMPLE).decode()}
     return declared | {
         200: {
-            "description": "Events as they are accepted, until the client disconnects. `data` is an accepted event, as "
-            "in `RecordedEvent`. `id` is a position up to which everything was sent; without data, it only moves the "
-            "cursor of the client.",
+            "description": "Events as they are accepted, until the client disconnects. `data` is an accepted event: a "
+            f"`RecordedEvent`, or a `CloudEvent` if `Accept` names `{CLOUD_EVENT}`. `id` is a position up to which "
+            "everything was sent; without data, it only moves the cursor of the client.",
             "headers": {
                 LOG: {"description": "The log that the events are from.", "required": True, "schema": SCHEMA},
             },
@@ -114,7 +130,7 @@ async def get_events(request: Request) -> Response:
     A page also tells how far the log was searched. A reader keeps this position, `through`, and sends it as `after`.
     """
     values = _PARAMETERS.parse(request)
-    media_type = negotiate(request, (JSON, NDJSON))
+    media_type = negotiate(request, (JSON, NDJSON, CLOUD_EVENT_BATCH))
     lockstream: Lockstream = request.app.lockstream
     min_position = min_position_of(request)
     after = await _start(lockstream, values, min_position)
@@ -123,6 +139,9 @@ async def get_events(request: Request) -> Response:
     headers = {POSITION: str(page.head), THROUGH: str(page.through), LOG: page.log_id, "Vary": "Accept"}
     if media_type == NDJSON:
         return Response(b"".join(page.items), media_type=NDJSON, headers=headers)
+    if media_type == CLOUD_EVENT_BATCH:
+        batch = await asyncio.to_thread(cloud_event_batch, page)  # a page of 10,000 events takes a tenth of a second
+        return Response(batch, media_type=CLOUD_EVENT_BATCH, headers=headers)
     return EncodedJson(feed_json(page), headers=encoded_headers(headers))
 
 
@@ -145,8 +164,9 @@ async def get_event_stream(request: Request) -> Response:
     if after is None:
         after = await _start(lockstream, values, min_position)
     wanted = FeedFilter(values[_TYPE], values[_LOCKER_ID], values[_PARTITION])
-    stream = await lockstream.open_stream(wanted, after, log_id_of(request), feed_event_stream, min_position)
-    return EventStream(lockstream, stream, {LOG: stream.log_id})
+    encode = cloud_event_stream if names(request, CLOUD_EVENT) else feed_event_stream
+    stream = await lockstream.open_stream(wanted, after, log_id_of(request), encode, min_position)
+    return EventStream(lockstream, stream, {LOG: stream.log_id, "Vary": "Accept"})
 
 
 async def _start(lockstream: Lockstream, values: Values, min_position: int) -> int | None:

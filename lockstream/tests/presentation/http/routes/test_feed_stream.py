@@ -95,6 +95,29 @@ def test_a_stream_is_filtered_and_its_cursor_moves_on_behind_the_last_match(serv
         assert cursor == Block("3", None)
 
 
+@pytest.mark.parametrize(
+    ("accept", "is_cloud_event"),
+    [
+        ("application/cloudevents+json", True),
+        ("text/event-stream, Application/CloudEvents+JSON", True),
+        ("text/event-stream, application/cloudevents+json;q=0", False),
+        ("text/event-stream", False),
+        ("application/*, */*", False),
+        ("", False),
+    ],
+)
+def test_a_stream_has_cloud_events_if_the_request_names_them(server: Server, accept: str, is_cloud_event: bool) -> None:
+    event = registered()
+    post(server, event)
+    with streaming(server, "after=0", Accept=accept) as response:
+        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert response.headers["vary"] == "Accept"
+        [block] = events_in(response, 1)
+    found = json.loads(block.data or "")
+    assert block.id == "1"
+    assert found["id" if is_cloud_event else "event_id"] == event["event_id"]
+
+
 @pytest.mark.parametrize("sent", [SIGKILL, SIGTERM])
 def test_a_reader_that_connects_again_with_the_last_id_gets_each_event_once(server: Server, sent: int) -> None:
     # given a reader that has received a part of the feed
