@@ -61,7 +61,7 @@ bench: tools ## measure Lockstream beside its peers, in some 35 minutes, and wri
 bench-quick: tools ## measure a little of everything, in a few minutes, and write nothing
 	@$(BIN)/python -m bench --quick
 
-openapi: tools ## write lockstream/openapi/openapi.yaml
+openapi: tools ## write lockstream/openapi/openapi.yaml and asyncapi.yaml
 	@$(BIN)/python -m lockstream.openapi
 
 requirements: tools ## write requirements*.txt from pyproject.toml, keeping the versions that still fit

@@ -1,4 +1,7 @@
-"""`python -m lockstream.openapi` writes the contract that the application serves to `openapi.yaml` beside this file."""
+"""`python -m lockstream.openapi` writes the contract that the application serves into this folder.
+
+`openapi.yaml` is the whole contract, and `asyncapi.yaml` describes the stream of the feed.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +9,9 @@ from typing import Any
 import yaml
 
 from lockstream.main import app
+from lockstream.openapi.streams import describe_stream
 
-CONTRACT = Path(__file__).with_name("openapi.yaml")
+FOLDER = Path(__file__).parent
 
 
 class _Readable(yaml.SafeDumper):
@@ -30,8 +34,10 @@ _Readable.add_representer(float, _number)
 
 
 def main() -> None:
-    contract = yaml.dump(app.openapi(), Dumper=_Readable, sort_keys=False, allow_unicode=True, width=120)
-    CONTRACT.write_text(contract, encoding="utf-8")
+    contract = app.openapi()
+    for name, content in {"openapi": contract, "asyncapi": describe_stream(contract)}.items():
+        text = yaml.dump(content, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=120)
+        (FOLDER / f"{name}.yaml").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
