@@ -1,5 +1,6 @@
 """Read a subject with the times and events of its history."""
 
+from itertools import batched
 from typing import NamedTuple
 
 from lockstream.core.entities.events import Event
@@ -16,6 +17,12 @@ from lockstream.core.entities.subjects import (
 from lockstream.core.past import events_of
 from lockstream.core.ports import Listings, SubjectReads
 
+PAGE_BYTES = 4 * 1024 * 1024
+"""Bytes of payloads with which a page of records is full, so that a response takes bounded memory."""
+
+READ_RECORDS = 50
+"""Records that are read at a time. A payload has 64 KiB by default."""
+
 
 class EventFilter(NamedTuple):
     """Filter and order of the events of a subject."""
@@ -24,18 +31,35 @@ class EventFilter(NamedTuple):
     descending: bool = False
 
 
+class RecordPage(NamedTuple):
+    """Records of a subject, and whether more follow."""
+
+    records: list[Record]
+    has_more: bool
+
+
 def recorded_events(
     listings: Listings, subject: Subject, wanted: EventFilter, after: int | None, limit: int
-) -> list[Record] | None:
+) -> RecordPage | None:
     """Return the records of up to `limit` events of a subject behind position `after`, in the order of the filter.
 
-    None means that the subject is unknown.
+    A page also ends with `PAGE_BYTES` of payloads. None means that the subject is unknown.
 
     Raises:
         StoreUnavailable: the events cannot be read.
     """
-    positions = _positions(listings, subject, wanted, after, limit) if can_exist(subject) else None
-    return None if positions is None else listings.records(positions)
+    positions = _positions(listings, subject, wanted, after, limit + 1) if can_exist(subject) else None
+    if positions is None:
+        return None
+    records: list[Record] = []
+    size = 0
+    for some in batched(positions[:limit], READ_RECORDS):
+        for record in listings.records(some):
+            records.append(record)
+            size += len(record.event.payload_text)
+            if size >= PAGE_BYTES:
+                return RecordPage(records, has_more=len(records) < len(positions))
+    return RecordPage(records, has_more=len(positions) > limit)
 
 
 class ReservationHistory(NamedTuple):

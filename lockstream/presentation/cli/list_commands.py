@@ -67,6 +67,9 @@ _Limit = Annotated[
     ),
 ]
 _Locker = Annotated[str | None, typer.Option("--locker", metavar="ID", help="Only this locker.")]
+_Compartment = Annotated[
+    str | None, typer.Option("--compartment", metavar="ID", help="Only those of this compartment of the locker.")
+]
 _Descending = Annotated[bool, typer.Option("--newest-first", metavar=FLAG, help="The newest first.")]
 _Time = Annotated[str | None, typer.Option(metavar="TIME", help="RFC 3339, with an offset.")]
 
@@ -139,6 +142,7 @@ def faults(  # noqa: PLR0913, PLR0917  # an option each
     ] = None,
     min_severity: Annotated[int, typer.Option(min=0, metavar="N", help="Lowest severity.")] = 0,
     locker: _Locker = None,
+    compartment: _Compartment = None,
     newest_first: _Descending = False,
     limit: _Limit = None,
     form: _Format = Format.TABLE,
@@ -146,7 +150,10 @@ def faults(  # noqa: PLR0913, PLR0917  # an option each
     """List faults in the order in which they were reported. It may run beside a server."""
     from lockstream.schemas.listings import FaultItem  # noqa: PLC0415
 
-    query = FaultQuery(is_open, min_severity, _identifier("--locker", locker), None, newest_first)
+    if compartment is not None and locker is None:
+        raise typer.BadParameter("A compartment is one of a locker. Give --locker, too.", param_hint="--compartment")
+    subject = _identifier("--locker", locker), _identifier("--compartment", compartment)
+    query = FaultQuery(is_open, min_severity, *subject, newest_first)
     source = _Source(
         FaultItem,
         lambda listings, after, count: listings.faults(query, after, count),
@@ -160,9 +167,7 @@ def faults(  # noqa: PLR0913, PLR0917  # an option each
 def history(  # noqa: PLR0913, PLR0917  # an option each
     deployment: "Deployment",
     locker: Annotated[str | None, typer.Option("--locker", metavar="ID", help="The events of this locker.")] = None,
-    compartment: Annotated[
-        str | None, typer.Option("--compartment", metavar="ID", help="Only those of this compartment of the locker.")
-    ] = None,
+    compartment: _Compartment = None,
     reservation: Annotated[
         str | None, typer.Option("--reservation", metavar="ID", help="The events of this reservation.")
     ] = None,
@@ -187,7 +192,7 @@ def history(  # noqa: PLR0913, PLR0917  # an option each
         found = recorded_events(listings, subject, wanted, after, count)
         if found is None:
             raise UnknownSubject(absence(subject))
-        return found
+        return found.records
 
     source = _Source(RecordedEvent, rows, lambda record: record.end.position, frozenset({"chain"}))
     _print(deployment, source, limit, form)
@@ -257,12 +262,11 @@ class _Source(NamedTuple):
 
         after, rest = None, limit
         while rest is None or rest > 0:
-            count = PAGE_ROWS if rest is None else min(PAGE_ROWS, rest)
-            rows = self.rows(listings, after, count)
-            yield items_of(self.item_class, rows, listings)
-            if len(rows) < count:
+            rows = self.rows(listings, after, PAGE_ROWS if rest is None else min(PAGE_ROWS, rest))
+            if not rows:
                 return
-            after, rest = self.key_of(rows[-1]), None if rest is None else rest - count
+            yield items_of(self.item_class, rows, listings)
+            after, rest = self.key_of(rows[-1]), None if rest is None else rest - len(rows)
 
 
 def _print(deployment: "Deployment", source: _Source, limit: int | None, form: Format) -> None:
@@ -275,12 +279,11 @@ def _print(deployment: "Deployment", source: _Source, limit: int | None, form: F
 
 def _print_table(deployment: "Deployment", source: _Source, limit: int | None) -> None:
     shown = TABLE_ROWS if limit is None else limit
-    wanted = shown + 1 if limit is None else limit
-    items, position = deployment.list(lambda listings: [*chain.from_iterable(source.pages(listings, wanted))])
+    items, position = deployment.list(lambda listings: [*chain.from_iterable(source.pages(listings, shown + 1))])
     with standard_output() as output:
         output.write(_table(items[:shown], source))
     if len(items) > shown:
-        info("More rows follow. Use --limit N, or --format csv.")
+        info(f"More rows follow. Use {'--limit N' if limit is None else 'a higher --limit'}, or --format csv.")
     info(f"As of position {position}.")
 
 

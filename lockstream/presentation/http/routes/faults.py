@@ -6,7 +6,7 @@ from lockstream.core.entities.fields import SEVERITY_MAX
 from lockstream.core.entities.listings import FaultQuery
 from lockstream.core.entities.state import Fault
 from lockstream.presentation.http.query_parameters import InvalidQuery, choice, flag, identifier, whole_number
-from lockstream.presentation.http.routes.lists import Order, PagedList, Source
+from lockstream.presentation.http.routes.lists import Order, PagedList, Source, paged
 from lockstream.schemas.listings import FaultItem, FaultPage
 
 router = APIRouter(prefix="/faults", tags=["network"])
@@ -53,6 +53,6 @@ async def get_faults(request: Request) -> Response:
     source: Source[Fault, int] = Source(
         int,
         lambda row: row.reported_position,
-        lambda listings, after, limit: listings.faults(query, after, limit),
+        paged(lambda listings, after, limit: listings.faults(query, after, limit)),
     )
     return await _FAULTS.answer(request, values, source)

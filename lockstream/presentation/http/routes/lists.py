@@ -33,12 +33,19 @@ class Order(StrEnum):
     DESC = "desc"
 
 
+class Rows[RowT](NamedTuple):
+    """The rows of a page, and whether more follow."""
+
+    rows: Sequence[RowT]
+    has_more: bool
+
+
 class Source[RowT, KeyT: (int, str)](NamedTuple):
     """The rows of a list, sorted by their keys."""
 
     key_class: type[KeyT]
     key_of: Callable[[RowT], KeyT]
-    rows: Callable[[Listings, KeyT | None, int], Sequence[RowT] | None]
+    page: Callable[[Listings, KeyT | None, int], Rows[RowT] | None]
     """Returns rows behind a key, up to a number, or None if there is no such list."""
 
     subject: str = ""
@@ -46,6 +53,18 @@ class Source[RowT, KeyT: (int, str)](NamedTuple):
 
     missing: str = ""
     """The sentence that says that there is no such list."""
+
+
+def paged[RowT, KeyT: (int, str)](
+    rows: Callable[[Listings, KeyT | None, int], Sequence[RowT] | None],
+) -> Callable[[Listings, KeyT | None, int], Rows[RowT] | None]:
+    """Return the pages of a list whose function `rows` returns as many rows as it is asked for, if there are any."""
+
+    def page(listings: Listings, after: KeyT | None, limit: int) -> Rows[RowT] | None:
+        found = rows(listings, after, limit + 1)
+        return None if found is None else Rows(found[:limit], has_more=len(found) > limit)
+
+    return page
 
 
 class _Page(NamedTuple):
@@ -103,11 +122,12 @@ class PagedList[RowT]:
         after = None if token is None else decode_token(token, binding, source.key_class)
 
         def page(listings: Listings) -> _Page | None:
-            found = source.rows(listings, after, limit + 1)
+            found = source.page(listings, after, limit)
             if found is None:
                 return None
-            next_token = encode_token(source.key_of(found[limit - 1]), binding) if len(found) > limit else None
-            return _Page(self._encode(listings, found[:limit], media_type, next_token), next_token)
+            rows, has_more = found
+            next_token = encode_token(source.key_of(rows[-1]), binding) if has_more else None
+            return _Page(self._encode(listings, rows, media_type, next_token), next_token)
 
         lockstream: Lockstream = request.app.lockstream
         result = await lockstream.list(page, min_position_of(request))

@@ -9,7 +9,7 @@ from lockstream.core.entities.subjects import CompartmentSubject, LockerSubject,
 from lockstream.core.use_cases.history import dated_locker_state
 from lockstream.presentation.http.entity_tags import ETAG, IF_NONE_MATCH, NOT_MODIFIED
 from lockstream.presentation.http.query_parameters import choice, flag, identifier
-from lockstream.presentation.http.routes.lists import PagedList, Source
+from lockstream.presentation.http.routes.lists import PagedList, Source, paged
 from lockstream.presentation.http.routes.reads import (
     AT,
     AT_AND_OTHERS,
@@ -70,7 +70,7 @@ async def get_lockers(request: Request) -> Response:
     values = _LOCKERS.parse(request)
     query = LockerQuery(values[_PREFIX] or "", values[_AVAILABLE], values[_DEGRADED])
     source: Source[LockerTotals, str] = Source(
-        str, lambda row: row.locker_id, lambda listings, after, limit: listings.lockers(query, after, limit)
+        str, lambda row: row.locker_id, paged(lambda listings, after, limit: listings.lockers(query, after, limit))
     )
     return await _LOCKERS.answer(request, values, source)
 
@@ -117,7 +117,9 @@ async def get_compartments(request: Request, locker_id: str) -> Response:
     source: Source[ListedCompartment, str] = Source(
         str,
         lambda row: row.compartment_id,
-        lambda listings, after, limit: listings.compartments(query, after, limit) if can_exist(subject) else None,
+        paged(
+            lambda listings, after, limit: listings.compartments(query, after, limit) if can_exist(subject) else None
+        ),
         locker_id,
         absence(subject),
     )

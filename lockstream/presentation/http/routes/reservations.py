@@ -10,7 +10,7 @@ from lockstream.core.entities.subjects import ReservationSubject
 from lockstream.core.ports import Listings
 from lockstream.core.use_cases.history import reservation_history
 from lockstream.presentation.http.query_parameters import InvalidQuery, Values, choice, identifier, instant
-from lockstream.presentation.http.routes.lists import Order, PagedList, Source
+from lockstream.presentation.http.routes.lists import Order, PagedList, Source, paged
 from lockstream.presentation.http.routes.reads import (
     AT,
     AT_AND_OTHERS,
@@ -103,9 +103,9 @@ async def get_reservations(request: Request) -> Response:
                 "The query parameter sort is 'id', and changed_before and changed_after select by the order of "
                 "changes. Send sort=changed, or omit the times."
             )
-        by_id: Source[Reservation, str] = Source(str, lambda row: row.reservation_id, _rows(values))
+        by_id: Source[Reservation, str] = Source(str, lambda row: row.reservation_id, paged(_rows(values)))
         return await _RESERVATIONS.answer(request, values, by_id)
-    by_change: Source[Reservation, int] = Source(int, lambda row: row.changed_position, _rows(values))
+    by_change: Source[Reservation, int] = Source(int, lambda row: row.changed_position, paged(_rows(values)))
     return await _RESERVATIONS.answer(request, values, by_change)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lockstream.core.entities.events import EVENT_TYPES
+from lockstream.core.use_cases import history as use_case
 from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path
 from lockstream.presentation.cli import list_commands
 from lockstream.tests.support.builders import registered
@@ -67,6 +68,9 @@ def test_a_type_selects_its_events(log: Path, run_command: RunCommand, event_typ
 def test_all_pages_are_listed(log: Path, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = {subject: lines(run_command, *subject) for subject in SUBJECTS}
     monkeypatch.setattr(list_commands, "PAGE_ROWS", 2)
+    assert {subject: lines(run_command, *subject) for subject in SUBJECTS} == whole
+    monkeypatch.setattr(list_commands, "PAGE_ROWS", 3)
+    monkeypatch.setattr(use_case, "PAGE_BYTES", 50)
     assert {subject: lines(run_command, *subject) for subject in SUBJECTS} == whole
 
 

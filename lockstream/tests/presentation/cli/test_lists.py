@@ -75,6 +75,13 @@ def test_faults_are_listed_by_state_and_severity(log: Path, run_command: RunComm
         severe["event_id"]
     ]
     assert len(items(run_command, "faults", "--locker", "=cmd")) == 2
+    elsewhere = fault_reported(5, "another", locker="=cmd")
+    record(log, [registered("another", locker="=cmd"), elsewhere])
+    [found_there] = items(run_command, "faults", "--locker", "=cmd", "--compartment", "another")
+    assert found_there["fault_id"] == elsewhere["event_id"]
+    alone = run_command("faults", "--compartment", "another")
+    assert alone.exit_code == 2
+    assert "A compartment is one of a locker." in alone.errors
 
 
 def test_a_table_has_a_line_for_each_item(log: Path, run_command: RunCommand) -> None:
@@ -111,6 +118,7 @@ def test_a_table_says_if_it_lacks_rows(log: Path, run_command: RunCommand, monke
         result = run_command("lockers", *arguments)
         assert len(result.output.splitlines()) == lines
         assert more not in result.errors
+        assert ("Use a higher --limit, or" in result.errors) == (arguments[0] == "--limit")
 
 
 def test_a_query_that_is_repeated_prints_its_rows_once(

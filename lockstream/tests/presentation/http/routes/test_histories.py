@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from lockstream.core.entities.events import EVENT_TYPES
+from lockstream.core.use_cases import history
 from lockstream.tests.presentation.http.conftest import NewClient
 from lockstream.tests.presentation.http.routes.network import DAYS, client_of_network, time_on
 from lockstream.tests.support.builders import LOCKER, as_lines, deposited, picked_up, registered, reserved
@@ -137,6 +138,24 @@ def test_csv_has_the_payload_as_json(client: TestClient) -> None:
     kinds = ["locker", "compartment", "reservation"]
     names = [client.get(path, headers=CSV).headers["Content-Disposition"] for path in HISTORIES]
     assert names == [f'attachment; filename="{kind}-events.csv"' for kind in kinds]
+
+
+def test_a_page_of_large_events_is_bounded_by_bytes(new_client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "PAGE_BYTES", 10_000)
+    monkeypatch.setattr(history, "READ_RECORDS", 3)
+    with new_client() as client:
+        # given events of which the tenth fills a page, and a last page that ends exactly with the last event
+        bodies = [registered(str(number), note="x" * 1_000) for number in range(20)]
+        assert client.post("/events/batch", json=bodies).status_code == 200
+        first = client.get(f"/lockers/{LOCKER}/events?limit=1000").json()
+        assert [item["position"] for item in first["items"]] == [*range(1, 11)]
+        second = client.get(f"/lockers/{LOCKER}/events?limit=1000&after={first['next']}").json()
+        assert [item["position"] for item in second["items"]] == [*range(11, 21)]
+        assert second["next"] is None
+        # then the limit still holds
+        few = client.get(f"/lockers/{LOCKER}/events?limit=4&order=desc").json()
+        assert [item["position"] for item in few["items"]] == [20, 19, 18, 17]
+        assert few["next"]
 
 
 def test_a_history_has_the_bytes_of_the_log(new_client: NewClient, log_path: Path) -> None:
