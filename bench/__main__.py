@@ -15,6 +15,7 @@ from bench.errors import BenchFailure
 from bench.figures import GroupResult, RunResult
 from bench.groups import (
     big_log,
+    feed,
     lists,
     memory,
     nodes,
@@ -40,11 +41,12 @@ _GROUPS: dict[str, Callable[[Session], GroupResult]] = {
     "rebuild": rebuild.measure,
     "reads": reads.measure,
     "lists": lists.measure,
+    "feed": feed.measure,
     "slow-disk": slow_disk.measure,
     "single-client": single_client.measure,
     "nodes": nodes.measure,
 }
-"""The groups in the order of their measurement. `memory` writes the big log that the two after it use."""
+"""The groups in the order of their measurement. `memory` writes the big log that `big-log`, `start` and `feed` use."""
 
 _WITHOUT_DISK = {"tmpfs", "ramfs", "overlay"}
 

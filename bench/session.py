@@ -59,9 +59,9 @@ class Session:
         return f"{self._name}-{next(self._numbers)}"
 
     @contextmanager
-    def lockstream(self, under: Sequence[str] = ()) -> Iterator[Lockstream]:
+    def lockstream(self, under: Sequence[str] = (), **settings: str) -> Iterator[Lockstream]:
         """Give a server with an empty log."""
-        with self.folder() as folder, Lockstream(folder / "log.jsonl", under=under) as server:
+        with self.folder() as folder, Lockstream(folder / "log.jsonl", under=under, **settings) as server:
             yield server
             server.stop()
 

@@ -4,6 +4,8 @@ Start at `plan`, which describes a load. `http` frames requests and reads respon
 connections, at a fixed rate or as fast as responses arrive, and notes latencies. `generator` is the program of the
 process, and `process` starts it and returns its result.
 
+`followers` are readers of the feed: one that catches up, and many streams.
+
 `forms` has the JSON text of each event type. `events` makes the events of small lockers from it, and `network` those of
 a network that is listed. `readers` chooses paths to read about that network, and `paging` finds pages of its lists.
 May import `figures`, `errors`, `processes` and `resources`, but not `lockstream`.

@@ -1,0 +1,99 @@
+"""The feed: a reader that catches up while events come in, and many streams at the head of the log."""
+
+from bench.errors import BenchFailure
+from bench.figures import GroupResult, Series, ratios
+from bench.goals import result
+from bench.groups.big_log import big_log
+from bench.groups.plans import LEAD_SECONDS
+from bench.load.followers import Streams, catch_up
+from bench.load.plan import Plan, Result
+from bench.load.process import LoadGenerator
+from bench.processes import Lockstream, ServerProcess
+from bench.resources import memory
+from bench.session import Contestant, Measurement, Session
+
+POST_RATE = 1_000
+"""Single events a second that come in meanwhile."""
+
+_CONNECTIONS = 32
+
+
+def measure(session: Session) -> GroupResult:
+    parts = [_measure_catching_up(session), _measure_streams(session)]
+    return GroupResult(
+        [goal for part in parts for goal in part.goals], [series for part in parts for series in part.series]
+    )
+
+
+def _measure_catching_up(session: Session) -> GroupResult:
+    events = session.scale.catch_up_events
+    log = big_log(session)
+    with Lockstream(log) as server:
+        server.wait_for_reads()
+
+        def rate() -> Measurement:
+            posting = _posting(session, server)
+            caught_up = catch_up(server, events)
+            posts = posting.result()
+            latencies.values.append(posts.p99 * 1e3)
+            return caught_up, None
+
+        title = f"a reader catches up, {events:,} events as NDJSON, {POST_RATE:,} events/s come in"
+        latencies = Series("Lockstream, single events, p99, while a reader catches up", "ms", [])
+        (read,) = session.take_turns([Contestant(title, "events/s", rate)])
+        server.stop()
+    return GroupResult([result("catch-up", read.figure, read.spread)], [read, latencies])
+
+
+def _measure_streams(session: Session) -> GroupResult:
+    """Measure the server's CPU time for the same events with and without streams, and the memory of a stream."""
+    count = session.scale.streams
+    per_stream = Series(f"memory of a stream, {count:,} streams, {POST_RATE:,} events/s", "KiB", [])
+    received = Series(f"received by all streams, {POST_RATE:,} events/s", "MB/s", [])
+
+    def with_streams() -> Measurement:
+        with session.lockstream(LOCKSTREAM_STREAM_LIMIT=f"{count}") as server:
+            _posting(session, server).result()
+            before = memory(server.pid).rss
+            with Streams(server, count) as streams:
+                posts = _posting(session, server).result()
+                per_stream.values.append((memory(server.pid).rss - before) / 1024 / count)
+                followed = streams.result()
+        received.values.append(followed.bytes / followed.seconds / 1e6)
+        return _percent(posts)
+
+    def without_streams() -> Measurement:
+        with session.lockstream() as server:
+            _posting(session, server).result()
+            return _percent(_posting(session, server).result())
+
+    title = f"server's CPU time, {POST_RATE:,} single events/s"
+    with_them, without = session.take_turns(
+        [
+            Contestant(f"{title}, {count:,} streams", "% of a core", with_streams),
+            Contestant(f"{title}, no streams", "% of a core", without_streams),
+        ]
+    )
+    return GroupResult(
+        [
+            result("streams-cpu", with_them.figure, ratios(with_them, without)),
+            result("stream-memory", per_stream.figure, per_stream.spread),
+        ],
+        [with_them, without, per_stream, received],
+    )
+
+
+def _percent(posts: Result) -> Measurement:
+    """Return the server's CPU time. Raises BenchFailure if it did not keep up with the posts."""
+    if posts.rate < 0.95 * POST_RATE:
+        raise BenchFailure(f"The server accepted {posts.rate:,.0f} of {POST_RATE:,} events/s.")
+    return 100 * posts.cpu.contestant, posts.cpu
+
+
+def _posting(session: Session, server: ServerProcess) -> LoadGenerator:
+    """Start to post single events at `POST_RATE`."""
+    seconds = session.scale.lists_seconds + LEAD_SECONDS
+    plan = Plan(
+        tag=session.tag(), kind="event", connections=_CONNECTIONS, compartments=64, seconds=seconds, rate=POST_RATE
+    )
+    return LoadGenerator(plan, server).start()

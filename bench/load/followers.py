@@ -1,0 +1,159 @@
+"""Readers of the feed, in processes of their own: one that catches up, and many streams at the head of the log."""
+
+import resource
+import select
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+from http.client import OK, HTTPConnection
+from math import inf
+from typing import IO, Self, cast
+
+import msgspec
+from msgspec import Struct
+
+from bench.errors import BenchFailure
+from bench.processes import ServerProcess, environment, run
+
+PAGE_EVENTS = 10_000
+"""Events that a reader which catches up asks for at a time."""
+
+_TIMEOUT_SECONDS = 60
+_BUFFER_BYTES = 1024 * 1024
+_ENDS_OF_STREAM = b"0\r\n\r\n"
+
+
+class CaughtUp(Struct, frozen=True):
+    """What a reader has read, and how long that took."""
+
+    events: int
+    seconds: float
+
+
+class Followed(Struct, frozen=True):
+    """What the streams have received since all of them were open."""
+
+    bytes: int
+    seconds: float
+
+
+def catch_up(server: ServerProcess, events: int) -> float:
+    """Read the first `events` of a log in pages of NDJSON, in a process of its own; return events per second.
+
+    Raises:
+        BenchFailure: a response was unexpected.
+    """
+    output = run("-m", "bench.load.followers", "catch-up", f"{server.port}", f"{events}")
+    result = msgspec.json.decode(output, type=CaughtUp)
+    return result.events / result.seconds
+
+
+class Streams:
+    """A process with many open streams at the head of the feed, which count bytes and drop them."""
+
+    def __init__(self, server: ServerProcess, count: int) -> None:
+        """Open the streams, and wait until each has begun.
+
+        Raises:
+            BenchFailure: a stream was refused.
+        """
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.load.followers", "streams", f"{server.port}", f"{count}"],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._stdout = cast(IO[bytes], self._process.stdout)
+        self._read_line()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def result(self, at_least: int = 0) -> Followed:
+        """Close the streams once they have received a number of bytes, and return what they have received.
+
+        Raises:
+            BenchFailure: a stream has ended before.
+        """
+        stdin = cast(IO[bytes], self._process.stdin)
+        stdin.write(b"%d\n" % at_least)
+        stdin.flush()
+        return msgspec.json.decode(self._read_line(), type=Followed)
+
+    def _read_line(self) -> bytes:
+        line = self._stdout.readline()
+        if not line:
+            raise BenchFailure(self._process.communicate()[1].decode().strip())
+        return line
+
+
+def main() -> None:
+    kind, port, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    if kind == "catch-up":
+        _print(_caught_up(port, number))
+    else:
+        _follow(port, number)
+
+
+def _caught_up(port: int, events: int) -> CaughtUp:
+    started, read, after = time.perf_counter(), 0, 0
+    with closing(HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)) as connection:
+        while read < events:
+            path = f"/events?after={after}&limit={PAGE_EVENTS}"
+            connection.request("GET", path, headers={"Accept": "application/x-ndjson"})
+            response = connection.getresponse()
+            content = response.read()
+            found = content.count(b"\n")
+            if response.status != OK or not found:
+                sys.exit(f"GET {path}: {response.status} with {found} events: {content[:300]!r}")
+            read, after = read + found, int(response.headers["Lockstream-Through"])
+    return CaughtUp(read, time.perf_counter() - started)
+
+
+def _follow(port: int, count: int) -> None:
+    """Open the streams, print a line, count until a line with a number of bytes comes in, and print the result."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    request = f"GET /events/stream?after=head HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+    epoll, streams, buffer = select.epoll(), dict[int, socket.socket](), bytearray(_BUFFER_BYTES)
+    for _ in range(count):
+        stream = socket.create_connection(("127.0.0.1", port), _TIMEOUT_SECONDS)
+        stream.sendall(request)
+        begun = b""
+        while b"\nid: " not in begun:
+            received = stream.recv(_BUFFER_BYTES)
+            begun += received
+            if not received or not begun.startswith(b"HTTP/1.1 200"):
+                sys.exit(f"A stream did not begin: {begun[:300]!r}")
+        streams[stream.fileno()] = stream
+        epoll.register(stream, select.EPOLLIN)
+    epoll.register(sys.stdin, select.EPOLLIN)
+    _print(Followed(0, 0))
+    started, total, wanted = time.perf_counter(), 0, inf
+    while total < wanted:
+        for number, _ in epoll.poll():
+            if number not in streams:
+                epoll.unregister(number)
+                wanted = int(sys.stdin.buffer.readline())
+                continue
+            size = streams[number].recv_into(buffer)
+            total += size
+            if not size or buffer[:size].endswith(_ENDS_OF_STREAM):
+                sys.exit("A stream has ended.")
+    _print(Followed(total, time.perf_counter() - started))
+
+
+def _print(value: Struct) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()
