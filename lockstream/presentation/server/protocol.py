@@ -107,9 +107,13 @@ class Connection(uvicorn_http.HttpToolsProtocol):
             self._refuse_headers()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio: whether the connection stays open
-        """Keep the connection open if the client, which has closed its side, still waits for a response."""
+        """Keep the connection open if the client, which has closed its side, still waits for a response.
+
+        A response without a length that has begun is a stream without an end, whose client has gone.
+        """
         self._is_half_closed = True
-        has_response_due = self._is_answering and not self._is_in_body
+        is_endless = self._is_answering and self.cycle.response_started and self.cycle.chunked_encoding
+        has_response_due = self._is_answering and not self._is_in_body and not is_endless
         if has_response_due:
             self.cycle.keep_alive = False
         return has_response_due

@@ -1,8 +1,10 @@
 """GET /events/stream of a real server: server-sent events, over restarts."""
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import NamedTuple
@@ -184,6 +186,19 @@ def test_more_streams_than_the_limit_get_503_until_one_is_closed(server: Server)
                 return response.status_code == 200
 
         wait_until(opens)
+
+
+def test_a_stream_ends_at_once_if_its_client_has_closed_its_side(server: Server) -> None:
+    """A stream that went on would keep its place until the next heartbeats show that nobody reads them."""
+    request = b"GET /events/stream?after=head HTTP/1.1\r\nHost: lockstream\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as connection:
+        connection.sendall(request)
+        begun = b""
+        while b"\nid: 0\n\n" not in begun:
+            begun += connection.recv(4096)
+        connection.shutdown(socket.SHUT_WR)
+        rest = b"".join(iter(partial(connection.recv, 4096), b""))
+    assert rest.strip() == b""
 
 
 @pytest.mark.parametrize(
