@@ -77,16 +77,29 @@ _LAST_EVENT_ID = {
     "description": "The `id` that the client has received last, as browsers send it. It counts instead of `after`.",
     "schema": {"type": "integer", "minimum": 0, "maximum": MAX_POSITION},
 }
+_VARY = {
+    "description": "`Accept`, which chooses the form of the events.",
+    "required": True,
+    "schema": {"type": "string"},
+}
 _STREAM_EXAMPLE = FeedPage([_EXAMPLE_LINE], EXAMPLE.position + 40, 81_500, _EXAMPLE.log)
 
 
 def _responses() -> dict[int | str, dict[str, Any]]:
     position = {"required": True, "schema": {"type": "integer", "minimum": 0}}
+    log = {"required": True, "schema": SCHEMA}
     conflict = {
         "description": "The reader has read another log, or beyond the end of this one, as after a restore.",
+        "headers": {
+            LOG: log | {"description": "The log that the server has."},
+            POSITION: position | {"description": "The position of its newest event."},
+        },
         "content": {JSON: {"schema": {"$ref": "#/components/schemas/CursorRefusedBody"}}},
     }
     declared = responses_of(_EXAMPLE, "A page of the feed.", {406: NOT_ACCEPTABLE, 409: conflict})
+    declared[422] = declared[422] | {
+        "description": "The request has no start, or two, or something in it is wrong. `detail` says what to send."
+    }
     declared[200]["content"][NDJSON] = {
         "schema": {"type": "string", "description": "One line an event, as the log has it."}
     }
@@ -96,7 +109,8 @@ def _responses() -> dict[int | str, dict[str, Any]]:
     }
     declared[200]["headers"] |= {
         THROUGH: position | {"description": "The `through` of the page."},
-        LOG: {"description": "The `log` of the page.", "required": True, "schema": SCHEMA},
+        LOG: log | {"description": "The `log` of the page."},
+        "Vary": _VARY,
     }
     return declared
 
@@ -105,6 +119,9 @@ def _stream_responses() -> dict[int | str, dict[str, Any]]:
     declared = _responses()
     del declared[406]
     text = {"schema": {"type": "string"}, "example": feed_event_stream(_STREAM_EXAMPLE).decode()}
+    declared[503] = declared[503] | {
+        "description": "The log cannot be read now, or as many streams are open as may be; try later."
+    }
     return declared | {
         200: {
             "description": "Events as they are accepted, until the client disconnects. `data` is an accepted event: a "
@@ -112,6 +129,8 @@ def _stream_responses() -> dict[int | str, dict[str, Any]]:
             "everything was sent; without data, it only moves the cursor of the client.",
             "headers": {
                 LOG: {"description": "The log that the events are from.", "required": True, "schema": SCHEMA},
+                "Vary": _VARY,
+                "Cache-Control": {"description": "`no-store`.", "required": True, "schema": {"type": "string"}},
             },
             "content": {EVENT_STREAM: text},
         }
