@@ -48,7 +48,7 @@ GOALS = (
     Goal(
         "catch-up",
         "feed",
-        "a reader that catches up, 1 million events as NDJSON, while 1,000 events/s come in",
+        "a reader that catches up on a log of 5 million, NDJSON, while 1,000 events/s come in",
         "events/s",
         100_000,
     ),

@@ -29,8 +29,6 @@ class Scale(Struct, frozen=True):
     pages: int
     """Number of the last page that is compared with the first one."""
     lists_seconds: float
-    catch_up_events: int
-    """Events of the big log that a reader of the feed catches up with."""
     streams: int
     """Streams of the feed that are open at the same time."""
 
@@ -50,7 +48,6 @@ FULL = Scale(
     listed_lockers=25_000,
     pages=1_000,
     lists_seconds=8,
-    catch_up_events=1_000_000,
     streams=1_000,
 )
 
@@ -69,6 +66,5 @@ QUICK = Scale(
     listed_lockers=400,
     pages=16,
     lists_seconds=3,
-    catch_up_events=60_000,
     streams=100,
 )

@@ -26,26 +26,28 @@ _ENDS_OF_STREAM = b"0\r\n\r\n"
 
 
 class CaughtUp(Struct, frozen=True):
-    """What a reader has read, and how long that took."""
+    """The events that a reader has read, and the time that this took."""
 
     events: int
     seconds: float
 
 
 class Followed(Struct, frozen=True):
-    """What the streams have received since all of them were open."""
+    """The bytes that the streams have received, and the time since all of them were open."""
 
     bytes: int
     seconds: float
 
 
-def catch_up(server: ServerProcess, events: int) -> float:
-    """Read the first `events` of a log in pages of NDJSON, in a process of its own; return events per second.
+def catch_up(server: ServerProcess, seconds: float) -> float:
+    """Read a log from its beginning in pages of NDJSON, in a process of its own; return events per second.
+
+    At the end of the log, the reader begins again.
 
     Raises:
         BenchFailure: a response was unexpected.
     """
-    output = run("-m", "bench.load.followers", "catch-up", f"{server.port}", f"{events}")
+    output = run("-m", "bench.load.followers", "catch-up", f"{server.port}", f"{seconds}")
     result = msgspec.json.decode(output, type=CaughtUp)
     return result.events / result.seconds
 
@@ -95,26 +97,26 @@ class Streams:
 
 
 def main() -> None:
-    kind, port, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    kind, port, number = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     if kind == "catch-up":
-        _print(_caught_up(port, number))
+        _print(_caught_up(port, float(number)))
     else:
-        _follow(port, number)
+        _follow(port, int(number))
 
 
-def _caught_up(port: int, events: int) -> CaughtUp:
+def _caught_up(port: int, seconds: float) -> CaughtUp:
     started, read, after = time.perf_counter(), 0, 0
     with closing(HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)) as connection:
-        while read < events:
+        while (elapsed := time.perf_counter() - started) < seconds:
             path = f"/events?after={after}&limit={PAGE_EVENTS}"
             connection.request("GET", path, headers={"Accept": "application/x-ndjson"})
             response = connection.getresponse()
             content = response.read()
             found = content.count(b"\n")
-            if response.status != OK or not found:
+            if response.status != OK or (not found and not after):
                 sys.exit(f"GET {path}: {response.status} with {found} events: {content[:300]!r}")
-            read, after = read + found, int(response.headers["Lockstream-Through"])
-    return CaughtUp(read, time.perf_counter() - started)
+            read, after = read + found, int(response.headers["Lockstream-Through"]) if found else 0
+    return CaughtUp(read, elapsed)
 
 
 def _follow(port: int, count: int) -> None:

@@ -72,8 +72,9 @@ def describe_stream(contract: dict[str, Any]) -> dict[str, Any]:
                 },
                 "Cursor": {
                     "title": "A block without data, which only moves the cursor of the client.",
+                    "summary": "The first one also has a `retry` line: milliseconds until the client connects again.",
                     "headers": _CURSOR,
-                    "payload": {"type": "null"},
+                    "payload": {"type": "null", "description": "The block has no `data` line."},
                 },
             },
             "schemas": _schemas(contract["components"]["schemas"], list(_MESSAGES)),

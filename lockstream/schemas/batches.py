@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import MalformedEvent
 from lockstream.infrastructure.codec.event_json import decode_events
-from lockstream.schemas.events import explain, malformed
+from lockstream.schemas.events import EVENT, malformed
 
 MANY_COMMAS = 200_000
 """Commas beyond which an array is scanned item by item, because each item takes some 100 bytes of memory."""
@@ -199,4 +199,4 @@ def _malformed_entry(text: bytes, error: MalformedEvent, index: int, max_event_b
         event_id = _ids.decode(text).event_id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         event_id = None
-    return MalformedEntry(event_id, explain(text, error, index))
+    return MalformedEntry(event_id, EVENT.explain(text, error, index))

@@ -1,19 +1,21 @@
 """Events as CloudEvents 1.0 in JSON, for systems that exchange events of many kinds in this form."""
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote
 
 import msgspec
 from msgspec import Meta, Raw, Struct
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.core.entities.feed import FeedPage
+from lockstream.core.entities.fields import IDENTIFIER_MAX
 from lockstream.core.errors import MalformedEvent
+from lockstream.core.wording import quoted
 from lockstream.infrastructure.codec.event_json import encode_text, payload_fields, require_each_member_once
-from lockstream.schemas.events import MAX_ERRORS, MalformedBody, explain
+from lockstream.schemas.events import PAYLOADS, Form, Timestamp, Uuid
 from lockstream.schemas.records import RecordedEvent, event_stream
 
 TYPES = {f"io.lockstream.{name}.v1": name for name in EVENT_TYPES}
@@ -21,8 +23,23 @@ TYPES = {f"io.lockstream.{name}.v1": name for name in EVENT_TYPES}
 
 _TYPE_OF = {name: cloud_type for cloud_type, name in TYPES.items()}
 _LOCKERS = "/lockers/"
-_MEMBERS = {"event_id": "id", "occurred_at": "time", "locker_id": "source", "payload": "data"}
-"""The members of a CloudEvent that hold those of an event, as far as their names differ."""
+
+_NEXT = "%[89ABab][0-9A-Fa-f]"
+_CHARACTERS = (
+    r"[A-Za-z0-9._~!$&'()*+,;=:@-]",
+    "%(?:2[0-9A-Ea-e]|[3-6][0-9A-Fa-f]|7[0-9A-Ea-e])",  # ASCII without control characters and `/`
+    "%[Cc]2%[ABab][0-9A-Fa-f]",  # without control characters
+    f"%(?:[Cc][3-9A-Fa-f]|[Dd][0-9A-Fa-f]){_NEXT}",
+    f"%[Ee]0%[ABab][0-9A-Fa-f]{_NEXT}",
+    f"%[Ee][1-9A-CEFa-cef](?:{_NEXT}){{2}}",
+    f"%[Ee][Dd]%[89][0-9A-Fa-f]{_NEXT}",  # without surrogates
+    f"%[Ff]0%[9ABab][0-9A-Fa-f](?:{_NEXT}){{2}}",
+    f"%[Ff][1-3](?:{_NEXT}){{3}}",
+    f"%[Ff]4%8[0-9A-Fa-f](?:{_NEXT}){{2}}",
+)
+"""The forms of one character of an id in a URI (RFC 3986), percent-encoded in UTF-8 where it must be."""
+
+_SOURCE = f"{_LOCKERS}(?:{'|'.join(_CHARACTERS)}){{1,{IDENTIFIER_MAX}}}"
 
 
 class CloudEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -41,7 +58,10 @@ class CloudEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     subject: Annotated[str, Meta(description="`reservations/` or `compartments/`, and the id.")]
     time: Annotated[
         str,
-        Meta(description="Time by the locker's clock, the `occurred_at`.", extra_json_schema={"format": "date-time"}),
+        Meta(
+            description="Time by the locker's clock: the `occurred_at`, with `T` and `Z` in upper case.",
+            extra_json_schema={"format": "date-time"},
+        ),
     ]
     recordedtime: Annotated[
         str, Meta(description="Time of acceptance, the `recorded_at`.", extra_json_schema={"format": "date-time"})
@@ -84,7 +104,7 @@ def cloud_event(line: bytes) -> bytes:
             source=_LOCKERS + quote(record.locker_id, safe=""),
             type=_TYPE_OF[record.type],
             subject=_SUBJECT_OF[record.type](record.payload),
-            time=f"{record.occurred_at[:10]}T{record.occurred_at[11:]}".upper(),  # an event may have a blank or `t`
+            time=f"{record.occurred_at[:10]}T{record.occurred_at[11:]}".upper(),  # of an event: also a blank, `t`, `z`
             recordedtime=record.recorded_at,
             partitionkey=record.locker_id,
             sequence=f"{record.position:020d}",
@@ -118,84 +138,85 @@ _SUBJECT_OF: dict[str, Callable[[Raw], str]] = {
 }
 
 
-def _require_locker(source: str) -> str:
-    """Check that `source` names a locker in percent-encoding. The rules of ids are those of every event."""
-    try:
-        unquote(source, errors="strict")
-    except UnicodeDecodeError as error:
-        raise PydanticCustomError("source_invalid", "The percent-encoded bytes are not UTF-8.") from error
-    return source
+def _require_source(text: str) -> str:
+    if not re.fullmatch(_SOURCE, text):
+        raise ValueError(
+            f"the source is not `{_LOCKERS}` and a locker's id, percent-encoded, such as /lockers/station-7"
+        )
+    return text
 
 
-def _require_json(media_type: str) -> str:
-    given = media_type.partition(";")[0].strip().lower()
-    if given != "application/json" and not given.endswith("+json"):
-        raise PydanticCustomError("media_type_unsupported", "The payload must be JSON: send application/json.")
+def _require_json(media_type: str | None) -> str | None:
+    if media_type is not None and not re.fullmatch(_JSON_TYPE, media_type):
+        raise ValueError("the payload must be JSON: send application/json, or omit datacontenttype")
     return media_type
 
 
-class ReportedCloudEvent(BaseModel):
-    """An event as a CloudEvent. Extension attributes are allowed, and ignored."""
+_JSON_TYPE = r"[Aa]pplication/([A-Za-z0-9.-]+[+])?json( *;.*)?"
 
+_Source = Annotated[
+    str,
+    AfterValidator(_require_source),
+    Field(
+        description="`/lockers/` and the locker's id, percent-encoded.",
+        json_schema_extra={"pattern": f"^{_SOURCE}$"},
+    ),
+]
+_JsonType = Annotated[
+    str | None, AfterValidator(_require_json), Field(json_schema_extra={"pattern": f"^{_JSON_TYPE}$"})
+]
+
+
+class _ReportedCloudEvent(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
     specversion: Literal["1.0"]
-    id: Annotated[str, Field(description="The `event_id`: a UUID.")]
-    source: Annotated[
-        str,
-        StringConstraints(pattern=f"^{_LOCKERS}[^/?#]+$"),
-        AfterValidator(_require_locker),
-        Field(description="`/lockers/` and the locker's id, percent-encoded.", examples=["/lockers/station-7"]),
-    ]
-    type: Annotated[Literal[tuple(TYPES)], Field()]  # type: ignore[valid-type]  # mypy knows no computed values
-    time: Annotated[str, Field(description="The `occurred_at`.", json_schema_extra={"format": "date-time"})]
-    datacontenttype: Annotated[str, AfterValidator(_require_json)] = "application/json"
-    data: Annotated[dict[str, Any], Field(description="The payload.")]
+    id: Annotated[Uuid, Field(description="The `event_id`.")]
+    source: _Source
+    time: Timestamp
+    datacontenttype: _JsonType = None
     data_base64: Annotated[None, Field(description="The payload is JSON, in `data`.")] = None
 
 
-_reported: TypeAdapter[ReportedCloudEvent] = TypeAdapter(ReportedCloudEvent)
+def _reported_model(cloud_type: str, name: str) -> type[BaseModel]:
+    fields: dict[str, Any] = {"type": Literal[cloud_type], "data": PAYLOADS[name]}
+    return create_model(f"Reported{name}", __base__=_ReportedCloudEvent, **fields)
 
 
-class _Data(Struct, gc=False):
-    """The payload of a CloudEvent, undecoded."""
+REPORTED_CLOUD_EVENT = Form({cloud_type: _reported_model(cloud_type, name) for cloud_type, name in TYPES.items()})
+"""A CloudEvent that reports an event. Its extensions are allowed, and ignored."""
 
+
+class _Envelope(Struct, gc=False):
+    """A CloudEvent whose payload is not decoded. Extensions are ignored."""
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    type: str
+    time: str
     data: Raw
+    datacontenttype: str | None = None
+    data_base64: None = None
 
 
-_read_data = msgspec.json.Decoder(_Data).decode
+_read_envelope = msgspec.json.Decoder(_Envelope).decode
 
 
 def reported_event(text: bytes) -> bytes:
     """Return the event that a CloudEvent reports, as a locker sends it. Its payload is exactly as it was sent.
 
     Raises:
-        MalformedBody: the text is not a CloudEvent that can report an event.
+        MalformedEvent: the text is not a CloudEvent that can report an event.
     """
     try:
-        found = _reported.validate_json(text)
         require_each_member_once(text)
-        payload = _read_data(text).data
-        source = unquote(found.source.removeprefix(_LOCKERS), errors="strict")
-        members = map(encode_text, (found.id, found.time, source, TYPES[found.type]))
-        return b'{"event_id":%b,"occurred_at":%b,"locker_id":%b,"type":%b,"payload":%b}' % (
-            *(member.encode() for member in members),
-            payload,
-        )
-    except ValidationError as error:
-        found_errors = error.errors(include_url=False, include_context=False)[:MAX_ERRORS]
-        raise MalformedBody(
-            [{"loc": ["body", *one["loc"]], "msg": one["msg"], "type": one["type"]} for one in found_errors]
-        ) from error
-    except (MalformedEvent, msgspec.MsgspecError) as error:
-        kind = error.kind if isinstance(error, MalformedEvent) else "event_malformed"
-        raise MalformedBody([{"loc": ["body"], "msg": str(error), "type": kind}]) from error
-
-
-def explain_reported(event: bytes, reason: MalformedEvent) -> list[dict[str, Any]]:
-    """List what is wrong with an event that a CloudEvent reports, by the members of the CloudEvent."""
-    return [
-        {**error, "loc": [_MEMBERS.get(str(part), part) if depth == 1 else part for depth, part in enumerate(loc)]}
-        for error in explain(event, reason)
-        for loc in [error["loc"]]
-    ]
+        found = _read_envelope(text)
+        _require_json(found.datacontenttype)
+        source = unquote(_require_source(found.source)).removeprefix(_LOCKERS)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise MalformedEvent(str(error)) from error
+    if found.type not in TYPES:
+        raise MalformedEvent(f"The type is {quoted(found.type)}, which is not a type of events.")
+    members = [encode_text(member).encode() for member in (found.id, found.time, source, TYPES[found.type])]
+    return b'{"event_id":%b,"occurred_at":%b,"locker_id":%b,"type":%b,"payload":%b}' % (*members, found.data)

@@ -4,6 +4,7 @@
 wrong with a malformed body (docs/decisions/0004). Both are derived from the event classes.
 """
 
+from collections.abc import Mapping
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal
@@ -37,39 +38,47 @@ class MalformedBody(Exception):
         self.errors = errors
 
 
-def event_schema(ref_template: str) -> dict[str, Any]:
-    """Return the JSON Schema of an event, with the schemas it refers to in `$defs`."""
-    return _events.json_schema(ref_template=ref_template)
-
-
 def malformed(kind: str, message: str, *location: int) -> MalformedBody:
     """Return one error about the whole body, or about the item at `location`."""
     return MalformedBody([{"loc": ["body", *location], "msg": message, "type": kind}])
 
 
-def explain(text: bytes, reason: MalformedEvent, *location: int) -> list[dict[str, Any]]:
-    """List what is wrong with the item at `location` of a body. `reason` is the first error that the decoder found."""
-    try:
-        _events.validate_json(text)
-    except ValidationError as error:
-        if error.error_count() > MAX_ERRORS:
-            message = f"The event has {error.error_count()} errors. The first one: {reason}"
-            return malformed("event_malformed", message, *location).errors
-        return [
-            {"loc": ["body", *location, *loc], "msg": message, "type": kind}
-            for loc, message, kind in map(_error, error.errors(include_url=False, include_context=False))
-        ]
-    return malformed(reason.kind, str(reason), *location).errors
+class Form:
+    """A form of reported events: its JSON Schema, and what is wrong with a body that does not have it."""
 
+    def __init__(self, models: Mapping[str, type[BaseModel]]) -> None:
+        """`models` has the model of each type of events, by the value of its member `type`."""
+        self._models = models
+        any_model: Any = Annotated[reduce(or_, models.values()), Field(discriminator="type")]
+        self._adapter: TypeAdapter[Any] = TypeAdapter(any_model)
 
-def _error(found: ErrorDetails) -> tuple[tuple[int | str, ...], str, str]:
-    """Return location, message and kind of pydantic's error; a wrong `type` is explained in our own words."""
-    loc, kind = found["loc"], found["type"]
-    if kind == "union_tag_not_found":
-        return ("type",), f"`type` is missing. {_TYPES}", "missing"
-    if kind == "union_tag_invalid":
-        return ("type",), f"`type` is not an event type. {_TYPES}", "type_unknown"
-    return loc[1:] if loc and loc[0] in EVENT_TYPES else loc, found["msg"], kind
+    def schema(self, ref_template: str) -> dict[str, Any]:
+        """Return the JSON Schema, with the schemas it refers to in `$defs`."""
+        return self._adapter.json_schema(ref_template=ref_template)
+
+    def explain(self, text: bytes, reason: MalformedEvent, *location: int) -> list[dict[str, Any]]:
+        """List what is wrong with the item at `location` of a body. `reason` is the first error that was found."""
+        try:
+            self._adapter.validate_json(text)
+        except ValidationError as error:
+            if error.error_count() > MAX_ERRORS:
+                message = f"The event has {error.error_count()} errors. The first one: {reason}"
+                return malformed("event_malformed", message, *location).errors
+            return [
+                {"loc": ["body", *location, *loc], "msg": message, "type": kind}
+                for loc, message, kind in map(self._error, error.errors(include_url=False, include_context=False))
+            ]
+        return malformed(reason.kind, str(reason), *location).errors
+
+    def _error(self, found: ErrorDetails) -> tuple[tuple[int | str, ...], str, str]:
+        """Return location, message and kind of pydantic's error; a wrong `type` is explained in our own words."""
+        loc, kind = found["loc"], found["type"]
+        types = f"The types are {', '.join(self._models)}."
+        if kind == "union_tag_not_found":
+            return ("type",), f"`type` is missing. {types}", "missing"
+        if kind == "union_tag_invalid":
+            return ("type",), f"`type` is not an event type. {types}", "type_unknown"
+        return loc[1:] if loc and loc[0] in self._models else loc, found["msg"], kind
 
 
 def _require_timestamp(text: str) -> str:
@@ -83,8 +92,8 @@ _Identifier = Annotated[
     StringConstraints(min_length=1, max_length=IDENTIFIER_MAX, pattern=f"^{IDENTIFIER}$"),
     Field(description="1 to 128 characters, without control characters and `/`."),
 ]
-_Uuid = Annotated[str, StringConstraints(pattern=f"^{UUID}$"), Field(json_schema_extra={"format": "uuid"})]
-_Timestamp = Annotated[
+Uuid = Annotated[str, StringConstraints(pattern=f"^{UUID}$"), Field(json_schema_extra={"format": "uuid"})]
+Timestamp = Annotated[
     str,
     AfterValidator(_require_timestamp),
     Field(
@@ -96,8 +105,7 @@ _Optional = Annotated[_Identifier | None, Field(description="If it is given, it 
 _Severity = Annotated[
     int, Field(ge=0, le=SEVERITY_MAX, description="3 or more degrades the compartment while the fault is open.")
 ]
-_FaultId = Annotated[_Uuid, Field(description="The `event_id` of the `FaultReported` event that opened the fault.")]
-_TYPES = f"The types are {', '.join(EVENT_TYPES)}."
+_FaultId = Annotated[Uuid, Field(description="The `event_id` of the `FaultReported` event that opened the fault.")]
 
 
 class _Payload(BaseModel):
@@ -107,8 +115,8 @@ class _Payload(BaseModel):
 class _Event(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    event_id: Annotated[_Uuid, Field(description="Chosen by the sender; compared as a UUID. An event counts once.")]
-    occurred_at: _Timestamp
+    event_id: Annotated[Uuid, Field(description="Chosen by the sender; compared as a UUID. An event counts once.")]
+    occurred_at: Timestamp
     locker_id: _Identifier
 
 
@@ -120,13 +128,14 @@ def _payload_model(event_type: type[Event]) -> type[BaseModel]:
     return create_model(f"{event_type.__name__}Payload", __base__=_Payload, **fields)
 
 
-def _event_model(name: str, event_type: type[Event]) -> Any:
-    fields: dict[str, Any] = {"type": Literal[name], "payload": _payload_model(event_type)}
+PAYLOADS = {name: _payload_model(event_type) for name, event_type in EVENT_TYPES.items()}
+"""The model of the payload of each type of events."""
+
+
+def _event_model(name: str, event_type: type[Event]) -> type[BaseModel]:
+    fields: dict[str, Any] = {"type": Literal[name], "payload": PAYLOADS[name]}
     return create_model(name, __base__=_Event, __doc__=event_type.__doc__, **fields)
 
 
-_any_event: Any = Annotated[
-    reduce(or_, (_event_model(name, event_type) for name, event_type in EVENT_TYPES.items())),
-    Field(discriminator="type"),
-]
-_events: TypeAdapter[Any] = TypeAdapter(_any_event)
+EVENT = Form({name: _event_model(name, event_type) for name, event_type in EVENT_TYPES.items()})
+"""An event as a locker sends it."""

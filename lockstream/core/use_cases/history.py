@@ -1,6 +1,5 @@
 """Read a subject with the times and events of its history."""
 
-from itertools import batched
 from typing import NamedTuple
 
 from lockstream.core.entities.events import Event
@@ -20,8 +19,8 @@ from lockstream.core.ports import Listings, SubjectReads
 PAGE_BYTES = 4 * 1024 * 1024
 """Bytes of payloads with which a page of records is full, so that a response takes bounded memory."""
 
-READ_RECORDS = 50
-"""Records that are read at a time. A payload has 64 KiB by default."""
+FIRST_RECORDS = 20
+"""Records of a page that are read first. Their sizes tell how many more the page may have."""
 
 
 class EventFilter(NamedTuple):
@@ -43,7 +42,7 @@ def recorded_events(
 ) -> RecordPage | None:
     """Return the records of up to `limit` events of a subject behind position `after`, in the order of the filter.
 
-    A page also ends with `PAGE_BYTES` of payloads. None means that the subject is unknown.
+    A page also ends with about `PAGE_BYTES` of payloads. None means that the subject is unknown.
 
     Raises:
         StoreUnavailable: the events cannot be read.
@@ -52,14 +51,13 @@ def recorded_events(
     if positions is None:
         return None
     records: list[Record] = []
-    size = 0
-    for some in batched(positions[:limit], READ_RECORDS):
-        for record in listings.records(some):
-            records.append(record)
-            size += len(record.event.payload_text)
-            if size >= PAGE_BYTES:
-                return RecordPage(records, has_more=len(records) < len(positions))
-    return RecordPage(records, has_more=len(positions) > limit)
+    size, count = 0, FIRST_RECORDS
+    while size < PAGE_BYTES and (wanted_positions := positions[len(records) : min(len(records) + count, limit)]):
+        found = listings.records(wanted_positions)
+        records += found
+        size += sum(len(record.event.payload_text) for record in found)
+        count = max(1, (PAGE_BYTES - size) * len(records) // max(size, 1))
+    return RecordPage(records, has_more=len(records) < len(positions))
 
 
 class ReservationHistory(NamedTuple):

@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import QueuePool, make_url
 
 from lockstream.core.errors import StartRefused, StoreUnavailable
-from lockstream.infrastructure.postgres.pipeline import Connection, is_closed_by_peer, is_pooled
+from lockstream.infrastructure.postgres.pipeline import AnswerTimeout, Connection, is_closed_by_peer, is_pooled
 from lockstream.settings import SCHEMES
 
 READ_CONNECTIONS = 8
@@ -25,8 +25,8 @@ READ_CONNECTIONS = 8
 CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 """Errors after a lost connection or a timeout. Whether the last transaction was committed is unknown then."""
 
-TIMED_OUT = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)
-"""Errors of a statement that took as long as it may: a second attempt would take as long again."""
+TIMED_OUT = (AnswerTimeout, psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)
+"""Errors of a statement that exceeded its time limit: a second attempt would take as long again."""
 
 CLOSED_BEFORE = (None, "57P01", "57P02", "25P03")
 """SQLSTATEs which mean that the connection was closed before the statement was sent: the driver's own error,

@@ -24,6 +24,10 @@ require_parts("psycopg", psycopg.errors, "_WaitTimeout")
 require_parts("psycopg", psycopg.Pipeline, "_exit_gen", "_enqueue_sync", "_communicate_gen", "_fetch_gen")
 
 
+class AnswerTimeout(psycopg.OperationalError):
+    """Raised when an answer takes longer than the connection's timeout."""
+
+
 class Connection(psycopg.Connection):
     """A connection that is given up if an answer takes longer than `timeout_seconds`."""
 
@@ -37,14 +41,14 @@ class Connection(psycopg.Connection):
         """Wait for an answer.
 
         Raises:
-            psycopg.OperationalError: the timeout has passed.
+            AnswerTimeout: the timeout has passed.
         """
         limit = self.timeout_seconds if timeout is None else timeout
         try:
             return super().wait(gen, interval, limit)
         except psycopg.errors._WaitTimeout as error:  # it has no public name
             self.pgconn.finish()  # so that nobody waits for the same answer again
-            raise psycopg.OperationalError(f"no answer within {limit:g} s") from error
+            raise AnswerTimeout(f"no answer within {limit:g} s") from error
 
     @contextmanager
     def pipeline(self) -> Iterator[psycopg.Pipeline]:

@@ -68,7 +68,7 @@ _Limit = Annotated[
 ]
 _Locker = Annotated[str | None, typer.Option("--locker", metavar="ID", help="Only this locker.")]
 _Compartment = Annotated[
-    str | None, typer.Option("--compartment", metavar="ID", help="Only those of this compartment of the locker.")
+    str | None, typer.Option("--compartment", metavar="ID", help="Only this compartment of the locker.")
 ]
 _Descending = Annotated[bool, typer.Option("--newest-first", metavar=FLAG, help="The newest first.")]
 _Time = Annotated[str | None, typer.Option(metavar="TIME", help="RFC 3339, with an offset.")]
@@ -151,7 +151,9 @@ def faults(  # noqa: PLR0913, PLR0917  # an option each
     from lockstream.schemas.listings import FaultItem  # noqa: PLC0415
 
     if compartment is not None and locker is None:
-        raise typer.BadParameter("A compartment is one of a locker. Give --locker, too.", param_hint="--compartment")
+        raise typer.BadParameter(
+            "It needs --locker, because a compartment's id is unique only in its locker.", param_hint="--compartment"
+        )
     subject = _identifier("--locker", locker), _identifier("--compartment", compartment)
     query = FaultQuery(is_open, min_severity, *subject, newest_first)
     source = _Source(

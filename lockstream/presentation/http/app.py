@@ -38,8 +38,8 @@ from lockstream.presentation.http.routes import (
 )
 from lockstream.presentation.http.routes.feed import THROUGH
 from lockstream.schemas import listings, records, states
-from lockstream.schemas.cloud_events import CloudEvent, ReportedCloudEvent
-from lockstream.schemas.events import event_schema
+from lockstream.schemas.cloud_events import REPORTED_CLOUD_EVENT, CloudEvent
+from lockstream.schemas.events import EVENT
 from lockstream.services.running.lifecycle import Lifecycle
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.settings import Settings
@@ -132,13 +132,12 @@ class Application(FastAPI):
             contract = get_openapi(
                 title=self.title, version=self.version, description=self.description, routes=self.routes
             )
-            event = event_schema("#/components/schemas/{model}")
+            event, reported = (form.schema("#/components/schemas/{model}") for form in (EVENT, REPORTED_CLOUD_EVENT))
             bodies = (*listings.RESPONSES, *states.RESPONSES, *records.RESPONSES, CloudEvent)
             _, lists = schema_components(bodies, ref_template="#/components/schemas/{name}")
-            reported = ReportedCloudEvent.model_json_schema()
             schemas = lists | contract["components"]["schemas"]  # both have `Status`, and FastAPI's is in order
             contract["components"]["schemas"] = (
-                schemas | event.pop("$defs") | {"Event": event, ReportedCloudEvent.__name__: reported}
+                schemas | event.pop("$defs") | reported.pop("$defs") | {"Event": event, "ReportedCloudEvent": reported}
             )
             self.openapi_schema = contract
         return self.openapi_schema

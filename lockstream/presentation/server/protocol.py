@@ -2,8 +2,8 @@
 
 uvicorn leaves such limits to a proxy, and Lockstream is often started without one (docs/decisions/0017). Every request
 gets a response, in the order of the requests, and a refusal is a sentence. A client that is still sending gets time to
-read its response. A client that has closed its side of the connection still gets its response. The number of pipelined
-requests is bounded.
+read its response. A client that has closed its side of the connection still gets its response, unless that is a stream
+without an end. The number of pipelined requests is bounded.
 
 This module alone uses private parts of uvicorn (tested with 0.54; `pyproject.toml` caps the version). Most names
 that do not begin with `_` are uvicorn's. Bytes are counted once per read and time once per tick, so limits cost a
@@ -107,13 +107,9 @@ class Connection(uvicorn_http.HttpToolsProtocol):
             self._refuse_headers()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio: whether the connection stays open
-        """Keep the connection open if the client, which has closed its side, still waits for a response.
-
-        A response without a length that has begun is a stream without an end, whose client has gone.
-        """
+        """Keep the connection open if the client, which has closed its side, still waits for a response."""
         self._is_half_closed = True
-        is_endless = self._is_answering and self.cycle.response_started and self.cycle.chunked_encoding
-        has_response_due = self._is_answering and not self._is_in_body and not is_endless
+        has_response_due = self._is_answering and not self._is_in_body and not self._is_streaming
         if has_response_due:
             self.cycle.keep_alive = False
         return has_response_due
@@ -168,6 +164,11 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         """Whether a request was received that has no complete response yet."""
         newest = cast(uvicorn_http.RequestResponseCycle | None, self.cycle)
         return newest is not None and not newest.response_complete
+
+    @property
+    def _is_streaming(self) -> bool:
+        """Whether a stream of the feed is being sent. Every other response has a length."""
+        return self._is_answering and self.cycle.response_started and bool(self.cycle.chunked_encoding)
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -264,7 +265,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
 
     def _tick(self) -> None:
         self._next_tick = self.loop.call_later(self.tick, self._tick)
-        if self._reads_no_response():
+        if self._reads_no_response() or (self._is_half_closed and self._is_streaming):
             self.transport.abort()
         elif self.is_lingering or self._is_in_body:
             self._tick_in_body()

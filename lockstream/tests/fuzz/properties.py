@@ -37,7 +37,7 @@ from lockstream.infrastructure.codec.log_line import (
 from lockstream.infrastructure.file_log.recovery import Tail, recoverable_prefix
 from lockstream.schemas import batches
 from lockstream.schemas.batches import MalformedEntry, NdjsonReader, parse_items
-from lockstream.schemas.events import MalformedBody, explain
+from lockstream.schemas.events import EVENT, MalformedBody
 from lockstream.tests.support.builders import decode_event, deposited, event, registered, reserved
 
 MAX_EVENT_BYTES = 512
@@ -72,7 +72,7 @@ def event_is_decoded_alike(text: bytes) -> None:
     if alone is None:
         with pytest.raises(MalformedEvent) as raised:
             decode_event(text)
-        errors = explain(text, raised.value)
+        errors = EVENT.explain(text, raised.value)
         assert errors
         JSONResponse({"detail": errors})
     else:

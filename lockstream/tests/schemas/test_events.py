@@ -8,7 +8,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from lockstream.core.errors import MalformedEvent
-from lockstream.schemas.events import explain
+from lockstream.schemas.events import EVENT
 from lockstream.tests.support.budgets import budget, examples
 from lockstream.tests.support.builders import (
     Body,
@@ -99,7 +99,7 @@ def decoder_accepts(text: bytes) -> bool:
 
 def models_accept(text: bytes) -> bool:
     """Return whether the models find nothing wrong, so that the reason of the decoder is all that can be said."""
-    [error, *_] = explain(text, MalformedEvent("a reason", "reason_of_decoder"))
+    [error, *_] = EVENT.explain(text, MalformedEvent("a reason", "reason_of_decoder"))
     return bool(error["type"] == "reason_of_decoder")
 
 
@@ -203,4 +203,4 @@ def errors_of(text: bytes) -> list[dict[str, Any]]:
     """Return the errors that the response to a malformed body lists."""
     with pytest.raises(MalformedEvent) as raised:
         decode_event(text)
-    return explain(text, raised.value)
+    return EVENT.explain(text, raised.value)

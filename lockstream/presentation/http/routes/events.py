@@ -17,8 +17,8 @@ from lockstream.presentation.http.errors import (
 )
 from lockstream.presentation.http.json_response import EncodedJson
 from lockstream.presentation.http.media_types import CLOUD_EVENT, JSON
-from lockstream.schemas.cloud_events import explain_reported, reported_event
-from lockstream.schemas.events import MalformedBody, explain
+from lockstream.schemas.cloud_events import REPORTED_CLOUD_EVENT, reported_event
+from lockstream.schemas.events import EVENT, MalformedBody
 from lockstream.schemas.outcomes import event_response
 from lockstream.schemas.responses import ConflictBody, ErrorBody, EventResponse, MalformedBodyErrors, UnresolvedBody
 from lockstream.services.running.lockstream import Lockstream
@@ -27,16 +27,20 @@ router = APIRouter(tags=["events"])
 
 _LOCKER = {"locker_id": "$request.body#/locker_id"}
 _LINKS = {
-    "locker": {"operationId": "get_locker", "parameters": _LOCKER},
+    "locker": {
+        "operationId": "get_locker",
+        "parameters": _LOCKER,
+        "description": "If the body is an `Event`, and no CloudEvent.",
+    },
     "compartment": {
         "operationId": "get_compartment",
         "parameters": _LOCKER | {"compartment_id": "$request.body#/payload/compartment_id"},
-        "description": "If the payload names a compartment.",
+        "description": "If the body is an `Event`, and its payload names a compartment.",
     },
     "reservation": {
         "operationId": "get_reservation",
         "parameters": {"reservation_id": "$request.body#/payload/reservation_id"},
-        "description": "If the payload names a reservation.",
+        "description": "If the body is an `Event`, and its payload names a reservation.",
     },
     "again": {
         "operationId": "post_event",
@@ -87,12 +91,11 @@ async def post_event(request: Request) -> Response:
         raise UnsupportedMediaType(request, *_MEDIA_TYPES)
     text = (await body.read()).removeprefix(BOM_UTF8)
     is_cloud_event = body.media_type == CLOUD_EVENT
-    if is_cloud_event:
-        text = reported_event(text)
     try:
-        event, outcome = await lockstream.ingest_text(text)
+        event, outcome = await lockstream.ingest_text(reported_event(text) if is_cloud_event else text)
     except MalformedEvent as error:
-        raise MalformedBody((explain_reported if is_cloud_event else explain)(text, error)) from error
+        form = REPORTED_CLOUD_EVENT if is_cloud_event else EVENT
+        raise MalformedBody(form.explain(text, error)) from error
     if isinstance(outcome, Exception):
         raise outcome
     status, content = event_response(event, outcome)

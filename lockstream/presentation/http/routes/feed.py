@@ -120,7 +120,7 @@ def _stream_responses() -> dict[int | str, dict[str, Any]]:
     del declared[406]
     text = {"schema": {"type": "string"}, "example": feed_event_stream(_STREAM_EXAMPLE).decode()}
     declared[503] = declared[503] | {
-        "description": "The log cannot be read now, or as many streams are open as may be; try later."
+        "description": "The log cannot be read now, or the limit of open streams is reached; try later."
     }
     return declared | {
         200: {
@@ -159,7 +159,7 @@ async def get_events(request: Request) -> Response:
     if media_type == NDJSON:
         return Response(b"".join(page.items), media_type=NDJSON, headers=headers)
     if media_type == CLOUD_EVENT_BATCH:
-        batch = await asyncio.to_thread(cloud_event_batch, page)  # a page of 10,000 events takes a tenth of a second
+        batch = await asyncio.to_thread(cloud_event_batch, page)  # so that a long page holds up nobody
         return Response(batch, media_type=CLOUD_EVENT_BATCH, headers=headers)
     return EncodedJson(feed_json(page), headers=encoded_headers(headers))
 

@@ -81,7 +81,7 @@ def test_faults_are_listed_by_state_and_severity(log: Path, run_command: RunComm
     assert found_there["fault_id"] == elsewhere["event_id"]
     alone = run_command("faults", "--compartment", "another")
     assert alone.exit_code == 2
-    assert "A compartment is one of a locker." in alone.errors
+    assert "It needs --locker" in alone.errors
 
 
 def test_a_table_has_a_line_for_each_item(log: Path, run_command: RunCommand) -> None:

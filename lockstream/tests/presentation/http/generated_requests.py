@@ -104,7 +104,7 @@ def _with_few_names(members: dict[str, Any]) -> dict[str, Any]:
 
 
 def _replaced(name: str, value: Any) -> Any:
-    if name == "payload" and isinstance(value, dict):
+    if name in ("payload", "data") and isinstance(value, dict):
         return _with_few_names(value)
     if name in ("locker_id", "compartment_id", "reservation_id") and isinstance(value, str) and _is_identifier(value):
         return NAMES[len(value) % len(NAMES)]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -115,7 +116,23 @@ NESTED = json.loads(nested_event(150))["payload"]
         ({"id": 7}, ["id"]),
         ({"source": f"https://example.com/lockers/{LOCKER}"}, ["source"]),
         ({"source": "/lockers/"}, ["source"]),
-        ({"source": "/lockers/a%FF"}, ["source"]),
+        *(
+            ({"source": f"/lockers/{wrong}"}, ["source"])
+            for wrong in (
+                "a%FF",
+                "a%",
+                "%zz",
+                "a b",
+                "ü",
+                "a%00",
+                "a%C2%85",
+                "%ED%A0%80",
+                "%C0%80",
+                "a?b",
+                "a#b",
+                "a\n",
+            )
+        ),
         ({"source": "/lockers/a%2Fb"}, ["source"]),
         ({"source": f"/lockers/{'x' * 129}"}, ["source"]),
         ({"type": "CompartmentRegistered"}, ["type"]),
@@ -160,6 +177,35 @@ def test_what_is_not_json_of_a_cloud_event_gets_422_and_nothing_is_recorded(
     response = client.post("/events", content=text, headers=HEADERS)
     assert (response.status_code, len(response.json()["detail"])) == (422, 1)
     assert log_path.read_bytes() == b""
+
+
+def test_attributes_that_are_null_count_as_absent(client: TestClient) -> None:
+    body = cloud_event(registered(), datacontenttype=None, data_base64=None, subject=None, dataschema=None)
+    assert client.post("/events", json=body, headers=HEADERS).status_code == 202
+
+
+@pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "application/vnd.lockers+json"])
+def test_the_payload_may_have_any_json_type(client: TestClient, media_type: str) -> None:
+    body = cloud_event(registered(), datacontenttype=media_type)
+    assert client.post("/events", json=body, headers=HEADERS).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "locker", ["station-7", "100%", "50%41", "Bahnhof Zürich", "駅", "🚀", "a+b c", "\u00a0", "\ud7ff\ue000", "x" * 128]
+)
+def test_each_locker_can_be_named_by_its_percent_encoded_id(client: TestClient, locker: str) -> None:
+    event = registered(locker=locker)
+    body = cloud_event(event, source=f"/lockers/{quote(locker)}")
+    assert client.post("/events", json=body, headers=HEADERS).status_code == 202
+    assert client.get(f"/events/{event['event_id']}").json()["locker_id"] == locker
+    assert batch(client, "after=0")[0]["source"] == f"/lockers/{quote(locker)}"
+
+
+def test_a_payload_may_have_numbers_that_only_its_reader_understands(client: TestClient, log_path: Any) -> None:
+    number = "1" * 5_000
+    text = json.dumps(cloud_event(registered())).replace('"data": {', f'"data": {{"n":{number},')
+    assert client.post("/events", content=text, headers=HEADERS).status_code == 202
+    assert number in log_path.read_text()
 
 
 # Read.

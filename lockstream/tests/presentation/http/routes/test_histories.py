@@ -142,9 +142,9 @@ def test_csv_has_the_payload_as_json(client: TestClient) -> None:
 
 def test_a_page_of_large_events_is_bounded_by_bytes(new_client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "PAGE_BYTES", 10_000)
-    monkeypatch.setattr(history, "READ_RECORDS", 3)
+    monkeypatch.setattr(history, "FIRST_RECORDS", 3)
     with new_client() as client:
-        # given events of which the tenth fills a page, and a last page that ends exactly with the last event
+        # given events of which ten fill a page, and a last page that ends exactly with the last event
         bodies = [registered(str(number), note="x" * 1_000) for number in range(20)]
         assert client.post("/events/batch", json=bodies).status_code == 200
         first = client.get(f"/lockers/{LOCKER}/events?limit=1000").json()
