@@ -49,7 +49,7 @@ def encode_lines(events: Sequence[Event], recorded_at: str, after: Cursor) -> tu
 
 
 def line_ends(lines: Sequence[bytes], after: Cursor) -> list[Cursor]:
-    """Return the end of each of `lines`, which `encode_lines` made to follow `after`."""
+    """Return the end of each of `lines`, which follow `after` and are valid."""
     offset = after.offset
     ends: list[Cursor] = []
     for position, line in enumerate(lines, after.position + 1):
@@ -73,19 +73,20 @@ def format_line(position: int, recorded_at: str, event_id: str, *rest: str) -> b
     ).encode()
 
 
+def count_valid(lines: Sequence[bytes], after: Cursor) -> int:
+    """Return how many of `lines`, which follow `after`, come before the first invalid one."""
+    position, chain = after.position, after.chain.encode()
+    for line in lines:
+        position += 1
+        chain = sha256(chain + line[:-_TAIL_BYTES]).hexdigest().encode()
+        if not (line.endswith(b',"chain":"%b"}\n' % chain) and line.startswith(b'{"position":%d,' % position)):
+            return position - after.position - 1
+    return len(lines)
+
+
 def check_lines(lines: Sequence[bytes], after: Cursor) -> list[Cursor]:
     """Return the ends of `lines`, which follow `after`, up to the first invalid line."""
-    position, offset, chain = after.position, after.offset, after.chain.encode()
-    ends: list[Cursor] = []
-    for line in lines:
-        content = line[:-_TAIL_BYTES]
-        chain = sha256(chain + content).hexdigest().encode()
-        position += 1
-        offset += len(line)
-        if line[-_TAIL_BYTES:] != b',"chain":"%b"}\n' % chain or not content.startswith(b'{"position":%d,' % position):
-            break
-        ends.append(Cursor(position, offset, chain.decode()))
-    return ends
+    return line_ends(lines[: count_valid(lines, after)], after)
 
 
 def check_line(line: bytes, after: Cursor) -> Cursor:
@@ -104,13 +105,15 @@ def check_line(line: bytes, after: Cursor) -> Cursor:
     raise InvalidLine("its chain value does not match its content and the records before it; a line was altered.")
 
 
-def checked_ends(lines: Sequence[bytes], after: Cursor) -> list[Cursor]:
-    """Return the ends of `lines`, which follow `after`, up to the first invalid line.
+def count_checked(lines: Sequence[bytes], after: Cursor) -> int:
+    """Return how many of `lines`, which follow `after`, come before the first invalid one.
 
     Raises:
         InvalidLine: that is the first of `lines`.
     """
-    return check_lines(lines, after) or [check_line(lines[0], after)]
+    if not (count := count_valid(lines, after)):
+        check_line(lines[0], after)
+    return count
 
 
 def decode_lines(lines: Sequence[bytes], after: Cursor) -> list[Record]:
@@ -119,7 +122,7 @@ def decode_lines(lines: Sequence[bytes], after: Cursor) -> list[Record]:
     Raises:
         InvalidLine: that is the first of `lines`.
     """
-    ends = checked_ends(lines, after)
+    ends = line_ends(lines[: count_checked(lines, after)], after)
     parts = [line.partition(b',"event_id"') for line in lines[: len(ends)]]
     events = decode_recorded([b'{"event_id"%b}' % members[:-_TAIL_BYTES] for _, _, members in parts])
     records: list[Record] = []

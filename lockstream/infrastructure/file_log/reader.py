@@ -10,9 +10,9 @@ from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.errors import LogFileDamaged, StoreUnavailable
 from lockstream.infrastructure.codec.log_line import (
     InvalidLine,
-    checked_ends,
     claimed_end,
     claimed_position,
+    count_checked,
     decode_lines,
     event_id_of,
 )
@@ -131,7 +131,7 @@ class LogReader:
             lines = _lines_from(self._file, start, count, end.offset)
             if found != after + 1 or previous.position != after or not lines:
                 raise _altered(self._path)
-            return lines[: len(checked_ends(lines, previous))]
+            return lines[: count_checked(lines, previous)]
         except OSError as error:
             raise log_unreadable(self._path, error) from error
         except (InvalidLine, ValueError) as error:

@@ -13,7 +13,7 @@ from lockstream.core.entities.log import START, Cursor, Record
 from lockstream.core.errors import LogTableDamaged, StoreUnavailable
 from lockstream.infrastructure.codec.log_line import (
     InvalidLine,
-    checked_ends,
+    count_checked,
     decode_lines,
     format_line,
 )
@@ -156,7 +156,7 @@ class PostgresPages:
     def _checked(self, lines: list[bytes], previous: Cursor) -> int:
         """Return how many lines were not altered. Raises StoreUnavailable if the first one was."""
         try:
-            return len(checked_ends(lines, previous))
+            return count_checked(lines, previous)
         except InvalidLine as error:
             damage = LogTableDamaged(self._database.name, previous.position + 1, str(error))
             raise StoreUnavailable(str(damage)) from error
