@@ -78,8 +78,9 @@ def count_valid(lines: Sequence[bytes], after: Cursor) -> int:
     position, chain = after.position, after.chain.encode()
     for line in lines:
         position += 1
-        chain = sha256(chain + line[:-_TAIL_BYTES]).hexdigest().encode()
-        if not (line.endswith(b',"chain":"%b"}\n' % chain) and line.startswith(b'{"position":%d,' % position)):
+        content = line[:-_TAIL_BYTES]
+        chain = sha256(chain + content).hexdigest().encode()
+        if not (line.endswith(b',"chain":"%b"}\n' % chain) and content.startswith(b'{"position":%d,' % position)):
             return position - after.position - 1
     return len(lines)
 

@@ -256,3 +256,9 @@ def by_published_format(texts: list[bytes]) -> list[Line]:
         lines.append(Line(text, end, Cursor(end.position + 1, end.offset + len(text), chain)))
         end = lines[-1].end
     return lines
+
+
+def test_a_line_that_holds_only_its_position_is_invalid_although_its_chain_value_is_right() -> None:
+    content = b'{"position":1'
+    chain = sha256(START.chain.encode() + content).hexdigest()
+    assert_invalid(content + f',"chain":"{chain}"}}\n'.encode(), START)
