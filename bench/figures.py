@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from math import ceil, inf
 from statistics import median
+from typing import Self
 
 from msgspec import Struct
 
@@ -115,6 +116,14 @@ class GroupResult(Struct, frozen=True):
 
     goals: list[GoalResult]
     series: list[Series]
+
+    @classmethod
+    def of(cls, parts: Iterable[Self]) -> Self:
+        """Return the figures of all parts of a group."""
+        measured = list(parts)
+        return cls(
+            [goal for part in measured for goal in part.goals], [one for part in measured for one in part.series]
+        )
 
 
 class RunResult(Struct):

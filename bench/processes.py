@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Self
+from typing import IO, Self, cast
 
 import msgspec
 
@@ -131,6 +131,44 @@ class Lockstream(ServerProcess):
             time.sleep(0.01)
         if status != 404:
             raise BenchFailure(f"GET of an unknown locker was answered with {status}, not with 404.")
+
+
+class LineProcess:
+    """A Python program that is started to work, and that exchanges lines with the benchmark."""
+
+    def __init__(self, *arguments: str) -> None:
+        """Start Python with `arguments`."""
+        self._process = subprocess.Popen(
+            [sys.executable, *arguments],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._stdin, self._stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+
+    def write_line(self, line: bytes) -> None:
+        self._stdin.write(line + b"\n")
+        self._stdin.flush()
+
+    def read_line(self) -> bytes:
+        """Wait for the next line.
+
+        Raises:
+            BenchFailure: the process has ended; the text is what it wrote on standard error.
+        """
+        line = self._stdout.readline()
+        if not line:
+            raise BenchFailure(self._process.communicate()[1].decode().strip())
+        return line
+
+    def wait(self) -> None:
+        """Wait for the end of the process."""
+        self._process.communicate()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self.wait()
 
 
 class Peer(ServerProcess):

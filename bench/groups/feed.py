@@ -21,13 +21,11 @@ _CONNECTIONS = 32
 
 
 def measure(session: Session) -> GroupResult:
-    parts = [_measure_catching_up(session), _measure_streams(session)]
-    return GroupResult(
-        [goal for part in parts for goal in part.goals], [series for part in parts for series in part.series]
-    )
+    return GroupResult.of([_measure_catching_up(session), _measure_streams(session)])
 
 
 def _measure_catching_up(session: Session) -> GroupResult:
+    latencies = Series("Lockstream, single events, p99, while a reader catches up", "ms", [])
     with Lockstream(big_log(session)) as server:
         server.wait_for_reads()
 
@@ -39,14 +37,16 @@ def _measure_catching_up(session: Session) -> GroupResult:
             return caught_up, None
 
         title = f"a reader catches up, NDJSON, {POST_RATE:,} events/s come in"
-        latencies = Series("Lockstream, single events, p99, while a reader catches up", "ms", [])
         (read,) = session.take_turns([Contestant(title, "events/s", rate)])
         server.stop()
     return GroupResult([result("catch-up", read.figure, read.spread)], [read, latencies])
 
 
 def _measure_streams(session: Session) -> GroupResult:
-    """Measure the server's CPU time for the same events with and without streams, and the memory of a stream."""
+    """Compare the server's CPU time with and without open streams, and measure the memory of a stream.
+
+    The same number of events a second come in with them and without them.
+    """
     count = session.scale.streams
     per_stream = Series(f"memory of a stream, {count:,} streams, {POST_RATE:,} events/s", "KiB", [])
     received = Series(f"received by all streams, {POST_RATE:,} events/s", "MB/s", [])
@@ -59,7 +59,7 @@ def _measure_streams(session: Session) -> GroupResult:
                 posts = _posting(session, server).result()
                 per_stream.values.append((memory(server.pid).rss - before) / 1024 / count)
                 followed = streams.result()
-        received.values.append(followed.bytes / followed.seconds / 1e6)
+        received.values.append(followed.rate / 1e6)
         return _cpu_percent(posts)
 
     def without_streams() -> Measurement:

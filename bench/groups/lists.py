@@ -64,10 +64,7 @@ def measure(session: Session) -> GroupResult:
             parts = [*_measure_pages(session, server, targets), _measure_readers(session, server, targets)]
             server.stop()
     projection = Series(f"projection of {targets.events:,} events, on disk", "bytes an event", [on_disk])
-    return GroupResult(
-        [goal for part in parts for goal in part.goals],
-        [*(series for part in parts for series in part.series), projection],
-    )
+    return GroupResult.of([*parts, GroupResult([], [projection])])
 
 
 def _fill(session: Session, log: Path) -> Targets:

@@ -40,8 +40,7 @@ _LOADS = (
 
 
 def measure(session: Session) -> GroupResult:
-    parts = [_measure(session, posts) for posts in _LOADS]
-    return GroupResult([part.goals[0] for part in parts], [series for part in parts for series in part.series])
+    return GroupResult.of(_measure(session, posts) for posts in _LOADS)
 
 
 def _measure(session: Session, posts: _Posts) -> GroupResult:

@@ -1,42 +1,43 @@
-"""Readers of the feed, in processes of their own: one that catches up, and many streams at the head of the log."""
+"""Clients that read the feed in the benchmark: one that reads a whole log, and many that wait for new events.
+
+Each kind runs as a process of its own. `catch_up` and `Streams` start one, and `main` is its program.
+"""
 
 import resource
 import select
 import socket
-import subprocess
 import sys
 import time
 from contextlib import closing
 from http.client import OK, HTTPConnection
 from math import inf
-from typing import IO, Self, cast
+from typing import Self
 
 import msgspec
 from msgspec import Struct
 
-from bench.errors import BenchFailure
-from bench.processes import ServerProcess, environment, run
+from bench.processes import LineProcess, ServerProcess, run
 
 PAGE_EVENTS = 10_000
 """Events that a reader which catches up asks for at a time."""
 
 _TIMEOUT_SECONDS = 60
 _BUFFER_BYTES = 1024 * 1024
-_ENDS_OF_STREAM = b"0\r\n\r\n"
+_LAST_CHUNK = b"0\r\n\r\n"
+_MODULE = "bench.load.followers"
 
 
-class CaughtUp(Struct, frozen=True):
-    """The events that a reader has read, and the time that this took."""
+class Received(Struct, frozen=True):
+    """The amount that readers have received, and the time that this took."""
 
-    events: int
+    amount: int
+    """Events of a reader that catches up, or bytes of all streams."""
     seconds: float
 
-
-class Followed(Struct, frozen=True):
-    """The bytes that the streams have received, and the time since all of them were open."""
-
-    bytes: int
-    seconds: float
+    @property
+    def rate(self) -> float:
+        """Amount per second."""
+        return self.amount / self.seconds
 
 
 def catch_up(server: ServerProcess, seconds: float) -> float:
@@ -47,13 +48,12 @@ def catch_up(server: ServerProcess, seconds: float) -> float:
     Raises:
         BenchFailure: a response was unexpected.
     """
-    output = run("-m", "bench.load.followers", "catch-up", f"{server.port}", f"{seconds}")
-    result = msgspec.json.decode(output, type=CaughtUp)
-    return result.events / result.seconds
+    output = run("-m", _MODULE, "catch-up", f"{server.port}", f"{seconds}")
+    return msgspec.json.decode(output, type=Received).rate
 
 
 class Streams:
-    """A process with many open streams at the head of the feed, which count bytes and drop them."""
+    """A process with many open streams at the head of the feed, which counts their bytes and drops them."""
 
     def __init__(self, server: ServerProcess, count: int) -> None:
         """Open the streams, and wait until each has begun.
@@ -61,39 +61,23 @@ class Streams:
         Raises:
             BenchFailure: a stream was refused.
         """
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.load.followers", "streams", f"{server.port}", f"{count}"],
-            env=environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self._stdout = cast(IO[bytes], self._process.stdout)
-        self._read_line()
+        self._process = LineProcess("-m", _MODULE, "streams", f"{server.port}", f"{count}")
+        self._process.read_line()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
-        self._process.communicate()
 
-    def result(self, at_least: int = 0) -> Followed:
-        """Close the streams once they have received a number of bytes, and return what they have received.
+    def result(self, at_least: int = 0) -> Received:
+        """Wait until the streams have received a number of bytes, and return what they have received.
 
         Raises:
             BenchFailure: a stream has ended before.
         """
-        stdin = cast(IO[bytes], self._process.stdin)
-        stdin.write(b"%d\n" % at_least)
-        stdin.flush()
-        return msgspec.json.decode(self._read_line(), type=Followed)
-
-    def _read_line(self) -> bytes:
-        line = self._stdout.readline()
-        if not line:
-            raise BenchFailure(self._process.communicate()[1].decode().strip())
-        return line
+        self._process.write_line(b"%d" % at_least)
+        return msgspec.json.decode(self._process.read_line(), type=Received)
 
 
 def main() -> None:
@@ -104,7 +88,7 @@ def main() -> None:
         _follow(port, int(number))
 
 
-def _caught_up(port: int, seconds: float) -> CaughtUp:
+def _caught_up(port: int, seconds: float) -> Received:
     started, read, after = time.perf_counter(), 0, 0
     with closing(HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)) as connection:
         while (elapsed := time.perf_counter() - started) < seconds:
@@ -116,7 +100,7 @@ def _caught_up(port: int, seconds: float) -> CaughtUp:
             if response.status != OK or (not found and not after):
                 sys.exit(f"GET {path}: {response.status} with {found} events: {content[:300]!r}")
             read, after = read + found, int(response.headers["Lockstream-Through"]) if found else 0
-    return CaughtUp(read, elapsed)
+    return Received(read, elapsed)
 
 
 def _follow(port: int, count: int) -> None:
@@ -137,7 +121,7 @@ def _follow(port: int, count: int) -> None:
         streams[stream.fileno()] = stream
         epoll.register(stream, select.EPOLLIN)
     epoll.register(sys.stdin, select.EPOLLIN)
-    _print(Followed(0, 0))
+    _print_line(b"ready")
     started, total, wanted = time.perf_counter(), 0, inf
     while total < wanted:
         for number, _ in epoll.poll():
@@ -147,13 +131,17 @@ def _follow(port: int, count: int) -> None:
                 continue
             size = streams[number].recv_into(buffer)
             total += size
-            if not size or buffer[:size].endswith(_ENDS_OF_STREAM):
+            if not size or buffer[:size].endswith(_LAST_CHUNK):
                 sys.exit("A stream has ended.")
-    _print(Followed(total, time.perf_counter() - started))
+    _print(Received(total, time.perf_counter() - started))
 
 
-def _print(value: Struct) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
+def _print(received: Received) -> None:
+    _print_line(msgspec.json.encode(received))
+
+
+def _print_line(line: bytes) -> None:
+    sys.stdout.buffer.write(line + b"\n")
     sys.stdout.buffer.flush()
 
 

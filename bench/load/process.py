@@ -1,16 +1,13 @@
 """The load generator process as the benchmark sees it: start, and result."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
-from typing import IO, Self, cast
+from typing import Self
 
 import msgspec
 
-from bench.errors import BenchFailure
 from bench.load.generator import Job
 from bench.load.plan import Plan, Result
-from bench.processes import ServerProcess, environment
+from bench.processes import LineProcess, ServerProcess
 
 
 class LoadGenerator:
@@ -18,20 +15,13 @@ class LoadGenerator:
 
     def __init__(self, plan: Plan, *servers: ServerProcess, database_pids: Sequence[int] = ()) -> None:
         """Deal out the connections of `plan` evenly to the servers. CPU time of `database_pids` is measured, too."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.load.generator"],
-            env=environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self._stdin, self._stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        self._process = LineProcess("-m", "bench.load.generator")
         ports, pids = [server.port for server in servers], [server.pid for server in servers]
-        self._write_line(msgspec.json.encode(Job(plan, ports, pids, database_pids)))
-        self._read_line()
+        self._process.write_line(msgspec.json.encode(Job(plan, ports, pids, database_pids)))
+        self._process.read_line()
 
     def start(self) -> Self:
-        self._write_line(b"start")
+        self._process.write_line(b"start")
         return self
 
     def result(self) -> Result:
@@ -40,19 +30,9 @@ class LoadGenerator:
         Raises:
             BenchFailure: a response was unexpected.
         """
-        result = msgspec.json.decode(self._read_line(), type=Result)
-        self._process.communicate()
+        result = msgspec.json.decode(self._process.read_line(), type=Result)
+        self._process.wait()
         return result
-
-    def _write_line(self, line: bytes) -> None:
-        self._stdin.write(line + b"\n")
-        self._stdin.flush()
-
-    def _read_line(self) -> bytes:
-        line = self._stdout.readline()
-        if not line:
-            raise BenchFailure(self._process.communicate()[1].decode().strip())
-        return line
 
 
 def run_load(plan: Plan, *servers: ServerProcess, database_pids: Sequence[int] = ()) -> Result:

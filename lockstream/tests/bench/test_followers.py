@@ -40,7 +40,7 @@ def test_streams_receive_the_events_that_are_accepted_while_they_are_open(server
         lines = [line for line in server.log.read_bytes().splitlines() if b'"second-' in line]
         wanted = STREAMS * sum(map(len, lines))
         assert len(lines) == 1_000
-        assert streams.result(wanted).bytes >= wanted
+        assert streams.result(wanted).amount >= wanted
 
 
 def test_a_stream_that_is_refused_fails(server: Lockstream) -> None:
