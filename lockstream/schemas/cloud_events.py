@@ -9,17 +9,22 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
-from lockstream.core.entities.events import EVENT_TYPES
+from lockstream.core.entities.events import EVENT_TYPES, CompartmentPayload, ReservationPayload
 from lockstream.core.entities.feed import FeedPage
 from lockstream.core.entities.fields import IDENTIFIER_MAX
 from lockstream.core.errors import MalformedEvent
 from lockstream.core.wording import quoted
-from lockstream.infrastructure.codec.event_json import encode_text, payload_fields, require_each_member_once
+from lockstream.infrastructure.codec.event_json import (
+    encode_text,
+    event_of_members,
+    payload_fields,
+    require_each_member_once,
+)
 from lockstream.schemas.events import PAYLOADS, Form, Timestamp, Uuid
 from lockstream.schemas.records import RecordedEvent, event_stream
 
 TYPES = {f"io.lockstream.{name}.v1": name for name in EVENT_TYPES}
-"""The type of an event by the `type` of its CloudEvent. The version is that of the payload's form."""
+"""Maps the `type` of each CloudEvent to the type of its event. `.v1` is the version of the payload's fields."""
 
 _TYPE_OF = {name: cloud_type for cloud_type, name in TYPES.items()}
 _LOCKERS = "/lockers/"
@@ -40,6 +45,8 @@ _CHARACTERS = (
 """The forms of one character of an id in a URI (RFC 3986), percent-encoded in UTF-8 where it must be."""
 
 _SOURCE = f"{_LOCKERS}(?:{'|'.join(_CHARACTERS)}){{1,{IDENTIFIER_MAX}}}"
+
+_JSON_TYPE = r"[Aa]pplication/([A-Za-z0-9.-]+[+])?json( *;.*)?"
 
 
 class CloudEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -80,17 +87,9 @@ class CloudEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     ]
 
 
-class _OfReservation(Struct, gc=False):
-    reservation_id: str
-
-
-class _OfCompartment(Struct, gc=False):
-    compartment_id: str
-
-
 _read_record = msgspec.json.Decoder(RecordedEvent).decode
-_read_reservation = msgspec.json.Decoder(_OfReservation).decode
-_read_compartment = msgspec.json.Decoder(_OfCompartment).decode
+_read_reservation = msgspec.json.Decoder(ReservationPayload).decode
+_read_compartment = msgspec.json.Decoder(CompartmentPayload).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -152,8 +151,6 @@ def _require_json(media_type: str | None) -> str | None:
     return media_type
 
 
-_JSON_TYPE = r"[Aa]pplication/([A-Za-z0-9.-]+[+])?json( *;.*)?"
-
 _Source = Annotated[
     str,
     AfterValidator(_require_source),
@@ -207,7 +204,8 @@ def reported_event(text: bytes) -> bytes:
     """Return the event that a CloudEvent reports, as a locker sends it. Its payload is exactly as it was sent.
 
     Raises:
-        MalformedEvent: the text is not a CloudEvent that can report an event.
+        MalformedEvent: the text is not a CloudEvent 1.0 with a JSON payload, the source does not name a locker, or
+            the type is not in `TYPES`.
     """
     try:
         require_each_member_once(text)
@@ -218,5 +216,7 @@ def reported_event(text: bytes) -> bytes:
         raise MalformedEvent(str(error)) from error
     if found.type not in TYPES:
         raise MalformedEvent(f"The type is {quoted(found.type)}, which is not a type of events.")
-    members = [encode_text(member).encode() for member in (found.id, found.time, source, TYPES[found.type])]
-    return b'{"event_id":%b,"occurred_at":%b,"locker_id":%b,"type":%b,"payload":%b}' % (*members, found.data)
+    event_id, occurred_at, locker_id, event_type = (
+        encode_text(text).encode() for text in (found.id, found.time, source, TYPES[found.type])
+    )
+    return event_of_members(event_id, occurred_at, locker_id, event_type, bytes(found.data))

@@ -47,7 +47,7 @@ class Form:
     """A form of reported events: its JSON Schema, and what is wrong with a body that does not have it."""
 
     def __init__(self, models: Mapping[str, type[BaseModel]]) -> None:
-        """`models` has the model of each type of events, by the value of its member `type`."""
+        """`models` has a pydantic model for each type of event. A key is the value of the body's member `type`."""
         self._models = models
         any_model: Any = Annotated[reduce(or_, models.values()), Field(discriminator="type")]
         self._adapter: TypeAdapter[Any] = TypeAdapter(any_model)
@@ -57,7 +57,11 @@ class Form:
         return self._adapter.json_schema(ref_template=ref_template)
 
     def explain(self, text: bytes, reason: MalformedEvent, *location: int) -> list[dict[str, Any]]:
-        """List what is wrong with the item at `location` of a body. `reason` is the first error that was found."""
+        """Return the errors of an event whose JSON text is `text`, as a response lists them.
+
+        `location` is the index of the event if the body is a batch. `reason` is the error that the decoder has found;
+        it is listed if the models find none.
+        """
         try:
             self._adapter.validate_json(text)
         except ValidationError as error:

@@ -3,7 +3,9 @@
 The next page begins after the key of the last item (`after`), and has at most `limit` items.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -70,6 +72,13 @@ class ReservationQuery(Struct, frozen=True):
 
     order: ReservationOrder = ReservationOrder.CHANGED
     descending: bool = False
+
+
+class Rows[RowT](NamedTuple):
+    """The rows of a page, and whether more follow."""
+
+    rows: Sequence[RowT]
+    has_more: bool
 
 
 class FaultQuery(Struct, frozen=True):

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.listings import HistoryQuery
+from lockstream.core.entities.listings import HistoryQuery, Rows
 from lockstream.core.entities.log import Record
 from lockstream.core.entities.state import LockerState, Reservation
 from lockstream.core.entities.subjects import (
@@ -20,7 +20,7 @@ PAGE_BYTES = 4 * 1024 * 1024
 """Bytes of payloads with which a page of records is full, so that a response takes bounded memory."""
 
 FIRST_RECORDS = 20
-"""Records of a page that are read first. Their sizes tell how many more the page may have."""
+"""Number of records that are read first for a page. Their sizes tell how many more fit into it."""
 
 
 class EventFilter(NamedTuple):
@@ -30,16 +30,9 @@ class EventFilter(NamedTuple):
     descending: bool = False
 
 
-class RecordPage(NamedTuple):
-    """Records of a subject, and whether more follow."""
-
-    records: list[Record]
-    has_more: bool
-
-
 def recorded_events(
     listings: Listings, subject: Subject, wanted: EventFilter, after: int | None, limit: int
-) -> RecordPage | None:
+) -> Rows[Record] | None:
     """Return the records of up to `limit` events of a subject behind position `after`, in the order of the filter.
 
     A page also ends with about `PAGE_BYTES` of payloads. None means that the subject is unknown.
@@ -57,7 +50,7 @@ def recorded_events(
         records += found
         size += sum(len(record.event.payload_text) for record in found)
         count = max(1, (PAGE_BYTES - size) * len(records) // max(size, 1))
-    return RecordPage(records, has_more=len(records) < len(positions))
+    return Rows(records, has_more=len(records) < len(positions))
 
 
 class ReservationHistory(NamedTuple):

@@ -127,6 +127,13 @@ def encode_text(text: str) -> str:
     return _encode(text).decode()
 
 
+def event_of_members(event_id: bytes, occurred_at: bytes, locker_id: bytes, event_type: bytes, payload: bytes) -> bytes:
+    """Return an event as a locker sends it, whose members have these JSON texts."""
+    return b'{"event_id":%b,"occurred_at":%b,"locker_id":%b,"type":%b,"payload":%b}' % (
+        *(event_id, occurred_at, locker_id, event_type, payload),
+    )
+
+
 def encode_members(event: Event, before: str) -> bytes:
     """Return `before`, followed by the members of the event's JSON object without its braces."""
     head = (
@@ -304,7 +311,7 @@ def _without_record_members(text: bytes) -> bytes | MalformedEvent:
     try:
         line = _recorded_members.decode(text)
         members = (line.event_id, line.occurred_at, line.locker_id, line.type, line.payload)
-        event = b'{"event_id":%b,"occurred_at":%b,"locker_id":%b,"type":%b,"payload":%b}' % tuple(map(bytes, members))
+        event = event_of_members(*map(bytes, members))
         is_whole = line.position is not None and line.recorded_at and line.chain
         if not is_whole or text.count(b'"') != event.count(b'"') + _RECORDED_QUOTES:
             require_each_member_once(text)

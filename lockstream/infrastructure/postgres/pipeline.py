@@ -25,7 +25,7 @@ require_parts("psycopg", psycopg.Pipeline, "_exit_gen", "_enqueue_sync", "_commu
 
 
 class AnswerTimeout(psycopg.OperationalError):
-    """Raised when an answer takes longer than the connection's timeout."""
+    """Raised when the database does not answer within the connection's `timeout_seconds`."""
 
 
 class Connection(psycopg.Connection):

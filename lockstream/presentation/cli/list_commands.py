@@ -194,7 +194,7 @@ def history(  # noqa: PLR0913, PLR0917  # an option each
         found = recorded_events(listings, subject, wanted, after, count)
         if found is None:
             raise UnknownSubject(absence(subject))
-        return found.records
+        return found.rows
 
     source = _Source(RecordedEvent, rows, lambda record: record.end.position, frozenset({"chain"}))
     _print(deployment, source, limit, form)

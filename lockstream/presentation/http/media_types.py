@@ -34,8 +34,8 @@ def negotiate(request: Request, available: Sequence[str]) -> str:
     Raises:
         NotAcceptable: the request accepts none of them.
     """
-    accept = ", ".join(request.headers.getlist("accept"))
-    ranges = dict(_ranges(accept))
+    accept = _accept(request)
+    ranges = _ranges(accept)
     if not ranges:
         return available[0]
     preferred = max(available, key=lambda media_type: _quality(media_type, ranges))
@@ -44,20 +44,23 @@ def negotiate(request: Request, available: Sequence[str]) -> str:
     return preferred
 
 
-def names(request: Request, media_type: str) -> bool:
+def accepts_by_name(request: Request, media_type: str) -> bool:
     """Return whether a request accepts a media type by its name, and not only by a range of types."""
-    ranges = dict(_ranges(", ".join(request.headers.getlist("accept"))))
-    return ranges.get(media_type, 0.0) > 0.0
+    return _ranges(_accept(request)).get(media_type, 0.0) > 0.0
 
 
-def _ranges(accept: str) -> list[tuple[str, float]]:
-    """Return the media ranges of an Accept header, in lower case, with their qualities."""
-    ranges = []
+def _accept(request: Request) -> str:
+    return ", ".join(request.headers.getlist("accept"))
+
+
+def _ranges(accept: str) -> dict[str, float]:
+    """Return the qualities of the media ranges of an Accept header, by range in lower case."""
+    ranges = {}
     for element in _ELEMENT.findall(accept):
         media_range, *parameters = [part.strip().lower() for part in _PART.findall(element)] or [""]
         texts = [text.strip() for name, _, text in (part.partition("=") for part in parameters) if name.strip() == "q"]
         if _RANGE.fullmatch(media_range) and all(map(_QUALITY.fullmatch, texts)):
-            ranges.append((media_range, float(texts[0]) if texts else 1.0))
+            ranges[media_range] = float(texts[0]) if texts else 1.0
     return ranges
 
 

@@ -18,7 +18,7 @@ from lockstream.presentation.http.media_types import (
     EVENT_STREAM,
     JSON,
     NDJSON,
-    names,
+    accepts_by_name,
     negotiate,
 )
 from lockstream.presentation.http.min_position import MAX_POSITION, POSITION, min_position_of
@@ -183,7 +183,7 @@ async def get_event_stream(request: Request) -> Response:
     if after is None:
         after = await _start(lockstream, values, min_position)
     wanted = FeedFilter(values[_TYPE], values[_LOCKER_ID], values[_PARTITION])
-    encode = cloud_event_stream if names(request, CLOUD_EVENT) else feed_event_stream
+    encode = cloud_event_stream if accepts_by_name(request, CLOUD_EVENT) else feed_event_stream
     stream = await lockstream.open_stream(wanted, after, log_id_of(request), encode, min_position)
     return EventStream(lockstream, stream, {LOG: stream.log_id, "Vary": "Accept"})
 

@@ -15,10 +15,9 @@ from lockstream.core.entities.subjects import (
     Subject,
     absence,
 )
-from lockstream.core.ports import Listings
 from lockstream.core.use_cases.history import EventFilter, recorded_events
 from lockstream.presentation.http.query_parameters import QueryParameters, choice, word
-from lockstream.presentation.http.routes.lists import Order, PagedList, Rows, Source
+from lockstream.presentation.http.routes.lists import Order, PagedList, Source
 from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_read, responses_of
 from lockstream.schemas.records import EventPage, RecordedEvent
 
@@ -102,15 +101,10 @@ async def _answer_events(request: Request, events: PagedList[Record], subject: S
     values = events.parse(request)
     event_type, order = values[_TYPE], values[_ORDER]
     wanted = EventFilter(EVENT_TYPES[event_type] if event_type else None, order is Order.DESC)
-
-    def page(listings: Listings, after: int | None, limit: int) -> Rows[Record] | None:
-        found = recorded_events(listings, subject, wanted, after, limit)
-        return found and Rows(*found)
-
     source: Source[Record, int] = Source(
         int,
         lambda record: record.end.position,
-        page,
+        lambda listings, after, limit: recorded_events(listings, subject, wanted, after, limit),
         "/".join(subject),
         absence(subject),
     )

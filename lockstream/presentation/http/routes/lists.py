@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 from fastapi import Request, Response
 from msgspec import Struct
 
+from lockstream.core.entities.listings import Rows
 from lockstream.core.ports import Listings
 from lockstream.presentation.http.errors import NOT_ACCEPTABLE
 from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
@@ -31,13 +32,6 @@ class Order(StrEnum):
 
     ASC = "asc"
     DESC = "desc"
-
-
-class Rows[RowT](NamedTuple):
-    """The rows of a page, and whether more follow."""
-
-    rows: Sequence[RowT]
-    has_more: bool
 
 
 class Source[RowT, KeyT: (int, str)](NamedTuple):

@@ -42,7 +42,7 @@ def client(client: TestClient) -> Iterator[TestClient]:
 
 
 def cloud_event(event: Body, **more: object) -> dict[str, Any]:
-    """Return an event as a sender of CloudEvents writes it."""
+    """Return the CloudEvent that reports an event, with the members `more` added."""
     return {
         "specversion": "1.0",
         "id": event["event_id"],
