@@ -1,6 +1,6 @@
 """Ports: the interfaces that the core and the services need, and that infrastructure implements."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
@@ -17,6 +17,14 @@ from lockstream.core.entities.listings import (
     ReservationQuery,
 )
 from lockstream.core.entities.log import Cursor, Moment, Record
+from lockstream.core.entities.quarantine import (
+    Discard,
+    Entry,
+    MalformedBody,
+    QuarantineChanges,
+    QuarantineQuery,
+    QuarantineTotals,
+)
 from lockstream.core.entities.state import Compartment, Fault, Locker, LockerState, LockerTotals, Reservation
 from lockstream.core.past import LastingRows
 from lockstream.core.row_set import RowSet
@@ -248,6 +256,47 @@ class LogPages(Protocol):
         Raises:
             StoreUnavailable: the log cannot be read, or a line was altered.
         """
+
+
+class QuarantineStore(Protocol):
+    """Keeps events that were not accepted. For one thread at a time, apart from `refused_ids`.
+
+    Each method but `close` raises StoreUnavailable if the quarantine cannot be read or written.
+    """
+
+    @property
+    def refused_ids(self) -> Set[str]:
+        """Ids of all entries that leave once their event is accepted. Empty if the store notices that by itself.
+
+        For any thread. The result follows all later changes.
+        """
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether changes are in memory alone because the disk has failed. The next `write` tries again."""
+
+    def write(self, changes: QuarantineChanges) -> None:
+        """Merge new arrivals into the entries, drop what exceeds the bounds, and flush all of it to disk.
+
+        Raises:
+            StoreUnavailable: nothing was changed.
+        """
+
+    def entry(self, event_id: str) -> Entry | None:
+        """Return the entry of an event id, a UUID in lower case."""
+
+    def entries(self, query: QuarantineQuery, after: int | None, limit: int) -> list[Entry]:
+        """Return up to `limit` entries behind the one with number `after`, in the order of the query."""
+
+    def totals(self) -> QuarantineTotals: ...
+
+    def malformed(self, after: int | None, limit: int) -> list[MalformedBody]:
+        """Return up to `limit` malformed bodies before the one with number `after`, the newest first."""
+
+    def discard(self, event_id: str, discard: Discard) -> Entry | None:
+        """Note an operator's decision, flush it to disk, and return the entry, or None if there is none."""
+
+    def close(self) -> None: ...
 
 
 class ReadResult[ValueT](NamedTuple):

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
@@ -117,6 +117,11 @@ class EmbeddedStore:
         """
         with self._snapshots.snapshot():
             return self._listings.list(query)
+
+    def accepted_among(self, event_ids: Sequence[str]) -> Set[str]:
+        """Return those of `event_ids`, UUIDs in lower case, that the log holds. Raises StoreUnavailable."""
+        ids = self._projection.cache.ids
+        return ids.positions(event_ids, ids.candidate_blocks(event_ids), self.log.event_ids).keys()
 
     @property
     def needs_checkpoint(self) -> bool:

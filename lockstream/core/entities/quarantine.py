@@ -1,0 +1,197 @@
+"""The quarantine: events that were not accepted, kept aside until one is accepted, discarded or dropped.
+
+An entry stands for all arrivals of one event id. Times are RFC 3339 in UTC with six digits of a second, so their texts
+sort as the times do.
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from lockstream.core.entities.events import Event
+
+
+class EntryKind(StrEnum):
+    """Why an event is in the quarantine. Later versions may add kinds, such as `waiting`."""
+
+    REFUSED = "refused"
+    """The rules refused it. Nothing with its id was accepted since."""
+
+    REUSED_ID = "reused_id"
+    """Another event with its id was accepted before."""
+
+
+class EntryStatus(StrEnum):
+    """Whether an entry still needs a decision."""
+
+    OPEN = "open"
+    DISCARDED = "discarded"
+
+
+EVENT_ID_REUSED = "event_id_reused"
+"""Code of every entry of the kind `reused_id`."""
+
+
+class Discard(Struct, frozen=True):
+    """An operator's decision that an event is not to be accepted."""
+
+    reason: str
+    at: str
+
+
+class Entry(Struct, frozen=True):
+    """An event in the quarantine."""
+
+    event_id: str
+    """A UUID in lower case."""
+
+    kind: EntryKind
+    code: str
+    """Name of the newest refusal, for programs."""
+
+    detail: str
+    """Explanation of the newest refusal, for people."""
+
+    locker_id: str
+    type: str
+    occurred_at: str
+    """Time by the locker's clock, exactly as sent."""
+
+    first_at: str
+    """Time of the first arrival."""
+
+    last_at: str
+    """Time of the last arrival."""
+
+    count: int
+    """Arrivals. 0 stands for a new decision on the event as it was kept, without an arrival."""
+
+    address: str
+    """Remote address of the last arrival, or an empty text if it came through a Unix socket."""
+
+    body: str
+    """JSON text of the event as it last came."""
+
+    discard: Discard | None = None
+    number: int = 0
+    """Order of the first arrivals, counted from 1. The store assigns it; 0 stands for none yet."""
+
+    @property
+    def status(self) -> EntryStatus:
+        return EntryStatus.DISCARDED if self.discard else EntryStatus.OPEN
+
+
+def merged(earlier: Entry, later: Entry) -> Entry:
+    """Return the entry for all arrivals that two entries with the same event id stand for."""
+    if not later.count:
+        return replace(earlier, kind=later.kind, code=later.code, detail=later.detail)
+    return replace(
+        later,
+        first_at=earlier.first_at,
+        count=earlier.count + later.count,
+        discard=earlier.discard,
+        number=earlier.number,
+    )
+
+
+class MalformedBody(Struct, frozen=True):
+    """A body, or an item of a batch, that was not an event."""
+
+    reason: str
+    """Name of its first error, for programs."""
+
+    detail: str
+    first_at: str
+    last_at: str
+    count: int
+    """Arrivals of this body in direct succession."""
+
+    address: str
+    body: str
+    """Beginning of the body. Bytes that are not UTF-8 are escaped as `\\xff`."""
+
+    number: int = 0
+    """Order of arrival, counted from 1. The store assigns it; 0 stands for none yet."""
+
+
+class QuarantineQuery(Struct, frozen=True):
+    """Filters of entries, which are listed by number."""
+
+    status: EntryStatus = EntryStatus.OPEN
+    kind: EntryKind | None = None
+    code: str | None = None
+    locker_id: str | None = None
+    event_type: type[Event] | None = None
+    since: str = ""
+    """Lowest time of the last arrival."""
+
+    descending: bool = True
+
+    def matches(self, entry: Entry) -> bool:
+        """Return whether an entry passes all filters."""
+        return (
+            entry.status is self.status
+            and self.kind in (None, entry.kind)
+            and self.code in (None, entry.code)
+            and self.locker_id in (None, entry.locker_id)
+            and (self.event_type is None or self.event_type.__name__ == entry.type)
+            and entry.last_at >= self.since
+        )
+
+
+class QuarantineTotals(Struct):
+    """Counts over the whole quarantine."""
+
+    open: dict[str, int] = field(default_factory=dict)
+    """Open entries by code."""
+
+    discarded: int = 0
+    """Discarded entries."""
+
+    dropped: int = 0
+    """Entries that had to leave, or could not be kept, because of the bounds of the quarantine."""
+
+    unchecked_duplicates: int = 0
+    """Duplicates that came too fast to be compared with the accepted event."""
+
+    malformed: dict[str, int] = field(default_factory=dict)
+    """Malformed bodies by reason."""
+
+
+class QuarantineChanges(Struct):
+    """Changes that are written together."""
+
+    at: str
+    entries: list[Entry] = field(default_factory=list)
+    """New arrivals, one entry for each event id."""
+
+    accepted: list[str] = field(default_factory=list)
+    """Ids of events that were accepted: their entries of the kind `refused` leave."""
+
+    malformed: list[MalformedBody] = field(default_factory=list)
+    """The newest malformed bodies, in order of arrival."""
+
+    malformed_counts: dict[str, int] = field(default_factory=dict)
+    """Malformed bodies since the last write by reason, including those that are not kept."""
+
+    dropped: int = 0
+    unchecked_duplicates: int = 0
+
+
+class QuarantineLimits(Struct, frozen=True):
+    """Bounds of the quarantine."""
+
+    entries: int = 50_000
+    bytes: int = 64 * 1024 * 1024
+    """Sum of the sizes of all entries, each its body and some 300 bytes."""
+
+    days: int = 30
+    """Time since the last arrival of an event, after which its entry leaves."""
+
+
+MALFORMED_BODIES = 1_000
+"""Malformed bodies that are kept: the newest ones."""
+
+MALFORMED_BYTES = 4_096
+"""Bytes of a malformed body that are kept: its beginning."""

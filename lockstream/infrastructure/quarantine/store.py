@@ -1,0 +1,209 @@
+"""The quarantine of one machine: all entries in memory, and a file that follows them."""
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from lockstream.core.entities.log import recorded_at_of, time_of
+from lockstream.core.entities.quarantine import (
+    MALFORMED_BODIES,
+    Discard,
+    Entry,
+    EntryStatus,
+    MalformedBody,
+    QuarantineChanges,
+    QuarantineLimits,
+    QuarantineQuery,
+    QuarantineTotals,
+)
+from lockstream.core.errors import StoreUnavailable
+from lockstream.core.wording import agreeing, counted
+from lockstream.infrastructure.quarantine.entries import BoundedEntries
+from lockstream.infrastructure.quarantine.journal import Journal, quarantine_path, read_lines
+from lockstream.infrastructure.quarantine.lines import EntryLine, LeftLine, Line, MalformedLine, TotalsLine
+
+SLACK_BYTES = 4 * 1024 * 1024
+"""Bytes by which the file may exceed twice the size of its entries before it is written anew."""
+
+logger = logging.getLogger(__name__)
+
+
+class FileQuarantine:
+    """Implements `ports.QuarantineStore` over a file, or in memory alone."""
+
+    def __init__(self, limits: QuarantineLimits, path: Path | None = None) -> None:
+        """Read the file at `path`, if there is one. Lines that cannot be read are reported and left out.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        self._limits = limits
+        self._entries = BoundedEntries(limits)
+        self._malformed: deque[MalformedBody] = deque(maxlen=MALFORMED_BODIES)
+        self._totals = QuarantineTotals()
+        self._journal = Journal(path) if path else None
+        self.is_behind = False
+        self._must_replace = False
+        """Whether the file may lack something, or end within a line."""
+
+        if path:
+            self._load(path)
+
+    @classmethod
+    def open(
+        cls, log_path: Path, limits: QuarantineLimits, accepted: Callable[[Sequence[str]], Set[str]]
+    ) -> "FileQuarantine":
+        """Open the quarantine beside a log. `accepted` returns those of some event ids that the log holds.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        store = cls(limits, quarantine_path(log_path))
+        for event_id in accepted(list(store._entries.refused_ids)):
+            store._entries.remove(event_id)
+            store._must_replace = True
+        return store
+
+    @property
+    def refused_ids(self) -> Set[str]:
+        return self._entries.refused_ids.keys()
+
+    def write(self, changes: QuarantineChanges) -> None:
+        lines: list[Line] = [EntryLine(self._entries.merge(entry)) for entry in changes.entries]
+        left = [event_id for event_id in changes.accepted if self._entries.remove(event_id)]
+        dropped = [entry.event_id for entry in self._entries.drop_excess(_days_before(changes.at, self._limits.days))]
+        lines += map(LeftLine, [*left, *dropped])
+        lines += map(MalformedLine, self._add_malformed(changes))
+        totals = self._totals
+        totals.dropped += len(dropped) + changes.dropped
+        totals.unchecked_duplicates += changes.unchecked_duplicates
+        if dropped or changes.dropped or changes.unchecked_duplicates or changes.malformed_counts:
+            lines.append(TotalsLine.of(totals))
+        try:
+            self._keep(lines)
+        except StoreUnavailable as error:
+            if not self.is_behind:
+                logger.warning("%s", error)
+            self.is_behind = True
+
+    def entry(self, event_id: str) -> Entry | None:
+        return self._entries.by_id.get(event_id)
+
+    def entries(self, query: QuarantineQuery, after: int | None, limit: int) -> list[Entry]:
+        return self._entries.list(query, after, limit)
+
+    def totals(self) -> QuarantineTotals:
+        totals = replace(self._totals, open={}, discarded=0, malformed=dict(self._totals.malformed))
+        for entry in self._entries.by_id.values():
+            if entry.status is EntryStatus.OPEN:
+                totals.open[entry.code] = totals.open.get(entry.code, 0) + 1
+            else:
+                totals.discarded += 1
+        return totals
+
+    def malformed(self, after: int | None, limit: int) -> list[MalformedBody]:
+        newest_first = [body for body in reversed(self._malformed) if after is None or body.number < after]
+        return newest_first[:limit]
+
+    def discard(self, event_id: str, discard: Discard) -> Entry | None:
+        entry = self._entries.by_id.get(event_id)
+        if entry is not None:
+            entry = replace(entry, discard=discard)
+            self._entries.put(entry)
+            self._keep([EntryLine(entry)])
+        return entry
+
+    def close(self) -> None:
+        if self._journal:
+            self._journal.close()
+
+    def _add_malformed(self, changes: QuarantineChanges) -> Iterator[MalformedBody]:
+        """Keep malformed bodies, and yield them with their numbers. The same body again is counted on the last one."""
+        for reason, count in changes.malformed_counts.items():
+            self._totals.malformed[reason] = self._totals.malformed.get(reason, 0) + count
+        for body in changes.malformed:
+            last = self._malformed[-1] if self._malformed else None
+            if last and (last.reason, last.address, last.body) == (body.reason, body.address, body.body):
+                self._malformed[-1] = replace(last, count=last.count + body.count, last_at=body.last_at)
+            else:
+                self._malformed.append(replace(body, number=last.number + 1 if last else 1))
+            yield self._malformed[-1]
+
+    def _keep(self, lines: list[Line]) -> None:
+        """Write `lines` to the file, or all that is in memory if the file is too long or incomplete.
+
+        Raises:
+            StoreUnavailable: something is in memory alone.
+        """
+        if self._journal is None or not (lines or self.is_behind):
+            return
+        is_long = self._journal.size > 2 * self._entries.bytes + SLACK_BYTES
+        try:
+            if self._must_replace or is_long:
+                self._journal.replace(self._lines())
+            else:
+                self._journal.append(lines)
+        except OSError as error:
+            self._must_replace = True
+            raise StoreUnavailable(
+                f"The quarantine cannot be written to disk ({error.strerror or error}), and is kept in memory until it "
+                "can. Make sure that the folder of the log is writable, and that its disk works and has free space."
+            ) from error
+        if self.is_behind:
+            logger.info("The quarantine is written to disk again.")
+        self._must_replace = self.is_behind = False
+
+    def _lines(self) -> Iterator[Line]:
+        yield TotalsLine.of(self._totals)
+        yield from map(MalformedLine, self._malformed)
+        yield from map(EntryLine, self._entries.by_id.values())
+
+    def _load(self, path: Path) -> None:
+        damaged: list[int] = []
+        for number, line, _, is_torn in read_lines(path):
+            if line is None:
+                self._must_replace = True
+                damaged += [] if is_torn else [number]
+            else:
+                self._apply(line)
+        self._journal = journal = Journal(path)
+        with suppress(FileNotFoundError):
+            journal.size = path.stat().st_size
+        if damaged:
+            copy = Path(f"{path}.damaged")
+            with suppress(FileExistsError):
+                os.link(path, copy)
+            logger.warning(
+                "The quarantine %s has %s that cannot be read, the first one at line %d. Lockstream goes on without "
+                "%s; the file is kept as %s.",
+                path,
+                counted(len(damaged), "line"),
+                damaged[0],
+                agreeing(len(damaged), "it", "them"),
+                copy,
+            )
+
+    def _apply(self, line: Line) -> None:
+        match line:
+            case EntryLine(entry):
+                self._entries.put(entry)
+            case LeftLine(event_id):
+                self._entries.remove(event_id)
+            case MalformedLine(body):
+                if self._malformed and self._malformed[-1].number == body.number:
+                    self._malformed.pop()
+                self._malformed.append(body)
+            case TotalsLine(dropped, unchecked_duplicates, malformed):
+                self._totals = QuarantineTotals(
+                    dropped=dropped, unchecked_duplicates=unchecked_duplicates, malformed=malformed
+                )
+
+
+def _days_before(time: str, days: int) -> str:
+    return recorded_at_of(time_of(time) - timedelta(days=days) // timedelta(microseconds=1))
