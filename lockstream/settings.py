@@ -45,7 +45,14 @@ def _setting(default: Any, group: str, *names: str, **limits: Any) -> Any:
     )
 
 
-LOG, ADDRESS, CLIENTS, LIMITS, OPERATION = "The log", "Address", "Browsers and proxies", "Limits", "Operation"
+LOG, ADDRESS, CLIENTS, LIMITS, QUARANTINE, OPERATION = (
+    "The log",
+    "Address",
+    "Browsers and proxies",
+    "Limits",
+    "Quarantine",
+    "Operation",
+)
 
 
 class Settings(BaseSettings):
@@ -88,7 +95,8 @@ class Settings(BaseSettings):
     """The path under which a proxy serves Lockstream, such as `/lockstream`."""
 
     trusted_proxies: _List = _setting((), CLIENTS)
-    """Addresses or networks, separated by commas, whose `X-Forwarded-Prefix` counts; `unix` is for a Unix socket."""
+    """Addresses or networks, separated by commas, whose `X-Forwarded-Prefix` and `X-Forwarded-For` count; `unix`
+    is for a Unix socket."""
 
     cors_origins: _List = _setting((), CLIENTS)
     """Origins of browser applications that may call the API, separated by commas, such as `https://ops.example`."""
@@ -116,6 +124,18 @@ class Settings(BaseSettings):
 
     batch_limit: int = _setting(250, LIMITS, ge=1)
     """Most events that are decided together before other requests are served."""
+
+    quarantine: bool = _setting(True, QUARANTINE)
+    """`false`: events that are not accepted are not kept aside."""
+
+    quarantine_entries: int = _setting(50_000, QUARANTINE, ge=1)
+    """Most entries of the quarantine. When it is full, whoever takes most of its room loses the oldest entry first."""
+
+    quarantine_bytes: int = _setting(64 * 1024 * 1024, QUARANTINE, ge=1024)
+    """Largest size of all entries, in bytes: each counts its body and 300 bytes. They are kept in memory as well."""
+
+    quarantine_days: int = _setting(30, QUARANTINE, ge=1, le=36_500)
+    """Days after which an event that did not come again leaves the quarantine."""
 
     row_cache_rows: int = _setting(200_000, OPERATION, f"{PREFIX}ROW_CACHE_ROWS", f"{PREFIX}WORKING_SET_ROWS", ge=1)
     """Rows of the projection that are kept in memory, some 400 bytes each."""

@@ -7,6 +7,7 @@ LockstreamError
 ├── LogMismatch               a full export belongs to another log
 ├── SimulationFailed          simulated events cannot be written or posted
 ├── FollowFailed              the feed of a server cannot be followed
+├── QuarantineOff             the quarantine was asked for, and there is none
 ├── CursorRefused             a reader of the feed goes on with another log
 ├── UnknownSubject            no accepted event has named the locker, compartment or reservation
 ├── StoreUnavailable          no event can be written, or no current state be read, right now
@@ -70,6 +71,16 @@ class UnknownSubject(LockstreamError):
 
 class FollowFailed(LockstreamError):
     """Raised when the command line cannot follow the feed of a server."""
+
+
+class QuarantineOff(LockstreamError):
+    """Raised when the quarantine was asked for, and the settings turn it off."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The quarantine is off, so refused events are not kept. Set LOCKSTREAM_QUARANTINE to true, and start "
+            "Lockstream again."
+        )
 
 
 class CursorRefused(LockstreamError):

@@ -161,3 +161,12 @@ class InternalErrorItem(ErrorBody):
 
 BatchResponse = list[RecordedItem | ConflictItem | UnresolvedItem | MalformedItem | InternalErrorItem]
 """The outcome of each event of a batch, in order."""
+
+
+class ResubmitReport(_Response):
+    """The outcomes of events of the quarantine that were decided afresh."""
+
+    accepted: Annotated[int, Field(ge=0, description="Events that were accepted, and have left the quarantine.")]
+    refused: Annotated[int, Field(ge=0, description="Events that stay in the quarantine.")]
+    remaining: Annotated[int, Field(ge=0, description="Entries that pass the filters, and were beyond `limit`.")]
+    items: Annotated[BatchResponse, Field(description="In the order of occurrence, as in the response to a batch.")]

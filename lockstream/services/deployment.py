@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lockstream.core.entities.log import START, Record
+from lockstream.core.entities.quarantine import QuarantineLimits
 from lockstream.core.errors import StartRefused
 from lockstream.core.ports import Listings, OnProgress, ReadResult, Store, ignore_progress
 from lockstream.infrastructure.file_log.reader import last_position, read_log
@@ -81,6 +82,13 @@ def deployment_of(settings: Settings) -> Deployment:
     return DatabaseDeployment(settings, settings.database_url.get_secret_value())
 
 
+def quarantine_limits(settings: Settings) -> QuarantineLimits | None:
+    """Return the bounds of the quarantine, or None if the settings turn it off."""
+    if not settings.quarantine:
+        return None
+    return QuarantineLimits(settings.quarantine_entries, settings.quarantine_bytes, settings.quarantine_days)
+
+
 def with_progress(records: Iterable[Record], total: int, on_progress: OnProgress) -> Iterator[Record]:
     """Yield `records`, and call `on_progress` every `PROGRESS_RECORDS` records."""
     for record in records:
@@ -103,10 +111,17 @@ class FileDeployment:
         return EmbeddedStore(self._log, settings.row_cache_rows, on_progress, settings.min_free_bytes)
 
     def start(self, on_progress: OnProgress = ignore_progress) -> Lockstream:
+        from lockstream.infrastructure.quarantine.store import open_quarantine  # noqa: PLC0415
         from lockstream.services.running.embedded_engine import EmbeddedEngine  # noqa: PLC0415
 
-        store = self.open_store(on_progress)
-        return Lockstream(store, EmbeddedEngine(store, self._settings.batch_limit), self._settings)
+        settings, store = self._settings, self.open_store(on_progress)
+        try:
+            limits = quarantine_limits(settings)
+            quarantine = open_quarantine(self._log, limits, store.accepted_among) if limits else None
+            return Lockstream(store, EmbeddedEngine(store, settings.batch_limit), settings, quarantine)
+        except BaseException:
+            store.close()
+            raise
 
     def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
         return with_progress(read_log(self._log, START), last_position(self._log), on_progress)

@@ -31,6 +31,11 @@ def is_identifier(text: str) -> bool:
     return len(text) <= IDENTIFIER_MAX and _IDENTIFIER.fullmatch(text) is not None and not _SURROGATE.search(text)
 
 
+def is_uuid(text: str) -> bool:
+    """Return whether a text is a UUID in its textual form, in either case."""
+    return _UUID.fullmatch(text) is not None
+
+
 def uuid_prefix(text: str) -> str | None:
     """Return a text in lower case if a UUID can begin with it, else None."""
     return text.lower() if _UUID.fullmatch(text + _LOWEST_UUID[len(text) :]) else None

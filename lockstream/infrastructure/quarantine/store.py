@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +34,21 @@ SLACK_BYTES = 4 * 1024 * 1024
 logger = logging.getLogger(__name__)
 
 
+def open_quarantine(
+    log_path: Path, limits: QuarantineLimits, accepted_among: Callable[[Sequence[str]], Iterable[str]]
+) -> "FileQuarantine":
+    """Open the quarantine beside a log, without events that were accepted just before a crash.
+
+    `accepted_among` returns those of some event ids that the log holds.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    store = FileQuarantine(limits, quarantine_path(log_path))
+    store.remove(accepted_among(list(store.refused_ids)))
+    return store
+
+
 class FileQuarantine:
     """Implements `ports.QuarantineStore` over a file, or in memory alone."""
 
@@ -55,20 +70,10 @@ class FileQuarantine:
         if path:
             self._load(path)
 
-    @classmethod
-    def open(
-        cls, log_path: Path, limits: QuarantineLimits, accepted: Callable[[Sequence[str]], Set[str]]
-    ) -> "FileQuarantine":
-        """Open the quarantine beside a log. `accepted` returns those of some event ids that the log holds.
-
-        Raises:
-            OSError: the file cannot be read.
-        """
-        store = cls(limits, quarantine_path(log_path))
-        for event_id in accepted(list(store._entries.refused_ids)):
-            store._entries.remove(event_id)
-            store._must_replace = True
-        return store
+    def remove(self, event_ids: Iterable[str]) -> None:
+        """Remove the entries of these events. The next write removes them from the file."""
+        for event_id in event_ids:
+            self._must_replace = self._entries.remove(event_id) is not None or self._must_replace
 
     @property
     def refused_ids(self) -> Set[str]:

@@ -23,7 +23,7 @@ from lockstream.presentation.http.errors import error_response
 from lockstream.presentation.http.event_stream import IS_HEAD, LAST_EVENT_ID
 from lockstream.presentation.http.log_id import LOG
 from lockstream.presentation.http.min_position import MIN_POSITION, POSITION
-from lockstream.presentation.http.proxies import PathPrefix
+from lockstream.presentation.http.proxies import BehindProxy
 from lockstream.presentation.http.routes import (
     batches,
     events,
@@ -33,11 +33,13 @@ from lockstream.presentation.http.routes import (
     histories,
     lockers,
     network,
+    quarantine,
     reservations,
     search,
 )
 from lockstream.presentation.http.routes.feed import THROUGH
 from lockstream.schemas import listings, records, states
+from lockstream.schemas import quarantine as quarantine_bodies
 from lockstream.schemas.cloud_events import REPORTED_CLOUD_EVENT, CloudEvent
 from lockstream.schemas.events import EVENT
 from lockstream.services.running.lifecycle import Lifecycle
@@ -52,7 +54,7 @@ with `at`, the state at an earlier position or time.
 
 ROUTERS = tuple(
     module.router
-    for module in (events, batches, feed, histories, network, lockers, reservations, faults, search, health)
+    for module in (events, batches, feed, histories, network, lockers, reservations, faults, search, quarantine, health)
 )
 """Every operation of the contract, by resource."""
 
@@ -133,7 +135,10 @@ class Application(FastAPI):
                 title=self.title, version=self.version, description=self.description, routes=self.routes
             )
             event, reported = (form.schema("#/components/schemas/{model}") for form in (EVENT, REPORTED_CLOUD_EVENT))
-            bodies = (*listings.RESPONSES, *states.RESPONSES, *records.RESPONSES, CloudEvent)
+            bodies = (
+                *(*listings.RESPONSES, *states.RESPONSES, *records.RESPONSES, CloudEvent),
+                *quarantine_bodies.BODIES,
+            )
             _, lists = schema_components(bodies, ref_template="#/components/schemas/{name}")
             schemas = lists | contract["components"]["schemas"]  # both have `Status`, and FastAPI's is in order
             contract["components"]["schemas"] = (
@@ -147,7 +152,7 @@ class Application(FastAPI):
         settings = self._read_settings()
         entry: ASGIApp = self._answer
         if settings.root_path or settings.trusted_proxies:
-            entry = PathPrefix(entry, settings.root_path or "", settings.trusted_proxies)
+            entry = BehindProxy(entry, settings.root_path or "", settings.trusted_proxies)
         if settings.cors_origins:
             entry = CORSMiddleware(
                 entry,

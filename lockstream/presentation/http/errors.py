@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from lockstream.core.errors import CursorRefused, StoreUnavailable
+from lockstream.core.errors import CursorRefused, QuarantineOff, StoreUnavailable
 from lockstream.presentation.http.event_stream import InvalidLastEventId
 from lockstream.presentation.http.log_id import LOG, InvalidLogId
 from lockstream.presentation.http.media_types import NotAcceptable
@@ -96,6 +96,8 @@ def error_response(request: Request, error: BaseException) -> Response:
         case CursorRefused():
             body = {"detail": str(error), "code": error.code, "log": error.log_id, "head": error.head}
             return JSONResponse(body, 409, {LOG: error.log_id, POSITION: str(error.head)})
+        case QuarantineOff():
+            return JSONResponse({"detail": str(error)}, 404)
         case InvalidLastEventId() | InvalidLogId() | InvalidMinPosition() | InvalidQuery():
             return JSONResponse({"detail": str(error)}, 422)
         case NotAcceptable():

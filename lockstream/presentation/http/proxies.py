@@ -1,4 +1,4 @@
-"""The path prefix under which a proxy serves Lockstream, from a setting or from a trusted proxy's header."""
+"""Path prefix and remote address behind a proxy, from a setting or from a trusted proxy's headers."""
 
 import re
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lockstream.settings import PATH_PREFIX
 
 FORWARDED_PREFIX = b"x-forwarded-prefix"
+FORWARDED_FOR = b"x-forwarded-for"
 
 UNIX = "unix"
 """Names the clients of a Unix socket among the trusted proxies."""
@@ -16,8 +17,14 @@ UNIX = "unix"
 _PREFIX = re.compile(PATH_PREFIX)
 
 
-class PathPrefix:
-    """Passes the path prefix to the application behind it, whether or not the proxy strips the prefix from the path.
+def remote_address(scope: Scope) -> str:
+    """Return the remote address of a request, or an empty text for a Unix socket."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+class BehindProxy:
+    """Passes path prefix and remote address to the application behind it, whether or not the proxy strips the prefix.
 
     A prefix that equals the beginning of an operation's path, such as `/events`, works only if the proxy keeps it.
     """
@@ -38,6 +45,8 @@ class PathPrefix:
             elif not _is_under(root_path, path):
                 path = prefix + path
             scope = {**scope, "root_path": root_path, "path": path}
+        if address := self._forwarded_for(scope):
+            scope = {**scope, "client": (address, 0)}
         await self._app(scope, receive, send)
 
     def _forwarded_prefix(self, scope: Scope) -> str:
@@ -48,14 +57,33 @@ class PathPrefix:
                 return prefix if _PREFIX.fullmatch(prefix) else ""
         return ""
 
+    def _forwarded_for(self, scope: Scope) -> str:
+        """Return the last address of `X-Forwarded-For` that is no trusted proxy's, or an empty string.
+
+        Each proxy appends the address of its client, so any address before an untrusted one may be made up.
+        """
+        if not self._is_trusted(scope.get("client")):
+            return ""
+        values = [value.decode("latin-1") for name, value in scope["headers"] if name == FORWARDED_FOR]
+        for address in reversed(",".join(values).split(",")):
+            if not _is_address(address.strip()):
+                return ""
+            if not self._is_trusted((address.strip(), 0)):
+                return address.strip()
+        return ""
+
     def _is_trusted(self, client: tuple[str, int] | None) -> bool:
         if not client:
             return self._trusts_unix
-        try:
-            address = ip_address(client[0])
-        except ValueError:
-            return False
-        return any(address in network for network in self._networks)
+        return _is_address(client[0]) and any(ip_address(client[0]) in network for network in self._networks)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _with_prefix(prefix: str, path: str) -> str:

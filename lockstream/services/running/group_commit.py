@@ -20,6 +20,7 @@ from lockstream.core.ports import EventLog, Listings, ReadResult, Reads, UnitOfW
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.codec.event_json import decode_events
 from lockstream.services.running.feed import FeedEngine
+from lockstream.services.running.quarantine_buffer import UNKNOWN_ORIGIN, Origin
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,16 @@ class Waiters(Protocol):
     """The part of `DurablePosition` that group commit needs."""
 
     def when_reached(self, position: int, on_reached: Callable[[str | None], object]) -> None: ...
+
+
+class Observer(Protocol):
+    """Is told the outcomes of events once the accepted ones are durable: the quarantine."""
+
+    def is_concerned(self, outcomes: Outcomes) -> bool:
+        """Return whether a batch with these outcomes must be noted."""
+
+    def note(self, events: Sequence[Event], outcomes: Outcomes, origin: Origin) -> None:
+        """Note the outcomes of the events of one request."""
 
 
 class Engine(FeedEngine, Protocol):
@@ -92,8 +103,9 @@ class Engine(FeedEngine, Protocol):
 class GroupCommit:
     """The ingest queue, and the one writer of a store. For one event loop."""
 
-    def __init__(self, engine: Engine, queue_limit: int) -> None:
+    def __init__(self, engine: Engine, queue_limit: int, observer: Observer | None = None) -> None:
         """`queue_limit` bounds the events that wait for their acknowledgement."""
+        self._observer = observer
         self._engine = engine
         self._queue_limit = queue_limit
         self._queue: deque[_Submission] = deque()
@@ -117,16 +129,16 @@ class GroupCommit:
             return str(QueueFull(self._queue_limit))
         return self._engine.unavailable_reason
 
-    def submit(self, events: Sequence[Event]) -> Awaitable[Outcomes]:
+    def submit(self, events: Sequence[Event], origin: Origin = UNKNOWN_ORIGIN) -> Awaitable[Outcomes]:
         """Have `events` decided in order; the result is there once the accepted ones are durable.
 
         Raises:
             QueueFull: too many events wait; none of these was taken.
             StoreUnavailable: none of these is acknowledged.
         """
-        return self._enqueue(_Submission(asyncio.get_running_loop().create_future(), events))
+        return self._enqueue(_Submission(asyncio.get_running_loop().create_future(), events, origin))
 
-    def submit_text(self, text: bytes) -> Awaitable[Decided]:
+    def submit_text(self, text: bytes, address: str = "") -> Awaitable[Decided]:
         """Have the event with this JSON text decoded and decided; the result is there once it is durable.
 
         The texts of concurrent requests are decoded together, in a fifth of the time. The result may also be
@@ -136,7 +148,7 @@ class GroupCommit:
             QueueFull: too many events wait; this one was not taken.
             StoreUnavailable: the event is not acknowledged.
         """
-        return self._enqueue(_Submission(asyncio.get_running_loop().create_future(), text=text))
+        return self._enqueue(_Submission(asyncio.get_running_loop().create_future(), text=text, address=address))
 
     async def close(self) -> None:
         """Finish the events that were submitted, and accept no more."""
@@ -201,9 +213,13 @@ class GroupCommit:
         self._decide_soon()
 
     def _acknowledge(self, batch: "Sequence[_Submission]", outcomes: Outcomes, failure: str | None) -> None:
+        observer = self._observer if failure is None else None
+        must_note = observer is not None and observer.is_concerned(outcomes)
         start = 0
         for submission in batch:
             stop = start + submission.count
+            if observer and must_note:
+                observer.note(submission.events or (), outcomes[start:stop], submission.origin)
             if not submission.acknowledged.done():  # the client may have disconnected
                 if failure is None:
                     submission.acknowledged.set_result(submission.result(outcomes[start:stop]))
@@ -228,7 +244,14 @@ class _Submission(Struct, eq=False):
     events: Sequence[Event] | None = None
     """None if the text is not decoded yet, or is malformed."""
 
+    events_origin: Origin = UNKNOWN_ORIGIN
     text: bytes | None = None
+    address: str = ""
+    """Where the text comes from."""
+
+    @property
+    def origin(self) -> Origin:
+        return self.events_origin if self.text is None else Origin(self.address, (self.text,))
 
     @property
     def count(self) -> int:

@@ -5,16 +5,21 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, Concatenate
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.feed import FeedFilter, FeedPage
-from lockstream.core.errors import PositionNotReached
-from lockstream.core.ports import Listings, ReadResult, Reads, Store
+from lockstream.core.entities.quarantine import QuarantineQuery
+from lockstream.core.errors import PositionNotReached, QuarantineOff
+from lockstream.core.ports import Listings, QuarantineStore, ReadResult, Reads, Store
+from lockstream.core.use_cases.resubmit import Resubmitted, ResubmittedEvents, in_order_of_occurrence
 from lockstream.services.running.event_loop import LoopRunner
 from lockstream.services.running.feed import Feed
 from lockstream.services.running.feed_streams import Encode, FeedStream, FeedStreams
 from lockstream.services.running.group_commit import Decided, Engine, GroupCommit, HasLockerId, Outcomes
+from lockstream.services.running.quarantine import Quarantine
+from lockstream.services.running.quarantine_buffer import UNKNOWN_ORIGIN, Origin
+from lockstream.services.running.resubmission import resubmit_entries
 from lockstream.settings import Settings
 
 MIN_POSITION_SECONDS = 1.0
@@ -24,14 +29,22 @@ MIN_POSITION_RETRY_SECONDS = 0.02
 """Pause before such a read looks again."""
 
 
+MAX_ENTRIES = 10**9
+"""More entries than any quarantine has."""
+
+
 class Lockstream:
     """One locker network. May be used from any event loop and any thread; calls from the bound loop are fastest."""
 
-    def __init__(self, store: Store, engine: Engine, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, settings: Settings, quarantine: QuarantineStore | None = None
+    ) -> None:
+        """Without a `quarantine`, events that are not accepted are not kept."""
         self.settings = settings
         self._store = store
         self._engine = engine
-        self._group_commit = GroupCommit(engine, settings.queue_limit)
+        self._quarantine = Quarantine(quarantine, engine) if quarantine else None
+        self._group_commit = GroupCommit(engine, settings.queue_limit, self._quarantine)
         self._feed = Feed(engine)
         self._streams = FeedStreams(engine, self._feed, settings.stream_limit)
         self._runner = LoopRunner()
@@ -46,22 +59,63 @@ class Lockstream:
         """Why events are refused right now, or None."""
         return self._group_commit.unavailable_reason
 
-    def ingest(self, events: Sequence[Event]) -> Awaitable[Outcomes]:
+    def ingest(self, events: Sequence[Event], origin: Origin = UNKNOWN_ORIGIN) -> Awaitable[Outcomes]:
         """Decide `events` in order, and return their outcomes once the accepted ones are durable.
 
         Raises:
             StoreUnavailable: none of the events is acknowledged.
         """
-        return self._call(self._group_commit.submit, events)
+        return self._call(self._group_commit.submit, events, origin)
 
-    def ingest_text(self, text: bytes) -> Awaitable[Decided]:
+    def ingest_text(self, text: bytes, address: str = "") -> Awaitable[Decided]:
         """Decode and decide one event, and return it with its outcome once it is durable.
+
+        `address` is the remote address from which it comes.
 
         Raises:
             MalformedEvent: the text is not an event.
             StoreUnavailable: the event is not acknowledged.
         """
-        return self._call(self._group_commit.submit_text, text)
+        return self._call(self._group_commit.submit_text, text, address)
+
+    def note_malformed(self, reason: str, detail: str, body: bytes, address: str) -> None:
+        """Note a malformed body in the quarantine, if there is one. `reason` and `detail` are of its first error."""
+        if self._quarantine and self._runner.loop:
+            self._runner.loop.call_soon_threadsafe(self._quarantine.note_malformed, reason, detail, body, address)
+
+    def quarantine[**ArgumentsT, ResultT](
+        self,
+        function: Callable[Concatenate[Quarantine, ArgumentsT], Awaitable[ResultT]],
+        *args: ArgumentsT.args,
+        **kwargs: ArgumentsT.kwargs,
+    ) -> Awaitable[ResultT]:
+        """Call a method of `Quarantine`, such as `Quarantine.entry`, with these arguments.
+
+        Raises:
+            QuarantineOff: there is no quarantine.
+            StoreUnavailable: the quarantine cannot be read or written.
+        """
+        if self._quarantine is None:
+            raise QuarantineOff
+        return self._call(function, self._quarantine, *args, **kwargs)
+
+    def resubmit(self, event_id: str) -> Awaitable[Resubmitted | None]:
+        """Decide the event of an entry afresh, and return its outcome once it is durable. None: there is no entry.
+
+        Raises:
+            QuarantineOff: there is no quarantine.
+            StoreUnavailable: the event is not acknowledged.
+        """
+        return self._call(self._resubmit, event_id)
+
+    def resubmit_all(self, query: QuarantineQuery, limit: int) -> Awaitable[ResubmittedEvents]:
+        """Decide up to `limit` events afresh, in the order in which they happened.
+
+        Raises:
+            QuarantineOff: there is no quarantine.
+            StoreUnavailable: some events are not acknowledged.
+        """
+        return self._call(self._resubmit_all, query, limit)
 
     async def read[ValueT: HasLockerId](
         self, query: Callable[[Reads], ValueT | None], min_position: int = 0
@@ -170,6 +224,20 @@ class Lockstream:
                 raise PositionNotReached(result.position, min_position)
             await asyncio.sleep(MIN_POSITION_RETRY_SECONDS)
 
+    async def _resubmit(self, event_id: str) -> Resubmitted | None:
+        entry = await self.quarantine(Quarantine.entry, event_id)
+        if entry is None:
+            return None
+        [resubmitted] = await resubmit_entries([entry], self._group_commit.submit)
+        return resubmitted
+
+    async def _resubmit_all(self, query: QuarantineQuery, limit: int) -> ResubmittedEvents:
+        entries = in_order_of_occurrence(await self.quarantine(Quarantine.entries, query, None, MAX_ENTRIES))
+        items = await resubmit_entries(entries[:limit], self._group_commit.submit)
+        return ResubmittedEvents(items, len(entries[limit:]))
+
     async def _close(self) -> None:
         await self._group_commit.close()
+        if self._quarantine:
+            await self._quarantine.close()
         await self._engine.close()

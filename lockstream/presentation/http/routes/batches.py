@@ -21,12 +21,16 @@ from lockstream.presentation.http.errors import (
     UnsupportedMediaType,
 )
 from lockstream.presentation.http.json_response import EncodedJson
+from lockstream.presentation.http.malformed_bodies import noted
 from lockstream.presentation.http.media_types import JSON, NDJSON
+from lockstream.presentation.http.proxies import remote_address
 from lockstream.schemas.batches import MalformedEntry, NdjsonReader, parse_items, split_array
+from lockstream.schemas.events import MalformedBody
 from lockstream.schemas.outcomes import batch_item
 from lockstream.schemas.responses import BatchResponse, ErrorBody, MalformedBodyErrors
 from lockstream.services.running.group_commit import Outcomes
 from lockstream.services.running.lockstream import Lockstream
+from lockstream.services.running.quarantine_buffer import Origin
 
 MAX_BATCH_EVENTS = 10_000
 
@@ -89,15 +93,18 @@ async def post_batch(request: Request) -> Response:
     """
     lockstream: Lockstream = request.app.lockstream
     body = Body(request, lockstream.settings.max_batch_bytes, "LOCKSTREAM_MAX_BATCH_BYTES")
-    batch = _Batch(lockstream)
+    batch, text = _Batch(lockstream, remote_address(request.scope)), b""
     try:
         if body.media_type == NDJSON:
             await batch.take_lines(body.pieces())
         elif body.media_type == JSON:
-            await batch.take_array((await body.read()).removeprefix(BOM_UTF8))
+            text = (await body.read()).removeprefix(BOM_UTF8)
+            await batch.take_array(text)
         else:
             raise UnsupportedMediaType(request, JSON, NDJSON)
         return EncodedJson(await batch.response())
+    except MalformedBody as error:
+        raise noted(request, error, text) from error.__cause__
     finally:
         batch.abandon()
 
@@ -116,8 +123,8 @@ def _chunks(texts: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 class _Batch:
     """A batch while it is decided, chunk by chunk."""
 
-    def __init__(self, lockstream: Lockstream) -> None:
-        self._lockstream = lockstream
+    def __init__(self, lockstream: Lockstream, address: str) -> None:
+        self._lockstream, self._address = lockstream, address
         self._max_event_bytes = lockstream.settings.max_event_bytes
         self._count = 0
         self._items: list[str] = []
@@ -171,13 +178,24 @@ class _Batch:
             await asyncio.sleep(0)  # other requests are served before the next chunk of any batch
         self._count += len(items)
         events = [item for item in items if not isinstance(item, MalformedEntry)]
+        if len(events) < len(items):
+            texts = self._note_malformed(items, texts)
+        origin = Origin(self._address, texts)
         try:
-            deciding = self._lockstream.ingest(events)
+            deciding = self._lockstream.ingest(events, origin)
         except QueueFull:
             await self._collect(0)  # this very batch may fill the queue
-            deciding = self._lockstream.ingest(events)
+            deciding = self._lockstream.ingest(events, origin)
         self._pending.append((items, asyncio.ensure_future(deciding)))
         await self._collect(CHUNKS_AHEAD)
+
+    def _note_malformed(self, items: Sequence[Event | MalformedEntry], texts: Sequence[bytes]) -> Sequence[bytes]:
+        """Note items that are not events, and return the texts of those that are."""
+        for item, text in zip(items, texts, strict=True):
+            if isinstance(item, MalformedEntry):
+                first = item.errors[0]
+                self._lockstream.note_malformed(first["type"], first["msg"], text, self._address)
+        return [text for item, text in zip(items, texts, strict=True) if not isinstance(item, MalformedEntry)]
 
     async def _collect(self, pending: int) -> None:
         """Wait for outcomes, in order, until at most `pending` chunks wait for theirs."""

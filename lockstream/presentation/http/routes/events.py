@@ -16,7 +16,9 @@ from lockstream.presentation.http.errors import (
     UnsupportedMediaType,
 )
 from lockstream.presentation.http.json_response import EncodedJson
+from lockstream.presentation.http.malformed_bodies import noted
 from lockstream.presentation.http.media_types import CLOUD_EVENT, JSON
+from lockstream.presentation.http.proxies import remote_address
 from lockstream.schemas.cloud_events import REPORTED_CLOUD_EVENT, reported_event
 from lockstream.schemas.events import EVENT, MalformedBody
 from lockstream.schemas.outcomes import event_response
@@ -89,13 +91,15 @@ async def post_event(request: Request) -> Response:
     body = Body(request, lockstream.settings.max_event_bytes, "LOCKSTREAM_MAX_EVENT_BYTES")
     if body.media_type not in _MEDIA_TYPES:
         raise UnsupportedMediaType(request, *_MEDIA_TYPES)
-    text = (await body.read()).removeprefix(BOM_UTF8)
-    is_cloud_event = body.media_type == CLOUD_EVENT
+    is_cloud_event, text, address = body.media_type == CLOUD_EVENT, b"", remote_address(request.scope)
     try:
-        event, outcome = await lockstream.ingest_text(reported_event(text) if is_cloud_event else text)
+        text = (await body.read()).removeprefix(BOM_UTF8)
+        event, outcome = await lockstream.ingest_text(reported_event(text) if is_cloud_event else text, address)
     except MalformedEvent as error:
         form = REPORTED_CLOUD_EVENT if is_cloud_event else EVENT
-        raise MalformedBody(form.explain(text, error)) from error
+        raise noted(request, MalformedBody(form.explain(text, error)), text) from error
+    except MalformedBody as error:
+        raise noted(request, error, text) from error.__cause__
     if isinstance(outcome, Exception):
         raise outcome
     status, content = event_response(event, outcome)

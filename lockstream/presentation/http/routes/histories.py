@@ -1,12 +1,10 @@
 """Accepted events: one by its id, and the history of a locker, a compartment or a reservation."""
 
-import re
-
 from fastapi import APIRouter, Request, Response
 from msgspec import Raw
 
 from lockstream.core.entities.events import EVENT_TYPES
-from lockstream.core.entities.fields import UUID
+from lockstream.core.entities.fields import is_uuid
 from lockstream.core.entities.log import Record
 from lockstream.core.entities.subjects import (
     CompartmentSubject,
@@ -17,13 +15,12 @@ from lockstream.core.entities.subjects import (
 )
 from lockstream.core.use_cases.history import EventFilter, recorded_events
 from lockstream.presentation.http.query_parameters import QueryParameters, choice, word
-from lockstream.presentation.http.routes.lists import Order, PagedList, Source
+from lockstream.presentation.http.routes.lists import PagedList, Source
+from lockstream.presentation.http.routes.pages import Order
 from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_read, responses_of
 from lockstream.schemas.records import EventPage, RecordedEvent
 
 router = APIRouter(tags=["events"])
-
-_UUID = re.compile(UUID)
 
 EXAMPLE = RecordedEvent(
     81377,
@@ -58,7 +55,7 @@ async def get_event(request: Request, event_id: str) -> Response:
     _NO_PARAMETERS.parse(request)
     return await answer_read(
         request,
-        lambda reads: reads.event(event_id.lower()) if _UUID.fullmatch(event_id) else None,
+        lambda reads: reads.event(event_id.lower()) if is_uuid(event_id) else None,
         RecordedEvent.of,
         f"No accepted event has the id {event_id!r}. Refused events are not in the log.",
     )

@@ -10,7 +10,8 @@ from lockstream.core.entities.subjects import ReservationSubject
 from lockstream.core.ports import Listings
 from lockstream.core.use_cases.history import reservation_history
 from lockstream.presentation.http.query_parameters import InvalidQuery, Values, choice, identifier, instant
-from lockstream.presentation.http.routes.lists import Order, PagedList, Source, paged
+from lockstream.presentation.http.routes.lists import PagedList, Source, paged
+from lockstream.presentation.http.routes.pages import Order
 from lockstream.presentation.http.routes.reads import (
     AT,
     AT_AND_OTHERS,

@@ -1,0 +1,66 @@
+"""Decide events of the quarantine afresh, in the order in which they happened.
+
+Facts of one locker build on each other, and their times may be equal or wrong. So the events that were refused are
+decided again for as long as that lets another one be accepted.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from lockstream.core.entities.events import Event
+from lockstream.core.entities.log import microseconds_of
+from lockstream.core.entities.quarantine import Entry
+from lockstream.core.errors import MalformedEvent
+from lockstream.core.outcomes import Accepted, Outcome, Refusal
+
+type Decide = Callable[[Sequence[Event]], Awaitable[Sequence[Outcome | Exception]]]
+"""Decides events in order, and returns an outcome for each once the accepted ones are durable."""
+
+
+class Resubmitted(NamedTuple):
+    """An entry, and the outcome of its event."""
+
+    entry: Entry
+    result: tuple[Event, Outcome | Exception] | MalformedEvent
+    """The event and its outcome. MalformedEvent: this version of Lockstream does not read the body as an event."""
+
+    @property
+    def is_accepted(self) -> bool:
+        return not isinstance(self.result, MalformedEvent) and isinstance(self.result[1], Accepted)
+
+
+class ResubmittedEvents(NamedTuple):
+    """Entries with outcomes, and the number of entries that are left for the next request."""
+
+    items: list[Resubmitted]
+    remaining: int
+
+
+def in_order_of_occurrence(entries: Sequence[Entry]) -> list[Entry]:
+    """Return entries by the time of the locker's clock, and by number if these times are equal."""
+    return sorted(entries, key=lambda entry: (_microseconds(entry.occurred_at), entry.number))
+
+
+async def resubmit(events: Sequence[Event], decide: Decide) -> list[Outcome | Exception]:
+    """Decide `events` in order until none of those that are refused can be accepted, and return their last outcomes."""
+    outcomes = list(await decide(events))
+    refused = _refused(outcomes)
+    while 0 < len(refused) < len(outcomes):
+        again = await decide([events[index] for index in refused])
+        for index, outcome in zip(refused, again, strict=True):
+            outcomes[index] = outcome
+        if len(_refused(again)) == len(refused):
+            break
+        refused = _refused(outcomes)
+    return outcomes
+
+
+def _refused(outcomes: Sequence[Outcome | Exception]) -> list[int]:
+    return [index for index, outcome in enumerate(outcomes) if isinstance(outcome, Refusal)]
+
+
+def _microseconds(occurred_at: str) -> int:
+    """Return a timestamp of a locker in microseconds since 1970. A leap second counts as the second before it."""
+    text = occurred_at.upper()
+    return microseconds_of(datetime.fromisoformat(f"{text[:17]}59{text[19:]}" if text[17:19] == "60" else text))

@@ -1,0 +1,170 @@
+"""The quarantine of the running system: notes events that were not accepted, and answers what it holds.
+
+Arrivals are merged in memory for a second, and then written in a thread. No event waits for that, and a crash may lose
+that second.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import batched
+from typing import Protocol
+
+from lockstream.core.entities.events import Event
+from lockstream.core.entities.log import Record
+from lockstream.core.entities.quarantine import Discard, Entry, MalformedBody, QuarantineQuery, QuarantineTotals
+from lockstream.core.errors import StoreUnavailable
+from lockstream.core.outcomes import Accepted, Duplicate, Outcome, Refusal
+from lockstream.core.ports import Listings, QuarantineStore, ReadResult
+from lockstream.infrastructure.codec.event_json import have_same_content
+from lockstream.infrastructure.codec.log_line import utc_now
+from lockstream.services.running.quarantine_buffer import Arrival, Origin, QuarantineBuffer
+
+WRITE_SECONDS = 1.0
+"""Time between an arrival and its write, and so what a crash may lose."""
+
+RECORDS_AT_ONCE = 500
+"""Accepted events that are read at a time, to be compared with duplicates."""
+
+_ACCEPTED = {Accepted}
+
+logger = logging.getLogger(__name__)
+
+
+class ReadsLists(Protocol):
+    """The part of an engine that the quarantine needs."""
+
+    async def list[ValueT](self, query: Callable[[Listings], ValueT], at: int | None = None) -> ReadResult[ValueT]:
+        """Return the value of `query` over lists of a state that has reached position `at`."""
+
+
+class Quarantine:
+    """Notes and shows events that were not accepted. For one event loop."""
+
+    def __init__(self, store: QuarantineStore, engine: ReadsLists) -> None:
+        self._store, self._engine = store, engine
+        self._buffer = QuarantineBuffer()
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing = asyncio.Lock()
+        self._has_failed = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread = ThreadPoolExecutor(1, "lockstream-quarantine")
+
+    def is_concerned(self, outcomes: Sequence[Outcome | Exception]) -> bool:
+        """Return whether events with these outcomes may enter or leave the quarantine. Takes 20 ns an event."""
+        return self._may_leave or not set(map(type, outcomes)) <= _ACCEPTED
+
+    def note(self, events: Sequence[Event], outcomes: Sequence[Outcome | Exception], origin: Origin) -> None:
+        """Note the outcomes of the events of one request. Those that were accepted are durable."""
+        at, may_leave, refused_ids = utc_now(), self._may_leave, self._store.refused_ids
+        for index, (event, outcome) in enumerate(zip(events, outcomes, strict=True)):
+            if isinstance(outcome, Accepted):
+                if may_leave:
+                    self._buffer.add_accepted(event.event_id, is_held=event.event_id in refused_ids)
+            elif isinstance(outcome, Refusal):
+                arrival = Arrival.of(event, index, origin, at)
+                self._buffer.add_refused(arrival, outcome, is_arrival=origin.is_arrival)
+            elif isinstance(outcome, Duplicate) and origin.is_arrival:
+                if self._buffer.takes_duplicates:
+                    self._buffer.add_duplicate(Arrival.of(event, index, origin, at), outcome.position)
+                else:
+                    self._buffer.add_unchecked(1)
+        self._write_later()
+
+    def note_malformed(self, reason: str, detail: str, body: bytes, address: str) -> None:
+        """Note a body, or an item of a batch, that is not an event. `reason` and `detail` are of its first error."""
+        self._buffer.add_malformed(reason, detail, body, address, utc_now())
+        self._write_later()
+
+    async def entries(self, query: QuarantineQuery, after: int | None, limit: int) -> list[Entry]:
+        """Return up to `limit` entries behind the one with number `after`. Raises StoreUnavailable."""
+        return await self._read(lambda: self._store.entries(query, after, limit))
+
+    async def entry(self, event_id: str) -> Entry | None:
+        """Return the entry of an event id, a UUID in lower case. Raises StoreUnavailable."""
+        return await self._read(lambda: self._store.entry(event_id))
+
+    async def totals(self) -> QuarantineTotals:
+        """Return the counts over all entries. Raises StoreUnavailable."""
+        return await self._read(self._store.totals)
+
+    async def malformed(self, after: int | None, limit: int) -> list[MalformedBody]:
+        """Return up to `limit` malformed bodies before the one with number `after`. Raises StoreUnavailable."""
+        return await self._read(lambda: self._store.malformed(after, limit))
+
+    async def discard(self, event_id: str, reason: str) -> Entry | None:
+        """Note that an event is not to be accepted, and return its entry. Raises StoreUnavailable."""
+        return await self._read(lambda: self._store.discard(event_id, Discard(reason, utc_now())))
+
+    async def close(self) -> None:
+        """Write what was noted, and close the store."""
+        if self._timer:
+            self._timer.cancel()
+        await self._write()
+        await asyncio.to_thread(self._thread.shutdown)
+        self._store.close()
+
+    @property
+    def _may_leave(self) -> bool:
+        """Whether an accepted event may have an entry. On PostgreSQL, the database finds that out."""
+        return bool(self._store.refused_ids or self._buffer.entries)
+
+    async def _read[ValueT](self, query: Callable[[], ValueT]) -> ValueT:
+        """Return the value of `query`, which sees all that was noted before."""
+        await self._write()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, query)
+
+    def _write_later(self) -> None:
+        if self._timer is None and (self._buffer or self._store.is_behind):
+            self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._begin_write)
+
+    def _begin_write(self) -> None:
+        self._timer = None
+        task = asyncio.get_running_loop().create_task(self._write())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _write(self) -> None:
+        """Write what was noted. If that fails, it is tried again later."""
+        async with self._writing:
+            if not self._buffer and not self._store.is_behind:
+                return
+            buffer, self._buffer = self._buffer, QuarantineBuffer()
+            await self._compare(buffer)
+            changes = buffer.changes(utc_now())
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._store.write, changes)
+                self._has_failed = False
+            except StoreUnavailable as error:
+                self._buffer.put_back(changes)
+                if not self._has_failed:
+                    logger.warning("The quarantine cannot be written, and is kept in memory until it can. %s", error)
+                self._has_failed = True
+            except Exception:  # an internal error, which must not stop later writes
+                logger.exception("Changes of the quarantine could not be written, and are lost.")
+            self._write_later()
+
+    async def _compare(self, buffer: QuarantineBuffer) -> None:
+        """Turn duplicates into entries if their content differs from the accepted event's."""
+        for some in batched(sorted(buffer.duplicates, key=lambda one: one.position), RECORDS_AT_ONCE):
+            try:
+                records = await self._records({one.position for one in some})
+            except StoreUnavailable:
+                records = {}
+            for one in some:
+                record = records.get(one.position)
+                if record is None:
+                    buffer.add_unchecked(1)
+                elif not have_same_content(one.arrival.event, record.event):
+                    buffer.add(one.entry())
+        buffer.duplicates.clear()
+
+    async def _records(self, positions: set[int]) -> dict[int, Record]:
+        """Return the records at those positions that lists have reached. Raises StoreUnavailable."""
+
+        def read(listings: Listings) -> dict[int, Record]:
+            reached = sorted(position for position in positions if position <= listings.position)
+            return dict(zip(reached, listings.records(reached), strict=True))
+
+        return (await self._engine.list(read, max(positions))).value
