@@ -1,7 +1,7 @@
 """The bodies on the wire.
 
 Start at `events`, which reads the body of an event; `batches` reads that of a batch. `responses` describes the bodies
-of responses, `records` those with accepted events, `states` those with all of a locker, and `listings` those of lists.
-`outcomes` writes the responses to events as bytes, `cloud_events` reads and writes events as CloudEvents, and
-`instants` reads a time. May import `core` and `infrastructure.codec`.
+of responses, `records` those with accepted events, `states` those with all of a locker, `listings` those of lists, and
+`quarantine` those of the quarantine. `outcomes` writes the responses to events as bytes, `cloud_events` reads and
+writes events as CloudEvents, and `instants` reads a time. May import `core` and `infrastructure.codec`.
 """

@@ -5,8 +5,18 @@ from typing import Annotated
 
 from msgspec import Meta, Raw, Struct
 
-from lockstream.core.entities.quarantine import Entry, EntryKind, EntryStatus, MalformedBody, QuarantineTotals
+from lockstream.core.entities.events import EVENT_TYPES
+from lockstream.core.entities.fields import IDENTIFIER, IDENTIFIER_MAX, TIMESTAMP
+from lockstream.core.entities.quarantine import (
+    EVENT_ID_REUSED,
+    Entry,
+    EntryKind,
+    EntryStatus,
+    MalformedBody,
+    QuarantineTotals,
+)
 from lockstream.core.errors import MalformedEvent
+from lockstream.core.rules import REFUSALS
 from lockstream.core.use_cases.resubmit import Resubmitted, ResubmittedEvents
 from lockstream.schemas.batches import MalformedEntry
 from lockstream.schemas.events import EVENT
@@ -22,6 +32,12 @@ _Address = Annotated[
     str | None,
     Meta(description="Remote address of the last arrival. Null for a Unix socket."),
 ]
+
+CODES = [*(refusal.code for refusal in REFUSALS), EVENT_ID_REUSED]
+"""Codes that an entry may have."""
+
+_Identifier = Annotated[str, Meta(pattern=f"^{IDENTIFIER}$", min_length=1, max_length=IDENTIFIER_MAX)]
+_Timestamp = Annotated[str, Meta(pattern=f"^{TIMESTAMP}$", extra_json_schema={"format": "date-time"})]
 
 REASON_MAX = 1_000
 """Longest reason of a discarded event, in characters."""
@@ -138,17 +154,25 @@ class MalformedBodyPage(Struct, frozen=True, forbid_unknown_fields=True):
 class DiscardRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """A decision that an event is not to be accepted."""
 
-    reason: Annotated[str, Meta(min_length=1, max_length=REASON_MAX, description="Why, for those who ask later.")]
+    reason: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=REASON_MAX,
+            pattern=r"^[^\x00]*[^\s\x00][^\x00]*$",
+            description="Why, for those who ask later. It is not blank, and has no character U+0000.",
+        ),
+    ]
 
 
 class ResubmitRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Filters of the events that are decided afresh. Without any, all open entries of the kind `refused` are."""
 
-    code: str | None = None
-    locker_id: str | None = None
-    type: str | None = None
-    since: Annotated[Time | None, Meta(description="Last arrival at this time or later.")] = None
-    limit: Annotated[int, Meta(ge=1, le=RESUBMITTED_MAX)] = RESUBMITTED_MAX
+    code: Annotated[str | None, Meta(extra_json_schema={"enum": [*CODES, None]})] = None
+    locker_id: _Identifier | None = None
+    type: Annotated[str | None, Meta(extra_json_schema={"enum": [*EVENT_TYPES, None]})] = None
+    since: Annotated[_Timestamp | None, Meta(description="Last arrival at this time or later.")] = None
+    limit: Annotated[int, Meta(ge=1, le=RESUBMITTED_MAX, description="Most events.")] = RESUBMITTED_MAX
 
 
 BODIES: Sequence[type[Struct]] = (QuarantinePage, QuarantineEntry, MalformedBodyPage, DiscardRequest, ResubmitRequest)

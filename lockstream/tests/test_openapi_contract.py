@@ -41,6 +41,12 @@ ANSWERS = {
     ("/reservations", "get"): {"200", "406", "422", "431", "500", "503"},
     ("/faults", "get"): {"200", "406", "422", "431", "500", "503"},
     ("/search", "get"): {"200", "422", "431", "500", "503"},
+    ("/quarantine", "get"): {"200", "404", "406", "422", "431", "500", "503"},
+    ("/quarantine/malformed", "get"): {"200", "404", "406", "422", "431", "500", "503"},
+    ("/quarantine/{event_id}", "get"): {"200", "404", "422", "431", "500", "503"},
+    ("/quarantine/resubmit", "post"): {"200", "404", "408", "413", "415", "422", "431", "500", "503"},
+    ("/quarantine/{event_id}/resubmit", "post"): {"200", "202", "404", "409", "422", "431", "500", "503"},
+    ("/quarantine/{event_id}/discard", "post"): {"200", "404", "408", "413", "415", "422", "431", "500", "503"},
     ("/health/live", "get"): {"200", "431"},
     ("/health/ready", "get"): {"200", "431", "500", "503"},
 }
@@ -84,6 +90,16 @@ FIELDS = {
     "SearchResult": {"lockers", "compartments", "reservations", "events"},
     "CompartmentMatch": {"locker_id", "compartment_id"},
     "EventMatch": {"event_id", "position"},
+    "QuarantinePage": {"items", "next", "totals"},
+    "QuarantineCounts": {"open", "discarded", "dropped", "unchecked_duplicates", "malformed"},
+    "QuarantineEntry": {
+        *("event_id", "kind", "status", "code", "detail", "locker_id", "type", "occurred_at"),
+        *("first_at", "last_at", "count", "address", "discarded_at", "discard_reason", "body"),
+    },
+    "MalformedBodyPage": {"items", "next"},
+    "MalformedBodyItem": {"reason", "detail", "first_at", "last_at", "count", "address", "body"},
+    "DiscardRequest": {"reason"},
+    "ResubmitReport": {"accepted", "refused", "remaining", "items"},
     "ErrorBody": {"detail"},
     "HealthResponse": {"status"},
     "ConflictBody": {"detail", "code"},
@@ -97,6 +113,8 @@ PAGES = {
     "/lockers/{locker_id}/compartments": "CompartmentPage",
     "/reservations": "ReservationPage",
     "/faults": "FaultPage",
+    "/quarantine": "QuarantinePage",
+    "/quarantine/malformed": "MalformedBodyPage",
     "/lockers/{locker_id}/events": "EventPage",
     "/lockers/{locker_id}/compartments/{compartment_id}/events": "EventPage",
     "/reservations/{reservation_id}/events": "EventPage",
@@ -220,6 +238,8 @@ def test_every_answer_is_described_and_typed() -> None:
     assert schemas["get /reservations/{reservation_id}", "200"] == reference("ReservationStatus")
     for path, name in PAGES.items():
         assert schemas[f"get {path}", "200"] == reference(name)
+    assert schemas["post /quarantine/resubmit", "200"] == reference("ResubmitReport")
+    assert schemas["post /quarantine/{event_id}/discard", "200"] == reference("QuarantineEntry")
     assert schemas["get /network", "200"] == reference("NetworkSummary")
     assert schemas["get /search", "200"] == reference("SearchResult")
     assert schemas["get /events", "200"] == reference("FeedBody")
@@ -244,7 +264,11 @@ def test_a_list_has_an_example_of_each_media_type(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/lockers/{locker_id}/state", "/reservations/{reservation_id}/state", "/events/{event_id}", "/events"]
+    "path",
+    [
+        *("/lockers/{locker_id}/state", "/reservations/{reservation_id}/state", "/events/{event_id}", "/events"),
+        "/quarantine/{event_id}",
+    ],
 )
 def test_states_and_events_have_an_example(path: str) -> None:
     example = CONTRACT["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["example"]

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from itertools import accumulate, chain
 from typing import Any
@@ -158,8 +159,16 @@ def _instants(event: Event) -> list[datetime]:
 
 
 def _values(event: Event) -> Any:
-    """Return the values of a payload. Numbers are texts, because a decoder rounds some, and refuses others."""
-    return json.loads(event.payload_text, parse_int=str, parse_float=str)
+    """Return the values of a payload. Its numbers are neither rounded nor limited."""
+    return json.loads(event.payload_text, parse_int=_number, parse_float=_number)
+
+
+def _number(text: str) -> Decimal | tuple[str]:
+    """Return a number, or its text if it has more digits in its exponent than a computer can count."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return (text,)
 
 
 def _decode_each(texts: Sequence[bytes], *, is_new: bool) -> list[Event | MalformedEvent]:

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from lockstream.core.entities.quarantine import Entry, EntryKind, QuarantineLimits, QuarantineQuery, merged
 
 ENTRY_BYTES = 300
-"""Size of an entry beside its body, as the bounds count it: some more than its other members take in the file."""
+"""Size of an entry beside its body, as the bounds count it: some more than what the other members need in the file."""
 
 STALE_ITEMS = 1_024
-"""Outdated items of a heap that are tolerated before it is made anew."""
+"""Outdated items of a heap that are tolerated before it is built again."""
 
 
 class BoundedEntries:

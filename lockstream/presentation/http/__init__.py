@@ -5,6 +5,6 @@ Start at `app`, which builds the application and finds the operation of a reques
 `min_position` reads the position that a request demands, `log_id` the log that a reader of the feed has read,
 `query_parameters` parses and declares the query of a URL, `page_tokens` says where a page begins, `media_types` chooses
 a form that a request accepts, `entity_tags` tells whether a client has a state already, `proxies` handles the path
-prefix of a proxy, and `errors` turns exceptions into responses. May import `schemas`, `services`, `core` and
-`settings`, but neither `server` nor `cli`.
+prefix and the remote address behind a proxy, and `errors` turns exceptions into responses. May import `schemas`,
+`services`, `core` and `settings`, but neither `server` nor `cli`.
 """

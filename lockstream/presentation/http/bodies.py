@@ -9,7 +9,9 @@ from starlette.requests import ClientDisconnect, Request
 
 from lockstream.presentation.http.errors import BodyTooLarge, UnsupportedEncoding
 from lockstream.presentation.http.media_types import JSON, NDJSON
-from lockstream.schemas.events import malformed
+from lockstream.presentation.http.proxies import remote_address
+from lockstream.schemas.events import MalformedBody, malformed
+from lockstream.services.running.lockstream import Lockstream
 
 NDJSON_TYPES = {NDJSON, "application/ndjson", "application/jsonl", "application/json-lines"}
 """Media types that clients use for NDJSON. None of them is registered with IANA."""
@@ -104,6 +106,14 @@ class Body:
 
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"The body is larger than {self._limit} bytes. Send less, or raise {self._setting}.")
+
+
+def noted(request: Request, error: MalformedBody, body: bytes) -> MalformedBody:
+    """Note a malformed body, or as much of it as was read, and return its error."""
+    lockstream: Lockstream = request.app.lockstream
+    first = error.errors[0]
+    lockstream.note_malformed(first["type"], first["msg"], body, remote_address(request.scope))
+    return error
 
 
 class _Inflater:

@@ -58,7 +58,7 @@ class BehindProxy:
         return ""
 
     def _forwarded_for(self, scope: Scope) -> str:
-        """Return the last address of `X-Forwarded-For` that is no trusted proxy's, or an empty string.
+        """Return the last address of `X-Forwarded-For` that does not belong to a trusted proxy, or an empty string.
 
         Each proxy appends the address of its client, so any address before an untrusted one may be made up.
         """

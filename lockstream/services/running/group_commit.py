@@ -20,7 +20,7 @@ from lockstream.core.ports import EventLog, Listings, ReadResult, Reads, UnitOfW
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.codec.event_json import decode_events
 from lockstream.services.running.feed import FeedEngine
-from lockstream.services.running.quarantine_buffer import UNKNOWN_ORIGIN, Origin
+from lockstream.services.running.quarantine.buffer import UNKNOWN_ORIGIN, Origin
 
 logger = logging.getLogger(__name__)
 
@@ -247,7 +247,7 @@ class _Submission(Struct, eq=False):
     events_origin: Origin = UNKNOWN_ORIGIN
     text: bytes | None = None
     address: str = ""
-    """Where the text comes from."""
+    """Remote address of the text."""
 
     @property
     def origin(self) -> Origin:

@@ -17,9 +17,9 @@ from lockstream.services.running.event_loop import LoopRunner
 from lockstream.services.running.feed import Feed
 from lockstream.services.running.feed_streams import Encode, FeedStream, FeedStreams
 from lockstream.services.running.group_commit import Decided, Engine, GroupCommit, HasLockerId, Outcomes
-from lockstream.services.running.quarantine import Quarantine
-from lockstream.services.running.quarantine_buffer import UNKNOWN_ORIGIN, Origin
-from lockstream.services.running.resubmission import resubmit_entries
+from lockstream.services.running.quarantine.buffer import UNKNOWN_ORIGIN, Origin
+from lockstream.services.running.quarantine.quarantine import Quarantine
+from lockstream.services.running.quarantine.resubmission import resubmit_entries
 from lockstream.settings import Settings
 
 MIN_POSITION_SECONDS = 1.0

@@ -19,6 +19,7 @@ README = (ROOT / "README.md").read_text()
 REFERENCE = (ROOT / "docs/reference.md").read_text()
 API = (ROOT / "docs/api.md").read_text()
 FEED = (ROOT / "docs/feed.md").read_text()
+QUARANTINE = (ROOT / "docs/quarantine.md").read_text()
 SIMULATION = (ROOT / "docs/simulation.md").read_text()
 WALK_THROUGH = "<!-- walk-through: a test runs each command and compares what it prints -->\n```sh\n"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -59,7 +60,8 @@ def printed_by(script: str, server: Server) -> list[str]:
 def test_the_walk_throughs_print_the_responses_that_they_show(log_path: Path) -> None:
     with Server(log_path) as server:
         server.start()
-        for script, beginning in ((script_of(README), "# {"), (script_of(API) + script_of(FEED), "# ")):
+        pages = script_of(API) + script_of(FEED) + script_of(QUARANTINE)
+        for script, beginning in ((script_of(README), "# {"), (pages, "# ")):
             shown = [line[2:] for line in script.splitlines() if line.startswith(beginning)]
             for line, expected in zip(printed_by(script, server), shown, strict=True):
                 assert re.fullmatch(re.escape(expected).replace("…", ".*"), line), expected

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from lockstream.core.entities.events import Event
+from lockstream.core.entities.quarantine import QuarantineLimits
 from lockstream.core.ports import EventLog, Listings, LogPages, ReadResult, Reads
+from lockstream.infrastructure.quarantine.store import FileQuarantine
 from lockstream.infrastructure.stores.memory import MemoryStore
 from lockstream.services.running.durable_position import DurablePosition
 from lockstream.services.running.group_commit import HasLockerId, Outcomes, decide_batch
@@ -14,7 +16,8 @@ from lockstream.settings import Settings
 def open_in_memory() -> Lockstream:
     """Return a running system over a store in memory."""
     store, settings = MemoryStore(), Settings()
-    return Lockstream(store, _MemoryEngine(store, settings.batch_limit), settings)
+    quarantine = FileQuarantine(QuarantineLimits())
+    return Lockstream(store, _MemoryEngine(store, settings.batch_limit), settings, quarantine)
 
 
 class _MemoryEngine:

@@ -1,7 +1,7 @@
 """The operations of the API, one module per resource: `events`, `batches`, `feed`, `histories`, `network`, `lockers`,
-`reservations`, `faults`, `search`, `health`.
+`reservations`, `faults`, `search`, `quarantine`, `health`.
 
-Start at `events`. An endpoint takes the request and the parameters of its path, and returns a response. Nothing
-else is injected, so that `app.Application` can call endpoints directly. `reads` has the part that all reads share, and
-`lists` that of all lists. May import the other modules of `http` except `app`, and what they may import.
+Start at `events`. An endpoint takes the request and the parameters of its path, and returns a response. Nothing else is
+injected, so that `app.Application` can call endpoints directly. `shared` has the parts that several operations have in
+common. May import the other modules of `http` except `app`, and what they may import.
 """

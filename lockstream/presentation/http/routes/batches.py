@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import QueueFull, StoreUnavailable
-from lockstream.presentation.http.bodies import Body
+from lockstream.presentation.http.bodies import Body, noted
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
     INTERNAL,
@@ -21,7 +21,6 @@ from lockstream.presentation.http.errors import (
     UnsupportedMediaType,
 )
 from lockstream.presentation.http.json_response import EncodedJson
-from lockstream.presentation.http.malformed_bodies import noted
 from lockstream.presentation.http.media_types import JSON, NDJSON
 from lockstream.presentation.http.proxies import remote_address
 from lockstream.schemas.batches import MalformedEntry, NdjsonReader, parse_items, split_array
@@ -30,7 +29,7 @@ from lockstream.schemas.outcomes import batch_item
 from lockstream.schemas.responses import BatchResponse, ErrorBody, MalformedBodyErrors
 from lockstream.services.running.group_commit import Outcomes
 from lockstream.services.running.lockstream import Lockstream
-from lockstream.services.running.quarantine_buffer import Origin
+from lockstream.services.running.quarantine.buffer import Origin
 
 MAX_BATCH_EVENTS = 10_000
 

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from lockstream.core.errors import MalformedEvent
-from lockstream.presentation.http.bodies import Body
+from lockstream.presentation.http.bodies import Body, noted
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
     INTERNAL,
@@ -16,7 +16,6 @@ from lockstream.presentation.http.errors import (
     UnsupportedMediaType,
 )
 from lockstream.presentation.http.json_response import EncodedJson
-from lockstream.presentation.http.malformed_bodies import noted
 from lockstream.presentation.http.media_types import CLOUD_EVENT, JSON
 from lockstream.presentation.http.proxies import remote_address
 from lockstream.schemas.cloud_events import REPORTED_CLOUD_EVENT, reported_event

@@ -6,8 +6,8 @@ from lockstream.core.entities.fields import SEVERITY_MAX
 from lockstream.core.entities.listings import FaultQuery
 from lockstream.core.entities.state import Fault
 from lockstream.presentation.http.query_parameters import InvalidQuery, choice, flag, identifier, whole_number
-from lockstream.presentation.http.routes.lists import PagedList, Source, paged
-from lockstream.presentation.http.routes.pages import Order
+from lockstream.presentation.http.routes.shared.lists import PagedList, Source, paged
+from lockstream.presentation.http.routes.shared.pages import Order
 from lockstream.schemas.listings import FaultItem, FaultPage
 
 router = APIRouter(prefix="/faults", tags=["network"])

@@ -35,7 +35,7 @@ from lockstream.presentation.http.query_parameters import (
     word,
 )
 from lockstream.presentation.http.routes.histories import EXAMPLE
-from lockstream.presentation.http.routes.reads import parameters_of, responses_of
+from lockstream.presentation.http.routes.shared.reads import parameters_of, responses_of
 from lockstream.schemas.cloud_events import cloud_event, cloud_event_batch, cloud_event_stream
 from lockstream.schemas.listings import encode_json
 from lockstream.schemas.records import FeedBody, feed_event_stream, feed_json

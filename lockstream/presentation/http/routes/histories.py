@@ -15,9 +15,9 @@ from lockstream.core.entities.subjects import (
 )
 from lockstream.core.use_cases.history import EventFilter, recorded_events
 from lockstream.presentation.http.query_parameters import QueryParameters, choice, word
-from lockstream.presentation.http.routes.lists import PagedList, Source
-from lockstream.presentation.http.routes.pages import Order
-from lockstream.presentation.http.routes.reads import PARAMETERS, RESPONSES, answer_read, responses_of
+from lockstream.presentation.http.routes.shared.lists import PagedList, Source
+from lockstream.presentation.http.routes.shared.pages import Order
+from lockstream.presentation.http.routes.shared.reads import PARAMETERS, RESPONSES, answer_read, responses_of
 from lockstream.schemas.records import EventPage, RecordedEvent
 
 router = APIRouter(tags=["events"])

@@ -9,8 +9,8 @@ from lockstream.core.entities.subjects import CompartmentSubject, LockerSubject,
 from lockstream.core.use_cases.history import dated_locker_state
 from lockstream.presentation.http.entity_tags import ETAG, IF_NONE_MATCH, NOT_MODIFIED
 from lockstream.presentation.http.query_parameters import choice, flag, identifier
-from lockstream.presentation.http.routes.lists import PagedList, Source, paged
-from lockstream.presentation.http.routes.reads import (
+from lockstream.presentation.http.routes.shared.lists import PagedList, Source, paged
+from lockstream.presentation.http.routes.shared.reads import (
     AT,
     AT_AND_OTHERS,
     RESPONSES,

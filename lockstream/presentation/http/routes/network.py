@@ -5,8 +5,8 @@ from fastapi import APIRouter, Request, Response
 from lockstream.core.entities.listings import NetworkTotals
 from lockstream.core.ports import Listings
 from lockstream.presentation.http.query_parameters import QueryParameters
-from lockstream.presentation.http.routes.lists import answer_whole
-from lockstream.presentation.http.routes.reads import parameters_of, responses_of
+from lockstream.presentation.http.routes.shared.lists import answer_whole
+from lockstream.presentation.http.routes.shared.reads import parameters_of, responses_of
 from lockstream.schemas.listings import NetworkSummary, recorded_at
 
 router = APIRouter(prefix="/network", tags=["network"])

@@ -12,13 +12,11 @@ from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.core.entities.fields import IDENTIFIER_FORM, is_identifier, is_uuid
 from lockstream.core.entities.log import LAST_TIME, recorded_at_of
 from lockstream.core.entities.quarantine import (
-    EVENT_ID_REUSED,
     EntryKind,
     EntryStatus,
     QuarantineQuery,
 )
 from lockstream.core.errors import MalformedEvent
-from lockstream.core.rules import REFUSALS
 from lockstream.core.wording import quoted
 from lockstream.presentation.http.bodies import Body
 from lockstream.presentation.http.errors import (
@@ -38,14 +36,15 @@ from lockstream.presentation.http.query_parameters import (
     instant,
     word,
 )
-from lockstream.presentation.http.routes.pages import Order, PageForm
-from lockstream.presentation.http.routes.reads import Responses, responses_of
+from lockstream.presentation.http.routes.shared.pages import Order, PageForm
+from lockstream.presentation.http.routes.shared.reads import Responses, responses_of
 from lockstream.schemas.events import EVENT, malformed
 from lockstream.schemas.events import MalformedBody as MalformedRequest
 from lockstream.schemas.instants import Instant, instant_of
 from lockstream.schemas.listings import encode_json
 from lockstream.schemas.outcomes import event_response
 from lockstream.schemas.quarantine import (
+    CODES,
     DiscardRequest,
     MalformedBodyItem,
     MalformedBodyPage,
@@ -64,11 +63,9 @@ from lockstream.schemas.responses import (
     UnresolvedBody,
 )
 from lockstream.services.running.lockstream import Lockstream
-from lockstream.services.running.quarantine import Quarantine
+from lockstream.services.running.quarantine.quarantine import Quarantine
 
 router = APIRouter(prefix="/quarantine", tags=["quarantine"])
-
-CODES = [*(refusal.code for refusal in REFUSALS), EVENT_ID_REUSED]
 
 _STATUS = choice("status", EntryStatus, EntryStatus.OPEN, "`discarded`: those that an operator has discarded.")
 _KIND = choice("kind", EntryKind, None, "Entries of this kind.")
@@ -81,7 +78,7 @@ _ORDER = choice("order", Order, Order.DESC, "By the first arrival: `desc` has th
 _EXAMPLE = QuarantineEntry(
     event_id="0190a5e0-0000-4000-8000-000000000004",
     kind=EntryKind.REFUSED,
-    status=EntryStatus.OPEN,
+    status=EntryStatus.DISCARDED,
     code="reservation_not_awaiting_pickup",
     detail="Reservation 'parcel-77' does not await a pick-up: no parcel lies in its compartment.",
     locker_id="station-7",
@@ -91,8 +88,8 @@ _EXAMPLE = QuarantineEntry(
     last_at="2026-11-23T17:45:12.812000Z",
     count=2,
     address="10.2.0.17",
-    discarded_at=None,
-    discard_reason=None,
+    discarded_at="2026-11-24T08:02:41.000000Z",
+    discard_reason="The parcel was handed over at the counter.",
     body=Raw(
         b'{"event_id":"0190a5e0-0000-4000-8000-000000000004","occurred_at":"2026-11-23T18:40:11+01:00",'
         b'"locker_id":"station-7","type":"ParcelPickedUp","payload":{"reservation_id":"parcel-77"}}'
@@ -283,8 +280,6 @@ async def discard_event(request: Request, event_id: str) -> Response:
     """Note that an event is not to be accepted, and why. The entry is kept, and later arrivals are counted on it."""
     _NO_PARAMETERS.parse(request)
     reason = (await _decoded(request, DiscardRequest)).reason
-    if not reason.strip() or "\0" in reason:
-        raise malformed("reason", "`reason` is blank, or contains the character U+0000. Send a reason for people.")
     lockstream = _lockstream(request)
     entry = await lockstream.quarantine(Quarantine.discard, event_id.lower(), reason) if is_uuid(event_id) else None
     return EncodedJson(encode_json(QuarantineEntry.of(entry))) if entry else _no_entry(event_id)

@@ -10,9 +10,9 @@ from lockstream.core.entities.subjects import ReservationSubject
 from lockstream.core.ports import Listings
 from lockstream.core.use_cases.history import reservation_history
 from lockstream.presentation.http.query_parameters import InvalidQuery, Values, choice, identifier, instant
-from lockstream.presentation.http.routes.lists import PagedList, Source, paged
-from lockstream.presentation.http.routes.pages import Order
-from lockstream.presentation.http.routes.reads import (
+from lockstream.presentation.http.routes.shared.lists import PagedList, Source, paged
+from lockstream.presentation.http.routes.shared.pages import Order
+from lockstream.presentation.http.routes.shared.reads import (
     AT,
     AT_AND_OTHERS,
     RESPONSES_AT,

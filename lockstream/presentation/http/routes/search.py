@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request, Response
 
 from lockstream.presentation.http.query_parameters import QueryParameters, identifier
-from lockstream.presentation.http.routes.lists import answer_whole
-from lockstream.presentation.http.routes.reads import parameters_of, responses_of
+from lockstream.presentation.http.routes.shared.lists import answer_whole
+from lockstream.presentation.http.routes.shared.reads import parameters_of, responses_of
 from lockstream.schemas.listings import CompartmentMatch, EventMatch, SearchResult
 
 MAX_MATCHES = 20

@@ -28,6 +28,9 @@ READS = [
     *(f"/reservations/{RESERVATION}/state", f"/reservations/{RESERVATION}/events"),
     *(f"/lockers/{LOCKER}/events", f"/lockers/{LOCKER}/compartments/{COMPARTMENT}/events"),
 ]
+QUARANTINED = "0190a5e0-0000-4000-8000-000000000002"
+QUARANTINE = "/quarantine", "/quarantine/malformed", f"/quarantine/{QUARANTINED}"
+RESUBMITTED = f"/quarantine/{QUARANTINED}/resubmit"
 LISTS = "/network", "/lockers", f"/lockers/{LOCKER}/compartments", "/reservations", "/faults", "/search?q=l"
 MISSING = [path.replace(EVENT, EVENT[::-1]).replace("-1", "-2") for path in READS] + ["/lockers/unknown/compartments"]
 HEALTH = "/health/live", "/health/ready"
@@ -36,7 +39,8 @@ DOCUMENTATION = "/docs", "/openapi.json", "/docs/assets/swagger-ui.css"
 FEED, STREAM = "/events?after=0", "/events/stream"
 OPERATIONS = [
     *(("POST", "/events"), ("POST", "/events/batch"), ("HEAD", f"{STREAM}?after=0")),  # a GET of the stream has no end
-    *(("GET", path) for path in (FEED, *READS, *LISTS, *HEALTH)),
+    *(("GET", path) for path in (FEED, *READS, *LISTS, *QUARANTINE, *HEALTH)),
+    *(("POST", "/quarantine/resubmit"), ("POST", RESUBMITTED), ("POST", f"/quarantine/{QUARANTINED}/discard")),
 ]
 """A request for every operation of the contract."""
 

@@ -12,8 +12,8 @@ from lockstream.core.ports import Listings
 from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
 from lockstream.presentation.http.min_position import POSITION, min_position_of
 from lockstream.presentation.http.query_parameters import Parameter, Values
-from lockstream.presentation.http.routes.pages import EncodedPage, PageClass, PageForm
-from lockstream.presentation.http.routes.reads import not_found, parameters_of
+from lockstream.presentation.http.routes.shared.pages import EncodedPage, PageClass, PageForm
+from lockstream.presentation.http.routes.shared.reads import not_found, parameters_of
 from lockstream.schemas.listings import ItemClass, encode_json, items_of
 from lockstream.services.running.lockstream import Lockstream
 

@@ -8,7 +8,7 @@ from lockstream.core.errors import MalformedEvent, StoreUnavailable
 from lockstream.core.outcomes import Outcome
 from lockstream.core.use_cases.resubmit import Resubmitted, resubmit
 from lockstream.infrastructure.codec.event_json import decode_events
-from lockstream.services.running.quarantine_buffer import Origin
+from lockstream.services.running.quarantine.buffer import Origin
 
 EVENTS_AT_ONCE = 250
 """Events that are submitted together. Other requests are served before the next ones."""

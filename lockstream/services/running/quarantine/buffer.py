@@ -31,7 +31,7 @@ COMPARED_DUPLICATES = 5_000
 
 
 class Origin(Struct, frozen=True, gc=False):
-    """Where events come from, and how they came."""
+    """The origin of events: a remote address, and their texts."""
 
     address: str = ""
     """Remote address, or an empty text for a Unix socket."""

@@ -14,7 +14,7 @@ from lockstream.presentation.http.json_response import EncodedJson, encoded_head
 from lockstream.presentation.http.media_types import CSV, JSON, negotiate
 from lockstream.presentation.http.page_tokens import binding_of, decode_token, encode_token
 from lockstream.presentation.http.query_parameters import Parameter, QueryParameters, Values, page_token, whole_number
-from lockstream.presentation.http.routes.reads import RESPONSES, Responses, responses_of
+from lockstream.presentation.http.routes.shared.reads import RESPONSES, Responses, responses_of
 from lockstream.schemas.listings import encode_csv, encode_json
 
 MAX_ITEMS = 1_000
@@ -40,7 +40,7 @@ class PageRequest[KeyT](NamedTuple):
     limit: int
     media_type: str
     binding: bytes
-    """What a page token is bound to."""
+    """Digest of the filters and the order to which a page token is bound."""
 
     def token(self, last_key: int | str) -> str:
         """Return the token of the next page, if the last item of this one has the key `last_key`."""

@@ -19,7 +19,7 @@ from lockstream.core.outcomes import Accepted, Duplicate, Outcome, Refusal
 from lockstream.core.ports import Listings, QuarantineStore, ReadResult
 from lockstream.infrastructure.codec.event_json import have_same_content
 from lockstream.infrastructure.codec.log_line import utc_now
-from lockstream.services.running.quarantine_buffer import Arrival, Origin, QuarantineBuffer
+from lockstream.services.running.quarantine.buffer import Arrival, Origin, QuarantineBuffer
 
 WRITE_SECONDS = 1.0
 """Time between an arrival and its write, and so what a crash may lose."""
@@ -57,10 +57,10 @@ class Quarantine:
 
     def note(self, events: Sequence[Event], outcomes: Sequence[Outcome | Exception], origin: Origin) -> None:
         """Note the outcomes of the events of one request. Those that were accepted are durable."""
-        at, may_leave, refused_ids = utc_now(), self._may_leave, self._store.refused_ids
+        at, refused_ids = utc_now(), self._store.refused_ids
         for index, (event, outcome) in enumerate(zip(events, outcomes, strict=True)):
             if isinstance(outcome, Accepted):
-                if may_leave:
+                if self._may_leave:
                     self._buffer.add_accepted(event.event_id, is_held=event.event_id in refused_ids)
             elif isinstance(outcome, Refusal):
                 arrival = Arrival.of(event, index, origin, at)

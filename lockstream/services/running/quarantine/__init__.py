@@ -1,0 +1,4 @@
+"""The quarantine of the running system: events that were not accepted are noted, shown, and decided afresh.
+
+Start at `quarantine`. `buffer` merges arrivals until they are written, and `resubmission` decides entries afresh.
+"""

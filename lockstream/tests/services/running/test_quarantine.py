@@ -1,0 +1,292 @@
+"""The quarantine of the running system: what is noted, when it is written, and what happens if that fails."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from lockstream.core.entities.quarantine import (
+    MALFORMED_BODIES,
+    Entry,
+    QuarantineChanges,
+    QuarantineLimits,
+    QuarantineQuery,
+)
+from lockstream.core.errors import StoreUnavailable
+from lockstream.core.outcomes import Accepted, Duplicate
+from lockstream.core.ports import Listings, ReadResult
+from lockstream.core.rules import UNKNOWN_COMPARTMENT
+from lockstream.infrastructure.quarantine.store import FileQuarantine
+from lockstream.services.running.group_commit import GroupCommit
+from lockstream.services.running.quarantine import buffer as quarantine_buffer
+from lockstream.services.running.quarantine import quarantine as quarantine_module
+from lockstream.services.running.quarantine.buffer import Arrival, Origin, QuarantineBuffer
+from lockstream.services.running.quarantine.quarantine import Quarantine
+from lockstream.tests.services.running.system import System
+from lockstream.tests.support.builders import Body, deposited, event, registered, reserved
+from lockstream.tests.support.coroutines import run
+from lockstream.tests.support.faulty_store import FaultyStore
+
+ALL = QuarantineQuery()
+HERE = Origin("192.0.2.1")
+
+
+class FailingStore(FileQuarantine):
+    """A store in memory whose writes fail on demand."""
+
+    failure: Exception | None = None
+
+    def __init__(self) -> None:
+        super().__init__(QuarantineLimits())
+        self.writes = 0
+
+    def write(self, changes: QuarantineChanges) -> None:
+        self.writes += 1
+        if self.failure:
+            raise self.failure
+        super().write(changes)
+
+
+class Noted:
+    """A quarantine behind the group commit of a store. For one event loop."""
+
+    def __init__(self, store: FaultyStore) -> None:
+        self.store = FailingStore()
+        self.system = System(store)
+        self.quarantine = Quarantine(self.store, self.system.engine)
+        self.system.group_commit = GroupCommit(self.system.engine, 1_000, self.quarantine)
+
+    async def ids(self) -> list[str]:
+        return [entry.event_id for entry in await self.quarantine.entries(ALL, None, 100)]
+
+    async def close(self) -> None:
+        await self.system.group_commit.close()
+        await self.quarantine.close()
+        await self.system.engine.close()
+
+
+@pytest.fixture
+def quick_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine_module, "WRITE_SECONDS", 0.01)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110  # the condition is changed by a thread
+        await asyncio.sleep(0.002)
+
+
+def test_a_refusal_is_noted_although_the_client_has_gone(store: FaultyStore) -> None:
+    async def scenario() -> None:
+        noted, refused = Noted(store), deposited()
+        posting = noted.system.post(refused)
+        await asyncio.sleep(0)
+        posting.cancel()
+        await noted.system.post(registered())
+        assert await noted.ids() == [refused["event_id"]]
+        await noted.close()
+
+    run(scenario())
+
+
+def test_nothing_is_noted_of_events_that_are_not_acknowledged(store: FaultyStore) -> None:
+    """The log fails. The refusal depends on an event before it, which may never be durable."""
+
+    async def scenario() -> None:
+        noted, refused = Noted(store), reserved("r1", "missing")
+        with store.failing_flushes():
+            posting = noted.system.post(registered(), refused)
+            with pytest.raises(StoreUnavailable):
+                await posting
+        assert await noted.ids() == []
+        await noted.close()
+
+    run(scenario())
+
+
+def test_arrivals_of_a_second_are_written_together(store: FaultyStore, quick_writes: None) -> None:
+    async def scenario() -> None:
+        noted, refused = Noted(store), deposited()
+        for _ in range(5):
+            await noted.system.post(refused)
+        await until(lambda: noted.store.writes > 0)
+        [entry] = noted.store.entries(ALL, None, 10)
+        assert entry.count == 5
+        assert noted.store.writes == 1
+        await noted.close()
+
+    run(scenario())
+
+
+def test_accepted_events_alone_cause_no_write(store: FaultyStore, quick_writes: None) -> None:
+    async def scenario() -> None:
+        noted = Noted(store)
+        await noted.system.post(registered("c1"), registered("c2"))
+        await asyncio.sleep(0.05)
+        await noted.close()
+        assert noted.store.writes == 0
+
+    run(scenario())
+
+
+def test_arrivals_wait_while_the_store_is_unavailable(
+    store: FaultyStore, quick_writes: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        noted, first, second = Noted(store), deposited("r1"), reserved("r2")
+        noted.store.failure = StoreUnavailable("The database is away.")
+        await noted.system.post(first, second)
+        noted.quarantine.note_malformed("missing", "Field required", b"{}", "")
+        await until(lambda: noted.store.writes >= 3)
+        await noted.system.post(first)
+        await noted.system.post(registered(), second)  # accepted meanwhile
+        noted.store.failure = None
+        assert await noted.ids() == [first["event_id"]]
+        assert [entry.count for entry in noted.store.entries(ALL, None, 10)] == [2]
+        assert (await noted.quarantine.totals()).malformed == {"missing": 1}
+        assert [body.body for body in await noted.quarantine.malformed(None, 10)] == ["{}"]
+        await noted.close()
+
+    run(scenario())
+    assert [record.message for record in caplog.records if "The database is away." in record.message] == [
+        "The quarantine cannot be written, and is kept in memory until it can. The database is away."
+    ]
+
+
+def test_a_read_of_an_unavailable_store_fails(store: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        noted = Noted(store)
+
+        def fail(event_id: str) -> Entry | None:
+            raise StoreUnavailable("The database is away.")
+
+        monkeypatch.setattr(noted.store, "entry", fail)
+        with pytest.raises(StoreUnavailable, match="away"):
+            await noted.quarantine.entry("x")
+        await noted.close()
+
+    run(scenario())
+
+
+def test_an_internal_error_of_one_write_does_not_stop_the_next(
+    store: FaultyStore, quick_writes: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        noted, lost, kept = Noted(store), deposited("r1"), deposited("r2")
+        noted.store.failure = ZeroDivisionError()
+        await noted.system.post(lost)
+        await until(lambda: noted.store.writes > 0)
+        noted.store.failure = None
+        await noted.system.post(kept)
+        assert await noted.ids() == [kept["event_id"]]
+        await noted.close()
+
+    run(scenario())
+    assert "are lost" in caplog.text
+    caplog.clear()
+
+
+def test_a_disk_that_failed_is_tried_again(
+    store: FaultyStore, quick_writes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        noted = Noted(store)
+        noted.store.is_behind = True
+        await noted.system.post(deposited())
+        await until(lambda: noted.store.writes >= 3)
+        noted.store.is_behind = False
+        await noted.close()
+
+    run(scenario())
+
+
+def test_a_close_writes_what_was_noted(store: FaultyStore) -> None:
+    async def scenario() -> None:
+        noted = Noted(store)
+        await noted.system.post(deposited())
+        await noted.close()
+        assert len(noted.store.entries(ALL, None, 10)) == 1
+
+    run(scenario())
+
+
+def test_duplicates_beyond_the_limit_are_counted_and_not_compared(
+    store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine_buffer, "COMPARED_DUPLICATES", 3)
+
+    async def scenario() -> None:
+        noted, accepted = Noted(store), registered("c1")
+        await noted.system.post(accepted)
+        other = accepted | {"payload": {"compartment_id": "c2"}}
+        await noted.system.post(*[accepted] * 3, *[other] * 4)
+        totals = await noted.quarantine.totals()
+        assert (totals.unchecked_duplicates, totals.open) == (4, {})
+        await noted.system.post(other)
+        assert (await noted.quarantine.totals()).open == {"event_id_reused": 1}
+        await noted.close()
+
+    run(scenario())
+
+
+class _NoLists:
+    async def list[ValueT](self, query: Callable[[Listings], ValueT], at: int | None = None) -> ReadResult[ValueT]:
+        raise StoreUnavailable("The projection cannot be written.")
+
+
+def test_duplicates_that_cannot_be_compared_are_counted() -> None:
+    async def scenario() -> None:
+        quarantine = Quarantine(FileQuarantine(QuarantineLimits()), _NoLists())
+        one = event(registered())
+        quarantine.note([one, one], [Duplicate(1), Accepted(2)], HERE)
+        assert (await quarantine.totals()).unchecked_duplicates == 1
+        await quarantine.close()
+
+    run(scenario())
+
+
+def test_a_full_buffer_drops_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine_buffer, "BUFFERED_ENTRIES", 2)
+    monkeypatch.setattr(quarantine_buffer, "BUFFERED_BYTES", 1_500)
+    buffer = QuarantineBuffer()
+    for reservation in ("r1", "r2", "r3"):
+        add(buffer, deposited(reservation))
+    assert buffer.changes("").dropped == 1
+    one = QuarantineBuffer()
+    add(one, deposited("r1", note="x" * 1_000))
+    add(one, deposited("r2", note="x" * 1_000))
+    changes = one.changes("")
+    assert (len(changes.entries), changes.dropped) == (1, 1)
+    one.add_accepted(changes.entries[0].event_id, is_held=False)
+    add(one, deposited("r3", note="x" * 1_000))
+    assert len(one.changes("").entries) == 1
+
+
+def add(buffer: QuarantineBuffer, body: Body) -> None:
+    arrival = Arrival.of(event(body), 0, HERE, "2026-11-23T08:15:00.000000Z")
+    buffer.add_refused(arrival, UNKNOWN_COMPARTMENT, is_arrival=True)
+
+
+def test_changes_that_are_put_back_stand_before_newer_ones() -> None:
+    older, newer = QuarantineBuffer(), QuarantineBuffer()
+    first, second = deposited("r1"), deposited("r2")
+    for buffer, bodies in ((older, [first, second]), (newer, [first])):
+        for body in bodies:
+            add(buffer, body)
+    for number in range(MALFORMED_BODIES):
+        older.add_malformed("a", "", b"%d" % number, "", "")
+    newer.add_malformed("b", "", b"newest", "", "")
+    newer.add_accepted(second["event_id"], is_held=True)
+    newer.put_back(older.changes(""))
+    changes = newer.changes("")
+    assert [(entry.event_id, entry.count) for entry in changes.entries] == [(first["event_id"], 2)]
+    assert [body.body for body in changes.malformed] == [*map(str, range(1, MALFORMED_BODIES)), "newest"]
+    assert changes.malformed_counts == {"a": MALFORMED_BODIES, "b": 1}
+    assert changes.accepted == [second["event_id"]]
+
+
+def test_an_accepted_event_leaves_the_buffer_also_if_the_store_does_not_know_it() -> None:
+    buffer = QuarantineBuffer()
+    refused = deposited()
+    add(buffer, refused)
+    buffer.add_accepted(refused["event_id"], is_held=False)
+    assert not buffer
