@@ -17,9 +17,13 @@ from bench.errors import BenchFailure
 from bench.figures import percentile
 from bench.load.client import Client
 from bench.load.events import PER_LOCKER, EventGenerator, compartments_of, locker_name
+from bench.load.forms import DEPOSITED, TIMES, random_ids
 from bench.load.http import Check, expect, expect_items, get, post, post_batch
 from bench.load.plan import WARM_UP_SECONDS, Plan, Reader, Result
 from bench.resources import CpuMeter
+
+EXPECTED = {"get": 200, "event": 202, "batch": 202, "refused": 422}
+"""Status of the response to each kind of request."""
 
 _TIMEOUT_SECONDS = 60
 """For a projection to catch up."""
@@ -120,20 +124,28 @@ def _script(plan: Plan, number: int) -> Iterable[bytes]:
     if plan.kind == "get":
         lockers = range(0, plan.compartments, PER_LOCKER)
         return cycle([get(f"/lockers/{locker_name(tag, first)}") for first in lockers])
+    if plan.kind == "refused":
+        ids = random_ids(_requests(plan))
+        return [post("/events", DEPOSITED % (*one, TIMES[0], tag.encode(), b"none", b"none")) for one in ids]
     if plan.network:
         part, parts = plan.turn * plan.connections + number, plan.turns * plan.connections
         return _posts(plan, EventGenerator(plan.network.spare_compartments(part, parts), registered=True))
     return _posts(plan, EventGenerator(compartments_of(tag, plan.compartments), registered=plan.registered))
 
 
-def _posts(plan: Plan, events: EventGenerator) -> list[bytes]:
-    if plan.events:
-        requests, rest = divmod(plan.events, plan.connections * plan.per_request)
-        if rest:
-            raise BenchFailure(f"{plan.events:,} events cannot be shared out evenly to {plan.connections} connections.")
-    else:
+def _requests(plan: Plan) -> int:
+    """Return how many requests are prepared for a connection."""
+    if not plan.events:
         rate = plan.rate * 1.5 if plan.rate else plan.max_rate
-        requests = round(rate * (WARM_UP_SECONDS + plan.seconds) / plan.connections) + 10
+        return round(rate * (WARM_UP_SECONDS + plan.seconds) / plan.connections) + 10
+    requests, rest = divmod(plan.events, plan.connections * plan.per_request)
+    if rest:
+        raise BenchFailure(f"{plan.events:,} events cannot be shared out evenly to {plan.connections} connections.")
+    return requests
+
+
+def _posts(plan: Plan, events: EventGenerator) -> list[bytes]:
+    requests = _requests(plan)
     if plan.kind == "event":
         return [post("/events", event) for event in events.take(requests)]
     return [post_batch(events.take(plan.per_request)) for _ in range(requests)]
@@ -142,7 +154,7 @@ def _posts(plan: Plan, events: EventGenerator) -> list[bytes]:
 def _check(plan: Plan) -> Check:
     if plan.kind == "batch" and plan.itemised:
         return expect_items(plan.per_request)
-    return expect(200 if plan.kind == "get" else 202)
+    return expect(EXPECTED[plan.kind])
 
 
 def _print_line(line: bytes) -> None:

@@ -24,7 +24,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     tag: str
     """Prefix of the lockers' names."""
-    kind: Literal["event", "batch", "get"]
+    kind: Literal["event", "batch", "get", "refused"]
     connections: int
     per_request: int = 1
     """Events in a request."""
