@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urljoin
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
@@ -15,7 +16,7 @@ from starlette.routing import Mount
 
 from lockstream.presentation.http.app import create_app
 from lockstream.settings import Settings
-from lockstream.tests.support.builders import COMPARTMENT, LOCKER, RESERVATION, registered, reserved
+from lockstream.tests.support.builders import COMPARTMENT, LOCKER, RESERVATION, deposited, registered, reserved
 from lockstream.tests.support.clients import contract_client, open_from_environment, serving_on_unix_socket
 
 PROXY, STRANGER = ("10.1.2.3", 40_000), ("192.0.2.1", 40_000)
@@ -228,3 +229,31 @@ def test_lockstream_can_be_mounted_behind_a_proxy_that_keeps_its_prefix(monkeypa
     monkeypatch.setenv("LOCKSTREAM_ROOT_PATH", "/outside")
     with mounted_client("/inside", "/outside/inside", root_path="/outside") as client:
         assert_serves_everything(client, "/outside/inside", "/outside/inside")
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "expected"),
+    [
+        (PROXY, ["203.0.113.7"], "203.0.113.7"),
+        (PROXY, ["2001:db8::7"], "2001:db8::7"),
+        (PROXY, [" 203.0.113.7 , 10.9.9.9"], "203.0.113.7"),
+        (PROXY, ["203.0.113.7", "10.9.9.9"], "203.0.113.7"),
+        (PROXY, ["198.51.100.1, 203.0.113.7"], "203.0.113.7"),
+        (PROXY, ["10.9.9.9"], PROXY[0]),
+        (PROXY, ["203.0.113.7, unknown"], PROXY[0]),
+        (PROXY, [""], PROXY[0]),
+        (PROXY, [], PROXY[0]),
+        (None, ["203.0.113.7"], "203.0.113.7"),
+        (None, [], None),
+        (STRANGER, ["203.0.113.7"], STRANGER[0]),
+    ],
+)
+def test_the_remote_address_is_the_last_one_that_no_trusted_proxy_has(
+    peer: tuple[str, int] | None, forwarded: list[str], expected: str | None
+) -> None:
+    """A client can send X-Forwarded-For itself, so only what trusted proxies have appended counts."""
+    refused = deposited()
+    headers = [("x-forwarded-for", value) for value in forwarded]
+    with proxied_client(peer=peer) as client:
+        assert client.post("/events", json=refused, headers=httpx.Headers(headers)).status_code == 422
+        assert client.get(f"/quarantine/{refused['event_id']}").json()["address"] == expected
