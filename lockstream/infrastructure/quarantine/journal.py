@@ -61,6 +61,9 @@ class Journal:
         self.size = 0
         """Bytes of the file."""
 
+        self.replaced_size = 0
+        """Bytes of the file after the last `replace`."""
+
     def append(self, lines: list[Line]) -> None:
         """Append `lines`, and flush them to disk.
 
@@ -94,7 +97,7 @@ class Journal:
                 draft.unlink()
             raise
         self.close()
-        self._file, self.size = file, size
+        self._file, self.size, self.replaced_size = file, size, size
 
     def close(self) -> None:
         if self._file is not None:

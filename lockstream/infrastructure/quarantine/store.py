@@ -5,12 +5,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from lockstream.core.entities.log import recorded_at_of, time_of
 from lockstream.core.entities.quarantine import (
     MALFORMED_BODIES,
     Discard,
@@ -75,9 +73,12 @@ class FileQuarantine:
         return self._entries.refused_ids.keys()
 
     def write(self, changes: QuarantineChanges) -> None:
-        lines: list[Line] = [EntryLine(self._entries.merge(entry)) for entry in changes.entries]
-        left = [event_id for event_id in changes.accepted if self._entries.remove(event_id)]
-        dropped = [entry.event_id for entry in self._entries.drop_excess(_days_before(changes.at, self._limits.days))]
+        merged = [self._entries.merge(entry) for entry in changes.entries]
+        lines: list[Line] = [EntryLine(entry) for entry in merged if entry]
+        left = [event_id for event_id in changes.accepted if event_id in self._entries.refused_ids]
+        for event_id in left:
+            self._entries.remove(event_id)
+        dropped = [entry.event_id for entry in self._entries.drop_excess(self._limits.oldest_at(changes.at))]
         lines += map(LeftLine, [*left, *dropped])
         lines += map(MalformedLine, self._add_malformed(changes))
         totals = self._totals
@@ -112,11 +113,16 @@ class FileQuarantine:
         return newest_first[:limit]
 
     def discard(self, event_id: str, discard: Discard) -> Entry | None:
-        entry = self._entries.by_id.get(event_id)
-        if entry is not None:
-            entry = replace(entry, discard=discard)
-            self._entries.put(entry)
+        earlier = self._entries.by_id.get(event_id)
+        if earlier is None:
+            return None
+        entry = replace(earlier, discard=discard)
+        self._entries.put(entry)
+        try:
             self._keep([EntryLine(entry)])
+        except StoreUnavailable:
+            self._entries.put(earlier)
+            raise
         return entry
 
     def close(self) -> None:
@@ -129,11 +135,11 @@ class FileQuarantine:
             self._totals.malformed[reason] = self._totals.malformed.get(reason, 0) + count
         for body in changes.malformed:
             last = self._malformed[-1] if self._malformed else None
-            if last and (last.reason, last.address, last.body) == (body.reason, body.address, body.body):
-                self._malformed[-1] = replace(last, count=last.count + body.count, last_at=body.last_at)
-            else:
-                self._malformed.append(replace(body, number=last.number + 1 if last else 1))
-            yield self._malformed[-1]
+            stored = body.after(last)
+            if last and last.number == stored.number:
+                self._malformed.pop()
+            self._malformed.append(stored)
+            yield stored
 
     def _keep(self, lines: list[Line]) -> None:
         """Write `lines` to the file, or all that is in memory if the file is too long or incomplete.
@@ -143,7 +149,8 @@ class FileQuarantine:
         """
         if self._journal is None or not (lines or self.is_behind):
             return
-        is_long = self._journal.size > 2 * self._entries.bytes + SLACK_BYTES
+        shortest = max(self._entries.bytes + SLACK_BYTES // 2, self._journal.replaced_size)
+        is_long = self._journal.size > 2 * shortest
         try:
             if self._must_replace or is_long:
                 self._journal.replace(self._lines())
@@ -203,7 +210,3 @@ class FileQuarantine:
                 self._totals = QuarantineTotals(
                     dropped=dropped, unchecked_duplicates=unchecked_duplicates, malformed=malformed
                 )
-
-
-def _days_before(time: str, days: int) -> str:
-    return recorded_at_of(time_of(time) - timedelta(days=days) // timedelta(microseconds=1))
