@@ -174,11 +174,11 @@ class FileQuarantine:
     def _load(self, path: Path) -> None:
         damaged: list[int] = []
         for number, line, _, is_torn in read_lines(path):
-            if line is None:
-                self._must_replace = True
-                damaged += [] if is_torn else [number]
-            else:
+            if line:
                 self._apply(line)
+            elif not is_torn:
+                damaged.append(number)
+            self._must_replace = self._must_replace or is_torn or line is None
         self._journal = journal = Journal(path)
         with suppress(FileNotFoundError):
             journal.size = path.stat().st_size
