@@ -213,7 +213,7 @@ class QuarantineLimits(Struct, frozen=True):
 
 
 ENTRY_BYTES = 300
-"""Size of an entry beside its body, as the bounds count it: some more than its other members take in a file."""
+"""Size of an entry beside its body, as the bounds count it: slightly more than its other members fill in a file."""
 
 
 MALFORMED_BODIES = 1_000

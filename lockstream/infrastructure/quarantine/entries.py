@@ -19,7 +19,7 @@ from lockstream.core.entities.quarantine import (
 )
 
 STALE_ITEMS = 1_024
-"""Outdated items of a heap that are tolerated before it is made anew."""
+"""Outdated items of a heap that are tolerated before it is built again."""
 
 
 class BoundedEntries:
