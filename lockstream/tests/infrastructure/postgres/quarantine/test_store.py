@@ -114,8 +114,8 @@ def test_nodes_that_write_at_once_count_every_arrival(nodes: list[PostgresQuaran
 def test_an_event_that_one_node_accepts_is_gone_on_the_other_at_once(
     nodes: list[PostgresQuarantine], database_url: str
 ) -> None:
-    # given two refused events, one of which is discarded, and a duplicate with other content
-    write(nodes[0], refused(1), refused(2), reused(3), refused(4))
+    # given two refused events of different codes, one of which is discarded, and a duplicate with other content
+    write(nodes[0], refused(1, code="other"), refused(2), reused(3), refused(4))
     nodes[0].discard(id_of(2), Discard("a test", "2026"))
 
     # when another node accepts all of them
