@@ -4,12 +4,15 @@ An entry stands for all arrivals of one event id. Times are RFC 3339 in UTC with
 sort as the times do.
 """
 
+import re
+from datetime import timedelta
 from enum import StrEnum
 
 from msgspec import Struct, field
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from lockstream.core.entities.events import Event
+from lockstream.core.entities.log import recorded_at_of, time_of
 
 
 class EntryKind(StrEnum):
@@ -38,6 +41,9 @@ class Discard(Struct, frozen=True):
 
     reason: str
     at: str
+
+    def __post_init__(self) -> None:
+        _make_storable(self, "reason")
 
 
 class Entry(Struct, frozen=True):
@@ -77,6 +83,9 @@ class Entry(Struct, frozen=True):
     number: int = 0
     """Order of the first arrivals, counted from 1. The store assigns it; 0 stands for none yet."""
 
+    def __post_init__(self) -> None:
+        _make_storable(self, "detail", "locker_id", "occurred_at", "address", "body")
+
     @property
     def status(self) -> EntryStatus:
         return EntryStatus.DISCARDED if self.discard else EntryStatus.OPEN
@@ -113,6 +122,15 @@ class MalformedBody(Struct, frozen=True):
 
     number: int = 0
     """Order of arrival, counted from 1. The store assigns it; 0 stands for none yet."""
+
+    def __post_init__(self) -> None:
+        _make_storable(self, "reason", "detail", "address", "body")
+
+    def after(self, last: "MalformedBody | None") -> "MalformedBody":
+        """Return the body to store after the `last` one: with the next number, or counted on `last` if it is equal."""
+        if last and (last.reason, last.address, last.body) == (self.reason, self.address, self.body):
+            return replace(last, count=last.count + self.count, last_at=self.last_at)
+        return replace(self, number=last.number + 1 if last else 1)
 
 
 class QuarantineQuery(Struct, frozen=True):
@@ -189,9 +207,33 @@ class QuarantineLimits(Struct, frozen=True):
     days: int = 30
     """Time since the last arrival of an event, after which its entry leaves."""
 
+    def oldest_at(self, time: str) -> str:
+        """Return the earliest time of a last arrival that an entry may have at `time`."""
+        return recorded_at_of(time_of(time) - timedelta(days=self.days) // timedelta(microseconds=1))
+
+
+ENTRY_BYTES = 300
+"""Size of an entry beside its body, as the bounds count it: slightly more than its other members fill in a file."""
+
 
 MALFORMED_BODIES = 1_000
 """Malformed bodies that are kept: the newest ones."""
 
 MALFORMED_BYTES = 4_096
 """Bytes of a malformed body that are kept: its beginning."""
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """Return a text that every store can hold: NUL, and surrogates without a partner, are escaped."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}" if found[0] != "\0" else "\\x00", text)
+
+
+def _make_storable(struct: Struct, *names: str) -> None:
+    for name in names:
+        text = getattr(struct, name)
+        if (changed := storable(text)) != text:
+            force_setattr(struct, name, changed)

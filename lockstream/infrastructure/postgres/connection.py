@@ -25,6 +25,9 @@ READ_CONNECTIONS = 8
 CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 """Errors after a lost connection or a timeout. Whether the last transaction was committed is unknown then."""
 
+INTERNAL_ERRORS = (psycopg.DataError, psycopg.IntegrityError)
+"""Errors caused by a single value, which is a bug in Lockstream."""
+
 TIMED_OUT = (AnswerTimeout, psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)
 """Errors of a statement that exceeded its time limit: a second attempt would take as long again."""
 
@@ -311,6 +314,11 @@ class Session:
         if self._connection and self._connection.info.transaction_status != TransactionStatus.IDLE:
             with suppress(psycopg.Error):
                 self.execute([COMMIT])  # after a ROLLBACK, psycopg would forget its prepared statements
+
+    def roll_back(self) -> None:
+        """End an open transaction without its changes, by closing the connection: a bug or a caller has left it."""
+        if self._connection and self._connection.info.transaction_status != TransactionStatus.IDLE:
+            self.close()
 
     def close_if_lost(self) -> None:
         """Close a connection that the server has closed while it was idle. The next statement opens another one."""

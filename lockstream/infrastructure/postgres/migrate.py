@@ -18,6 +18,12 @@ from lockstream.infrastructure.rows.tables import PROJECTION_TABLES
 SCRIPTS = {int(path.name[:4]): path for path in (Path(__file__).parent / "migrations").glob("*.sql")}
 """The SQL file that upgrades the tables to each schema version from the version before."""
 
+_NEW_TABLES = {
+    1: ["events", *(table.name for table in PROJECTION_TABLES)],
+    2: ["quarantine", "quarantine_malformed", "quarantine_totals"],
+}
+"""Names of the tables that each schema version adds, or that a rebuild creates beside them."""
+
 _FIND_TABLES = """
     SELECT to_regclass('lockstream_schema') IS NOT NULL,
            to_regclass('alembic_version') IS NOT NULL AND to_regclass('events') IS NOT NULL
@@ -55,8 +61,7 @@ def migrate(database: Database, *, only_if_empty: bool = False) -> tuple[int, in
         if version < newest_version():
             if version and only_if_empty:
                 raise _too_old(version, database.name)
-            if not version:
-                _require_free_names(connection, database.name)
+            _require_free_names(connection, version, database.name)
             for number in range(version + 1, newest_version() + 1):
                 connection.execute(SCRIPTS[number].read_bytes())
             connection.execute(_SET_VERSION.format(version=newest_version()).encode())
@@ -118,9 +123,12 @@ def _transaction(database: Database) -> Iterator[Connection]:
         raise unavailable(database.name, error) from error
 
 
-def _require_free_names(connection: Connection, name: str) -> None:
-    """Require that no other program's tables have names that Lockstream will use: a rebuild would drop them."""
-    names = ["events", *(table.name for table in PROJECTION_TABLES)]
+def _require_free_names(connection: Connection, version: int, name: str) -> None:
+    """Require that no other program's tables have names that Lockstream will use: a rebuild would drop some of them.
+
+    The tables of Lockstream up to schema `version` exist.
+    """
+    names = [table for number, tables in _NEW_TABLES.items() if number > version for table in tables]
     taken = connection.execute(
         "SELECT name FROM unnest(%s::text[]) AS of (name) WHERE to_regclass(name) IS NOT NULL", [names]
     ).fetchall()

@@ -16,6 +16,9 @@ WRITE_LOCK_ID = 0x10C4_57EA_0000_0001
 REBUILD_LOCK_ID = WRITE_LOCK_ID + 1
 """Id of the advisory lock that a rebuild holds."""
 
+QUARANTINE_LOCK_ID = WRITE_LOCK_ID + 2
+"""Id of the advisory lock that a node holds while it writes to the quarantine. The log is written meanwhile."""
+
 TAKE_WRITE_LOCK = Statement(f"SELECT pg_advisory_xact_lock({WRITE_LOCK_ID})")
 
 HEAD = Statement("SELECT position, \"offset\", encode(chain, 'hex') FROM events ORDER BY position DESC LIMIT 1")
@@ -43,15 +46,17 @@ INVALIDATE_PROJECTION = Statement(
 
 
 def end_abandoned_transaction(limits: TimeLimits) -> Statement:
-    """Return a statement that ends the write transaction of a node that has stopped, or was cut off.
+    """Return a statement that ends the write transactions of a node that has stopped, or was cut off.
 
-    Without it, a node that stops between two statements of one round trip holds the write lock for ever:
+    Without it, a node that stops between two statements of one round trip holds the write lock, or the lock of the
+    quarantine, for ever:
     `idle_in_transaction_session_timeout` begins only after the round trip is answered.
     """
     return Statement(
         "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "  # noqa: S608  # our own numbers
         "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
-        f"AND l.classid = {WRITE_LOCK_ID >> 32}::oid AND l.objid = {WRITE_LOCK_ID & 0xFFFF_FFFF}::oid "
+        f"AND l.classid = {WRITE_LOCK_ID >> 32}::oid "
+        f"AND l.objid IN ({WRITE_LOCK_ID & 0xFFFF_FFFF}::oid, {QUARANTINE_LOCK_ID & 0xFFFF_FFFF}::oid) "
         "AND a.datname = current_database() AND a.usename = current_user "
         f"AND a.wait_event = 'ClientRead' AND a.state_change < clock_timestamp() - interval '{limits.idle_seconds} s'"
     )
@@ -77,6 +82,13 @@ def positions_of(events: Sequence[Event]) -> Statement:
     return Statement(
         "SELECT event_id::text, position FROM events WHERE event_id = ANY(%(ids)s::uuid[])",
         {"ids": [event.event_id for event in events]},
+    )
+
+
+def ids_in_log(event_ids: Sequence[str]) -> Statement:
+    """Return a statement that finds those of some event ids that the log holds."""
+    return Statement(
+        "SELECT event_id::text FROM events WHERE event_id = ANY(%(ids)s::uuid[])", {"ids": list(event_ids)}
     )
 
 

@@ -19,7 +19,13 @@ from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import Batch
 from lockstream.core.row_set import RowSet
 from lockstream.infrastructure.codec.log_line import utc_now
-from lockstream.infrastructure.postgres.connection import COMMIT, CONNECTION_LOST, Session, Statement
+from lockstream.infrastructure.postgres.connection import (
+    COMMIT,
+    CONNECTION_LOST,
+    INTERNAL_ERRORS,
+    Session,
+    Statement,
+)
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.row_lookup import RowLookup, insert_moments, upserts
 from lockstream.infrastructure.postgres.statements import (
@@ -33,9 +39,6 @@ from lockstream.infrastructure.postgres.statements import (
 
 RESOLVE_RETRY_SECONDS = 0.2
 """Pause between two attempts to find out whether a commit was kept."""
-
-INTERNAL_ERRORS = (psycopg.DataError, psycopg.IntegrityError)
-"""Errors caused by a single event, which is a bug in Lockstream. The batch is then decided event by event."""
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +117,7 @@ class PostgresUnitOfWork:
             reason = " ".join(str(error).split())
             logger.warning("The commit of a batch was not answered. Lockstream checks whether it was kept: %s", reason)
             is_kept = self._resolve_unknown_commit(end)
-        except INTERNAL_ERRORS:
+        except INTERNAL_ERRORS:  # caused by a single event; the batch is then decided event by event
             raise
         except psycopg.Error as error:
             raise self._log.failed(error) from error

@@ -9,10 +9,14 @@ from heapq import heapify, heappop, heappush
 
 from msgspec.structs import replace
 
-from lockstream.core.entities.quarantine import Entry, EntryKind, QuarantineLimits, QuarantineQuery, merged
-
-ENTRY_BYTES = 300
-"""Size of an entry beside its body, as the bounds count it: some more than what the other members need in the file."""
+from lockstream.core.entities.quarantine import (
+    ENTRY_BYTES,
+    Entry,
+    EntryKind,
+    QuarantineLimits,
+    QuarantineQuery,
+    merged,
+)
 
 STALE_ITEMS = 1_024
 """Outdated items of a heap that are tolerated before it is built again."""
@@ -35,19 +39,32 @@ class BoundedEntries:
         self._addresses = _Tally()
 
     def put(self, entry: Entry) -> None:
-        """Put an entry in the place of the one with its id, if there is one."""
+        """Put an entry in the place of the one with its id, if there is one.
+
+        Only a new arrival changes the place of an entry in the order. A decision on it does not.
+        """
+        earlier = self.by_id.get(entry.event_id)
+        if earlier and _place_of(earlier) == _place_of(entry):
+            self.by_id[entry.event_id] = entry
+            self._note_kind(entry)
+            self.bytes += _size_of(entry) - _size_of(earlier)
+            return
         self.remove(entry.event_id)
         self.by_id[entry.event_id] = entry
-        if entry.kind is EntryKind.REFUSED:
-            self.refused_ids[entry.event_id] = None
+        self._note_kind(entry)
         self.bytes += _size_of(entry)
         self._numbers = max(self._numbers, entry.number)
         self._addresses.add(entry.address, 1)
         self._shares.setdefault(entry.address, _Share()).add(entry)
 
-    def merge(self, entry: Entry) -> Entry:
-        """Merge new arrivals into the entry with the same id, and return the result."""
+    def merge(self, entry: Entry) -> Entry | None:
+        """Merge new arrivals into the entry with the same id, and return the result.
+
+        Return None for a new decision on an entry that has left.
+        """
         earlier = self.by_id.get(entry.event_id)
+        if earlier is None and not entry.count:
+            return None
         result = merged(earlier, entry) if earlier else replace(entry, number=self._numbers + 1)
         self.put(result)
         return result
@@ -82,6 +99,12 @@ class BoundedEntries:
         if after is not None:
             matching = [entry for entry in matching if (entry.number < after) is query.descending]
         return matching[:limit]
+
+    def _note_kind(self, entry: Entry) -> None:
+        if entry.kind is EntryKind.REFUSED:
+            self.refused_ids[entry.event_id] = None
+        else:
+            self.refused_ids.pop(entry.event_id, None)
 
 
 class _Share:
@@ -132,5 +155,10 @@ class _Tally:
         return self._heap[0][1]
 
 
+def _place_of(entry: Entry) -> tuple[str, str, str]:
+    """Return the members on which the place of an entry in the order, and its share, depend."""
+    return entry.last_at, entry.address, entry.locker_id
+
+
 def _size_of(entry: Entry) -> int:
-    return len(entry.body) + ENTRY_BYTES
+    return (len(entry.body) if entry.body.isascii() else len(entry.body.encode())) + ENTRY_BYTES

@@ -30,7 +30,10 @@ class ReadLine(NamedTuple):
     """Why the text is not a line, for people."""
 
     is_torn: bool = False
-    """Whether a crash has interrupted the writing of the text: it has no line end, or sectors that were not written."""
+    """Whether a crash has interrupted the writing of the text: it has no line end, or sectors that were not written.
+
+    Nothing may be appended to a file with such an end.
+    """
 
 
 def read_lines(path: Path) -> Iterator[ReadLine]:
@@ -45,10 +48,11 @@ def read_lines(path: Path) -> Iterator[ReadLine]:
         return
     with file:
         for number, text in enumerate(file, 1):
+            is_torn = not text.endswith(b"\n") or b"\0" in text
             try:
-                yield ReadLine(number, decode_line(text))
+                yield ReadLine(number, decode_line(text), is_torn=is_torn)
             except ValueError as error:  # of msgspec, too
-                yield ReadLine(number, None, str(error), is_torn=not text.endswith(b"\n") or b"\0" in text)
+                yield ReadLine(number, None, str(error), is_torn)
 
 
 class Journal:
@@ -60,6 +64,9 @@ class Journal:
         self._file: int | None = None
         self.size = 0
         """Bytes of the file."""
+
+        self.replaced_size = 0
+        """Bytes of the file after the last `replace`."""
 
     def append(self, lines: list[Line]) -> None:
         """Append `lines`, and flush them to disk.
@@ -94,7 +101,7 @@ class Journal:
                 draft.unlink()
             raise
         self.close()
-        self._file, self.size = file, size
+        self._file, self.size, self.replaced_size = file, size, size
 
     def close(self) -> None:
         if self._file is not None:

@@ -5,12 +5,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from lockstream.core.entities.log import recorded_at_of, time_of
 from lockstream.core.entities.quarantine import (
     MALFORMED_BODIES,
     Discard,
@@ -80,9 +78,12 @@ class FileQuarantine:
         return self._entries.refused_ids.keys()
 
     def write(self, changes: QuarantineChanges) -> None:
-        lines: list[Line] = [EntryLine(self._entries.merge(entry)) for entry in changes.entries]
-        left = [event_id for event_id in changes.accepted if self._entries.remove(event_id)]
-        dropped = [entry.event_id for entry in self._entries.drop_excess(_days_before(changes.at, self._limits.days))]
+        merged = [self._entries.merge(entry) for entry in changes.entries]
+        lines: list[Line] = [EntryLine(entry) for entry in merged if entry]
+        left = [event_id for event_id in changes.accepted if event_id in self._entries.refused_ids]
+        for event_id in left:
+            self._entries.remove(event_id)
+        dropped = [entry.event_id for entry in self._entries.drop_excess(self._limits.oldest_at(changes.at))]
         lines += map(LeftLine, [*left, *dropped])
         lines += map(MalformedLine, self._add_malformed(changes))
         totals = self._totals
@@ -117,11 +118,16 @@ class FileQuarantine:
         return newest_first[:limit]
 
     def discard(self, event_id: str, discard: Discard) -> Entry | None:
-        entry = self._entries.by_id.get(event_id)
-        if entry is not None:
-            entry = replace(entry, discard=discard)
-            self._entries.put(entry)
+        earlier = self._entries.by_id.get(event_id)
+        if earlier is None:
+            return None
+        entry = replace(earlier, discard=discard)
+        self._entries.put(entry)
+        try:
             self._keep([EntryLine(entry)])
+        except StoreUnavailable:
+            self._entries.put(earlier)
+            raise
         return entry
 
     def close(self) -> None:
@@ -134,11 +140,11 @@ class FileQuarantine:
             self._totals.malformed[reason] = self._totals.malformed.get(reason, 0) + count
         for body in changes.malformed:
             last = self._malformed[-1] if self._malformed else None
-            if last and (last.reason, last.address, last.body) == (body.reason, body.address, body.body):
-                self._malformed[-1] = replace(last, count=last.count + body.count, last_at=body.last_at)
-            else:
-                self._malformed.append(replace(body, number=last.number + 1 if last else 1))
-            yield self._malformed[-1]
+            stored = body.after(last)
+            if last and last.number == stored.number:
+                self._malformed.pop()
+            self._malformed.append(stored)
+            yield stored
 
     def _keep(self, lines: list[Line]) -> None:
         """Write `lines` to the file, or all that is in memory if the file is too long or incomplete.
@@ -148,7 +154,8 @@ class FileQuarantine:
         """
         if self._journal is None or not (lines or self.is_behind):
             return
-        is_long = self._journal.size > 2 * self._entries.bytes + SLACK_BYTES
+        shortest = max(self._entries.bytes + SLACK_BYTES // 2, self._journal.replaced_size)
+        is_long = self._journal.size > 2 * shortest
         try:
             if self._must_replace or is_long:
                 self._journal.replace(self._lines())
@@ -172,11 +179,11 @@ class FileQuarantine:
     def _load(self, path: Path) -> None:
         damaged: list[int] = []
         for number, line, _, is_torn in read_lines(path):
-            if line is None:
-                self._must_replace = True
-                damaged += [] if is_torn else [number]
-            else:
+            if line:
                 self._apply(line)
+            elif not is_torn:
+                damaged.append(number)
+            self._must_replace = self._must_replace or is_torn or line is None
         self._journal = journal = Journal(path)
         with suppress(FileNotFoundError):
             journal.size = path.stat().st_size
@@ -208,7 +215,3 @@ class FileQuarantine:
                 self._totals = QuarantineTotals(
                     dropped=dropped, unchecked_duplicates=unchecked_duplicates, malformed=malformed
                 )
-
-
-def _days_before(time: str, days: int) -> str:
-    return recorded_at_of(time_of(time) - timedelta(days=days) // timedelta(microseconds=1))

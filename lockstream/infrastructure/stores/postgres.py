@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import psycopg
 
+from lockstream.core.entities.quarantine import QuarantineLimits
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import Listings, OnProgress, ReadResult, Reads, ignore_progress
 from lockstream.infrastructure.postgres.connection import (
@@ -20,6 +21,7 @@ from lockstream.infrastructure.postgres.connection import (
 from lockstream.infrastructure.postgres.listings import PostgresListings
 from lockstream.infrastructure.postgres.log import PostgresLog, PostgresPages
 from lockstream.infrastructure.postgres.migrate import migrate, require_current
+from lockstream.infrastructure.postgres.quarantine.store import PostgresQuarantine
 from lockstream.infrastructure.postgres.reads import PostgresReads
 from lockstream.infrastructure.postgres.shadow_tables import end_of_log, is_valid, rebuild, require_no_other_version
 from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
@@ -124,6 +126,10 @@ class PostgresStore:
             StoreUnavailable: the database cannot be used.
         """
         return cursor_of(self._database.read(HEAD)[HEAD]).position
+
+    def quarantine(self, limits: QuarantineLimits) -> PostgresQuarantine:
+        """Return the quarantine in the primary database. Close it before the store."""
+        return PostgresQuarantine(self._database, limits)
 
     def unit_of_work(self) -> PostgresUnitOfWork:
         return PostgresUnitOfWork(self._session, self.log)

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from lockstream.core.entities.quarantine import Discard, QuarantineLimits
 from lockstream.core.outcomes import Accepted
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.postgres.connection import BEGIN, COMMIT, Database, Session, Statement
+from lockstream.infrastructure.postgres.quarantine.store import PostgresQuarantine
 from lockstream.infrastructure.stores.postgres import PostgresStore
 from lockstream.tests.crash.fault_report import FULL
 from lockstream.tests.nodes.clients import Clients, post_while
@@ -26,6 +28,7 @@ from lockstream.tests.nodes.history import Follower, assert_legal, read_history
 from lockstream.tests.support.builders import event, registered
 from lockstream.tests.support.commands import CommandResult, RunCommand
 from lockstream.tests.support.processes import Server
+from lockstream.tests.support.quarantine import id_of, refused, write
 from lockstream.tests.support.requirements import find_program, requires_program
 
 PAGE = Path(__file__).parents[3] / "docs/scaling.md"
@@ -85,6 +88,19 @@ def test_lists_are_read_through_the_pool(nodes: list[Server]) -> None:
         status, body = second.get("/lockers/pooled/compartments")
         assert status == 200, body
         assert len(json.loads(body)["items"]) == number + 1
+
+
+def test_the_quarantine_is_written_and_read_through_the_pool(pool_url: str) -> None:
+    with ExitStack() as stack:
+        databases = [stack.enter_context(closing(Database(pool_url))) for _ in range(2)]
+        nodes = [stack.enter_context(closing(PostgresQuarantine(one, QuarantineLimits()))) for one in databases]
+        for second in range(ROUND_TRIPS // 10):
+            for node in nodes:
+                write(node, refused(1), refused(2 + second))
+                assert node.totals().open == {"unknown_compartment": 2 + second}
+        entry = nodes[1].discard(id_of(1), Discard("a test", "2026"))
+        assert entry
+        assert entry.count == 2 * (ROUND_TRIPS // 10)
 
 
 @pytest.mark.parametrize("kills", [0, 3], ids=["undisturbed", "killed"])

@@ -14,10 +14,11 @@ from psycopg.errors import UndefinedTable
 from sqlalchemy import make_url
 
 from lockstream.core.errors import SchemaMismatch, StoreUnavailable
+from lockstream.core.outcomes import Accepted
 from lockstream.core.ports import ignore_progress
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.postgres.connection import Database
-from lockstream.infrastructure.postgres.migrate import SCRIPTS, migrate
+from lockstream.infrastructure.postgres.migrate import SCRIPTS, migrate, newest_version
 from lockstream.infrastructure.postgres.statements import TAKE_WRITE_LOCK
 from lockstream.infrastructure.stores.postgres import PostgresStore
 from lockstream.tests.support.builders import event, registered
@@ -26,8 +27,29 @@ from lockstream.tests.support.databases import connect, execute, ingest_into, ne
 from lockstream.tests.support.postgres_server import PostgresServer
 from lockstream.tests.support.processes import environment, wait_until
 
+NEWEST = newest_version()
+NEWER = NEWEST + 1
+
+QUARANTINE = ["quarantine", "quarantine_malformed", "quarantine_totals"]
+
 OF_ALEMBIC = "DROP TABLE lockstream_schema; CREATE TABLE alembic_version AS SELECT '0001' AS version_num"
-"""Turns the tables of this version into those of development versions, which used Alembic."""
+"""Turns tables of schema version 1 into those of development versions, which used Alembic."""
+
+
+@pytest.fixture(params=["", OF_ALEMBIC], ids=["of version 1", "of Alembic"])
+def old_url(empty_database_url: str, request: pytest.FixtureRequest) -> str:
+    """The URL of a database of schema version 1, with an event."""
+    create_version_1(empty_database_url)
+    execute(empty_database_url, request.param or "SELECT 1")
+    return empty_database_url
+
+
+def create_version_1(url: str) -> None:
+    """Create the tables of schema version 1 with an event, by the script of that version."""
+    with pytest.MonkeyPatch.context() as patch:
+        for version in range(2, NEWER):
+            patch.delitem(SCRIPTS, version)
+        ingest_into(url, registered("a"))
 
 
 @pytest.fixture
@@ -35,9 +57,9 @@ def add_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
     """A function that adds a newer schema version, whose script it is given, to this version of Lockstream."""
 
     def add(script: str) -> Path:
-        path = tmp_path / "0002_newer.sql"
+        path = tmp_path / f"{NEWER:04}_newer.sql"
         path.write_text(script)
-        monkeypatch.setitem(SCRIPTS, 2, path)
+        monkeypatch.setitem(SCRIPTS, NEWER, path)
         return path
 
     return add
@@ -62,7 +84,7 @@ def test_a_start_creates_the_tables_in_an_empty_database(empty_database_url: str
     with closing(PostgresStore(empty_database_url)) as store:
         assert store.log.end.position == 1
     tables = ["compartments", "events", "faults", "lockers", "lockstream_schema", "moments", "progress", "reservations"]
-    assert schema_of(empty_database_url) == (tables, [1])
+    assert schema_of(empty_database_url) == (sorted([*tables, *QUARANTINE]), [NEWEST])
 
 
 def test_the_first_start_leaves_no_error_in_the_log_of_the_database() -> None:
@@ -84,8 +106,8 @@ def test_a_start_without_auto_migrate_creates_no_tables(empty_database_url: str)
 def test_migrate_reports_what_it_did(empty_database_url: str, run_command: RunCommand) -> None:
     results = [run_command("migrate", DATABASE_URL=empty_database_url) for _ in range(2)]
     assert [(result.exit_code, result.errors) for result in results] == [
-        (0, "The tables now have schema version 1.\n"),
-        (0, "The tables already have schema version 1.\n"),
+        (0, f"The tables now have schema version {NEWEST}.\n"),
+        (0, f"The tables already have schema version {NEWEST}.\n"),
     ]
 
 
@@ -94,53 +116,59 @@ def test_migrate_without_a_database_says_what_to_set(run_command: RunCommand) ->
 
 
 def test_migrate_returns_the_versions_before_and_after(empty_database_url: str) -> None:
-    assert [migrated(empty_database_url) for _ in range(2)] == [(0, 1), (1, 1)]
+    assert [migrated(empty_database_url) for _ in range(2)] == [(0, NEWEST), (NEWEST, NEWEST)]
 
 
-@pytest.mark.parametrize("older", ["", OF_ALEMBIC], ids=["of version 1", "of Alembic"])
 def test_migrate_upgrades_an_older_version_and_keeps_the_events(
-    older: str, database_url: str, add_version: Callable[[str], Path]
+    old_url: str, add_version: Callable[[str], Path]
 ) -> None:
     # given the tables of an older version, with an event
-    ingest_into(database_url, registered("a"))
-    execute(database_url, older or "SELECT 1")
     add_version("ALTER TABLE events ADD COLUMN note text; CREATE INDEX notes ON events (note)")
 
     # when they are migrated
-    assert [migrated(database_url) for _ in range(2)] == [(1, 2), (2, 2)]
+    assert [migrated(old_url) for _ in range(2)] == [(1, NEWER), (NEWER, NEWER)]
 
     # then they have the new version, and nodes go on
-    assert schema_of(database_url)[1] == [2]
-    assert execute(database_url, "SELECT position, note FROM events") == [(1, None)]
-    ingest_into(database_url, registered("b"))
+    assert schema_of(old_url)[1] == [NEWER]
+    assert execute(old_url, "SELECT position, note FROM events") == [(1, None)]
+    ingest_into(old_url, registered("b"))
 
 
-@pytest.mark.parametrize("older", ["", OF_ALEMBIC], ids=["of version 1", "of Alembic"])
 @pytest.mark.parametrize("auto_migrate", [None, False, True], ids=["unset", "false", "true"])
-def test_a_start_upgrades_an_older_version_only_with_auto_migrate(
-    auto_migrate: bool | None, older: str, database_url: str, add_version: Callable[[str], Path]
-) -> None:
-    execute(database_url, older or "SELECT 1")
-    add_version("ALTER TABLE events ADD COLUMN note text")
-    before = schema_of(database_url)
+def test_a_start_upgrades_an_older_version_only_with_auto_migrate(auto_migrate: bool | None, old_url: str) -> None:
+    before = schema_of(old_url)
     if auto_migrate:
-        PostgresStore(database_url, ignore_progress, auto_migrate).close()
-        assert schema_of(database_url)[1] == [2]
+        with closing(PostgresStore(old_url, ignore_progress, auto_migrate)) as store:
+            assert store.log.end.position == 1
+            assert ingest([event(registered("b"))], store.unit_of_work()) == [Accepted(2)]
+        assert schema_of(old_url)[1] == [NEWEST]
+        assert set(QUARANTINE) <= set(schema_of(old_url)[0])
     else:
-        wanted = r"older version of Lockstream \(schema version 1; this version needs 2\)\. Run `lockstream migrate`\."
+        versions = rf"\(schema version 1; this version needs {NEWEST}\)"
+        wanted = rf"older version of Lockstream {versions}\. Run `lockstream migrate`\."
         with pytest.raises(SchemaMismatch, match=wanted):
-            PostgresStore(database_url, ignore_progress, auto_migrate)
-        assert schema_of(database_url) == before
+            PostgresStore(old_url, ignore_progress, auto_migrate)
+        assert schema_of(old_url) == before
 
 
-@pytest.mark.parametrize("auto_migrate", [None, False, True], ids=["unset", "false", "true"])
-def test_a_start_uses_the_tables_of_a_development_version_with_alembic(
-    auto_migrate: bool | None, database_url: str
-) -> None:
-    ingest_into(database_url, registered("a"))
-    execute(database_url, OF_ALEMBIC)
-    with closing(PostgresStore(database_url, ignore_progress, auto_migrate)) as store:
+def test_the_command_upgrades_a_database_of_version_1(empty_database_url: str, run_command: RunCommand) -> None:
+    create_version_1(empty_database_url)
+    result = run_command("migrate", DATABASE_URL=empty_database_url)
+    assert (result.exit_code, result.errors) == (0, f"The tables now have schema version {NEWEST}.\n")
+    with closing(PostgresStore(empty_database_url, ignore_progress, auto_migrate=False)) as store:
         assert store.log.end.position == 1
+
+
+@pytest.mark.parametrize("name", QUARANTINE)
+def test_an_upgrade_leaves_tables_of_another_program_alone(name: str, empty_database_url: str) -> None:
+    # given a database of version 1, with another program's table
+    create_version_1(empty_database_url)
+    execute(empty_database_url, f"CREATE TABLE {name} AS SELECT 'a ship in a harbour' AS note")
+    before = schema_of(empty_database_url)
+    # when it is migrated, then it is refused
+    with pytest.raises(SchemaMismatch, match=f"whose names Lockstream needs: {name}\\."):
+        migrated(empty_database_url)
+    assert schema_of(empty_database_url) == before
 
 
 def test_tables_of_a_newer_version_are_left_alone(database_url: str, run_command: RunCommand) -> None:
@@ -189,9 +217,9 @@ def test_nodes_that_upgrade_at_once_upgrade_once(database_url: str, add_version:
     add_version("ALTER TABLE events ADD COLUMN note text")  # fails if it is executed twice
     with ThreadPoolExecutor(4) as threads:
         versions = list(threads.map(lambda _: migrated(database_url), range(4)))
-    assert min(versions) == (1, 2)
-    assert set(versions) <= {(1, 2), (2, 2)}
-    assert schema_of(database_url)[1] == [2]
+    assert min(versions) == (NEWEST, NEWER)
+    assert set(versions) <= {(NEWEST, NEWER), (NEWER, NEWER)}
+    assert schema_of(database_url)[1] == [NEWER]
 
 
 def test_a_default_isolation_of_the_database_does_not_disturb_nodes_that_start_at_once(empty_database_url: str) -> None:
@@ -200,18 +228,18 @@ def test_a_default_isolation_of_the_database_does_not_disturb_nodes_that_start_a
     execute(empty_database_url, f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = 'repeatable read'")
     with ThreadPoolExecutor(4) as threads:
         versions = list(threads.map(lambda _: migrated(empty_database_url), range(4)))
-    assert {after for _, after in versions} == {1}
+    assert {after for _, after in versions} == {NEWEST}
 
 
 def test_a_migration_that_is_killed_half_way_has_changed_nothing(
     empty_database_url: str, tmp_path: Path, add_version: Callable[[str], Path]
 ) -> None:
-    # given a migration that has executed the first script, and a part of the second one
+    # given a migration that has executed all scripts but the last one, and a part of that
     script = add_version("CREATE TABLE half (id int); SELECT pg_advisory_lock(42)")
     program = (
         "from pathlib import Path\n"
         "from lockstream.infrastructure.postgres.migrate import SCRIPTS\n"
-        f"SCRIPTS[2] = Path({str(script)!r})\n"
+        f"SCRIPTS[{NEWER}] = Path({str(script)!r})\n"
         "from lockstream.presentation.cli.main import main; main(['migrate'])"
     )
     variables = environment(tmp_path / "no-log", DATABASE_URL=empty_database_url)
@@ -228,8 +256,8 @@ def test_a_migration_that_is_killed_half_way_has_changed_nothing(
     # then nothing has changed, and a later migration does all of it
     assert schema_of(empty_database_url) == ([], [])
     script.write_text("CREATE TABLE half (id int)")
-    assert migrated(empty_database_url) == (0, 2)
-    assert schema_of(empty_database_url) == (["events", "half", "lockstream_schema"], [2])
+    assert migrated(empty_database_url) == (0, NEWER)
+    assert schema_of(empty_database_url) == (["events", "half", "lockstream_schema", *QUARANTINE], [NEWER])
 
 
 def test_a_migration_whose_script_fails_has_changed_nothing(
@@ -242,7 +270,7 @@ def test_a_migration_whose_script_fails_has_changed_nothing(
     assert schema_of(database_url) == before
 
 
-@pytest.mark.parametrize("name", ["events", "compartments", "reservations", "faults", "progress"])
+@pytest.mark.parametrize("name", ["events", "compartments", "reservations", "faults", "progress", "quarantine"])
 def test_tables_of_another_program_are_left_alone(name: str, empty_database_url: str, run_command: RunCommand) -> None:
     execute(empty_database_url, f"CREATE TABLE {name} AS SELECT 'a table in a restaurant' AS note")
     result = run_command("migrate", DATABASE_URL=empty_database_url)
