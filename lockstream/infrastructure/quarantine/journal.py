@@ -30,7 +30,7 @@ class ReadLine(NamedTuple):
     """Why the text is not a line, for people."""
 
     is_torn: bool = False
-    """Whether a crash has interrupted the writing of the text: it has no line end, or sectors that were not written."""
+    """Whether the writing of the text was interrupted: it has no line end, or sectors that were not written."""
 
 
 def read_lines(path: Path) -> Iterator[ReadLine]:
@@ -45,10 +45,13 @@ def read_lines(path: Path) -> Iterator[ReadLine]:
         return
     with file:
         for number, text in enumerate(file, 1):
+            is_cut = not text.endswith(b"\n")
             try:
-                yield ReadLine(number, decode_line(text))
+                yield ReadLine(number, decode_line(text), is_torn=is_cut)
             except ValueError as error:  # of msgspec, too
-                yield ReadLine(number, None, str(error), is_torn=not text.endswith(b"\n") or b"\0" in text)
+                yield ReadLine(number, None, str(error), is_torn=is_cut or b"\0" in text)
+            if is_cut:  # a server may be writing the rest of the line
+                return
 
 
 class Journal:
