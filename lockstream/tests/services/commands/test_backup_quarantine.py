@@ -7,6 +7,7 @@ import pytest
 
 from lockstream.core.errors import BackupFailed, LogFileDamaged
 from lockstream.core.ports import ignore_progress
+from lockstream.infrastructure.fs import copy_bytes
 from lockstream.infrastructure.quarantine.journal import quarantine_path
 from lockstream.services.commands import backup
 from lockstream.services.commands.backup import back_up
@@ -43,7 +44,6 @@ def test_the_complete_lines_are_copied_with_the_permissions_of_the_file(log: Pat
 
 def test_the_quarantine_is_copied_before_the_log(log: Path, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copied: list[int] = []
-    copy_bytes = backup.copy_bytes
 
     def note(source: int, target: int, start: int, end: int) -> None:
         copied.append(os.fstat(source).st_ino)
