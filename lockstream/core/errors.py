@@ -7,6 +7,7 @@ LockstreamError
 ├── LogMismatch               a full export belongs to another log
 ├── SimulationFailed          simulated events cannot be written or posted
 ├── FollowFailed              the feed of a server cannot be followed
+├── QuarantineRequestFailed   the quarantine of a server cannot be read or changed
 ├── QuarantineOff             the quarantine was asked for, and there is none
 ├── CursorRefused             a reader of the feed goes on with another log
 ├── UnknownSubject            no accepted event has named the locker, compartment or reservation
@@ -71,6 +72,10 @@ class UnknownSubject(LockstreamError):
 
 class FollowFailed(LockstreamError):
     """Raised when the command line cannot follow the feed of a server."""
+
+
+class QuarantineRequestFailed(LockstreamError):
+    """Raised when the command line cannot read or change the quarantine of a server."""
 
 
 class QuarantineOff(LockstreamError):

@@ -128,8 +128,11 @@ class FileDeployment:
 
     def verify(self, on_progress: OnProgress) -> "Verification":
         from lockstream.services.commands.verify import verify_file  # noqa: PLC0415
+        from lockstream.services.commands.verify_quarantine import verify_quarantine  # noqa: PLC0415
 
-        return verify_file(self._log, on_progress)
+        found = verify_file(self._log, on_progress)
+        verify_quarantine(self._log, found)
+        return found
 
     def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
         from lockstream.services.commands.list_rows import list_rows  # noqa: PLC0415

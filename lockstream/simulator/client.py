@@ -129,8 +129,9 @@ def connection_to(url: str, timeout_seconds: float) -> tuple[http.client.HTTPCon
     wrong = f"{url!r} is not the URL of a server. Write it as http://HOST:PORT, or with https."
     try:
         split = urlsplit(url)
-        is_usable = split.scheme in ("http", "https") and split.hostname and split.port != 0
-    except ValueError as error:  # the port is not a number of 16 bits, or an IPv6 address is malformed
+        is_usable = split.scheme in ("http", "https") and split.hostname and split.port != 0 and split.path.isascii()
+        str(split.hostname).encode("idna")
+    except ValueError as error:  # the port is not a number of 16 bits, or the host is malformed
         raise ValueError(wrong) from error
     if not is_usable or split.query or split.fragment or "@" in split.netloc:
         raise ValueError(wrong)

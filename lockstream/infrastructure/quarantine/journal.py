@@ -48,11 +48,13 @@ def read_lines(path: Path) -> Iterator[ReadLine]:
         return
     with file:
         for number, text in enumerate(file, 1):
-            is_torn = not text.endswith(b"\n") or b"\0" in text
+            is_cut = not text.endswith(b"\n")
             try:
-                yield ReadLine(number, decode_line(text), is_torn=is_torn)
+                yield ReadLine(number, decode_line(text), is_torn=is_cut)
             except ValueError as error:  # of msgspec, too
-                yield ReadLine(number, None, str(error), is_torn)
+                yield ReadLine(number, None, str(error), is_torn=is_cut or b"\0" in text)
+            if is_cut:  # a server may be writing the rest of the line
+                return
 
 
 class Journal:

@@ -112,5 +112,10 @@ def _refusal(url: str, status: int, content: bytes) -> str:
     try:
         return str(msgspec.json.decode(content)["detail"])
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, KeyError):
-        shown = quoted(content[:200].decode(errors="replace"))
-        return f"{url} answered {status}: {shown}. Check that the URL is that of a Lockstream server."
+        return unexpected_response(url, status, content)
+
+
+def unexpected_response(url: str, status: int, content: bytes) -> str:
+    """Return the error about a response that Lockstream would not send."""
+    shown = quoted(content[:200].decode(errors="replace"))
+    return f"{url} answered {status}: {shown}. Check that the URL is that of a Lockstream server."

@@ -1,7 +1,6 @@
 """Commands that list lockers, reservations, faults and events: a table for people, JSON or CSV for programs."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from enum import StrEnum
 from itertools import chain
 from shutil import copyfileobj
@@ -24,7 +23,7 @@ from lockstream.core.entities.subjects import (
 from lockstream.core.errors import UnknownSubject
 from lockstream.core.wording import quoted
 from lockstream.presentation.cli.options import with_deployment
-from lockstream.presentation.cli.output import info, standard_output
+from lockstream.presentation.cli.output import info, printable, standard_output
 from lockstream.presentation.cli.usage import FLAG, Command
 
 if TYPE_CHECKING:
@@ -42,9 +41,6 @@ TABLE_ROWS = 1_000
 SPOOL_MEMORY_BYTES = 2**24
 """Most bytes of output that are kept in memory before they go to a temporary file: about 100,000 rows."""
 
-_CONTROL_CHARACTER = re.compile(r"[\x7f-\x9f]")
-"""Control characters that a JSON text may contain as they are."""
-
 commands = typer.Typer(rich_markup_mode="markdown")
 
 
@@ -56,8 +52,8 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-_Format = Annotated[Format, typer.Option("--format", help="`json` writes one object a line.")]
-_Limit = Annotated[
+FormatOption = Annotated[Format, typer.Option("--format", help="`json` writes one object a line.")]
+LimitOption = Annotated[
     int | None,
     typer.Option(
         min=1,
@@ -66,7 +62,7 @@ _Limit = Annotated[
         show_default=False,
     ),
 ]
-_Locker = Annotated[str | None, typer.Option("--locker", metavar="ID", help="Only this locker.")]
+LockerOption = Annotated[str | None, typer.Option("--locker", metavar="ID", help="Only this locker.")]
 _Compartment = Annotated[
     str | None, typer.Option("--compartment", metavar="ID", help="Only this compartment of the locker.")
 ]
@@ -88,13 +84,13 @@ def lockers(
     degraded: Annotated[
         bool | None, typer.Option(metavar=FLAG, help="With a degraded compartment, or without one.")
     ] = None,
-    limit: _Limit = None,
-    form: _Format = Format.TABLE,
+    limit: LimitOption = None,
+    form: FormatOption = Format.TABLE,
 ) -> None:
     """List lockers with their counts, sorted by id. It may run beside a server, and is then up to a second behind."""
     from lockstream.schemas.listings import LockerItem  # noqa: PLC0415
 
-    query = LockerQuery(_identifier("--prefix", prefix) or "", available, degraded)
+    query = LockerQuery(identifier("--prefix", prefix) or "", available, degraded)
     source = _Source(
         LockerItem,
         lambda listings, after, count: listings.lockers(query, after, count),
@@ -108,12 +104,12 @@ def lockers(
 def reservations(  # noqa: PLR0913, PLR0917  # an option each
     deployment: "Deployment",
     status: Annotated[Status | None, typer.Option(help="Only those with this status.")] = None,
-    locker: _Locker = None,
+    locker: LockerOption = None,
     changed_before: _Time = None,
     changed_after: _Time = None,
     newest_first: _Descending = False,
-    limit: _Limit = None,
-    form: _Format = Format.TABLE,
+    limit: LimitOption = None,
+    form: FormatOption = Format.TABLE,
 ) -> None:
     """List reservations in the order in which they got their status. It may run beside a server.
 
@@ -122,8 +118,8 @@ def reservations(  # noqa: PLR0913, PLR0917  # an option each
     from lockstream.schemas.instants import positions_between  # noqa: PLC0415
     from lockstream.schemas.listings import ReservationItem  # noqa: PLC0415
 
-    locker_id = _identifier("--locker", locker)
-    before, after_time = _instant("--changed-before", changed_before), _instant("--changed-after", changed_after)
+    locker_id = identifier("--locker", locker)
+    before, after_time = instant("--changed-before", changed_before), instant("--changed-after", changed_after)
 
     def rows(listings: "Listings", after: int | None, count: int) -> Sequence[Any]:
         changed = positions_between(listings, after_time, before)
@@ -141,11 +137,11 @@ def faults(  # noqa: PLR0913, PLR0917  # an option each
         bool | None, typer.Option("--open/--cleared", metavar=FLAG, help="Only open, or only cleared ones.")
     ] = None,
     min_severity: Annotated[int, typer.Option(min=0, metavar="N", help="Lowest severity.")] = 0,
-    locker: _Locker = None,
+    locker: LockerOption = None,
     compartment: _Compartment = None,
     newest_first: _Descending = False,
-    limit: _Limit = None,
-    form: _Format = Format.TABLE,
+    limit: LimitOption = None,
+    form: FormatOption = Format.TABLE,
 ) -> None:
     """List faults in the order in which they were reported. It may run beside a server."""
     from lockstream.schemas.listings import FaultItem  # noqa: PLC0415
@@ -154,7 +150,7 @@ def faults(  # noqa: PLR0913, PLR0917  # an option each
         raise typer.BadParameter(
             "It needs --locker, because a compartment's id is unique only in its locker.", param_hint="--compartment"
         )
-    subject = _identifier("--locker", locker), _identifier("--compartment", compartment)
+    subject = identifier("--locker", locker), identifier("--compartment", compartment)
     query = FaultQuery(is_open, min_severity, *subject, newest_first)
     source = _Source(
         FaultItem,
@@ -177,8 +173,8 @@ def history(  # noqa: PLR0913, PLR0917  # an option each
         str | None, typer.Option("--type", metavar="TYPE", help=f"Only this type: {', '.join(EVENT_TYPES)}.")
     ] = None,
     newest_first: _Descending = False,
-    limit: _Limit = None,
-    form: _Format = Format.TABLE,
+    limit: LimitOption = None,
+    form: FormatOption = Format.TABLE,
 ) -> None:
     """List the events of a locker, a compartment or a reservation in the order of the log. It may run beside a server.
 
@@ -188,7 +184,7 @@ def history(  # noqa: PLR0913, PLR0917  # an option each
     from lockstream.schemas.records import RecordedEvent  # noqa: PLC0415
 
     subject = _subject(locker, compartment, reservation)
-    wanted = EventFilter(_event_class("--type", event_type), newest_first)
+    wanted = EventFilter(event_class("--type", event_type), newest_first)
 
     def rows(listings: "Listings", after: int | None, count: int) -> Sequence[Any]:
         found = recorded_events(listings, subject, wanted, after, count)
@@ -203,7 +199,7 @@ def history(  # noqa: PLR0913, PLR0917  # an option each
 def _subject(locker: str | None, compartment: str | None, reservation: str | None) -> Subject:
     """Return the one subject that the options name."""
     ids = [("--locker", locker), ("--compartment", compartment), ("--reservation", reservation)]
-    match [_identifier(option, text) for option, text in ids]:
+    match [identifier(option, text) for option, text in ids]:
         case [str(locker_id), None, None]:
             return LockerSubject(locker_id)
         case [str(locker_id), str(compartment_id), None]:
@@ -216,7 +212,8 @@ def _subject(locker: str | None, compartment: str | None, reservation: str | Non
             )
 
 
-def _event_class(option: str, text: str | None) -> type[Event] | None:
+def event_class(option: str, text: str | None) -> type[Event] | None:
+    """Return the class of events with this type. Another text is a usage error."""
     if text is not None and text not in EVENT_TYPES:
         raise typer.BadParameter(
             f"{quoted(text)} is not a type of events. Send one of {', '.join(EVENT_TYPES)}.", param_hint=option
@@ -224,13 +221,15 @@ def _event_class(option: str, text: str | None) -> type[Event] | None:
     return EVENT_TYPES[text] if text else None
 
 
-def _identifier(option: str, text: str | None) -> str | None:
+def identifier(option: str, text: str | None) -> str | None:
+    """Return an identifier unchanged. Another text is a usage error."""
     if text is not None and not is_identifier(text):
         raise typer.BadParameter(f"{quoted(text)} is not an identifier. Send {IDENTIFIER_FORM}.", param_hint=option)
     return text
 
 
-def _instant(option: str, text: str | None) -> Any:
+def instant(option: str, text: str | None) -> Any:
+    """Return the time in a text. Another text is a usage error."""
     from lockstream.schemas.instants import instant_of  # noqa: PLC0415
 
     if text is None:
@@ -283,9 +282,9 @@ def _print_table(deployment: "Deployment", source: _Source, limit: int | None) -
     shown = TABLE_ROWS if limit is None else limit
     items, position = deployment.list(lambda listings: [*chain.from_iterable(source.pages(listings, shown + 1))])
     with standard_output() as output:
-        output.write(_table(items[:shown], source))
+        output.write(table(items[:shown], source.names, source.left_out))
     if len(items) > shown:
-        info(f"More rows follow. Use {'--limit N' if limit is None else 'a higher --limit'}, or --format csv.")
+        info(more_rows(limit))
     info(f"As of position {position}.")
 
 
@@ -299,7 +298,7 @@ def _print_pages(deployment: "Deployment", source: _Source, limit: int | None, f
         def write(listings: "Listings") -> None:
             spool.seek(0)
             spool.truncate()
-            spool.writelines(_encode(source.pages(listings, limit), source.names, form))
+            spool.writelines(encode_pages(source.pages(listings, limit), source.names, form))
 
         position = deployment.list(write).position
         spool.seek(0)
@@ -308,7 +307,7 @@ def _print_pages(deployment: "Deployment", source: _Source, limit: int | None, f
     info(f"As of position {position}.")
 
 
-def _encode(pages: Iterable[list["Struct"]], names: Sequence[str], form: Format) -> Iterator[bytes]:
+def encode_pages(pages: Iterable[Sequence["Struct"]], names: Sequence[str], form: Format) -> Iterator[bytes]:
     """Yield the header row of CSV, and then each page."""
     from lockstream.schemas.listings import encode_csv, encode_csv_rows, encode_json  # noqa: PLC0415
 
@@ -319,12 +318,17 @@ def _encode(pages: Iterable[list["Struct"]], names: Sequence[str], form: Format)
         yield from (encode_json(item) + b"\n" for page in pages for item in page)
 
 
-def _table(items: Sequence["Struct"], source: _Source) -> bytes:
-    """Return aligned columns without borders. A column of numbers is aligned to the right."""
+def more_rows(limit: int | None) -> str:
+    """Return the sentence below a table that lacks rows. `limit` is the option."""
+    return f"More rows follow. Use {'--limit N' if limit is None else 'a higher --limit'}, or --format csv."
+
+
+def table(items: Sequence["Struct"], names: Sequence[str], left_out: Set[str] = frozenset()) -> bytes:
+    """Return aligned columns with these `names`, without borders. A column of numbers is aligned to the right."""
     from msgspec.structs import astuple  # noqa: PLC0415
 
-    columns = zip(source.names, *map(astuple, items), strict=True)
-    lines = zip(*(_aligned(column) for column in columns if column[0] not in source.left_out), strict=True)
+    columns = zip(names, *map(astuple, items), strict=True)
+    lines = zip(*(_aligned(column) for column in columns if column[0] not in left_out), strict=True)
     return "".join("  ".join(line).rstrip() + "\n" for line in lines).encode()
 
 
@@ -338,8 +342,7 @@ def _aligned(column: tuple[str, *tuple[object, ...]]) -> list[str]:
 
 
 def _text(value: object) -> str:
-    """Return a value as the text of a cell. JSON may contain control characters, which a terminal could obey."""
+    """Return a value as the text of a cell."""
     from lockstream.schemas.listings import plain_value  # noqa: PLC0415
 
-    text = "" if value is None else str(plain_value(value))
-    return _CONTROL_CHARACTER.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return "" if value is None else printable(str(plain_value(value)))

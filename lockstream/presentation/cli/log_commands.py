@@ -29,7 +29,7 @@ commands = typer.Typer(rich_markup_mode="markdown")
 def verify(deployment: "Deployment") -> None:
     """Verify every line of the log, then the projection against a fresh replay. It may run beside a server.
 
-    The exit code is 1 if something is wrong.
+    The lines of the quarantine are verified as well. The exit code is 1 if something is wrong.
     """
     with progress_bar("Verifying") as bar:
         found = deployment.verify(bar.update)
@@ -138,14 +138,19 @@ def backup(
         Path, typer.Argument(metavar="DEST", help="The file to create, in an existing folder.", show_default=False)
     ],
 ) -> None:
-    """Copy the log file, check every line of the copy, and flush it to disk. It may run beside a server."""
+    """Copy the log file, check every line of the copy, and flush it to disk. It may run beside a server.
+
+    The quarantine of the log, if there is one, is copied to DEST.quarantine.
+    """
     from lockstream.services.commands.backup import back_up  # noqa: PLC0415
 
     log = deployment.log_file("Back up the database instead: see docs/scaling.md.")
     with progress_bar("Backing up") as bar:
-        end = back_up(log, destination, bar.update)
+        end, quarantine = back_up(log, destination, bar.update)
     chain = f" The last one has the chain value {end.chain}." if end.position else ""
     info(f"{counted(end.position, 'event')} copied to {destination}.{chain}")
+    if quarantine:
+        info(f"The quarantine is copied to {quarantine}.")
 
 
 @commands.command(cls=Command)

@@ -12,6 +12,7 @@ from lockstream.presentation.cli.list_commands import commands as list_commands
 from lockstream.presentation.cli.log_commands import commands as log_commands
 from lockstream.presentation.cli.options import with_settings
 from lockstream.presentation.cli.output import error
+from lockstream.presentation.cli.quarantine.commands import commands as quarantine_commands
 from lockstream.presentation.cli.simulation_commands import commands as simulation_commands
 from lockstream.presentation.cli.usage import FLAG, Command, CommandGroup
 from lockstream.settings import Settings
@@ -67,4 +68,5 @@ def serve(settings: Settings) -> None:
 commands.add_typer(log_commands)
 commands.add_typer(list_commands)
 commands.add_typer(feed_commands)
+commands.add_typer(quarantine_commands, name="quarantine", cls=CommandGroup)
 commands.add_typer(simulation_commands)

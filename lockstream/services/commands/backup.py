@@ -1,47 +1,73 @@
-"""Back up a log file: every line of the copy is checked, and the copy is on disk before it gets its name."""
+"""Back up a log file and its quarantine. Each copy is on disk before it gets its name.
+
+The quarantine is copied first. So an event that leaves it meanwhile, because it was accepted, is in the copy of the log
+at least; if it is in both, the next start removes it from the quarantine.
+"""
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO, NamedTuple
 
 from lockstream.core.entities.log import START, Cursor
 from lockstream.core.errors import BackupFailed, LogFileDamaged
 from lockstream.core.ports import OnProgress, ignore_progress
 from lockstream.infrastructure.file_log.reader import CHUNK_LINES, last_position, line_start, read_log
 from lockstream.infrastructure.fs import copy_bytes, sync_directory
+from lockstream.infrastructure.quarantine.journal import quarantine_path
 
 
-def back_up(log: Path, destination: Path, on_progress: OnProgress) -> Cursor:
-    """Copy the present complete lines of `log` to `destination`, and return the end of the last one.
+class Backup(NamedTuple):
+    """A backup that was made."""
 
-    No lock is taken. Lines that a server appends meanwhile are not in the copy. The copy has the log's permissions.
+    end: Cursor
+    """End of the last line in the copy of the log."""
+
+    quarantine: Path | None
+    """The copy of the quarantine, or None if the log has none."""
+
+
+def back_up(log: Path, destination: Path, on_progress: OnProgress) -> Backup:
+    """Copy the present complete lines of `log` to `destination`, and those of its quarantine to a file beside that.
+
+    No lock is taken. Lines that a server appends meanwhile are not in the copies. Each copy has the permissions of its
+    source. The lines of the quarantine are not checked.
 
     Raises:
-        BackupFailed: `destination` exists, or nothing can be written there.
+        BackupFailed: `destination` or the file beside it exists, or nothing can be written there.
         LogFileDamaged: a line of the log is damaged; nothing is left at `destination`.
-        OSError: the log cannot be read.
+        OSError: the log or the quarantine cannot be read.
     """
+    copy = quarantine_path(destination)
     _require_free(destination)
-    with log.open("rb") as source:
+    _require_free(copy)
+    with ExitStack() as opened:
+        quarantine = _open_if_exists(quarantine_path(log))
+        if quarantine:
+            opened.enter_context(quarantine)
+        source = opened.enter_context(log.open("rb"))
         try:
-            number, name = tempfile.mkstemp(prefix=f"{destination.name}.unfinished-", dir=destination.parent)
-            draft = Path(name)
-            try:
-                with open(number, "r+b") as target:  # noqa: PTH123  # a file descriptor, which Path cannot open
-                    _copy(source.fileno(), target.fileno())
-                end = _check(draft, log, destination, on_progress)
-                _require_free(destination)  # another process may have created it meanwhile
-                draft = draft.rename(destination)
-                sync_directory(destination.parent)
-            except BaseException:
-                draft.unlink()
-                raise
+            quarantine_draft = opened.enter_context(_draft(copy)) if quarantine else None
+            log_draft = opened.enter_context(_draft(destination))
+            if quarantine and quarantine_draft:
+                _copy(quarantine.fileno(), quarantine_draft)
+            _copy(source.fileno(), log_draft)
+            end = _check(log_draft, log, destination, on_progress)
+            _require_free(destination)  # another process may have created it meanwhile
+            _require_free(copy)
+            if quarantine_draft:
+                quarantine_draft.rename(copy)
+                opened.push(lambda kind, *_: copy.unlink() if kind else None)
+            log_draft.rename(destination)
+            sync_directory(destination.parent)
         except OSError as error:
             raise BackupFailed(
                 f"The log {log} could not be copied to {destination} ({error.strerror}). Nothing was left there. Make "
                 "sure that the folder is writable, and that its disk has free space and works."
             ) from error
-    return end
+    return Backup(end, copy if quarantine else None)
 
 
 def _require_free(destination: Path) -> None:
@@ -51,13 +77,35 @@ def _require_free(destination: Path) -> None:
         raise BackupFailed(f"The folder {destination.parent} does not exist. Create it first.")
 
 
-def _copy(source: int, target: int) -> None:
+def _open_if_exists(path: Path) -> IO[bytes] | None:
+    """Open a file that a server may replace at any time. The open one stays whole."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def _draft(destination: Path) -> Iterator[Path]:
+    """Give an empty file beside `destination`. At the end of the block it is removed, unless it was renamed."""
+    number, name = tempfile.mkstemp(prefix=f"{destination.name}.unfinished-", dir=destination.parent)
+    os.close(number)
+    try:
+        yield Path(name)
+    finally:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()
+
+
+def _copy(source: int, draft: Path) -> None:
     """Copy the complete lines of a file, and flush them."""
     found = os.fstat(source)
-    copy_bytes(source, target, 0, found.st_size)
-    os.ftruncate(target, line_start(target, os.fstat(target).st_size))
-    os.fchmod(target, found.st_mode & 0o777)
-    os.fsync(target)
+    with draft.open("r+b") as file:
+        target = file.fileno()
+        copy_bytes(source, target, 0, found.st_size)
+        os.ftruncate(target, line_start(target, os.fstat(target).st_size))
+        os.fchmod(target, found.st_mode & 0o777)
+        os.fsync(target)
 
 
 def _check(draft: Path, log: Path, destination: Path, on_progress: OnProgress) -> Cursor:

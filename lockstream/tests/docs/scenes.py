@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lockstream.core.entities.log import START
 from lockstream.infrastructure.codec.log_line import encode_lines, utc_now
+from lockstream.infrastructure.quarantine.journal import quarantine_path
 from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.tests.support.builders import event, picked_up, registered
 from lockstream.tests.support.processes import NO_SPACE, Server, command
@@ -135,6 +136,29 @@ def backed_up() -> str:
     return run("backup", str(BACKUP))
 
 
+def refuse_event() -> None:
+    """Have a server keep an event in the quarantine."""
+    with Server(LOG).start() as server:
+        assert server.post(json.dumps(picked_up("unknown")).encode()) == 422
+        assert server.stop(signal.SIGTERM) == 0
+
+
+def backed_up_with_a_quarantine() -> str:
+    refuse_event()
+    return run("backup", str(BACKUP))
+
+
+def verified_with_a_quarantine() -> str:
+    refuse_event()
+    return run("verify")
+
+
+def damaged_quarantine() -> str:
+    refuse_event()
+    quarantine_path(LOG).write_bytes(b"damaged\n")
+    return run("verify")
+
+
 def backup_refused() -> str:
     BACKUP.touch()
     return run("backup", str(BACKUP)) + run("backup", "missing/copy.jsonl")
@@ -188,6 +212,9 @@ PRINTED: dict[str, Callable[[], str]] = {
         poisoned,
         projection_behind,
         backed_up,
+        backed_up_with_a_quarantine,
+        verified_with_a_quarantine,
+        damaged_quarantine,
         backup_refused,
         backup_failed,
         asked,

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_group
 
+from lockstream.infrastructure.quarantine.journal import quarantine_path
 from lockstream.presentation.cli.main import commands
-from lockstream.tests.docs.scenes import BACKUP, LOG, PRINTED, replace_bytes
+from lockstream.tests.docs.scenes import BACKUP, LOG, PRINTED, refuse_event, replace_bytes
 from lockstream.tests.support.histories import hashes_after_replay, hashes_after_start, history, record
 from lockstream.tests.support.log_audit import audited
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server, environment
@@ -79,6 +80,23 @@ def test_the_commands_of_the_page_back_up_and_restore_a_log(log: Path) -> None:
     assert hashes_after_start(LOG) == hashes_after_replay(LOG)
     assert len(audited(LOG)) == 6
     assert LOG.with_name("event_log.jsonl.damaged").read_bytes() == damaged
+
+
+def test_the_commands_of_the_page_restore_a_quarantine(log: Path) -> None:
+    # given a backup with a quarantine, and an event that is refused after it
+    refuse_event()
+    run_from_the_page("backup")
+    saved = quarantine_path(LOG).read_bytes()
+    for made in sorted(BACKUP.parent.iterdir()):
+        made.rename(BACKUP if made.suffix == ".jsonl" else quarantine_path(BACKUP))
+    refuse_event()
+    later = quarantine_path(LOG).read_bytes()
+    # when the backup is restored
+    run_from_the_page("restore")
+    run_from_the_page("restore the quarantine")
+    # then the quarantine is that of the backup, and the later one is kept
+    assert quarantine_path(LOG).read_bytes() == saved
+    assert Path(f"{quarantine_path(LOG)}.older").read_bytes() == later
 
 
 def test_the_commands_of_the_page_mend_a_log_from_a_backup_without_a_loss(log: Path) -> None:

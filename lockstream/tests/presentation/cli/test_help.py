@@ -6,13 +6,20 @@ import pytest
 from typer.main import get_group
 
 from lockstream.presentation.cli.main import commands
+from lockstream.presentation.cli.quarantine.commands import commands as quarantine_commands
 from lockstream.settings import Settings, environment_names
 from lockstream.tests.support.commands import RunCommand
 
 COMMANDS = get_group(commands).commands
+QUARANTINE = get_group(quarantine_commands).commands
 WIDTHS = [80, 100, 200]
 
-PANELS = {"simulate": {"Options"}, "follow": {"Arguments", "Options"}, "demo": {"Options", "Address"}}
+PANELS = {
+    "simulate": {"Options"},
+    "follow": {"Arguments", "Options"},
+    "demo": {"Options", "Address"},
+    "quarantine": {"Options", "Commands"},
+}
 """Titles in the help of commands that do not work on a log of their user."""
 
 
@@ -74,6 +81,22 @@ def test_the_help_of_a_command_is_complete_and_fits_the_terminal(
     assert [
         name for option in COMMANDS[command].params for name in option.opts if "--" in name and name not in output
     ] == []
+
+
+@pytest.mark.parametrize("command", QUARANTINE)
+def test_the_help_of_a_command_about_the_quarantine_is_complete(
+    run_command: RunCommand, width: int, command: str
+) -> None:
+    result = run_command("quarantine", command, "--help")
+    output = result.output.decode()
+    assert (result.exit_code, result.errors) == (0, "")
+    assert f"Usage: lockstream quarantine {command} [OPTIONS]" in output
+    assert max(map(len, output.splitlines())) <= width
+    assert "…" not in output
+    assert "None" not in output
+    assert set(panels(output)) == {"Arguments", "Options"}
+    names = [name for option in QUARANTINE[command].params for name in option.opts if "--" in name]
+    assert [name for name in names if name not in output] == []
 
 
 def test_the_help_lists_commands_with_their_first_sentences(run_command: RunCommand, width: int) -> None:
