@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from lockstream.core.entities.events import Event
-from lockstream.core.ports import EventLog, Listings, LogPages, ReadResult, Reads
+from lockstream.core.ports import EventLog, Listings, LogPages, QuarantineStore, ReadResult, Reads
 from lockstream.infrastructure.stores.memory import MemoryStore
 from lockstream.services.running.durable_position import DurablePosition
 from lockstream.services.running.group_commit import HasLockerId, Outcomes, decide_batch
@@ -11,10 +11,10 @@ from lockstream.services.running.lockstream import Lockstream
 from lockstream.settings import Settings
 
 
-def open_in_memory() -> Lockstream:
-    """Return a running system over a store in memory."""
+def open_in_memory(quarantine: QuarantineStore | None = None) -> Lockstream:
+    """Return a running system over a store in memory. Without a `quarantine`, no refused event is kept."""
     store, settings = MemoryStore(), Settings()
-    return Lockstream(store, _MemoryEngine(store, settings.batch_limit), settings)
+    return Lockstream(store, _MemoryEngine(store, settings.batch_limit), settings, quarantine)
 
 
 class _MemoryEngine:
