@@ -10,14 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstream.core.entities.events import Event, ParcelDeposited
+from lockstream.core.entities.quarantine import Entry, EntryKind
 from lockstream.core.entities.state import Row
 from lockstream.core.evolve import evolve
 from lockstream.core.outcomes import Accepted, Outcome, Refusal
 from lockstream.core.rules import REFUSALS, decide
-from lockstream.core.use_cases.resubmit import resubmit
+from lockstream.core.use_cases.resubmit import in_order_of_occurrence, resubmit
 from lockstream.tests.core.story import EVENTS, absent_rows
 from lockstream.tests.support.budgets import budget, examples
 from lockstream.tests.support.builders import (
+    RECORDED_AT,
     Body,
     deposited,
     event,
@@ -231,6 +233,24 @@ def test_a_deposit_after_the_expiry_of_its_reservation_stays_refused() -> None:
     # then it is refused for ever, because no event leads back from the expiry
     assert isinstance(outcome, Refusal)
     assert outcome.code == "reservation_not_awaiting_deposit"
+
+
+def entry(number: int, occurred_at: str) -> Entry:
+    kind, at = EntryKind.REFUSED, RECORDED_AT
+    return Entry(str(number), kind, "code", "detail", "locker", "type", occurred_at, at, at, 1, "", "{}", None, number)
+
+
+def test_entries_are_in_the_order_of_occurrence() -> None:
+    entries = [
+        entry(1, "2026-11-23T09:15:00+01:00"),
+        entry(2, "2026-11-23T08:15:00Z"),
+        entry(3, "2026-11-23t09:14:59.9999999+01:00"),
+        entry(4, "2016-12-31T23:59:60Z"),
+        entry(5, "2026-11-93T09:15:00+01:00"),  # a damaged one comes first
+        entry(6, "2026-11-23T09:15:00"),
+        entry(7, "0001-01-01T00:00:00+23:59"),
+    ]
+    assert [one.number for one in in_order_of_occurrence(entries)] == [5, 6, 7, 4, 3, 1, 2]
 
 
 def test_an_event_that_caused_an_internal_error_is_not_decided_again() -> None:
