@@ -164,7 +164,9 @@ class LateClients(Clients):
                         await self._operate_once(http, f"http://127.0.0.1:{self.server.port}/quarantine")
 
     async def _operate_once(self, http: httpx.AsyncClient, url: str) -> None:
+        accepted = set(self.received.acknowledged)
         entries = (await http.get(f"{url}?limit=1000")).json()["items"]
+        assert not accepted & {entry["event_id"] for entry in entries}, "an accepted event has an entry"
         hopeless = [entry["event_id"] for entry in entries if entry["locker_id"] == HOPELESS]
         others = [entry["event_id"] for entry in entries if entry["locker_id"] != HOPELESS]
         if others:
