@@ -20,7 +20,7 @@ from lockstream.services.commands.copy_log import import_log
 from lockstream.services.commands.import_events import ImportCounts, import_events
 from lockstream.services.commands.verify import Verification
 from lockstream.services.commands.verify_database import verify_database
-from lockstream.services.deployment import with_progress
+from lockstream.services.deployment import quarantine_limits, with_progress
 from lockstream.services.running.database_engine import DatabaseEngine
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.settings import Settings
@@ -42,8 +42,9 @@ class DatabaseDeployment:
         return PostgresStore(self._url, on_progress, settings.auto_migrate, read_url, self.limits)
 
     def start(self, on_progress: OnProgress = ignore_progress) -> Lockstream:
-        store = self.open_store(on_progress)
-        return Lockstream(store, DatabaseEngine(store), self._settings)
+        store, limits = self.open_store(on_progress), quarantine_limits(self._settings)
+        quarantine = store.quarantine(limits) if limits else None
+        return Lockstream(store, DatabaseEngine(store), self._settings, quarantine)
 
     def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
         with closing(self._database()) as database:

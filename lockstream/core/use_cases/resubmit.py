@@ -14,6 +14,9 @@ from lockstream.core.entities.quarantine import Entry
 from lockstream.core.errors import MalformedEvent
 from lockstream.core.outcomes import Accepted, Outcome, Refusal
 
+_DAMAGED = -(2**63)
+"""Time of an entry whose time was damaged, in microseconds since 1970."""
+
 type Decide = Callable[[Sequence[Event]], Awaitable[Sequence[Outcome | Exception]]]
 """Decides events in order, and returns an outcome for each once the accepted ones are durable."""
 
@@ -38,7 +41,10 @@ class ResubmittedEvents(NamedTuple):
 
 
 def in_order_of_occurrence(entries: Sequence[Entry]) -> list[Entry]:
-    """Return entries by the time of the locker's clock, and by number if these times are equal."""
+    """Return entries by the time of the locker's clock, and by number if these times are equal.
+
+    An entry whose time was damaged in the file of the quarantine comes first: its body may be intact.
+    """
     return sorted(entries, key=lambda entry: (_microseconds(entry.occurred_at), entry.number))
 
 
@@ -63,4 +69,7 @@ def _refused(outcomes: Sequence[Outcome | Exception]) -> list[int]:
 def _microseconds(occurred_at: str) -> int:
     """Return a timestamp of a locker in microseconds since 1970. A leap second counts as the second before it."""
     text = occurred_at.upper()
-    return microseconds_of(datetime.fromisoformat(f"{text[:17]}59{text[19:]}" if text[17:19] == "60" else text))
+    try:
+        return microseconds_of(datetime.fromisoformat(f"{text[:17]}59{text[19:]}" if text[17:19] == "60" else text))
+    except (ValueError, TypeError):  # no time, or one without an offset
+        return _DAMAGED

@@ -189,16 +189,16 @@ class FileQuarantine:
             journal.size = path.stat().st_size
         if damaged:
             copy = Path(f"{path}.damaged")
-            with suppress(FileExistsError):
+            with suppress(OSError):  # it exists, or the file system has no hard links, or no space for one more
                 os.link(path, copy)
             logger.warning(
                 "The quarantine %s has %s that cannot be read, the first one at line %d. Lockstream goes on without "
-                "%s; the file is kept as %s.",
+                "%s; the file %s.",
                 path,
                 counted(len(damaged), "line"),
                 damaged[0],
                 agreeing(len(damaged), "it", "them"),
-                copy,
+                f"is kept as {copy}" if copy.exists() else "cannot be kept, and is replaced with the next write",
             )
 
     def _apply(self, line: Line) -> None:

@@ -148,9 +148,12 @@ class Clients:
         await asyncio.to_thread(self.server.start)
         self.server_is_up.set()
 
+    def _events(self, locker: str, chance: random.Random) -> Iterator[Body]:
+        return locker_events(locker, chance)
+
     async def _report(self, form: Format, locker: str, chance: random.Random) -> None:
         unanswered: list[Body] = []
-        events = locker_events(locker, chance)
+        events = self._events(locker, chance)
         while not self.is_stopped:
             await self.server_is_up.wait()
             with suppress(OSError, asyncio.IncompleteReadError):

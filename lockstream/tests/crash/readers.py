@@ -1,9 +1,10 @@
-"""Readers that go through all lists and states, page by page, and follow the feed, while clients post.
+"""Readers that go through all lists and states, page by page, and follow the feed in both forms, while clients post.
 
 A reader goes on with the page that it has not received when its server was killed: tokens of pages do not expire.
 """
 
 import asyncio
+import json
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -65,12 +66,34 @@ class Follower:
         return [f"a reader of the feed{self._query} was shown {read}, not {expected}"]
 
 
+class StreamFollower(Follower):
+    """A reader of the feed as server-sent events, who reads until the connection breaks."""
+
+    async def read_page(self, address: str, http: httpx.AsyncClient) -> None:
+        url = f"{address}/events/stream?after={self.through}{self._query}"
+        async with http.stream("GET", url, headers={"lockstream-log": self._log}) as response:
+            if response.status_code == 503:  # the server has not caught up
+                return
+            assert response.status_code == 200, f"{url}: {response.status_code}"
+            self._log = response.headers["lockstream-log"]
+            block: dict[str, str] = {}
+            async for line in response.aiter_lines():
+                if line:
+                    name, _, value = line.partition(": ")
+                    block[name] = value
+                    continue
+                if "data" in block:
+                    self._items.append(json.loads(block["data"]))
+                self.through = int(block.get("id", self.through))
+                block.clear()
+
+
 class Readers:
     """Readers that go on until the clients beside them stop."""
 
     def __init__(self, clients: Clients, chance: random.Random) -> None:
-        self.shown = 0
-        """The highest position that any response has shown."""
+        self._shown = 0
+        """The highest position that a list or a state has shown."""
 
         self._clients = clients
         self._chance = chance
@@ -86,7 +109,14 @@ class Readers:
         self._followers = [
             Follower(""),
             *(Follower(f"&partition={part}/2", Partition(part, 2).contains) for part in range(2)),
+            StreamFollower(""),
+            StreamFollower("&partition=1/2", Partition(1, 2).contains),
         ]
+
+    @property
+    def shown(self) -> int:
+        """The highest position that any response has shown."""
+        return max(self._shown, *(follower.through for follower in self._followers))
 
     @property
     def have_read_everything(self) -> bool:
@@ -148,9 +178,9 @@ class Readers:
         """Keep what the audit needs of a reading. `acknowledged` is the last position known before its request."""
         if reading.position < acknowledged:
             self._outdated.append(f"{reading.url} is at {reading.position}, and {acknowledged} was acknowledged before")
-        if reading.shown > max(self.shown, self._clients.received.last_position):
+        if reading.shown > max(self._shown, self._clients.received.last_position):
             self._is_ahead.set()
-        self.shown = max(self.shown, reading.shown)
+        self._shown = max(self._shown, reading.shown)
         path = reading.read.path
         self._count[path] += 1
         if len(sample := self._samples[path]) < SAMPLE:

@@ -151,13 +151,12 @@ class QuarantineBuffer:
     def add_malformed(self, reason: str, detail: str, body: bytes, address: str, at: str) -> None:
         """Add a malformed body. The same body again is counted on the last one."""
         self._malformed_counts[reason] = self._malformed_counts.get(reason, 0) + 1
-        detail = detail.replace("\0", "\\x00")
-        shown = body[:MALFORMED_BYTES].decode(errors="backslashreplace").replace("\0", "\\x00")
+        shown = body[:MALFORMED_BYTES].decode(errors="backslashreplace")
         last = self._malformed[-1] if self._malformed else None
-        if last and (last.reason, last.address, last.body) == (reason, address, shown):
-            self._malformed[-1] = MalformedBody(reason, detail, last.first_at, at, last.count + 1, address, shown)
-        else:
-            self._malformed.append(MalformedBody(reason, detail, at, at, 1, address, shown))
+        noted = MalformedBody(reason, detail, at, at, 1, address, shown).after(last)
+        if last and noted.number == last.number:
+            self._malformed.pop()
+        self._malformed.append(noted)
 
     def changes(self, at: str) -> QuarantineChanges:
         """Return all changes but uncompared duplicates, to be written at this time."""

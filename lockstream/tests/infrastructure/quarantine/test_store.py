@@ -11,7 +11,7 @@ from lockstream.core.entities.quarantine import MALFORMED_BODIES, Discard, Quara
 from lockstream.core.errors import StoreUnavailable
 from lockstream.infrastructure.quarantine import store as module
 from lockstream.infrastructure.quarantine.journal import quarantine_path
-from lockstream.infrastructure.quarantine.store import SLACK_BYTES, FileQuarantine
+from lockstream.infrastructure.quarantine.store import SLACK_BYTES, FileQuarantine, open_quarantine
 from lockstream.tests.support.processes import file_size_limit
 from lockstream.tests.support.quarantine import all_entries, id_of, malformed, numbers_of, refused, reused, write
 
@@ -220,7 +220,7 @@ def test_a_start_removes_entries_whose_events_were_accepted_before_a_crash(log_p
     with opened(quarantine_path(log_path)) as store:
         write(store, refused(1), refused(2), reused(3))
 
-    with closing(FileQuarantine.open(log_path, LIMITS, lambda ids: {id_of(1)} & set(ids))) as store:
+    with closing(open_quarantine(log_path, LIMITS, lambda ids: {id_of(1)} & set(ids))) as store:
         assert numbers_of(all_entries(store)) == [2, 3]
         assert store.refused_ids == {id_of(2)}
         write(store, refused(4))
