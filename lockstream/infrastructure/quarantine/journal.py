@@ -30,7 +30,10 @@ class ReadLine(NamedTuple):
     """Why the text is not a line, for people."""
 
     is_torn: bool = False
-    """Whether a crash has interrupted the writing of the text: it has no line end, or sectors that were not written."""
+    """Whether a crash has interrupted the writing of the text: it has no line end, or sectors that were not written.
+
+    A line that lacks nothing but its end is a line all the same. The next one must not be appended to it.
+    """
 
 
 def read_lines(path: Path) -> Iterator[ReadLine]:
@@ -45,10 +48,11 @@ def read_lines(path: Path) -> Iterator[ReadLine]:
         return
     with file:
         for number, text in enumerate(file, 1):
+            is_torn = not text.endswith(b"\n") or b"\0" in text
             try:
-                yield ReadLine(number, decode_line(text))
+                yield ReadLine(number, decode_line(text), is_torn=is_torn)
             except ValueError as error:  # of msgspec, too
-                yield ReadLine(number, None, str(error), is_torn=not text.endswith(b"\n") or b"\0" in text)
+                yield ReadLine(number, None, str(error), is_torn)
 
 
 class Journal:

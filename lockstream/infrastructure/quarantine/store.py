@@ -172,11 +172,11 @@ class FileQuarantine:
     def _load(self, path: Path) -> None:
         damaged: list[int] = []
         for number, line, _, is_torn in read_lines(path):
-            if line is None:
-                self._must_replace = True
-                damaged += [] if is_torn else [number]
-            else:
+            self._must_replace = self._must_replace or line is None or is_torn
+            if line is not None:
                 self._apply(line)
+            elif not is_torn:
+                damaged.append(number)
         self._journal = journal = Journal(path)
         with suppress(FileNotFoundError):
             journal.size = path.stat().st_size
