@@ -36,14 +36,21 @@ _Address = Annotated[
 CODES = [*(refusal.code for refusal in REFUSALS), EVENT_ID_REUSED]
 """Codes that an entry may have."""
 
-_Identifier = Annotated[str, Meta(pattern=f"^{IDENTIFIER}$", min_length=1, max_length=IDENTIFIER_MAX)]
-_Timestamp = Annotated[str, Meta(pattern=f"^{TIMESTAMP}$", extra_json_schema={"format": "date-time"})]
+_Identifier = Annotated[
+    str,
+    Meta(extra_json_schema={"pattern": f"^{IDENTIFIER}$", "minLength": 1, "maxLength": IDENTIFIER_MAX}),
+]
+_Timestamp = Annotated[str, Meta(extra_json_schema={"pattern": f"^{TIMESTAMP}$", "format": "date-time"})]
+"""Times and identifiers are checked by the endpoint, whose errors name what is allowed."""
 
 REASON_MAX = 1_000
 """Longest reason of a discarded event, in characters."""
 
-RESUBMITTED_MAX = 10_000
-"""Most events that one request decides afresh, as many as a batch may have."""
+RESUBMITTED_MAX = 100_000
+"""Most events that one request decides afresh."""
+
+RESUBMITTED_DEFAULT = 10_000
+"""Events that a request decides afresh if it does not say how many."""
 
 
 class QuarantineEntry(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -157,12 +164,17 @@ class DiscardRequest(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[
         str,
         Meta(
-            min_length=1,
-            max_length=REASON_MAX,
-            pattern=r"^[^\x00]*[^\s\x00][^\x00]*$",
             description="Why, for those who ask later. It is not blank, and has no character U+0000.",
+            extra_json_schema={"pattern": r"^[^\x00]*[^\s\x00][^\x00]*$", "minLength": 1, "maxLength": REASON_MAX},
         ),
     ]
+
+    def __post_init__(self) -> None:
+        if not self.reason.strip() or "\0" in self.reason or len(self.reason) > REASON_MAX:
+            raise ValueError(
+                f"`reason` is blank, longer than {REASON_MAX:,} characters, or contains the character U+0000. Send a "
+                "reason for people"
+            )
 
 
 class ResubmitRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -172,7 +184,7 @@ class ResubmitRequest(Struct, frozen=True, forbid_unknown_fields=True):
     locker_id: _Identifier | None = None
     type: Annotated[str | None, Meta(extra_json_schema={"enum": [*EVENT_TYPES, None]})] = None
     since: Annotated[_Timestamp | None, Meta(description="Last arrival at this time or later.")] = None
-    limit: Annotated[int, Meta(ge=1, le=RESUBMITTED_MAX, description="Most events.")] = RESUBMITTED_MAX
+    limit: Annotated[int, Meta(ge=1, le=RESUBMITTED_MAX, description="Most events.")] = RESUBMITTED_DEFAULT
 
 
 BODIES: Sequence[type[Struct]] = (QuarantinePage, QuarantineEntry, MalformedBodyPage, DiscardRequest, ResubmitRequest)

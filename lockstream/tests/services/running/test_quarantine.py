@@ -1,6 +1,7 @@
 """The quarantine of the running system: what is noted, when it is written, and what happens if that fails."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -290,3 +291,27 @@ def test_an_accepted_event_leaves_the_buffer_also_if_the_store_does_not_know_it(
     add(buffer, refused)
     buffer.add_accepted(refused["event_id"], is_held=False)
     assert not buffer
+
+
+def test_an_event_that_is_accepted_while_its_entry_is_written_leaves(store: FaultyStore) -> None:
+    async def scenario() -> None:
+        noted, late = Noted(store), reserved("r1")
+        await noted.system.post(late)
+        is_written, may_end = threading.Event(), threading.Event()
+        write = noted.store.write
+
+        def slow_write(changes: QuarantineChanges) -> None:
+            is_written.set()
+            assert may_end.wait(20)
+            write(changes)
+
+        noted.store.write = slow_write  # type: ignore[method-assign]  # this store alone
+        listing = asyncio.create_task(noted.ids())
+        await asyncio.to_thread(is_written.wait)
+        await noted.system.post(registered(), late)
+        may_end.set()
+        assert await listing == [late["event_id"]]
+        assert await noted.ids() == []
+        await noted.close()
+
+    run(scenario())
