@@ -67,7 +67,7 @@ def test_a_refused_request_is_explained_by_the_server(server: Server, run: RunQu
     pick_up = picked_up("r1")
     assert server.post(json.dumps(pick_up).encode()) in (409, 422)
     run("discard", pick_up["event_id"], "--reason", " ").assert_is_error("`reason` is blank")
-    run("discard", pick_up["event_id"], "--reason", "x" * 1001).assert_is_error("1000")
+    run("discard", pick_up["event_id"], "--reason", "x" * 1001).assert_is_error("1,000")
 
 
 @pytest.mark.parametrize("path", ["/elsewhere", "/health"])
