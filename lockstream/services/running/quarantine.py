@@ -6,7 +6,7 @@ that second.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from itertools import batched
 from typing import Protocol
@@ -47,6 +47,9 @@ class Quarantine:
         self._buffer = QuarantineBuffer()
         self._timer: asyncio.TimerHandle | None = None
         self._writing = asyncio.Lock()
+        self._in_write: Set[str] = frozenset()
+        """Event ids of entries that are being written. The store may not have them yet."""
+
         self._has_failed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = ThreadPoolExecutor(1, "lockstream-quarantine")
@@ -61,7 +64,8 @@ class Quarantine:
         for index, (event, outcome) in enumerate(zip(events, outcomes, strict=True)):
             if isinstance(outcome, Accepted):
                 if may_leave:
-                    self._buffer.add_accepted(event.event_id, is_held=event.event_id in refused_ids)
+                    is_held = event.event_id in refused_ids or event.event_id in self._in_write
+                    self._buffer.add_accepted(event.event_id, is_held=is_held)
             elif isinstance(outcome, Refusal):
                 arrival = Arrival.of(event, index, origin, at)
                 self._buffer.add_refused(arrival, outcome, is_arrival=origin.is_arrival)
@@ -108,7 +112,7 @@ class Quarantine:
     @property
     def _may_leave(self) -> bool:
         """Whether an accepted event may have an entry. On PostgreSQL, the database finds that out."""
-        return bool(self._store.refused_ids or self._buffer.entries)
+        return bool(self._store.refused_ids or self._buffer.entries or self._in_write)
 
     async def _read[ValueT](self, query: Callable[[], ValueT]) -> ValueT:
         """Return the value of `query`, which sees all that was noted before."""
@@ -131,6 +135,7 @@ class Quarantine:
             if not self._buffer and not self._store.is_behind:
                 return
             buffer, self._buffer = self._buffer, QuarantineBuffer()
+            self._in_write = buffer.entries.keys()
             await self._compare(buffer)
             changes = buffer.changes(utc_now())
             try:
@@ -143,6 +148,8 @@ class Quarantine:
                 self._has_failed = True
             except Exception:  # an internal error, which must not stop later writes
                 logger.exception("Changes of the quarantine could not be written, and are lost.")
+            finally:
+                self._in_write = frozenset()
             self._write_later()
 
     async def _compare(self, buffer: QuarantineBuffer) -> None:
