@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -20,7 +21,7 @@ from lockstream.core.entities.quarantine import (
     QuarantineQuery,
     QuarantineTotals,
 )
-from lockstream.core.errors import StoreUnavailable
+from lockstream.core.errors import StartRefused, StoreUnavailable
 from lockstream.core.wording import agreeing, counted
 from lockstream.infrastructure.quarantine.entries import BoundedEntries
 from lockstream.infrastructure.quarantine.journal import Journal, quarantine_path, read_lines
@@ -40,9 +41,16 @@ def open_quarantine(
     `accepted_among` returns those of some event ids that the log holds.
 
     Raises:
-        OSError: the file cannot be read.
+        StartRefused: the file cannot be read.
     """
-    store = FileQuarantine(limits, quarantine_path(log_path))
+    path = quarantine_path(log_path)
+    try:
+        store = FileQuarantine(limits, path)
+    except OSError as error:
+        raise StartRefused(
+            f"The quarantine {path} cannot be read ({error.strerror or error}). Make it a file that Lockstream may "
+            "read and write, move it away to begin an empty one, or set LOCKSTREAM_QUARANTINE to false."
+        ) from error
     store.remove(accepted_among(list(store.refused_ids)))
     return store
 
@@ -136,8 +144,8 @@ class FileQuarantine:
 
     def _add_malformed(self, changes: QuarantineChanges) -> Iterator[MalformedBody]:
         """Keep malformed bodies, and yield them with their numbers. The same body again is counted on the last one."""
-        for reason, count in changes.malformed_counts.items():
-            self._totals.malformed[reason] = self._totals.malformed.get(reason, 0) + count
+        for reason, number in changes.malformed_counts.items():
+            self._totals.malformed[reason] = self._totals.malformed.get(reason, 0) + number
         for body in changes.malformed:
             last = self._malformed[-1] if self._malformed else None
             stored = body.after(last)
@@ -188,9 +196,7 @@ class FileQuarantine:
         with suppress(FileNotFoundError):
             journal.size = path.stat().st_size
         if damaged:
-            copy = Path(f"{path}.damaged")
-            with suppress(OSError):  # it exists, or the file system has no hard links, or no space for one more
-                os.link(path, copy)
+            copy = _kept_copy(path)
             logger.warning(
                 "The quarantine %s has %s that cannot be read, the first one at line %d. Lockstream goes on without "
                 "%s; the file %s.",
@@ -198,7 +204,7 @@ class FileQuarantine:
                 counted(len(damaged), "line"),
                 damaged[0],
                 agreeing(len(damaged), "it", "them"),
-                f"is kept as {copy}" if copy.exists() else "cannot be kept, and is replaced with the next write",
+                f"is kept as {copy}" if copy else "cannot be kept, and is replaced with the next write",
             )
 
     def _apply(self, line: Line) -> None:
@@ -215,3 +221,20 @@ class FileQuarantine:
                 self._totals = QuarantineTotals(
                     dropped=dropped, unchecked_duplicates=unchecked_duplicates, malformed=malformed
                 )
+
+
+def _kept_copy(path: Path) -> Path | None:
+    """Give a damaged file a second name, under which it stays when a new file takes its place.
+
+    Return None if it cannot have one.
+    """
+    for name in chain([f"{path}.damaged"], (f"{path}.damaged-{number}" for number in count(2))):
+        try:
+            os.link(path, name)
+        except FileExistsError:
+            if not path.samefile(name):
+                continue
+        except OSError:  # the file system has no hard links, or no space for one more
+            return None
+        return Path(name)
+    return None

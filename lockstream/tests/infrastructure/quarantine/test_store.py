@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lockstream.core.entities.quarantine import MALFORMED_BODIES, Discard, QuarantineLimits, QuarantineTotals
-from lockstream.core.errors import StoreUnavailable
+from lockstream.core.errors import StartRefused, StoreUnavailable
 from lockstream.infrastructure.quarantine import store as module
 from lockstream.infrastructure.quarantine.journal import quarantine_path
 from lockstream.infrastructure.quarantine.store import SLACK_BYTES, FileQuarantine, open_quarantine
@@ -118,15 +118,26 @@ def test_a_damaged_line_is_reported_and_left_out_and_the_file_is_kept(
     assert caplog.records == []
 
 
-def test_the_copy_of_the_first_damage_is_kept(path: Path) -> None:
+def test_each_damaged_file_is_kept_once(path: Path) -> None:
     lines = filled(path)
-    damaged = path.with_name(f"{path.name}.damaged")
-    for number in range(2):
+    for number in range(3):
         path.write_bytes(b"damage %d\n" % number + b"".join(lines))
+        for _ in range(2):  # a start without a write leaves the file as it is
+            with opened(path):
+                pass
         with opened(path) as store:
             write(store, refused(4))
-    assert damaged.read_bytes().startswith(b"damage 0\n")
+    kept = sorted(path.parent.glob(f"{path.name}.damaged*"))
+    assert [copy.name.removeprefix(path.name) for copy in kept] == [".damaged", ".damaged-2", ".damaged-3"]
+    assert [copy.read_bytes().split(b"\n")[0] for copy in kept] == [b"damage 0", b"damage 1", b"damage 2"]
     assert numbers_in(path) == [1, 2, 3, 4]
+
+
+def test_a_file_that_cannot_be_read_refuses_the_start(log_path: Path) -> None:
+    path = quarantine_path(log_path)
+    path.mkdir()
+    with pytest.raises(StartRefused, match=r"quarantine cannot be read \(Is a directory\)\. Make it a file"):
+        open_quarantine(log_path, LIMITS, lambda ids: ids)
 
 
 def test_a_file_with_one_event_again_and_again_stays_short(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
