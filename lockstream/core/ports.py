@@ -275,8 +275,10 @@ class QuarantineStore(Protocol):
     def is_behind(self) -> bool:
         """Whether changes are in memory alone because the disk has failed. The next `write` tries again."""
 
-    def write(self, changes: QuarantineChanges) -> None:
+    def write(self, changes: QuarantineChanges) -> int:
         """Merge new arrivals into the entries, drop what exceeds the bounds, and flush all of it to disk.
+
+        Return how many entries and arrivals were dropped.
 
         Raises:
             StoreUnavailable: nothing was changed.

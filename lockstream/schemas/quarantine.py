@@ -49,9 +49,6 @@ REASON_MAX = 1_000
 RESUBMITTED_MAX = 100_000
 """Most events that one request decides afresh."""
 
-RESUBMITTED_DEFAULT = 10_000
-"""Events that a request decides afresh if it does not say how many."""
-
 
 class QuarantineEntry(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """An event in the quarantine."""
@@ -110,9 +107,15 @@ class QuarantineCounts(Struct, frozen=True, forbid_unknown_fields=True):
 
     open: Annotated[_Counts, Meta(description="Open entries by code.")]
     discarded: Annotated[_Count, Meta(description="Discarded entries.")]
-    dropped: Annotated[_Count, Meta(description="Entries that had to leave, or were not kept, because of the bounds.")]
+    dropped: Annotated[
+        _Count, Meta(description="Entries that had to leave, and arrivals that were not kept, because of the bounds.")
+    ]
     unchecked_duplicates: Annotated[
-        _Count, Meta(description="Duplicates that were not compared with the accepted event: too many came at once.")
+        _Count,
+        Meta(
+            description="Duplicates that were not compared with the accepted event: too many came at once, or the "
+            "event could not be read."
+        ),
     ]
     malformed: Annotated[_Counts, Meta(description="Malformed bodies by reason, also those that are not kept.")]
 
@@ -159,7 +162,7 @@ class MalformedBodyPage(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DiscardRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """A decision that an event is not to be accepted."""
+    """A note that an event needs no further work."""
 
     reason: Annotated[
         str,
@@ -184,7 +187,7 @@ class ResubmitRequest(Struct, frozen=True, forbid_unknown_fields=True):
     locker_id: _Identifier | None = None
     type: Annotated[str | None, Meta(extra_json_schema={"enum": [*EVENT_TYPES, None]})] = None
     since: Annotated[_Timestamp | None, Meta(description="Last arrival at this time or later.")] = None
-    limit: Annotated[int, Meta(ge=1, le=RESUBMITTED_MAX, description="Most events.")] = RESUBMITTED_DEFAULT
+    limit: Annotated[int, Meta(ge=1, le=RESUBMITTED_MAX, description="Most events.")] = RESUBMITTED_MAX
 
 
 BODIES: Sequence[type[Struct]] = (QuarantinePage, QuarantineEntry, MalformedBodyPage, DiscardRequest, ResubmitRequest)
@@ -194,10 +197,10 @@ BODIES: Sequence[type[Struct]] = (QuarantinePage, QuarantineEntry, MalformedBody
 def encode_report(resubmitted: ResubmittedEvents) -> bytes:
     """Return the body that `ResubmitReport` describes."""
     accepted = sum(one.is_accepted for one in resubmitted.items)
+    refused = sum(one.is_refused for one in resubmitted.items)
     items = [_report_item(index, one) for index, one in enumerate(resubmitted.items)]
     return (
-        f'{{"accepted":{accepted},"refused":{len(items) - accepted},"remaining":{resubmitted.remaining},'
-        f'"items":[{",".join(items)}]}}'
+        f'{{"accepted":{accepted},"refused":{refused},"remaining":{resubmitted.remaining},"items":[{",".join(items)}]}}'
     ).encode()
 
 

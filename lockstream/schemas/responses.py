@@ -167,6 +167,6 @@ class ResubmitReport(_Response):
     """The outcomes of events of the quarantine that were decided afresh."""
 
     accepted: Annotated[int, Field(ge=0, description="Events that were accepted, and have left the quarantine.")]
-    refused: Annotated[int, Field(ge=0, description="Events that stay in the quarantine.")]
+    refused: Annotated[int, Field(ge=0, description="Events that were refused again, and stay in the quarantine.")]
     remaining: Annotated[int, Field(ge=0, description="Entries that pass the filters, and were beyond `limit`.")]
     items: Annotated[BatchResponse, Field(description="In the order of occurrence, as in the response to a batch.")]

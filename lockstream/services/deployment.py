@@ -117,7 +117,10 @@ class FileDeployment:
         settings, store = self._settings, self.open_store(on_progress)
         try:
             limits = quarantine_limits(settings)
-            quarantine = open_quarantine(self._log, limits, store.accepted_among) if limits else None
+            quarantine = None
+            if limits:
+                free = settings.min_free_bytes
+                quarantine = open_quarantine(self._log, limits, store.accepted_among, free)
             return Lockstream(store, EmbeddedEngine(store, settings.batch_limit), settings, quarantine)
         except BaseException:
             store.close()

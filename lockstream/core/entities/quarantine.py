@@ -7,6 +7,7 @@ sort as the times do.
 import re
 from datetime import timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from msgspec import Struct, field
 from msgspec.structs import force_setattr, replace
@@ -37,7 +38,7 @@ EVENT_ID_REUSED = "event_id_reused"
 
 
 class Discard(Struct, frozen=True):
-    """An operator's decision that an event is not to be accepted."""
+    """An operator's note that an event needs no further work."""
 
     reason: str
     at: str
@@ -92,16 +93,35 @@ class Entry(Struct, frozen=True):
 
 
 def merged(earlier: Entry, later: Entry) -> Entry:
-    """Return the entry for all arrivals that two entries with the same event id stand for."""
+    """Return the entry for all arrivals that two entries with the same event id stand for.
+
+    An event that was discarded needs a new decision if it comes with another body.
+    """
     if not later.count:
         return replace(earlier, kind=later.kind, code=later.code, detail=later.detail)
     return replace(
         later,
         first_at=earlier.first_at,
         count=earlier.count + later.count,
-        discard=earlier.discard,
+        discard=earlier.discard if earlier.body == later.body else None,
         number=earlier.number,
     )
+
+
+def with_reused_id(entry: Entry, position: int) -> Entry:
+    """Return an entry whose event has the id of another event, which was accepted at `position`."""
+    detail = (
+        f"Another event with the id {entry.event_id} was accepted at position {position}, and this one was not. Find "
+        "the device that uses an id twice, and send the event under an id of its own if it happened."
+    )
+    return replace(entry, kind=EntryKind.REUSED_ID, code=EVENT_ID_REUSED, detail=detail)
+
+
+class AcceptedEvent(NamedTuple):
+    """An event that was accepted, although the quarantine may have an entry with its id."""
+
+    event: Event
+    position: int
 
 
 class MalformedBody(Struct, frozen=True):
@@ -168,10 +188,10 @@ class QuarantineTotals(Struct):
     """Discarded entries."""
 
     dropped: int = 0
-    """Entries that had to leave, or could not be kept, because of the bounds of the quarantine."""
+    """Entries that had to leave, and arrivals that could not be kept, because of the bounds of the quarantine."""
 
     unchecked_duplicates: int = 0
-    """Duplicates that came too fast to be compared with the accepted event."""
+    """Duplicates that were not compared with the accepted event: too many came, or it could not be read."""
 
     malformed: dict[str, int] = field(default_factory=dict)
     """Malformed bodies by reason."""
@@ -184,8 +204,8 @@ class QuarantineChanges(Struct):
     entries: list[Entry] = field(default_factory=list)
     """New arrivals, one entry for each event id."""
 
-    accepted: list[str] = field(default_factory=list)
-    """Ids of events that were accepted: their entries of the kind `refused` leave."""
+    accepted: list[AcceptedEvent] = field(default_factory=list)
+    """Events that were accepted. Their entries of the kind `refused` leave, unless these have other content."""
 
     malformed: list[MalformedBody] = field(default_factory=list)
     """The newest malformed bodies, in order of arrival."""

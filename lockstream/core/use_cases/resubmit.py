@@ -17,6 +17,9 @@ from lockstream.core.outcomes import Accepted, Outcome, Refusal
 _DAMAGED = -(2**63)
 """Time of an entry whose time was damaged, in microseconds since 1970."""
 
+ROUNDS = 100
+"""Most times that refused events are decided again, so that a long chain of events does not take hours."""
+
 type Decide = Callable[[Sequence[Event]], Awaitable[Sequence[Outcome | Exception]]]
 """Decides events in order, and returns an outcome for each once the accepted ones are durable."""
 
@@ -31,6 +34,11 @@ class Resubmitted(NamedTuple):
     @property
     def is_accepted(self) -> bool:
         return not isinstance(self.result, MalformedEvent) and isinstance(self.result[1], Accepted)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the event was refused, or is not read as an event. A duplicate has left meanwhile."""
+        return isinstance(self.result, MalformedEvent) or isinstance(self.result[1], Refusal)
 
 
 class ResubmittedEvents(NamedTuple):
@@ -51,14 +59,14 @@ def in_order_of_occurrence(entries: Sequence[Entry]) -> list[Entry]:
 async def resubmit(events: Sequence[Event], decide: Decide) -> list[Outcome | Exception]:
     """Decide `events` in order until none of those that are refused can be accepted, and return their last outcomes."""
     outcomes = list(await decide(events))
-    refused = _refused(outcomes)
-    while 0 < len(refused) < len(outcomes):
-        again = await decide([events[index] for index in refused])
-        for index, outcome in zip(refused, again, strict=True):
-            outcomes[index] = outcome
-        if len(_refused(again)) == len(refused):
+    again = list(range(len(events)))
+    for _ in range(ROUNDS):
+        changed = {events[index].locker_id for index in again if isinstance(outcomes[index], Accepted)}
+        again = [index for index in _refused(outcomes) if events[index].locker_id in changed]
+        if not again:
             break
-        refused = _refused(outcomes)
+        for index, outcome in zip(again, await decide([events[index] for index in again]), strict=True):
+            outcomes[index] = outcome
     return outcomes
 
 

@@ -123,6 +123,15 @@ def encode_event(event: Event) -> bytes:
     return encode_members(event, "{") + b"}"
 
 
+def have_same_text(one: Event, other: Event) -> bool:
+    """Return whether two events with the same id are the same, byte for byte, apart from white space."""
+    return type(one) is type(other) and (one.locker_id, one.occurred_at, one.payload_text) == (
+        other.locker_id,
+        other.occurred_at,
+        other.payload_text,
+    )
+
+
 def have_same_content(one: Event, other: Event) -> bool:
     """Return whether two events with the same id say the same. White space and the order of members do not count."""
     return (
@@ -131,6 +140,12 @@ def have_same_content(one: Event, other: Event) -> bool:
         and (one.occurred_at == other.occurred_at or _instants(one) == _instants(other))
         and (one.payload_text == other.payload_text or _values(one) == _values(other))
     )
+
+
+def is_text_of(text: bytes, event: Event) -> bool:
+    """Return whether a JSON text says the same as `event`, which has the same id. No other text does."""
+    [decoded] = decode_events([text])
+    return not isinstance(decoded, MalformedEvent) and have_same_content(decoded, event)
 
 
 def encode_text(text: str) -> str:

@@ -1,11 +1,13 @@
-"""Entries in memory, within bounds: when they are full, whoever takes the most room loses an entry first.
+"""Entries in memory, within bounds: when they are full, whoever takes the most bytes loses an entry first.
 
 The room is divided between remote addresses, and the room of an address between lockers. So a client that reports
 nothing but nonsense displaces its own entries, and those of others stay.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
+from itertools import islice
 
 from msgspec.structs import replace
 
@@ -13,6 +15,7 @@ from lockstream.core.entities.quarantine import (
     ENTRY_BYTES,
     Entry,
     EntryKind,
+    EntryStatus,
     QuarantineLimits,
     QuarantineQuery,
     merged,
@@ -31,8 +34,16 @@ class BoundedEntries:
         """Ids of the entries that leave once their event is accepted."""
 
         self.bytes = 0
+        self.last_number = 0
+        """Number of the newest entry, even if it has left."""
+
+        self.open = Counter[str]()
+        """Open entries by code."""
+
         self._limits = limits
-        self._numbers = 0
+        self._by_number: dict[int, str] = {}
+        """Event ids by number, in ascending order of the numbers."""
+
         self._shares: dict[str, _Share] = {}
         """The share of each remote address."""
 
@@ -45,16 +56,15 @@ class BoundedEntries:
         """
         earlier = self.by_id.get(entry.event_id)
         if earlier and _place_of(earlier) == _place_of(entry):
+            self._uncount(earlier)
             self.by_id[entry.event_id] = entry
-            self._note_kind(entry)
-            self.bytes += _size_of(entry) - _size_of(earlier)
+            self._count(entry)
             return
         self.remove(entry.event_id)
         self.by_id[entry.event_id] = entry
-        self._note_kind(entry)
+        self._count(entry)
         self.bytes += _size_of(entry)
-        self._numbers = max(self._numbers, entry.number)
-        self._addresses.add(entry.address, 1)
+        self._addresses.add(entry.address, _size_of(entry))
         self._shares.setdefault(entry.address, _Share()).add(entry)
 
     def merge(self, entry: Entry) -> Entry | None:
@@ -65,7 +75,7 @@ class BoundedEntries:
         earlier = self.by_id.get(entry.event_id)
         if earlier is None and not entry.count:
             return None
-        result = merged(earlier, entry) if earlier else replace(entry, number=self._numbers + 1)
+        result = merged(earlier, entry) if earlier else replace(entry, number=self.last_number + 1)
         self.put(result)
         return result
 
@@ -73,9 +83,10 @@ class BoundedEntries:
         """Remove the entry with this id, and return it."""
         entry = self.by_id.pop(event_id, None)
         if entry is not None:
-            self.refused_ids.pop(event_id, None)
+            self._uncount(entry)
+            self._by_number.pop(entry.number, None)
             self.bytes -= _size_of(entry)
-            self._addresses.add(entry.address, -1)
+            self._addresses.add(entry.address, -_size_of(entry))
             share = self._shares[entry.address]
             share.remove(entry)
             if not share.ids:
@@ -92,19 +103,31 @@ class BoundedEntries:
             assert dropped is not None  # noqa: S101  # each id of a share is the id of an entry
             yield dropped
 
+    def sort(self) -> None:
+        """Bring the entries into the order of their numbers, after they were put in another order."""
+        self._by_number = dict(sorted(self._by_number.items()))
+
     def list(self, query: QuarantineQuery, after: int | None, limit: int) -> list[Entry]:
         """Return up to `limit` entries behind the one with number `after`, in the order of the query."""
-        matching = [entry for entry in self.by_id.values() if entry.number != after and query.matches(entry)]
-        matching.sort(key=lambda entry: entry.number, reverse=query.descending)
+        numbers = reversed(self._by_number) if query.descending else iter(self._by_number)
         if after is not None:
-            matching = [entry for entry in matching if (entry.number < after) is query.descending]
-        return matching[:limit]
+            numbers = (number for number in numbers if number != after and (number < after) is query.descending)
+        entries = (self.by_id[self._by_number[number]] for number in numbers)
+        return list(islice(filter(query.matches, entries), limit))
 
-    def _note_kind(self, entry: Entry) -> None:
+    def _count(self, entry: Entry) -> None:
+        self._by_number[entry.number] = entry.event_id
+        self.last_number = max(self.last_number, entry.number)
+        if entry.status is EntryStatus.OPEN:
+            self.open[entry.code] += 1
         if entry.kind is EntryKind.REFUSED:
             self.refused_ids[entry.event_id] = None
-        else:
-            self.refused_ids.pop(entry.event_id, None)
+
+    def _uncount(self, entry: Entry) -> None:
+        """Undo `_count`, apart from the number, which does not change."""
+        if entry.status is EntryStatus.OPEN:
+            self.open[entry.code] -= 1
+        self.refused_ids.pop(entry.event_id, None)
 
 
 class _Share:
@@ -118,14 +141,14 @@ class _Share:
 
     def add(self, entry: Entry) -> None:
         self.ids.setdefault(entry.locker_id, {})[entry.event_id] = None
-        self._lockers.add(entry.locker_id, 1)
+        self._lockers.add(entry.locker_id, _size_of(entry))
 
     def remove(self, entry: Entry) -> None:
         ids = self.ids[entry.locker_id]
         del ids[entry.event_id]
         if not ids:
             del self.ids[entry.locker_id]
-        self._lockers.add(entry.locker_id, -1)
+        self._lockers.add(entry.locker_id, -_size_of(entry))
 
     def oldest_of_largest(self) -> str:
         """Return the oldest event id of the locker with the most entries."""
@@ -155,9 +178,9 @@ class _Tally:
         return self._heap[0][1]
 
 
-def _place_of(entry: Entry) -> tuple[str, str, str]:
+def _place_of(entry: Entry) -> tuple[str, str, str, int]:
     """Return the members on which the place of an entry in the order, and its share, depend."""
-    return entry.last_at, entry.address, entry.locker_id
+    return entry.last_at, entry.address, entry.locker_id, _size_of(entry)
 
 
 def _size_of(entry: Entry) -> int:

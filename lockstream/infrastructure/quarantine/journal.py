@@ -30,7 +30,7 @@ class ReadLine(NamedTuple):
     """Why the text is not a line, for people."""
 
     is_torn: bool = False
-    """Whether a crash has interrupted the writing of the text: it has no line end, or sectors that were not written.
+    """Whether the text has no line end, because a crash has interrupted its writing, or a server still writes it.
 
     Nothing may be appended to a file with such an end.
     """
@@ -48,12 +48,12 @@ def read_lines(path: Path) -> Iterator[ReadLine]:
         return
     with file:
         for number, text in enumerate(file, 1):
-            is_cut = not text.endswith(b"\n")
+            is_torn = not text.endswith(b"\n")
             try:
-                yield ReadLine(number, decode_line(text), is_torn=is_cut)
+                yield ReadLine(number, decode_line(text), is_torn=is_torn)
             except ValueError as error:  # of msgspec, too
-                yield ReadLine(number, None, str(error), is_torn=is_cut or b"\0" in text)
-            if is_cut:  # a server may be writing the rest of the line
+                yield ReadLine(number, None, str(error), is_torn=is_torn)
+            if is_torn:  # a server may be writing the rest of the line
                 return
 
 
@@ -62,7 +62,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         """The file is opened or created by the first `append` or `replace`."""
-        self._path = path
+        self.path = path
         self._file: int | None = None
         self.size = 0
         """Bytes of the file."""
@@ -88,15 +88,17 @@ class Journal:
         Raises:
             OSError: the file is the old one or the new one. Call `replace` again before the next `append`.
         """
-        draft = Path(f"{self._path}.new")
+        draft = Path(f"{self.path}.new")
         file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             for some in batched(lines, LINES_AT_ONCE):
                 write_all(file, encode_lines(some))
+            with suppress(FileNotFoundError):
+                os.fchmod(file, self.path.stat().st_mode & 0o777)
             sync_data(file)
             size = os.fstat(file).st_size
-            draft.rename(self._path)
-            sync_directory(self._path.parent)
+            draft.rename(self.path)
+            sync_directory(self.path.parent)
         except BaseException:
             os.close(file)
             with suppress(OSError):
@@ -112,6 +114,6 @@ class Journal:
 
     def _open(self) -> int:
         if self._file is None:
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-            sync_directory(self._path.parent)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            sync_directory(self.path.parent)
         return self._file

@@ -3,6 +3,7 @@
 A line says how something is now. A later line about the same event id takes the place of an earlier one.
 """
 
+import json
 from collections.abc import Iterable
 
 import msgspec
@@ -35,10 +36,12 @@ class TotalsLine(Struct, frozen=True, tag_field="line", tag="totals", forbid_unk
     dropped: int
     unchecked_duplicates: int
     malformed: dict[str, int]
+    last_number: int
+    """Number of the newest entry, even if it has left."""
 
     @classmethod
-    def of(cls, totals: QuarantineTotals) -> "TotalsLine":
-        return cls(totals.dropped, totals.unchecked_duplicates, totals.malformed)
+    def of(cls, totals: QuarantineTotals, last_number: int) -> "TotalsLine":
+        return cls(totals.dropped, totals.unchecked_duplicates, totals.malformed, last_number)
 
 
 type Line = EntryLine | LeftLine | MalformedLine | TotalsLine
@@ -60,6 +63,14 @@ def decode_line(text: bytes) -> Line:
     """
     try:
         line: Line = _decode(text)
+        if isinstance(line, EntryLine):
+            _require_json(line.entry.body)
     except RecursionError as error:
-        raise ValueError("It is nested too deep.") from error
+        raise ValueError("The line is nested too deep.") from error
     return line
+
+
+def _require_json(body: str) -> None:
+    """Require that responses can show the body of an entry. Its numbers may be larger than a decoder accepts."""
+    if not isinstance(json.loads(body, parse_int=str, parse_float=str), dict):
+        raise ValueError("The body of the entry is not a JSON object.")  # noqa: TRY004  # of a line, as any other

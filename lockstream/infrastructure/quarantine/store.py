@@ -1,7 +1,9 @@
 """The quarantine of one machine: all entries in memory, and a file that follows them."""
 
+import errno
+import filecmp
 import logging
-import os
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import suppress
@@ -12,17 +14,21 @@ from msgspec.structs import replace
 
 from lockstream.core.entities.quarantine import (
     MALFORMED_BODIES,
+    AcceptedEvent,
     Discard,
     Entry,
-    EntryStatus,
+    EntryKind,
     MalformedBody,
     QuarantineChanges,
     QuarantineLimits,
     QuarantineQuery,
     QuarantineTotals,
+    with_reused_id,
 )
 from lockstream.core.errors import StartRefused, StoreUnavailable
 from lockstream.core.wording import agreeing, counted
+from lockstream.infrastructure.codec.event_json import is_text_of
+from lockstream.infrastructure.codec.log_line import utc_now
 from lockstream.infrastructure.quarantine.entries import BoundedEntries
 from lockstream.infrastructure.quarantine.journal import Journal, quarantine_path, read_lines
 from lockstream.infrastructure.quarantine.lines import EntryLine, LeftLine, Line, MalformedLine, TotalsLine
@@ -34,37 +40,43 @@ logger = logging.getLogger(__name__)
 
 
 def open_quarantine(
-    log_path: Path, limits: QuarantineLimits, accepted_among: Callable[[Sequence[str]], Iterable[str]]
+    log_path: Path,
+    limits: QuarantineLimits,
+    accepted_among: Callable[[Sequence[str]], Iterable[AcceptedEvent]],
+    min_free_bytes: int = 0,
 ) -> "FileQuarantine":
     """Open the quarantine beside a log, without events that were accepted just before a crash.
 
-    `accepted_among` returns those of some event ids that the log holds.
+    `accepted_among` returns those events with one of some ids that the log holds.
 
     Raises:
         StartRefused: the file cannot be read.
     """
     path = quarantine_path(log_path)
     try:
-        store = FileQuarantine(limits, path)
+        store = FileQuarantine(limits, path, min_free_bytes)
     except OSError as error:
         raise StartRefused(
             f"The quarantine {path} cannot be read ({error.strerror or error}). Make it a file that Lockstream may "
             "read and write, move it away to begin an empty one, or set LOCKSTREAM_QUARANTINE to false."
         ) from error
     store.remove(accepted_among(list(store.refused_ids)))
+    store.write(QuarantineChanges(utc_now()))  # drops what exceeds new bounds, and repairs a damaged file
     return store
 
 
 class FileQuarantine:
     """Implements `ports.QuarantineStore` over a file, or in memory alone."""
 
-    def __init__(self, limits: QuarantineLimits, path: Path | None = None) -> None:
+    def __init__(self, limits: QuarantineLimits, path: Path | None = None, min_free_bytes: int = 0) -> None:
         """Read the file at `path`, if there is one. Lines that cannot be read are reported and left out.
+
+        Nothing is written while the disk has less than `min_free_bytes` free.
 
         Raises:
             OSError: the file cannot be read.
         """
-        self._limits = limits
+        self._limits, self._min_free_bytes = limits, min_free_bytes
         self._entries = BoundedEntries(limits)
         self._malformed: deque[MalformedBody] = deque(maxlen=MALFORMED_BODIES)
         self._totals = QuarantineTotals()
@@ -76,21 +88,19 @@ class FileQuarantine:
         if path:
             self._load(path)
 
-    def remove(self, event_ids: Iterable[str]) -> None:
-        """Remove the entries of these events. The next write removes them from the file."""
-        for event_id in event_ids:
-            self._must_replace = self._entries.remove(event_id) is not None or self._must_replace
+    def remove(self, accepted: Iterable[AcceptedEvent]) -> None:
+        """Remove the entries of accepted events. The next write removes them from the file."""
+        changed: list[Line] = []
+        self._must_replace = bool(self._remove_accepted(accepted, changed) or changed or self._must_replace)
 
     @property
     def refused_ids(self) -> Set[str]:
         return self._entries.refused_ids.keys()
 
-    def write(self, changes: QuarantineChanges) -> None:
+    def write(self, changes: QuarantineChanges) -> int:
         merged = [self._entries.merge(entry) for entry in changes.entries]
         lines: list[Line] = [EntryLine(entry) for entry in merged if entry]
-        left = [event_id for event_id in changes.accepted if event_id in self._entries.refused_ids]
-        for event_id in left:
-            self._entries.remove(event_id)
+        left = self._remove_accepted(changes.accepted, lines)
         dropped = [entry.event_id for entry in self._entries.drop_excess(self._limits.oldest_at(changes.at))]
         lines += map(LeftLine, [*left, *dropped])
         lines += map(MalformedLine, self._add_malformed(changes))
@@ -98,13 +108,14 @@ class FileQuarantine:
         totals.dropped += len(dropped) + changes.dropped
         totals.unchecked_duplicates += changes.unchecked_duplicates
         if dropped or changes.dropped or changes.unchecked_duplicates or changes.malformed_counts:
-            lines.append(TotalsLine.of(totals))
+            lines.append(TotalsLine.of(totals, self._entries.last_number))
         try:
             self._keep(lines)
         except StoreUnavailable as error:
             if not self.is_behind:
                 logger.warning("%s", error)
             self.is_behind = True
+        return len(dropped) + changes.dropped
 
     def entry(self, event_id: str) -> Entry | None:
         return self._entries.by_id.get(event_id)
@@ -113,13 +124,13 @@ class FileQuarantine:
         return self._entries.list(query, after, limit)
 
     def totals(self) -> QuarantineTotals:
-        totals = replace(self._totals, open={}, discarded=0, malformed=dict(self._totals.malformed))
-        for entry in self._entries.by_id.values():
-            if entry.status is EntryStatus.OPEN:
-                totals.open[entry.code] = totals.open.get(entry.code, 0) + 1
-            else:
-                totals.discarded += 1
-        return totals
+        count_by_code = {code: count for code, count in self._entries.open.items() if count}
+        return replace(
+            self._totals,
+            open=count_by_code,
+            discarded=len(self._entries.by_id) - sum(count_by_code.values()),
+            malformed=dict(self._totals.malformed),
+        )
 
     def malformed(self, after: int | None, limit: int) -> list[MalformedBody]:
         newest_first = [body for body in reversed(self._malformed) if after is None or body.number < after]
@@ -142,6 +153,25 @@ class FileQuarantine:
         if self._journal:
             self._journal.close()
 
+    def _remove_accepted(self, accepted: Iterable[AcceptedEvent], lines: list[Line]) -> list[str]:
+        """Remove refused entries of accepted events, and return their ids.
+
+        An entry with other content stays, as one with a reused id. Its new line is added to `lines`.
+        """
+        left = []
+        for event, position in accepted:
+            entry = self._entries.by_id.get(event.event_id)
+            if entry is None or entry.kind is not EntryKind.REFUSED:
+                continue
+            if is_text_of(entry.body.encode(), event):
+                self._entries.remove(event.event_id)
+                left.append(event.event_id)
+            else:
+                reused = with_reused_id(entry, position)
+                self._entries.put(reused)
+                lines.append(EntryLine(reused))
+        return left
+
     def _add_malformed(self, changes: QuarantineChanges) -> Iterator[MalformedBody]:
         """Keep malformed bodies, and yield them with their numbers. The same body again is counted on the last one."""
         for reason, number in changes.malformed_counts.items():
@@ -154,17 +184,23 @@ class FileQuarantine:
             self._malformed.append(stored)
             yield stored
 
+    def _require_free_space(self, path: Path) -> None:
+        """Require the free space that the log needs for itself. Raises OSError."""
+        if shutil.disk_usage(path.parent).free < self._min_free_bytes:
+            raise OSError(errno.ENOSPC, "the disk has less free space than LOCKSTREAM_MIN_FREE_BYTES")
+
     def _keep(self, lines: list[Line]) -> None:
         """Write `lines` to the file, or all that is in memory if the file is too long or incomplete.
 
         Raises:
             StoreUnavailable: something is in memory alone.
         """
-        if self._journal is None or not (lines or self.is_behind):
+        if self._journal is None or not (lines or self.is_behind or self._must_replace):
             return
         shortest = max(self._entries.bytes + SLACK_BYTES // 2, self._journal.replaced_size)
         is_long = self._journal.size > 2 * shortest
         try:
+            self._require_free_space(self._journal.path)
             if self._must_replace or is_long:
                 self._journal.replace(self._lines())
             else:
@@ -180,7 +216,7 @@ class FileQuarantine:
         self._must_replace = self.is_behind = False
 
     def _lines(self) -> Iterator[Line]:
-        yield TotalsLine.of(self._totals)
+        yield TotalsLine.of(self._totals, self._entries.last_number)
         yield from map(MalformedLine, self._malformed)
         yield from map(EntryLine, self._entries.by_id.values())
 
@@ -192,6 +228,7 @@ class FileQuarantine:
             elif not is_torn:
                 damaged.append(number)
             self._must_replace = self._must_replace or is_torn or line is None
+        self._entries.sort()
         self._journal = journal = Journal(path)
         with suppress(FileNotFoundError):
             journal.size = path.stat().st_size
@@ -217,24 +254,22 @@ class FileQuarantine:
                 if self._malformed and self._malformed[-1].number == body.number:
                     self._malformed.pop()
                 self._malformed.append(body)
-            case TotalsLine(dropped, unchecked_duplicates, malformed):
+            case TotalsLine(dropped, unchecked_duplicates, malformed, last_number):
+                self._entries.last_number = max(self._entries.last_number, last_number)
                 self._totals = QuarantineTotals(
                     dropped=dropped, unchecked_duplicates=unchecked_duplicates, malformed=malformed
                 )
 
 
 def _kept_copy(path: Path) -> Path | None:
-    """Give a damaged file a second name, under which it stays when a new file takes its place.
-
-    Return None if it cannot have one.
-    """
+    """Copy a damaged file, unless a copy of it exists. Return the copy, or None if it cannot be written."""
     for name in chain([f"{path}.damaged"], (f"{path}.damaged-{number}" for number in count(2))):
+        copy = Path(name)
         try:
-            os.link(path, name)
-        except FileExistsError:
-            if not path.samefile(name):
-                continue
-        except OSError:  # the file system has no hard links, or no space for one more
+            if not copy.exists():
+                shutil.copyfile(path, copy)
+            if filecmp.cmp(path, copy, shallow=False):
+                return copy
+        except OSError:  # such as no space for it
             return None
-        return Path(name)
     return None

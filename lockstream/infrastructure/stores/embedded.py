@@ -2,11 +2,12 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 from lockstream.core.entities.feed import EMPTY_LOG_ID, LogPage, log_id_of
+from lockstream.core.entities.quarantine import AcceptedEvent
 from lockstream.core.errors import InconsistentHistory, LockstreamError, ProjectionInvalid, StoreUnavailable
 from lockstream.core.ports import Listings, OnProgress, ReadResult, ignore_progress
 from lockstream.core.wording import counted
@@ -118,10 +119,15 @@ class EmbeddedStore:
         with self._snapshots.snapshot():
             return self._listings.list(query)
 
-    def accepted_among(self, event_ids: Sequence[str]) -> Set[str]:
-        """Return those of `event_ids`, UUIDs in lower case, that the log holds. Raises StoreUnavailable."""
+    def accepted_among(self, event_ids: Sequence[str]) -> Sequence[AcceptedEvent]:
+        """Return the events with one of `event_ids`, UUIDs in lower case, that the log holds.
+
+        Raises:
+            StoreUnavailable: the log cannot be read.
+        """
         ids = self._projection.cache.ids
-        return ids.positions(event_ids, ids.candidate_blocks(event_ids), self.log.event_ids).keys()
+        found = ids.positions(event_ids, ids.candidate_blocks(event_ids), self.log.event_ids).values()
+        return [AcceptedEvent(record.event, record.end.position) for record in self.reads.records(sorted(found))]
 
     @property
     def needs_checkpoint(self) -> bool:

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from ipaddress import ip_address, ip_network
+from functools import lru_cache, partial
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -33,7 +34,8 @@ class BehindProxy:
         self._app = app
         self._root_path = root_path
         self._trusts_unix = UNIX in trusted_proxies
-        self._networks = [ip_network(network) for network in trusted_proxies if network != UNIX]
+        networks = [ip_network(network) for network in trusted_proxies if network != UNIX]
+        self._has_trusted_address = lru_cache(10_000)(partial(_is_in, networks))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if prefix := self._forwarded_prefix(scope) or self._root_path:
@@ -66,24 +68,37 @@ class BehindProxy:
             return ""
         values = [value.decode("latin-1") for name, value in scope["headers"] if name == FORWARDED_FOR]
         for address in reversed(",".join(values).split(",")):
-            if not _is_address(address.strip()):
+            text = _without_port(address.strip())
+            if not _address(text):
                 return ""
-            if not self._is_trusted((address.strip(), 0)):
-                return address.strip()
+            if not self._has_trusted_address(text):
+                return text
         return ""
 
     def _is_trusted(self, client: tuple[str, int] | None) -> bool:
-        if not client:
-            return self._trusts_unix
-        return _is_address(client[0]) and any(ip_address(client[0]) in network for network in self._networks)
+        return self._has_trusted_address(client[0]) if client else self._trusts_unix
 
 
-def _is_address(text: str) -> bool:
+def _without_port(text: str) -> str:
+    """Return an address without the port that some proxies add, such as `192.0.2.1:443` or `[2001:db8::1]:443`."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
+
+
+def _is_in(networks: Sequence[IPv4Network | IPv6Network], address: str) -> bool:
+    found = _address(address)
+    return found is not None and any(found in network for network in networks)
+
+
+@lru_cache(10_000)
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address in a text, or None if it is not one. An IPv4 address may be written as an IPv6 address."""
     try:
-        ip_address(text)
+        found = ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
+    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
 
 
 def _with_prefix(prefix: str, path: str) -> str:

@@ -20,7 +20,6 @@ from lockstream.core.ports import EventLog, Listings, ReadResult, Reads, UnitOfW
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.codec.event_json import decode_events
 from lockstream.services.running.feed import FeedEngine
-from lockstream.services.running.quarantine.buffer import UNKNOWN_ORIGIN, Origin
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +45,25 @@ class Waiters(Protocol):
     def when_reached(self, position: int, on_reached: Callable[[str | None], object]) -> None: ...
 
 
+class Origin(Struct, frozen=True, gc=False):
+    """The origin of events: a remote address, and their texts."""
+
+    address: str = ""
+    """Remote address, or an empty text for a Unix socket."""
+
+    texts: Sequence[bytes] = ()
+    """JSON text of each event, or nothing if the events never were a text."""
+
+    is_arrival: bool = True
+    """False for events of the quarantine that are decided afresh."""
+
+
+UNKNOWN_ORIGIN = Origin()
+"""Origin of events that came neither from a network nor from a text."""
+
+
 class Observer(Protocol):
-    """Is told the outcomes of events once the accepted ones are durable: the quarantine."""
+    """Notes the outcomes of events once the accepted ones are durable. The quarantine is one."""
 
     def is_concerned(self, outcomes: Outcomes) -> bool:
         """Return whether a batch with these outcomes must be noted."""
@@ -213,13 +229,9 @@ class GroupCommit:
         self._decide_soon()
 
     def _acknowledge(self, batch: "Sequence[_Submission]", outcomes: Outcomes, failure: str | None) -> None:
-        observer = self._observer if failure is None else None
-        must_note = observer is not None and observer.is_concerned(outcomes)
         start = 0
         for submission in batch:
             stop = start + submission.count
-            if observer and must_note:
-                observer.note(submission.events or (), outcomes[start:stop], submission.origin)
             if not submission.acknowledged.done():  # the client may have disconnected
                 if failure is None:
                     submission.acknowledged.set_result(submission.result(outcomes[start:stop]))
@@ -229,6 +241,21 @@ class GroupCommit:
         self._acknowledged(start)
         self._unflushed_batches -= 1
         self._decide_soon()
+        if failure is None and self._observer:
+            self._note(self._observer, batch, outcomes)
+
+    @staticmethod
+    def _note(observer: Observer, batch: "Sequence[_Submission]", outcomes: Outcomes) -> None:
+        """Have an observer note outcomes. All requests are answered, so an error here harms none of them."""
+        try:
+            if observer.is_concerned(outcomes):
+                start = 0
+                for submission in batch:
+                    stop = start + submission.count
+                    observer.note(submission.events or (), outcomes[start:stop], submission.origin)
+                    start = stop
+        except Exception:
+            logger.exception("The outcomes of a batch could not be noted in the quarantine.")
 
     def _acknowledged(self, count: int) -> None:
         """Note that `count` events wait no longer."""

@@ -12,12 +12,19 @@ from lockstream.core.entities.feed import FeedFilter, FeedPage
 from lockstream.core.entities.quarantine import QuarantineQuery
 from lockstream.core.errors import PositionNotReached, QuarantineOff
 from lockstream.core.ports import Listings, QuarantineStore, ReadResult, Reads, Store
-from lockstream.core.use_cases.resubmit import Resubmitted, ResubmittedEvents, in_order_of_occurrence
+from lockstream.core.use_cases.resubmit import Resubmitted, ResubmittedEvents
 from lockstream.services.running.event_loop import LoopRunner
 from lockstream.services.running.feed import Feed
 from lockstream.services.running.feed_streams import Encode, FeedStream, FeedStreams
-from lockstream.services.running.group_commit import Decided, Engine, GroupCommit, HasLockerId, Outcomes
-from lockstream.services.running.quarantine.buffer import UNKNOWN_ORIGIN, Origin
+from lockstream.services.running.group_commit import (
+    UNKNOWN_ORIGIN,
+    Decided,
+    Engine,
+    GroupCommit,
+    HasLockerId,
+    Origin,
+    Outcomes,
+)
 from lockstream.services.running.quarantine.quarantine import Quarantine
 from lockstream.services.running.quarantine.resubmission import resubmit_entries
 from lockstream.settings import Settings
@@ -27,10 +34,6 @@ MIN_POSITION_SECONDS = 1.0
 
 MIN_POSITION_RETRY_SECONDS = 0.02
 """Pause before such a read looks again."""
-
-
-MAX_ENTRIES = 10**9
-"""More entries than any quarantine has."""
 
 
 class Lockstream:
@@ -48,7 +51,7 @@ class Lockstream:
         self._feed = Feed(engine)
         self._streams = FeedStreams(engine, self._feed, settings.stream_limit)
         self._runner = LoopRunner()
-        self._parsing_lock = asyncio.Lock()
+        self._parsing_lock, self._resubmitting = asyncio.Lock(), asyncio.Lock()
 
     def bind_running_loop(self) -> None:
         """Run all calls on the running event loop from now on."""
@@ -232,12 +235,15 @@ class Lockstream:
         return resubmitted
 
     async def _resubmit_all(self, query: QuarantineQuery, limit: int) -> ResubmittedEvents:
-        entries = in_order_of_occurrence(await self.quarantine(Quarantine.entries, query, None, MAX_ENTRIES))
-        items = await resubmit_entries(entries[:limit], self._group_commit.submit)
+        async with self._resubmitting:
+            entries = await self.quarantine(Quarantine.in_order_of_occurrence, query)
+            items = await resubmit_entries(entries[:limit], self._group_commit.submit)
         return ResubmittedEvents(items, len(entries[limit:]))
 
     async def _close(self) -> None:
         await self._group_commit.close()
-        if self._quarantine:
-            await self._quarantine.close()
-        await self._engine.close()
+        try:
+            if self._quarantine:
+                await self._quarantine.close()
+        finally:
+            await self._engine.close()

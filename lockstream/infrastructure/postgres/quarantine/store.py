@@ -61,18 +61,20 @@ class PostgresQuarantine:
         self._limits = limits
         self._session = Session(database)
 
-    def write(self, changes: QuarantineChanges) -> None:
+    def write(self, changes: QuarantineChanges) -> int:
         lookup = sql.entries_to_merge(changes.entries)
         accepted = ids_in_log([entry.event_id for entry in changes.entries if entry.kind is EntryKind.REFUSED])
         beginning = [sql.TAKE_LOCK, sql.TRANSACTION_ID, lookup, accepted, HEAD, sql.NEWEST_MALFORMED, sql.TOTALS]
         with self._errors():
             found = self._session.begin([*self._session.beginning, *beginning])
         try:
+            earlier_totals = sql.totals_of(found[sql.TOTALS])
             totals = self._change(changes, found, [sql.entry_of(row) for row in found[lookup]], ids_of(found, accepted))
             with self._errors():
                 self._commit([sql.put_totals(totals)], found[sql.TRANSACTION_ID][0][0])
         finally:
             self._session.roll_back()
+        return totals.dropped - earlier_totals.dropped
 
     def entry(self, event_id: str) -> Entry | None:
         statement = sql.entry_with_id(event_id)
@@ -127,7 +129,7 @@ class PostgresQuarantine:
         oldest = self._limits.oldest_at(changes.at)
         size = sql.size_since(oldest)
         statements = [sql.put_entries(entries)] if entries else []
-        if left := [*changes.accepted, *accepted]:
+        if left := [*(one.event.event_id for one in changes.accepted), *accepted]:
             statements.append(sql.delete_refused(left))
         statements += sql.delete_accepted(totals.checked_position, head)
         statements += _put_malformed(changes.malformed, found)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SOME_REFUSED = 3
 """Exit code of `resubmit --all` if events were refused again, as that of an import."""
 
-RESUBMITTED_AT_ONCE = 10_000
+RESUBMITTED_AT_ONCE = 100_000
 """Most events that a server decides afresh in one request."""
 
 SHOWN_CHARACTERS = 60

@@ -27,9 +27,8 @@ from lockstream.schemas.batches import MalformedEntry, NdjsonReader, parse_items
 from lockstream.schemas.events import MalformedBody
 from lockstream.schemas.outcomes import batch_item
 from lockstream.schemas.responses import BatchResponse, ErrorBody, MalformedBodyErrors
-from lockstream.services.running.group_commit import Outcomes
+from lockstream.services.running.group_commit import Origin, Outcomes
 from lockstream.services.running.lockstream import Lockstream
-from lockstream.services.running.quarantine.buffer import Origin
 
 MAX_BATCH_EVENTS = 10_000
 

@@ -104,10 +104,11 @@ _MALFORMED_EXAMPLE = MalformedBodyItem(
     "10.2.0.17",
     '{"event_id":"0190a5e0-0000-4000-8000-000000000005"}',
 )
-_TOTALS = QuarantineCounts({"reservation_not_awaiting_pickup": 1}, 0, 0, 0, {"missing": 1})
+_TOTALS = QuarantineCounts({"unknown_reservation": 3}, 1, 0, 0, {"missing": 1})
 
 _OFF = {"model": ErrorBody, "description": "The quarantine is off."}
 _NO_ENTRY = {"model": ErrorBody, "description": "The quarantine is off, or has no such entry."}
+_WRONG_QUERY = {"model": ErrorBody, "description": "A query parameter is wrong. `detail` says what is allowed."}
 _FAILED = UNAVAILABLE | {"description": "The quarantine cannot be read or written now; try again later."}
 _COMMON: Responses = {200: {"headers": {}}, 431: HEADERS_TOO_LARGE, 500: INTERNAL, 503: _FAILED}
 
@@ -138,7 +139,7 @@ _WITH_BODY: Responses = {
 @router.get(
     "",
     response_model=None,
-    responses=_ENTRIES.responses(_EXAMPLE, {404: _OFF}, _COMMON),
+    responses=_ENTRIES.responses(_EXAMPLE, {404: _OFF, 422: _WRONG_QUERY}, _COMMON),
     openapi_extra={"parameters": _ENTRIES.query_parameters.declarations()},
 )
 async def get_quarantine(request: Request) -> Response:
@@ -173,7 +174,7 @@ async def get_quarantine(request: Request) -> Response:
 @router.get(
     "/malformed",
     response_model=None,
-    responses=_MALFORMED.responses(_MALFORMED_EXAMPLE, {404: _OFF}, _COMMON),
+    responses=_MALFORMED.responses(_MALFORMED_EXAMPLE, {404: _OFF, 422: _WRONG_QUERY}, _COMMON),
     openapi_extra={"parameters": _MALFORMED.query_parameters.declarations()},
 )
 async def get_malformed(request: Request) -> Response:
@@ -190,7 +191,7 @@ async def get_malformed(request: Request) -> Response:
 @router.get(
     "/{event_id}",
     response_model=None,
-    responses=responses_of(_EXAMPLE, "The entry.", {404: _NO_ENTRY}, _COMMON),
+    responses=responses_of(_EXAMPLE, "The entry.", {404: _NO_ENTRY, 422: _WRONG_QUERY}, _COMMON),
 )
 async def get_quarantine_entry(request: Request, event_id: str) -> Response:
     """An event that was not accepted."""
@@ -277,7 +278,10 @@ async def resubmit_event(request: Request, event_id: str) -> Response:
     },
 )
 async def discard_event(request: Request, event_id: str) -> Response:
-    """Note that an event is not to be accepted, and why. The entry is kept, and later arrivals are counted on it."""
+    """Note that an event needs no further work, and why. The entry is kept, and later arrivals are counted on it.
+
+    If the event comes again, it is decided as any other. With another body, its entry is open again.
+    """
     _NO_PARAMETERS.parse(request)
     reason = (await _decoded(request, DiscardRequest)).reason
     lockstream = _lockstream(request)
@@ -309,7 +313,7 @@ async def _decoded[RequestT: Struct](
     try:
         return msgspec.json.decode(text or b"{}" if is_optional else text, type=request_class)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise malformed("value_error", f"{error}.") from error
+        raise malformed("value_error", f"The body is not as the contract describes it: {error}.") from error
 
 
 def _one_of(name: str, value: str, allowed: Collection[str]) -> str:

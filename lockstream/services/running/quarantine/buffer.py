@@ -1,50 +1,39 @@
 """Arrivals at the quarantine that wait for their write, merged: one entry for each event id."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from msgspec import Struct
-
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.quarantine import (
-    EVENT_ID_REUSED,
     MALFORMED_BODIES,
     MALFORMED_BYTES,
+    AcceptedEvent,
     Entry,
     EntryKind,
     MalformedBody,
     QuarantineChanges,
     merged,
+    with_reused_id,
 )
 from lockstream.core.outcomes import Refusal
 from lockstream.infrastructure.codec.event_json import encode_event
+from lockstream.services.running.group_commit import Origin
 
-BUFFERED_ENTRIES = 10_000
+BUFFERED_ENTRIES = 50_000
 """Most event ids that wait for a write. Further ones are dropped, and counted."""
 
-BUFFERED_BYTES = 16 * 1024 * 1024
+BUFFERED_BYTES = 64 * 1024 * 1024
 """Most bytes of bodies that wait for a write."""
 
 COMPARED_DUPLICATES = 5_000
 """Most duplicates between two writes that are compared with the accepted event. Further ones are only counted."""
 
+COMPARED_BYTES = 4 * 1024 * 1024
+"""Most bytes of bodies of these duplicates."""
 
-class Origin(Struct, frozen=True, gc=False):
-    """The origin of events: a remote address, and their texts."""
-
-    address: str = ""
-    """Remote address, or an empty text for a Unix socket."""
-
-    texts: Sequence[bytes] = ()
-    """JSON text of each event, or nothing if the events never were a text."""
-
-    is_arrival: bool = True
-    """False for events that are decided afresh from the quarantine."""
-
-
-UNKNOWN_ORIGIN = Origin()
-"""Origin of events that came neither from a network nor from a text."""
+MALFORMED_BYTES_A_WRITE = 1024 * 1024
+"""Most bytes of malformed bodies in one write. The older ones of a flood are only counted."""
 
 
 class Arrival(NamedTuple):
@@ -61,11 +50,11 @@ class Arrival(NamedTuple):
         text = origin.texts[index] if origin.texts else encode_event(event)
         return cls(event, text.decode(), origin.address, at)
 
-    def entry(self, kind: EntryKind, code: str, detail: str, count: int) -> Entry:
-        """Return an entry for this arrival."""
+    def entry(self, code: str, detail: str, count: int) -> Entry:
+        """Return an entry of the kind `refused` for this arrival."""
         return Entry(
             event_id=self.event.event_id,
-            kind=kind,
+            kind=EntryKind.REFUSED,
             code=code,
             detail=detail,
             locker_id=self.event.locker_id,
@@ -88,12 +77,7 @@ class NotedDuplicate(NamedTuple):
 
     def entry(self) -> Entry:
         """Return the entry of a duplicate whose content differs from the accepted event's."""
-        detail = (
-            f"Another event with the id {self.arrival.event.event_id} was accepted at position {self.position}, and "
-            "this one was not. Find the device that uses an id twice, and send the event under an id of its own if it "
-            "happened."
-        )
-        return self.arrival.entry(EntryKind.REUSED_ID, EVENT_ID_REUSED, detail, 1)
+        return with_reused_id(self.arrival.entry("", "", 1), self.position)
 
 
 class QuarantineBuffer:
@@ -102,8 +86,12 @@ class QuarantineBuffer:
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
         self.duplicates: list[NotedDuplicate] = []
+        self._duplicate_bytes = 0
         self._bytes = 0
-        self._accepted: dict[str, None] = {}
+        self._entries_of, self._bytes_of = Counter[str](), Counter[str]()
+        """Numbers of entries, and bytes of their bodies, by remote address."""
+
+        self._accepted: dict[str, AcceptedEvent] = {}
         self._malformed: deque[MalformedBody] = deque(maxlen=MALFORMED_BODIES)
         self._malformed_counts: dict[str, int] = {}
         self._dropped = self._unchecked_duplicates = 0
@@ -116,42 +104,49 @@ class QuarantineBuffer:
     def add_refused(self, arrival: Arrival, refusal: Refusal, *, is_arrival: bool) -> None:
         """Add an event that was refused. Without `is_arrival`, it was in the quarantine already."""
         detail = refusal.explain(arrival.event)
-        self.add(arrival.entry(EntryKind.REFUSED, refusal.code, detail, 1 if is_arrival else 0))
+        self.add(arrival.entry(refusal.code, detail, 1 if is_arrival else 0))
 
     @property
     def takes_duplicates(self) -> bool:
         """Whether one more duplicate may be added."""
-        return len(self.duplicates) < COMPARED_DUPLICATES
+        return len(self.duplicates) < COMPARED_DUPLICATES and self._duplicate_bytes < COMPARED_BYTES
 
     def add_duplicate(self, arrival: Arrival, position: int) -> None:
         """Add a duplicate of the event at `position`."""
         self.duplicates.append(NotedDuplicate(arrival, position))
+        self._duplicate_bytes += len(arrival.body)
 
     def add_unchecked(self, count: int) -> None:
         """Count duplicates that are not compared with the accepted event."""
         self._unchecked_duplicates += count
 
     def add(self, entry: Entry) -> None:
-        """Add an entry, or merge it into the one with its id."""
-        earlier = self.entries.get(entry.event_id)
-        size = len(entry.body) - (len(earlier.body) if earlier else 0)
-        if self._bytes + size > BUFFERED_BYTES or (earlier is None and len(self.entries) >= BUFFERED_ENTRIES):
-            self._dropped += 1
-            return
-        self._bytes += size
-        self.entries[entry.event_id] = merged(earlier, entry) if earlier else entry
+        """Add an entry, or merge it into the one with its id, if there is room.
 
-    def add_accepted(self, event_id: str, *, is_held: bool) -> None:
-        """Note that an event was accepted. `is_held` tells whether the quarantine has an entry that must leave."""
-        if entry := self.entries.pop(event_id, None):
-            self._bytes -= len(entry.body)
-        if is_held:
-            self._accepted[event_id] = None
+        A remote address may take as much room as is still free. So one that floods the buffer takes half of it, and
+        leaves room for the others.
+        """
+        earlier = self.entries.get(entry.event_id)
+        if earlier is None and not self._has_room_for(entry):
+            self._dropped += entry.count  # a new decision on an entry is worth no room
+            return
+        if earlier:
+            self._remove(earlier)
+        entry = merged(earlier, entry) if earlier else entry
+        self.entries[entry.event_id] = entry
+        self._bytes += len(entry.body)
+        self._entries_of[entry.address] += 1
+        self._bytes_of[entry.address] += len(entry.body)
+
+    def add_accepted(self, event: Event, position: int, *, is_held: bool) -> None:
+        """Note that an event was accepted. `is_held` tells whether the quarantine has an entry with its id."""
+        if is_held or event.event_id in self.entries:
+            self._accepted[event.event_id] = AcceptedEvent(event, position)
 
     def add_malformed(self, reason: str, detail: str, body: bytes, address: str, at: str) -> None:
         """Add a malformed body. The same body again is counted on the last one."""
         self._malformed_counts[reason] = self._malformed_counts.get(reason, 0) + 1
-        shown = body[:MALFORMED_BYTES].decode(errors="backslashreplace")
+        shown = body[:MALFORMED_BYTES].decode(errors="backslashreplace")[:MALFORMED_BYTES]
         last = self._malformed[-1] if self._malformed else None
         noted = MalformedBody(reason, detail, at, at, 1, address, shown).after(last)
         if last and noted.number == last.number:
@@ -163,8 +158,8 @@ class QuarantineBuffer:
         return QuarantineChanges(
             at,
             list(self.entries.values()),
-            list(self._accepted),
-            list(self._malformed),
+            list(self._accepted.values()),
+            _newest(self._malformed),
             self._malformed_counts,
             self._dropped,
             self._unchecked_duplicates,
@@ -173,12 +168,36 @@ class QuarantineBuffer:
     def put_back(self, changes: QuarantineChanges) -> None:
         """Take back earlier changes that could not be written."""
         newer, self.entries, self._bytes = self.entries, {}, 0
+        self._entries_of, self._bytes_of = Counter(), Counter()
         for entry in [*changes.entries, *newer.values()]:
-            if entry.event_id not in self._accepted:
-                self.add(entry)
-        self._accepted |= dict.fromkeys(changes.accepted)
-        self._malformed.extendleft(reversed(changes.malformed[len(self._malformed) :]))
+            self.add(entry)
+        self._accepted = {one.event.event_id: one for one in changes.accepted} | self._accepted
+        malformed = [*changes.malformed, *self._malformed]
+        self._malformed.clear()
+        self._malformed.extend(malformed)
         for reason, count in changes.malformed_counts.items():
             self._malformed_counts[reason] = self._malformed_counts.get(reason, 0) + count
         self._dropped += changes.dropped
         self._unchecked_duplicates += changes.unchecked_duplicates
+
+    def _has_room_for(self, entry: Entry) -> bool:
+        free_entries, free_bytes = BUFFERED_ENTRIES - len(self.entries), BUFFERED_BYTES - self._bytes
+        address = entry.address
+        return self._entries_of[address] < free_entries and self._bytes_of[address] + len(entry.body) <= free_bytes
+
+    def _remove(self, entry: Entry) -> None:
+        del self.entries[entry.event_id]
+        self._bytes -= len(entry.body)
+        self._entries_of[entry.address] -= 1
+        self._bytes_of[entry.address] -= len(entry.body)
+
+
+def _newest(bodies: Sequence[MalformedBody]) -> list[MalformedBody]:
+    """Return the newest of some bodies, as many as one write may have."""
+    size, newest = 0, list[MalformedBody]()
+    for body in reversed(bodies):
+        size += len(body.body)
+        if size > MALFORMED_BYTES_A_WRITE:
+            break
+        newest.append(body)
+    return newest[::-1]

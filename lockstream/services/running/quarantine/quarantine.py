@@ -6,7 +6,7 @@ that second.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from itertools import batched
 from typing import Protocol
@@ -17,15 +17,33 @@ from lockstream.core.entities.quarantine import Discard, Entry, MalformedBody, Q
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome, Refusal
 from lockstream.core.ports import Listings, QuarantineStore, ReadResult
-from lockstream.infrastructure.codec.event_json import have_same_content
+from lockstream.core.use_cases.resubmit import in_order_of_occurrence
+from lockstream.core.wording import agreeing, counted
+from lockstream.infrastructure.codec.event_json import have_same_content, have_same_text
 from lockstream.infrastructure.codec.log_line import utc_now
-from lockstream.services.running.quarantine.buffer import Arrival, Origin, QuarantineBuffer
+from lockstream.services.running.group_commit import Origin
+from lockstream.services.running.quarantine.buffer import Arrival, NotedDuplicate, QuarantineBuffer
 
 WRITE_SECONDS = 1.0
 """Time between an arrival and its write, and so what a crash may lose."""
 
+WARNING_SECONDS = 60.0
+"""Time between two warnings about dropped entries."""
+
+AGE_SECONDS = 3_600.0
+"""Time after which a read drops entries that have become too old, even if nothing has arrived."""
+
+ENTRIES_A_WRITE = 5_000
+"""Entries that are written at once, without waiting for more."""
+
 RECORDS_AT_ONCE = 500
 """Accepted events that are read at a time, to be compared with duplicates."""
+
+DIFFERING_BYTES = 1024 * 1024
+"""Most bytes of duplicates in one write whose texts differ and whose values are compared. 64 KiB take up to 30 ms."""
+
+MAX_ENTRIES = 10**9
+"""More entries than any quarantine has."""
 
 _ACCEPTED = {Accepted}
 
@@ -51,6 +69,8 @@ class Quarantine:
         """Event ids of entries that are being written. The store may not have them yet."""
 
         self._has_failed = False
+        self._aged_at, self._warned_at = -AGE_SECONDS, -WARNING_SECONDS
+        self._unreported = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = ThreadPoolExecutor(1, "lockstream-quarantine")
 
@@ -65,7 +85,7 @@ class Quarantine:
             if isinstance(outcome, Accepted):
                 if self._may_leave:
                     is_held = event.event_id in refused_ids or event.event_id in self._in_write
-                    self._buffer.add_accepted(event.event_id, is_held=is_held)
+                    self._buffer.add_accepted(event, outcome.position, is_held=is_held)
             elif isinstance(outcome, Refusal):
                 arrival = Arrival.of(event, index, origin, at)
                 self._buffer.add_refused(arrival, outcome, is_arrival=origin.is_arrival)
@@ -84,6 +104,10 @@ class Quarantine:
     async def entries(self, query: QuarantineQuery, after: int | None, limit: int) -> list[Entry]:
         """Return up to `limit` entries behind the one with number `after`. Raises StoreUnavailable."""
         return await self._read(lambda: self._store.entries(query, after, limit))
+
+    async def in_order_of_occurrence(self, query: QuarantineQuery) -> list[Entry]:
+        """Return all entries that pass the filters, in the order of their events. Raises StoreUnavailable."""
+        return await self._read(lambda: in_order_of_occurrence(self._store.entries(query, None, MAX_ENTRIES)))
 
     async def entry(self, event_id: str) -> Entry | None:
         """Return the entry of an event id, a UUID in lower case. Raises StoreUnavailable."""
@@ -105,7 +129,7 @@ class Quarantine:
         """Write what was noted, and close the store."""
         if self._timer:
             self._timer.cancel()
-        await self._write()
+        await self._begin_write()
         await asyncio.to_thread(self._thread.shutdown)
         self._store.close()
 
@@ -116,33 +140,44 @@ class Quarantine:
 
     async def _read[ValueT](self, query: Callable[[], ValueT]) -> ValueT:
         """Return the value of `query`, which sees all that was noted before."""
-        await self._write()
+        await self._begin_write(is_read=True)
         return await asyncio.get_running_loop().run_in_executor(self._thread, query)
 
     def _write_later(self) -> None:
-        if self._timer is None and (self._buffer or self._store.is_behind):
-            self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._begin_write)
+        if len(self._buffer.entries) >= ENTRIES_A_WRITE and not self._writing.locked():
+            self._begin_write()
+        elif self._timer is None and (self._buffer or self._store.is_behind):
+            self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._end_wait)
 
-    def _begin_write(self) -> None:
+    def _end_wait(self) -> None:
         self._timer = None
-        task = asyncio.get_running_loop().create_task(self._write())
+        self._begin_write()
+
+    def _begin_write(self, *, is_read: bool = False) -> asyncio.Future[None]:
+        """Write what was noted. The result may be awaited; its cancellation does not stop the write."""
+        task = asyncio.get_running_loop().create_task(self._write(is_read=is_read))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return asyncio.shield(task)
 
-    async def _write(self) -> None:
-        """Write what was noted. If that fails, it is tried again later."""
+    async def _write(self, *, is_read: bool) -> None:
+        """Write what was noted, and before a read also drop what has become too old. If that fails, try again later."""
         async with self._writing:
-            if not self._buffer and not self._store.is_behind:
+            now = asyncio.get_running_loop().time()
+            must_age = is_read and now >= self._aged_at + AGE_SECONDS
+            if not (self._buffer or self._store.is_behind or must_age):
                 return
+            self._aged_at = now
             buffer, self._buffer = self._buffer, QuarantineBuffer()
             self._in_write = buffer.entries.keys()
-            await self._compare(buffer)
-            changes = buffer.changes(utc_now())
             try:
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._store.write, changes)
+                await self._compare(buffer)
+                changes = buffer.changes(utc_now())
+                dropped = await asyncio.get_running_loop().run_in_executor(self._thread, self._store.write, changes)
                 self._has_failed = False
+                self._warn_of_losses(dropped, now)
             except StoreUnavailable as error:
-                self._buffer.put_back(changes)
+                self._buffer.put_back(buffer.changes(utc_now()))
                 if not self._has_failed:
                     logger.warning("The quarantine cannot be written, and is kept in memory until it can. %s", error)
                 self._has_failed = True
@@ -152,20 +187,27 @@ class Quarantine:
                 self._in_write = frozenset()
             self._write_later()
 
+    def _warn_of_losses(self, dropped: int, now: float) -> None:
+        """Log how many entries and arrivals were dropped, at most once a minute."""
+        self._unreported += dropped
+        if self._unreported and now >= self._warned_at + WARNING_SECONDS:
+            logger.warning(
+                "The quarantine is full: %s dropped. GET /quarantine shows the senders; "
+                "LOCKSTREAM_QUARANTINE_ENTRIES and LOCKSTREAM_QUARANTINE_BYTES are its bounds.",
+                f"{counted(self._unreported, 'refused event')} {agreeing(self._unreported, 'was', 'were')}",
+            )
+            self._warned_at, self._unreported = now, 0
+
     async def _compare(self, buffer: QuarantineBuffer) -> None:
         """Turn duplicates into entries if their content differs from the accepted event's."""
-        for some in batched(sorted(buffer.duplicates, key=lambda one: one.position), RECORDS_AT_ONCE):
+        duplicates, buffer.duplicates = sorted(buffer.duplicates, key=lambda one: one.position), []
+        comparison = _Comparison(buffer)
+        for some in batched(duplicates, RECORDS_AT_ONCE):
             try:
                 records = await self._records({one.position for one in some})
             except StoreUnavailable:
                 records = {}
-            for one in some:
-                record = records.get(one.position)
-                if record is None:
-                    buffer.add_unchecked(1)
-                elif not have_same_content(one.arrival.event, record.event):
-                    buffer.add(one.entry())
-        buffer.duplicates.clear()
+            await asyncio.get_running_loop().run_in_executor(self._thread, comparison.add, some, records)
 
     async def _records(self, positions: set[int]) -> dict[int, Record]:
         """Return the records at those positions that lists have reached. Raises StoreUnavailable."""
@@ -175,3 +217,24 @@ class Quarantine:
             return dict(zip(reached, listings.records(reached), strict=True))
 
         return (await self._engine.list(read, max(positions))).value
+
+
+class _Comparison:
+    """Compares duplicates with accepted events, in a thread."""
+
+    def __init__(self, buffer: QuarantineBuffer) -> None:
+        self._buffer = buffer
+        self._differing_bytes = 0
+
+    def add(self, duplicates: Sequence[NotedDuplicate], records: Mapping[int, Record]) -> None:
+        """Add those duplicates to the buffer that say something else than the records at their positions."""
+        for one in duplicates:
+            record, event = records.get(one.position), one.arrival.event
+            if record is None:
+                self._buffer.add_unchecked(1)
+            elif not have_same_text(event, record.event):
+                self._differing_bytes += len(event.payload_text)
+                if self._differing_bytes > DIFFERING_BYTES:
+                    self._buffer.add_unchecked(1)
+                elif not have_same_content(event, record.event):
+                    self._buffer.add(one.entry())

@@ -1,6 +1,7 @@
-"""Events of the quarantine are decided afresh by group commit, as if they came now."""
+"""Have group commit decide events of the quarantine afresh."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.quarantine import Entry
@@ -8,10 +9,13 @@ from lockstream.core.errors import MalformedEvent, StoreUnavailable
 from lockstream.core.outcomes import Outcome
 from lockstream.core.use_cases.resubmit import Resubmitted, resubmit
 from lockstream.infrastructure.codec.event_json import decode_events
-from lockstream.services.running.quarantine.buffer import Origin
+from lockstream.services.running.group_commit import Origin
 
 EVENTS_AT_ONCE = 250
-"""Events that are submitted together. Other requests are served before the next ones."""
+"""Events that are decoded and submitted together. Other requests are served before the next ones."""
+
+BYTES_AT_ONCE = 128 * 1024
+"""Most bytes of these events, unless the first one is larger."""
 
 FROM_QUARANTINE = Origin(is_arrival=False)
 
@@ -27,16 +31,31 @@ async def resubmit_entries(entries: Sequence[Entry], submit: Submit) -> list[Res
 
     async def decide(events: Sequence[Event]) -> list[Outcome | Exception]:
         outcomes: list[Outcome | Exception] = []
-        for first in range(0, len(events), EVENTS_AT_ONCE):
-            outcomes += await submit(events[first : first + EVENTS_AT_ONCE], FROM_QUARANTINE)
+        for chunk in _chunks(events, lambda event: len(event.payload_text)):
+            outcomes += await submit(chunk, FROM_QUARANTINE)
         for outcome in outcomes:
             if isinstance(outcome, StoreUnavailable):
                 raise outcome
         return outcomes
 
-    decoded = decode_events([entry.body.encode() for entry in entries])
+    decoded: list[Event | MalformedEvent] = []
+    for chunk in _chunks([entry.body.encode() for entry in entries], len):
+        decoded += decode_events(chunk)
+        await asyncio.sleep(0)
     outcomes = iter(await resubmit([event for event in decoded if not isinstance(event, MalformedEvent)], decide))
     return [
         Resubmitted(entry, event if isinstance(event, MalformedEvent) else (event, next(outcomes)))
         for entry, event in zip(entries, decoded, strict=True)
     ]
+
+
+def _chunks[ItemT](items: Sequence[ItemT], size_of: Callable[[ItemT], int]) -> Iterator[Sequence[ItemT]]:
+    """Split items into parts that do not hold up other requests for long."""
+    start = size = 0
+    for index, item in enumerate(items):
+        if index - start == EVENTS_AT_ONCE or (index > start and size + size_of(item) > BYTES_AT_ONCE):
+            yield items[start:index]
+            start, size = index, 0
+        size += size_of(item)
+    if items:
+        yield items[start:]

@@ -1,30 +1,35 @@
 """The quarantine of the running system: what is noted, when it is written, and what happens if that fails."""
 
 import asyncio
+import json
 import threading
+from collections import Counter
 from collections.abc import Callable
+from uuid import uuid4
 
 import pytest
 
 from lockstream.core.entities.quarantine import (
     MALFORMED_BODIES,
+    MALFORMED_BYTES,
     Entry,
+    EntryKind,
     QuarantineChanges,
     QuarantineLimits,
     QuarantineQuery,
 )
 from lockstream.core.errors import StoreUnavailable
-from lockstream.core.outcomes import Accepted, Duplicate
+from lockstream.core.outcomes import Accepted, Duplicate, Refusal
 from lockstream.core.ports import Listings, ReadResult
 from lockstream.core.rules import UNKNOWN_COMPARTMENT
 from lockstream.infrastructure.quarantine.store import FileQuarantine
-from lockstream.services.running.group_commit import GroupCommit
+from lockstream.services.running.group_commit import GroupCommit, Origin
 from lockstream.services.running.quarantine import buffer as quarantine_buffer
 from lockstream.services.running.quarantine import quarantine as quarantine_module
-from lockstream.services.running.quarantine.buffer import Arrival, Origin, QuarantineBuffer
+from lockstream.services.running.quarantine.buffer import Arrival, QuarantineBuffer
 from lockstream.services.running.quarantine.quarantine import Quarantine
 from lockstream.tests.services.running.system import System
-from lockstream.tests.support.builders import Body, deposited, event, registered, reserved
+from lockstream.tests.support.builders import Body, deposited, event, expired, registered, reserved
 from lockstream.tests.support.coroutines import run
 from lockstream.tests.support.faulty_store import FaultyStore
 
@@ -41,11 +46,11 @@ class FailingStore(FileQuarantine):
         super().__init__(QuarantineLimits())
         self.writes = 0
 
-    def write(self, changes: QuarantineChanges) -> None:
+    def write(self, changes: QuarantineChanges) -> int:
         self.writes += 1
         if self.failure:
             raise self.failure
-        super().write(changes)
+        return super().write(changes)
 
 
 class Noted:
@@ -245,26 +250,53 @@ def test_duplicates_that_cannot_be_compared_are_counted() -> None:
     run(scenario())
 
 
-def test_a_full_buffer_drops_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quarantine_buffer, "BUFFERED_ENTRIES", 2)
-    monkeypatch.setattr(quarantine_buffer, "BUFFERED_BYTES", 1_500)
+def add(buffer: QuarantineBuffer, body: Body, address: str = "192.0.2.1", *, is_arrival: bool = True) -> None:
+    arrival = Arrival.of(event(body), 0, Origin(address), "2026-11-23T08:15:00.000000Z")
+    buffer.add_refused(arrival, UNKNOWN_COMPARTMENT, is_arrival=is_arrival)
+
+
+def test_an_address_may_take_as_much_of_the_buffer_as_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine_buffer, "BUFFERED_ENTRIES", 12)
     buffer = QuarantineBuffer()
-    for reservation in ("r1", "r2", "r3"):
-        add(buffer, deposited(reservation))
-    assert buffer.changes("").dropped == 1
-    one = QuarantineBuffer()
-    add(one, deposited("r1", note="x" * 1_000))
-    add(one, deposited("r2", note="x" * 1_000))
-    changes = one.changes("")
-    assert (len(changes.entries), changes.dropped) == (1, 1)
-    one.add_accepted(changes.entries[0].event_id, is_held=False)
-    add(one, deposited("r3", note="x" * 1_000))
-    assert len(one.changes("").entries) == 1
+    for number in range(100):
+        add(buffer, deposited(f"r{number}"))
+    for number in range(100):
+        add(buffer, deposited(f"s{number}"), "192.0.2.2")
+    add(buffer, deposited("t"), "192.0.2.3")
+    changes = buffer.changes("")
+    counts = Counter(entry.address for entry in changes.entries)
+    assert counts == {"192.0.2.1": 6, "192.0.2.2": 3, "192.0.2.3": 1}
+    assert changes.dropped == 94 + 97
 
 
-def add(buffer: QuarantineBuffer, body: Body) -> None:
-    arrival = Arrival.of(event(body), 0, HERE, "2026-11-23T08:15:00.000000Z")
-    buffer.add_refused(arrival, UNKNOWN_COMPARTMENT, is_arrival=True)
+def test_the_bytes_of_the_buffer_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine_buffer, "BUFFERED_BYTES", 3_000)
+    buffer = QuarantineBuffer()
+    for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
+        add(buffer, deposited(note="x" * 1_000), address)
+    assert [entry.address for entry in buffer.changes("").entries] == ["192.0.2.1"]
+    small = deposited("r3")
+    add(buffer, small, "192.0.2.2")
+    assert len(buffer.changes("").entries) == 2
+    assert buffer.changes("").dropped == 2
+
+
+def test_a_new_decision_that_finds_no_room_is_not_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine_buffer, "BUFFERED_ENTRIES", 0)
+    buffer = QuarantineBuffer()
+    add(buffer, deposited(), is_arrival=False)
+    assert not buffer
+
+
+def test_malformed_bodies_of_a_flood_are_counted_and_only_the_newest_are_written() -> None:
+    buffer = QuarantineBuffer()
+    for number in range(1_000):
+        buffer.add_malformed("json_invalid", "", b"%05d" % number + b"\xff" * 5_000, "", "")
+    changes = buffer.changes("")
+    assert changes.malformed_counts == {"json_invalid": 1_000}
+    assert sum(len(body.body) for body in changes.malformed) <= quarantine_buffer.MALFORMED_BYTES_A_WRITE
+    assert {len(body.body) for body in changes.malformed} == {MALFORMED_BYTES}
+    assert changes.malformed[-1].body.startswith("00999")
 
 
 def test_changes_that_are_put_back_stand_before_newer_ones() -> None:
@@ -273,24 +305,109 @@ def test_changes_that_are_put_back_stand_before_newer_ones() -> None:
     for buffer, bodies in ((older, [first, second]), (newer, [first])):
         for body in bodies:
             add(buffer, body)
-    for number in range(MALFORMED_BODIES):
+    for number in range(MALFORMED_BODIES - 1):
         older.add_malformed("a", "", b"%d" % number, "", "")
     newer.add_malformed("b", "", b"newest", "", "")
-    newer.add_accepted(second["event_id"], is_held=True)
+    newer.add_accepted(event(second), 7, is_held=True)
     newer.put_back(older.changes(""))
     changes = newer.changes("")
-    assert [(entry.event_id, entry.count) for entry in changes.entries] == [(first["event_id"], 2)]
-    assert [body.body for body in changes.malformed] == [*map(str, range(1, MALFORMED_BODIES)), "newest"]
-    assert changes.malformed_counts == {"a": MALFORMED_BODIES, "b": 1}
-    assert changes.accepted == [second["event_id"]]
+    counts = [(entry.event_id, entry.count) for entry in changes.entries]
+    assert counts == [(first["event_id"], 2), (second["event_id"], 1)]
+    assert [body.body for body in changes.malformed] == [*map(str, range(MALFORMED_BODIES - 1)), "newest"]
+    assert changes.malformed_counts == {"a": MALFORMED_BODIES - 1, "b": 1}
+    assert changes.accepted == [(event(second), 7)]
 
 
-def test_an_accepted_event_leaves_the_buffer_also_if_the_store_does_not_know_it() -> None:
-    buffer = QuarantineBuffer()
-    refused = deposited()
-    add(buffer, refused)
-    buffer.add_accepted(refused["event_id"], is_held=False)
-    assert not buffer
+def test_an_entry_whose_event_is_accepted_as_it_is_leaves_and_another_stays(store: FaultyStore) -> None:
+    """Two devices use one id: the fact of the second one was refused, and that of the first one is accepted."""
+
+    async def scenario() -> None:
+        noted, late = Noted(store), reserved("r1")
+        other = late | {"payload": {"reservation_id": "other", "compartment_id": "elsewhere"}}
+        for refused, listed in ((other, True), (late, False)):
+            again = refused | {"event_id": str(uuid4())}
+            await noted.system.post(again)
+            if listed:
+                assert len(await noted.ids()) == 1  # and so the entry is written
+            await noted.system.post(registered(f"c-{listed}"), registered() | {"locker_id": "x"})
+            await noted.system.post(registered(), late | {"event_id": again["event_id"]})
+            entry = await noted.quarantine.entry(again["event_id"])
+            assert (entry is not None) is listed
+            if entry:
+                assert (entry.kind, entry.code) == (EntryKind.REUSED_ID, "event_id_reused")
+                assert json.loads(entry.body)["payload"]["reservation_id"] == "other"
+                await noted.system.post(expired("r1"))
+        await noted.close()
+
+    run(scenario())
+
+
+def test_many_duplicates_with_other_texts_are_compared_only_in_part(
+    store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine_module, "DIFFERING_BYTES", 1_000)
+
+    async def scenario() -> None:
+        noted, accepted = Noted(store), registered(a="x" * 300, b=1)
+        await noted.system.post(accepted)
+        swapped = accepted | {"payload": dict(reversed(accepted["payload"].items()))}
+        await noted.system.post(*[accepted] * 100, *[swapped] * 5)
+        totals = await noted.quarantine.totals()
+        assert (totals.unchecked_duplicates, totals.open) == (3, {})
+        await noted.close()
+
+    run(scenario())
+
+
+def test_a_reader_that_is_cancelled_loses_nothing(store: FaultyStore) -> None:
+    async def scenario() -> None:
+        noted = Noted(store)
+        await noted.system.post(deposited())
+        reading = asyncio.create_task(noted.quarantine.totals())
+        await asyncio.sleep(0)
+        reading.cancel()
+        assert len(await noted.ids()) == 1
+        await noted.close()
+
+    run(scenario())
+
+
+def test_an_error_in_the_quarantine_harms_no_request(
+    store: FaultyStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        noted = Noted(store)
+
+        def fail(*_: object) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(noted.quarantine, "note", fail)
+        [outcome] = await noted.system.post(deposited())
+        assert isinstance(outcome, Refusal)
+        await noted.close()
+
+    run(scenario())
+    assert "could not be noted" in caplog.text
+    caplog.clear()
+
+
+def test_losses_are_logged(
+    store: FaultyStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine_buffer, "BUFFERED_ENTRIES", 2)
+
+    async def scenario() -> None:
+        noted = Noted(store)
+        for _ in range(2):
+            await noted.system.post(*(deposited(f"r{number}") for number in range(5)))
+            await noted.quarantine.totals()
+        await noted.close()
+
+    run(scenario())
+    assert [record.message for record in caplog.records] == [
+        "The quarantine is full: 4 refused events were dropped. GET /quarantine shows the senders; "
+        "LOCKSTREAM_QUARANTINE_ENTRIES and LOCKSTREAM_QUARANTINE_BYTES are its bounds."
+    ]
 
 
 def test_an_event_that_is_accepted_while_its_entry_is_written_leaves(store: FaultyStore) -> None:
@@ -300,10 +417,10 @@ def test_an_event_that_is_accepted_while_its_entry_is_written_leaves(store: Faul
         is_written, may_end = threading.Event(), threading.Event()
         write = noted.store.write
 
-        def slow_write(changes: QuarantineChanges) -> None:
+        def slow_write(changes: QuarantineChanges) -> int:
             is_written.set()
             assert may_end.wait(20)
-            write(changes)
+            return write(changes)
 
         noted.store.write = slow_write  # type: ignore[method-assign]  # this store alone
         listing = asyncio.create_task(noted.ids())
