@@ -5,7 +5,6 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable
-from uuid import uuid4
 
 import pytest
 
@@ -29,7 +28,7 @@ from lockstream.services.running.quarantine import quarantine as quarantine_modu
 from lockstream.services.running.quarantine.buffer import Arrival, QuarantineBuffer
 from lockstream.services.running.quarantine.quarantine import Quarantine
 from lockstream.tests.services.running.system import System
-from lockstream.tests.support.builders import Body, deposited, event, expired, registered, reserved
+from lockstream.tests.support.builders import Body, deposited, event, registered, reserved
 from lockstream.tests.support.coroutines import run
 from lockstream.tests.support.faulty_store import FaultyStore
 
@@ -272,13 +271,12 @@ def test_an_address_may_take_as_much_of_the_buffer_as_is_free(monkeypatch: pytes
 def test_the_bytes_of_the_buffer_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quarantine_buffer, "BUFFERED_BYTES", 3_000)
     buffer = QuarantineBuffer()
-    for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
+    for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.2"):
         add(buffer, deposited(note="x" * 1_000), address)
-    assert [entry.address for entry in buffer.changes("").entries] == ["192.0.2.1"]
-    small = deposited("r3")
-    add(buffer, small, "192.0.2.2")
-    assert len(buffer.changes("").entries) == 2
-    assert buffer.changes("").dropped == 2
+    add(buffer, deposited("small"), "192.0.2.3")
+    changes = buffer.changes("")
+    assert [entry.address for entry in changes.entries] == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    assert changes.dropped == 2
 
 
 def test_a_new_decision_that_finds_no_room_is_not_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,32 +309,43 @@ def test_changes_that_are_put_back_stand_before_newer_ones() -> None:
     newer.add_accepted(event(second), 7, is_held=True)
     newer.put_back(older.changes(""))
     changes = newer.changes("")
-    counts = [(entry.event_id, entry.count) for entry in changes.entries]
-    assert counts == [(first["event_id"], 2), (second["event_id"], 1)]
+    counts = {entry.event_id: entry.count for entry in changes.entries}
+    assert counts == {first["event_id"]: 2, second["event_id"]: 1}
     assert [body.body for body in changes.malformed] == [*map(str, range(MALFORMED_BODIES - 1)), "newest"]
     assert changes.malformed_counts == {"a": MALFORMED_BODIES - 1, "b": 1}
     assert changes.accepted == [(event(second), 7)]
 
 
-def test_an_entry_whose_event_is_accepted_as_it_is_leaves_and_another_stays(store: FaultyStore) -> None:
+@pytest.mark.parametrize("is_written", [True, False])
+def test_an_entry_with_other_content_than_the_accepted_event_stays(store: FaultyStore, is_written: bool) -> None:
     """Two devices use one id: the fact of the second one was refused, and that of the first one is accepted."""
 
     async def scenario() -> None:
-        noted, late = Noted(store), reserved("r1")
-        other = late | {"payload": {"reservation_id": "other", "compartment_id": "elsewhere"}}
-        for refused, listed in ((other, True), (late, False)):
-            again = refused | {"event_id": str(uuid4())}
-            await noted.system.post(again)
-            if listed:
-                assert len(await noted.ids()) == 1  # and so the entry is written
-            await noted.system.post(registered(f"c-{listed}"), registered() | {"locker_id": "x"})
-            await noted.system.post(registered(), late | {"event_id": again["event_id"]})
-            entry = await noted.quarantine.entry(again["event_id"])
-            assert (entry is not None) is listed
-            if entry:
-                assert (entry.kind, entry.code) == (EntryKind.REUSED_ID, "event_id_reused")
-                assert json.loads(entry.body)["payload"]["reservation_id"] == "other"
-                await noted.system.post(expired("r1"))
+        noted, first = Noted(store), registered()
+        second = deposited(event_id=first["event_id"])
+        await noted.system.post(second)
+        if is_written:
+            await noted.ids()
+        await noted.system.post(first)
+        entry = await noted.quarantine.entry(first["event_id"])
+        assert entry
+        assert (entry.kind, entry.code, entry.count) == (EntryKind.REUSED_ID, "event_id_reused", 1)
+        assert json.loads(entry.body)["type"] == "ParcelDeposited"
+        await noted.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_an_entry_leaves_if_its_event_is_accepted_in_another_form(store: FaultyStore, is_written: bool) -> None:
+    async def scenario() -> None:
+        noted, late = Noted(store), reserved(note=[1.50])
+        await noted.system.post(late)
+        if is_written:
+            await noted.ids()
+        again = late | {"payload": dict(reversed(late["payload"].items())), "occurred_at": "2026-11-23T08:15:00Z"}
+        await noted.system.post(registered(), again)
+        assert await noted.ids() == []
         await noted.close()
 
     run(scenario())
