@@ -8,7 +8,7 @@ LockstreamError
 ├── SimulationFailed          simulated events cannot be written or posted
 ├── FollowFailed              the feed of a server cannot be followed
 ├── QuarantineRequestFailed   the quarantine of a server cannot be read or changed
-├── QuarantineOff             the quarantine was asked for, and there is none
+├── QuarantineOff             a request needs the quarantine, and there is none
 ├── CursorRefused             a reader of the feed goes on with another log
 ├── UnknownSubject            no accepted event has named the locker, compartment or reservation
 ├── StoreUnavailable          no event can be written, or no current state be read, right now
@@ -79,7 +79,7 @@ class QuarantineRequestFailed(LockstreamError):
 
 
 class QuarantineOff(LockstreamError):
-    """Raised when the quarantine was asked for, and the settings turn it off."""
+    """Raised when a request needs the quarantine, and the settings turn it off."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -167,7 +167,7 @@ class DiscardRequest(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[
         str,
         Meta(
-            description="Why, for those who ask later. It is not blank, and has no character U+0000.",
+            description="The reason, for people. It is not blank, and has no character U+0000.",
             extra_json_schema={"pattern": r"^[^\x00]*[^\s\x00][^\x00]*$", "minLength": 1, "maxLength": REASON_MAX},
         ),
     ]

@@ -83,7 +83,7 @@ class FileQuarantine:
         self._journal = Journal(path) if path else None
         self.is_behind = False
         self._must_replace = False
-        """Whether the file may lack something, or end within a line."""
+        """Whether the next write must replace the whole file: it may lack entries, or end within a line."""
 
         if path:
             self._load(path)
