@@ -29,8 +29,8 @@ from lockstream.tests.support.builders import (
 from lockstream.tests.support.log_audit import audited
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server
 
-LOSS_SECONDS = 2.0
-"""Time before a crash whose refusals may be lost: a second until the write begins, and a second for a busy machine."""
+LOSS_SECONDS = 5.0
+"""Time before a crash whose refusals may be lost: a second until the write begins, and the rest for a busy machine."""
 
 LATE_LOAD = {"count": 12, "max_events": 10}
 """Clients, and the most events in a batch. More would fill the buffer of the quarantine, which then drops entries."""

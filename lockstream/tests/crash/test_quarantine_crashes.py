@@ -1,7 +1,7 @@
 """Kills and power cuts while events are refused, resubmitted and streamed: the log and the quarantine agree afterwards.
 
 No acknowledged event is lost, and none is accepted twice. A refused event is in the quarantine, unless it was refused
-within the last two seconds, and in the log only if it was accepted later. An accepted event has no entry.
+within the last five seconds, and in the log only if it was accepted later. An accepted event has no entry.
 """
 
 import asyncio
