@@ -60,7 +60,10 @@ class BoundedEntries:
             self.by_id[entry.event_id] = entry
             self._count(entry)
             return
-        self.remove(entry.event_id)
+        if earlier:
+            self._take_out(earlier)
+            if earlier.number != entry.number:  # only a damaged file does that
+                self._by_number.pop(earlier.number, None)
         self.by_id[entry.event_id] = entry
         self._count(entry)
         self.bytes += _size_of(entry)
@@ -81,16 +84,10 @@ class BoundedEntries:
 
     def remove(self, event_id: str) -> Entry | None:
         """Remove the entry with this id, and return it."""
-        entry = self.by_id.pop(event_id, None)
+        entry = self.by_id.get(event_id)
         if entry is not None:
-            self._uncount(entry)
+            self._take_out(entry)
             self._by_number.pop(entry.number, None)
-            self.bytes -= _size_of(entry)
-            self._addresses.add(entry.address, -_size_of(entry))
-            share = self._shares[entry.address]
-            share.remove(entry)
-            if not share.ids:
-                del self._shares[entry.address]
         return entry
 
     def drop_excess(self, oldest: str) -> Iterator[Entry]:
@@ -114,6 +111,17 @@ class BoundedEntries:
             numbers = (number for number in numbers if number != after and (number < after) is query.descending)
         entries = (self.by_id[self._by_number[number]] for number in numbers)
         return list(islice(filter(query.matches, entries), limit))
+
+    def _take_out(self, entry: Entry) -> None:
+        """Remove an entry from everything but the order of numbers, in which an entry keeps its place."""
+        del self.by_id[entry.event_id]
+        self._uncount(entry)
+        self.bytes -= _size_of(entry)
+        self._addresses.add(entry.address, -_size_of(entry))
+        share = self._shares[entry.address]
+        share.remove(entry)
+        if not share.ids:
+            del self._shares[entry.address]
 
     def _count(self, entry: Entry) -> None:
         self._by_number[entry.number] = entry.event_id
@@ -151,7 +159,7 @@ class _Share:
         self._lockers.add(entry.locker_id, -_size_of(entry))
 
     def oldest_of_largest(self) -> str:
-        """Return the oldest event id of the locker with the most entries."""
+        """Return the oldest event id of the locker with the most bytes."""
         return next(iter(self.ids[self._lockers.largest()]))
 
 
