@@ -146,6 +146,7 @@ def test_a_flipped_bit_harms_one_line(file: Path, log_path: Path, fault_report: 
                     assert {key: found.get(key) for key in others if key != subject} == {
                         key: entry for key, entry in others.items() if key != subject
                     }, name
+                remove_copies(file)
         start += len(line)
     fault_report.add(TAIL, "the quarantine: a bit flipped", outcome)
     outcome.assert_nothing_lost_or_bricked()
@@ -246,9 +247,9 @@ def under_fault(file: Path, fault: str, when: str) -> Sequence[str]:
 def test_events_are_accepted_while_the_quarantine_cannot_be_written(
     fault: str, file: Path, log_path: Path, fault_report: FaultReport
 ) -> None:
+    before = set(entries_after_start(log_path))
     with file.open("ab") as opened:
         opened.write(b'{"line":')  # torn, so that the first write replaces the file
-    before = set(entries_after_start(log_path))
     refused, bodies = [deposited(f"new-{number}") for number in range(3)], history("new")
     with Server(log_path, under=under_fault(file, fault, f"1..{FAULTS[fault]}")).start() as server:
         # given a server that cannot write its quarantine
@@ -275,9 +276,9 @@ def test_events_are_accepted_while_the_quarantine_cannot_be_written(
 def test_a_quarantine_that_can_never_be_written_costs_no_event(
     fault: str, file: Path, log_path: Path, fault_report: FaultReport
 ) -> None:
+    before = set(entries_after_start(log_path))
     with file.open("ab") as opened:
         opened.write(b'{"line":')
-    before = set(entries_after_start(log_path))
     acknowledged = len(audited(log_path))
     refused, bodies = deposited("new"), history("new")
     with Server(log_path, under=under_fault(file, fault, "1+")).start() as server:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from lockstream.core.entities.quarantine import ENTRY_BYTES, Entry, EntryKind, QuarantineLimits, QuarantineQuery
 from lockstream.infrastructure.quarantine import entries as module
 from lockstream.infrastructure.quarantine.entries import BoundedEntries, _Tally
-from lockstream.tests.support.quarantine import id_of, refused, reused, time_at
+from lockstream.tests.support.quarantine import id_of, numbers_of, refused, reused, time_at
 
 NAMES = st.sampled_from("abcde")
 
@@ -112,3 +112,14 @@ def test_old_entries_leave_even_if_decisions_were_made_since() -> None:
         entries.merge(refused(number))
     entries.merge(reused(0, 10, count=0))
     assert [one.event_id for one in entries.drop_excess(time_at(2))] == [id_of(0), id_of(1)]
+
+
+def test_two_entries_to_which_a_damaged_file_gives_one_number_are_both_listed() -> None:
+    entries = BoundedEntries(QuarantineLimits())
+    for number, of_file in ((1, 1), (2, 3), (3, 3), (1, 4)):
+        entries.put(replace(refused(number), number=of_file))
+    entries.sort()
+    query = QuarantineQuery(descending=False)
+    assert numbers_of(entries.list(query, None, 10)) == [2, 3, 1]
+    entries.remove(id_of(3))
+    assert numbers_of(entries.list(query, None, 10)) == [2, 1]
