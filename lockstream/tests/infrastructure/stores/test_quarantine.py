@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -373,15 +374,17 @@ def test_entries_leave_some_days_after_their_last_arrival(open_store: Open) -> N
 
 @pytest.mark.parametrize("divided_by", ["address", "locker_id"])
 def test_whoever_sends_few_bytes_loses_nothing_to_whoever_sends_many(open_store: Open, divided_by: str) -> None:
+    small_sender: dict[str, Any] = {divided_by: "small"}
+    large_sender: dict[str, Any] = {divided_by: "large"}
     # given 100 small entries of one client
     store = open_store(QuarantineLimits(bytes=600_000))
-    small = [refused(number, body="x" * 300, **{divided_by: "small"}) for number in range(100)]
+    small = [refused(number, body="x" * 300, **small_sender) for number in range(100)]
     assert write(store, *small) == 0
     # when another one sends newer ones of 60 KB, far beyond the bound
     dropped = 0
     for first in range(200, 260, 20):
         numbers = range(first, first + 20)
-        dropped += write(store, *(refused(one, body="x" * 60_000, **{divided_by: "large"}) for one in numbers))
+        dropped += write(store, *(refused(one, body="x" * 60_000, **large_sender) for one in numbers))
     # then it has displaced its own alone, and has some 540 KB left
     entries = all_entries(store)
     assert numbers_of(entries)[:100] == list(range(100))
@@ -393,9 +396,11 @@ def test_whoever_sends_few_bytes_loses_nothing_to_whoever_sends_many(open_store:
 def test_the_number_of_entries_is_bounded_by_those_of_whoever_has_the_most_bytes(
     open_store: Open, divided_by: str
 ) -> None:
+    small_sender: dict[str, Any] = {divided_by: "small"}
+    large_sender: dict[str, Any] = {divided_by: "large"}
     store = open_store(QuarantineLimits(entries=40))
-    write(store, *(refused(number, body="x" * 300, **{divided_by: "small"}) for number in range(39)))
-    write(store, *(refused(number, body="x" * 60_000, **{divided_by: "large"}) for number in range(100, 103)))
+    write(store, *(refused(number, body="x" * 300, **small_sender) for number in range(39)))
+    write(store, *(refused(number, body="x" * 60_000, **large_sender) for number in range(100, 103)))
     assert numbers_of(all_entries(store)) == [*range(39), 102]
 
 
