@@ -155,10 +155,10 @@ def events_with_ids(event_ids: Sequence[str]) -> Statement:
 
 def accepted_of(rows: Sequence[Sequence[Any]]) -> dict[str, LogEvent]:
     """Return the events of log rows by id."""
-    texts = [
-        event_of_members(*(encode_text(member).encode() for member in members), payload.encode())
-        for *members, payload, _ in rows
-    ]
+    texts = []
+    for *members, payload, _ in rows:
+        event_id, occurred_at, locker_id, event_type = (encode_text(member).encode() for member in members)
+        texts.append(event_of_members(event_id, occurred_at, locker_id, event_type, payload.encode()))
     return {row[0]: LogEvent(event, row[-1]) for row, event in zip(rows, decode_recorded(texts), strict=True)}
 
 
