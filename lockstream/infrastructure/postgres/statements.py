@@ -85,13 +85,6 @@ def positions_of(events: Sequence[Event]) -> Statement:
     )
 
 
-def ids_in_log(event_ids: Sequence[str]) -> Statement:
-    """Return a statement that finds those of some event ids that the log holds."""
-    return Statement(
-        "SELECT event_id::text FROM events WHERE event_id = ANY(%(ids)s::uuid[])", {"ids": list(event_ids)}
-    )
-
-
 def events_between(lowest: str, highest: str, limit: int) -> Statement:
     """Return a statement that finds up to `limit` ids and positions of events between two UUIDs, sorted by id."""
     return Statement(

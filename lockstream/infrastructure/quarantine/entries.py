@@ -41,8 +41,8 @@ class BoundedEntries:
         """Open entries by code."""
 
         self._limits = limits
-        self._by_number: dict[int, str] = {}
-        """Event ids by number, in ascending order of the numbers."""
+        self._numbers: dict[tuple[int, str], None] = {}
+        """Numbers with their event ids, in ascending order. A damaged file may have one number twice."""
 
         self._shares: dict[str, _Share] = {}
         """The share of each remote address."""
@@ -55,12 +55,15 @@ class BoundedEntries:
         Only a new arrival changes the place of an entry in the order. A decision on it does not.
         """
         earlier = self.by_id.get(entry.event_id)
+        if earlier and earlier.number != entry.number:  # only a damaged file does that
+            del self._numbers[earlier.number, earlier.event_id]
         if earlier and _place_of(earlier) == _place_of(entry):
             self._uncount(earlier)
             self.by_id[entry.event_id] = entry
             self._count(entry)
             return
-        self.remove(entry.event_id)
+        if earlier:
+            self._take_out(earlier)
         self.by_id[entry.event_id] = entry
         self._count(entry)
         self.bytes += _size_of(entry)
@@ -81,16 +84,10 @@ class BoundedEntries:
 
     def remove(self, event_id: str) -> Entry | None:
         """Remove the entry with this id, and return it."""
-        entry = self.by_id.pop(event_id, None)
+        entry = self.by_id.get(event_id)
         if entry is not None:
-            self._uncount(entry)
-            self._by_number.pop(entry.number, None)
-            self.bytes -= _size_of(entry)
-            self._addresses.add(entry.address, -_size_of(entry))
-            share = self._shares[entry.address]
-            share.remove(entry)
-            if not share.ids:
-                del self._shares[entry.address]
+            self._take_out(entry)
+            del self._numbers[entry.number, event_id]
         return entry
 
     def drop_excess(self, oldest: str) -> Iterator[Entry]:
@@ -105,18 +102,29 @@ class BoundedEntries:
 
     def sort(self) -> None:
         """Bring the entries into the order of their numbers, after they were put in another order."""
-        self._by_number = dict(sorted(self._by_number.items()))
+        self._numbers = dict.fromkeys(sorted(self._numbers))
 
     def list(self, query: QuarantineQuery, after: int | None, limit: int) -> list[Entry]:
         """Return up to `limit` entries behind the one with number `after`, in the order of the query."""
-        numbers = reversed(self._by_number) if query.descending else iter(self._by_number)
+        numbers = reversed(self._numbers) if query.descending else iter(self._numbers)
         if after is not None:
-            numbers = (number for number in numbers if number != after and (number < after) is query.descending)
-        entries = (self.by_id[self._by_number[number]] for number in numbers)
+            numbers = (pair for pair in numbers if pair[0] != after and (pair[0] < after) is query.descending)
+        entries = (self.by_id[event_id] for _, event_id in numbers)
         return list(islice(filter(query.matches, entries), limit))
 
+    def _take_out(self, entry: Entry) -> None:
+        """Remove an entry from everything but the order of numbers, in which an entry keeps its place."""
+        del self.by_id[entry.event_id]
+        self._uncount(entry)
+        self.bytes -= _size_of(entry)
+        self._addresses.add(entry.address, -_size_of(entry))
+        share = self._shares[entry.address]
+        share.remove(entry)
+        if not share.ids:
+            del self._shares[entry.address]
+
     def _count(self, entry: Entry) -> None:
-        self._by_number[entry.number] = entry.event_id
+        self._numbers[entry.number, entry.event_id] = None
         self.last_number = max(self.last_number, entry.number)
         if entry.status is EntryStatus.OPEN:
             self.open[entry.code] += 1
@@ -151,7 +159,7 @@ class _Share:
         self._lockers.add(entry.locker_id, -_size_of(entry))
 
     def oldest_of_largest(self) -> str:
-        """Return the oldest event id of the locker with the most entries."""
+        """Return the oldest event id of the locker with the most bytes."""
         return next(iter(self.ids[self._lockers.largest()]))
 
 

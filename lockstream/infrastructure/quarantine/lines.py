@@ -72,5 +72,10 @@ def decode_line(text: bytes) -> Line:
 
 def _require_json(body: str) -> None:
     """Require that responses can show the body of an entry. Its numbers may be larger than a decoder accepts."""
-    if not isinstance(json.loads(body, parse_int=str, parse_float=str), dict):
+    if not isinstance(json.loads(body, parse_int=str, parse_float=str, parse_constant=_refuse_constant), dict):
         raise ValueError("The body of the entry is not a JSON object.")  # noqa: TRY004  # of a line, as any other
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuse `NaN` and infinite numbers, which Python reads and JSON does not have."""
+    raise ValueError(f"The body of the entry contains {name}, which is not JSON.")

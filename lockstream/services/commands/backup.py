@@ -61,6 +61,7 @@ def back_up(log: Path, destination: Path, on_progress: OnProgress) -> Backup:
                 quarantine_draft.rename(copy)
                 opened.push(lambda kind, *_: copy.unlink() if kind else None)
             log_draft.rename(destination)
+            opened.push(lambda kind, *_: destination.unlink() if kind else None)
             sync_directory(destination.parent)
         except OSError as error:
             raise BackupFailed(

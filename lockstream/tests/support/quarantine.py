@@ -1,9 +1,11 @@
 """Builders of quarantine entries and malformed bodies, and writes of them."""
 
+import json
 from typing import Any
 
 from lockstream.core.entities.quarantine import (
     EVENT_ID_REUSED,
+    AcceptedEvent,
     Entry,
     EntryKind,
     MalformedBody,
@@ -11,6 +13,7 @@ from lockstream.core.entities.quarantine import (
     QuarantineQuery,
 )
 from lockstream.core.ports import QuarantineStore
+from lockstream.tests.support.builders import Body, event, registered
 
 NOW = 1_000
 """Second of a write, unless a test names another one."""
@@ -24,6 +27,16 @@ def time_at(second: int) -> str:
 def id_of(number: int) -> str:
     """Return an event id."""
     return f"00000000-0000-4000-8000-{number:012x}"
+
+
+def body_of(number: int, compartment: str = "") -> Body:
+    """Return event `number` as it is sent."""
+    return registered(compartment or f"c{number}", event_id=id_of(number))
+
+
+def accepted_event(number: int, compartment: str = "", position: int = 1) -> AcceptedEvent:
+    """Return event `number` as accepted at `position`. Another `compartment` makes it an event with other content."""
+    return AcceptedEvent(event(body_of(number, compartment)), position)
 
 
 def refused(number: int, second: int | None = None, **more: Any) -> Entry:
@@ -41,7 +54,7 @@ def refused(number: int, second: int | None = None, **more: Any) -> Entry:
         "last_at": at,
         "count": 1,
         "address": "192.0.2.1",
-        "body": '{"severity": 3}',
+        "body": json.dumps(body_of(number)),
     }
     return Entry(**{**members, **more})
 
@@ -64,9 +77,9 @@ def malformed(body: str, second: int = 1, **more: Any) -> MalformedBody:
     return MalformedBody(**{**members, **more}, body=body)
 
 
-def write(store: QuarantineStore, *entries: Entry, second: int = NOW, **more: Any) -> None:
-    """Write new arrivals, and other changes."""
-    store.write(QuarantineChanges(time_at(second), list(entries), **more))
+def write(store: QuarantineStore, *entries: Entry, second: int = NOW, **more: Any) -> int:
+    """Write new arrivals, and other changes, and return how many entries and arrivals were dropped."""
+    return store.write(QuarantineChanges(time_at(second), list(entries), **more))
 
 
 def all_entries(store: QuarantineStore, **filters: Any) -> list[Entry]:

@@ -1,16 +1,17 @@
 """Statements on the tables of the quarantine, and rows as entities.
 
-Entries of the kind `refused` leave once their event is accepted, by any node. Reads leave them out from that moment on,
-and the next write deletes them.
+Entries of the kind `refused` leave once their event is accepted, by any node. Reads leave them out from that moment on.
+The next write compares them with the accepted events, and deletes those that say the same.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct, field
 from msgspec.structs import asdict, astuple
 
+from lockstream.core.entities.events import Event
 from lockstream.core.entities.quarantine import (
     ENTRY_BYTES,
     MALFORMED_BODIES,
@@ -22,6 +23,8 @@ from lockstream.core.entities.quarantine import (
     QuarantineLimits,
     QuarantineQuery,
 )
+from lockstream.core.errors import MalformedEvent
+from lockstream.infrastructure.codec.event_json import decode_recorded, encode_text, event_of_members
 from lockstream.infrastructure.postgres.connection import DatabaseRows, Statement
 from lockstream.infrastructure.postgres.statements import QUARANTINE_LOCK_ID
 
@@ -49,6 +52,9 @@ _ENTRY_COLUMNS = (
     "q.event_id::text, q.kind, q.code, q.detail, q.locker_id, q.type, q.occurred_at, q.first_at, q.last_at, q.count, "
     "q.address, q.body, q.discard_reason, q.discard_at, q.number"
 )
+ENTRY_WIDTH = 15
+"""Columns of a row that belong to the entry. Those of an event follow in results of `accepted_entries`."""
+
 _IS_CURRENT = "(q.kind <> 'refused' OR NOT EXISTS (SELECT 1 FROM events e WHERE e.event_id = q.event_id))"
 _MALFORMED_COLUMNS = "reason, detail, first_at, last_at, count, address, body, number"
 
@@ -72,13 +78,25 @@ TOTALS = Statement(
 
 NEWEST_MALFORMED = Statement(f"SELECT {_MALFORMED_COLUMNS} FROM quarantine_malformed ORDER BY number DESC LIMIT 1")  # noqa: S608  # our own names
 
-DELETE_NEWLY_ACCEPTED = (
-    "WITH accepted AS MATERIALIZED (SELECT event_id FROM events WHERE position > %(checked)s) "
-    "DELETE FROM quarantine q USING accepted a WHERE q.event_id = a.event_id AND q.kind = 'refused'"
+_EVENT_COLUMNS = "e.event_id::text, e.occurred_at, e.locker_id, e.type, e.payload::text, e.position"
+_NEWLY_ACCEPTED_ENTRIES = (
+    "WITH accepted AS MATERIALIZED (SELECT event_id FROM events WHERE position > %(checked)s) "  # noqa: S608  # our own names
+    f"SELECT {_ENTRY_COLUMNS}, {_EVENT_COLUMNS} FROM accepted JOIN quarantine q USING (event_id) "
+    "JOIN events e USING (event_id) WHERE q.kind = 'refused'"
 )
-DELETE_ALL_ACCEPTED = Statement(
-    "DELETE FROM quarantine q USING events e WHERE e.event_id = q.event_id AND q.kind = 'refused'"
+_ALL_ACCEPTED_ENTRIES = (
+    f"SELECT {_ENTRY_COLUMNS}, {_EVENT_COLUMNS} FROM quarantine q JOIN events e USING (event_id) "  # noqa: S608  # our own names
+    "WHERE q.kind = 'refused'"
 )
+
+
+class LogEvent(NamedTuple):
+    """An event of the log, to be compared with an entry that has its id."""
+
+    event: Event | MalformedEvent
+    """The event. MalformedEvent: its row is damaged, so no entry can be shown to say the same."""
+
+    position: int
 
 
 def totals_of(found: DatabaseRows) -> TotalsRow:
@@ -119,14 +137,29 @@ def entry_with_id(event_id: str) -> Statement:
     )
 
 
-def entries_to_merge(entries: Sequence[Entry]) -> Statement:
-    """Return a statement that finds the entries with the ids of `entries`, and bodies that `merged` will need."""
-    columns = _ENTRY_COLUMNS.replace("q.body", "CASE WHEN given.is_decision THEN q.body ELSE '' END")
+def entries_with_ids(event_ids: Sequence[str]) -> Statement:
+    """Return a statement that finds the entries with these event ids, whether or not the events were accepted."""
     return Statement(
-        f"SELECT {columns} FROM unnest(%(ids)s::uuid[], %(decisions)s::bool[]) AS given (event_id, is_decision) "  # noqa: S608  # our own names
-        "JOIN quarantine q ON q.event_id = given.event_id",
-        {"ids": [entry.event_id for entry in entries], "decisions": [not entry.count for entry in entries]},
+        f"SELECT {_ENTRY_COLUMNS} FROM quarantine q WHERE q.event_id = ANY(%(ids)s::uuid[])",  # noqa: S608  # our own names
+        {"ids": list(event_ids)},
     )
+
+
+def events_with_ids(event_ids: Sequence[str]) -> Statement:
+    """Return a statement that finds the events of the log with these ids, for `accepted_of`."""
+    return Statement(
+        f"SELECT {_EVENT_COLUMNS} FROM events e WHERE e.event_id = ANY(%(ids)s::uuid[])",  # noqa: S608  # our own names
+        {"ids": list(event_ids)},
+    )
+
+
+def accepted_of(rows: Sequence[Sequence[Any]]) -> dict[str, LogEvent]:
+    """Return the events of log rows by id."""
+    texts = []
+    for *members, payload, _ in rows:
+        event_id, occurred_at, locker_id, event_type = (encode_text(member).encode() for member in members)
+        texts.append(event_of_members(event_id, occurred_at, locker_id, event_type, payload.encode()))
+    return {row[0]: LogEvent(event, row[-1]) for row, event in zip(rows, decode_recorded(texts), strict=True)}
 
 
 def put_entries(entries: Sequence[Entry]) -> Statement:
@@ -138,23 +171,21 @@ def put_entries(entries: Sequence[Entry]) -> Statement:
     return Statement(_PUT_ENTRIES, columns)
 
 
-def delete_refused(event_ids: Sequence[str]) -> Statement:
-    """Return a statement that deletes those entries of accepted events that were refused before."""
-    return Statement(
-        "DELETE FROM quarantine WHERE event_id = ANY(%(ids)s::uuid[]) AND kind = 'refused'", {"ids": event_ids}
-    )
+def delete_entries(event_ids: Sequence[str]) -> Statement:
+    """Return a statement that deletes the entries with these event ids."""
+    return Statement("DELETE FROM quarantine WHERE event_id = ANY(%(ids)s::uuid[])", {"ids": list(event_ids)})
 
 
-def delete_accepted(checked: int, head: int) -> list[Statement]:
-    """Return statements that delete refused entries whose events are in the log, which ends at `head`.
+def accepted_entries(checked: int, head: int) -> Statement | None:
+    """Return a statement that finds refused entries whose ids are in the log, with the events that have these ids.
 
-    The entries were compared with all events up to position `checked` before.
+    The log ends at `head`. The entries were compared with all events up to position `checked` before.
     """
     if head == checked:
-        return []
+        return None
     if checked < head <= checked + NEW_EVENTS:
-        return [Statement(DELETE_NEWLY_ACCEPTED, {"checked": checked})]
-    return [DELETE_ALL_ACCEPTED]
+        return Statement(_NEWLY_ACCEPTED_ENTRIES, {"checked": checked})
+    return Statement(_ALL_ACCEPTED_ENTRIES)
 
 
 def size_since(oldest: str) -> Statement:
@@ -176,7 +207,7 @@ def delete_excess(limits: QuarantineLimits) -> Statement:
     """Return a statement that deletes entries until the bounds hold, and finds the number of these entries.
 
     The room is divided between remote addresses, and the room of an address between lockers. Whoever has the most
-    entries loses the oldest one first; of two with as many, the one whose name sorts first, as in a file.
+    bytes loses the oldest entry first; of two with as many, the one whose name sorts first, as in a file.
     """
     entries, spare_bytes = limits.entries - limits.entries // SPARE_PARTS, limits.bytes // SPARE_PARTS
     if entries == limits.entries:
@@ -273,11 +304,15 @@ _PUT_MALFORMED = (
 _DELETE_EXCESS = f"""
     WITH by_locker AS (
         SELECT event_id, address, locker_id, octet_length(body) + {ENTRY_BYTES} AS size,
-               row_number() OVER (PARTITION BY address, locker_id ORDER BY last_at DESC, number DESC) AS place
+               sum(octet_length(body) + {ENTRY_BYTES}) OVER (
+                   PARTITION BY address, locker_id ORDER BY last_at DESC, number DESC ROWS UNBOUNDED PRECEDING
+               ) AS place
         FROM quarantine
     ), by_address AS (
         SELECT event_id, address, size,
-               row_number() OVER (PARTITION BY address ORDER BY place, locker_id DESC) AS place
+               sum(size) OVER (
+                   PARTITION BY address ORDER BY place, locker_id DESC ROWS UNBOUNDED PRECEDING
+               ) AS place
         FROM by_locker
     ), kept_first AS (
         SELECT event_id, row_number() OVER first_ones AS entries, sum(size) OVER first_ones AS bytes

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 
 import psycopg
@@ -18,8 +18,10 @@ from lockstream.core.entities.quarantine import (
     QuarantineQuery,
     QuarantineTotals,
     merged,
+    with_reused_id,
 )
-from lockstream.core.errors import StoreUnavailable
+from lockstream.core.errors import MalformedEvent, StoreUnavailable
+from lockstream.infrastructure.codec.event_json import is_text_of
 from lockstream.infrastructure.postgres.connection import (
     BEGIN_READING,
     COMMIT,
@@ -34,7 +36,7 @@ from lockstream.infrastructure.postgres.connection import (
     unavailable,
 )
 from lockstream.infrastructure.postgres.quarantine import statements as sql
-from lockstream.infrastructure.postgres.statements import HEAD, cursor_of, ids_in_log
+from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
 
 RESOLVE_RETRY_SECONDS = 0.2
 """Pause between two attempts to find out whether a commit was kept."""
@@ -62,14 +64,18 @@ class PostgresQuarantine:
         self._session = Session(database)
 
     def write(self, changes: QuarantineChanges) -> int:
-        lookup = sql.entries_to_merge(changes.entries)
-        accepted = ids_in_log([entry.event_id for entry in changes.entries if entry.kind is EntryKind.REFUSED])
-        beginning = [sql.TAKE_LOCK, sql.TRANSACTION_ID, lookup, accepted, HEAD, sql.NEWEST_MALFORMED, sql.TOTALS]
+        accepted = {event.event_id: sql.LogEvent(event, position) for event, position in changes.accepted}
+        lookup = sql.entries_with_ids([*(entry.event_id for entry in changes.entries), *accepted])
+        in_log = sql.events_with_ids([one.event_id for one in changes.entries if one.kind is EntryKind.REFUSED])
+        beginning = [sql.TAKE_LOCK, sql.TRANSACTION_ID, lookup, in_log, HEAD, sql.NEWEST_MALFORMED, sql.TOTALS]
         with self._errors():
             found = self._session.begin([*self._session.beginning, *beginning])
         try:
             earlier_totals = sql.totals_of(found[sql.TOTALS])
-            totals = self._change(changes, found, [sql.entry_of(row) for row in found[lookup]], ids_of(found, accepted))
+            merge = _Merge([sql.entry_of(row) for row in found[lookup]], earlier_totals.last_number)
+            merge.add(changes.entries, sql.accepted_of(found[in_log]))
+            merge.compare(accepted)
+            totals = self._change(changes, found, merge)
             with self._errors():
                 self._commit([sql.put_totals(totals)], found[sql.TRANSACTION_ID][0][0])
         finally:
@@ -120,21 +126,23 @@ class PostgresQuarantine:
     def close(self) -> None:
         self._session.close()
 
-    def _change(
-        self, changes: QuarantineChanges, found: Results, earlier: Sequence[Entry], accepted: Set[str]
-    ) -> sql.TotalsRow:
+    def _change(self, changes: QuarantineChanges, found: Results, merge: "_Merge") -> sql.TotalsRow:
         """Change the entries and the malformed bodies in the open transaction, and return the totals after that."""
         totals, head = sql.totals_of(found[sql.TOTALS]), cursor_of(found[HEAD]).position
-        entries = list(_merge(changes.entries, {entry.event_id: entry for entry in earlier}, accepted, totals))
         oldest = self._limits.oldest_at(changes.at)
-        size = sql.size_since(oldest)
-        statements = [sql.put_entries(entries)] if entries else []
-        if left := [*(one.event.event_id for one in changes.accepted), *accepted]:
-            statements.append(sql.delete_refused(left))
-        statements += sql.delete_accepted(totals.checked_position, head)
-        statements += _put_malformed(changes.malformed, found)
+        size, accepted = sql.size_since(oldest), sql.accepted_entries(totals.checked_position, head)
         with self._errors():
-            results = self._session.execute([*statements, sql.READ_WHOLE_TABLES, size])
+            results = self._session.execute(
+                [
+                    *merge.statements(),
+                    *_put_malformed(changes.malformed, found),
+                    *([accepted] if accepted else []),
+                    sql.READ_WHOLE_TABLES,
+                    size,
+                ]
+            )
+            if accepted and results[accepted]:
+                results = self._session.execute([*_compare_with_log(results[accepted]), size])
             [(count, number_of_bytes, dropped)] = results[size]
             if dropped:
                 self._session.execute([sql.delete_older(oldest)])
@@ -145,7 +153,7 @@ class PostgresQuarantine:
         for reason, number in changes.malformed_counts.items():
             malformed[reason] = malformed.get(reason, 0) + number
         return sql.TotalsRow(
-            last_number=max([totals.last_number, *(entry.number for entry in entries)]),
+            last_number=merge.last_number,
             checked_position=head,
             dropped=totals.dropped + dropped + changes.dropped,
             unchecked_duplicates=totals.unchecked_duplicates + changes.unchecked_duplicates,
@@ -195,25 +203,74 @@ class PostgresQuarantine:
             raise unavailable(self._database.name, error) from error
 
 
-def ids_of(found: Results, statement: Statement) -> set[str]:
-    """Return the event ids that a statement has found."""
-    return {event_id for (event_id,) in found[statement]}
+class _Merge:
+    """Changes of entries by new arrivals and accepted events, before they are stored."""
+
+    def __init__(self, earlier: Iterable[Entry], last_number: int) -> None:
+        """`earlier` has the stored entries with the ids of all arrivals and accepted events."""
+        self.last_number = last_number
+        self._entries = {entry.event_id: entry for entry in earlier}
+        self._changed: dict[str, None] = {}
+        """Ids of the entries to store, in the order of their arrivals."""
+
+        self._left: list[str] = []
+        """Ids of the entries to delete."""
+
+    def add(self, arrivals: Sequence[Entry], in_log: Mapping[str, sql.LogEvent]) -> None:
+        """Merge new arrivals into the entries. `in_log` has the events of the log with ids of refused arrivals.
+
+        A refused event that was accepted meanwhile is left out. Another event with its id is kept as a reused id.
+        """
+        for arrival in arrivals:
+            event_id = arrival.event_id
+            if arrival.kind is EntryKind.REFUSED and (accepted := in_log.get(event_id)):
+                if _is_of(arrival, accepted):
+                    continue
+                self._put(with_reused_id(arrival, accepted.position))
+            else:
+                self._put(arrival)
+
+    def compare(self, accepted: Mapping[str, sql.LogEvent]) -> None:
+        """Remove refused entries of accepted events. Those with other content become entries of reused ids."""
+        for event_id, event in accepted.items():
+            entry = self._entries.get(event_id)
+            if entry is None or entry.kind is not EntryKind.REFUSED:
+                continue
+            if _is_of(entry, event):
+                del self._entries[event_id]
+                self._changed.pop(event_id, None)
+                self._left.append(event_id)
+            else:
+                self._entries[event_id] = with_reused_id(entry, event.position)
+                self._changed[event_id] = None
+
+    def statements(self) -> list[Statement]:
+        """Return statements that store the changes."""
+        statements = [sql.put_entries([self._entries[event_id] for event_id in self._changed])] if self._changed else []
+        return [*statements, sql.delete_entries(self._left)] if self._left else statements
+
+    def _put(self, arrival: Entry) -> None:
+        before = self._entries.get(arrival.event_id)
+        if before is None:
+            if not arrival.count:  # a new decision on an entry that has left
+                return
+            self.last_number += 1
+        self._entries[arrival.event_id] = (
+            merged(before, arrival) if before else replace(arrival, number=self.last_number)
+        )
+        self._changed[arrival.event_id] = None
 
 
-def _merge(
-    arrivals: Sequence[Entry], earlier: dict[str, Entry], accepted: Set[str], totals: sql.TotalsRow
-) -> Iterator[Entry]:
-    """Yield the entries to store for new arrivals. Refused events that were accepted meanwhile are left out."""
-    number = totals.last_number
-    for arrival in arrivals:
-        before = earlier.get(arrival.event_id)
-        if arrival.kind is EntryKind.REFUSED and arrival.event_id in accepted:
-            continue
-        if before:
-            yield merged(before, arrival)
-        elif arrival.count:
-            number += 1
-            yield replace(arrival, number=number)
+def _compare_with_log(rows: DatabaseRows) -> list[Statement]:
+    """Return statements for refused entries whose ids are in the log, from the result of `accepted_entries`."""
+    merge = _Merge([sql.entry_of(row[: sql.ENTRY_WIDTH]) for row in rows], 0)
+    merge.compare(sql.accepted_of([row[sql.ENTRY_WIDTH :] for row in rows]))
+    return merge.statements()
+
+
+def _is_of(entry: Entry, accepted: sql.LogEvent) -> bool:
+    """Return whether the body of an entry says the same as an accepted event with its id."""
+    return not isinstance(accepted.event, MalformedEvent) and is_text_of(entry.body.encode(), accepted.event)
 
 
 def _put_malformed(bodies: Sequence[MalformedBody], found: Results) -> list[Statement]:

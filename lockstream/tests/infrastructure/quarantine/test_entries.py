@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from lockstream.core.entities.quarantine import ENTRY_BYTES, Entry, EntryKind, QuarantineLimits
+from lockstream.core.entities.quarantine import ENTRY_BYTES, Entry, EntryKind, QuarantineLimits, QuarantineQuery
 from lockstream.infrastructure.quarantine import entries as module
 from lockstream.infrastructure.quarantine.entries import BoundedEntries, _Tally
-from lockstream.tests.support.quarantine import id_of, refused, reused, time_at
+from lockstream.tests.support.quarantine import id_of, numbers_of, refused, reused, time_at
 
 NAMES = st.sampled_from("abcde")
 
@@ -76,9 +76,13 @@ def drop_from(model: dict[str, Entry], count: int, size: int) -> list[str]:
     """Remove entries from a model until its bounds hold, and return their ids."""
     dropped = []
     while len(model) > count or size_of(model) > size:
-        by_address = Counter(entry.address for entry in model.values())
+        by_address, by_locker = Counter[str](), Counter[str]()
+        for entry in model.values():
+            by_address[entry.address] += bytes_of(entry)
         address = min(name for name in by_address if by_address[name] == max(by_address.values()))
-        by_locker = Counter(entry.locker_id for entry in model.values() if entry.address == address)
+        for entry in model.values():
+            if entry.address == address:
+                by_locker[entry.locker_id] += bytes_of(entry)
         locker = min(name for name in by_locker if by_locker[name] == max(by_locker.values()))
         oldest = next(one for one in model.values() if (one.address, one.locker_id) == (address, locker))
         dropped.append(oldest.event_id)
@@ -87,7 +91,19 @@ def drop_from(model: dict[str, Entry], count: int, size: int) -> list[str]:
 
 
 def size_of(model: dict[str, Entry]) -> int:
-    return sum(len(entry.body.encode()) + ENTRY_BYTES for entry in model.values())
+    return sum(map(bytes_of, model.values()))
+
+
+def bytes_of(entry: Entry) -> int:
+    return len(entry.body.encode()) + ENTRY_BYTES
+
+
+def test_entries_are_listed_by_number_after_their_events_came_again() -> None:
+    entries = BoundedEntries(QuarantineLimits())
+    for second, number in enumerate((1, 2, 3, 1, 2)):
+        entries.merge(refused(number, second, body="x" * second))
+    assert [one.number for one in entries.list(QuarantineQuery(descending=False), None, 10)] == [1, 2, 3]
+    assert [one.number for one in entries.list(QuarantineQuery(), 3, 10)] == [2, 1]
 
 
 def test_old_entries_leave_even_if_decisions_were_made_since() -> None:
@@ -96,3 +112,14 @@ def test_old_entries_leave_even_if_decisions_were_made_since() -> None:
         entries.merge(refused(number))
     entries.merge(reused(0, 10, count=0))
     assert [one.event_id for one in entries.drop_excess(time_at(2))] == [id_of(0), id_of(1)]
+
+
+def test_two_entries_to_which_a_damaged_file_gives_one_number_are_both_listed() -> None:
+    entries = BoundedEntries(QuarantineLimits())
+    for number, of_file in ((1, 1), (2, 3), (3, 3), (1, 4)):
+        entries.put(replace(refused(number), number=of_file))
+    entries.sort()
+    query = QuarantineQuery(descending=False)
+    assert numbers_of(entries.list(query, None, 10)) == [2, 3, 1]
+    entries.remove(id_of(3))
+    assert numbers_of(entries.list(query, None, 10)) == [2, 1]

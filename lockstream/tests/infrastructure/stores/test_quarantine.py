@@ -1,8 +1,10 @@
 """The quarantine of every store: merging, filters, bounds and counts."""
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -18,6 +20,7 @@ from lockstream.core.entities.quarantine import (
     QuarantineLimits,
     QuarantineQuery,
     QuarantineTotals,
+    with_reused_id,
 )
 from lockstream.core.ports import QuarantineStore
 from lockstream.infrastructure.postgres.connection import Database
@@ -25,7 +28,9 @@ from lockstream.infrastructure.postgres.quarantine.store import PostgresQuaranti
 from lockstream.infrastructure.quarantine.store import FileQuarantine
 from lockstream.tests.support.databases import execute
 from lockstream.tests.support.quarantine import (
+    accepted_event,
     all_entries,
+    body_of,
     id_of,
     malformed,
     numbers_of,
@@ -159,7 +164,7 @@ def test_a_new_decision_on_an_entry_that_has_left_makes_no_entry(store: Quaranti
 def test_accepted_events_leave_if_they_were_refused(store: QuarantineStore) -> None:
     write(store, refused(1), reused(2), refused(3))
     assert store.discard(id_of(1), DISCARD)
-    write(store, accepted=[id_of(1), id_of(2), id_of(4)])
+    write(store, accepted=[accepted_event(number) for number in (1, 2, 4)])
     assert numbers_of(all_entries(store)) == [2, 3]
     assert store.totals() == QuarantineTotals(open={"event_id_reused": 1, "unknown_compartment": 1})
 
@@ -167,9 +172,71 @@ def test_accepted_events_leave_if_they_were_refused(store: QuarantineStore) -> N
 def test_an_event_that_comes_again_after_it_was_accepted_makes_an_entry(store: QuarantineStore) -> None:
     """Within one second, an event is accepted, and another event comes with its id."""
     write(store, refused(1))
-    write(store, reused(1, 2), accepted=[id_of(1)])
+    write(store, reused(1, 2), accepted=[accepted_event(1)])
     [entry] = all_entries(store)
     assert entry.kind is EntryKind.REUSED_ID
+
+
+def test_another_event_that_was_accepted_under_its_id_leaves_an_entry_of_a_reused_id(store: QuarantineStore) -> None:
+    # given three refused events, one of which is discarded
+    write(store, refused(1), refused(2), refused(3))
+    store.discard(id_of(2), DISCARD)
+
+    # when other events are accepted under the ids of two, and of one that arrives at the same time
+    accepted = [accepted_event(number, "other", position) for position, number in enumerate((1, 2, 4), 7)]
+    write(store, refused(4), accepted=accepted)
+
+    # then they stay, and name the position of the accepted event
+    assert all_entries(store) == [
+        replace(with_reused_id(refused(1), 7), number=1),
+        replace(refused(3), number=3),
+        replace(with_reused_id(refused(4), 9), number=4),
+    ]
+    [discarded] = all_entries(store, status=EntryStatus.DISCARDED)
+    assert discarded == replace(with_reused_id(refused(2), 8), number=2, discard=DISCARD)
+    assert store.totals() == QuarantineTotals(open={"event_id_reused": 2, "unknown_compartment": 1}, discarded=1)
+    assert not {id_of(1), id_of(2), id_of(4)} & set(store.refused_ids)
+
+    # and the same event has no effect on them later
+    write(store, accepted=[accepted_event(1)])
+    assert numbers_of(all_entries(store)) == [1, 3, 4]
+
+
+def test_white_space_and_the_order_of_members_are_no_other_content(store: QuarantineStore) -> None:
+    body = body_of(1)
+    write(store, refused(1, body=json.dumps(dict(reversed(body.items())), indent=1)))
+    write(store, accepted=[accepted_event(1)])
+    assert all_entries(store) == []
+
+
+def test_an_event_that_arrives_and_is_accepted_within_one_write_makes_no_entry(store: QuarantineStore) -> None:
+    write(store, refused(1), accepted=[accepted_event(1)])
+    write(store, refused(2))
+    assert [(entry.event_id, entry.number) for entry in all_entries(store)] == [(id_of(2), 2)]
+
+
+def test_an_entry_whose_body_is_no_event_stays_if_an_event_is_accepted_under_its_id(store: QuarantineStore) -> None:
+    write(store, refused(1, body="{}"))
+    write(store, accepted=[accepted_event(1)])
+    assert store.totals().open == {"event_id_reused": 1}
+
+
+def test_a_discarded_entry_is_open_again_when_another_body_comes_with_its_id(store: QuarantineStore) -> None:
+    # given a discarded entry whose event came again with the same body
+    write(store, refused(1))
+    store.discard(id_of(1), DISCARD)
+    write(store, refused(1, 2))
+    assert all_entries(store) == []
+
+    # when another body comes, and is decided afresh
+    later = refused(1, 3, body=json.dumps(body_of(1, "other")))
+    write(store, later)
+    write(store, replace(later, count=0, code="other"))
+
+    # then the entry needs a new decision
+    assert all_entries(store) == [replace(later, first_at=time_at(1), count=3, code="other", number=1)]
+    assert all_entries(store, status=EntryStatus.DISCARDED) == []
+    assert store.totals() == QuarantineTotals(open={"other": 1})
 
 
 def test_a_discarded_entry_stays_discarded_when_its_event_comes_again(store: QuarantineStore) -> None:
@@ -253,7 +320,7 @@ def test_a_list_has_what_its_filters_let_through_page_by_page(
 
 def test_a_page_begins_behind_a_number_whose_entry_has_left(store: QuarantineStore) -> None:
     write(store, *map(refused, range(1, 6)))
-    write(store, accepted=[id_of(3)])
+    write(store, accepted=[accepted_event(3)])
     assert numbers_of(store.entries(QuarantineQuery(), 3, 10)) == [2, 1]
     assert numbers_of(store.entries(QuarantineQuery(descending=False), 3, 10)) == [4, 5]
 
@@ -303,6 +370,46 @@ def test_entries_leave_some_days_after_their_last_arrival(open_store: Open) -> N
     store.write(QuarantineChanges(next_day))
     assert numbers_of(all_entries(store)) == [1, 3, 4]
     assert store.totals().dropped == 1
+
+
+@pytest.mark.parametrize("divided_by", ["address", "locker_id"])
+def test_whoever_sends_few_bytes_loses_nothing_to_whoever_sends_many(open_store: Open, divided_by: str) -> None:
+    small_sender: dict[str, Any] = {divided_by: "small"}
+    large_sender: dict[str, Any] = {divided_by: "large"}
+    # given 100 small entries of one client
+    store = open_store(QuarantineLimits(bytes=600_000))
+    small = [refused(number, body="x" * 300, **small_sender) for number in range(100)]
+    assert write(store, *small) == 0
+    # when another one sends newer ones of 60 KB, far beyond the bound
+    dropped = 0
+    for first in range(200, 260, 20):
+        numbers = range(first, first + 20)
+        dropped += write(store, *(refused(one, body="x" * 60_000, **large_sender) for one in numbers))
+    # then it has displaced its own alone, and has some 540 KB left
+    entries = all_entries(store)
+    assert numbers_of(entries)[:100] == list(range(100))
+    assert numbers_of(entries)[100:] == list(range(252, 260))
+    assert store.totals().dropped == dropped == 52
+
+
+@pytest.mark.parametrize("divided_by", ["address", "locker_id"])
+def test_the_number_of_entries_is_bounded_by_those_of_whoever_has_the_most_bytes(
+    open_store: Open, divided_by: str
+) -> None:
+    small_sender: dict[str, Any] = {divided_by: "small"}
+    large_sender: dict[str, Any] = {divided_by: "large"}
+    store = open_store(QuarantineLimits(entries=40))
+    write(store, *(refused(number, body="x" * 300, **small_sender) for number in range(39)))
+    write(store, *(refused(number, body="x" * 60_000, **large_sender) for number in range(100, 103)))
+    assert numbers_of(all_entries(store)) == [*range(39), 102]
+
+
+def test_a_write_returns_how_many_entries_and_arrivals_were_dropped(open_store: Open) -> None:
+    store = open_store(QuarantineLimits(entries=3, days=1))
+    assert write(store, refused(1), refused(2), refused(3)) == 0
+    assert write(store, refused(4), refused(5), dropped=4) == 6
+    assert store.write(QuarantineChanges("2026-11-24T00:00:04.500000Z", dropped=1)) == 3
+    assert (numbers_of(all_entries(store)), store.totals().dropped) == ([5], 9)
 
 
 def test_an_address_with_many_ids_displaces_its_own_alone(open_store: Open) -> None:
@@ -400,7 +507,7 @@ def test_the_entries_are_the_same_after_a_restart(open_lasting: Open) -> None:
     # given entries of all kinds, some of which have left
     store = open_lasting(QuarantineLimits(entries=180))
     some_entries(store)
-    write(store, refused(3, 500), reused(4, count=0), accepted=[id_of(number) for number in range(50)])
+    write(store, refused(3, 500), reused(4, count=0), accepted=[accepted_event(number) for number in range(50)])
     write(store, malformed=[malformed(text) for text in "aabc"], malformed_counts={"invalid_json": 4})
     write(store, malformed=[malformed("c", 2)], malformed_counts={"invalid_json": 1}, unchecked_duplicates=3)
     before = contents_of(store)
@@ -432,6 +539,7 @@ def test_lower_bounds_hold_from_the_next_write_on(open_lasting: Open) -> None:
 def test_random_writes_give_the_same_entries_in_each_store(
     open_memory: Open, open_file: Open, open_postgres: Open
 ) -> None:
+    """Entries are equally large: between larger and smaller ones, a database may choose others than a file."""
     limits = QuarantineLimits(entries=40, bytes=20_000, days=1)
     stores = [open_memory(limits), open_file(limits), open_postgres(limits)]
     chance = random.Random(3)
@@ -443,11 +551,11 @@ def test_random_writes_give_the_same_entries_in_each_store(
                 count=chance.choice([0, 1, 1, 2]),
                 address=chance.choice("aab"),
                 locker_id=chance.choice("xxy"),
-                body="é" * chance.choice([1, 100, 400]),
+                body=json.dumps(body_of(number, chance.choice(["a", "b"]))),
             )
             for place, number in enumerate(chance.sample(range(100), chance.randrange(20)))
         }
-        accepted = [id_of(number) for number in chance.sample(range(100), 3)]
+        accepted = [accepted_event(number, chance.choice(["a", "b"])) for number in chance.sample(range(100), 3)]
         bodies = [malformed(chance.choice("ab"), second) for _ in range(2)]
         for store in stores:
             write(store, *entries.values(), second=second + 40, accepted=accepted, malformed=bodies)

@@ -109,6 +109,18 @@ def test_a_failed_rename_leaves_no_copy(log: Path, destination: Path, monkeypatc
     assert list(destination.parent.iterdir()) == []
 
 
+def test_a_folder_that_cannot_be_flushed_leaves_no_copy(
+    log: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(folder: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(backup, "sync_directory", fail)
+    with pytest.raises(BackupFailed, match="Input/output error"):
+        back_up(log, destination, ignore_progress)
+    assert list(destination.parent.iterdir()) == []
+
+
 def test_both_copies_are_flushed_before_they_get_their_names(
     log: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

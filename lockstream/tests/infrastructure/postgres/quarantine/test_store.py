@@ -7,8 +7,15 @@ from contextlib import ExitStack, closing, suppress
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
-from lockstream.core.entities.quarantine import Discard, EntryStatus, QuarantineLimits, QuarantineTotals
+from lockstream.core.entities.quarantine import (
+    Discard,
+    EntryStatus,
+    QuarantineLimits,
+    QuarantineTotals,
+    with_reused_id,
+)
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted
 from lockstream.core.ports import ignore_progress
@@ -32,7 +39,16 @@ from lockstream.tests.support.builders import event, registered
 from lockstream.tests.support.databases import connect, execute, ingest_into
 from lockstream.tests.support.postgres_server import PostgresServer
 from lockstream.tests.support.processes import wait_until
-from lockstream.tests.support.quarantine import all_entries, id_of, malformed, numbers_of, refused, reused, write
+from lockstream.tests.support.quarantine import (
+    all_entries,
+    body_of,
+    id_of,
+    malformed,
+    numbers_of,
+    refused,
+    reused,
+    write,
+)
 
 LIMITS = QuarantineLimits()
 
@@ -170,6 +186,53 @@ def test_a_refused_event_that_was_accepted_meanwhile_makes_no_entry(
         (id_of(3), "refused", 1),
     ]
     assert execute(database_url, "SELECT count(*) FROM quarantine") == [(2,)]
+
+
+@pytest.mark.parametrize("new_events", [0, sql.NEW_EVENTS], ids=["all entries", "new events"])
+def test_another_event_that_a_node_accepts_under_an_id_leaves_an_entry_of_a_reused_id(
+    new_events: int, nodes: list[PostgresQuarantine], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "NEW_EVENTS", new_events)
+    # given three refused events
+    write(nodes[0], refused(1), refused(2), refused(3))
+    # when another node accepts one of them, and another event under the id of the second one
+    ingest_into(database_url, body_of(1), body_of(2, "other"))
+    # then the next write of any node deletes the first one, and keeps the second one
+    assert write(nodes[1]) == 0
+    expected = [replace(with_reused_id(refused(2), 2), number=2), replace(refused(3), number=3)]
+    assert all_entries(nodes[0]) == expected
+    assert nodes[0].totals() == QuarantineTotals(open={"event_id_reused": 1, "unknown_compartment": 1})
+    # and later writes leave it
+    ingest_into(database_url, body_of(9))
+    write(nodes[1])
+    assert all_entries(nodes[0]) == expected
+
+
+def test_a_refused_event_arrives_after_another_one_was_accepted_under_its_id(
+    nodes: list[PostgresQuarantine], database_url: str
+) -> None:
+    # given accepted events, compared with the entries since, and an entry of a reused id
+    ingest_into(database_url, *(body_of(number, f"other-{number}") for number in (1, 2, 3)))
+    write(nodes[0], reused(2))
+    # when a node writes that others with their ids were refused, and decided afresh, as it knows from the time before
+    write(nodes[1], refused(1), refused(2, 5), refused(3, count=0))
+    # then they are kept as reused ids
+    assert all_entries(nodes[0]) == [
+        replace(with_reused_id(refused(2, 5), 2), first_at=reused(2).first_at, count=2, number=1),
+        replace(with_reused_id(refused(1), 1), number=2),
+    ]
+    # and the next number follows
+    write(nodes[0], refused(4))
+    assert [entry.number for entry in all_entries(nodes[1])] == [1, 2, 3]
+
+
+def test_an_event_of_a_damaged_row_is_taken_for_another_one(nodes: list[PostgresQuarantine], database_url: str) -> None:
+    """An entry never leaves without proof that its event is in the log."""
+    write(nodes[0], refused(1), refused(2))
+    ingest_into(database_url, body_of(1), body_of(2))
+    execute(database_url, "UPDATE events SET type = 'Unknown' WHERE position = 1")
+    write(nodes[0])
+    assert all_entries(nodes[0]) == [replace(with_reused_id(refused(1), 1), number=1)]
 
 
 def test_an_event_that_is_accepted_during_a_write_is_found_by_the_next_one(
