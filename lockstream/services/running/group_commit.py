@@ -68,8 +68,8 @@ class Observer(Protocol):
     def is_concerned(self, outcomes: Outcomes) -> bool:
         """Return whether a batch with these outcomes must be noted."""
 
-    def note(self, events: Sequence[Event], outcomes: Outcomes, origin: Origin) -> None:
-        """Note the outcomes of the events of one request."""
+    def note(self, events: Sequence[Event], outcomes: Outcomes, origin_of: Callable[[], Origin]) -> None:
+        """Note the outcomes of the events of one request. `origin_of` returns their origin."""
 
 
 class Engine(FeedEngine, Protocol):
@@ -276,8 +276,8 @@ class _Submission(Struct, eq=False):
     address: str = ""
     """Remote address of the text."""
 
-    @property
     def origin(self) -> Origin:
+        """Return the origin of the events."""
         return self.events_origin if self.text is None else Origin(self.address, (self.text,))
 
     @property

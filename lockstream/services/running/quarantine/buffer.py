@@ -138,10 +138,9 @@ class QuarantineBuffer:
         self._entries_of[entry.address] += 1
         self._bytes_of[entry.address] += len(entry.body)
 
-    def add_accepted(self, event: Event, position: int, *, is_held: bool) -> None:
-        """Note that an event was accepted. `is_held` tells whether the quarantine has an entry with its id."""
-        if is_held or event.event_id in self.entries:
-            self._accepted[event.event_id] = AcceptedEvent(event, position)
+    def add_accepted(self, event: Event, position: int) -> None:
+        """Note that an event was accepted although an entry has its id."""
+        self._accepted[event.event_id] = AcceptedEvent(event, position)
 
     def add_malformed(self, reason: str, detail: str, body: bytes, address: str, at: str) -> None:
         """Add a malformed body. The same body again is counted on the last one."""

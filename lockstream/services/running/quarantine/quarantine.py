@@ -78,23 +78,21 @@ class Quarantine:
         """Return whether events with these outcomes may enter or leave the quarantine. Takes 20 ns an event."""
         return self._may_leave or not set(map(type, outcomes)) <= _ACCEPTED
 
-    def note(self, events: Sequence[Event], outcomes: Sequence[Outcome | Exception], origin: Origin) -> None:
+    def note(
+        self, events: Sequence[Event], outcomes: Sequence[Outcome | Exception], origin_of: Callable[[], Origin]
+    ) -> None:
         """Note the outcomes of the events of one request. Those that were accepted are durable."""
-        at, refused_ids = utc_now(), self._store.refused_ids
+        held, origin, at = (self._store.refused_ids, self._buffer.entries, self._in_write), None, ""
         for index, (event, outcome) in enumerate(zip(events, outcomes, strict=True)):
             if isinstance(outcome, Accepted):
-                if self._may_leave:
-                    is_held = event.event_id in refused_ids or event.event_id in self._in_write
-                    self._buffer.add_accepted(event, outcome.position, is_held=is_held)
-            elif isinstance(outcome, Refusal):
-                arrival = Arrival.of(event, index, origin, at)
-                self._buffer.add_refused(arrival, outcome, is_arrival=origin.is_arrival)
-            elif isinstance(outcome, Duplicate) and origin.is_arrival:
-                if self._buffer.takes_duplicates:
-                    self._buffer.add_duplicate(Arrival.of(event, index, origin, at), outcome.position)
-                else:
-                    self._buffer.add_unchecked(1)
-        self._write_later()
+                if any(event.event_id in ids for ids in held):
+                    self._buffer.add_accepted(event, outcome.position)
+                    self._write_later()
+            elif isinstance(outcome, Refusal | Duplicate):
+                origin, at = origin or origin_of(), at or utc_now()
+                self._note_unaccepted(event, outcome, index, origin, at)
+        if origin:
+            self._write_later()
 
     def note_malformed(self, reason: str, detail: str, body: bytes, address: str) -> None:
         """Note a body, or an item of a batch, that is not an event. `reason` and `detail` are of its first error."""
@@ -132,6 +130,15 @@ class Quarantine:
         await self._begin_write()
         await asyncio.to_thread(self._thread.shutdown)
         self._store.close()
+
+    def _note_unaccepted(self, event: Event, outcome: Refusal | Duplicate, index: int, origin: Origin, at: str) -> None:
+        if isinstance(outcome, Refusal):
+            arrival = Arrival.of(event, index, origin, at)
+            self._buffer.add_refused(arrival, outcome, is_arrival=origin.is_arrival)
+        elif origin.is_arrival and self._buffer.takes_duplicates:
+            self._buffer.add_duplicate(Arrival.of(event, index, origin, at), outcome.position)
+        elif origin.is_arrival:
+            self._buffer.add_unchecked(1)
 
     @property
     def _may_leave(self) -> bool:

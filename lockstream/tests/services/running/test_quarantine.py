@@ -242,7 +242,7 @@ def test_duplicates_that_cannot_be_compared_are_counted() -> None:
     async def scenario() -> None:
         quarantine = Quarantine(FileQuarantine(QuarantineLimits()), _NoLists())
         one = event(registered())
-        quarantine.note([one, one], [Duplicate(1), Accepted(2)], HERE)
+        quarantine.note([one, one], [Duplicate(1), Accepted(2)], lambda: HERE)
         assert (await quarantine.totals()).unchecked_duplicates == 1
         await quarantine.close()
 
@@ -306,7 +306,7 @@ def test_changes_that_are_put_back_stand_before_newer_ones() -> None:
     for number in range(MALFORMED_BODIES - 1):
         older.add_malformed("a", "", b"%d" % number, "", "")
     newer.add_malformed("b", "", b"newest", "", "")
-    newer.add_accepted(event(second), 7, is_held=True)
+    newer.add_accepted(event(second), 7)
     newer.put_back(older.changes(""))
     changes = newer.changes("")
     counts = {entry.event_id: entry.count for entry in changes.entries}
