@@ -65,8 +65,8 @@ UNKNOWN_ORIGIN = Origin()
 class Observer(Protocol):
     """Notes the outcomes of events once the accepted ones are durable. The quarantine is one."""
 
-    def is_concerned(self, outcomes: Outcomes) -> bool:
-        """Return whether a batch with these outcomes must be noted."""
+    def is_concerned(self, requests: Sequence[Sequence[Event]], outcomes: Outcomes) -> bool:
+        """Return whether a batch must be noted, which has the events of some requests and these outcomes."""
 
     def note(self, events: Sequence[Event], outcomes: Outcomes, origin_of: Callable[[], Origin]) -> None:
         """Note the outcomes of the events of one request. `origin_of` returns their origin."""
@@ -248,7 +248,7 @@ class GroupCommit:
     def _note(observer: Observer, batch: "Sequence[_Submission]", outcomes: Outcomes) -> None:
         """Have an observer note outcomes. All requests are answered, so an error here harms none of them."""
         try:
-            if observer.is_concerned(outcomes):
+            if observer.is_concerned([submission.events or () for submission in batch], outcomes):
                 start = 0
                 for submission in batch:
                     stop = start + submission.count
