@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     """The path under which a proxy serves Lockstream, such as `/lockstream`."""
 
     trusted_proxies: _List = _setting((), CLIENTS)
-    """Addresses or networks, separated by commas, whose `X-Forwarded-…` headers count; `unix` is a Unix socket."""
+    """Addresses or networks, separated by commas, whose `X-Forwarded-*` headers count; `unix` is a Unix socket."""
 
     cors_origins: _List = _setting((), CLIENTS)
     """Origins of browser applications that may call the API, separated by commas, such as `https://ops.example`."""

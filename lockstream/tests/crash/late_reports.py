@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -13,6 +14,7 @@ import httpx
 
 from lockstream.core.outcomes import Accepted
 from lockstream.core.use_cases.ingest import ingest
+from lockstream.infrastructure.quarantine.journal import quarantine_path
 from lockstream.infrastructure.stores.memory import MemoryStore
 from lockstream.tests.crash.clients import COMPARTMENTS, Clients, Format
 from lockstream.tests.crash.readers import Follower, StreamFollower
@@ -29,8 +31,11 @@ from lockstream.tests.support.builders import (
 from lockstream.tests.support.log_audit import audited
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server
 
-LOSS_SECONDS = 5.0
-"""Time before a crash whose refusals may be lost: a second until the write begins, and the rest for a busy machine."""
+FLUSH_SECONDS = 2.0
+"""Time that the flush of a line may take after the line can be read in the file."""
+
+LOOK_SECONDS = 0.3
+"""Time between two looks at the file of the quarantine."""
 
 LATE_LOAD = {"count": 12, "max_events": 10}
 """Clients, and the most events in a batch. More would fill the buffer of the quarantine, which then drops entries."""
@@ -39,6 +44,8 @@ CLIENT_PAUSE, OPERATOR_PAUSE = 0.03, 0.4
 """The longest pauses between two requests in seconds."""
 
 EVENT_MEMBERS = "event_id", "occurred_at", "locker_id", "type", "payload"
+
+ENTRY_ID = re.compile(rb'"entry":\{"event_id":"([0-9a-f-]{36})"')
 
 HOPELESS = "hopeless"
 """Locker id of events that are refused in every order."""
@@ -68,7 +75,7 @@ class Kept:
     """The parts of the quarantine that must be there after a crash."""
 
     refused: set[str] = field(default_factory=set)
-    """Ids of events whose refusal was answered some time before, unless they were accepted."""
+    """Ids of events whose refusal was answered, and that were written, unless they were accepted."""
 
     discarded: set[str] = field(default_factory=set)
     """Ids of events whose discarding was answered."""
@@ -90,26 +97,36 @@ class LateClients(Clients):
         """Ids of events with outcome 202. The one 202 of an event may arrive after a 200 to the same event."""
 
         self._kept = Kept()
-        self._refused_at: dict[str, float] = {}
-        """Time of the last refusal of an arrival since the last crash."""
+        self._refused: set[str] = set()
+        """Ids of events of which an arrival was refused since the last crash."""
+
+        self._written_at: dict[str, float] = {}
+        """Time at which the file of the quarantine was seen to have an event, by its id."""
 
         self._chance = chance
 
     def kept(self) -> Kept:
         """Return what must be in the quarantine after a crash now."""
-        before = time.monotonic() - LOSS_SECONDS
-        refused = {event_id for event_id, at in self._refused_at.items() if at < before}
+        before = time.monotonic() - FLUSH_SECONDS
+        refused = {event_id for event_id in self._refused if self._written_at.get(event_id, before) < before}
         return Kept(self._kept.refused | refused, set(self._kept.discarded))
+
+    async def wait_until_written(self) -> None:
+        """Wait until all that was refused before is on disk. Nobody reads the quarantine meanwhile."""
+        refused = set(self._refused)
+        await self.wait_until(lambda received: refused <= self.kept().refused | received.acknowledged.keys())
 
     async def restart(self, is_last: bool = False) -> None:
         self._kept = self.kept()
-        self._refused_at.clear()
+        self._refused.clear()
+        self._written_at.clear()
         await super().restart(is_last)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(super().run())
             group.create_task(self._operate())
+            group.create_task(self._look_at_file())
             for follower in self.followers:
                 group.create_task(self._follow(follower))
 
@@ -132,7 +149,7 @@ class LateClients(Clients):
                 self._note_position(event_id, outcome)
             case 409 | 422:
                 self.received.refused.add(event_id)
-                self._refused_at[event_id] = time.monotonic()
+                self._refused.add(event_id)
             case _:
                 raise AssertionError(f"{status}: {outcome}")
 
@@ -145,6 +162,15 @@ class LateClients(Clients):
     def shown(self) -> int:
         """The highest position that a reader of the feed has received."""
         return max(follower.through for follower in self.followers)
+
+    async def _look_at_file(self) -> None:
+        path = quarantine_path(self.server.log)
+        while not self.is_stopped:
+            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(FileNotFoundError):
+                found = {event_id.decode() for event_id in ENTRY_ID.findall(await asyncio.to_thread(path.read_bytes))}
+                now = time.monotonic()
+                self._written_at |= dict.fromkeys((found & self._refused) - self._written_at.keys(), now)
 
     async def _follow(self, follower: Follower) -> None:
         async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as http:
@@ -221,7 +247,7 @@ def _problems(entries: Sequence[Body], records: Sequence[Body], kept: Kept) -> I
     if len(found) < len(entries):
         yield "the quarantine has two entries of one event"
     if missing := kept.refused - accepted - found:
-        yield f"the quarantine lacks {len(missing)} of {len(kept.refused)} events"
+        yield f"the quarantine lacks {len(missing)} of {len(kept.refused)} events, such as {min(missing)}"
     if known := found & accepted:
         yield f"the quarantine has entries of {len(known)} accepted events"
     if undone := kept.discarded - {entry["event_id"] for entry in entries if entry["status"] == "discarded"}:

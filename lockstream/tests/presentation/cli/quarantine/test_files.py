@@ -38,7 +38,7 @@ def test_verify_counts_the_events_of_the_quarantine(log: Path, run_command: RunC
     assert quarantine_path(log).read_bytes() == before
 
 
-@pytest.mark.parametrize("tail", [b'{"line":"ent', b"\0" * 20 + b"\n"], ids=["cut", "zeros"])
+@pytest.mark.parametrize("tail", [b'{"line":"ent', b"\0" * 20], ids=["cut", "zeros"])
 def test_a_torn_line_passes_with_a_note(log: Path, run_command: RunCommand, tail: bytes) -> None:
     with quarantine_path(log).open("ab") as file:
         file.write(tail)
