@@ -28,9 +28,8 @@ READS = [
     *(f"/reservations/{RESERVATION}/state", f"/reservations/{RESERVATION}/events"),
     *(f"/lockers/{LOCKER}/events", f"/lockers/{LOCKER}/compartments/{COMPARTMENT}/events"),
 ]
-QUARANTINED = "0190a5e0-0000-4000-8000-000000000002"
-QUARANTINE = "/quarantine", "/quarantine/malformed", f"/quarantine/{QUARANTINED}"
-RESUBMITTED = f"/quarantine/{QUARANTINED}/resubmit"
+QUARANTINE = "/quarantine", "/quarantine/malformed", f"/quarantine/{EVENT}"
+RESUBMIT, DISCARD = f"/quarantine/{EVENT}/resubmit", f"/quarantine/{EVENT}/discard"
 LISTS = "/network", "/lockers", f"/lockers/{LOCKER}/compartments", "/reservations", "/faults", "/search?q=l"
 MISSING = [path.replace(EVENT, EVENT[::-1]).replace("-1", "-2") for path in READS] + ["/lockers/unknown/compartments"]
 HEALTH = "/health/live", "/health/ready"
@@ -40,7 +39,7 @@ FEED, STREAM = "/events?after=0", "/events/stream"
 OPERATIONS = [
     *(("POST", "/events"), ("POST", "/events/batch"), ("HEAD", f"{STREAM}?after=0")),  # a GET of the stream has no end
     *(("GET", path) for path in (FEED, *READS, *LISTS, *QUARANTINE, *HEALTH)),
-    *(("POST", "/quarantine/resubmit"), ("POST", RESUBMITTED), ("POST", f"/quarantine/{QUARANTINED}/discard")),
+    *(("POST", "/quarantine/resubmit"), ("POST", RESUBMIT), ("POST", DISCARD)),
 ]
 """A request for every operation of the contract."""
 
@@ -75,9 +74,11 @@ def test_the_requests_of_this_module_cover_the_contract() -> None:
 def test_every_operation_is_answered_in_front_of_fastapi(
     client_in_front_of_fastapi: TestClient, method: str, path: str
 ) -> None:
-    batch = [registered(event_id=EVENT), reserved()]
+    # given an accepted event, and another one with its id, which is in the quarantine
+    batch = [registered(event_id=EVENT), reserved(), registered("other", event_id=EVENT)]
     assert client_in_front_of_fastapi.post("/events/batch", json=batch).status_code == 200
-    response = client_in_front_of_fastapi.request(method, path, json=batch if path == "/events/batch" else batch[0])
+    contents = {"/events": batch[0], "/events/batch": batch, DISCARD: {"reason": "A test."}}
+    response = client_in_front_of_fastapi.request(method, path, json=contents.get(path))
     assert response.status_code == 200
     if method == "GET":
         assert client_in_front_of_fastapi.head(path).status_code == 200
