@@ -108,7 +108,7 @@ def _replaced(name: str, value: Any) -> Any:
         return _with_few_names(value)
     if name in ("locker_id", "compartment_id", "reservation_id") and isinstance(value, str) and _is_identifier(value):
         return NAMES[len(value) % len(NAMES)]
-    if name == "severity" and isinstance(value, float) and value.is_integer():
+    if name in ("severity", "limit") and isinstance(value, float) and value.is_integer():
         return int(value)  # 3.0 is an integer by JSON Schema, but not by docs/rules.md, and no schema can say so
     if name == "wait" and isinstance(value, int) and 0 < value <= MAX_WAIT_SECONDS:
         return 1
