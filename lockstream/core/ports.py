@@ -296,7 +296,7 @@ class QuarantineStore(Protocol):
         """Return up to `limit` malformed bodies before the one with number `after`, the newest first."""
 
     def discard(self, event_id: str, discard: Discard) -> Entry | None:
-        """Note an operator's decision, flush it to disk, and return the entry, or None if there is none."""
+        """Mark the entry of an event id as discarded, on disk as well. Return the entry, or None if there is none."""
 
     def close(self) -> None: ...
 

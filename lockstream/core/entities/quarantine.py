@@ -5,6 +5,7 @@ sort as the times do.
 """
 
 import re
+from collections import deque
 from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -151,6 +152,13 @@ class MalformedBody(Struct, frozen=True):
         if last and (last.reason, last.address, last.body) == (self.reason, self.address, self.body):
             return replace(last, count=last.count + self.count, last_at=self.last_at)
         return replace(self, number=last.number + 1 if last else 1)
+
+
+def put_last(bodies: deque[MalformedBody], body: MalformedBody) -> None:
+    """Append a malformed body, or put it in the place of the last one if that has the same number."""
+    if bodies and bodies[-1].number == body.number:
+        bodies.pop()
+    bodies.append(body)
 
 
 class QuarantineQuery(Struct, frozen=True):

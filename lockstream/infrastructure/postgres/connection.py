@@ -25,6 +25,9 @@ READ_CONNECTIONS = 8
 CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 """Errors after a lost connection or a timeout. Whether the last transaction was committed is unknown then."""
 
+RESOLVE_RETRY_SECONDS = 0.2
+"""Pause between two attempts to find out whether an unanswered commit was kept."""
+
 INTERNAL_ERRORS = (psycopg.DataError, psycopg.IntegrityError)
 """Errors caused by a single value, which is a bug in Lockstream."""
 

@@ -23,6 +23,7 @@ from lockstream.infrastructure.postgres.connection import (
     COMMIT,
     CONNECTION_LOST,
     INTERNAL_ERRORS,
+    RESOLVE_RETRY_SECONDS,
     Session,
     Statement,
 )
@@ -36,9 +37,6 @@ from lockstream.infrastructure.postgres.statements import (
     insert_events,
     positions_of,
 )
-
-RESOLVE_RETRY_SECONDS = 0.2
-"""Pause between two attempts to find out whether a commit was kept."""
 
 logger = logging.getLogger(__name__)
 

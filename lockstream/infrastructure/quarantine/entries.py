@@ -132,7 +132,7 @@ class BoundedEntries:
             self.refused_ids[entry.event_id] = None
 
     def _uncount(self, entry: Entry) -> None:
-        """Undo `_count`, apart from the number, which does not change."""
+        """Take an entry out of the counts of open entries and out of the ids of refused events."""
         if entry.status is EntryStatus.OPEN:
             self.open[entry.code] -= 1
         self.refused_ids.pop(entry.event_id, None)

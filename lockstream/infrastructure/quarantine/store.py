@@ -23,6 +23,7 @@ from lockstream.core.entities.quarantine import (
     QuarantineLimits,
     QuarantineQuery,
     QuarantineTotals,
+    put_last,
     with_reused_id,
 )
 from lockstream.core.errors import StartRefused, StoreUnavailable
@@ -177,11 +178,8 @@ class FileQuarantine:
         for reason, number in changes.malformed_counts.items():
             self._totals.malformed[reason] = self._totals.malformed.get(reason, 0) + number
         for body in changes.malformed:
-            last = self._malformed[-1] if self._malformed else None
-            stored = body.after(last)
-            if last and last.number == stored.number:
-                self._malformed.pop()
-            self._malformed.append(stored)
+            stored = body.after(self._malformed[-1] if self._malformed else None)
+            put_last(self._malformed, stored)
             yield stored
 
     def _require_free_space(self, path: Path) -> None:
@@ -251,9 +249,7 @@ class FileQuarantine:
             case LeftLine(event_id):
                 self._entries.remove(event_id)
             case MalformedLine(body):
-                if self._malformed and self._malformed[-1].number == body.number:
-                    self._malformed.pop()
-                self._malformed.append(body)
+                put_last(self._malformed, body)
             case TotalsLine(dropped, unchecked_duplicates, malformed, last_number):
                 self._entries.last_number = max(self._entries.last_number, last_number)
                 self._totals = QuarantineTotals(

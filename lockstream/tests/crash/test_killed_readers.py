@@ -111,7 +111,7 @@ def proxy_for(nodes: list[Server]) -> Iterator[str]:
 
 
 def post_life(nodes: list[Server]) -> Iterator[int]:
-    """Post simulated events to the nodes in turns, and yield the number of each batch after it, counted from 1."""
+    """Post batches of simulated events to the nodes in turns. After each batch, yield its number, counted from 1."""
     arrivals = (arrival.text for arrival in Simulation(60, 7, START).arrivals(START + LIFE_SECONDS))
     with ExitStack() as open_clients:
         clients = [Client(f"http://127.0.0.1:{node.port}", lambda _: None) for node in nodes]

@@ -27,6 +27,7 @@ from lockstream.infrastructure.postgres.connection import (
     COMMIT,
     CONNECTION_LOST,
     INTERNAL_ERRORS,
+    RESOLVE_RETRY_SECONDS,
     Database,
     DatabaseRows,
     Results,
@@ -37,9 +38,6 @@ from lockstream.infrastructure.postgres.connection import (
 )
 from lockstream.infrastructure.postgres.quarantine import statements as sql
 from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
-
-RESOLVE_RETRY_SECONDS = 0.2
-"""Pause between two attempts to find out whether a commit was kept."""
 
 logger = logging.getLogger(__name__)
 

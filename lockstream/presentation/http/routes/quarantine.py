@@ -37,7 +37,7 @@ from lockstream.presentation.http.query_parameters import (
     word,
 )
 from lockstream.presentation.http.routes.shared.pages import Order, PageForm
-from lockstream.presentation.http.routes.shared.reads import Responses, responses_of
+from lockstream.presentation.http.routes.shared.reads import Responses, lockstream_of, responses_of
 from lockstream.schemas.events import EVENT, malformed
 from lockstream.schemas.events import MalformedBody as MalformedRequest
 from lockstream.schemas.instants import Instant, instant_of
@@ -62,7 +62,6 @@ from lockstream.schemas.responses import (
     ResubmitReport,
     UnresolvedBody,
 )
-from lockstream.services.running.lockstream import Lockstream
 from lockstream.services.running.quarantine.quarantine import Quarantine
 
 router = APIRouter(prefix="/quarantine", tags=["quarantine"])
@@ -156,7 +155,7 @@ async def get_quarantine(request: Request) -> Response:
         descending=values[_ORDER] is Order.DESC,
     )
     wanted = _ENTRIES.page_request(request, values, int)
-    lockstream = _lockstream(request)
+    lockstream = lockstream_of(request)
     found = await lockstream.quarantine(Quarantine.entries, query, wanted.after, wanted.limit + 1)
     totals = await lockstream.quarantine(Quarantine.totals)
     entries = found[: wanted.limit]
@@ -181,7 +180,7 @@ async def get_malformed(request: Request) -> Response:
     """The newest 1,000 bodies, and items of batches, that were not events. `totals` of the quarantine count all."""
     values = _MALFORMED.parse(request)
     wanted = _MALFORMED.page_request(request, values, int)
-    found = await _lockstream(request).quarantine(Quarantine.malformed, wanted.after, wanted.limit + 1)
+    found = await lockstream_of(request).quarantine(Quarantine.malformed, wanted.after, wanted.limit + 1)
     bodies = found[: wanted.limit]
     token = wanted.token(bodies[-1].number) if len(found) > wanted.limit else None
     page = _MALFORMED.encode([MalformedBodyItem.of(body) for body in bodies], token, wanted.media_type)
@@ -196,7 +195,7 @@ async def get_malformed(request: Request) -> Response:
 async def get_quarantine_entry(request: Request, event_id: str) -> Response:
     """An event that was not accepted."""
     _NO_PARAMETERS.parse(request)
-    lockstream = _lockstream(request)
+    lockstream = lockstream_of(request)
     entry = await lockstream.quarantine(Quarantine.entry, event_id.lower()) if is_uuid(event_id) else None
     return EncodedJson(encode_json(QuarantineEntry.of(entry))) if entry else _no_entry(event_id)
 
@@ -226,7 +225,7 @@ async def resubmit_events(request: Request) -> Response:
         event_type=EVENT_TYPES[_one_of("type", wanted.type, EVENT_TYPES)] if wanted.type is not None else None,
         since=_time_of(_instant("since", wanted.since)),
     )
-    return EncodedJson(encode_report(await _lockstream(request).resubmit_all(query, wanted.limit)))
+    return EncodedJson(encode_report(await lockstream_of(request).resubmit_all(query, wanted.limit)))
 
 
 @router.post(
@@ -249,7 +248,7 @@ async def resubmit_events(request: Request) -> Response:
 async def resubmit_event(request: Request, event_id: str) -> Response:
     """Decide an event of the quarantine afresh, as if it came now."""
     _NO_PARAMETERS.parse(request)
-    lockstream = _lockstream(request)
+    lockstream = lockstream_of(request)
     resubmitted = await lockstream.resubmit(event_id.lower()) if is_uuid(event_id) else None
     if resubmitted is None:
         return _no_entry(event_id)
@@ -284,7 +283,7 @@ async def discard_event(request: Request, event_id: str) -> Response:
     """
     _NO_PARAMETERS.parse(request)
     reason = (await _decoded(request, DiscardRequest)).reason
-    lockstream = _lockstream(request)
+    lockstream = lockstream_of(request)
     entry = await lockstream.quarantine(Quarantine.discard, event_id.lower(), reason) if is_uuid(event_id) else None
     return EncodedJson(encode_json(QuarantineEntry.of(entry))) if entry else _no_entry(event_id)
 
@@ -306,7 +305,7 @@ async def _decoded[RequestT: Struct](
         MalformedRequest: the body is not one of `request_class`.
         UnsupportedMediaType: the body is not JSON.
     """
-    body = Body(request, _lockstream(request).settings.max_event_bytes, "LOCKSTREAM_MAX_EVENT_BYTES")
+    body = Body(request, lockstream_of(request).settings.max_event_bytes, "LOCKSTREAM_MAX_EVENT_BYTES")
     text = (await body.read()).removeprefix(BOM_UTF8)
     if body.media_type != JSON:
         raise UnsupportedMediaType(request, JSON)
@@ -340,8 +339,3 @@ def _instant(name: str, text: str | None) -> Instant | None:
 def _time_of(instant: Instant | None) -> str:
     """Return the first time, as entries have it, that is not before `instant`."""
     return recorded_at_of(min(max(instant.last_before + 1, 0), LAST_TIME)) if instant else ""
-
-
-def _lockstream(request: Request) -> Lockstream:
-    lockstream: Lockstream = request.app.lockstream
-    return lockstream

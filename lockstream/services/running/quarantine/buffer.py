@@ -14,6 +14,7 @@ from lockstream.core.entities.quarantine import (
     MalformedBody,
     QuarantineChanges,
     merged,
+    put_last,
     with_reused_id,
 )
 from lockstream.core.outcomes import Refusal
@@ -147,10 +148,7 @@ class QuarantineBuffer:
         self._malformed_counts[reason] = self._malformed_counts.get(reason, 0) + 1
         shown = body[:MALFORMED_BYTES].decode(errors="backslashreplace")[:MALFORMED_BYTES]
         last = self._malformed[-1] if self._malformed else None
-        noted = MalformedBody(reason, detail, at, at, 1, address, shown).after(last)
-        if last and noted.number == last.number:
-            self._malformed.pop()
-        self._malformed.append(noted)
+        put_last(self._malformed, MalformedBody(reason, detail, at, at, 1, address, shown).after(last))
 
     def changes(self, at: str) -> QuarantineChanges:
         """Return all changes but uncompared duplicates, to be written at this time."""

@@ -45,7 +45,7 @@ def old_url(empty_database_url: str, request: pytest.FixtureRequest) -> str:
 
 
 def create_version_1(url: str) -> None:
-    """Create the tables of schema version 1 with an event, by the script of that version."""
+    """Create the tables of schema version 1 by the script of that version, and put one event into the log."""
     with pytest.MonkeyPatch.context() as patch:
         for version in range(2, NEWER):
             patch.delitem(SCRIPTS, version)

@@ -207,7 +207,7 @@ def test_a_file_with_one_event_again_and_again_stays_short(path: Path, monkeypat
 
 
 def test_a_file_is_not_written_anew_at_each_write_while_malformed_bodies_fill_it(path: Path) -> None:
-    """Malformed bodies do not count as entries, and need more room in the file than in memory."""
+    """A malformed body is not an entry. Its control characters take six bytes each in the file, and one in memory."""
     with opened(path) as store:
         body = "\x01" * 4_000
         write(store, malformed=[malformed(f"{number}{body}") for number in range(MALFORMED_BODIES)])

@@ -102,7 +102,7 @@ async def answer_subject[ValueT: HasLockerId](
 
     at = parameters.parse(request)[_AT]
     if at is None:
-        value, position = await _lockstream(request).read(query_possible, min_position_of(request))
+        value, position = await lockstream_of(request).read(query_possible, min_position_of(request))
     else:
         value, position = await _read_past(request, query_possible, at)
     if value is None:
@@ -117,10 +117,16 @@ async def answer_read[ValueT: HasLockerId](
     missing: str,
 ) -> Response:
     """Answer a read of the present with the `model` of its value, or with 404 and the sentence `missing`."""
-    value, position = await _lockstream(request).read(query, min_position_of(request))
+    value, position = await lockstream_of(request).read(query, min_position_of(request))
     if value is None:
         return not_found(missing, position)
     return _response(request, model(value), position)
+
+
+def lockstream_of(request: Request) -> Lockstream:
+    """Return the running system that answers a request. Raises what `Application.lockstream` raises."""
+    lockstream: Lockstream = request.app.lockstream
+    return lockstream
 
 
 def not_found(missing: str, position: int) -> Response:
@@ -169,7 +175,7 @@ async def _read_past[ValueT](
         return ReadResult(query(PastReads(listings, position)), position)
 
     needed = at if isinstance(at, int) else None
-    past, newest = await _lockstream(request).list(read, min_position_of(request), needed)
+    past, newest = await lockstream_of(request).list(read, min_position_of(request), needed)
     if past.position > newest:
         raise InvalidQuery(
             f"The newest position is {newest}, and the query parameter at is {past.position}. Send a position up to "
@@ -186,8 +192,3 @@ def _response(request: Request, body: BaseModel | Struct, position: int, *, has_
         if is_known(request, tag):
             return Response(status_code=304, headers=headers)
     return EncodedJson(text, headers=encoded_headers(headers))
-
-
-def _lockstream(request: Request) -> Lockstream:
-    lockstream: Lockstream = request.app.lockstream
-    return lockstream
