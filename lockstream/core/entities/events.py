@@ -25,6 +25,15 @@ class JsonText(bytes):
 NO_TEXT = JsonText()
 
 
+class KeyId(str):
+    """The public part of an API key. No JSON value decodes to this class."""
+
+    __slots__ = ()
+
+
+NO_KEY = KeyId()
+
+
 class _Reported[PayloadT](Struct, frozen=True, gc=False, forbid_unknown_fields=True, tag_field="type", tag=True):
     """The fields that every event has."""
 
@@ -41,6 +50,9 @@ class _Reported[PayloadT](Struct, frozen=True, gc=False, forbid_unknown_fields=T
 
     payload_text: JsonText = NO_TEXT
     """The whole payload. Only the log reads it. No client can send a member of this name: see `JsonText`."""
+
+    recorded_by: KeyId = NO_KEY
+    """The key that reported the event, or an empty text. No client can send a member of this name: see `KeyId`."""
 
 
 class CompartmentPayload(Struct, frozen=True, gc=False):

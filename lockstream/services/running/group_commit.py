@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from lockstream.core.entities.access import ANYONE, Caller
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import QueueFull, StoreUnavailable
 from lockstream.core.outcomes import Outcome
@@ -46,7 +47,7 @@ class Waiters(Protocol):
 
 
 class Origin(Struct, frozen=True, gc=False):
-    """The origin of events: a remote address, and their texts."""
+    """The origin of events: a remote address, their texts, and the caller that reported them."""
 
     address: str = ""
     """Remote address, or an empty text for a Unix socket."""
@@ -56,6 +57,8 @@ class Origin(Struct, frozen=True, gc=False):
 
     is_arrival: bool = True
     """False for events of the quarantine that are decided afresh."""
+
+    caller: Caller = ANYONE
 
 
 UNKNOWN_ORIGIN = Origin()
@@ -154,7 +157,7 @@ class GroupCommit:
         """
         return self._enqueue(_Submission(asyncio.get_running_loop().create_future(), events, origin))
 
-    def submit_text(self, text: bytes, address: str = "") -> Awaitable[Decided]:
+    def submit_text(self, text: bytes, address: str = "", caller: Caller = ANYONE) -> Awaitable[Decided]:
         """Have the event with this JSON text decoded and decided; the result is there once it is durable.
 
         The texts of concurrent requests are decoded together, in a fifth of the time. The result may also be
@@ -164,7 +167,8 @@ class GroupCommit:
             QueueFull: too many events wait; this one was not taken.
             StoreUnavailable: the event is not acknowledged.
         """
-        return self._enqueue(_Submission(asyncio.get_running_loop().create_future(), text=text, address=address))
+        acknowledged = asyncio.get_running_loop().create_future()
+        return self._enqueue(_Submission(acknowledged, text=text, address=address, caller=caller))
 
     async def close(self) -> None:
         """Finish the events that were submitted, and accept no more."""
@@ -276,9 +280,12 @@ class _Submission(Struct, eq=False):
     address: str = ""
     """Remote address of the text."""
 
+    caller: Caller = ANYONE
+    """The caller that sent the text."""
+
     def origin(self) -> Origin:
         """Return the origin of the events."""
-        return self.events_origin if self.text is None else Origin(self.address, (self.text,))
+        return self.events_origin if self.text is None else Origin(self.address, (self.text,), caller=self.caller)
 
     @property
     def count(self) -> int:

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from functools import partial
 from typing import Any, Concatenate
 
+from lockstream.core.entities.access import ANYONE, Caller
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.feed import FeedFilter, FeedPage
 from lockstream.core.entities.quarantine import QuarantineQuery
@@ -70,16 +71,16 @@ class Lockstream:
         """
         return self._call(self._group_commit.submit, events, origin)
 
-    def ingest_text(self, text: bytes, address: str = "") -> Awaitable[Decided]:
+    def ingest_text(self, text: bytes, address: str = "", caller: Caller = ANYONE) -> Awaitable[Decided]:
         """Decode and decide one event, and return it with its outcome once it is durable.
 
-        `address` is the remote address from which it comes.
+        `address` is the remote address from which it comes, and `caller` has sent it.
 
         Raises:
             MalformedEvent: the text is not an event.
             StoreUnavailable: the event is not acknowledged.
         """
-        return self._call(self._group_commit.submit_text, text, address)
+        return self._call(self._group_commit.submit_text, text, address, caller)
 
     def note_malformed(self, reason: str, detail: str, body: bytes, address: str) -> None:
         """Note a malformed body in the quarantine, if there is one. `reason` and `detail` are of its first error."""

@@ -8,8 +8,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from lockstream.core.entities.access import Caller
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import QueueFull, StoreUnavailable
+from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.bodies import Body, noted
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
@@ -91,7 +93,7 @@ async def post_batch(request: Request) -> Response:
     """
     lockstream: Lockstream = request.app.lockstream
     body = Body(request, lockstream.settings.max_batch_bytes, "LOCKSTREAM_MAX_BATCH_BYTES")
-    batch, text = _Batch(lockstream, remote_address(request.scope)), b""
+    batch, text = _Batch(lockstream, remote_address(request.scope), caller_of(request.scope)), b""
     try:
         if body.media_type == NDJSON:
             await batch.take_lines(body.pieces())
@@ -121,8 +123,8 @@ def _chunks(texts: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 class _Batch:
     """A batch while it is decided, chunk by chunk."""
 
-    def __init__(self, lockstream: Lockstream, address: str) -> None:
-        self._lockstream, self._address = lockstream, address
+    def __init__(self, lockstream: Lockstream, address: str, caller: Caller) -> None:
+        self._lockstream, self._address, self._caller = lockstream, address, caller
         self._max_event_bytes = lockstream.settings.max_event_bytes
         self._count = 0
         self._items: list[str] = []
@@ -178,7 +180,7 @@ class _Batch:
         events = [item for item in items if not isinstance(item, MalformedEntry)]
         if len(events) < len(items):
             texts = self._note_malformed(items, texts)
-        origin = Origin(self._address, texts)
+        origin = Origin(self._address, texts, caller=self._caller)
         try:
             deciding = self._lockstream.ingest(events, origin)
         except QueueFull:

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from lockstream.core.errors import MalformedEvent
+from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.bodies import Body, noted
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
@@ -93,7 +94,8 @@ async def post_event(request: Request) -> Response:
     is_cloud_event, text, address = body.media_type == CLOUD_EVENT, b"", remote_address(request.scope)
     try:
         text = (await body.read()).removeprefix(BOM_UTF8)
-        event, outcome = await lockstream.ingest_text(reported_event(text) if is_cloud_event else text, address)
+        reported = reported_event(text) if is_cloud_event else text
+        event, outcome = await lockstream.ingest_text(reported, address, caller_of(request.scope))
     except MalformedEvent as error:
         form = REPORTED_CLOUD_EVENT if is_cloud_event else EVENT
         raise noted(request, MalformedBody(form.explain(text, error)), text) from error
