@@ -16,6 +16,7 @@ from bench.figures import GroupResult, RunResult
 from bench.groups import (
     big_log,
     feed,
+    keys,
     lists,
     memory,
     nodes,
@@ -44,6 +45,7 @@ _GROUPS: dict[str, Callable[[Session], GroupResult]] = {
     "lists": lists.measure,
     "feed": feed.measure,
     "quarantine": quarantine.measure,
+    "keys": keys.measure,
     "slow-disk": slow_disk.measure,
     "single-client": single_client.measure,
     "nodes": nodes.measure,

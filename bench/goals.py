@@ -63,6 +63,8 @@ GOALS = (
         "of the rate without",
         0.97,
     ),
+    Goal("keys-single", "keys", "single events, with keys", "of the rate without keys", 0.97),
+    Goal("keys-batch", "keys", "batches of 100, with keys", "of the rate without keys", 0.97),
     Goal("per-compartment", "memory", "memory per compartment, at 1 million", "bytes", 140.0, True),
     Goal("per-event", "memory", "memory per event of history", "bytes", 20.0, True),
     Goal("slow-disk", "slow-disk", "flushes 10 ms longer, 256 connections", "of the rate without", 0.6),

@@ -22,6 +22,7 @@ _TIMEOUT_SECONDS = 900
 """For a start, a stop or a command. Reading a log of millions of events takes minutes."""
 
 _ADDRESS = re.compile(r"running on http://127\.0\.0\.1:(\d+)\s")
+_KEY = re.compile(r"lsk_\w+")
 _SETTINGS = "LOCKSTREAM_", "EVENT_LOG", "DATABASE_URL"
 """Prefixes of Lockstream's environment variables."""
 
@@ -131,6 +132,24 @@ class Lockstream(ServerProcess):
             time.sleep(0.01)
         if status != 404:
             raise BenchFailure(f"GET of an unknown locker was answered with {status}, not with 404.")
+
+
+def create_key(log: Path, *arguments: str) -> str:
+    """Return the text of a new API key for the servers of a log. `arguments` are those of `lockstream keys create`.
+
+    Raises:
+        BenchFailure: the key cannot be created.
+    """
+    created = subprocess.run(
+        [sys.executable, "-m", "lockstream", "keys", "create", *arguments, "--log", str(log)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if created.returncode or not (key := _KEY.search(created.stdout)):
+        raise BenchFailure(f"No key was created:\n{created.stdout}{created.stderr}")
+    return key[0]
 
 
 class LineProcess:

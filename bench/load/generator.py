@@ -147,8 +147,8 @@ def _requests(plan: Plan) -> int:
 def _posts(plan: Plan, events: EventGenerator) -> list[bytes]:
     requests = _requests(plan)
     if plan.kind == "event":
-        return [post("/events", event) for event in events.take(requests)]
-    return [post_batch(events.take(plan.per_request)) for _ in range(requests)]
+        return [post("/events", event, key=plan.key) for event in events.take(requests)]
+    return [post_batch(events.take(plan.per_request), plan.key) for _ in range(requests)]
 
 
 def _check(plan: Plan) -> Check:

@@ -20,17 +20,21 @@ type Check = Callable[[int, bytes | bytearray], str]
 """Returns the fault of a status or a body in words, or "" if both are as expected."""
 
 
-def post(path: str, body: bytes, media_type: str = "application/json") -> bytes:
-    return b"POST %b HTTP/1.1\r\nHost: bench\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+def post(path: str, body: bytes, media_type: str = "application/json", key: str = "") -> bytes:
+    """Return a POST. `key` is the API key that it shows, if any."""
+    authorization = b"Authorization: Bearer %b\r\n" % key.encode() if key else b""
+    return b"POST %b HTTP/1.1\r\nHost: bench\r\n%bContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (
         path.encode(),
+        authorization,
         media_type.encode(),
         len(body),
         body,
     )
 
 
-def post_batch(events: Iterable[bytes]) -> bytes:
-    return post("/events/batch", b"\n".join(events), "application/x-ndjson")
+def post_batch(events: Iterable[bytes], key: str = "") -> bytes:
+    """Return a POST of a batch, as NDJSON."""
+    return post("/events/batch", b"\n".join(events), "application/x-ndjson", key)
 
 
 def get(path: str) -> bytes:

@@ -30,6 +30,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Events in a request."""
     compartments: int = 32
     """Compartments per connection. Connections share none, so each one's events arrive in an acceptable order."""
+    key: str = ""
+    """The API key that posts of events show, if any."""
     registered: bool = False
     """Whether the compartments have been registered before."""
     itemised: bool = True
