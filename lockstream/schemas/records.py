@@ -49,7 +49,7 @@ _KeyId = Annotated[
 
 def key_id_of(event: Event) -> str | UnsetType:
     """Return the key that reported an event as the member of a response, which is absent if there was none."""
-    return event.recorded_by or UNSET
+    return str(event.recorded_by) or UNSET
 
 
 class RecordedEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
