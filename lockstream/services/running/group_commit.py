@@ -173,7 +173,7 @@ class GroupCommit:
             return self._enqueue(_Submission(acknowledged, events, origin, caller=caller))
         allowed = replace(origin, texts=admission.admitted(origin.texts))
         self._enqueue(_Submission(acknowledged, admission.admitted(events), allowed, caller=caller))
-        self.on_not_allowed(refused, origin)
+        self._tell_not_allowed(refused, origin)
         return _all_outcomes(acknowledged, admission)
 
     def submit_text(self, text: bytes, address: str = "", caller: Caller = ANYONE) -> Awaitable[Decided]:
@@ -239,11 +239,18 @@ class GroupCommit:
             if isinstance(decoded, Exception):
                 error = decoded
             elif error := None if submission.caller is ANYONE else admit_event(decoded, submission.caller):
-                self.on_not_allowed([error], submission.origin())
+                self._tell_not_allowed([error], submission.origin())
             else:
                 submission.events = [decoded]
             if error and not submission.acknowledged.done():
                 submission.acknowledged.set_exception(error)
+
+    def _tell_not_allowed(self, errors: Sequence[LockerNotAllowed], origin: Origin) -> None:
+        """Tell `on_not_allowed` of refused events. An error there harms no request."""
+        try:
+            self.on_not_allowed(errors, origin)
+        except Exception:
+            logger.exception("Events that were refused for their lockers could not be noted.")
 
     def _next_batch(self) -> "list[_Submission]":
         """Take submissions from the queue up to the batch limit, and at least one."""

@@ -16,6 +16,7 @@ from lockstream.tests.services.running.system import System
 from lockstream.tests.support.builders import Body, event, registered
 from lockstream.tests.support.coroutines import run
 from lockstream.tests.support.faulty_store import FaultyStore
+from lockstream.tests.support.memory_system import open_in_memory
 
 OPERATOR = Caller(KeyId("0perat0r"))
 LOCKER = Caller(KeyId("l0ckerK1"), lockers=Lockers.of(["mine"]))
@@ -135,3 +136,43 @@ def test_a_request_that_is_cancelled_while_its_events_wait_harms_nothing(store: 
         await system.close()
 
     run(check())
+
+
+def test_an_error_of_the_note_harms_no_request(store: FaultyStore, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(errors: Sequence[LockerNotAllowed], origin: Origin) -> None:
+        raise ZeroDivisionError
+
+    async def check() -> None:
+        system = System(store)
+        system.group_commit.on_not_allowed = fail
+        bodies = [registered(locker="mine"), registered(locker="theirs")]
+        texts = [system.group_commit.submit_text(json.dumps(body).encode(), "", LOCKER) for body in bodies]
+        accepted, refused = await asyncio.gather(*texts, return_exceptions=True)
+        assert not isinstance(accepted, BaseException)
+        assert isinstance(refused, LockerNotAllowed)
+        again = await system.group_commit.submit(events_of(bodies), origin_of(bodies, LOCKER))
+        assert again[0] == Duplicate(1)
+        await system.close()
+
+    run(check())
+    assert caplog.text.count("could not be noted") == 2
+
+
+def test_the_running_system_tells_of_events_that_are_not_allowed() -> None:
+    told: list[tuple[list[str], str, bool]] = []
+
+    def note(errors: Sequence[LockerNotAllowed], origin: Origin) -> None:
+        told.append(([error.locker_id for error in errors], origin.address, origin.is_arrival))
+
+    async def check() -> None:
+        lockstream = open_in_memory()
+        lockstream.bind_running_loop()
+        lockstream.on_not_allowed(note)
+        bodies = [registered(locker="theirs"), registered(locker="mine"), registered(locker="others")]
+        await lockstream.ingest(events_of(bodies), origin_of(bodies, LOCKER))
+        with pytest.raises(LockerNotAllowed):
+            await lockstream.ingest_text(json.dumps(bodies[0]).encode(), "192.0.2.8", LOCKER)
+        await lockstream.close()
+
+    run(check())
+    assert told == [(["theirs", "others"], "192.0.2.7", True), (["theirs"], "192.0.2.8", True)]
