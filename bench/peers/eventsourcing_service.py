@@ -236,7 +236,7 @@ class Lockers(Application[UUID]):
         if fault_id not in compartment.open_faults and fault_id not in compartment.cleared_faults:
             accepted = self._accepted(fault_id)
             is_fault = accepted is not None and accepted.event_type == FaultReported.__name__
-            raise Refused(rules.FAULT_MISMATCH if is_fault else rules.UNKNOWN_FAULT)
+            raise Refused(rules.FAULT_OF_ANOTHER_COMPARTMENT if is_fault else rules.UNKNOWN_FAULT)
         compartment.clear_fault(fault_id)
         return (compartment,)
 
@@ -261,11 +261,10 @@ class Lockers(Application[UUID]):
             reservation: Reservation = self.repository.get(Reservation.create_id(event.payload.reservation_id))
         except AggregateNotFoundError:
             raise Refused(rules.UNKNOWN_RESERVATION) from None
-        if event.locker_id != reservation.locker_id or event.payload.compartment_id not in (
-            None,
-            reservation.compartment_id,
-        ):
-            raise Refused(rules.RESERVATION_MISMATCH)
+        if event.locker_id != reservation.locker_id:
+            raise Refused(rules.RESERVATION_OF_ANOTHER_LOCKER)
+        if event.payload.compartment_id not in (None, reservation.compartment_id):
+            raise Refused(rules.RESERVATION_OF_ANOTHER_COMPARTMENT)
         return reservation
 
     def _accepted(self, event_id: str) -> AcceptedEvent | None:

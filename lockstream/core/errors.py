@@ -11,6 +11,7 @@ LockstreamError
 ├── QuarantineOff             a request needs the quarantine, and there is none
 ├── CursorRefused             a reader of the feed goes on with another log
 ├── UnknownSubject            no accepted event has named the locker, compartment or reservation
+├── LockerNotAllowed          a key reports an event of a locker that it is not bound to
 ├── StoreUnavailable          no event can be written, or no current state be read, right now
 │   ├── QueueFull             too many events wait
 │   ├── TooManyStreams        too many streams of the feed are open
@@ -31,7 +32,7 @@ Each text is for people: it names the fault and the next step.
 
 from pathlib import Path
 
-from lockstream.core.entities.events import Event
+from lockstream.core.entities.events import Event, KeyId
 from lockstream.core.wording import counted
 
 
@@ -86,6 +87,19 @@ class QuarantineOff(LockstreamError):
             "The quarantine is off, so refused events are not kept. Set LOCKSTREAM_QUARANTINE to true, and start "
             "Lockstream again."
         )
+
+
+class LockerNotAllowed(LockstreamError):
+    """Raised when a key reports an event of a locker that it is not bound to."""
+
+    code = "locker_not_allowed"
+    """Name of the error for programs."""
+
+    def __init__(self, key_id: KeyId, locker_id: str) -> None:
+        super().__init__(
+            f"The key {key_id} may not report events of locker {locker_id!r}. Use a key that is bound to that locker."
+        )
+        self.key_id, self.locker_id = key_id, locker_id
 
 
 class CursorRefused(LockstreamError):

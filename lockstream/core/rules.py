@@ -31,11 +31,16 @@ UNKNOWN_RESERVATION = Refusal(
     RefusalKind.UNRESOLVED,
     "There is no reservation {payload.reservation_id!r}. Send its ReservationCreated first.",
 )
-RESERVATION_MISMATCH = Refusal(
+RESERVATION_OF_ANOTHER_LOCKER = Refusal(
     "reservation_mismatch",
     RefusalKind.UNRESOLVED,
-    "Reservation {payload.reservation_id!r} belongs to another locker or compartment than this event names. Check the "
-    "ids.",
+    "Reservation {payload.reservation_id!r} belongs to another locker than {event.locker_id!r}. Check the ids.",
+)
+RESERVATION_OF_ANOTHER_COMPARTMENT = Refusal(
+    "reservation_mismatch",
+    RefusalKind.UNRESOLVED,
+    "Reservation {payload.reservation_id!r} belongs to another compartment than {payload.compartment_id!r} of locker "
+    "{event.locker_id!r}. Check the ids.",
 )
 COMPARTMENT_ALREADY_REGISTERED = Refusal(
     "compartment_already_registered",
@@ -85,7 +90,12 @@ UNKNOWN_FAULT = Refusal(
     RefusalKind.CONFLICT,
     "No FaultReported event has the id {payload.fault_event_id!r}. Send it first.",
 )
-FAULT_MISMATCH = Refusal(
+FAULT_OF_ANOTHER_LOCKER = Refusal(
+    "fault_mismatch",
+    RefusalKind.CONFLICT,
+    "Fault {payload.fault_event_id!r} belongs to another locker than {event.locker_id!r}. Check the ids.",
+)
+FAULT_OF_ANOTHER_COMPARTMENT = Refusal(
     "fault_mismatch",
     RefusalKind.CONFLICT,
     "Fault {payload.fault_event_id!r} belongs to another compartment than {payload.compartment_id!r} of locker "
@@ -99,6 +109,9 @@ FAULT_ALREADY_CLEARED = Refusal(
 
 REFUSALS: tuple[Refusal, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Refusal))
 """Every refusal of this module."""
+
+CODES = tuple(dict.fromkeys(refusal.code for refusal in REFUSALS))
+"""The code of every refusal, each once."""
 
 
 def decide(rows: RowSet, event: Event) -> Refusal | None:
@@ -121,8 +134,10 @@ def _of_reservation(rule: Callable[[Status], Refusal | None]) -> Callable[[RowSe
         reservation = rows.reservations[payload.reservation_id]
         if reservation is None:
             return UNKNOWN_RESERVATION
-        if event.locker_id != reservation.locker_id or payload.compartment_id not in (None, reservation.compartment_id):
-            return RESERVATION_MISMATCH
+        if event.locker_id != reservation.locker_id:
+            return RESERVATION_OF_ANOTHER_LOCKER
+        if payload.compartment_id not in (None, reservation.compartment_id):
+            return RESERVATION_OF_ANOTHER_COMPARTMENT
         return rule(reservation.status)
 
     return decide_resolved
@@ -173,8 +188,10 @@ def _clear_fault(rows: RowSet, event: FaultCleared) -> Refusal | None:
     fault = rows.faults[event.payload.fault_event_id]
     if fault is None:
         return UNKNOWN_FAULT
+    if fault.locker_id != event.locker_id:
+        return FAULT_OF_ANOTHER_LOCKER
     if fault.compartment_key != key:
-        return FAULT_MISMATCH
+        return FAULT_OF_ANOTHER_COMPARTMENT
     return FAULT_ALREADY_CLEARED if fault.is_cleared else None
 
 

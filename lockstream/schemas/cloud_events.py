@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from lockstream.core.entities.events import EVENT_TYPES, CompartmentPayload, ReservationPayload
@@ -49,7 +49,7 @@ _SOURCE = f"{_LOCKERS}(?:{'|'.join(_CHARACTERS)}){{1,{IDENTIFIER_MAX}}}"
 _JSON_TYPE = r"[Aa]pplication/([A-Za-z0-9.-]+[+])?json( *;.*)?"
 
 
-class CloudEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+class CloudEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
     """An accepted event as a CloudEvent."""
 
     specversion: Literal["1.0"]
@@ -73,6 +73,10 @@ class CloudEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     recordedtime: Annotated[
         str, Meta(description="Time of acceptance, the `recorded_at`.", extra_json_schema={"format": "date-time"})
     ]
+    recordedby: Annotated[
+        str | UnsetType,
+        Meta(description="The key that reported the event, the `recorded_by`. Absent if there was none."),
+    ] = UNSET
     partitionkey: Annotated[str, Meta(description="The locker's id.")]
     sequence: Annotated[
         str, Meta(pattern="^[0-9]{20}$", description="The position, so that texts sort as positions do.")
@@ -105,6 +109,7 @@ def cloud_event(line: bytes) -> bytes:
             subject=_SUBJECT_OF[record.type](record.payload),
             time=f"{record.occurred_at[:10]}T{record.occurred_at[11:]}".upper(),  # of an event: also a blank, `t`, `z`
             recordedtime=record.recorded_at,
+            recordedby=record.recorded_by,
             partitionkey=record.locker_id,
             sequence=f"{record.position:020d}",
             datacontenttype="application/json",

@@ -9,7 +9,7 @@ from io import StringIO
 from typing import Annotated, Protocol
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct
 
 from lockstream.core.entities.listings import CompartmentState, ListedCompartment, Matches, NetworkTotals
 from lockstream.core.entities.log import recorded_at_of
@@ -345,7 +345,9 @@ def encode_csv_rows(items: Iterable[Struct]) -> bytes:
 
 
 def plain_value(value: object) -> object:
-    """Return the text of a JSON object, or any other value as it is."""
+    """Return the text of a JSON object, None for an absent member, or any other value as it is."""
+    if value is UNSET:
+        return None
     return bytes(value).decode() if isinstance(value, Raw) else value
 
 

@@ -5,6 +5,7 @@ from typing import assert_never
 import msgspec
 
 from lockstream.core.entities.events import Event
+from lockstream.core.errors import LockerNotAllowed
 from lockstream.core.outcomes import Accepted, Duplicate, Outcome, Refusal, RefusalKind
 
 INTERNAL_ERROR = "An internal error of Lockstream. The log on the server's standard error says more."
@@ -28,7 +29,7 @@ def event_response(event: Event, outcome: Outcome) -> tuple[int, bytes]:
 
 
 def batch_item(event: Event, outcome: Outcome | Exception) -> str:
-    """Return the item of one event in the response to a batch. An exception is an internal error."""
+    """Return the item of one event in the response to a batch. Any other exception is an internal error."""
     if isinstance(outcome, Accepted):  # first, because nearly all are: patterns of a match take 0.2 µs more
         return f'{{"event_id":"{event.event_id}","status":202,"position":{outcome.position}}}'
     match outcome:
@@ -37,6 +38,8 @@ def batch_item(event: Event, outcome: Outcome | Exception) -> str:
         case Refusal():
             status, code, detail = _STATUS[outcome.kind], outcome.code, outcome.explain(event)
             item = {"event_id": event.event_id, "status": status, "code": code, "detail": detail}
+        case LockerNotAllowed():
+            item = {"event_id": event.event_id, "status": 403, "code": outcome.code, "detail": str(outcome)}
         case Exception():
             item = {"event_id": event.event_id, "status": 500, "detail": INTERNAL_ERROR}
         case _:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Raw, Struct
 
+from lockstream.core import rules
 from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.core.entities.fields import IDENTIFIER, IDENTIFIER_MAX, TIMESTAMP
 from lockstream.core.entities.quarantine import (
@@ -16,7 +17,6 @@ from lockstream.core.entities.quarantine import (
     QuarantineTotals,
 )
 from lockstream.core.errors import MalformedEvent
-from lockstream.core.rules import REFUSALS
 from lockstream.core.use_cases.resubmit import Resubmitted, ResubmittedEvents
 from lockstream.schemas.batches import MalformedEntry
 from lockstream.schemas.events import EVENT
@@ -33,7 +33,7 @@ _Address = Annotated[
     Meta(description="Remote address of the last arrival. Null for a Unix socket."),
 ]
 
-CODES = [*(refusal.code for refusal in REFUSALS), EVENT_ID_REUSED]
+CODES = [*rules.CODES, EVENT_ID_REUSED]
 """Codes that an entry may have."""
 
 _Identifier = Annotated[

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from lockstream.core.entities.events import (
     EVENT_TYPES,
@@ -14,6 +14,7 @@ from lockstream.core.entities.events import (
     ReservationExpired,
 )
 from lockstream.core.entities.feed import LOG_ID_LENGTH, FeedPage
+from lockstream.core.entities.fields import KEY_ID
 from lockstream.core.entities.log import Record
 from lockstream.core.entities.state import Status
 from lockstream.core.use_cases.history import ReservationHistory
@@ -37,13 +38,26 @@ LogId = Annotated[
 
 _Position = Annotated[int, Meta(ge=1, description="Position of the event in the log.")]
 _EventId = Annotated[str, Meta(description="In lower case.", extra_json_schema={"format": "uuid"})]
+_KeyId = Annotated[
+    str,
+    Meta(
+        pattern=f"^{KEY_ID}$",
+        description="The public part of the key that reported the event. Absent if it was accepted without a key.",
+    ),
+]
 
 
-class RecordedEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+def key_id_of(event: Event) -> str | UnsetType:
+    """Return the key that reported an event as the member of a response, which is absent if there was none."""
+    return str(event.recorded_by) or UNSET
+
+
+class RecordedEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True):
     """An accepted event, as it was sent, with its place in the log. As JSON, it is its line of the log."""
 
     position: _Position
     recorded_at: Annotated[Time, Meta(description="Time of acceptance: RFC 3339 in UTC.")]
+    recorded_by: _KeyId | UnsetType = UNSET
     event_id: _EventId
     occurred_at: Annotated[Time, Meta(description="Time by the locker's clock, as it was sent.")]
     locker_id: str
@@ -67,14 +81,15 @@ class RecordedEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     def of(cls, record: Record, recorded_at: RecordedAt | None = None) -> "RecordedEvent":  # noqa: ARG003  # of a protocol
         event = record.event
         return cls(
-            record.end.position,
-            record.recorded_at,
-            event.event_id,
-            event.occurred_at,
-            event.locker_id,
-            type(event).__name__,
-            Raw(event.payload_text),
-            record.end.chain,
+            position=record.end.position,
+            recorded_at=record.recorded_at,
+            recorded_by=key_id_of(event),
+            event_id=event.event_id,
+            occurred_at=event.occurred_at,
+            locker_id=event.locker_id,
+            type=type(event).__name__,
+            payload=Raw(event.payload_text),
+            chain=record.end.chain,
         )
 
     @staticmethod
@@ -146,12 +161,13 @@ def event_stream(page: FeedPage, data_of: Callable[[bytes], bytes]) -> bytes:
     return b"".join(blocks)
 
 
-class ReservationStep(Struct, frozen=True, forbid_unknown_fields=True):
+class ReservationStep(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One step of a reservation."""
 
     status: Annotated[Status, Meta(description="Status that the step has led to.")]
     position: _Position
     recorded_at: Annotated[Time, Meta(description="Time of acceptance of the event: RFC 3339 in UTC.")]
+    recorded_by: _KeyId | UnsetType = UNSET
     occurred_at: Annotated[Time, Meta(description="Time of the event by the locker's clock, as it was sent.")]
     event_id: _EventId
 
@@ -175,11 +191,12 @@ class ReservationState(Struct, frozen=True, forbid_unknown_fields=True):
             reservation.status,
             [
                 ReservationStep(
-                    _STATUS_AFTER[type(record.event)],
-                    record.end.position,
-                    record.recorded_at,
-                    record.event.occurred_at,
-                    record.event.event_id,
+                    status=_STATUS_AFTER[type(record.event)],
+                    position=record.end.position,
+                    recorded_at=record.recorded_at,
+                    recorded_by=key_id_of(record.event),
+                    occurred_at=record.event.occurred_at,
+                    event_id=record.event.event_id,
                 )
                 for record in records
             ],

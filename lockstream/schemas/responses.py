@@ -11,7 +11,7 @@ from lockstream.core.state_hash import state_hash
 
 
 def _codes(kind: RefusalKind) -> Any:
-    codes: list[JsonValue] = [refusal.code for refusal in REFUSALS if refusal.kind is kind]
+    codes: list[JsonValue] = list(dict.fromkeys(refusal.code for refusal in REFUSALS if refusal.kind is kind))
     return Field(description="The reason, for programs.", json_schema_extra={"enum": codes})
 
 
@@ -108,6 +108,12 @@ class UnresolvedBody(_RefusalBody):
     code: Annotated[str, _codes(RefusalKind.UNRESOLVED)]
 
 
+class LockerNotAllowedBody(ErrorBody):
+    """The key is bound to lockers, and the event is of another one. It was not decided, and is not kept."""
+
+    code: Literal["locker_not_allowed"]
+
+
 class ValidationErrorItem(_Response):
     """One error of a malformed body."""
 
@@ -144,6 +150,13 @@ class UnresolvedItem(UnresolvedBody):
     status: Literal[422]
 
 
+class LockerNotAllowedItem(LockerNotAllowedBody):
+    """The key may not report events of this locker. The other items of the batch are decided all the same."""
+
+    event_id: _EventId
+    status: Literal[403]
+
+
 class MalformedItem(MalformedBodyErrors):
     """The item is not an event. The other items of the batch are decided all the same."""
 
@@ -159,7 +172,9 @@ class InternalErrorItem(ErrorBody):
     status: Literal[500]
 
 
-BatchResponse = list[RecordedItem | ConflictItem | UnresolvedItem | MalformedItem | InternalErrorItem]
+BatchResponse = list[
+    RecordedItem | ConflictItem | UnresolvedItem | LockerNotAllowedItem | MalformedItem | InternalErrorItem
+]
 """The outcome of each event of a batch, in order."""
 
 

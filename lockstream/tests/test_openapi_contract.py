@@ -20,7 +20,7 @@ from lockstream.tests.support.contract import CONTRACT, response_validator  # no
 SCHEMAS = CONTRACT["components"]["schemas"]
 
 ANSWERS = {
-    ("/events", "post"): {"200", "202", "408", "409", "413", "415", "422", "431", "500", "503"},
+    ("/events", "post"): {"200", "202", "403", "408", "409", "413", "415", "422", "431", "500", "503"},
     ("/events", "get"): {"200", "406", "409", "422", "431", "500", "503"},
     ("/events/stream", "get"): {"200", "409", "422", "431", "500", "503"},
     ("/events/batch", "post"): {"200", "408", "413", "415", "422", "431", "500", "503"},
@@ -45,7 +45,7 @@ ANSWERS = {
     ("/quarantine/malformed", "get"): {"200", "404", "406", "422", "431", "500", "503"},
     ("/quarantine/{event_id}", "get"): {"200", "404", "422", "431", "500", "503"},
     ("/quarantine/resubmit", "post"): {"200", "404", "408", "413", "415", "422", "431", "500", "503"},
-    ("/quarantine/{event_id}/resubmit", "post"): {"200", "202", "404", "409", "422", "431", "500", "503"},
+    ("/quarantine/{event_id}/resubmit", "post"): {"200", "202", "403", "404", "409", "422", "431", "500", "503"},
     ("/quarantine/{event_id}/discard", "post"): {"200", "404", "408", "413", "415", "422", "431", "500", "503"},
     ("/health/live", "get"): {"200", "431"},
     ("/health/ready", "get"): {"200", "431", "500", "503"},
@@ -82,11 +82,11 @@ FIELDS = {
         *("reported_at", "reported_position", "cleared_at", "cleared_position"),
     },
     "RecordedEvent": {
-        *("position", "recorded_at", "event_id", "occurred_at", "locker_id", "type", "payload", "chain"),
+        *("position", "recorded_at", "recorded_by", "event_id", "occurred_at", "locker_id", "type", "payload", "chain"),
     },
     "EventPage": {"items", "next"},
     "ReservationState": {"reservation_id", "locker_id", "compartment_id", "status", "steps"},
-    "ReservationStep": {"status", "position", "recorded_at", "occurred_at", "event_id"},
+    "ReservationStep": {"status", "position", "recorded_at", "recorded_by", "occurred_at", "event_id"},
     "SearchResult": {"lockers", "compartments", "reservations", "events"},
     "CompartmentMatch": {"locker_id", "compartment_id"},
     "EventMatch": {"event_id", "position"},
@@ -107,6 +107,9 @@ FIELDS = {
     "MalformedBodyErrors": {"detail"},
     "ValidationErrorItem": {"loc", "msg", "type"},
 }
+
+OPTIONAL = {"RecordedEvent": {"recorded_by"}, "ReservationStep": {"recorded_by"}}
+"""Fields that an event without a key lacks."""
 
 PAGES = {
     "/lockers": "LockerPage",
@@ -316,7 +319,8 @@ def test_a_history_is_filtered_by_each_type(path: str) -> None:
 @pytest.mark.parametrize("name", FIELDS)
 def test_an_answer_has_exactly_these_fields(name: str) -> None:
     schema = SCHEMAS[name]
-    assert set(schema["properties"]) == set(schema["required"]) == FIELDS[name]
+    assert set(schema["properties"]) == FIELDS[name]
+    assert set(schema["required"]) == FIELDS[name] - OPTIONAL.get(name, set())
     assert schema["additionalProperties"] is False
 
 

@@ -17,6 +17,9 @@ UUID = r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]
 TIMESTAMP = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 """Regular expression of a date-time with an offset (RFC 3339, section 5.6)."""
 
+KEY_ID = r"[0-9A-Za-z_-]{1,64}"
+"""Regular expression of the public part of an API key. Keys of this version have 8 characters."""
+
 SEVERITY_MAX = 2**31 - 1
 """Highest severity of a fault: it fits a signed integer of 32 bits."""
 

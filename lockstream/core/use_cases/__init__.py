@@ -1,6 +1,6 @@
 """The use cases of the core.
 
-Start at `ingest`, which decides a batch of events. `catch_up` replays a log into a projection, and `history` reads the
-events of one subject. `time_travel` reads a subject as it was at an earlier position, and `resubmit` decides events of
-the quarantine afresh. May import nothing but `core`.
+Start at `ingest`, which decides a batch of events. `admission` refuses events that their caller may not report.
+`catch_up` replays a log into a projection, and `history` reads the events of one subject. `time_travel` reads a subject
+as it was at an earlier position, and `resubmit` decides events of the quarantine afresh. May import nothing but `core`.
 """

@@ -44,11 +44,14 @@ _UUID_SHAPE = b"00000000-0000-0000-0000-000000000000\n"
 _ENVELOPE_QUOTES = 2 * 5 + 2 * 4
 """Quotes in an event outside its payload: around 5 member names and 4 strings."""
 
-_RECORDED_NAMES = (b'"position"', b'"recorded_at"', b'"chain"')
+_RECORDED_NAMES = (b'"position"', b'"recorded_at"', b'"recorded_by"', b'"chain"')
 """Members that the log adds to an event."""
 
 _RECORDED_QUOTES = 2 * 3 + 2 * 2
-"""Quotes of these members: around 3 names and 2 strings."""
+"""Quotes of these members but `recorded_by`: around 3 names and 2 strings."""
+
+_KEY_QUOTES = 4
+"""Quotes of `recorded_by`, which only events of a key have."""
 
 
 class _Payload(Struct, gc=False):
@@ -67,6 +70,7 @@ class _RecordedMembers(Struct, forbid_unknown_fields=True, gc=False):
     payload: Raw
     position: int | None = None
     recorded_at: str = ""
+    recorded_by: str | None = None
     chain: str = ""
 
 
@@ -98,7 +102,7 @@ def decode_events(texts: Sequence[bytes]) -> list[Event | MalformedEvent]:
 
 
 def decode_archived(texts: Sequence[bytes]) -> list[Event | MalformedEvent]:
-    """Decode events as lockers send them, or as lines of any log; position, time and chain value are ignored."""
+    """Decode events as lockers send them, or as lines of any log; position, time, key and chain value are ignored."""
     unrecorded = [_without_record_members(text) for text in texts]
     decoded = iter(decode_events([text for text in unrecorded if isinstance(text, bytes)]))
     return [next(decoded) if isinstance(text, bytes) else text for text in unrecorded]
@@ -356,7 +360,8 @@ def _without_record_members(text: bytes) -> bytes | MalformedEvent:
         members = (line.event_id, line.occurred_at, line.locker_id, line.type, line.payload)
         event = event_of_members(*map(bytes, members))
         is_whole = line.position is not None and line.recorded_at and line.chain
-        if not is_whole or text.count(b'"') != event.count(b'"') + _RECORDED_QUOTES:
+        added = _RECORDED_QUOTES if line.recorded_by is None else _RECORDED_QUOTES + _KEY_QUOTES
+        if not is_whole or text.count(b'"') != event.count(b'"') + added:
             require_each_member_once(text)
     except MalformedEvent as error:
         return error

@@ -8,7 +8,10 @@ import msgspec
 from lockstream.core.entities.feed import FeedFilter
 from lockstream.infrastructure.codec.event_json import encode_text
 
-_BEFORE_LOCKER = rb'\{"position":\d+,"recorded_at":"[^"]*","event_id":"[^"]*","occurred_at":"[^"]*","locker_id":'
+_BEFORE_LOCKER = (
+    rb'\{"position":\d+,"recorded_at":"[^"]*",(?:"recorded_by":"[^"]*",)?'
+    rb'"event_id":"[^"]*","occurred_at":"[^"]*","locker_id":'
+)
 _TEXT = rb'"(?:[^"\\]|\\.)*+"'
 
 _text = msgspec.json.Decoder(str)

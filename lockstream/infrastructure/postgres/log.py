@@ -34,8 +34,8 @@ PROBE_SECONDS = 1.0
 """Interval at which a node probes whether its database can be written."""
 
 PAGE_OF_LOG = (
-    "SELECT position, recorded_at, event_id::text, occurred_at, locker_id, type, payload::text, encode(chain, 'hex') "
-    "FROM events WHERE position > %(after)s AND position <= %(through)s ORDER BY position"
+    "SELECT position, recorded_at, recorded_by, event_id::text, occurred_at, locker_id, type, payload::text, "
+    "encode(chain, 'hex') FROM events WHERE position > %(after)s AND position <= %(through)s ORDER BY position"
 )
 
 logger = logging.getLogger(__name__)

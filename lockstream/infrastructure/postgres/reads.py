@@ -11,8 +11,9 @@ from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.rows.reads import SqlReads, SqlStatements
 
 _RECORDS = (
-    "SELECT e.position, e.recorded_at, e.event_id::text, e.occurred_at, e.locker_id, e.type, e.payload::text, "
-    "encode(e.chain, 'hex'), coalesce(before.\"offset\", 0), coalesce(encode(before.chain, 'hex'), repeat('0', 64)) "
+    "SELECT e.position, e.recorded_at, e.recorded_by, e.event_id::text, e.occurred_at, e.locker_id, e.type, "
+    "e.payload::text, encode(e.chain, 'hex'), coalesce(before.\"offset\", 0), "
+    "coalesce(encode(before.chain, 'hex'), repeat('0', 64)) "
     "FROM events e LEFT JOIN events before ON before.position = e.position - 1 WHERE "
 )
 """Records, each with the end of the record before it, which its chain value continues."""

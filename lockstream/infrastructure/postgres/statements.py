@@ -121,11 +121,12 @@ def update_progress(end: Cursor) -> Statement:
 
 def _insert(events: Sequence[Event], recorded: Sequence[str], ends: Sequence[Cursor]) -> Statement:
     return Statement(
-        "INSERT INTO events SELECT position, event_id, locker_id, type, occurred_at, recorded_at, payload::json, "
-        "decode(chain, 'hex'), \"offset\" FROM unnest(%(positions)s::bigint[], %(ids)s::uuid[], %(lockers)s::text[], "
-        "%(types)s::text[], %(times)s::text[], %(recorded)s::text[], %(payloads)s::text[], %(chains)s::text[], "
-        "%(offsets)s::bigint[]) AS given "
-        '(position, event_id, locker_id, type, occurred_at, recorded_at, payload, chain, "offset")',
+        'INSERT INTO events (position, event_id, locker_id, type, occurred_at, recorded_at, payload, chain, "offset", '
+        "recorded_by) SELECT position, event_id, locker_id, type, occurred_at, recorded_at, payload::json, "
+        "decode(chain, 'hex'), \"offset\", recorded_by FROM unnest(%(positions)s::bigint[], %(ids)s::uuid[], "
+        "%(lockers)s::text[], %(types)s::text[], %(times)s::text[], %(recorded)s::text[], %(payloads)s::text[], "
+        "%(chains)s::text[], %(offsets)s::bigint[], %(keys)s::text[]) AS given "
+        '(position, event_id, locker_id, type, occurred_at, recorded_at, payload, chain, "offset", recorded_by)',
         {
             "positions": [end.position for end in ends],
             "recorded": recorded,
@@ -136,5 +137,6 @@ def _insert(events: Sequence[Event], recorded: Sequence[str], ends: Sequence[Cur
             "payloads": [event.payload_text.decode() for event in events],
             "chains": [end.chain for end in ends],
             "offsets": [end.offset for end in ends],
+            "keys": [str(event.recorded_by) or None for event in events],
         },
     )

@@ -345,4 +345,5 @@ def _text(value: object) -> str:
     """Return a value as the text of a cell."""
     from lockstream.schemas.listings import plain_value  # noqa: PLC0415
 
-    return "" if value is None else printable(str(plain_value(value)))
+    plain = plain_value(value)
+    return "" if plain is None else printable(str(plain))

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from lockstream.core.errors import CursorRefused, QuarantineOff, StoreUnavailable
+from lockstream.core.errors import CursorRefused, LockerNotAllowed, QuarantineOff, StoreUnavailable
 from lockstream.presentation.http.event_stream import InvalidLastEventId
 from lockstream.presentation.http.log_id import LOG, InvalidLogId
 from lockstream.presentation.http.media_types import NotAcceptable
@@ -16,7 +16,7 @@ from lockstream.presentation.http.min_position import POSITION, InvalidMinPositi
 from lockstream.presentation.http.query_parameters import InvalidQuery
 from lockstream.schemas.events import MalformedBody
 from lockstream.schemas.outcomes import INTERNAL_ERROR
-from lockstream.schemas.responses import ErrorBody
+from lockstream.schemas.responses import ErrorBody, LockerNotAllowedBody
 from lockstream.services.running.group_commit import STOPPING
 
 RETRY_AFTER_SECONDS = 1
@@ -39,6 +39,12 @@ UNAVAILABLE: dict[str, Any] = {
     },
 }
 """Declares a response of 503."""
+
+LOCKER_NOT_ALLOWED: dict[str, Any] = {
+    "model": LockerNotAllowedBody,
+    "description": "The key is bound to lockers, and the event is of another one.",
+}
+"""Declares a response of 403."""
 
 TOO_SLOW: dict[str, Any] = {
     "model": ErrorBody,
@@ -96,6 +102,8 @@ def error_response(request: Request, error: BaseException) -> Response:
         case CursorRefused():
             body = {"detail": str(error), "code": error.code, "log": error.log_id, "head": error.head}
             return JSONResponse(body, 409, {LOG: error.log_id, POSITION: str(error.head)})
+        case LockerNotAllowed():
+            return JSONResponse({"detail": str(error), "code": error.code}, 403)
         case QuarantineOff():
             return JSONResponse({"detail": str(error)}, 404)
         case InvalidLastEventId() | InvalidLogId() | InvalidMinPosition() | InvalidQuery():

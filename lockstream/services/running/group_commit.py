@@ -12,25 +12,28 @@ from functools import partial
 from typing import Any, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lockstream.core.entities.access import ANYONE, Caller
 from lockstream.core.entities.events import Event
-from lockstream.core.errors import QueueFull, StoreUnavailable
+from lockstream.core.errors import LockerNotAllowed, QueueFull, StoreUnavailable
 from lockstream.core.outcomes import Outcome
 from lockstream.core.ports import EventLog, Listings, ReadResult, Reads, UnitOfWork
+from lockstream.core.use_cases.admission import Admission, admit, admit_event, concealed
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.codec.event_json import decode_events
 from lockstream.services.running.feed import FeedEngine
 
 logger = logging.getLogger(__name__)
 
-type Outcomes = Sequence[Outcome | Exception]
-"""One outcome per event. An exception means that an internal error kept the event from being decided."""
-
 type Decided = tuple[Event, Outcome | Exception]
 """An event and its outcome."""
 
 STOPPING = "Lockstream is stopping. Send the request again after Lockstream has restarted."
+
+
+type Outcomes = Sequence[Outcome | Exception]
+"""One outcome per event. An exception means that the event was not decided: LockerNotAllowed, or an internal error."""
 
 
 class HasLockerId(Protocol):
@@ -63,6 +66,10 @@ class Origin(Struct, frozen=True, gc=False):
 
 UNKNOWN_ORIGIN = Origin()
 """Origin of events that came neither from a network nor from a text."""
+
+
+type OnNotAllowed = Callable[[Sequence[LockerNotAllowed], Origin], object]
+"""Called with the events of one request that were refused for their lockers, and with the origin of the request."""
 
 
 class Observer(Protocol):
@@ -125,6 +132,7 @@ class GroupCommit:
     def __init__(self, engine: Engine, queue_limit: int, observer: Observer | None = None) -> None:
         """`queue_limit` bounds the events that wait for their acknowledgement."""
         self._observer = observer
+        self.on_not_allowed: OnNotAllowed = lambda errors, origin: None
         self._engine = engine
         self._queue_limit = queue_limit
         self._queue: deque[_Submission] = deque()
@@ -151,17 +159,28 @@ class GroupCommit:
     def submit(self, events: Sequence[Event], origin: Origin = UNKNOWN_ORIGIN) -> Awaitable[Outcomes]:
         """Have `events` decided in order; the result is there once the accepted ones are durable.
 
+        The outcome of an event that the caller may not report is LockerNotAllowed. It is not decided.
+
         Raises:
             QueueFull: too many events wait; none of these was taken.
             StoreUnavailable: none of these is acknowledged.
         """
-        return self._enqueue(_Submission(asyncio.get_running_loop().create_future(), events, origin))
+        acknowledged, caller = asyncio.get_running_loop().create_future(), origin.caller
+        if caller is ANYONE:
+            return self._enqueue(_Submission(acknowledged, events, origin))
+        admission = admit(events, caller)
+        if not (refused := admission.refused):
+            return self._enqueue(_Submission(acknowledged, events, origin, caller=caller))
+        allowed = replace(origin, texts=admission.admitted(origin.texts))
+        self._enqueue(_Submission(acknowledged, admission.admitted(events), allowed, caller=caller))
+        self._tell_not_allowed(refused, origin)
+        return _all_outcomes(acknowledged, admission)
 
     def submit_text(self, text: bytes, address: str = "", caller: Caller = ANYONE) -> Awaitable[Decided]:
         """Have the event with this JSON text decoded and decided; the result is there once it is durable.
 
         The texts of concurrent requests are decoded together, in a fifth of the time. The result may also be
-        MalformedEvent, as an exception.
+        MalformedEvent or LockerNotAllowed, as an exception.
 
         Raises:
             QueueFull: too many events wait; this one was not taken.
@@ -205,12 +224,33 @@ class GroupCommit:
             self._is_deciding = False
             return
         batch = self._next_batch()
-        _decode(batch)
-        # The others hold a malformed text, and their requests have got the error.
+        self._decode(batch)
+        # The others hold a malformed text, or an event that is not allowed. Their requests have got the error.
         decoded = [submission for submission in batch if submission.events is not None]
         self._acknowledged(len(batch) - len(decoded))
         events = [event for submission in decoded for event in submission.events or ()]
         self._engine.decide(events, partial(self._decided, decoded))
+
+    def _decode(self, batch: "Sequence[_Submission]") -> None:
+        """Decode the texts of a batch. The request of a text that is malformed, or not allowed, gets the error."""
+        undecoded = [(submission, submission.text) for submission in batch if submission.text is not None]
+        for (submission, _), decoded in zip(undecoded, _decode_texts([text for _, text in undecoded]), strict=True):
+            error: Exception | None
+            if isinstance(decoded, Exception):
+                error = decoded
+            elif error := None if submission.caller is ANYONE else admit_event(decoded, submission.caller):
+                self._tell_not_allowed([error], submission.origin())
+            else:
+                submission.events = [decoded]
+            if error and not submission.acknowledged.done():
+                submission.acknowledged.set_exception(error)
+
+    def _tell_not_allowed(self, errors: Sequence[LockerNotAllowed], origin: Origin) -> None:
+        """Tell `on_not_allowed` of refused events. An error there harms no request."""
+        try:
+            self.on_not_allowed(errors, origin)
+        except Exception:
+            logger.exception("Events that were refused for their lockers could not be noted.")
 
     def _next_batch(self) -> "list[_Submission]":
         """Take submissions from the queue up to the batch limit, and at least one."""
@@ -256,7 +296,10 @@ class GroupCommit:
                 start = 0
                 for submission in batch:
                     stop = start + submission.count
-                    observer.note(submission.events or (), outcomes[start:stop], submission.origin)
+                    noted = outcomes[start:stop]
+                    if submission.caller is not ANYONE:  # a reader of the quarantine may be bound to lockers
+                        noted = concealed(noted)
+                    observer.note(submission.events or (), noted, submission.origin)
                     start = stop
         except Exception:
             logger.exception("The outcomes of a batch could not be noted in the quarantine.")
@@ -281,7 +324,7 @@ class _Submission(Struct, eq=False):
     """Remote address of the text."""
 
     caller: Caller = ANYONE
-    """The caller that sent the text."""
+    """The caller that sent the events or the text."""
 
     def origin(self) -> Origin:
         """Return the origin of the events."""
@@ -296,6 +339,9 @@ class _Submission(Struct, eq=False):
         return [event.payload_text for event in self.events or ()] if self.text is None else [self.text]
 
     def result(self, outcomes: Outcomes) -> Outcomes | Decided:
+        """Return the result for the request, which is its caller's to know."""
+        if self.caller.lockers is not None:
+            outcomes = concealed(outcomes)
         return outcomes if self.text is None or not self.events else (self.events[0], outcomes[0])
 
 
@@ -304,14 +350,9 @@ def weight_of(texts: Sequence[bytes], weight_bytes: int) -> int:
     return sum(1 + len(text) // weight_bytes for text in texts)
 
 
-def _decode(batch: Sequence[_Submission]) -> None:
-    """Decode the texts of a batch. The request of a malformed text gets the error."""
-    undecoded = [(submission, submission.text) for submission in batch if submission.text is not None]
-    for (submission, _), decoded in zip(undecoded, _decode_texts([text for _, text in undecoded]), strict=True):
-        if not isinstance(decoded, Exception):
-            submission.events = [decoded]
-        elif not submission.acknowledged.done():
-            submission.acknowledged.set_exception(decoded)
+async def _all_outcomes(decided: Awaitable[Outcomes], admission: Admission) -> Outcomes:
+    """Return one outcome per event of a request once those of its admitted events are there."""
+    return admission.outcomes(await decided)
 
 
 def _decode_texts(texts: Sequence[bytes]) -> Sequence[Event | Exception]:

@@ -23,6 +23,7 @@ from lockstream.services.running.group_commit import (
     Engine,
     GroupCommit,
     HasLockerId,
+    OnNotAllowed,
     Origin,
     Outcomes,
 )
@@ -66,6 +67,8 @@ class Lockstream:
     def ingest(self, events: Sequence[Event], origin: Origin = UNKNOWN_ORIGIN) -> Awaitable[Outcomes]:
         """Decide `events` in order, and return their outcomes once the accepted ones are durable.
 
+        The outcome of an event that the caller may not report is LockerNotAllowed.
+
         Raises:
             StoreUnavailable: none of the events is acknowledged.
         """
@@ -78,9 +81,14 @@ class Lockstream:
 
         Raises:
             MalformedEvent: the text is not an event.
+            LockerNotAllowed: the caller may not report events of this locker.
             StoreUnavailable: the event is not acknowledged.
         """
         return self._call(self._group_commit.submit_text, text, address, caller)
+
+    def on_not_allowed(self, note: OnNotAllowed) -> None:
+        """Have `note` called when events are refused for their lockers, on the loop that runs all calls."""
+        self._group_commit.on_not_allowed = note
 
     def note_malformed(self, reason: str, detail: str, body: bytes, address: str) -> None:
         """Note a malformed body in the quarantine, if there is one. `reason` and `detail` are of its first error."""
@@ -103,23 +111,27 @@ class Lockstream:
             raise QuarantineOff
         return self._call(function, self._quarantine, *args, **kwargs)
 
-    def resubmit(self, event_id: str) -> Awaitable[Resubmitted | None]:
+    def resubmit(self, event_id: str, caller: Caller = ANYONE) -> Awaitable[Resubmitted | None]:
         """Decide the event of an entry afresh, and return its outcome once it is durable. None: there is no entry.
+
+        If the event is accepted, it bears the key of `caller`.
 
         Raises:
             QuarantineOff: there is no quarantine.
             StoreUnavailable: the event is not acknowledged.
         """
-        return self._call(self._resubmit, event_id)
+        return self._call(self._resubmit, event_id, caller)
 
-    def resubmit_all(self, query: QuarantineQuery, limit: int) -> Awaitable[ResubmittedEvents]:
+    def resubmit_all(self, query: QuarantineQuery, limit: int, caller: Caller = ANYONE) -> Awaitable[ResubmittedEvents]:
         """Decide up to `limit` events afresh, in the order in which they happened.
+
+        Those that are accepted bear the key of `caller`.
 
         Raises:
             QuarantineOff: there is no quarantine.
             StoreUnavailable: some events are not acknowledged.
         """
-        return self._call(self._resubmit_all, query, limit)
+        return self._call(self._resubmit_all, query, limit, caller)
 
     async def read[ValueT: HasLockerId](
         self, query: Callable[[Reads], ValueT | None], min_position: int = 0
@@ -228,17 +240,17 @@ class Lockstream:
                 raise PositionNotReached(result.position, min_position)
             await asyncio.sleep(MIN_POSITION_RETRY_SECONDS)
 
-    async def _resubmit(self, event_id: str) -> Resubmitted | None:
+    async def _resubmit(self, event_id: str, caller: Caller) -> Resubmitted | None:
         entry = await self.quarantine(Quarantine.entry, event_id)
         if entry is None:
             return None
-        [resubmitted] = await resubmit_entries([entry], self._group_commit.submit)
+        [resubmitted] = await resubmit_entries([entry], self._group_commit.submit, caller)
         return resubmitted
 
-    async def _resubmit_all(self, query: QuarantineQuery, limit: int) -> ResubmittedEvents:
+    async def _resubmit_all(self, query: QuarantineQuery, limit: int, caller: Caller) -> ResubmittedEvents:
         async with self._resubmitting:
             entries = await self.quarantine(Quarantine.in_order_of_occurrence, query)
-            items = await resubmit_entries(entries[:limit], self._group_commit.submit)
+            items = await resubmit_entries(entries[:limit], self._group_commit.submit, caller)
         return ResubmittedEvents(items, len(entries[limit:]))
 
     async def _close(self) -> None:

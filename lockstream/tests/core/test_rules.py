@@ -10,7 +10,7 @@ from lockstream.core import rules
 from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.core.entities.state import Compartment, Fault, Reservation, Status
 from lockstream.core.outcomes import Refusal, RefusalKind
-from lockstream.core.rules import REFUSALS, RULES, decide
+from lockstream.core.rules import CODES, REFUSALS, RULES, decide
 from lockstream.tests.core.states import State
 from lockstream.tests.support.builders import (
     COMPARTMENT,
@@ -33,6 +33,7 @@ OCCUPIED = Compartment(LOCKER, COMPARTMENT, RESERVATION)
 OCCUPIED_AND_DEGRADED = Compartment(LOCKER, COMPARTMENT, "another", 2)
 COMPARTMENTS = (None, FREE, DEGRADED, OCCUPIED, OCCUPIED_AND_DEGRADED)
 
+ELSEWHERE = Reservation(RESERVATION, "elsewhere", COMPARTMENT)
 RESERVATIONS = (
     None,
     *(Reservation(RESERVATION, LOCKER, COMPARTMENT, status) for status in Status),
@@ -229,7 +230,26 @@ def test_refusals_holds_every_refusal_of_the_module_once() -> None:
 
 def test_the_table_names_every_refusal() -> None:
     assert {row.code for row in TABLE} == {refusal.code for refusal in REFUSALS}
-    assert len({refusal.code for refusal in REFUSALS}) == len(REFUSALS)
+    assert set(CODES) == {refusal.code for refusal in REFUSALS}
+    assert len(set(CODES)) == len(CODES)
+
+
+@pytest.mark.parametrize(
+    ("state", "body", "refusal"),
+    [
+        (State(OCCUPIED, ELSEWHERE), deposited(), "RESERVATION_OF_ANOTHER_LOCKER"),
+        (State(OCCUPIED, ELSEWHERE), deposited(compartment_id="other"), "RESERVATION_OF_ANOTHER_LOCKER"),
+        (State(OCCUPIED, RESERVATIONS[1]), deposited(compartment_id="other"), "RESERVATION_OF_ANOTHER_COMPARTMENT"),
+        (State(FREE, fault=FAULTS[3]), fault_cleared(REPORT), "FAULT_OF_ANOTHER_LOCKER"),
+        (State(FREE, fault=FAULTS[5]), fault_cleared(REPORT), "FAULT_OF_ANOTHER_COMPARTMENT"),
+    ],
+)
+def test_a_mismatch_says_whether_the_locker_or_the_compartment_is_another(
+    state: State, body: Body, refusal: str
+) -> None:
+    decided = decide(state.rows(), event(body))
+    assert decided is getattr(rules, refusal)
+    assert "elsewhere" not in decided.explain(event(body))
 
 
 @pytest.mark.parametrize("name", ["a", "{event.payload}", "{0}{}", "{", "}", "%s %(x)d %", 'it\'s "so"', "\U0001f512"])

@@ -6,6 +6,9 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import force_setattr
+
+from lockstream.core.entities.events import Event, KeyId
 from lockstream.core.errors import LockstreamError
 from lockstream.core.outcomes import Accepted
 from lockstream.core.ports import ignore_progress
@@ -13,12 +16,24 @@ from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.stores.embedded import EmbeddedStore
 from lockstream.services.commands.verify import verify_file
 from lockstream.tests.crash.fault_report import FaultOutcome
-from lockstream.tests.support.builders import event, registered
+from lockstream.tests.support.builders import Body, event, registered
 from lockstream.tests.support.histories import CAPACITY
 from lockstream.tests.support.log_audit import audited
 from lockstream.tests.support.read_audit import content_problems, read_lists
 
 LOG = "event_log.jsonl"
+
+
+def key_of(event_id: str) -> str:
+    """Return the key that reports an event in the tests here, or an empty text for every other event."""
+    return f"k{event_id[:7]}" if int(event_id[-1], 16) % 2 else ""
+
+
+def keyed_event(body: Body) -> Event:
+    """Return an event as its key has reported it."""
+    reported = event(body)
+    force_setattr(reported, "recorded_by", KeyId(key_of(reported.event_id)))
+    return reported
 
 
 @dataclass
@@ -31,6 +46,9 @@ class DiskImage:
 
     shown: int = 0
     """The highest position that a read has shown."""
+
+    has_keys: bool = False
+    """Whether the acknowledged events were made by `keyed_event`."""
 
     @property
     def log(self) -> Path:
@@ -63,7 +81,21 @@ def _problems_after_restart(image: DiskImage) -> list[str]:
         return [f"a new event was not accepted: {outcome}"]
     if not image.shown <= end < position:
         return [f"position {image.shown} was shown, the log ended at {end}, and lists are at {position}"]
-    return content_problems(readings, records) + verify_file(image.log, ignore_progress).problems
+    return (
+        _key_problems(image, records)
+        + content_problems(readings, records)
+        + verify_file(image.log, ignore_progress).problems
+    )
+
+
+def _key_problems(image: DiskImage, records: list[Body]) -> list[str]:
+    return [
+        f"{record['event_id']} bears the key {record.get('recorded_by')}"
+        for record in records
+        if image.has_keys
+        and record["event_id"] in image.acknowledged
+        and record.get("recorded_by", "") != key_of(record["event_id"])
+    ]
 
 
 def _lost_events(image: DiskImage) -> list[str]:

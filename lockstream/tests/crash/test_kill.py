@@ -15,13 +15,23 @@ from lockstream.tests.crash.clients import Clients, Received
 from lockstream.tests.crash.fault_report import FULL, POWER, FaultOutcome, FaultReport
 from lockstream.tests.crash.readers import LIGHT_LOAD, Readers
 from lockstream.tests.support.log_audit import assert_shows_what_the_log_holds
-from lockstream.tests.support.processes import Server
+from lockstream.tests.support.processes import SERVE, Server
 
 ROUNDS, SECONDS = (20, 30.0) if FULL else (1, 1.5)
 """Servers, each with clients of its own, and the time for which each is under load."""
 
 READ_ROUNDS, READ_SECONDS, KILLS = (10, 10.0, 8) if FULL else (1, 2.0, 3)
 """Servers that are read as well, the time for which each is under load, and the kills of each."""
+
+
+SERVE_WITH_KEY = (
+    "-c",
+    "from lockstream.core.entities.access import Caller; from lockstream.core.entities.events import KeyId; "
+    "from lockstream.presentation.http.access import callers; "
+    "callers.caller_of = lambda scope: Caller(KeyId('k3y8char')); "
+    "from lockstream.presentation.cli.main import main; main(['serve'])",
+)
+"""Arguments of Python that start a server all of whose requests come from one key."""
 
 
 async def received_from_killed_server(server: Server, chance: random.Random) -> Received:
@@ -42,10 +52,13 @@ def is_enough(received: Received) -> bool:
     return len(received.acknowledged) > 100 and received.batches > 10
 
 
+@pytest.mark.parametrize("program", [SERVE, SERVE_WITH_KEY], ids=["without keys", "with a key"])
 @pytest.mark.parametrize("number", range(1, ROUNDS + 1))
-def test_acknowledged_events_survive_a_kill(number: int, log_path: Path, fault_report: FaultReport) -> None:
+def test_acknowledged_events_survive_a_kill(
+    number: int, program: tuple[str, ...], log_path: Path, fault_report: FaultReport
+) -> None:
     # given a server that was killed twice under load
-    with Server(log_path).start() as server:
+    with Server(log_path, program=program).start() as server:
         received = asyncio.run(received_from_killed_server(server, random.Random()))
         # when it has restarted, then it shows the log
         records = assert_shows_what_the_log_holds(server)
@@ -56,6 +69,8 @@ def test_acknowledged_events_survive_a_kill(number: int, log_path: Path, fault_r
     outcome.assert_nothing_lost_or_bricked()
     assert not received.refused & {record["event_id"] for record in records}
     assert is_enough(received)
+    # and each event bears the key that reported it
+    assert {record.get("recorded_by") for record in records} == {"k3y8char" if program is SERVE_WITH_KEY else None}
 
 
 async def read_from_killed_server(server: Server, chance: random.Random) -> tuple[Received, Readers]:

@@ -14,7 +14,7 @@ from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.file_log.writer import LogWriter
 from lockstream.infrastructure.id_index import index
 from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path, rebuild
-from lockstream.tests.crash.disk_image import LOG, DiskImage, restart_on
+from lockstream.tests.crash.disk_image import LOG, DiskImage, key_of, keyed_event, restart_on
 from lockstream.tests.crash.fault_report import FULL, POWER, FaultReport
 from lockstream.tests.crash.lossy_fs.mount import lossy_disk, needs_lossy_disk
 from lockstream.tests.support.builders import RECORDED_AT, event, registered
@@ -68,7 +68,7 @@ def rebuild_projection(log: Path) -> None:
 def ingest_events(log: Path) -> None:
     with closing(EmbeddedStore(log, CAPACITY)) as store:
         for number in range(3):
-            ingest([event(body) for body in history(f"new-{number}")], store.unit_of_work())
+            ingest([keyed_event(body) for body in history(f"new-{number}")], store.unit_of_work())
             store.checkpoint()
 
 
@@ -84,11 +84,11 @@ def make_files_of_killed_store(folder: Path, harm: Callable[[Path], None]) -> di
     running = folder.with_name("running") / LOG
     running.parent.mkdir()
     for number in range(5):
-        record(running, history(f"before-{number}"))
+        record(running, history(f"before-{number}"), keyed_event)
     with closing(EmbeddedStore(running, CAPACITY)) as store:
-        ingest([event(body) for body in history("in-projection")], store.unit_of_work())
+        ingest([keyed_event(body) for body in history("in-projection")], store.unit_of_work())
         store.checkpoint()
-        ingest([event(body) for body in history("in-log-only")], store.unit_of_work())
+        ingest([keyed_event(body) for body in history("in-log-only")], store.unit_of_work())
         store.log.flush()
         store._projection.finish_compaction()  # else run files come and go while the folder is copied
         positions = {entry["event_id"]: entry["position"] for entry in audited(running)}
@@ -109,6 +109,7 @@ def test_acknowledged_events_survive_a_power_cut_after_any_step(
     # given the files of a killed store
     positions = make_files_of_killed_store(tmp_path / "given", harm)
     assert has_run_file(tmp_path / "given") or harm is without_projection
+    assert len({bool(key_of(event_id)) for event_id in positions}) == 2
     seed, folders = random.randrange(2**32), list[Path]()
     print(f"{seed=}")  # pytest shows it if the test fails
     chance = random.Random(seed)
@@ -121,7 +122,7 @@ def test_acknowledged_events_survive_a_power_cut_after_any_step(
             work(disk.folder / LOG)
         folders += chance.sample(cuts, min(STEPS, len(cuts)))
     # then a start finds every acknowledged event
-    outcome = restart_on(*(DiskImage(folder, positions) for folder in folders))
+    outcome = restart_on(*(DiskImage(folder, positions, has_keys=True) for folder in folders))
     fault_report.add(POWER, f"power cut after each step of {WORKS[work]}", outcome)
     outcome.assert_nothing_lost_or_bricked()
     assert outcome.faults >= 3 * TIMES

@@ -47,4 +47,5 @@ TOKENS = [
     *(b'"compartment_id"', b'"reservation_id"', b'"fault_event_id"', b'"severity"', b'"chain":"', b'{"event_id":"'),
     *(b'"FaultReported"', b'"FaultCleared"', b'"ParcelDeposited"', b'"CompartmentRegistered"', b"2026-11-23T09:15:00Z"),
     *(b"0190A5E0-0000-4000-8000-000000000001", b"23:59:60", BYTE_ORDER_MARK, rb'"sever\u0069ty"', b'"extra":'),
+    b'"recorded_by":"k3y8char",',
 ]

@@ -16,7 +16,7 @@ import pytest
 from fastapi.responses import JSONResponse
 from msgspec.structs import replace
 
-from lockstream.core.entities.events import Event
+from lockstream.core.entities.events import NO_KEY, Event, KeyId
 from lockstream.core.entities.log import START
 from lockstream.core.errors import MalformedEvent
 from lockstream.infrastructure.codec.event_json import (
@@ -50,8 +50,9 @@ BLANKS = b" \t\r\n"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 NOW = "2026-11-23T08:15:00.000000Z"
 EVENTS = [event(registered(locker="é")), event(reserved()), event(deposited(note=[1, {}]))]
+KEYS = [NO_KEY, KeyId("k3y8char"), NO_KEY]
 TEXTS = [encode_event(each) for each in EVENTS]
-LINES, _ = encode_lines(EVENTS, NOW, START)
+LINES, _ = encode_lines([replace(one, recorded_by=key) for one, key in zip(EVENTS, KEYS, strict=True)], NOW, START)
 LOG = b"".join(LINES)
 
 CPU_SECONDS = 5

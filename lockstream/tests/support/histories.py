@@ -1,8 +1,9 @@
 """Small logs that the real store has written, and the state that a log gives."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from lockstream.core.entities.events import Event
 from lockstream.core.outcomes import Accepted
 from lockstream.core.ports import RowReads
 from lockstream.core.state_hash import state_hash
@@ -45,11 +46,11 @@ def history(locker: str = LOCKER) -> list[Body]:
     ]
 
 
-def record(log: Path, bodies: Iterable[Body]) -> None:
+def record(log: Path, bodies: Iterable[Body], event_of: Callable[[Body], Event] = event) -> None:
     """Append `bodies` to a log as one batch, each of which must be accepted, and bring the projection up to it."""
     store = EmbeddedStore(log, CAPACITY)
     try:
-        outcomes = ingest([event(body) for body in bodies], store.unit_of_work())
+        outcomes = ingest([event_of(body) for body in bodies], store.unit_of_work())
         assert all(isinstance(outcome, Accepted) for outcome in outcomes)
         store.checkpoint()
     finally:

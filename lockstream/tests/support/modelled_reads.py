@@ -140,6 +140,10 @@ def _locker_state(lists: NaiveListings, names: Names, *page: Any) -> Any:
     return to_builtins(LockerDetail.of(state, recorded_at(lists.times(positions))))
 
 
+STEP_MEMBERS = ("position", "recorded_at", "recorded_by", "occurred_at", "event_id")
+"""Members of a record that a step of a reservation shows, if the record has them."""
+
+
 def _reservation_state(lists: NaiveListings, names: Names, *page: Any) -> Any:
     records = _records_of_reservation(lists, names.reservation)
     if records is None:
@@ -147,7 +151,7 @@ def _reservation_state(lists: NaiveListings, names: Names, *page: Any) -> Any:
     locker_id, compartment_id = lists.model.reservations[names.reservation]["place"]
     steps = [
         {"status": STATUS_AFTER.get(record["type"], "CREATED")}
-        | {name: record[name] for name in ("position", "recorded_at", "occurred_at", "event_id")}
+        | {name: record[name] for name in STEP_MEMBERS if name in record}
         for record in records
     ]
     return {

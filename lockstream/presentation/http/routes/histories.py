@@ -23,14 +23,15 @@ from lockstream.schemas.records import EventPage, RecordedEvent
 router = APIRouter(tags=["events"])
 
 EXAMPLE = RecordedEvent(
-    81377,
-    "2026-11-23T17:40:12.250000Z",
-    "0190a5e0-0000-4000-8000-000000000003",
-    "2026-11-23T18:40:11+01:00",
-    "station-7",
-    "ParcelDeposited",
-    Raw(b'{"reservation_id":"parcel-77","weight_kg":1.50}'),
-    "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+    position=81377,
+    recorded_at="2026-11-23T17:40:12.250000Z",
+    recorded_by="k7TqW2xA",
+    event_id="0190a5e0-0000-4000-8000-000000000003",
+    occurred_at="2026-11-23T18:40:11+01:00",
+    locker_id="station-7",
+    type="ParcelDeposited",
+    payload=Raw(b'{"reservation_id":"parcel-77","weight_kg":1.50}'),
+    chain="2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
 )
 _TYPE = word("type", EVENT_TYPES, "Events of this type.")
 _ORDER = choice("order", Order, Order.ASC, "`asc` has the oldest first, as the log has them.")

@@ -18,10 +18,12 @@ from lockstream.core.entities.quarantine import (
 )
 from lockstream.core.errors import MalformedEvent
 from lockstream.core.wording import quoted
+from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.bodies import Body
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
     INTERNAL,
+    LOCKER_NOT_ALLOWED,
     TOO_SLOW,
     UNAVAILABLE,
     UNSUPPORTED,
@@ -225,7 +227,8 @@ async def resubmit_events(request: Request) -> Response:
         event_type=EVENT_TYPES[_one_of("type", wanted.type, EVENT_TYPES)] if wanted.type is not None else None,
         since=_time_of(_instant("since", wanted.since)),
     )
-    return EncodedJson(encode_report(await lockstream_of(request).resubmit_all(query, wanted.limit)))
+    caller = caller_of(request.scope)
+    return EncodedJson(encode_report(await lockstream_of(request).resubmit_all(query, wanted.limit, caller)))
 
 
 @router.post(
@@ -234,6 +237,7 @@ async def resubmit_events(request: Request) -> Response:
     responses={
         200: {"model": EventResponse, "description": "Duplicate: another event with this id is in the log."},
         202: {"model": EventResponse, "description": "Accepted: the event is in the log, and the entry is gone."},
+        403: LOCKER_NOT_ALLOWED,
         404: _NO_ENTRY,
         409: {"model": ConflictBody, "description": "Refused, for a reason of now."},
         422: {
@@ -249,7 +253,8 @@ async def resubmit_event(request: Request, event_id: str) -> Response:
     """Decide an event of the quarantine afresh, as if it came now."""
     _NO_PARAMETERS.parse(request)
     lockstream = lockstream_of(request)
-    resubmitted = await lockstream.resubmit(event_id.lower()) if is_uuid(event_id) else None
+    caller = caller_of(request.scope)
+    resubmitted = await lockstream.resubmit(event_id.lower(), caller) if is_uuid(event_id) else None
     if resubmitted is None:
         return _no_entry(event_id)
     entry, result = resubmitted

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+from lockstream.core.entities.access import Caller
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.quarantine import Entry
 from lockstream.core.errors import MalformedEvent, StoreUnavailable
@@ -17,13 +18,13 @@ EVENTS_AT_ONCE = 250
 BYTES_AT_ONCE = 128 * 1024
 """Most bytes of these events, unless the first one is larger."""
 
-FROM_QUARANTINE = Origin(is_arrival=False)
-
 type Submit = Callable[[Sequence[Event], Origin], Awaitable[Sequence[Outcome | Exception]]]
 
 
-async def resubmit_entries(entries: Sequence[Entry], submit: Submit) -> list[Resubmitted]:
+async def resubmit_entries(entries: Sequence[Entry], submit: Submit, caller: Caller) -> list[Resubmitted]:
     """Decide the events of `entries` in this order, and return their outcomes once the accepted ones are durable.
+
+    `caller` is the one that has them decided. It reports them, as far as the log is concerned.
 
     Raises:
         StoreUnavailable: some of the events are not acknowledged.
@@ -32,12 +33,13 @@ async def resubmit_entries(entries: Sequence[Entry], submit: Submit) -> list[Res
     async def decide(events: Sequence[Event]) -> list[Outcome | Exception]:
         outcomes: list[Outcome | Exception] = []
         for chunk in _chunks(events, lambda event: len(event.payload_text)):
-            outcomes += await submit(chunk, FROM_QUARANTINE)
+            outcomes += await submit(chunk, origin)
         for outcome in outcomes:
             if isinstance(outcome, StoreUnavailable):
                 raise outcome
         return outcomes
 
+    origin = Origin(is_arrival=False, caller=caller)
     decoded: list[Event | MalformedEvent] = []
     for chunk in _chunks([entry.body.encode() for entry in entries], len):
         decoded += decode_events(chunk)

@@ -27,6 +27,7 @@ NOW = "2026-11-23T08:15:00.000000Z"
 REPORT = fault_reported(event_id="00000000-0000-4000-8000-00000000000a")
 PLAIN = json.dumps(reserved()).encode()
 ARCHIVED = f'"position":7,"recorded_at":"{NOW}","chain":"{"0" * 64}",'
+ARCHIVED_WITH_KEY = f'{ARCHIVED}"recorded_by":"k3y8char",'
 
 
 def with_payload(payload: str, body: Body = REPORT, more: str = "", space: str = "") -> bytes:
@@ -215,23 +216,37 @@ def test_fewer_quotes_in_one_event_never_hide_a_repeated_member_of_another() -> 
 def test_an_archived_event_may_have_the_members_of_a_log_line_once() -> None:
     payload = '{"compartment_id":"c","severity":3}'
     [expected] = decode_archived([with_payload(payload)])
-    for more in (ARCHIVED, '"position":7,', '"position":null,', f'"recorded_at":"{NOW}",', '"chain":"","position":0,'):
+    some = (
+        '"position":7,',
+        '"position":null,',
+        f'"recorded_at":"{NOW}",',
+        '"chain":"","position":0,',
+        '"recorded_by":"",',
+    )
+    for more in (
+        ARCHIVED,
+        ARCHIVED_WITH_KEY,
+        f'{ARCHIVED}"recorded_by":null,',
+        f'{ARCHIVED}"recorded_by":"\\"",',
+        *some,
+    ):
         assert decode_archived([with_payload(payload, more=more)]) == [expected]
         assert decode_archived([PLAIN, with_payload(payload, more=more)])[1] == expected
 
 
-@pytest.mark.parametrize("name", ["position", "recorded_at", "chain"])
-def test_a_repeated_member_of_an_archived_line_is_malformed(name: str) -> None:
-    again = {"position": '"position":8,', "recorded_at": '"recorded_at":"",', "chain": '"chain":"a",'}[name]
-    for more in (ARCHIVED + again, again + again, again + ARCHIVED):
+@pytest.mark.parametrize(
+    "again", ['"position":8,', '"recorded_at":"",', '"chain":"a",', '"recorded_by":"a",', '"recorded_by":null,']
+)
+def test_a_repeated_member_of_an_archived_line_is_malformed(again: str) -> None:
+    for more in (ARCHIVED_WITH_KEY + again, again + again, again + ARCHIVED_WITH_KEY):
         [found] = decode_archived([with_payload('{"compartment_id":"c","severity":3}', more=more)])
         assert isinstance(found, MalformedEvent)
         assert found.kind == "duplicate_member"
 
 
-@pytest.mark.parametrize("counts", [counts for counts in product(range(4), repeat=3) if max(counts) > 1], ids=str)
-def test_any_members_of_a_log_line_may_be_missing_but_none_may_be_repeated(counts: tuple[int, int, int]) -> None:
-    members = ('"position":7,', f'"recorded_at":"{NOW}",', '"chain":"a",')
+@pytest.mark.parametrize("counts", [counts for counts in product(range(3), repeat=4) if max(counts) > 1], ids=str)
+def test_any_members_of_a_log_line_may_be_missing_but_none_may_be_repeated(counts: tuple[int, ...]) -> None:
+    members = ('"position":7,', f'"recorded_at":"{NOW}",', '"chain":"a",', '"recorded_by":"k3y8char",')
     more = "".join(member * count for member, count in zip(members, counts, strict=True))
     [found] = decode_archived([with_payload('{"compartment_id":"c","severity":3}', more=more)])
     assert isinstance(found, MalformedEvent)
@@ -239,7 +254,9 @@ def test_any_members_of_a_log_line_may_be_missing_but_none_may_be_repeated(count
 
 
 @pytest.mark.parametrize("times", range(2, 9))
-@pytest.mark.parametrize("more", ["", ARCHIVED, '"position":7,', f'"position":7,"recorded_at":"{NOW}",'])
+@pytest.mark.parametrize(
+    "more", ["", ARCHIVED, ARCHIVED_WITH_KEY, '"position":7,', f'"position":7,"recorded_at":"{NOW}",']
+)
 def test_a_missing_member_of_an_archived_line_never_hides_a_repeated_field(more: str, times: int) -> None:
     for value in ('"a"', "1"):
         repeated = ",".join([f'"x":{value}'] * times)

@@ -15,6 +15,7 @@ from lockstream.infrastructure.codec.event_json import decode_archived, decode_e
 from lockstream.tests.fuzz.properties import repeats_a_member
 from lockstream.tests.infrastructure.codec.test_event_json_members import (
     ARCHIVED,
+    ARCHIVED_WITH_KEY,
     REPEATED,
     REPORT,
     UNIQUE,
@@ -107,10 +108,14 @@ def test_the_decoder_finds_the_same_repeated_names_as_an_independent_check(group
     expected = ["duplicate_member" if repeats_a_member(text) else "accepted" for text in group]
     for text, kind in zip(group, expected, strict=True):
         note(f"{kind}, backslash: {b'\\' in text}")
-    archived = [re.sub(rb"\{", b"{" + ARCHIVED.encode(), text, count=1) for text in group]
+    archived, with_key = (
+        [re.sub(rb"\{", b"{" + more.encode(), text, count=1) for text in group]
+        for more in (ARCHIVED, ARCHIVED_WITH_KEY)
+    )
     assert [kind_of(decoded) for decoded in decode_events(group)] == expected
     assert [kind_of(decoded) for decoded in decode_archived(group)] == expected
     assert [kind_of(decoded) for decoded in decode_archived(archived)] == expected
+    assert [kind_of(decoded) for decoded in decode_archived(with_key)] == expected
     recorded = [text for text in group if members(text) == 5]  # a log line never repeated members outside its payload
     assert [kind_of(decoded) for decoded in decode_recorded(recorded)] == ["accepted"] * len(recorded)
     for text, kind in zip(group, expected, strict=True):

@@ -3,8 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import force_setattr
 
-from lockstream.core.entities.events import EVENT_TYPES
+from lockstream.core.entities.events import EVENT_TYPES, KeyId
 from lockstream.core.entities.feed import FeedFilter, Partition
 from lockstream.core.entities.log import START
 from lockstream.infrastructure.codec.line_filter import line_filter
@@ -38,7 +39,11 @@ BODIES = [body for locker in LOCKERS for body in story(locker)]
 
 
 def lines_of(bodies: list[Body]) -> list[bytes]:
-    return encode_lines([event(body) for body in bodies], RECORDED_AT, START)[0]
+    """Return the lines of events. A key has reported every second one."""
+    events = [event(body) for body in bodies]
+    for one in events[::2]:
+        force_setattr(one, "recorded_by", KeyId("k3y8char"))
+    return encode_lines(events, RECORDED_AT, START)[0]
 
 
 def selected(wanted: FeedFilter, bodies: list[Body]) -> list[Body]:

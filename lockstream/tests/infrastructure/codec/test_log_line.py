@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from lockstream.core.entities.events import JsonText
+from lockstream.core.entities.events import JsonText, KeyId
 from lockstream.core.entities.log import START, Cursor
 from lockstream.infrastructure.codec.log_line import (
     InvalidLine,
@@ -33,6 +33,9 @@ NOW = "2026-11-23T08:15:00.123456Z"
 NOT_LINES = [b"", b"\n", b"{}\n", b"null\n", b"\x00" * 300, b"\xff" * 300, b"\xff\n", b'{"position":1}\n']
 
 
+KEY = KeyId("k3y8char")
+
+
 class Line(NamedTuple):
     """A line of a log, and the cursors around it."""
 
@@ -42,15 +45,18 @@ class Line(NamedTuple):
 
 
 def written(count: int = 4) -> list[Line]:
-    """Return the first lines of a log."""
+    """Return the first lines of a log. A key reported the second event."""
     bodies = [registered(locker="é \U0001f512"), reserved(), deposited(), fault_reported()][:count]
+    events = [event(body) for body in bodies]
+    if count > 1:
+        events[1] = replace(events[1], recorded_by=KEY)
     lines: list[Line] = []
     end = START
-    for body in bodies:
+    for one in events:
         before = end
-        [text], end = encode_lines([event(body)], NOW, before)
+        [text], end = encode_lines([one], NOW, before)
         lines.append(Line(text, before, end))
-    together = encode_lines([event(body) for body in bodies], NOW, START)
+    together = encode_lines(events, NOW, START)
     assert together == ([line.text for line in lines], end), "lines depend on how many are encoded at once"
     return lines
 
@@ -95,7 +101,7 @@ def test_the_ends_of_lines_are_known_without_decoding_them() -> None:
 def test_the_members_of_a_line_are_known_without_decoding_it() -> None:
     for position, line in enumerate(written(), 1):
         [record] = decode_lines([line.text], line.before)
-        assert event_id_of(line.text) == event_id_of(line.text[:120]) == record.event.event_id
+        assert event_id_of(line.text) == event_id_of(line.text[:150]) == record.event.event_id
         assert claimed_position(line.text) == claimed_position(line.text[:20]) == position
         assert claimed_time(line.text) == datetime(2026, 11, 23, 8, 15, 0, 123456, UTC)
 
@@ -105,7 +111,9 @@ def test_a_line_is_formatted_from_its_members() -> None:
         [record] = decode_lines([line.text], line.before)
         one, end = record.event, record.end
         members = one.occurred_at, one.locker_id, type(one).__name__, one.payload_text.decode(), end.chain
-        assert format_line(end.position, record.recorded_at, one.event_id, *members) == line.text
+        assert (
+            format_line(end.position, record.recorded_at, one.recorded_by or None, one.event_id, *members) == line.text
+        )
 
 
 def test_lines_are_decoded_up_to_the_first_invalid_one() -> None:
@@ -256,6 +264,59 @@ def by_published_format(texts: list[bytes]) -> list[Line]:
         lines.append(Line(text, end, Cursor(end.position + 1, end.offset + len(text), chain)))
         end = lines[-1].end
     return lines
+
+
+def chained(content: bytes) -> bytes:
+    """Return the first line of a log with this content, and with the right chain value."""
+    return content + b',"chain":"%b"}\n' % sha256(START.chain.encode() + content).hexdigest().encode()
+
+
+def test_the_key_that_reported_an_event_is_read_back() -> None:
+    first, second, third, _ = decode_lines([line.text for line in written()], START)
+    assert [one.event.recorded_by for one in (first, second, third)] == ["", KEY, ""]
+    assert type(second.event.recorded_by) is type(first.event.recorded_by) is KeyId
+
+
+def test_a_line_with_a_key_has_one_more_member_behind_its_time() -> None:
+    body = registered()
+    [without], _ = encode_lines([event(body)], NOW, START)
+    [line], _ = encode_lines([replace(event(body), recorded_by=KEY)], NOW, START)
+    time = f'"recorded_at":"{NOW}",'.encode()
+    assert (
+        line.partition(b',"chain"')[0]
+        == without.replace(time, time + b'"recorded_by":"k3y8char",').partition(b',"chain"')[0]
+    )
+    assert line == chained(line.partition(b',"chain"')[0])
+
+
+@pytest.mark.parametrize("position", [1, 10**17, 10**18 - 1])
+@pytest.mark.parametrize("key_id", ["", "k", "k3y8char", "x" * 64])
+def test_a_key_of_any_length_is_read_back_at_any_position(position: int, key_id: str) -> None:
+    before = Cursor(position - 1, 0, "0" * 64)
+    [line], _ = encode_lines([replace(event(registered()), recorded_by=KeyId(key_id))], NOW, before)
+    [record] = decode_lines([line], before)
+    assert (record.event.recorded_by, record.recorded_at, encode_record(record)) == (key_id, NOW, line)
+    assert (event_id_of(line), claimed_time(line) is not None) == (record.event.event_id, True)
+
+
+@pytest.mark.parametrize("key_id", ["", "\\u0041", "a b", "ä", "x" * 65, 'k","recorded_by":"l'])
+def test_a_line_whose_key_is_not_the_id_of_a_key_is_invalid_although_its_chain_value_is_right(key_id: str) -> None:
+    [line], _ = encode_lines([replace(event(registered()), recorded_by=KEY)], NOW, START)
+    forged = chained(line.partition(b',"chain"')[0].replace(KEY.encode(), key_id.encode()))
+    assert check_line(forged, START).position == 1
+    with pytest.raises(InvalidLine, match="does not hold an event"):
+        decode_lines([forged], START)
+
+
+def test_a_payload_that_looks_like_a_key_names_no_key() -> None:
+    bodies = [
+        registered(recorded_by="k3y8char", note='","recorded_by":"k3y8char","event_id":"'),
+        registered('c","recorded_by":"k3y8char'),
+        registered(locker='","recorded_by":"k3y8char","event_id":"x'),
+    ]
+    lines, _ = encode_lines([event(body) for body in bodies], NOW, START)
+    assert [record.event.recorded_by for record in decode_lines(lines, START)] == ["", "", ""]
+    assert [event_id_of(line) for line in lines] == [body["event_id"] for body in bodies]
 
 
 def test_a_line_that_holds_only_its_position_is_invalid_although_its_chain_value_is_right() -> None:

@@ -161,10 +161,12 @@ def every_refusal() -> tuple[list[Body], list[Body]]:
         *(registered("c3"), reserved("r3", "c3"), expired("r3")),
         *(registered("c4"), reserved("r4", "c4"), deposited("r4"), picked_up("r4")),
         *(cleared, fault_cleared(cleared, "c4")),
+        registered("c1", locker="another"),
     ]
     return events, [
         reserved("r5", "c5"),
         deposited("r5"),
+        deposited("r1", locker="another"),
         deposited("r1", compartment_id="c2"),
         registered("c1"),
         reserved("r1", "c4"),
@@ -175,6 +177,7 @@ def every_refusal() -> tuple[list[Body], list[Body]]:
         picked_up("r1"),
         expired("r4"),
         fault_cleared({"event_id": ID}, "c1"),
+        fault_cleared(severe, "c1", locker="another"),
         fault_cleared(severe, "c1"),
         fault_cleared(cleared, "c4"),
     ]

@@ -1,0 +1,67 @@
+"""Admit the events of a caller: note its key in them, and refuse those of lockers that it may not report for.
+
+An event of another locker is refused before the rules see it, so its answer depends on nothing but the event and the
+key. The rules know all reservations and faults, so a caller that is bound to lockers gets concealed outcomes.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from msgspec.structs import force_setattr
+
+from lockstream.core.entities.access import Caller
+from lockstream.core.entities.events import Event
+from lockstream.core.errors import LockerNotAllowed
+from lockstream.core.outcomes import Outcome
+from lockstream.core.rules import (
+    FAULT_OF_ANOTHER_LOCKER,
+    RESERVATION_OF_ANOTHER_LOCKER,
+    UNKNOWN_FAULT,
+    UNKNOWN_RESERVATION,
+)
+
+
+class Admission(NamedTuple):
+    """The events of one request, each admitted or refused for its locker."""
+
+    events: Sequence[Event]
+    errors: Sequence[LockerNotAllowed | None]
+    """One per event. None: the event is admitted."""
+
+    @property
+    def refused(self) -> list[LockerNotAllowed]:
+        """The errors of the events that are not admitted."""
+        return [error for error in self.errors if error]
+
+    def admitted[ItemT](self, items: Sequence[ItemT]) -> list[ItemT]:
+        """Return those of `items` that belong to admitted events. There is one item per event, or none at all."""
+        return [item for item, error in zip(items, self.errors, strict=False) if error is None]
+
+    def outcomes(self, decided: Sequence[Outcome | Exception]) -> list[Outcome | Exception]:
+        """Return one outcome per event, of those that the admitted events got."""
+        following = iter(decided)
+        return [error or next(following) for error in self.errors]
+
+
+def admit(events: Sequence[Event], caller: Caller) -> Admission:
+    """Admit those events whose lockers the caller may report for, and note its key in them."""
+    return Admission(events, [admit_event(event, caller) for event in events])
+
+
+def admit_event(event: Event, caller: Caller) -> LockerNotAllowed | None:
+    """Note the caller's key in an event, or return why the caller may not report it."""
+    if not caller.may_use(event.locker_id):
+        return LockerNotAllowed(caller.key_id, event.locker_id)
+    force_setattr(event, "recorded_by", caller.key_id)
+    return None
+
+
+def concealed(outcomes: Sequence[Outcome | Exception]) -> list[Outcome | Exception]:
+    """Return outcomes that tell nothing of another locker's reservations and faults, as if these did not exist."""
+    return [_concealed(outcome) for outcome in outcomes]
+
+
+def _concealed(outcome: Outcome | Exception) -> Outcome | Exception:
+    if outcome is RESERVATION_OF_ANOTHER_LOCKER:
+        return UNKNOWN_RESERVATION
+    return UNKNOWN_FAULT if outcome is FAULT_OF_ANOTHER_LOCKER else outcome

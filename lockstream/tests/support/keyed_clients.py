@@ -1,0 +1,55 @@
+"""Clients of the application whose requests have a caller, as after the check of a key."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import httpx
+from fastapi.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lockstream.core.entities.access import Caller, Lockers
+from lockstream.core.entities.events import KeyId
+from lockstream.presentation.http.access.callers import set_caller
+from lockstream.presentation.http.app import create_app
+from lockstream.tests.support.clients import OpenLockstream, check_contract, open_from_environment
+
+_NAME = b"test-caller"
+
+
+def caller(key_id: str, *patterns: str) -> Caller:
+    """Return the caller of a key, which is bound to the lockers of `patterns` if there are any."""
+    return Caller(KeyId(key_id), lockers=Lockers.of(patterns) if patterns else None)
+
+
+class KeyedApplication:
+    """An application that takes the caller of a request from its header `Test-Caller`, which names one of `callers`."""
+
+    def __init__(self, app: ASGIApp, callers: Mapping[str, Caller]) -> None:
+        self._app, self._callers = app, callers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            for name, value in scope["headers"]:
+                if name == _NAME:
+                    set_caller(scope, self._callers[value.decode()])
+        await self._app(scope, receive, send)
+
+
+@contextmanager
+def keyed_clients(
+    callers: Mapping[str, Caller], open_lockstream: OpenLockstream = open_from_environment
+) -> Iterator[dict[str, TestClient]]:
+    """Give a client for each caller, and one without a key by the empty name. All use one application."""
+    app = create_app(open_lockstream)
+    keyed = KeyedApplication(app, callers)
+    with TestClient(keyed, follow_redirects=False) as without_key:
+        clients = {"": without_key}
+        for name in callers:
+            clients[name] = TestClient(keyed, follow_redirects=False, headers={_NAME.decode(): name})
+        for client in clients.values():
+            client.event_hooks["response"].append(_check)
+        yield clients
+
+
+def _check(response: httpx.Response) -> None:
+    check_contract(response)
