@@ -24,7 +24,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    cast,
     func,
     literal_column,
     not_,
@@ -48,7 +47,6 @@ from lockstream.core.entities.events import (
     ReservationExpired,
 )
 from lockstream.core.entities.listings import (
-    SUMMED,
     CompartmentQuery,
     CompartmentState,
     FaultQuery,
@@ -70,8 +68,6 @@ from lockstream.infrastructure.rows.tables import (
     faults,
     lockers,
     moments,
-    network,
-    open_fault_counts,
     reservations,
 )
 
@@ -86,15 +82,22 @@ _LOCKER_ID = bindparam("locker_id", type_=String)
 class ListingStatements:
     """The statements of all lists for one dialect, each compiled when it is first used. For any thread."""
 
-    def __init__(self, dialect: Dialect, positions: TableValuedAlias, *, has_counts: bool = False) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        positions: TableValuedAlias,
+        totals: _Select,
+        open_faults: _Select,
+    ) -> None:
         """`positions` is a table with the column `value`, made from one parameter, `positions`.
 
-        A projection that `has_counts` keeps the totals of the network. Any other counts them for each answer.
+        `totals` selects the numbers of `NetworkTotals` in the order of its fields, and `open_faults` the number of
+        open faults by severity. Each engine keeps them in tables of its own.
         """
         self._dialect = dialect
         self._prepared: dict[Hashable, Prepared] = {}
-        self.totals = Prepared(_KEPT_TOTALS if has_counts else _TOTALS, dialect)
-        self.open_faults_by_severity = Prepared(_KEPT_OPEN_FAULTS if has_counts else _OPEN_FAULTS_BY_SEVERITY, dialect)
+        self.totals = Prepared(totals, dialect)
+        self.open_faults_by_severity = Prepared(open_faults, dialect)
         self.has_locker = Prepared(_HAS_LOCKER, dialect)
         self.has_compartment = Prepared(_HAS_COMPARTMENT, dialect)
         self.reservation = Prepared(_RESERVATION, dialect)
@@ -411,25 +414,6 @@ def _text_expression(column: ColumnElement[str]) -> ColumnElement[str]:
     return column.concat(literal_column("''"))
 
 
-def _sum(column: ColumnElement[int]) -> ColumnElement[int]:
-    return cast(func.coalesce(func.sum(column), literal_column("0")), BigInteger)
-
-
-_TOTALS = select(
-    func.count(),
-    *(_sum(lockers.c[name]) for name in SUMMED),
-).select_from(lockers)
-"""The numbers of `NetworkTotals`, in the order of its fields."""
-
-_OPEN_FAULTS_BY_SEVERITY = (
-    select(faults.c.severity, func.count()).where(IS_OPEN).group_by(faults.c.severity).order_by(faults.c.severity)
-)
-_KEPT_TOTALS = select(network)
-_KEPT_OPEN_FAULTS = (
-    select(open_fault_counts)
-    .where(open_fault_counts.c.count > literal_column("0"))
-    .order_by(open_fault_counts.c.severity)
-)
 _HAS_LOCKER = select(lockers.c.locker_id).where(lockers.c.locker_id == _LOCKER_ID)
 _HAS_COMPARTMENT = select(compartments.c.compartment_id).where(
     compartments.c.locker_id == _LOCKER_ID,

@@ -72,7 +72,6 @@ class SqlListings:
         self._encode_positions = encode_positions
 
     def network(self) -> NetworkTotals:
-        """Return the totals. In PostgreSQL this reads the row of each locker, and an entry of each open fault."""
         totals = self._row(_Totals, self._statements.totals, {})
         open_faults = self._rows(_Pair, self._statements.open_faults_by_severity, {})
         return replace(NetworkTotals(*totals), open_faults=dict(open_faults))

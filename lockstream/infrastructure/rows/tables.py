@@ -189,10 +189,7 @@ network = Table(
     metadata,
     *(Column(name, BigInteger, nullable=False, server_default="0") for name in ("lockers", *SUMMED)),
 )
-"""One row: the totals of the network, which triggers keep. SQLite only.
-
-In PostgreSQL, a row that every transaction updates would have one version per transaction since the oldest snapshot.
-"""
+"""One row: the totals of the network, which triggers keep. SQLite only. See `network_totals`."""
 
 open_fault_counts = Table(
     "open_fault_counts",
@@ -200,7 +197,35 @@ open_fault_counts = Table(
     Column("severity", Integer, primary_key=True),
     Column("count", BigInteger, nullable=False),
 )
-"""Number of open faults of the network for each severity. Triggers keep it. SQLite only."""
+"""Number of open faults of the network for each severity. Triggers keep it. SQLite only. See `open_fault_totals`."""
+
+shared_metadata = MetaData()
+"""The tables that only PostgreSQL has, where nodes share a database.
+
+Each batch adds a row and deletes the row before it. A row that every batch updates would have one version per batch
+since the oldest snapshot, such as a dump's, and each read and each batch would go through all of them. The latest row
+is the last entry of an index, which leads to it at once.
+"""
+
+network_totals = Table(
+    "network_totals",
+    shared_metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False, server_default="0"),
+    *(Column(name, BigInteger, nullable=False, server_default="0") for name in ("lockers", *SUMMED)),
+)
+"""One row: the totals of the network at the end of the log. PostgreSQL only."""
+
+open_fault_totals = Table(
+    "open_fault_totals",
+    shared_metadata,
+    Column("severity", Integer, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False),
+)
+"""Number of open faults of the network, one row for each severity that has occurred. PostgreSQL only.
+
+The position is that of the last batch that changed a fault of this severity.
+"""
 
 
 _UPDATE_TOTALS = "UPDATE network SET lockers = lockers + %d, %s"
@@ -251,7 +276,7 @@ TABLES: dict[type[Row], Table] = {
 }
 """The table of each row class."""
 
-PROJECTION_TABLES = [*TABLES.values(), moments, progress]
+PROJECTION_TABLES = [*TABLES.values(), moments, network_totals, open_fault_totals, progress]
 """The tables of a projection in PostgreSQL, where the log's own index knows the ids."""
 
 
@@ -259,7 +284,8 @@ PROJECTION_TABLES = [*TABLES.values(), moments, progress]
 def fingerprint() -> str:
     """Return a hash of the tables' shape and meaning. A projection with another fingerprint is rebuilt."""
     dialect = sqlite.dialect()
-    text = [str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables]
-    indexes = [index for table in metadata.sorted_tables for index in table.indexes]
+    tables = [*metadata.sorted_tables, *shared_metadata.sorted_tables]
+    text = [str(CreateTable(table).compile(dialect=dialect)) for table in tables]
+    indexes = [index for table in tables for index in table.indexes]
     text += sorted(str(CreateIndex(index).compile(dialect=dialect)) for index in indexes)
     return sha256("\n".join([str(RULES_VERSION), *text, *_TRIGGERS]).encode()).hexdigest()

@@ -327,15 +327,6 @@ def test_postgres_finds_events_in_the_index_of_their_ids(database_store: Postgre
     assert steps[:2] == ["Limit", "->  Index Scan using events_event_id_key on events"]
 
 
-@pytest.mark.parametrize("database_store", ["many lockers", "long lives"], indirect=True)
-def test_postgres_counts_open_faults_in_their_index(database_store: PostgresStore) -> None:
-    """An empty table may be read as it is."""
-    lists = database_store._listings
-    statement = lists._statements.open_faults_by_severity
-    plan = lists._database.read_transaction(lists._beginning, partial(plan_of, statement))
-    assert [line for line in plan if re.search("Index (Only )?Scan using open_faults", line)]
-
-
 def test_postgres_reads_one_locker_from_the_index_of_open_faults(database_store: PostgresStore) -> None:
     """A parameter in the place of the index's condition would make it read all faults that were ever reported."""
     database = database_store._database
