@@ -23,7 +23,7 @@ from lockstream.infrastructure.postgres.statements import (
     events_between,
     version_mismatch,
 )
-from lockstream.infrastructure.rows.listing_statements import ListingStatements
+from lockstream.infrastructure.rows.listing_statements import LIMIT, MIN_SEVERITY, ListingStatements
 from lockstream.infrastructure.rows.listings import SqlListings, Values
 from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.rows.reads import SqlStatements
@@ -54,12 +54,16 @@ def _open_faults() -> Select[tuple[int, int]]:
     So it never reads the rows before the latest ones, which PostgreSQL keeps for as long as a snapshot may need them.
     """
     rows = open_fault_totals.c
-    latest = select(rows.severity, rows.count).order_by(rows.severity.desc(), rows.position.desc())
-    latest = latest.limit(literal_column("1"))
+    latest = (
+        select(rows.severity, rows.count)
+        .where(rows.severity >= MIN_SEVERITY)
+        .order_by(rows.severity.desc(), rows.position.desc())
+        .limit(literal_column("1"))
+    )
     found = select(latest.subquery()).cte("found", recursive=True)
     following = latest.where(rows.severity < found.c.severity).lateral()
     found = found.union_all(select(following).join_from(found, following, true()))
-    return select(found).where(found.c.count > literal_column("0"))
+    return select(found).limit(LIMIT)
 
 
 class PostgresListings:

@@ -158,6 +158,7 @@ for _status, _condition in HAS_STATUS.items():
 _partial_index("open_faults", IS_OPEN, faults.c.locker_id, faults.c.compartment_id)
 for _name, _condition in (("open_faults", IS_OPEN), ("cleared_faults", IS_CLEARED)):
     _partial_index(f"{_name}_by_report", _condition, faults.c.reported_position, faults.c.severity)
+    _partial_index(f"{_name}_by_severity", _condition, faults.c.severity, faults.c.reported_position)
     # These also hold all that past states and filters need of a fault, so that its row need not be read.
     _partial_index(
         f"{_name}_by_locker",
@@ -197,7 +198,10 @@ open_fault_counts = Table(
     Column("severity", Integer, primary_key=True),
     Column("count", BigInteger, nullable=False),
 )
-"""Number of open faults of the network for each severity. Triggers keep it. SQLite only. See `open_fault_totals`."""
+"""Number of open faults of the network for each severity that has occurred. Triggers keep it. SQLite only.
+
+See `open_fault_totals`.
+"""
 
 shared_metadata = MetaData()
 """The tables that only PostgreSQL has, where nodes share a database.
@@ -235,8 +239,9 @@ _TRIGGERS = (
     "INSERT INTO network DEFAULT VALUES",
     f"CREATE TRIGGER locker_added AFTER INSERT ON lockers BEGIN {_ADD_LOCKER}; END",
     f"CREATE TRIGGER locker_changed AFTER UPDATE ON lockers BEGIN {_CHANGE_LOCKER}; END",
-    "CREATE TRIGGER fault_added AFTER INSERT ON faults WHEN new.cleared_position = 0 BEGIN "
-    "INSERT INTO open_fault_counts VALUES (new.severity, 1) ON CONFLICT DO UPDATE SET count = count + 1; END",
+    "CREATE TRIGGER fault_added AFTER INSERT ON faults BEGIN "
+    "INSERT INTO open_fault_counts VALUES (new.severity, new.cleared_position = 0) "
+    "ON CONFLICT DO UPDATE SET count = count + excluded.count; END",
     "CREATE TRIGGER fault_cleared AFTER UPDATE ON faults WHEN old.cleared_position = 0 AND new.cleared_position > 0 "
     "BEGIN UPDATE open_fault_counts SET count = count - 1 WHERE severity = old.severity; END",
 )

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 
 from lockstream.core.entities.log import Cursor, Record
 from lockstream.core.ports import Listings, ReadResult
-from lockstream.infrastructure.rows.listing_statements import ListingStatements
+from lockstream.infrastructure.rows.listing_statements import LIMIT, MIN_SEVERITY, ListingStatements
 from lockstream.infrastructure.rows.listings import SqlListings, Values
 from lockstream.infrastructure.rows.mapping import VALUE_ERRORS, projection_unavailable
 from lockstream.infrastructure.rows.prepared import Prepared
@@ -34,7 +34,12 @@ SNAPSHOTS = 3
 """Snapshots that one list may need. A compaction removes a run file only after the projection names another one."""
 
 _TOTALS = select(network)
-_OPEN_FAULTS = select(open_fault_counts).where(open_fault_counts.c.count > 0)
+_OPEN_FAULTS = (
+    select(open_fault_counts)
+    .where(open_fault_counts.c.severity >= MIN_SEVERITY)
+    .order_by(open_fault_counts.c.severity.desc())
+    .limit(LIMIT)
+)
 
 
 class ReadableLog(Protocol):

@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 from sqlalchemy import select
 
 from lockstream.core.entities.log import Cursor, Record
-from lockstream.core.entities.state import Row
+from lockstream.core.entities.state import Fault, Row
 from lockstream.core.errors import InconsistentHistory, LogDamaged, ProjectionInvalid, StoreUnavailable
 from lockstream.core.ports import OnProgress, RowReads
 from lockstream.core.row_set import RowSet
@@ -115,12 +115,13 @@ class Replay:
         """Name the totals of the network in which a projection differs from this replay.
 
         `totals` are its rows of totals, which must be one row. It begins with `position` if the projection notes one.
-        `open_faults` has a number of open faults for each severity.
+        `open_faults` has a number of open faults for each severity that has occurred.
         """
         expected = self.reads.listings.network()
+        severities = dict.fromkeys((fault.severity for fault in self.cache.changed_rows(Fault)), 0)
         if [tuple(row) for row in totals] != [(*position, *astuple(expected)[:-1])]:
             yield "the totals of the network"
-        if sorted(tuple(row) for row in open_faults if row[1]) != sorted(expected.open_faults.items()):
+        if sorted(map(tuple, open_faults)) != sorted((severities | expected.open_faults).items()):
             yield "the numbers of open faults"
 
     def _differing_rows(self, row_class: type[Any], stored: Iterable[tuple[Any, ...]]) -> Iterator[str]:

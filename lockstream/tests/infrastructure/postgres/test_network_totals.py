@@ -21,6 +21,7 @@ from lockstream.infrastructure.postgres.shadow_tables import rebuild
 from lockstream.infrastructure.postgres.unit_of_work import PostgresUnitOfWork
 from lockstream.infrastructure.stores.postgres import PostgresStore
 from lockstream.services.commands.verify_database import verify_database
+from lockstream.tests.infrastructure.postgres.plans import blocks_of, explained
 from lockstream.tests.support.builders import Body, event, fault_cleared, fault_reported, registered, reserved
 from lockstream.tests.support.databases import connect, execute, ingest_into
 from lockstream.tests.support.histories import history
@@ -115,10 +116,10 @@ def test_an_old_snapshot_makes_totals_no_dearer(sample_url: str) -> None:
 
         # when the totals are read, and when the next batch changes them
         lists = store._listings
-        read = lists._statements.totals, lists._statements.open_faults_by_severity
-        reads = [
-            lists._database.read_transaction(lists._beginning, partial(explained, Statement(one.text))) for one in read
-        ]
+        values = {"min_severity": 0, "limit": 9}
+        read = lists._statements.totals, lists._statements.open_faults
+        statements = [Statement(one.text, one.bind(values)) for one in read]
+        reads = [lists._database.read_transaction(lists._beginning, partial(explained, one)) for one in statements]
         writes = lists._database.read_transaction(
             [Statement("BEGIN"), *lists._beginning[3:4]], partial(explained_changes, store.log.end.position)
         )
@@ -130,11 +131,6 @@ def test_an_old_snapshot_makes_totals_no_dearer(sample_url: str) -> None:
         assert store.list(lambda lists: lists.network()).value.open_faults == {1: 101, 2: 100, 3: 100}
 
 
-def explained(statement: Statement, _: Results, fetch: Callable[[Statement], DatabaseRows]) -> list[str]:
-    """Execute a statement, and return the lines of its plan with the blocks that it has touched."""
-    return [line for (line,) in fetch(Statement(f"EXPLAIN (ANALYZE, BUFFERS) {statement.text}", statement.values))]
-
-
 def explained_changes(position: int, begun: Results, fetch: Callable[[Statement], DatabaseRows]) -> list[list[str]]:
     """Execute the statements of a batch after `position` that changes all totals, and return their plans."""
     rows = RowSet({}, {}, {}, {})
@@ -143,10 +139,3 @@ def explained_changes(position: int, begun: Results, fetch: Callable[[Statement]
     plans = [explained(one, begun, fetch) for one in changes]
     fetch(Statement("ROLLBACK"))
     return plans
-
-
-def blocks_of(plan: list[str]) -> int:
-    """Return the number of blocks that a statement has touched. The first line counts those of all others."""
-    found = re.search(r"Buffers:.* hit=(\d+)", "\n".join(plan))
-    assert found
-    return int(found[1])
