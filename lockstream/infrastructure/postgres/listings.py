@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import ARRAY, BigInteger, bindparam, func
+from sqlalchemy import ARRAY, BigInteger, Select, bindparam, func, literal_column, select, true
 
 from lockstream.core.entities.fields import uuid_range
+from lockstream.core.entities.listings import SUMMED
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import Listings, ReadResult
 from lockstream.infrastructure.postgres.connection import (
@@ -22,11 +23,11 @@ from lockstream.infrastructure.postgres.statements import (
     events_between,
     version_mismatch,
 )
-from lockstream.infrastructure.rows.listing_statements import ListingStatements
+from lockstream.infrastructure.rows.listing_statements import LIMIT, MIN_SEVERITY, ListingStatements
 from lockstream.infrastructure.rows.listings import SqlListings, Values
 from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.rows.reads import SqlStatements
-from lockstream.infrastructure.rows.tables import PROJECTION_TABLES
+from lockstream.infrastructure.rows.tables import PROJECTION_TABLES, network_totals, open_fault_totals
 
 _BEGIN = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 _LOCK_TABLES = Statement(f"LOCK TABLE {', '.join(table.name for table in PROJECTION_TABLES)} IN ACCESS SHARE MODE")
@@ -42,13 +43,35 @@ A bitmap scan or a sort reads all rows that pass the filters, for each page. The
 than a page.
 """
 
+_TOTALS = (
+    select(*network_totals.c["lockers", *SUMMED]).order_by(network_totals.c.position.desc()).limit(literal_column("1"))
+)
+
+
+def _open_faults() -> Select[tuple[int, int]]:
+    """Return a SELECT that seeks the latest row of each severity, from the highest severity to the lowest.
+
+    So it never reads the rows before the latest ones, which PostgreSQL keeps for as long as a snapshot may need them.
+    """
+    rows = open_fault_totals.c
+    latest = (
+        select(rows.severity, rows.count)
+        .where(rows.severity >= MIN_SEVERITY)
+        .order_by(rows.severity.desc(), rows.position.desc())
+        .limit(literal_column("1"))
+    )
+    found = select(latest.subquery()).cte("found", recursive=True)
+    following = latest.where(rows.severity < found.c.severity).lateral()
+    found = found.union_all(select(following).join_from(found, following, true()))
+    return select(found).limit(LIMIT)
+
 
 class PostgresListings:
     """Lists of the projection in a database. For any thread."""
 
     def __init__(self, database: Database) -> None:
         positions = func.unnest(bindparam("positions", type_=ARRAY(BigInteger))).table_valued("value", name="integers")
-        self._statements = ListingStatements(DIALECT, positions.render_derived())
+        self._statements = ListingStatements(DIALECT, positions.render_derived(), _TOTALS, _open_faults())
         self._reads = SqlStatements(DIALECT)
         self._database = database
         self._beginning = [

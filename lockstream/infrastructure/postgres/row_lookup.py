@@ -1,12 +1,15 @@
 """Look up and write the rows of a batch, with one statement per table for a batch of any size."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple, Self
 
 from msgspec.structs import astuple
 from sqlalchemy import BigInteger, Integer, Table
 
 from lockstream.core.entities.events import Event
+from lockstream.core.entities.listings import SUMMED
 from lockstream.core.entities.log import Moment
 from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Row
 from lockstream.core.row_set import RowSet, read_set_of, with_absent
@@ -64,6 +67,41 @@ def insert_moments(moments: Sequence[Moment]) -> Statement:
     )
 
 
+class RowsBefore(NamedTuple):
+    """The lockers and faults that a batch has looked up, as they were before it."""
+
+    lockers: dict[str, LockerTotals | None]
+    faults: dict[str, Fault | None]
+
+    @classmethod
+    def of(cls, rows: RowSet) -> Self:
+        """Return a copy, which remains when the batch saves rows."""
+        return cls(dict(rows.lockers), dict(rows.faults))
+
+
+def change_totals(before: RowsBefore, rows: RowSet, after: int, end: int) -> list[Statement]:
+    """Return statements that bring the totals of the network from the position `after` to `end`."""
+    lockers, faults = rows.changed[LockerTotals], rows.changed[Fault]
+    known = [locker for key in lockers if (locker := before.lockers.get(key))]
+    changes = {name: _sum(name, lockers.values()) - _sum(name, known) for name in SUMMED}
+    values = {"after": after, "end": end, "lockers": len(lockers) - len(known), **changes}
+    statements = [Statement(_CHANGE_NETWORK_TOTALS, values)]
+    if faults:
+        open_faults: Counter[int] = Counter()
+        for key, fault in faults.items():
+            earlier = before.faults.get(key)
+            open_faults[fault.severity] += (not fault.is_cleared) - (earlier is not None and not earlier.is_cleared)
+        severities, counts = list(open_faults), list(open_faults.values())
+        statements.append(
+            Statement(_CHANGE_OPEN_FAULT_TOTALS, {"severities": severities, "changes": counts, "end": end})
+        )
+    return statements
+
+
+def _sum(name: str, lockers: Iterable[LockerTotals]) -> int:
+    return sum(map(attrgetter(name), lockers))
+
+
 def _upsert(row_class: type[Row], changed: Sequence[Row]) -> Statement:
     columns = zip(*map(astuple, changed), strict=True)
     return Statement(_UPSERTS[row_class], dict(zip(row_class.__struct_fields__, map(list, columns), strict=True)))
@@ -102,3 +140,18 @@ _COMPARTMENTS = (
 _FAULTS = f"SELECT {_columns(faults)} FROM faults WHERE fault_id = ANY(%(faults)s::text[])"  # noqa: S608
 _LOCKERS = f"SELECT {_columns(lockers)} FROM lockers WHERE locker_id = ANY(%(lockers)s::text[])"  # noqa: S608
 _UPSERTS = {row_class: _upsert_into(table) for row_class, table in TABLES.items()}
+_CHANGE_NETWORK_TOTALS = (
+    "WITH before AS (DELETE FROM network_totals WHERE position = %(after)s RETURNING *) "  # noqa: S608  # our own names
+    "INSERT INTO network_totals SELECT %(end)s::bigint, "
+    f"{', '.join(f'{name} + %({name})s::bigint' for name in ('lockers', *SUMMED))} FROM before"
+)
+_CHANGE_OPEN_FAULT_TOTALS = (
+    "WITH given AS (SELECT severity, change, "
+    "(SELECT max(position) FROM open_fault_totals latest WHERE latest.severity = changed.severity) AS position "
+    "FROM unnest(%(severities)s::integer[], %(changes)s::bigint[]) AS changed (severity, change)), "
+    "before AS (DELETE FROM open_fault_totals totals USING given "
+    "WHERE (totals.severity, totals.position) = (given.severity, given.position) "
+    "RETURNING totals.severity, totals.count) "
+    "INSERT INTO open_fault_totals SELECT severity, %(end)s::bigint, coalesce(count, 0) + change "
+    "FROM given LEFT JOIN before USING (severity)"
+)

@@ -29,7 +29,7 @@ from lockstream.infrastructure.postgres.connection import (
     unavailable,
 )
 from lockstream.infrastructure.postgres.log import PostgresLog
-from lockstream.infrastructure.postgres.row_lookup import RowLookup, insert_moments, upserts
+from lockstream.infrastructure.postgres.row_lookup import RowLookup, RowsBefore, change_totals, insert_moments, upserts
 from lockstream.infrastructure.postgres.statements import (
     HEAD,
     HEAD_AND_VERSION,
@@ -38,7 +38,7 @@ from lockstream.infrastructure.postgres.statements import (
     cursor_of,
     update_progress,
 )
-from lockstream.infrastructure.rows.tables import PROJECTION_TABLES, fingerprint, progress
+from lockstream.infrastructure.rows.tables import PROJECTION_TABLES, fingerprint, network_totals, progress
 
 SHADOW_SCHEMA = "lockstream_rebuilding"
 """Beginning of the name of the schema of shadow tables."""
@@ -62,6 +62,7 @@ class ShadowTables:
         self._begin: Sequence[Statement] = [*session.beginning, self._use_schema]
         self._end: Sequence[Statement] = [COMMIT]
         self._session = session
+        self._before = RowsBefore({}, {})
 
     def create(self) -> None:
         """Create the shadow tables, and drop the shadow tables of interrupted rebuilds."""
@@ -75,16 +76,20 @@ class ShadowTables:
                 self._use_schema,
                 *_create_tables(),
                 Statement(_INSERT_PROGRESS, values),
+                Statement(f"INSERT INTO {network_totals.name} DEFAULT VALUES"),
                 COMMIT,
             ]
         )
 
     def fetch(self, events: Sequence[Event]) -> RowSet:
         lookup = RowLookup(events)
-        return lookup.row_set(self._session.execute([*self._begin, *lookup.statements]))
+        rows = lookup.row_set(self._session.execute([*self._begin, *lookup.statements]))
+        self._before = RowsBefore.of(rows)
+        return rows
 
     def apply(self, rows: RowSet, events: Sequence[Event], moments: Sequence[Moment], end: Cursor) -> None:
-        self._session.execute([*upserts(rows), insert_moments(moments), update_progress(end), *self._end])
+        totals = change_totals(self._before, rows, self.reached.position, end.position)
+        self._session.execute([*upserts(rows), *totals, insert_moments(moments), update_progress(end), *self._end])
         self.reached = end
 
     def swap_in(self, schema: str, follow: Callable[[int], object]) -> bool:

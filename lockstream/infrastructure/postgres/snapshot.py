@@ -16,7 +16,13 @@ from lockstream.infrastructure.postgres.connection import DIALECT, Database, una
 from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
 from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.rows.reads import SqlReads, SqlStatements
-from lockstream.infrastructure.rows.tables import PROJECTION_TABLES, TABLES, moments
+from lockstream.infrastructure.rows.tables import (
+    PROJECTION_TABLES,
+    TABLES,
+    moments,
+    network_totals,
+    open_fault_totals,
+)
 
 FETCHED_ROWS = 5_000
 """Rows that are fetched from the server at a time."""
@@ -63,6 +69,14 @@ class Snapshot:
     def moments(self) -> Iterator[tuple[Any, ...]]:
         """Yield the recorded times, by position."""
         return self._execute(Prepared(select(moments).order_by(moments.c.position), DIALECT), {})
+
+    def totals(self) -> Iterator[tuple[int, ...]]:
+        """Yield the position and the totals of the network: one row, unless a program has changed the table."""
+        return self._execute(Prepared(select(network_totals), DIALECT), {})
+
+    def open_faults(self) -> Iterator[tuple[int, int]]:
+        """Yield the number of open faults for each severity that has occurred."""
+        return self._execute(Prepared(select(*open_fault_totals.c["severity", "count"]), DIALECT), {})
 
     def _table_ids(self) -> list[tuple[Any, ...]]:
         return self._connection.execute(_TABLES).fetchall()

@@ -28,7 +28,7 @@ from lockstream.infrastructure.postgres.connection import (
     Statement,
 )
 from lockstream.infrastructure.postgres.log import PostgresLog
-from lockstream.infrastructure.postgres.row_lookup import RowLookup, insert_moments, upserts
+from lockstream.infrastructure.postgres.row_lookup import RowLookup, RowsBefore, change_totals, insert_moments, upserts
 from lockstream.infrastructure.postgres.statements import (
     FORCE_DURABLE_COMMIT,
     HEAD_AND_VERSION,
@@ -50,6 +50,7 @@ class PostgresUnitOfWork:
         self._is_open = False
         self._end = log.end
         self._rows = RowSet({}, {}, {}, {})
+        self._before = RowsBefore({}, {})
         self._known: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -80,6 +81,7 @@ class PostgresUnitOfWork:
             self._end = self._log.moved(found[HEAD_AND_VERSION])
             self._known = dict(found[known])
             self._rows = lookup.row_set(found)
+            self._before = RowsBefore.of(self._rows)
         return Batch(dict(self._known), self._rows, self._end.position)
 
     def load(self, events: Sequence[Event]) -> None:
@@ -98,6 +100,7 @@ class PostgresUnitOfWork:
                 [
                     insertion,
                     *upserts(self._rows),
+                    *change_totals(self._before, self._rows, self._end.position, end.position),
                     insert_moments([Moment(self._end.position + 1, time_of(recorded_at))]),
                 ],
                 end,

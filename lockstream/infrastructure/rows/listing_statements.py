@@ -7,7 +7,7 @@ that must not use an index is written as an expression.
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import reduce
-from itertools import chain
+from itertools import chain, product
 from operator import add
 from typing import Any
 
@@ -24,7 +24,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    cast,
     func,
     literal_column,
     not_,
@@ -48,7 +47,6 @@ from lockstream.core.entities.events import (
     ReservationExpired,
 )
 from lockstream.core.entities.listings import (
-    SUMMED,
     CompartmentQuery,
     CompartmentState,
     FaultQuery,
@@ -70,8 +68,6 @@ from lockstream.infrastructure.rows.tables import (
     faults,
     lockers,
     moments,
-    network,
-    open_fault_counts,
     reservations,
 )
 
@@ -79,22 +75,31 @@ type _Select = Select[*tuple[Any, ...]]
 type _Statement = _Select | CompoundSelect[*tuple[Any, ...]]
 type _Condition = ColumnElement[bool]
 
-_LIMIT = bindparam("limit", type_=BigInteger)
+LIMIT = bindparam("limit", type_=BigInteger)
+MIN_SEVERITY = bindparam("min_severity", type_=BigInteger)
 _LOCKER_ID = bindparam("locker_id", type_=String)
 
 
 class ListingStatements:
     """The statements of all lists for one dialect, each compiled when it is first used. For any thread."""
 
-    def __init__(self, dialect: Dialect, positions: TableValuedAlias, *, has_counts: bool = False) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        positions: TableValuedAlias,
+        totals: _Select,
+        open_faults: _Select,
+    ) -> None:
         """`positions` is a table with the column `value`, made from one parameter, `positions`.
 
-        A projection that `has_counts` keeps the totals of the network. Any other counts them for each answer.
+        `totals` selects the numbers of `NetworkTotals` in the order of its fields. `open_faults` selects `LIMIT`
+        severities from `MIN_SEVERITY` on that have occurred, the highest first, each with the number of open faults.
+        Each engine keeps both in tables of its own.
         """
         self._dialect = dialect
         self._prepared: dict[Hashable, Prepared] = {}
-        self.totals = Prepared(_KEPT_TOTALS if has_counts else _TOTALS, dialect)
-        self.open_faults_by_severity = Prepared(_KEPT_OPEN_FAULTS if has_counts else _OPEN_FAULTS_BY_SEVERITY, dialect)
+        self.totals = Prepared(totals, dialect)
+        self.open_faults = Prepared(open_faults, dialect)
         self.has_locker = Prepared(_HAS_LOCKER, dialect)
         self.has_compartment = Prepared(_HAS_COMPARTMENT, dialect)
         self.reservation = Prepared(_RESERVATION, dialect)
@@ -123,6 +128,10 @@ class ListingStatements:
         has_locker, has_compartment = query.locker_id is not None, query.compartment_id is not None
         return self._statement(_faults, query.open, has_locker, has_compartment, query.descending)
 
+    def faults_of_severities(self, query: FaultQuery, count: int) -> Prepared:
+        """Return the statement that lists faults of `count` severities: `severity_0`, `severity_1` and so on."""
+        return self._statement(_faults_of_severities, query.open, count, query.descending)
+
     def history(self, query: HistoryQuery) -> Prepared:
         """Return the statement that lists the positions of events from `lower` through `upper`."""
         return self._statement(_history, query.event_type, query.compartment_id is not None, query.descending)
@@ -140,7 +149,7 @@ class ListingStatements:
 def _lockers(available: bool | None, degraded: bool | None) -> _Statement:
     page = select(lockers).where(_ids_within_bounds(lockers.c.locker_id))
     if available is None and degraded is None:
-        return page.order_by(lockers.c.locker_id).limit(_LIMIT)
+        return page.order_by(lockers.c.locker_id).limit(LIMIT)
     has = [
         condition
         for (is_available, is_degraded), condition in LOCKER_HAS.items()
@@ -165,7 +174,7 @@ def _compartments(state: CompartmentState | None) -> _Statement:
         .outerjoin_from(compartments, reservations, compartments.c.active_reservation == reservations.c.reservation_id)
         .where(_of_locker_within_bounds(compartments, "compartment_id", String()))
         .order_by(compartments.c.locker_id, compartments.c.compartment_id)
-        .limit(_LIMIT)
+        .limit(LIMIT)
     )
     match state:
         case None:
@@ -204,7 +213,7 @@ def _reservations_by_id(status: Status | None, has_locker: bool, descending: boo
             parts.append(_active_of_locker(status, was_changed, has_id))
         all_of_locker = union_all(*parts).subquery()
         order = _text_expression(all_of_locker.c.reservation_id)
-        return select(all_of_locker).order_by(order.desc() if descending else order).limit(_LIMIT)
+        return select(all_of_locker).order_by(order.desc() if descending else order).limit(LIMIT)
     page = select(reservations).where(_ids_within_bounds(reservations.c.reservation_id), was_changed)
     if status is Status.PICKED_UP:
         page = page.where(_has_status(status))
@@ -242,14 +251,27 @@ def _was_changed_within(first: str, last: str) -> _Condition:
 
 def _faults(is_open: bool | None, has_locker: bool, has_compartment: bool, descending: bool) -> _Statement:
     page = _positions_page(faults, "reported_position", has_locker)
-    page = page.where(faults.c.severity >= bindparam("min_severity", type_=BigInteger))
+    page = page.where(faults.c.severity >= MIN_SEVERITY)
     if has_compartment:
         page = page.where(faults.c.compartment_id == bindparam("compartment_id", type_=String))
-    either = [
-        condition for wanted_open, condition in ((True, IS_OPEN), (False, IS_CLEARED)) if is_open in (None, wanted_open)
-    ]
-    parts = [page.where(condition) for condition in either]
+    parts = [page.where(condition) for condition in _open_or_cleared(is_open)]
     return _merged(faults, parts, "reported_position", descending, of_locker=has_locker)
+
+
+def _faults_of_severities(is_open: bool | None, count: int, descending: bool) -> _Statement:
+    """Return a SELECT that merges the first faults of each severity."""
+    pair = tuple_(faults.c.severity, faults.c.reported_position)
+    parts = []
+    for number, condition in product(range(count), _open_or_cleared(is_open)):
+        severity = bindparam(f"severity_{number}", type_=BigInteger)
+        lower, upper = (tuple_(severity, bindparam(name, type_=BigInteger)) for name in ("lower", "upper"))
+        parts.append(select(faults).where(pair >= lower, pair <= upper, condition))
+    return _merged(faults, parts, "reported_position", descending, of_severity=True)
+
+
+def _open_or_cleared(is_open: bool | None) -> list[_Condition]:
+    """Return one condition for each kind of faults, open and cleared, that a list contains."""
+    return [condition for is_one, condition in ((True, IS_OPEN), (False, IS_CLEARED)) if is_open in (None, is_one)]
 
 
 _POSITIONS: dict[type[Event], list[tuple[Column[int], _Condition]]] = {
@@ -273,12 +295,12 @@ def _history(event_type: type[Event] | None, of_compartment: bool, descending: b
     for column, condition in _columns_of(event_type):
         page = select(column.label("position")).where(_of_locker(column, of_compartment), condition)
         order = (column.table.c.locker_id, column)
-        pages.append(page.order_by(*(one.desc() if descending else one for one in order)).limit(_LIMIT))
+        pages.append(page.order_by(*(one.desc() if descending else one for one in order)).limit(LIMIT))
     if len(pages) == 1:
         return pages[0]
     merged = union_all(*(select(page.subquery()) for page in pages)).subquery()
     position = merged.c.position
-    return select(position).order_by(position.desc() if descending else position).limit(_LIMIT)
+    return select(position).order_by(position.desc() if descending else position).limit(LIMIT)
 
 
 def _columns_of(event_type: type[Event] | None) -> Iterable[tuple[Column[int], _Condition]]:
@@ -345,14 +367,20 @@ _LASTING: dict[type[Row], Callable[[bool], _Statement]] = {
 
 
 def _merged(
-    table: Table, parts: Sequence[_Select], key: str, descending: bool = False, *, of_locker: bool = False
+    table: Table,
+    parts: Sequence[_Select],
+    key: str,
+    descending: bool = False,
+    *,
+    of_locker: bool = False,
+    of_severity: bool = False,
 ) -> _Statement:
     """Return the first rows of all parts of a table, in the order of the column `key`. No row is in two parts."""
 
     def ordered(page: _Select, columns: ReadOnlyColumnCollection[str, Any], *names: str) -> _Select:
-        return page.order_by(*(columns[name].desc() if descending else columns[name] for name in names)).limit(_LIMIT)
+        return page.order_by(*(columns[name].desc() if descending else columns[name] for name in names)).limit(LIMIT)
 
-    names = ("locker_id", key) if of_locker else (key,)
+    names = ("locker_id", key) if of_locker else ("severity", key) if of_severity else (key,)
     pages = [ordered(part, table.c, *names) for part in parts]
     if len(pages) == 1:
         return pages[0]
@@ -394,7 +422,7 @@ def _of_locker_within_bounds(
 
 
 def _ids(column: ColumnElement[str], *further: ColumnElement[str]) -> _Select:
-    return select(column, *further).where(_ids_within_bounds(column)).order_by(column, *further).limit(_LIMIT)
+    return select(column, *further).where(_ids_within_bounds(column)).order_by(column, *further).limit(LIMIT)
 
 
 def _ids_within_bounds(column: ColumnElement[str]) -> _Condition:
@@ -411,25 +439,6 @@ def _text_expression(column: ColumnElement[str]) -> ColumnElement[str]:
     return column.concat(literal_column("''"))
 
 
-def _sum(column: ColumnElement[int]) -> ColumnElement[int]:
-    return cast(func.coalesce(func.sum(column), literal_column("0")), BigInteger)
-
-
-_TOTALS = select(
-    func.count(),
-    *(_sum(lockers.c[name]) for name in SUMMED),
-).select_from(lockers)
-"""The numbers of `NetworkTotals`, in the order of its fields."""
-
-_OPEN_FAULTS_BY_SEVERITY = (
-    select(faults.c.severity, func.count()).where(IS_OPEN).group_by(faults.c.severity).order_by(faults.c.severity)
-)
-_KEPT_TOTALS = select(network)
-_KEPT_OPEN_FAULTS = (
-    select(open_fault_counts)
-    .where(open_fault_counts.c.count > literal_column("0"))
-    .order_by(open_fault_counts.c.severity)
-)
 _HAS_LOCKER = select(lockers.c.locker_id).where(lockers.c.locker_id == _LOCKER_ID)
 _HAS_COMPARTMENT = select(compartments.c.compartment_id).where(
     compartments.c.locker_id == _LOCKER_ID,

@@ -31,6 +31,10 @@ from lockstream.infrastructure.rows.prepared import Prepared
 POSITION_MAX = 2**63 - 1
 """Highest number that a column of positions holds."""
 
+MERGED_SEVERITIES = 12
+"""Most severities whose faults are merged. A list of more severities is filtered: a network whose lockers report error
+codes as severities has too many to read the first faults of each."""
+
 _ID_END = "\U0010ffff" * (IDENTIFIER_MAX + 1)
 """A text that sorts after every id."""
 
@@ -72,10 +76,11 @@ class SqlListings:
         self._encode_positions = encode_positions
 
     def network(self) -> NetworkTotals:
-        """Return the totals. In PostgreSQL this reads the row of each locker, and an entry of each open fault."""
         totals = self._row(_Totals, self._statements.totals, {})
-        open_faults = self._rows(_Pair, self._statements.open_faults_by_severity, {})
-        return replace(NetworkTotals(*totals), open_faults=dict(open_faults))
+        open_faults = self._open_faults(0, POSITION_MAX)
+        return replace(
+            NetworkTotals(*totals), open_faults={severity: count for severity, count in open_faults if count}
+        )
 
     def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
         bounds = _id_bounds(after, prefix=query.prefix)
@@ -100,12 +105,22 @@ class SqlListings:
         return self._page(Reservation, self._statements.reservations(query), values, limit)
 
     def faults(self, query: FaultQuery, after: int | None, limit: int) -> list[Fault]:
-        values = _position_bounds(after, 0, POSITION_MAX, query.descending) | {
+        """Return a page of faults. A page of all lockers merges the faults of each severity, if these are few."""
+        bounds = _position_bounds(after, 0, POSITION_MAX, query.descending)
+        if query.min_severity > 0 and query.locker_id is None:
+            severities = [severity for severity, _ in self._open_faults(query.min_severity, MERGED_SEVERITIES + 1)]
+            if not severities:
+                return []
+            if len(severities) <= MERGED_SEVERITIES:
+                statement = self._statements.faults_of_severities(query, len(severities))
+                numbered = {f"severity_{number}": severity for number, severity in enumerate(severities)}
+                return self._page(Fault, statement, bounds | numbered, limit)
+        filters = {
             "min_severity": _within_range(query.min_severity),
             "locker_id": query.locker_id,
             "compartment_id": query.compartment_id,
         }
-        return self._page(Fault, self._statements.faults(query), values, limit)
+        return self._page(Fault, self._statements.faults(query), bounds | filters, limit)
 
     def history(self, query: HistoryQuery, after: int | None, limit: int) -> list[int] | None:
         subject = {"locker_id": query.locker_id, "compartment_id": query.compartment_id}
@@ -169,6 +184,11 @@ class SqlListings:
         if following is None or latest is None or latest <= time:
             return self.position
         return int(following) - 1
+
+    def _open_faults(self, min_severity: int, limit: int) -> list[tuple[int, int]]:
+        """Return severities that have occurred, the highest first, each with its number of open faults."""
+        values = {"min_severity": _within_range(min_severity), "limit": limit}
+        return self._rows(_Pair, self._statements.open_faults, values)
 
     def _page[RowT: Row](self, row_class: type[RowT], statement: Prepared, values: Values, limit: int) -> list[RowT]:
         return self._rows(row_class, statement, {**values, "limit": limit})

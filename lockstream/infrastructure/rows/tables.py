@@ -158,6 +158,7 @@ for _status, _condition in HAS_STATUS.items():
 _partial_index("open_faults", IS_OPEN, faults.c.locker_id, faults.c.compartment_id)
 for _name, _condition in (("open_faults", IS_OPEN), ("cleared_faults", IS_CLEARED)):
     _partial_index(f"{_name}_by_report", _condition, faults.c.reported_position, faults.c.severity)
+    _partial_index(f"{_name}_by_severity", _condition, faults.c.severity, faults.c.reported_position)
     # These also hold all that past states and filters need of a fault, so that its row need not be read.
     _partial_index(
         f"{_name}_by_locker",
@@ -189,10 +190,7 @@ network = Table(
     metadata,
     *(Column(name, BigInteger, nullable=False, server_default="0") for name in ("lockers", *SUMMED)),
 )
-"""One row: the totals of the network, which triggers keep. SQLite only.
-
-In PostgreSQL, a row that every transaction updates would have one version per transaction since the oldest snapshot.
-"""
+"""One row: the totals of the network, which triggers keep. SQLite only. See `network_totals`."""
 
 open_fault_counts = Table(
     "open_fault_counts",
@@ -200,7 +198,38 @@ open_fault_counts = Table(
     Column("severity", Integer, primary_key=True),
     Column("count", BigInteger, nullable=False),
 )
-"""Number of open faults of the network for each severity. Triggers keep it. SQLite only."""
+"""Number of open faults of the network for each severity that has occurred. Triggers keep it. SQLite only.
+
+See `open_fault_totals`.
+"""
+
+shared_metadata = MetaData()
+"""The tables that only PostgreSQL has, where nodes share a database.
+
+Each batch adds a row and deletes the row before it. A row that every batch updates would have one version per batch
+since the oldest snapshot, such as a dump's, and each read and each batch would go through all of them. The latest row
+is the last entry of an index, which leads to it at once.
+"""
+
+network_totals = Table(
+    "network_totals",
+    shared_metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False, server_default="0"),
+    *(Column(name, BigInteger, nullable=False, server_default="0") for name in ("lockers", *SUMMED)),
+)
+"""One row: the totals of the network at the end of the log. PostgreSQL only."""
+
+open_fault_totals = Table(
+    "open_fault_totals",
+    shared_metadata,
+    Column("severity", Integer, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False),
+)
+"""Number of open faults of the network, one row for each severity that has occurred. PostgreSQL only.
+
+The position is that of the last batch that changed a fault of this severity.
+"""
 
 
 _UPDATE_TOTALS = "UPDATE network SET lockers = lockers + %d, %s"
@@ -210,8 +239,9 @@ _TRIGGERS = (
     "INSERT INTO network DEFAULT VALUES",
     f"CREATE TRIGGER locker_added AFTER INSERT ON lockers BEGIN {_ADD_LOCKER}; END",
     f"CREATE TRIGGER locker_changed AFTER UPDATE ON lockers BEGIN {_CHANGE_LOCKER}; END",
-    "CREATE TRIGGER fault_added AFTER INSERT ON faults WHEN new.cleared_position = 0 BEGIN "
-    "INSERT INTO open_fault_counts VALUES (new.severity, 1) ON CONFLICT DO UPDATE SET count = count + 1; END",
+    "CREATE TRIGGER fault_added AFTER INSERT ON faults BEGIN "
+    "INSERT INTO open_fault_counts VALUES (new.severity, new.cleared_position = 0) "
+    "ON CONFLICT DO UPDATE SET count = count + excluded.count; END",
     "CREATE TRIGGER fault_cleared AFTER UPDATE ON faults WHEN old.cleared_position = 0 AND new.cleared_position > 0 "
     "BEGIN UPDATE open_fault_counts SET count = count - 1 WHERE severity = old.severity; END",
 )
@@ -251,7 +281,7 @@ TABLES: dict[type[Row], Table] = {
 }
 """The table of each row class."""
 
-PROJECTION_TABLES = [*TABLES.values(), moments, progress]
+PROJECTION_TABLES = [*TABLES.values(), moments, network_totals, open_fault_totals, progress]
 """The tables of a projection in PostgreSQL, where the log's own index knows the ids."""
 
 
@@ -259,7 +289,8 @@ PROJECTION_TABLES = [*TABLES.values(), moments, progress]
 def fingerprint() -> str:
     """Return a hash of the tables' shape and meaning. A projection with another fingerprint is rebuilt."""
     dialect = sqlite.dialect()
-    text = [str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables]
-    indexes = [index for table in metadata.sorted_tables for index in table.indexes]
+    tables = [*metadata.sorted_tables, *shared_metadata.sorted_tables]
+    text = [str(CreateTable(table).compile(dialect=dialect)) for table in tables]
+    indexes = [index for table in tables for index in table.indexes]
     text += sorted(str(CreateIndex(index).compile(dialect=dialect)) for index in indexes)
     return sha256("\n".join([str(RULES_VERSION), *text, *_TRIGGERS]).encode()).hexdigest()

@@ -15,11 +15,11 @@ from sqlalchemy import Connection, select
 
 from lockstream.core.entities.log import Cursor, Record
 from lockstream.core.ports import Listings, ReadResult
-from lockstream.infrastructure.rows.listing_statements import ListingStatements
+from lockstream.infrastructure.rows.listing_statements import LIMIT, MIN_SEVERITY, ListingStatements
 from lockstream.infrastructure.rows.listings import SqlListings, Values
 from lockstream.infrastructure.rows.mapping import VALUE_ERRORS, projection_unavailable
 from lockstream.infrastructure.rows.prepared import Prepared
-from lockstream.infrastructure.rows.tables import progress
+from lockstream.infrastructure.rows.tables import network, open_fault_counts, progress
 from lockstream.infrastructure.sqlite.database import (
     CORRUPT_DATA_ERRORS,
     DATABASE_ERRORS,
@@ -32,6 +32,14 @@ from lockstream.infrastructure.sqlite.event_search import EventSearch, RunFileMi
 
 SNAPSHOTS = 3
 """Snapshots that one list may need. A compaction removes a run file only after the projection names another one."""
+
+_TOTALS = select(network)
+_OPEN_FAULTS = (
+    select(open_fault_counts)
+    .where(open_fault_counts.c.severity >= MIN_SEVERITY)
+    .order_by(open_fault_counts.c.severity.desc())
+    .limit(LIMIT)
+)
 
 
 class ReadableLog(Protocol):
@@ -56,7 +64,7 @@ class SqliteListings:
         """`log` is that of the projection, and is closed together with the lists."""
         self._log = log
         self._engine = reading_engine(path)
-        self._statements = ListingStatements(self._engine.dialect, integers("positions"), has_counts=True)
+        self._statements = ListingStatements(self._engine.dialect, integers("positions"), _TOTALS, _OPEN_FAULTS)
         self._reached = Prepared(select(*progress.c["position", "offset", "chain"]), self._engine.dialect)
         self._events = EventSearch(path, self._engine.dialect, log.event_ids)
 

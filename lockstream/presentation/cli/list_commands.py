@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from enum import StrEnum
 from itertools import chain
+from operator import attrgetter
 from shutil import copyfileobj
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -107,11 +108,17 @@ def reservations(  # noqa: PLR0913, PLR0917  # an option each
     locker: LockerOption = None,
     changed_before: _Time = None,
     changed_after: _Time = None,
-    newest_first: _Descending = False,
+    sort: Annotated[
+        ReservationOrder,
+        typer.Option(help="By the time at which a reservation got its status, or by its id."),
+    ] = ReservationOrder.CHANGED,
+    newest_first: Annotated[
+        bool, typer.Option("--newest-first", metavar=FLAG, help="The newest first; by id, the highest first.")
+    ] = False,
     limit: LimitOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """List reservations in the order in which they got their status. It may run beside a server.
+    """List reservations in the order in which they got their status, or by id. It may run beside a server.
 
     `--status DEPOSITED --changed-before TIME` lists the parcels that were deposited before that time, the oldest first.
     """
@@ -120,13 +127,20 @@ def reservations(  # noqa: PLR0913, PLR0917  # an option each
 
     locker_id = identifier("--locker", locker)
     before, after_time = instant("--changed-before", changed_before), instant("--changed-after", changed_after)
+    if sort is ReservationOrder.ID and (before or after_time):
+        raise typer.BadParameter(
+            "The order is id, and --changed-before and --changed-after select by the order of changes. Use --sort "
+            "changed, or omit the times.",
+            param_hint="--sort",
+        )
 
-    def rows(listings: "Listings", after: int | None, count: int) -> Sequence[Any]:
+    def rows(listings: "Listings", after: int | str | None, count: int) -> Sequence[Any]:
         changed = positions_between(listings, after_time, before)
-        query = ReservationQuery(status, locker_id, *changed, ReservationOrder.CHANGED, newest_first)
+        query = ReservationQuery(status, locker_id, *changed, sort, newest_first)
         return listings.reservations(query, after, count)
 
-    _print(deployment, _Source(ReservationItem, rows, lambda row: row.changed_position), limit, form)
+    key = "changed_position" if sort is ReservationOrder.CHANGED else "reservation_id"
+    _print(deployment, _Source(ReservationItem, rows, attrgetter(key)), limit, form)
 
 
 @commands.command(cls=Command)

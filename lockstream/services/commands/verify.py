@@ -11,10 +11,10 @@ from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import astuple
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from lockstream.core.entities.log import Cursor, Record
-from lockstream.core.entities.state import Row
+from lockstream.core.entities.state import Fault, Row
 from lockstream.core.errors import InconsistentHistory, LogDamaged, ProjectionInvalid, StoreUnavailable
 from lockstream.core.ports import OnProgress, RowReads
 from lockstream.core.row_set import RowSet
@@ -109,14 +109,19 @@ class Replay:
         differing = {locker_id for locker_id, _ in stored.items() ^ expected.items()}
         yield from (f"the state hash of locker {locker_id!r}" for locker_id in sorted(differing))
 
-    def differing_totals(self, projection: Connection) -> Iterator[str]:
-        """Name the totals of the network in which a projection in SQLite differs from this replay."""
+    def differing_totals(
+        self, totals: Iterable[tuple[int, ...]], open_faults: Iterable[tuple[int, int]], *position: int
+    ) -> Iterator[str]:
+        """Name the totals of the network in which a projection differs from this replay.
+
+        `totals` are its rows of totals, which must be one row. It begins with `position` if the projection notes one.
+        `open_faults` has a number of open faults for each severity that has occurred.
+        """
         expected = self.reads.listings.network()
-        stored = projection.execute(select(network)).all()
-        open_faults = projection.execute(select(open_fault_counts).where(open_fault_counts.c.count != 0)).all()
-        if [tuple(row) for row in stored] != [astuple(expected)[:-1]]:
+        severities = dict.fromkeys((fault.severity for fault in self.cache.changed_rows(Fault)), 0)
+        if [tuple(row) for row in totals] != [(*position, *astuple(expected)[:-1])]:
             yield "the totals of the network"
-        if {tuple(row) for row in open_faults} != set(expected.open_faults.items()):
+        if sorted(map(tuple, open_faults)) != sorted((severities | expected.open_faults).items()):
             yield "the numbers of open faults"
 
     def _differing_rows(self, row_class: type[Any], stored: Iterable[tuple[Any, ...]]) -> Iterator[str]:
@@ -196,7 +201,10 @@ def _compare_file(projection: Path, replay: Replay) -> list[str]:
                     connection.exec_driver_sql(MOMENTS),
                     projection_reads(engine, connection.connection),
                 ),
-                *replay.differing_totals(connection),
+                *replay.differing_totals(
+                    connection.exec_driver_sql(str(select(network))),
+                    connection.exec_driver_sql(str(select(open_fault_counts))),
+                ),
                 *(f"the id {used!r}" for used in ids.missing(replay.ids | replay.cache.ids.memtable)),
                 *structural_damage(connection),
             ]

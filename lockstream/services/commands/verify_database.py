@@ -40,7 +40,10 @@ def verify_database(database: Database, on_progress: OnProgress) -> Verification
 def _compare_database(moment: Snapshot, replay: Replay, name: str) -> list[str]:
     """Return a sentence if the projection differs from `replay`, or nothing."""
     try:
-        differing = list(replay.differences(moment.rows, moment.moments(), moment.reads))
+        differing = [
+            *replay.differences(moment.rows, moment.moments(), moment.reads),
+            *replay.differing_totals(moment.totals(), moment.open_faults(), moment.end.position),
+        ]
         if moment.was_replaced:
             raise StoreUnavailable(
                 f"The projection in the database {name} was rebuilt meanwhile. Run `lockstream verify` again."

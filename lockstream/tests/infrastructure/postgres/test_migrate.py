@@ -20,6 +20,7 @@ from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.postgres.connection import Database
 from lockstream.infrastructure.postgres.migrate import SCRIPTS, migrate, newest_version
 from lockstream.infrastructure.postgres.statements import TAKE_WRITE_LOCK
+from lockstream.infrastructure.rows.tables import PROJECTION_TABLES
 from lockstream.infrastructure.stores.postgres import PostgresStore
 from lockstream.tests.support.builders import event, registered
 from lockstream.tests.support.commands import RunCommand
@@ -96,8 +97,8 @@ def test_a_start_creates_the_tables_in_an_empty_database(empty_database_url: str
     ingest_into(empty_database_url, registered())
     with closing(PostgresStore(empty_database_url)) as store:
         assert store.log.end.position == 1
-    tables = ["compartments", "events", "faults", "lockers", "lockstream_schema", "moments", "progress", "reservations"]
-    assert schema_of(empty_database_url) == (sorted([*tables, *QUARANTINE]), [NEWEST])
+    tables = {"events", "lockstream_schema", *QUARANTINE, *(table.name for table in PROJECTION_TABLES)}
+    assert schema_of(empty_database_url) == (sorted(tables), [NEWEST])
 
 
 def test_the_first_start_leaves_no_error_in_the_log_of_the_database() -> None:

@@ -51,7 +51,7 @@ def reservation_queries(locker_ids: Sequence[str], last: int) -> Iterator[Reserv
 
 def fault_queries(locker_ids: Sequence[str], compartment_ids: Sequence[str]) -> Iterator[FaultQuery]:
     places = [(None, None), *product(locker_ids, (None, *compartment_ids))]
-    for is_open, severity, place, descending in product(ANY, (0, 3, 2**31), places, (False, True)):
+    for is_open, severity, place, descending in product(ANY, (0, 1, 4, 2**31), places, (False, True)):
         yield FaultQuery(is_open, severity, *place, descending)
 
 

@@ -173,7 +173,8 @@ def lists_of(network: Network[Any], query: Callable[[Listings], Any]) -> Any:
 
 _EMPTY_TABLES = """
     DO $$ BEGIN
-        TRUNCATE events, compartments, reservations, faults, lockers, moments;
+        TRUNCATE events, compartments, reservations, faults, lockers, moments, network_totals, open_fault_totals;
+        INSERT INTO network_totals DEFAULT VALUES;
     EXCEPTION WHEN undefined_table THEN -- a failed test has left no projection, and the next start rebuilds it
         TRUNCATE events;
         DROP TABLE IF EXISTS progress;

@@ -45,6 +45,7 @@ from lockstream.infrastructure.postgres.connection import (
 )
 from lockstream.infrastructure.postgres.statements import events_between
 from lockstream.infrastructure.rows.listing_statements import ListingStatements
+from lockstream.infrastructure.rows.listings import MERGED_SEVERITIES
 from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path
 from lockstream.infrastructure.stores.postgres import PostgresStore
@@ -59,7 +60,14 @@ class Lasting(NamedTuple):
     of_compartment: bool
 
 
-type Query = LockerQuery | CompartmentQuery | ReservationQuery | FaultQuery | HistoryQuery | Lasting
+class Severe(NamedTuple):
+    """The faults of several severities, which are merged."""
+
+    query: FaultQuery
+    severities: int
+
+
+type Query = LockerQuery | CompartmentQuery | ReservationQuery | FaultQuery | Severe | HistoryQuery | Lasting
 
 ROW_CLASSES: tuple[type[Row], ...] = Compartment, Reservation, Fault
 
@@ -79,6 +87,9 @@ HISTORY: dict[type[Event], set[str]] = {
     FaultCleared: {"faults_by_clearance"},
 }
 """The indexes that hold the positions of events of a type."""
+
+KINDS_OF_FAULTS = {None: ("open", "cleared"), True: ("open",), False: ("cleared",)}
+"""Beginnings of the names of indexes that hold faults, by the filter `open`."""
 
 OTHERS = {
     "locker_ids": {"lockers_pkey"},
@@ -136,6 +147,8 @@ def queries() -> Iterator[Query]:
         yield ReservationQuery(status, locker_id, order=order, descending=descending)
     for is_open, place, descending in product(ANY, ((None, None), ("L", None), ("L", "C")), (False, True)):
         yield FaultQuery(is_open, 3, *place, descending)
+    for is_open, severities, descending in product(ANY, (1, 2, MERGED_SEVERITIES), (False, True)):
+        yield Severe(FaultQuery(is_open, 3, descending=descending), severities)
     for event_type, compartment_id, descending in product((None, *EVENT_TYPES.values()), (None, "C"), (False, True)):
         yield HistoryQuery("L", compartment_id, event_type, descending)
     for of_compartment in (False, True):
@@ -162,8 +175,10 @@ def indexes_of(query: Query) -> set[str]:
             final = {f"{one.lower()}_reservations_by_locker" for one in FINAL if status in (None, one)}
             return final | (set() if status in FINAL else {OF_LOCKER, "reservations_pkey"})
         case FaultQuery():
-            kinds = {None: ("open", "cleared"), True: ("open",), False: ("cleared",)}[query.open]
+            kinds = KINDS_OF_FAULTS[query.open]
             return {f"{kind}_faults_by_{'locker' if query.locker_id else 'report'}" for kind in kinds}
+        case Severe(of_faults):
+            return {f"{kind}_faults_by_severity" for kind in KINDS_OF_FAULTS[of_faults.open]}
         case HistoryQuery(compartment_id=compartment_id, event_type=event_type):
             columns = HISTORY | ({CompartmentRegistered: {OF_COMPARTMENT}} if compartment_id else {})
             return columns[event_type] if event_type else set().union(*columns.values())
@@ -186,6 +201,8 @@ def statement_for(query: Query | str, statements: ListingStatements) -> Prepared
             return statements.reservations(query)
         case FaultQuery():
             return statements.faults(query)
+        case Severe(of_faults, severities):
+            return statements.faults_of_severities(of_faults, severities)
         case HistoryQuery():
             return statements.history(query)
         case Lasting(row_class, of_compartment):
@@ -203,6 +220,8 @@ def sorts_rows(query: Query | str) -> bool:
         case str() | CompartmentQuery() | Lasting():
             return bool(sorted_indexes(query))
         case ReservationQuery(locker_id="L", order=ReservationOrder.ID):
+            return True
+        case Severe(severities=severities) if severities > 1:
             return True
         case _:
             return len(indexes_of(query)) > 1 or bool(sorted_indexes(query))
@@ -230,6 +249,7 @@ VALUES = {
     "changed_from": 1,
     "changed_through": 9,
     "min_severity": 1,
+    **{f"severity_{number}": number for number in range(MERGED_SEVERITIES)},
     "positions": "[1]",
     "locker_id": "L",
     "compartment_id": "C",
@@ -316,6 +336,7 @@ def test_postgres_reads_a_list_from_its_index(
     assert not [line for line in plan if re.search("Seq Scan|Bitmap|Hash Join|Merge Join|Gather", line)]
     if isinstance(query, HistoryQuery):
         assert all("Index Only Scan" in line for line in scans)
+    if isinstance(query, HistoryQuery | Severe):
         assert sum("Limit" in line for line in plan) >= len(scans)
 
 
@@ -325,15 +346,6 @@ def test_postgres_finds_events_in_the_index_of_their_ids(database_store: Postgre
     plan = lists._database.read_transaction(lists._beginning, partial(plan_of, statement))
     steps = [line.split("  (")[0].strip() for line in plan]
     assert steps[:2] == ["Limit", "->  Index Scan using events_event_id_key on events"]
-
-
-@pytest.mark.parametrize("database_store", ["many lockers", "long lives"], indirect=True)
-def test_postgres_counts_open_faults_in_their_index(database_store: PostgresStore) -> None:
-    """An empty table may be read as it is."""
-    lists = database_store._listings
-    statement = lists._statements.open_faults_by_severity
-    plan = lists._database.read_transaction(lists._beginning, partial(plan_of, statement))
-    assert [line for line in plan if re.search("Index (Only )?Scan using open_faults", line)]
 
 
 def test_postgres_reads_one_locker_from_the_index_of_open_faults(database_store: PostgresStore) -> None:

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,37 @@ def test_reservations_are_listed_by_status_locker_and_time(log: Path, run_comman
     assert items(run_command, "reservations", "--changed-after", middle) == [
         one for one in found if one["changed_at"] > middle
     ]
+
+
+def test_reservations_are_listed_by_id(log: Path, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a locker whose reservations are the last ones, but not by their ids, and pages of two reservations
+    record(log, history("a-locker"))
+    monkeypatch.setattr(list_commands, "PAGE_ROWS", 2)
+    found = items(run_command, "reservations")
+    # when they are listed by id, then all of them are there, in the order of their ids
+    by_id = sorted(found, key=itemgetter("reservation_id"))
+    assert by_id != found
+    assert items(run_command, "reservations", "--sort", "id") == by_id
+    assert items(run_command, "reservations", "--sort", "id", "--newest-first") == by_id[::-1]
+    filters = "--status", "PICKED_UP", "--locker", "locker-2"
+    assert items(run_command, "reservations", "--sort", "id", *filters) == [
+        one for one in by_id if (one["status"], one["locker_id"]) == ("PICKED_UP", "locker-2")
+    ]
+    assert items(run_command, "reservations", "--sort", "changed") == found
+
+
+@pytest.mark.parametrize("option", ["--changed-before", "--changed-after"])
+def test_reservations_by_id_are_not_selected_by_time(log: Path, run_command: RunCommand, option: str) -> None:
+    result = run_command("reservations", "--sort", "id", option, "2026-11-23T08:00:00Z")
+    assert result.exit_code == 2
+    assert "Use --sort changed, or omit the times." in " ".join(result.errors.replace("│", "").split())
+
+
+def test_an_unknown_order_lists_the_valid_ones(log: Path, run_command: RunCommand) -> None:
+    result = run_command("reservations", "--sort", "status")
+    assert result.exit_code == 2
+    assert "changed" in result.errors
+    assert "id" in result.errors
 
 
 def test_faults_are_listed_by_state_and_severity(log: Path, run_command: RunCommand) -> None:
