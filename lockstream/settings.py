@@ -91,6 +91,12 @@ class Settings(BaseSettings):
     unix_socket: Path | None = _setting(None, ADDRESS)
     """A Unix socket to listen on instead of address and port, such as `/run/lockstream.sock`."""
 
+    tls_cert: Path | None = _setting(None, ADDRESS)
+    """A PEM file with the server's certificate and its chain: listen with TLS. SIGHUP takes up a renewed one."""
+
+    tls_key: Path | None = _setting(None, ADDRESS)
+    """A PEM file with the key of that certificate, not encrypted."""
+
     root_path: str | None = _setting(None, CLIENTS)
     """The path under which a proxy serves Lockstream, such as `/lockstream`."""
 
