@@ -6,7 +6,6 @@ not wait for a flush. No timer delays an event.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -21,6 +20,7 @@ from lockstream.core.ports import EventLog, Listings, ReadResult, Reads, UnitOfW
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.codec.event_json import decode_events
 from lockstream.services.running.feed import FeedEngine
+from lockstream.services.running.ingest_queue import IngestQueue
 
 logger = logging.getLogger(__name__)
 
@@ -127,13 +127,7 @@ class GroupCommit:
         self._observer = observer
         self._engine = engine
         self._queue_limit = queue_limit
-        self._queue: deque[_Submission] = deque()
-        self._queued = 0
-        """Events in the queue."""
-
-        self._waiting = 0
-        """Events that wait for their acknowledgement, in the queue or for a flush."""
-
+        self._queue: IngestQueue[_Submission] = IngestQueue(queue_limit, engine.weight_bytes)
         self._unflushed_batches = 0
         self._is_deciding = self._is_closing = False
         self._drained: asyncio.Event | None = None
@@ -144,7 +138,7 @@ class GroupCommit:
         """Why events are refused right now, or None."""
         if self._is_closing:
             return STOPPING
-        if self._waiting >= self._queue_limit:
+        if self._queue.is_full:
             return str(QueueFull(self._queue_limit))
         return self._engine.unavailable_reason
 
@@ -155,7 +149,8 @@ class GroupCommit:
             QueueFull: too many events wait; none of these was taken.
             StoreUnavailable: none of these is acknowledged.
         """
-        return self._enqueue(_Submission(asyncio.get_running_loop().create_future(), events, origin))
+        acknowledged = asyncio.get_running_loop().create_future()
+        return self._enqueue(_Submission(acknowledged, events, origin, key_id=origin.caller.key_id, count=len(events)))
 
     def submit_text(self, text: bytes, address: str = "", caller: Caller = ANYONE) -> Awaitable[Decided]:
         """Have the event with this JSON text decoded and decided; the result is there once it is durable.
@@ -168,23 +163,19 @@ class GroupCommit:
             StoreUnavailable: the event is not acknowledged.
         """
         acknowledged = asyncio.get_running_loop().create_future()
-        return self._enqueue(_Submission(acknowledged, text=text, address=address, caller=caller))
+        return self._enqueue(_Submission(acknowledged, text=text, address=address, caller=caller, key_id=caller.key_id))
 
     async def close(self) -> None:
         """Finish the events that were submitted, and accept no more."""
         self._is_closing = True
-        if self._waiting:
+        if self._queue.waiting:
             self._drained = asyncio.Event()
             await self._drained.wait()
 
     def _enqueue(self, submission: "_Submission") -> Awaitable[Any]:
         if self._is_closing:
             raise StoreUnavailable(STOPPING)
-        if self._waiting and self._waiting + submission.count > self._queue_limit:
-            raise QueueFull(self._queue_limit)
-        self._queue.append(submission)
-        self._queued += submission.count
-        self._waiting += submission.count
+        self._queue.push(submission)
         self._decide_soon()
         return submission.acknowledged
 
@@ -194,8 +185,8 @@ class GroupCommit:
         One batch for each flush halves the cost of a decision: 32 clients that send single events are served 20 %
         faster (docs/decisions/0021).
         """
-        is_due = not self._unflushed_batches or self._queued >= self._engine.batch_limit
-        if self._queue and is_due and not self._is_deciding:
+        is_due = not self._unflushed_batches or self._queue.queued >= self._engine.batch_limit
+        if not self._queue.is_empty and is_due and not self._is_deciding:
             self._is_deciding = True
             asyncio.get_running_loop().call_soon(self._decide_batch)
 
@@ -204,25 +195,13 @@ class GroupCommit:
         if self._engine.is_overloaded:
             self._is_deciding = False
             return
-        batch = self._next_batch()
+        batch = self._queue.next_batch(self._engine.batch_limit)
         _decode(batch)
         # The others hold a malformed text, and their requests have got the error.
         decoded = [submission for submission in batch if submission.events is not None]
-        self._acknowledged(len(batch) - len(decoded))
+        self._acknowledged([submission for submission in batch if submission.events is None])
         events = [event for submission in decoded for event in submission.events or ()]
         self._engine.decide(events, partial(self._decided, decoded))
-
-    def _next_batch(self) -> "list[_Submission]":
-        """Take submissions from the queue up to the batch limit, and at least one."""
-        batch: list[_Submission] = []
-        weight = 0
-        while self._queue:
-            weight += weight_of(self._queue[0].texts, self._engine.weight_bytes)
-            if batch and weight > self._engine.batch_limit:
-                break
-            batch.append(self._queue.popleft())
-            self._queued -= batch[-1].count
-        return batch
 
     def _decided(self, batch: "Sequence[_Submission]", outcomes: Outcomes) -> None:
         self._is_deciding = False
@@ -242,7 +221,7 @@ class GroupCommit:
                 else:
                     submission.acknowledged.set_exception(StoreUnavailable(failure))
             start = stop
-        self._acknowledged(start)
+        self._acknowledged(batch)
         self._unflushed_batches -= 1
         self._decide_soon()
         if failure is None and self._observer:
@@ -261,10 +240,10 @@ class GroupCommit:
         except Exception:
             logger.exception("The outcomes of a batch could not be noted in the quarantine.")
 
-    def _acknowledged(self, count: int) -> None:
-        """Note that `count` events wait no longer."""
-        self._waiting -= count
-        if self._drained and not self._waiting:
+    def _acknowledged(self, submissions: "Sequence[_Submission]") -> None:
+        """Note that the events of these submissions wait no longer."""
+        self._queue.release(submissions)
+        if self._drained and not self._queue.waiting:
             self._drained.set()
 
 
@@ -283,13 +262,15 @@ class _Submission(Struct, eq=False):
     caller: Caller = ANYONE
     """The caller that sent the text."""
 
+    key_id: str = ""
+    """The key that sent the events."""
+
+    count: int = 1
+    """Number of events."""
+
     def origin(self) -> Origin:
         """Return the origin of the events."""
         return self.events_origin if self.text is None else Origin(self.address, (self.text,), caller=self.caller)
-
-    @property
-    def count(self) -> int:
-        return 1 if self.events is None else len(self.events)
 
     @property
     def texts(self) -> Sequence[bytes]:
@@ -297,11 +278,6 @@ class _Submission(Struct, eq=False):
 
     def result(self, outcomes: Outcomes) -> Outcomes | Decided:
         return outcomes if self.text is None or not self.events else (self.events[0], outcomes[0])
-
-
-def weight_of(texts: Sequence[bytes], weight_bytes: int) -> int:
-    """Return how many events of the batch limit the events with these JSON texts count as."""
-    return sum(1 + len(text) // weight_bytes for text in texts)
 
 
 def _decode(batch: Sequence[_Submission]) -> None:

@@ -189,7 +189,7 @@ class _Batch:
                 f"The batch has more than {MAX_BATCH_EVENTS:,} events. The first {self._count:,} were decided. Send "
                 "the whole batch again in parts; accepted events count once."
             )
-        async with self._lockstream.parsing_lock():
+        async with self._lockstream.parsing_lock(self._caller):
             items = parse_items(texts, self._count, self._max_event_bytes)
             await asyncio.sleep(0)  # other requests are served before the next chunk of any batch
         self._count += len(items)
