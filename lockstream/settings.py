@@ -91,6 +91,12 @@ class Settings(BaseSettings):
     unix_socket: Path | None = _setting(None, ADDRESS)
     """A Unix socket to listen on instead of address and port, such as `/run/lockstream.sock`."""
 
+    tls_cert: Path | None = _setting(None, ADDRESS)
+    """A PEM file with the server's certificate and its chain: listen with TLS. SIGHUP takes up a renewed one."""
+
+    tls_key: Path | None = _setting(None, ADDRESS)
+    """A PEM file with the key of that certificate, not encrypted."""
+
     root_path: str | None = _setting(None, CLIENTS)
     """The path under which a proxy serves Lockstream, such as `/lockstream`."""
 
@@ -120,6 +126,15 @@ class Settings(BaseSettings):
 
     stream_limit: int = _setting(1_000, LIMITS, ge=0)
     """Most streams of the feed that are open at a time. Further ones get 503."""
+
+    requests_per_second: float | None = _setting(None, LIMITS, gt=0, allow_inf_nan=False)
+    """Most requests a second of each key that has no limit of its own; then 429. Not set: no limit."""
+
+    events_per_second: float | None = _setting(None, LIMITS, gt=0, allow_inf_nan=False)
+    """Most events a second of each key that has no limit of its own; then 429. Not set: no limit."""
+
+    burst_seconds: int = _setting(10, LIMITS, ge=1, le=86_400)
+    """Seconds whose requests and events a key may send at once, if it has sent none before."""
 
     batch_limit: int = _setting(250, LIMITS, ge=1)
     """Most events that are decided together before other requests are served."""

@@ -138,10 +138,14 @@ class StoreUnavailable(LockstreamError):
 
 
 class QueueFull(StoreUnavailable):
-    """Raised when the ingest queue has no room for more events."""
+    """Raised when the ingest queue has no room for more events, or none for more events of one key."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"The ingest queue is full ({counted(limit, 'event')}). Send the event again in a moment.")
+    def __init__(self, limit: int, held: int = 0) -> None:
+        """`held` is the number of events of the key that wait, if the queue has room for other keys."""
+        room = f"The ingest queue is full ({counted(limit, 'event')})."
+        if held:
+            room = f"The key has its share of the ingest queue: {held:,} of {counted(limit, 'event')}."
+        super().__init__(f"{room} Send the event again in a moment.")
 
 
 class TooManyStreams(StoreUnavailable):

@@ -86,6 +86,15 @@ class ErrorBody(_Response):
     detail: Annotated[str, Field(description="What happened and what to do next, for people.")]
 
 
+class TooManyRequestsBody(ErrorBody):
+    """A rate limit is exceeded: wait as long as `Retry-After` says."""
+
+    code: Annotated[
+        Literal["too_many_requests", "too_many_events", "too_many_failed_authentications"],
+        Field(description="The limit that is exceeded, for programs."),
+    ]
+
+
 class HealthResponse(_Response):
     """The health of the server."""
 

@@ -1,6 +1,7 @@
 """The client that posts events to a server. A batch that was not acknowledged is sent again, unchanged."""
 
 import http.client
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
@@ -141,4 +142,6 @@ def connection_to(url: str, timeout_seconds: float) -> tuple[http.client.HTTPCon
 
 def reason_of(error: Exception) -> str:
     """Return why a connection has failed, without the number of the error."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}; SSL_CERT_FILE names an authority to trust"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

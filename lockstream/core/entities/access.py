@@ -49,6 +49,15 @@ class Lockers(Struct, frozen=True):
         return locker_id in self.ids or locker_id.startswith(self.prefixes)
 
 
+class Limits(Struct, frozen=True):
+    """The rate limits of a key. A limit that is None is the server's own, from its settings."""
+
+    requests_per_second: float | None = None
+    events_per_second: float | None = None
+    burst_seconds: int | None = None
+    """Seconds whose requests and events may come at once, if none came before."""
+
+
 class Caller(Struct, frozen=True):
     """The key of a request, and what it allows."""
 
@@ -58,6 +67,9 @@ class Caller(Struct, frozen=True):
     scopes: frozenset[Scope] = frozenset(Scope)
     lockers: Lockers | None = None
     """None allows all lockers."""
+
+    limits: Limits | None = None
+    """None: the key has no limits of its own."""
 
     def may_use(self, locker_id: str) -> bool:
         """Return whether the caller may report and read events of this locker."""

@@ -10,6 +10,7 @@ from lockstream.core.ports import OnProgress
 from lockstream.presentation.cli.output import progress_bar
 from lockstream.presentation.http.app import create_app
 from lockstream.presentation.server import run as server
+from lockstream.presentation.server.tls import Tls
 from lockstream.services.deployment import deployment_of
 from lockstream.services.running.lifecycle import BackgroundStart
 from lockstream.services.running.lockstream import Lockstream
@@ -25,12 +26,13 @@ def serve(settings: Settings) -> None:
     """Start the system and the server, and return when both have stopped.
 
     Raises:
-        LockstreamError, OSError: the startup has failed.
+        LockstreamError, OSError: the startup has failed, or the TLS certificate cannot be used.
         typer.Exit: the server could not be started.
     """
     server.configure_logging(settings.log_level)
     server.exit_on_signals()
     _warn_about_variables()
+    tls = Tls.of(settings)
 
     def start(on_progress: OnProgress) -> Lockstream:
         with progress_bar("Catching up with the log", resumes=True) as bar:
@@ -44,7 +46,7 @@ def serve(settings: Settings) -> None:
     with BackgroundStart(start) as startup:
         startup.wait(START_SECONDS)
         app = create_app(startup.lockstream, lambda: settings)
-        is_started = server.run(app, settings, lambda: startup.has_failed, app.stop_waiting)
+        is_started = server.run(app, settings, lambda: startup.has_failed, app.stop_waiting, tls)
         startup.require_no_failure()
     if not is_started:
         raise typer.Exit(1)

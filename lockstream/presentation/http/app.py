@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -19,6 +19,14 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lockstream import __version__
+from lockstream.presentation.http.access.callers import caller_of
+from lockstream.presentation.http.access.rate_limits import (
+    RATE_LIMIT,
+    RATE_LIMIT_POLICY,
+    TOO_MANY,
+    rate_limit_headers,
+    take_request,
+)
 from lockstream.presentation.http.errors import error_response
 from lockstream.presentation.http.event_stream import IS_HEAD, LAST_EVENT_ID
 from lockstream.presentation.http.log_id import LOG
@@ -42,6 +50,7 @@ from lockstream.schemas import listings, records, states
 from lockstream.schemas import quarantine as quarantine_bodies
 from lockstream.schemas.cloud_events import REPORTED_CLOUD_EVENT, CloudEvent
 from lockstream.schemas.events import EVENT
+from lockstream.services.running.access.rate_limits import RateLimits
 from lockstream.services.running.lifecycle import Lifecycle
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.settings import Settings
@@ -107,7 +116,7 @@ class Application(FastAPI):
         self._entry: ASGIApp | None = None
         self._operations = _Operations([route for router in ROUTERS for route in router.routes])
         for router in ROUTERS:
-            self.include_router(router)
+            self.include_router(router, responses={} if router is health.router else {429: TOO_MANY})
         for kind in (HTTPException, Exception):
             self.exception_handler(kind)(_handle)
 
@@ -115,6 +124,16 @@ class Application(FastAPI):
     def lockstream(self) -> Lockstream:
         """The running system. Raises StoreUnavailable, LockstreamError or OSError, as `Lifecycle.lockstream` does."""
         return self.lifecycle.running or self.lifecycle.lockstream()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, read at the first request."""
+        return self._read_settings()
+
+    @cached_property
+    def rate_limits(self) -> RateLimits:
+        """The rate limits of all keys."""
+        return RateLimits(self.settings)
 
     def stop_waiting(self) -> None:
         """Answer the readers of the feed that wait for an event, because the server stops."""
@@ -149,7 +168,7 @@ class Application(FastAPI):
 
     def _build_entry(self) -> ASGIApp:
         """Return the application that answers a request, with CORS and a path prefix only if the settings name them."""
-        settings = self._read_settings()
+        settings = self.settings
         entry: ASGIApp = self._answer
         if settings.root_path or settings.trusted_proxies:
             entry = BehindProxy(entry, settings.root_path or "", settings.trusted_proxies)
@@ -159,7 +178,10 @@ class Application(FastAPI):
                 allow_origins=settings.cors_origins,
                 allow_methods=["GET", "HEAD", "POST"],
                 allow_headers=["Content-Type", "Content-Encoding", "If-None-Match", MIN_POSITION, LOG, LAST_EVENT_ID],
-                expose_headers=[POSITION, THROUGH, LOG, "Retry-After", "ETag", "Link", "Content-Disposition"],
+                expose_headers=[
+                    *(POSITION, THROUGH, LOG, "Retry-After", "ETag", "Link", "Content-Disposition"),
+                    *(RATE_LIMIT, RATE_LIMIT_POLICY),
+                ],
             )
         return entry
 
@@ -167,16 +189,20 @@ class Application(FastAPI):
         if scope["method"] == "HEAD":
             scope, send = {**scope, "method": "GET", IS_HEAD: True}, _without_body(send)
         operation = self._operations.find(scope["method"], _path_of(scope))
-        if operation is None:
-            await super().__call__(scope, receive, send)
-            return
-        endpoint, parameters = operation
+        caller = caller_of(scope)
         scope["app"] = self
         request = Request(scope, receive)
         try:
-            response = await endpoint(request, **parameters)
+            if caller.key_id:
+                take_request(self.rate_limits, caller)
+            response = await operation[0](request, **operation[1]) if operation else None
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # FastAPI's handlers are not reached
             response = error_response(request, error)
+        if response is None:
+            await super().__call__(scope, receive, send)
+            return
+        if caller.key_id:
+            response.raw_headers += rate_limit_headers(self.rate_limits, caller)
         await response(scope, receive, send)
 
 

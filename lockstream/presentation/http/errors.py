@@ -17,6 +17,7 @@ from lockstream.presentation.http.query_parameters import InvalidQuery
 from lockstream.schemas.events import MalformedBody
 from lockstream.schemas.outcomes import INTERNAL_ERROR
 from lockstream.schemas.responses import ErrorBody, LockerNotAllowedBody
+from lockstream.services.running.access.rate_limits import TooManyRequests
 from lockstream.services.running.group_commit import STOPPING
 
 RETRY_AFTER_SECONDS = 1
@@ -99,6 +100,9 @@ def error_response(request: Request, error: BaseException) -> Response:
             return JSONResponse({"detail": error.errors}, 422)
         case StoreUnavailable():
             return JSONResponse({"detail": str(error)}, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+        case TooManyRequests():
+            refused = {"detail": str(error), "code": error.code}
+            return JSONResponse(refused, 429, {"Retry-After": str(error.retry_after)})
         case CursorRefused():
             body = {"detail": str(error), "code": error.code, "log": error.log_id, "head": error.head}
             return JSONResponse(body, 409, {LOG: error.log_id, POSITION: str(error.head)})

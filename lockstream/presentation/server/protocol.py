@@ -107,7 +107,12 @@ class Connection(uvicorn_http.HttpToolsProtocol):
             self._refuse_headers()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio: whether the connection stays open
-        """Keep the connection open if the client, which has closed its side, still waits for a response."""
+        """Keep the connection open if the client, which has closed its side, still waits for a response.
+
+        TLS knows no such connection.
+        """
+        if not self.transport.can_write_eof():
+            return False
         self._is_half_closed = True
         has_response_due = self._is_answering and not self._is_in_body and not self._is_streaming
         if has_response_due:
@@ -239,7 +244,8 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         if self._is_half_closed:
             self.transport.close()
             return
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # not so with TLS: then the client closes after its response
+            self.transport.write_eof()
         self.flow.resume_reading()
 
     def _head_without_upgrade(self) -> bytes:
@@ -265,12 +271,16 @@ class Connection(uvicorn_http.HttpToolsProtocol):
 
     def _tick(self) -> None:
         self._next_tick = self.loop.call_later(self.tick, self._tick)
-        if self._reads_no_response() or (self._is_half_closed and self._is_streaming):
+        if self._reads_no_response() or (self._is_half_closed and self._is_streaming) or self._awaits_close():
             self.transport.abort()
         elif self.is_lingering or self._is_in_body:
             self._tick_in_body()
         elif not self._is_answering:
             self._tick_in_headers()
+
+    def _awaits_close(self) -> bool:
+        """Return whether everything is sent on a closing connection. With TLS, a client may not answer the close."""
+        return self.transport.is_closing() and not self.transport.get_write_buffer_size()
 
     def _reads_no_response(self) -> bool:
         """Return whether the client has read nothing of its response for LOCKSTREAM_BODY_SECONDS."""

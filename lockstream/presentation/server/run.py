@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from lockstream.presentation.server.protocol import connection_class
+from lockstream.presentation.server.tls import Tls, TlsConfig
 from lockstream.settings import Settings
 
 SWITCH_SECONDS = 0.0005
@@ -26,6 +28,9 @@ MAX_FILES = 100_000
 
 GARBAGE_THRESHOLDS = 50_000, 20, 100
 """New objects before a collection of the youngest generation, and collections before one of the next generation."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
@@ -69,17 +74,23 @@ def configure_logging(level: str) -> None:
 
 
 def exit_on_signals() -> None:
-    """Let SIGTERM and SIGINT end the process with exit code 0, until `run`: no event was accepted yet."""
+    """Let SIGTERM and SIGINT end the process with exit code 0, until `run`: no event was accepted yet. SIGHUP, which
+    only asks for a renewed certificate, does nothing until then.
+    """
     for stopping in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stopping, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
-def configuration(app: FastAPI, settings: Settings, tick_seconds: float = 1.0, **more: Any) -> uvicorn.Config:
+def configuration(
+    app: FastAPI, settings: Settings, tick_seconds: float = 1.0, tls: Tls | None = None, **more: Any
+) -> uvicorn.Config:
     """Return uvicorn's configuration, without the address. A connection's clock ticks every `tick_seconds`.
 
     The server sends neither its name nor the date: no client needs them, and they cost a tenth of the requests.
     """
-    return uvicorn.Config(
+    plain_or_tls = partial(TlsConfig, tls=tls, handshake_seconds=settings.header_seconds) if tls else uvicorn.Config
+    return plain_or_tls(
         app,
         loop="uvloop",
         http=connection_class(settings, tick_seconds),
@@ -98,10 +109,11 @@ def run(
     settings: Settings,
     has_failed: Callable[[], bool] = lambda: False,
     on_stop: Callable[[], object] = lambda: None,
+    tls: Tls | None = None,
 ) -> bool:
     """Serve `app` until SIGTERM or SIGINT, or until `has_failed`; return whether the server could be started.
 
-    `on_stop` is called then, and open requests have `stop_seconds` to finish.
+    `on_stop` is called then, and open requests have `stop_seconds` to finish. SIGHUP reloads the certificate of `tls`.
 
     Raises:
         SystemExit: the address or the Unix socket cannot be listened on.
@@ -111,11 +123,12 @@ def run(
     if settings.unix_socket:
         _require_no_listener(settings.unix_socket)
         address = {"uds": str(settings.unix_socket)}
-    config = configuration(app, settings, timeout_graceful_shutdown=settings.stop_seconds, **address)
+    config = configuration(app, settings, tls=tls, timeout_graceful_shutdown=settings.stop_seconds, **address)
     server = Server(config, has_failed, on_stop)
     # uvicorn catches signals later, and raises a signal that it has caught again once it has shut down.
     for stopping in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stopping, server.handle_exit)
+    signal.signal(signal.SIGHUP, lambda *_: tls.reload() if tls else _log_hangup())
     _favour_requests()
     try:
         server.run()
@@ -124,6 +137,10 @@ def run(
             raise
         sys.exit(f"lockstream: {_listen_failure(settings, server.socket_error)}")
     return server.started
+
+
+def _log_hangup() -> None:
+    logger.info("SIGHUP does nothing: the server has no TLS certificate to reload.")
 
 
 def _require_no_listener(path: Path) -> None:

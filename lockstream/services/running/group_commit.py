@@ -6,7 +6,6 @@ not wait for a flush. No timer delays an event.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -23,6 +22,7 @@ from lockstream.core.use_cases.admission import Admission, admit, admit_event, c
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.codec.event_json import decode_events
 from lockstream.services.running.feed import FeedEngine
+from lockstream.services.running.ingest_queue import IngestQueue
 
 logger = logging.getLogger(__name__)
 
@@ -135,13 +135,7 @@ class GroupCommit:
         self.on_not_allowed: OnNotAllowed = lambda errors, origin: None
         self._engine = engine
         self._queue_limit = queue_limit
-        self._queue: deque[_Submission] = deque()
-        self._queued = 0
-        """Events in the queue."""
-
-        self._waiting = 0
-        """Events that wait for their acknowledgement, in the queue or for a flush."""
-
+        self._queue: IngestQueue[_Submission] = IngestQueue(queue_limit, engine.weight_bytes)
         self._unflushed_batches = 0
         self._is_deciding = self._is_closing = False
         self._drained: asyncio.Event | None = None
@@ -152,7 +146,7 @@ class GroupCommit:
         """Why events are refused right now, or None."""
         if self._is_closing:
             return STOPPING
-        if self._waiting >= self._queue_limit:
+        if self._queue.is_full:
             return str(QueueFull(self._queue_limit))
         return self._engine.unavailable_reason
 
@@ -167,12 +161,13 @@ class GroupCommit:
         """
         acknowledged, caller = asyncio.get_running_loop().create_future(), origin.caller
         if caller is ANYONE:
-            return self._enqueue(_Submission(acknowledged, events, origin))
+            return self._enqueue(_Submission(acknowledged, events, origin, count=len(events)))
         admission = admit(events, caller)
         if not (refused := admission.refused):
-            return self._enqueue(_Submission(acknowledged, events, origin, caller=caller))
+            return self._enqueue(_Submission(acknowledged, events, origin, caller=caller, count=len(events)))
         allowed = replace(origin, texts=admission.admitted(origin.texts))
-        self._enqueue(_Submission(acknowledged, admission.admitted(events), allowed, caller=caller))
+        admitted = admission.admitted(events)
+        self._enqueue(_Submission(acknowledged, admitted, allowed, caller=caller, count=len(admitted)))
         self._tell_not_allowed(refused, origin)
         return _all_outcomes(acknowledged, admission)
 
@@ -192,18 +187,14 @@ class GroupCommit:
     async def close(self) -> None:
         """Finish the events that were submitted, and accept no more."""
         self._is_closing = True
-        if self._waiting:
+        if self._queue.waiting:
             self._drained = asyncio.Event()
             await self._drained.wait()
 
     def _enqueue(self, submission: "_Submission") -> Awaitable[Any]:
         if self._is_closing:
             raise StoreUnavailable(STOPPING)
-        if self._waiting and self._waiting + submission.count > self._queue_limit:
-            raise QueueFull(self._queue_limit)
-        self._queue.append(submission)
-        self._queued += submission.count
-        self._waiting += submission.count
+        self._queue.push(submission)
         self._decide_soon()
         return submission.acknowledged
 
@@ -213,8 +204,8 @@ class GroupCommit:
         One batch for each flush halves the cost of a decision: 32 clients that send single events are served 20 %
         faster (docs/decisions/0021).
         """
-        is_due = not self._unflushed_batches or self._queued >= self._engine.batch_limit
-        if self._queue and is_due and not self._is_deciding:
+        is_due = not self._unflushed_batches or self._queue.queued >= self._engine.batch_limit
+        if not self._queue.is_empty and is_due and not self._is_deciding:
             self._is_deciding = True
             asyncio.get_running_loop().call_soon(self._decide_batch)
 
@@ -223,11 +214,11 @@ class GroupCommit:
         if self._engine.is_overloaded:
             self._is_deciding = False
             return
-        batch = self._next_batch()
+        batch = self._queue.next_batch(self._engine.batch_limit)
         self._decode(batch)
         # The others hold a malformed text, or an event that is not allowed. Their requests have got the error.
         decoded = [submission for submission in batch if submission.events is not None]
-        self._acknowledged(len(batch) - len(decoded))
+        self._acknowledged([submission for submission in batch if submission.events is None])
         events = [event for submission in decoded for event in submission.events or ()]
         self._engine.decide(events, partial(self._decided, decoded))
 
@@ -252,18 +243,6 @@ class GroupCommit:
         except Exception:
             logger.exception("Events that were refused for their lockers could not be noted.")
 
-    def _next_batch(self) -> "list[_Submission]":
-        """Take submissions from the queue up to the batch limit, and at least one."""
-        batch: list[_Submission] = []
-        weight = 0
-        while self._queue:
-            weight += weight_of(self._queue[0].texts, self._engine.weight_bytes)
-            if batch and weight > self._engine.batch_limit:
-                break
-            batch.append(self._queue.popleft())
-            self._queued -= batch[-1].count
-        return batch
-
     def _decided(self, batch: "Sequence[_Submission]", outcomes: Outcomes) -> None:
         self._is_deciding = False
         # An outcome may depend on any event before it, so it waits for all that is appended by now.
@@ -282,7 +261,7 @@ class GroupCommit:
                 else:
                     submission.acknowledged.set_exception(StoreUnavailable(failure))
             start = stop
-        self._acknowledged(start)
+        self._acknowledged(batch)
         self._unflushed_batches -= 1
         self._decide_soon()
         if failure is None and self._observer:
@@ -304,10 +283,10 @@ class GroupCommit:
         except Exception:
             logger.exception("The outcomes of a batch could not be noted in the quarantine.")
 
-    def _acknowledged(self, count: int) -> None:
-        """Note that `count` events wait no longer."""
-        self._waiting -= count
-        if self._drained and not self._waiting:
+    def _acknowledged(self, submissions: "Sequence[_Submission]") -> None:
+        """Note that the events of these submissions wait no longer."""
+        self._queue.release(submissions)
+        if self._drained and not self._queue.waiting:
             self._drained.set()
 
 
@@ -326,13 +305,16 @@ class _Submission(Struct, eq=False):
     caller: Caller = ANYONE
     """The caller that sent the events or the text."""
 
+    count: int = 1
+    """Number of events."""
+
+    @property
+    def key_id(self) -> str:
+        return self.caller.key_id
+
     def origin(self) -> Origin:
         """Return the origin of the events."""
         return self.events_origin if self.text is None else Origin(self.address, (self.text,), caller=self.caller)
-
-    @property
-    def count(self) -> int:
-        return 1 if self.events is None else len(self.events)
 
     @property
     def texts(self) -> Sequence[bytes]:
@@ -343,11 +325,6 @@ class _Submission(Struct, eq=False):
         if self.caller.lockers is not None:
             outcomes = concealed(outcomes)
         return outcomes if self.text is None or not self.events else (self.events[0], outcomes[0])
-
-
-def weight_of(texts: Sequence[bytes], weight_bytes: int) -> int:
-    """Return how many events of the batch limit the events with these JSON texts count as."""
-    return sum(1 + len(text) // weight_bytes for text in texts)
 
 
 async def _all_outcomes(decided: Awaitable[Outcomes], admission: Admission) -> Outcomes:

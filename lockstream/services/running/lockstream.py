@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, closing, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, nullcontext
 from functools import partial
 from typing import Any, Concatenate
+from weakref import WeakValueDictionary
 
 from lockstream.core.entities.access import ANYONE, Caller
 from lockstream.core.entities.events import Event
@@ -54,6 +55,7 @@ class Lockstream:
         self._streams = FeedStreams(engine, self._feed, settings.stream_limit)
         self._runner = LoopRunner()
         self._parsing_lock, self._resubmitting = asyncio.Lock(), asyncio.Lock()
+        self._key_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def bind_running_loop(self) -> None:
         """Run all calls on the running event loop from now on."""
@@ -203,9 +205,16 @@ class Lockstream:
         if self._runner.loop:
             self._runner.loop.call_soon_threadsafe(self._engine.stop_waiting)
 
-    def parsing_lock(self) -> AbstractAsyncContextManager[object]:
-        """Return a lock for work that blocks the event loop, so that only one piece of it runs between two requests."""
-        return self._parsing_lock if self._is_on_its_loop else nullcontext()
+    def parsing_lock(self, caller: Caller = ANYONE) -> AbstractAsyncContextManager[object]:
+        """Return a lock for work that blocks the event loop, so that only one piece of it runs between two requests.
+
+        Keys take turns: of each key, one request at most waits for the lock of all.
+        """
+        if not self._is_on_its_loop:
+            return nullcontext()
+        if not caller.key_id:
+            return self._parsing_lock
+        return _both(self._key_locks.setdefault(caller.key_id, asyncio.Lock()), self._parsing_lock)
 
     async def close(self) -> None:
         """Finish the submitted events, and close the files."""
@@ -260,3 +269,9 @@ class Lockstream:
                 await self._quarantine.close()
         finally:
             await self._engine.close()
+
+
+@asynccontextmanager
+async def _both(first: asyncio.Lock, second: asyncio.Lock) -> AsyncIterator[None]:
+    async with first, second:
+        yield

@@ -1,4 +1,5 @@
-"""Access control over HTTP: callers and their keys.
+"""Access control over HTTP: callers, their keys and their limits.
 
-Start at `callers`: the caller of a request, as the check of its key has found it.
+Start at `callers`: the caller of a request, as the check of its key has found it. `rate_limits` refuses requests and
+events beyond the limits of a key.
 """

@@ -12,6 +12,7 @@ from lockstream.core.entities.access import Caller
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import QueueFull, StoreUnavailable
 from lockstream.presentation.http.access.callers import caller_of
+from lockstream.presentation.http.access.rate_limits import take_events
 from lockstream.presentation.http.bodies import Body, noted
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
@@ -29,6 +30,7 @@ from lockstream.schemas.batches import MalformedEntry, NdjsonReader, parse_items
 from lockstream.schemas.events import MalformedBody
 from lockstream.schemas.outcomes import batch_item
 from lockstream.schemas.responses import BatchResponse, ErrorBody, MalformedBodyErrors
+from lockstream.services.running.access.rate_limits import TooManyRequests
 from lockstream.services.running.group_commit import Origin, Outcomes
 from lockstream.services.running.lockstream import Lockstream
 
@@ -93,7 +95,9 @@ async def post_batch(request: Request) -> Response:
     """
     lockstream: Lockstream = request.app.lockstream
     body = Body(request, lockstream.settings.max_batch_bytes, "LOCKSTREAM_MAX_BATCH_BYTES")
-    batch, text = _Batch(lockstream, remote_address(request.scope), caller_of(request.scope)), b""
+    caller = caller_of(request.scope)
+    take_events(request, caller, 0)
+    batch, text = _Batch(request, caller), b""
     try:
         if body.media_type == NDJSON:
             await batch.take_lines(body.pieces())
@@ -123,9 +127,11 @@ def _chunks(texts: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 class _Batch:
     """A batch while it is decided, chunk by chunk."""
 
-    def __init__(self, lockstream: Lockstream, address: str, caller: Caller) -> None:
-        self._lockstream, self._address, self._caller = lockstream, address, caller
-        self._max_event_bytes = lockstream.settings.max_event_bytes
+    def __init__(self, request: Request, caller: Caller) -> None:
+        self._request, self._caller = request, caller
+        self._lockstream: Lockstream = request.app.lockstream
+        self._address = remote_address(request.scope)
+        self._max_event_bytes = self._lockstream.settings.max_event_bytes
         self._count = 0
         self._items: list[str] = []
         self._pending: deque[tuple[list[Event | MalformedEntry], asyncio.Task[Outcomes]]] = deque()
@@ -140,19 +146,20 @@ class _Batch:
             raise BodyTooLarge(
                 f"The batch has more than {MAX_BATCH_EVENTS:,} events, and none was decided. Send the batch in parts."
             )
+        take_events(self._request, self._caller, len(texts))
         for chunk in _chunks(texts):
             await self._take(chunk)
 
     async def take_lines(self, pieces: AsyncIterator[bytes]) -> None:
-        """Decide NDJSON as it arrives."""
+        """Decide NDJSON as it arrives. No batch exceeds a rate limit alone: the key owes what is beyond the limit."""
         lines = NdjsonReader(self._max_event_bytes)
         waiting: Sequence[bytes] = ()
         async for piece in pieces:
             *chunks, waiting = _chunks([*waiting, *lines.feed(piece)])
             for chunk in chunks:
-                await self._take(chunk)
+                await self._take_counted(chunk)
         for chunk in _chunks([*waiting, *lines.finish()]):
-            await self._take(chunk)
+            await self._take_counted(chunk)
 
     async def response(self) -> bytes:
         """Return the outcomes as a JSON array, once all accepted events are durable."""
@@ -164,6 +171,15 @@ class _Batch:
         for _, deciding in self._pending:
             deciding.cancel()
 
+    async def _take_counted(self, texts: Sequence[bytes]) -> None:
+        """Decide a chunk of NDJSON. Other batches of the key that run meanwhile may make it owe a whole batch."""
+        try:
+            take_events(self._request, self._caller, len(texts), debt=MAX_BATCH_EVENTS, decided=self._count)
+        except TooManyRequests:
+            await self._collect(0)
+            raise
+        await self._take(texts)
+
     async def _take(self, texts: Sequence[bytes]) -> None:
         if not texts:
             return
@@ -173,7 +189,7 @@ class _Batch:
                 f"The batch has more than {MAX_BATCH_EVENTS:,} events. The first {self._count:,} were decided. Send "
                 "the whole batch again in parts; accepted events count once."
             )
-        async with self._lockstream.parsing_lock():
+        async with self._lockstream.parsing_lock(self._caller):
             items = parse_items(texts, self._count, self._max_event_bytes)
             await asyncio.sleep(0)  # other requests are served before the next chunk of any batch
         self._count += len(items)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from lockstream.core.errors import MalformedEvent
 from lockstream.presentation.http.access.callers import caller_of
+from lockstream.presentation.http.access.rate_limits import take_events
 from lockstream.presentation.http.bodies import Body, noted
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
@@ -93,11 +94,13 @@ async def post_event(request: Request) -> Response:
     body = Body(request, lockstream.settings.max_event_bytes, "LOCKSTREAM_MAX_EVENT_BYTES")
     if body.media_type not in _MEDIA_TYPES:
         raise UnsupportedMediaType(request, *_MEDIA_TYPES)
+    caller = caller_of(request.scope)
+    take_events(request, caller, 1)
     is_cloud_event, text, address = body.media_type == CLOUD_EVENT, b"", remote_address(request.scope)
     try:
         text = (await body.read()).removeprefix(BOM_UTF8)
         reported = reported_event(text) if is_cloud_event else text
-        event, outcome = await lockstream.ingest_text(reported, address, caller_of(request.scope))
+        event, outcome = await lockstream.ingest_text(reported, address, caller)
     except MalformedEvent as error:
         form = REPORTED_CLOUD_EVENT if is_cloud_event else EVENT
         raise noted(request, MalformedBody(form.explain(text, error)), text) from error

@@ -29,6 +29,8 @@ TEXTS = {
     "host": ("::1", "::"),
     "port": ("1", "65535"),
     "unix_socket": ("a.sock", "b.sock"),
+    "tls_cert": ("a.pem", "b.pem"),
+    "tls_key": ("a.key", "b.key"),
     "root_path": ("/a", "/b"),
     "trusted_proxies": ("10.0.0.0/8", "unix,::1"),
     "cors_origins": ("https://a.example", "https://b.example, http://b.example:8080"),
@@ -45,6 +47,8 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "quarantine": (False, True),
     "port": (1, 65535),
     "unix_socket": (Path("a.sock"), Path("b.sock")),
+    "tls_cert": (Path("a.pem"), Path("b.pem")),
+    "tls_key": (Path("a.key"), Path("b.key")),
     "trusted_proxies": (("10.0.0.0/8",), ("unix", "::1")),
     "cors_origins": (("https://a.example",), ("https://b.example", "http://b.example:8080")),
 }

@@ -120,7 +120,8 @@ async def wait_until_queued(lockstream: Lockstream, event: Body) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while not any(  # noqa: ASYNC110
             event_id.encode() in (queued.text or b"") or event_id in [one.event_id for one in queued.events or ()]
-            for queued in lockstream._group_commit._queue
+            for line in lockstream._group_commit._queue._turns
+            for queued, _ in line.items
         ):
             await asyncio.sleep(0)
 

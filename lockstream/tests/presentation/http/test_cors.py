@@ -127,7 +127,7 @@ def test_every_response_to_a_configured_origin_may_be_read(browser_client: Brows
         exposed = response.headers["access-control-expose-headers"].split(", ")
         assert exposed == [
             *("Lockstream-Position", "Lockstream-Through", "Lockstream-Log"),
-            *("Retry-After", "ETag", "Link", "Content-Disposition"),
+            *("Retry-After", "ETag", "Link", "Content-Disposition", "RateLimit", "RateLimit-Policy"),
         ]
         assert response.headers["vary"] == "Origin"
 

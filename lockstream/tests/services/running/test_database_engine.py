@@ -10,7 +10,8 @@ from lockstream.core.outcomes import Accepted, Duplicate
 from lockstream.infrastructure.postgres.unit_of_work import PostgresUnitOfWork
 from lockstream.infrastructure.stores.postgres import PostgresStore
 from lockstream.services.running.database_engine import WEIGHT_BYTES, DatabaseEngine
-from lockstream.services.running.group_commit import GroupCommit, weight_of
+from lockstream.services.running.group_commit import GroupCommit
+from lockstream.services.running.ingest_queue import weight_of
 from lockstream.tests.support.builders import LOCKER, event, registered
 from lockstream.tests.support.coroutines import run
 from lockstream.tests.support.databases import new_database

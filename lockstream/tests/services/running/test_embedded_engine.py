@@ -10,7 +10,7 @@ from lockstream.core.entities.listings import CompartmentQuery
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate
 from lockstream.services.running.embedded_engine import EmbeddedEngine
-from lockstream.services.running.group_commit import weight_of
+from lockstream.services.running.ingest_queue import weight_of
 from lockstream.tests.services.running.system import System
 from lockstream.tests.support.builders import LOCKER, RESERVATION, deposited, event, registered, reserved
 from lockstream.tests.support.coroutines import let_others_run, run

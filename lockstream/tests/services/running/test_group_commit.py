@@ -10,13 +10,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lockstream.core.entities.events import CompartmentRegistered
+from lockstream.core.entities.access import Caller
+from lockstream.core.entities.events import CompartmentRegistered, KeyId
 from lockstream.core.errors import QueueFull, StoreUnavailable
-from lockstream.core.outcomes import Accepted
+from lockstream.core.outcomes import Accepted, Outcome
 from lockstream.infrastructure.file_log.reader import read_log
 from lockstream.infrastructure.sqlite import row_cache
 from lockstream.schemas.outcomes import INTERNAL_ERROR
 from lockstream.services.deployment import deployment_of
+from lockstream.services.running.group_commit import Origin
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.settings import Settings
 from lockstream.tests.services.running.system import System
@@ -165,6 +167,32 @@ def test_a_batch_is_never_larger_than_its_limit() -> None:
     responses = responses_to_one_batch(store, settings, [registered(str(number)) for number in range(26)])
     assert statuses(responses) == {202: 26}
     assert store.batches == [1, 10, 10, 5]
+
+
+def test_keys_take_turns(store: FaultyStore) -> None:
+    async def check() -> None:
+        system = System(store, batch_limit=10)
+
+        def post(name: str, key: str) -> asyncio.Future[Sequence[Outcome | Exception]]:
+            origin = Origin(caller=Caller(key_id=KeyId(key)))
+            return asyncio.ensure_future(system.group_commit.submit([event(registered(name, locker=key))], origin))
+
+        # given a key with 200 events in the queue
+        flood = [post(str(number), "flooding") for number in range(200)]
+        # when another key reports two events, then they are decided, in order, beside the first ones
+        quiet = [await request for request in [post("a", "quiet"), post("b", "quiet")]]
+        assert [type(outcome) for [outcome] in quiet] == [Accepted, Accepted]
+        positions = [outcome.position for [outcome] in quiet if isinstance(outcome, Accepted)]
+        assert positions == sorted(positions)
+        assert positions[1] <= 50
+        # and each key keeps its order
+        await asyncio.gather(*flood)
+        records = [record.event for record in read_log(store.log.path)]
+        flooded = [one.payload.compartment_id for one in records if isinstance(one, CompartmentRegistered)]
+        assert [name for name in flooded if name.isdecimal()] == [str(number) for number in range(200)]
+        await system.close()
+
+    run(check())
 
 
 def test_requests_are_served_between_the_batches_of_a_burst(store: FaultyStore) -> None:
