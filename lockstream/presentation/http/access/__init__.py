@@ -1,4 +1,5 @@
 """Access control over HTTP: callers and their keys.
 
-Start at `callers`: the caller of a request, as the check of its key has found it.
+Start at `callers`: the caller of a request, as the check of its key has found it. `views` limits the running system to
+the lockers of the caller.
 """
