@@ -43,7 +43,7 @@ FEW_LOCKERS = 100
 SEARCHED_LOCKERS = 500
 """Most lockers whose compartments one search reads."""
 
-SEARCHED_EVENTS = 1_000
+SEARCHED_EVENTS = 200
 """Most events of all lockers that one search looks at, for those of the caller's lockers."""
 
 

@@ -1,5 +1,7 @@
 """Reads of one subject for a caller that is bound to lockers."""
 
+from typing import Any, cast
+
 import pytest
 
 from lockstream.core.bound.reads import BoundReads
@@ -47,3 +49,36 @@ def test_lockers_and_records_have_those_of_the_caller_alone(reads: Reads) -> Non
 
     assert [locker.locker_id for locker in bound.lockers()] == ["own"]
     assert [record.end.position for record in bound.records([1, 2, 3, 4])] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("kind", "other", "unknown"),
+    [
+        ("locker", ("other",), ("unknown",)),
+        ("locker_state", ("other",), ("unknown",)),
+        ("compartment", ("other", "c"), ("unknown", "c")),
+        ("reservation", ("r-other",), ("r-unknown",)),
+        ("event", (BODIES[1]["event_id"],), ("00000000-0000-4000-8000-000000000000",)),
+    ],
+)
+def test_a_subject_of_another_locker_costs_the_reads_of_an_unknown_one(
+    reads: Reads, kind: str, other: tuple[str, ...], unknown: tuple[str, ...]
+) -> None:
+    made: list[list[str]] = []
+    for ids in (other, unknown):
+        recording = RecordingReads(reads)
+        assert getattr(BoundReads(cast(Reads, recording), Lockers.of(["own"])), kind)(*ids) is None
+        made.append(recording.made)
+    assert made[0] == made[1]
+
+
+class RecordingReads:
+    """Reads that note the name of each one that is made."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        self.made: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.made.append(name)
+        return getattr(self._reads, name)

@@ -103,6 +103,7 @@ def few_lockers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 def set_bounds(monkeypatch: pytest.MonkeyPatch, few: int, chunk: int = 3, searched: int = 7) -> None:
     monkeypatch.setattr(bound_listings, "FEW_LOCKERS", few)
+    monkeypatch.setattr(bound_listings, "SEARCHED_EVENTS", ALL)
     monkeypatch.setattr(pages, "CHUNK_ROWS", chunk)
     monkeypatch.setattr(pages, "SEARCHED_ROWS", searched)
 
@@ -179,6 +180,16 @@ def test_a_search_finds_the_first_ids_of_the_callers_lockers(
     with pytest.MonkeyPatch.context() as monkeypatch:
         set_bounds(monkeypatch, few, 1_000, 20_000)
         assert BoundListings(lists, lockers).search(prefix, limit) == matches_of(lists, lockers, prefix, limit)
+
+
+def test_a_search_finds_a_whole_id_however_much_it_may_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_bounds(monkeypatch, few=0, chunk=1, searched=1)
+    monkeypatch.setattr(bound_listings, "SEARCHED_EVENTS", 1)
+    bound = BoundListings(memory_lists(), Lockers.of(["*"]))
+    for row in memory_lists().reservations(ReservationQuery(), None, ALL):
+        assert row.reservation_id in bound.search(row.reservation_id, 20).reservations
+    for position, body in enumerate(STORY[:20], 1):
+        assert bound.search(body["event_id"], 20).events == [(body["event_id"], position)]
 
 
 def test_a_page_ends_after_a_bound_of_rows_and_says_how_far_it_has_searched(monkeypatch: pytest.MonkeyPatch) -> None:
