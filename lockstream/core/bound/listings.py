@@ -38,7 +38,7 @@ from lockstream.core.past import LastingRows
 from lockstream.core.ports import Listings
 
 FEW_LOCKERS = 100
-"""Most lockers whose lists are merged. A page reads each list at least once, in some 50 µs on SQLite."""
+"""Most lockers whose lists are merged. A page reads each list at least once (docs/decisions/0028)."""
 
 SEARCHED_LOCKERS = 500
 """Most lockers whose compartments one search reads."""
@@ -116,7 +116,6 @@ class BoundListings:
         return self._listings.event_counts(locker_id, position) if self._lockers.allow(locker_id) else Counter()
 
     def records(self, positions: Iterable[int]) -> list[Record]:
-        """Return the records at those of these positions that have an event of the caller's lockers."""
         return own_records(self._listings.records(positions), self._lockers)
 
     def search(self, prefix: str, limit: int) -> Matches:
@@ -200,5 +199,6 @@ class BoundListings:
         if uuid_prefix(prefix) is None:
             return []
         events = self._listings.search(prefix, SEARCHED_EVENTS).events
-        own = {record.end.position for record in self.records(position for _, position in events)}
-        return [event for event in events if event[1] in own][:limit]
+        records = self._listings.records(position for _, position in events)
+        found = zip(events, records, strict=True)
+        return [event for event, record in found if self._lockers.allow(record.locker_id)][:limit]

@@ -11,7 +11,7 @@ CHUNK_ROWS = 1_000
 """Most rows that are read at a time."""
 
 SEARCHED_ROWS = 20_000
-"""Rows of all lockers that one page searches at most, for those of the key's lockers: some 100 ms."""
+"""Rows of all lockers that one page searches at most, for those of the key's lockers (docs/decisions/0028)."""
 
 FIRST_ROWS = 10
 """Rows that are read first from each of many lists. More follow while the page needs them."""

@@ -36,13 +36,21 @@ class BoundReads:
         return record if record and self._lockers.allow(record.locker_id) else None
 
     def records(self, positions: Iterable[int]) -> list[Record]:
-        """Return the records at those of these positions that have an event of the caller's lockers."""
         return own_records(self._reads.records(positions), self._lockers)
 
     def times(self, positions: Iterable[int]) -> dict[int, int]:
         return self._reads.times(positions)
 
 
-def own_records(records: Iterable[Record], lockers: Lockers) -> list[Record]:
-    """Return the records of these lockers."""
-    return [record for record in records if lockers.allow(record.locker_id)]
+def own_records(records: list[Record], lockers: Lockers) -> list[Record]:
+    """Return records that are all of these lockers.
+
+    Raises:
+        LookupError: one is not. Only a bug asks for it, because positions come from rows of the caller's lockers.
+    """
+    for record in records:
+        if not lockers.allow(record.locker_id):
+            raise LookupError(
+                f"The record at position {record.end.position} is of a locker that the caller cannot see."
+            )
+    return records

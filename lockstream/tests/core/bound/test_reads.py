@@ -44,11 +44,13 @@ def test_subjects_of_other_lockers_are_absent(reads: Reads) -> None:
     assert bound.event(BODIES[1]["event_id"]) is None
 
 
-def test_lockers_and_records_have_those_of_the_caller_alone(reads: Reads) -> None:
+def test_lockers_and_records_are_those_of_the_caller_alone(reads: Reads) -> None:
     bound = BoundReads(reads, Lockers.of(["own"]))
 
     assert [locker.locker_id for locker in bound.lockers()] == ["own"]
-    assert [record.end.position for record in bound.records([1, 2, 3, 4])] == [1, 3]
+    assert [record.end.position for record in bound.records([1, 3])] == [1, 3]
+    with pytest.raises(LookupError, match="position 2 is of a locker that the caller cannot see"):
+        bound.records([1, 2])
 
 
 @pytest.mark.parametrize(

@@ -223,9 +223,9 @@ def test_single_subjects_of_other_lockers_are_absent() -> None:
     assert not bound.event_counts("aa", last)
     assert bound.lasting_rows("a", None, last) == lists.lasting_rows("a", None, last)
     assert bound.event_counts("a", last) == lists.event_counts("a", last)
-    positions = range(1, last + 1)
-    assert bound.records(positions) == [one for one in lists.records(positions) if lockers.allow(one.locker_id)]
-    assert bound.times(positions) == lists.times(positions)
+    own = [one for one in lists.records(range(1, last + 1)) if lockers.allow(one.locker_id)]
+    assert bound.records(one.end.position for one in own) == own
+    assert bound.times(range(last + 1)) == lists.times(range(last + 1))
 
 
 def assert_same_rows(bound: BoundListings, lists: Listings, lockers: Lockers, query: Any, limit: int) -> None:
