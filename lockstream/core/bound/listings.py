@@ -1,7 +1,7 @@
 """Lists for a caller that is bound to lockers: they have the rows of its lockers alone.
 
 The lists of up to `FEW_LOCKERS` lockers are merged, each read from an index. For more lockers, a page searches the rows
-of all lockers up to a bound, and may be short.
+of all lockers within a number of positions, and may be short.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from lockstream.core.bound.locker_ranges import LockerRange, locker_ranges
-from lockstream.core.bound.pages import Page, all_rows, merged_page, searched_page
+from lockstream.core.bound.pages import Page, Span, all_rows, merged_page, searched_page
 from lockstream.core.bound.reads import own_records
 from lockstream.core.entities.access import Lockers
 from lockstream.core.entities.events import Event
@@ -37,11 +37,11 @@ from lockstream.core.errors import TooManyLockers
 from lockstream.core.past import LastingRows
 from lockstream.core.ports import Listings
 
-FEW_LOCKERS = 100
+FEW_LOCKERS = 500
 """Most lockers whose lists are merged. A page reads each list at least once (docs/decisions/0028)."""
 
-SEARCHED_LOCKERS = 500
-"""Most lockers whose compartments one search reads."""
+EVENT_PREFIX_LENGTH = len("0190a5e0-0000")
+"""Shortest beginning of an event id that a search looks for: 48 bits, which few events of other lockers share."""
 
 SEARCHED_EVENTS = 200
 """Most events of all lockers that one search looks at, for those of the caller's lockers."""
@@ -87,18 +87,15 @@ class BoundListings:
         """
         if query.locker_id is None and query.order is ReservationOrder.ID and self._few_lockers() is None:
             raise TooManyLockers(FEW_LOCKERS)
-        by_change = query.order is ReservationOrder.CHANGED
-        return self._own_rows(
-            self._listings.reservations,
-            query,
-            attrgetter("changed_position" if by_change else "reservation_id"),
-            after,
-            limit,
-        )
+        last = self.position if query.changed_through is None else min(query.changed_through, self.position)
+        span = Span(max(query.changed_from, 1), last, query.descending)
+        key_of = attrgetter("changed_position" if query.order is ReservationOrder.CHANGED else "reservation_id")
+        return self._own_rows(self._listings.reservations, query, key_of, span, after, limit)
 
     def faults(self, query: FaultQuery, after: int | None, limit: int) -> list[Fault]:
         """Return up to `limit` faults behind `after`. They are `PartialRows` if the search ended early."""
-        return self._own_rows(self._listings.faults, query, attrgetter("reported_position"), after, limit)
+        span = Span(1, self.position, query.descending)
+        return self._own_rows(self._listings.faults, query, attrgetter("reported_position"), span, after, limit)
 
     def history(self, query: HistoryQuery, after: int | None, limit: int) -> list[int] | None:
         return self._listings.history(query, after, limit) if self._lockers.allow(query.locker_id) else None
@@ -121,9 +118,8 @@ class BoundListings:
     def search(self, prefix: str, limit: int) -> Matches:
         """Return up to `limit` ids of each kind of the caller's lockers.
 
-        Some are left out if the caller has more than `SEARCHED_LOCKERS`, if it has more than `FEW_LOCKERS` and very
-        many reservations have the prefix, or if very many events have it. A whole id of an event or of a reservation is
-        always found.
+        Of more than `FEW_LOCKERS`, it finds the compartments of the first ones, and reservations by their whole ids.
+        Events need a prefix of `EVENT_PREFIX_LENGTH`. So how many other ids have the prefix does not change the result.
         """
         return Matches(
             [row.locker_id for row in self.lockers(LockerQuery(prefix), None, limit)],
@@ -159,6 +155,7 @@ class BoundListings:
         rows: Callable[[QueryT, Any, int], list[RowT]],
         query: QueryT,
         key_of: Callable[[RowT], Any],
+        span: Span,
         after: Any,
         limit: int,
     ) -> list[RowT]:
@@ -167,7 +164,7 @@ class BoundListings:
             return rows(query, after, limit) if self._lockers.allow(query.locker_id) else []
         few = self._few_lockers()
         if few is None:
-            return searched_page(partial(rows, query), key_of, self._is_own, after, limit)
+            return searched_page(partial(rows, query), key_of, self._is_own, span, after, limit)
         lists: list[Page[RowT]] = [partial(rows, replace(query, locker_id=locker_id)) for locker_id in few]
         return merged_page(lists, key_of, after, limit, descending=query.descending)
 
@@ -184,19 +181,20 @@ class BoundListings:
 
     def _compartments_with(self, prefix: str, limit: int) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []
-        for locker in islice(self._all_lockers(), SEARCHED_LOCKERS):
+        for locker in islice(self._all_lockers(), FEW_LOCKERS):
             query = CompartmentQuery(locker.locker_id, prefix=prefix)
             rows = self._listings.compartments(query, None, limit) or ()
             found += [(row.compartment_id, row.locker_id) for row in rows]
         return [(locker_id, compartment_id) for compartment_id, locker_id in sorted(found)[:limit]]
 
     def _reservations_with(self, prefix: str, limit: int) -> list[str]:
+        if self._few_lockers() is None:
+            return [prefix] if self.reservation(prefix) else []
         query = ReservationQuery(order=ReservationOrder.ID, prefix=prefix)
-        found = self._own_rows(self._listings.reservations, query, attrgetter("reservation_id"), None, limit)
-        return [row.reservation_id for row in found]
+        return [row.reservation_id for row in self.reservations(query, None, limit)]
 
     def _events_with(self, prefix: str, limit: int) -> list[tuple[str, int]]:
-        if uuid_prefix(prefix) is None:
+        if uuid_prefix(prefix) is None or len(prefix) < EVENT_PREFIX_LENGTH:
             return []
         events = self._listings.search(prefix, SEARCHED_EVENTS).events
         records = self._listings.records(position for _, position in events)

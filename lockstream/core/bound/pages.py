@@ -3,18 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from lockstream.core.entities.listings import PartialRows
 
 CHUNK_ROWS = 1_000
 """Most rows that are read at a time."""
 
-SEARCHED_ROWS = 20_000
-"""Rows of all lockers that one page searches at most, for those of the key's lockers (docs/decisions/0028)."""
-
-FIRST_ROWS = 10
-"""Rows that are read first from each of many lists. More follow while the page needs them."""
+SEARCHED_POSITIONS = 20_000
+"""Positions that one page searches at most, and so most rows of all lockers that it reads (docs/decisions/0028)."""
 
 type Key = Any
 """The key of a row in the order of its list: a position or an id."""
@@ -27,33 +24,47 @@ def merged_page[RowT](
     lists: Sequence[Page[RowT]], key_of: Callable[[RowT], Key], after: Key | None, limit: int, *, descending: bool
 ) -> list[RowT]:
     """Return up to `limit` rows of several lists behind the key `after`. No two rows have the same key."""
-    first_rows = limit if len(lists) == 1 else min(limit, FIRST_ROWS)
-    rows = (_rows(page, key_of, after, first_rows) for page in lists)
+    count = min(limit, 2 + limit // max(len(lists), 1))  # more rows follow from each list while the page needs them
+    rows = (_rows(page, key_of, after, count) for page in lists)
     return list(islice(merge(*rows, key=key_of, reverse=descending), limit))
+
+
+class Span(NamedTuple):
+    """The positions that the keys of a list may have, both included, and the direction of the list."""
+
+    first: int
+    last: int
+    descending: bool
 
 
 def searched_page[RowT](
     page: Page[RowT],
-    key_of: Callable[[RowT], Key],
+    key_of: Callable[[RowT], int],
     is_wanted: Callable[[RowT], bool],
-    after: Key | None,
+    span: Span,
+    after: int | None,
     limit: int,
 ) -> list[RowT]:
-    """Return up to `limit` wanted rows of one list behind the key `after`.
+    """Return up to `limit` wanted rows of one list behind the position `after`.
 
-    They are `PartialRows` if the search ended before the page was full.
+    They are `PartialRows` if the search ended before the page was full. How far a search goes depends on positions
+    alone, so it tells nothing of the rows that are not wanted.
     """
+    last = span.first - 1 if not span.descending else span.last + 1
+    last = last if after is None else after
+    through = last - SEARCHED_POSITIONS if span.descending else last + SEARCHED_POSITIONS
     found: list[RowT] = []
-    searched = 0
     while True:
-        rows = page(after, CHUNK_ROWS)
-        found += filter(is_wanted, rows)
-        if len(found) >= limit or len(rows) < CHUNK_ROWS:
+        rows = page(last, CHUNK_ROWS)
+        within = [row for row in rows if (key_of(row) >= through if span.descending else key_of(row) <= through)]
+        found += filter(is_wanted, within)
+        if len(found) >= limit:
             return found[:limit]
-        after = key_of(rows[-1])
-        searched += len(rows)
-        if searched >= SEARCHED_ROWS:
-            return PartialRows(found, through=after)
+        if len(within) < CHUNK_ROWS:
+            break
+        last = key_of(rows[-1])
+    is_last = through <= span.first if span.descending else through >= span.last
+    return found if is_last else PartialRows(found, through)
 
 
 def all_rows[RowT](page: Page[RowT], key_of: Callable[[RowT], Key]) -> Iterator[RowT]:

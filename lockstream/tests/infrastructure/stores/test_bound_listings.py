@@ -84,6 +84,8 @@ def story() -> list[Body]:
 
 
 STORY = story()
+EVENT_IDS = [str(body["event_id"]) for body in STORY]
+BEGINNINGS = st.sampled_from([slice(length) for length in (9, 12, 13, 20, 36)])
 
 
 @cache
@@ -97,7 +99,7 @@ def memory_lists() -> Listings:
 def few_lockers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """The number of lockers whose lists are merged. Pages read few rows at a time."""
     few: int = request.param
-    set_bounds(monkeypatch, few, searched=20_000)
+    set_bounds(monkeypatch, few, searched=50)
     return few
 
 
@@ -105,7 +107,7 @@ def set_bounds(monkeypatch: pytest.MonkeyPatch, few: int, chunk: int = 3, search
     monkeypatch.setattr(bound_listings, "FEW_LOCKERS", few)
     monkeypatch.setattr(bound_listings, "SEARCHED_EVENTS", ALL)
     monkeypatch.setattr(pages, "CHUNK_ROWS", chunk)
-    monkeypatch.setattr(pages, "SEARCHED_ROWS", searched)
+    monkeypatch.setattr(pages, "SEARCHED_POSITIONS", searched)
 
 
 @pytest.mark.usefixtures("few_lockers")
@@ -169,7 +171,7 @@ def test_pages_of_any_list_have_all_rows_of_the_callers_lockers_once(
 
 @given(
     patterns=st.lists(st.sampled_from([*LOCKER_IDS, "*", "a*", "b*"])),
-    prefix=st.sampled_from(PREFIXES) | st.sampled_from(STORY).map(lambda body: str(body["event_id"])),
+    prefix=st.sampled_from(PREFIXES) | st.builds(str.__getitem__, st.sampled_from(EVENT_IDS), BEGINNINGS),
     limit=st.integers(1, 30),
     few=st.sampled_from((0, 2, 100)),
 )
@@ -192,14 +194,19 @@ def test_a_search_finds_a_whole_id_however_much_it_may_look_at(monkeypatch: pyte
         assert bound.search(body["event_id"], 20).events == [(body["event_id"], position)]
 
 
-def test_a_page_ends_after_a_bound_of_rows_and_says_how_far_it_has_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_ends_after_some_positions_and_says_how_far_it_has_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     set_bounds(monkeypatch, few=0, chunk=5, searched=10)
     bound = BoundListings(memory_lists(), Lockers.of([UNKNOWN, "\U0001f512"]))
 
     page = bound.reservations(ReservationQuery(), None, 100)
 
     assert isinstance(page, PartialRows)
-    assert page.through == memory_lists().reservations(ReservationQuery(), None, 10)[-1].changed_position
+    assert (page, page.through) == ([], 10)
+    # and a list that has ended before is searched on, which would tell of rows of other lockers
+    monkeypatch.setattr(pages, "SEARCHED_POSITIONS", bound.position - 50)
+    of_nobody = FaultQuery(min_severity=100, descending=True)
+    assert isinstance(bound.faults(of_nobody, None, 100), PartialRows)
+    assert not isinstance(bound.faults(of_nobody, 40, 100), PartialRows)
 
 
 def test_a_list_by_id_is_refused_to_a_caller_with_too_many_lockers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,11 +296,18 @@ def network_of(lists: Listings, lockers: Lockers) -> NetworkTotals:
 
 def matches_of(lists: Listings, lockers: Lockers, prefix: str, limit: int) -> Matches:
     found = lists.search(prefix, ALL)
+    own = [row.locker_id for row in lists.lockers(LockerQuery(), None, ALL) if lockers.allow(row.locker_id)]
+    few = bound_listings.FEW_LOCKERS
+    has_many = len(own) > few
     reservations = [lists.reservation(reservation_id) for reservation_id in found.reservations]
     events = zip(found.events, lists.records(position for _, position in found.events), strict=True)
     return Matches(
         [locker_id for locker_id in found.lockers if lockers.allow(locker_id)][:limit],
-        [key for key in found.compartments if lockers.allow(key[0])][:limit],
-        [row.reservation_id for row in reservations if row and lockers.allow(row.locker_id)][:limit],
-        [match for match, record in events if lockers.allow(record.locker_id)][:limit],
+        [key for key in found.compartments if key[0] in own[:few]][:limit],
+        [
+            row.reservation_id
+            for row in reservations
+            if row and row.locker_id in own and (row.reservation_id == prefix or not has_many)
+        ][:limit],
+        [match for match, record in events if record.locker_id in own and len(prefix) >= len("0190a5e0-0000")][:limit],
     )

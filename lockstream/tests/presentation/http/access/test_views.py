@@ -20,10 +20,10 @@ HTTP = Path(http.__file__).parent
 
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """A client of a network in memory. Its caller has too many lockers to merge, and a page searches four rows."""
+    """A client of a network in memory. Its caller has too many lockers to merge, and a page searches four positions."""
     monkeypatch.setattr(listings, "FEW_LOCKERS", 2)
     monkeypatch.setattr(pages, "CHUNK_ROWS", 2)
-    monkeypatch.setattr(pages, "SEARCHED_ROWS", 4)
+    monkeypatch.setattr(pages, "SEARCHED_POSITIONS", 4)
     with ExitStack() as stack, contract_client(app_of("memory", tmp_path / "network", stack)) as client:
         bodies = [*FOREIGN.accepted, *OWN.accepted]
         assert client.post("/events/batch", json=bodies, headers={CALLER: "anyone"}).status_code == 200

@@ -51,6 +51,7 @@ def streamed(client: httpx.Client, name: str, query: str, count: int, **headers:
         for line in response.iter_lines():
             if line.startswith("data: "):
                 found.append(json.loads(line.removeprefix("data: ")))
+                assert found[-1].get("event_id", found[-1].get("id")) in expected_ids(name)
             if len(found) == count:
                 return found
     raise AssertionError("the stream has ended")

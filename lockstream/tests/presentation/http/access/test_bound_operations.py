@@ -8,8 +8,8 @@ import pytest
 from lockstream.core.entities.access import Lockers
 from lockstream.presentation.http.app import create_app
 from lockstream.tests.presentation.http.access.answers import Statement, body_of, statement_of
+from lockstream.tests.presentation.http.access.bound_requests import GETS, POSTS, STREAM, Get, gets, paths
 from lockstream.tests.presentation.http.access.networks import CALLER, FOREIGN, Network, networks
-from lockstream.tests.presentation.http.access.operations import GETS, POSTS, STREAM, Get, gets, paths
 from lockstream.tests.support.memory_system import open_in_memory
 
 __all__ = ["networks"]
