@@ -175,6 +175,16 @@ class StartingUp(StoreUnavailable):
         super().__init__(f"Lockstream {progress}. Try again later.")
 
 
+class TooManyLockers(LockstreamError):
+    """Raised when a key is bound to too many lockers to list all their reservations by id."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The key is bound to more than {limit} lockers, so their reservations cannot be listed by id together. "
+            "Send locker_id with sort=id, or send sort=changed."
+        )
+
+
 class StartRefused(LockstreamError):
     """Raised when a start could do harm. The text names the step to take first."""
 

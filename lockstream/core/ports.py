@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
+from lockstream.core.entities.access import Lockers
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.feed import LogPage
 from lockstream.core.entities.listings import (
@@ -204,11 +205,15 @@ class Listings(Protocol):
     def reservations(self, query: ReservationQuery, after: int | str | None, limit: int) -> list[Reservation]:
         """Return up to `limit` reservations behind `after`, in the order of the query.
 
-        `after` is the position of the last change or the id, as the order of the query demands.
+        `after` is the position of the last change or the id, as the order of the query demands. The result may be
+        `PartialRows`.
         """
 
     def faults(self, query: FaultQuery, after: int | None, limit: int) -> list[Fault]:
-        """Return up to `limit` faults behind the one reported at position `after`, in the order of the query."""
+        """Return up to `limit` faults behind the one reported at position `after`, in the order of the query.
+
+        The result may be `PartialRows`.
+        """
 
     def history(self, query: HistoryQuery, after: int | None, limit: int) -> list[int] | None:
         """Return the positions of up to `limit` events behind position `after`, in the order of the query.
@@ -290,7 +295,8 @@ class QuarantineStore(Protocol):
     def entries(self, query: QuarantineQuery, after: int | None, limit: int) -> list[Entry]:
         """Return up to `limit` entries behind the one with number `after`, in the order of the query."""
 
-    def totals(self) -> QuarantineTotals: ...
+    def totals(self, lockers: Lockers | None = None) -> QuarantineTotals:
+        """Return the counts over all entries, or over those of `lockers`, to which nothing else belongs."""
 
     def malformed(self, after: int | None, limit: int) -> list[MalformedBody]:
         """Return up to `limit` malformed bodies before the one with number `after`, the newest first."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from lockstream.core.entities.access import Lockers
 from lockstream.core.entities.log import START
 
 LOG_ID_LENGTH = 32
@@ -64,6 +65,8 @@ class FeedFilter(Struct, frozen=True):
     event_type: str | None = None
     locker_id: str | None = None
     partition: Partition | None = None
+    lockers: Lockers | None = None
+    """The lockers that the reader may see."""
 
 
 class FeedPage(NamedTuple):

@@ -3,7 +3,7 @@
 The next page begins after the key of the last item (`after`), and has at most `limit` items.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -57,6 +57,8 @@ class CompartmentQuery(Struct, frozen=True):
 
     locker_id: str
     state: CompartmentState | None = None
+    prefix: str = ""
+    """Beginning of the id."""
 
 
 class ReservationQuery(Struct, frozen=True):
@@ -72,6 +74,8 @@ class ReservationQuery(Struct, frozen=True):
 
     order: ReservationOrder = ReservationOrder.CHANGED
     descending: bool = False
+    prefix: str = ""
+    """Beginning of the id. Only together with the order `ID`."""
 
 
 class Rows[RowT](NamedTuple):
@@ -79,6 +83,16 @@ class Rows[RowT](NamedTuple):
 
     rows: Sequence[RowT]
     has_more: bool
+    through: int | None = None
+    """The key behind which the next page begins, if it is not the key of the last row."""
+
+
+class PartialRows[RowT](list[RowT]):
+    """Rows of a list whose search ended before the page was full. The next page begins behind the key `through`."""
+
+    def __init__(self, rows: Iterable[RowT], through: int) -> None:
+        super().__init__(rows)
+        self.through = through
 
 
 class FaultQuery(Struct, frozen=True):
@@ -133,6 +147,9 @@ class NetworkTotals(Struct, frozen=True):
     expired: int = 0
     open_faults: dict[int, int] = {}
     """Number of open faults of the network for each severity that occurs."""
+
+    last_position: int | None = None
+    """Position of the last event of the lockers that are counted. None: of the last event of the log."""
 
 
 class Matches(Struct, frozen=True):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from msgspec import Struct, field
 from msgspec.structs import force_setattr, replace
 
+from lockstream.core.entities.access import Lockers
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import recorded_at_of, time_of
 
@@ -96,10 +97,13 @@ class Entry(Struct, frozen=True):
 def merged(earlier: Entry, later: Entry) -> Entry:
     """Return the entry for all arrivals that two entries with the same event id stand for.
 
-    An event that was discarded needs a new decision if it comes with another body.
+    An event that was discarded needs a new decision if it comes with another body. An event of another locker takes the
+    place of the earlier one, whose arrivals that locker must not learn of.
     """
     if not later.count:
         return replace(earlier, kind=later.kind, code=later.code, detail=later.detail)
+    if earlier.locker_id != later.locker_id:
+        return replace(later, number=earlier.number)
     return replace(
         later,
         first_at=earlier.first_at,
@@ -173,6 +177,8 @@ class QuarantineQuery(Struct, frozen=True):
     """Lowest time of the last arrival."""
 
     descending: bool = True
+    lockers: Lockers | None = None
+    """The lockers that the reader may see."""
 
     def matches(self, entry: Entry) -> bool:
         """Return whether an entry passes all filters."""
@@ -183,6 +189,7 @@ class QuarantineQuery(Struct, frozen=True):
             and self.locker_id in (None, entry.locker_id)
             and (self.event_type is None or self.event_type.__name__ == entry.type)
             and entry.last_at >= self.since
+            and (self.lockers is None or self.lockers.allow(entry.locker_id))
         )
 
 

@@ -4,7 +4,7 @@ import errno
 import filecmp
 import logging
 import shutil
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import suppress
 from itertools import chain, count
@@ -12,12 +12,14 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from lockstream.core.entities.access import Lockers
 from lockstream.core.entities.quarantine import (
     MALFORMED_BODIES,
     AcceptedEvent,
     Discard,
     Entry,
     EntryKind,
+    EntryStatus,
     MalformedBody,
     QuarantineChanges,
     QuarantineLimits,
@@ -124,7 +126,11 @@ class FileQuarantine:
     def entries(self, query: QuarantineQuery, after: int | None, limit: int) -> list[Entry]:
         return self._entries.list(query, after, limit)
 
-    def totals(self) -> QuarantineTotals:
+    def totals(self, lockers: Lockers | None = None) -> QuarantineTotals:
+        if lockers is not None:
+            own = [entry for entry in self._entries.by_id.values() if lockers.allow(entry.locker_id)]
+            codes = Counter(entry.code for entry in own if entry.status is EntryStatus.OPEN)
+            return QuarantineTotals(open=dict(codes), discarded=len(own) - codes.total())
         count_by_code = {code: count for code, count in self._entries.open.items() if count}
         return replace(
             self._totals,

@@ -88,7 +88,7 @@ class SqlListings:
 
     def compartments(self, query: CompartmentQuery, after: str | None, limit: int) -> list[ListedCompartment] | None:
         locker = {"locker_id": query.locker_id}
-        values = locker | _id_bounds(after) | {"limit": limit}
+        values = locker | _id_bounds(after, query.prefix) | {"limit": limit}
         found = self._rows(_CompartmentRow, self._statements.compartments(query), values)
         if not found and not self._rows(_Id, self._statements.has_locker, locker):
             return None
@@ -99,7 +99,7 @@ class SqlListings:
         if query.order is ReservationOrder.CHANGED:
             values = _position_bounds(after, first, through, query.descending)
         else:
-            values = _id_bounds(after, descending=query.descending)
+            values = _id_bounds(after, query.prefix, descending=query.descending)
             values |= {"changed_from": first, "changed_through": through}
         values |= {"locker_id": query.locker_id}
         return self._page(Reservation, self._statements.reservations(query), values, limit)
@@ -245,7 +245,7 @@ def _id_bounds(after: int | str | None, prefix: str = "", *, descending: bool = 
     No id contains a control character. So the ids after one id begin at that id followed by U+0001.
     """
     if descending:
-        return {"lower": prefix, "upper": _ID_END if after is None else after}
+        return {"lower": prefix, "upper": prefix + _ID_END if after is None else min(prefix + _ID_END, str(after))}
     return {"lower": prefix if after is None else max(prefix, f"{after}\x01"), "upper": prefix + _ID_END}
 
 

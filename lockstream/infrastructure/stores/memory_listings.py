@@ -61,7 +61,11 @@ class MemoryListings:
     def compartments(self, query: CompartmentQuery, after: str | None, limit: int) -> list[ListedCompartment] | None:
         """Return up to `limit` compartments whose ids follow `after`, or None if the locker is unknown."""
         rows = [row for row in self._cache.changed_rows(Compartment) if row.locker_id == query.locker_id]
-        found = [listed for listed in map(self._listed, rows) if _is_in_state(listed, query.state)]
+        found = [
+            listed
+            for listed in map(self._listed, rows)
+            if _is_in_state(listed, query.state) and listed.compartment_id.startswith(query.prefix)
+        ]
         return _page(found, attrgetter("compartment_id"), after, limit) if rows else None
 
     def reservations(self, query: ReservationQuery, after: int | str | None, limit: int) -> list[Reservation]:
@@ -73,6 +77,7 @@ class MemoryListings:
             and query.locker_id in (None, row.locker_id)
             and row.changed_position >= query.changed_from
             and (query.changed_through is None or row.changed_position <= query.changed_through)
+            and row.reservation_id.startswith(query.prefix)
         ]
         key = "changed_position" if query.order is ReservationOrder.CHANGED else "reservation_id"
         return _page(found, attrgetter(key), after, limit, descending=query.descending)

@@ -7,11 +7,11 @@ from functools import lru_cache
 
 from starlette.requests import ClientDisconnect, Request
 
+from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.errors import BodyTooLarge, UnsupportedEncoding
 from lockstream.presentation.http.media_types import JSON, NDJSON
 from lockstream.presentation.http.proxies import remote_address
 from lockstream.schemas.events import MalformedBody, malformed
-from lockstream.services.running.lockstream import Lockstream
 
 NDJSON_TYPES = {NDJSON, "application/ndjson", "application/jsonl", "application/json-lines"}
 """Media types that clients use for NDJSON. None of them is registered with IANA."""
@@ -110,7 +110,7 @@ class Body:
 
 def noted(request: Request, error: MalformedBody, body: bytes) -> MalformedBody:
     """Note a malformed body, or as much of it as was read, and return its error."""
-    lockstream: Lockstream = request.app.lockstream
+    lockstream = lockstream_of(request)
     first = error.errors[0]
     lockstream.note_malformed(first["type"], first["msg"], body, remote_address(request.scope))
     return error

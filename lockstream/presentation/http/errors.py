@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from lockstream.core.errors import CursorRefused, LockerNotAllowed, QuarantineOff, StoreUnavailable
+from lockstream.core.errors import CursorRefused, LockerNotAllowed, QuarantineOff, StoreUnavailable, TooManyLockers
 from lockstream.presentation.http.event_stream import InvalidLastEventId
 from lockstream.presentation.http.log_id import LOG, InvalidLogId
 from lockstream.presentation.http.media_types import NotAcceptable
@@ -110,7 +110,7 @@ def error_response(request: Request, error: BaseException) -> Response:
             return JSONResponse({"detail": str(error), "code": error.code}, 403)
         case QuarantineOff():
             return JSONResponse({"detail": str(error)}, 404)
-        case InvalidLastEventId() | InvalidLogId() | InvalidMinPosition() | InvalidQuery():
+        case InvalidLastEventId() | InvalidLogId() | InvalidMinPosition() | InvalidQuery() | TooManyLockers():
             return JSONResponse({"detail": str(error)}, 422)
         case NotAcceptable():
             return JSONResponse({"detail": str(error)}, 406)

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import asdict, astuple
 
+from lockstream.core.entities.access import Lockers
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.quarantine import (
     ENTRY_BYTES,
@@ -226,6 +227,9 @@ def entries_matching(query: QuarantineQuery, after: int | None, limit: int) -> S
     }
     values = {name: value for name, value in wanted.items() if value is not None}
     conditions = [f"q.discard_at {status}", _IS_CURRENT, *(f"q.{name} = %({name})s" for name in values)]
+    if query.lockers is not None:
+        conditions.append(_OF_LOCKERS)
+        values |= _values_of(query.lockers)
     if query.since:
         conditions.append("q.last_at >= %(since)s")
         values["since"] = query.since
@@ -247,6 +251,11 @@ def count_entries(checked: int, head: int) -> Statement:
     if checked <= head <= checked + NEW_EVENTS:
         return Statement(_COUNT_WITHOUT_NEWLY_ACCEPTED, {"checked": checked})
     return _COUNT_WITHOUT_ACCEPTED
+
+
+def count_entries_of(lockers: Lockers) -> Statement:
+    """Return a statement that counts current entries of lockers by code, and by whether they are discarded."""
+    return Statement(_COUNT_OF_LOCKERS, _values_of(lockers))
 
 
 def discard_entry(event_id: str, discard: Discard) -> Statement:
@@ -334,6 +343,11 @@ _COUNT_WITHOUT_NEWLY_ACCEPTED = """
         WHERE q.kind = 'refused' GROUP BY 1, 2
     ) AS counted GROUP BY 1, 2 HAVING sum(number) > 0
 """
-_COUNT_WITHOUT_ACCEPTED = Statement(
-    f"SELECT q.code, q.discard_at IS NOT NULL, count(*) FROM quarantine q WHERE {_IS_CURRENT} GROUP BY 1, 2"  # noqa: S608  # our own names
-)
+_COUNT_CURRENT = "SELECT q.code, q.discard_at IS NOT NULL, count(*) FROM quarantine q WHERE "
+_COUNT_WITHOUT_ACCEPTED = Statement(f"{_COUNT_CURRENT}{_IS_CURRENT} GROUP BY 1, 2")
+_OF_LOCKERS = "(q.locker_id = ANY(%(locker_ids)s::text[]) OR q.locker_id ^@ ANY(%(locker_prefixes)s::text[]))"
+_COUNT_OF_LOCKERS = f"{_COUNT_CURRENT}{_IS_CURRENT} AND {_OF_LOCKERS} GROUP BY 1, 2"
+
+
+def _values_of(lockers: Lockers) -> dict[str, list[str]]:
+    return {"locker_ids": sorted(lockers.ids), "locker_prefixes": list(lockers.prefixes)}

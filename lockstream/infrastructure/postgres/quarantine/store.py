@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import psycopg
 from msgspec.structs import replace
 
+from lockstream.core.entities.access import Lockers
 from lockstream.core.entities.quarantine import (
     Discard,
     Entry,
@@ -89,7 +90,10 @@ class PostgresQuarantine:
         statement = sql.entries_matching(query, after, limit)
         return [sql.entry_of(row) for row in self._database.read(statement)[statement]]
 
-    def totals(self) -> QuarantineTotals:
+    def totals(self, lockers: Lockers | None = None) -> QuarantineTotals:
+        if lockers is not None:
+            statement = sql.count_entries_of(lockers)
+            return _totals_from(self._database.read(statement)[statement])
         beginning = [
             BEGIN_READING,
             transaction_settings(self._database.limits),
@@ -103,9 +107,8 @@ class PostgresQuarantine:
             return row, fetch(sql.count_entries(row.checked_position, head.position))
 
         row, counts = self._database.read_transaction(beginning, read)
-        return QuarantineTotals(
-            open={code: number for code, is_discarded, number in counts if not is_discarded},
-            discarded=sum(number for _, is_discarded, number in counts if is_discarded),
+        return replace(
+            _totals_from(counts),
             dropped=row.dropped,
             unchecked_duplicates=row.unchecked_duplicates,
             malformed=row.malformed,
@@ -257,6 +260,14 @@ class _Merge:
             merged(before, arrival) if before else replace(arrival, number=self.last_number)
         )
         self._changed[arrival.event_id] = None
+
+
+def _totals_from(counts: DatabaseRows) -> QuarantineTotals:
+    """Return the numbers of entries, from triples of code, whether it is of discarded entries, and number."""
+    return QuarantineTotals(
+        open={code: number for code, is_discarded, number in counts if not is_discarded},
+        discarded=sum(number for _, is_discarded, number in counts if is_discarded),
+    )
 
 
 def _compare_with_log(rows: DatabaseRows) -> list[Statement]:

@@ -13,6 +13,7 @@ from lockstream.core.entities.events import Event
 from lockstream.core.errors import QueueFull, StoreUnavailable
 from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.access.rate_limits import take_events
+from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.bodies import Body, noted
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
@@ -93,7 +94,7 @@ async def post_batch(request: Request) -> Response:
     no other. The whole batch may be sent again at any time; accepted events are duplicates then. NDJSON is decided as
     it arrives. The body may be compressed by gzip.
     """
-    lockstream: Lockstream = request.app.lockstream
+    lockstream = lockstream_of(request)
     body = Body(request, lockstream.settings.max_batch_bytes, "LOCKSTREAM_MAX_BATCH_BYTES")
     caller = caller_of(request.scope)
     take_events(request, caller, 0)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from lockstream.core.errors import MalformedEvent
 from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.access.rate_limits import take_events
+from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.bodies import Body, noted
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
@@ -25,7 +26,6 @@ from lockstream.schemas.cloud_events import REPORTED_CLOUD_EVENT, reported_event
 from lockstream.schemas.events import EVENT, MalformedBody
 from lockstream.schemas.outcomes import event_response
 from lockstream.schemas.responses import ConflictBody, ErrorBody, EventResponse, MalformedBodyErrors, UnresolvedBody
-from lockstream.services.running.lockstream import Lockstream
 
 router = APIRouter(tags=["events"])
 
@@ -90,7 +90,7 @@ async def post_event(request: Request) -> Response:
     An event may be sent any number of times; it counts once. After a 503, or without a response, send it again. The
     body may be compressed by gzip. It may be a CloudEvent, and then counts as the event that it reports.
     """
-    lockstream: Lockstream = request.app.lockstream
+    lockstream = lockstream_of(request)
     body = Body(request, lockstream.settings.max_event_bytes, "LOCKSTREAM_MAX_EVENT_BYTES")
     if body.media_type not in _MEDIA_TYPES:
         raise UnsupportedMediaType(request, *_MEDIA_TYPES)

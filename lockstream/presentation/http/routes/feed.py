@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.core.entities.feed import FeedFilter, FeedPage
+from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.errors import NOT_ACCEPTABLE
 from lockstream.presentation.http.event_stream import LAST_EVENT_ID, EventStream, last_event_id_of
 from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
@@ -150,7 +151,7 @@ async def get_events(request: Request) -> Response:
     """
     values = _PARAMETERS.parse(request)
     media_type = negotiate(request, (JSON, NDJSON, CLOUD_EVENT_BATCH))
-    lockstream: Lockstream = request.app.lockstream
+    lockstream = lockstream_of(request)
     min_position = min_position_of(request)
     after = await _start(lockstream, values, min_position)
     wanted = FeedFilter(values[_TYPE], values[_LOCKER_ID], values[_PARTITION])
@@ -177,7 +178,7 @@ async def get_event_stream(request: Request) -> Response:
     A browser connects again after a lost connection, and goes on behind the last event that it has received.
     """
     values = _STREAM_PARAMETERS.parse(request)
-    lockstream: Lockstream = request.app.lockstream
+    lockstream = lockstream_of(request)
     min_position = min_position_of(request)
     after = last_event_id_of(request)
     if after is None:

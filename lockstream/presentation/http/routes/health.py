@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from lockstream.core.errors import StoreUnavailable
+from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.errors import HEADERS_TOO_LARGE, INTERNAL, UNAVAILABLE
 from lockstream.schemas.responses import HealthResponse
 
@@ -27,6 +28,6 @@ async def get_live(_: Request) -> Response:
 @router.get("/ready", response_model=HealthResponse, responses=_RESPONSES)
 async def get_ready(request: Request) -> Response:
     """Readiness: 200 while the server accepts events. Reads may still work when this returns 503."""
-    if reason := request.app.lockstream.unavailable_reason:
+    if reason := lockstream_of(request).unavailable_reason:
         raise StoreUnavailable(reason)
     return JSONResponse({"status": "ready"})

@@ -38,6 +38,7 @@ async def get_network(request: Request) -> Response:
 
 
 def _summary(listings: Listings) -> NetworkSummary:
-    position = listings.position
-    times = recorded_at(listings.times([position] if position else []))
-    return NetworkSummary.of(listings.network(), position, times(position) if position else None)
+    totals, position = listings.network(), listings.position
+    last = position if totals.last_position is None else totals.last_position
+    times = recorded_at(listings.times([last] if last else []))
+    return NetworkSummary.of(totals, position, times(last) if last else None)

@@ -19,6 +19,7 @@ from lockstream.core.entities.quarantine import (
 from lockstream.core.errors import MalformedEvent
 from lockstream.core.wording import quoted
 from lockstream.presentation.http.access.callers import caller_of
+from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.bodies import Body
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
@@ -39,7 +40,7 @@ from lockstream.presentation.http.query_parameters import (
     word,
 )
 from lockstream.presentation.http.routes.shared.pages import Order, PageForm
-from lockstream.presentation.http.routes.shared.reads import Responses, lockstream_of, responses_of
+from lockstream.presentation.http.routes.shared.reads import Responses, responses_of
 from lockstream.schemas.events import EVENT, malformed
 from lockstream.schemas.events import MalformedBody as MalformedRequest
 from lockstream.schemas.instants import Instant, instant_of
@@ -64,7 +65,6 @@ from lockstream.schemas.responses import (
     ResubmitReport,
     UnresolvedBody,
 )
-from lockstream.services.running.quarantine.quarantine import Quarantine
 
 router = APIRouter(prefix="/quarantine", tags=["quarantine"])
 
@@ -158,8 +158,8 @@ async def get_quarantine(request: Request) -> Response:
     )
     wanted = _ENTRIES.page_request(request, values, int)
     lockstream = lockstream_of(request)
-    found = await lockstream.quarantine(Quarantine.entries, query, wanted.after, wanted.limit + 1)
-    totals = await lockstream.quarantine(Quarantine.totals)
+    found = await lockstream.quarantine(lambda entries: entries.entries(query, wanted.after, wanted.limit + 1))
+    totals = await lockstream.quarantine(lambda entries: entries.totals())
     entries = found[: wanted.limit]
     token = wanted.token(entries[-1].number) if len(found) > wanted.limit else None
     counts = QuarantineCounts.of(totals)
@@ -182,7 +182,8 @@ async def get_malformed(request: Request) -> Response:
     """The newest 1,000 bodies, and items of batches, that were not events. `totals` of the quarantine count all."""
     values = _MALFORMED.parse(request)
     wanted = _MALFORMED.page_request(request, values, int)
-    found = await lockstream_of(request).quarantine(Quarantine.malformed, wanted.after, wanted.limit + 1)
+    lockstream = lockstream_of(request)
+    found = await lockstream.quarantine(lambda entries: entries.malformed(wanted.after, wanted.limit + 1))
     bodies = found[: wanted.limit]
     token = wanted.token(bodies[-1].number) if len(found) > wanted.limit else None
     page = _MALFORMED.encode([MalformedBodyItem.of(body) for body in bodies], token, wanted.media_type)
@@ -198,7 +199,7 @@ async def get_quarantine_entry(request: Request, event_id: str) -> Response:
     """An event that was not accepted."""
     _NO_PARAMETERS.parse(request)
     lockstream = lockstream_of(request)
-    entry = await lockstream.quarantine(Quarantine.entry, event_id.lower()) if is_uuid(event_id) else None
+    entry = await lockstream.quarantine(lambda entries: entries.entry(event_id.lower())) if is_uuid(event_id) else None
     return EncodedJson(encode_json(QuarantineEntry.of(entry))) if entry else _no_entry(event_id)
 
 
@@ -289,7 +290,9 @@ async def discard_event(request: Request, event_id: str) -> Response:
     _NO_PARAMETERS.parse(request)
     reason = (await _decoded(request, DiscardRequest)).reason
     lockstream = lockstream_of(request)
-    entry = await lockstream.quarantine(Quarantine.discard, event_id.lower(), reason) if is_uuid(event_id) else None
+    entry = None
+    if is_uuid(event_id):
+        entry = await lockstream.quarantine(lambda entries: entries.discard(event_id.lower(), reason))
     return EncodedJson(encode_json(QuarantineEntry.of(entry))) if entry else _no_entry(event_id)
 
 

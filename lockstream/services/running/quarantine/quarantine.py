@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import batched
 from typing import Protocol
 
+from lockstream.core.entities.access import Lockers
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import Record
 from lockstream.core.entities.quarantine import Discard, Entry, MalformedBody, QuarantineQuery, QuarantineTotals
@@ -119,9 +120,9 @@ class Quarantine:
         """Return the entry of an event id, a UUID in lower case. Raises StoreUnavailable."""
         return await self._read(lambda: self._store.entry(event_id))
 
-    async def totals(self) -> QuarantineTotals:
-        """Return the counts over all entries. Raises StoreUnavailable."""
-        return await self._read(self._store.totals)
+    async def totals(self, lockers: Lockers | None = None) -> QuarantineTotals:
+        """Return the counts over all entries, or over those of `lockers`. Raises StoreUnavailable."""
+        return await self._read(lambda: self._store.totals(lockers))
 
     async def malformed(self, after: int | None, limit: int) -> list[MalformedBody]:
         """Return up to `limit` malformed bodies before the one with number `after`. Raises StoreUnavailable."""

@@ -1,10 +1,11 @@
 """Filters of lines: each selects the lines whose decoded events have the wanted fields."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec.structs import force_setattr
 
+from lockstream.core.entities.access import Lockers
 from lockstream.core.entities.events import EVENT_TYPES, KeyId
 from lockstream.core.entities.feed import FeedFilter, Partition
 from lockstream.core.entities.log import START
@@ -68,17 +69,46 @@ def test_events_of_a_type_are_selected(event_type: str) -> None:
     assert selected(FeedFilter(event_type=event_type), BODIES) == wanted
 
 
+PARTITIONS = st.integers(1, 5).flatmap(lambda count: st.builds(Partition, st.integers(0, count - 1), st.just(count)))
+PATTERNS = st.sampled_from([locker[:length] for locker in LOCKERS for length in range(1, len(locker) + 1)])
+
+
+@pytest.mark.parametrize(
+    ("patterns", "wanted"),
+    [
+        (["a"], ["a"]),
+        (["a*"], ["a", "a "]),
+        (["quoted*", "A"], ['quoted"locker', "A"]),
+        (['quoted"*'], ['quoted"locker']),
+        (["back\\*"], ["back\\slash"]),
+        (['back"*', "back\\"], []),
+        (['x"*'], ['x","type":"ParcelDeposited']),
+        (["Bahnhof Z*", "駅*"], ["Bahnhof Zürich", "駅"]),
+        (["*"], LOCKERS),
+        ([], []),
+    ],
+)
+def test_events_of_the_lockers_of_a_reader_are_selected(patterns: list[str], wanted: list[str]) -> None:
+    found = selected(FeedFilter(lockers=Lockers.of(patterns)), BODIES)
+    assert found == [body for body in BODIES if body["locker_id"] in wanted]
+
+
 @given(
     st.sampled_from([None, *EVENT_TYPES]),
     st.sampled_from([None, *LOCKERS]),
-    st.integers(1, 5).flatmap(lambda count: st.builds(Partition, st.integers(0, count - 1), st.just(count))),
+    PARTITIONS | st.none(),
+    st.lists(PATTERNS | PATTERNS.map(lambda prefix: f"{prefix}*")).map(Lockers.of) | st.none(),
 )
-def test_filters_are_combined(event_type: str | None, locker_id: str | None, partition: Partition) -> None:
-    wanted = [
+def test_filters_are_combined(
+    event_type: str | None, locker_id: str | None, partition: Partition | None, lockers: Lockers | None
+) -> None:
+    wanted = FeedFilter(event_type, locker_id, partition, lockers)
+    assume(wanted != FeedFilter())
+    assert selected(wanted, BODIES) == [
         body
         for body in BODIES
         if event_type in (None, body["type"])
         and locker_id in (None, body["locker_id"])
-        and partition.contains(body["locker_id"])
+        and (partition is None or partition.contains(body["locker_id"]))
+        and (lockers is None or lockers.allow(body["locker_id"]))
     ]
-    assert selected(FeedFilter(event_type, locker_id, partition), BODIES) == wanted

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from lockstream.core.entities.access import Lockers
 from lockstream.core.entities.events import EVENT_TYPES, CompartmentRegistered, FaultReported
 from lockstream.core.entities.quarantine import (
     ENTRY_BYTES,
@@ -132,12 +134,52 @@ def test_arrivals_of_the_same_id_are_counted_on_one_entry(store: QuarantineStore
     write(store, refused(1, 10, count=2))
 
     # when its event comes again, from elsewhere, with another body, and is refused for another reason
-    later = refused(1, 20, count=3, code="compartment_occupied", detail="new", address="::1", body="{}", locker_id="l2")
+    later = refused(1, 20, count=3, code="compartment_occupied", detail="new", address="::1", body="{}")
     write(store, later)
 
     # then the newest arrival is shown, with the count of all and the first time
     assert all_entries(store) == [replace(later, count=5, first_at=time_at(10), number=1)]
     assert store.totals().open == {"compartment_occupied": 1}
+
+
+def test_an_arrival_from_another_locker_takes_the_place_of_an_entry_and_of_its_count(store: QuarantineStore) -> None:
+    write(store, refused(1, 10, count=2))
+
+    later = refused(1, 20, locker_id="l2")
+    write(store, later)
+
+    # whoever reads the entries of l2 does not learn of the arrivals before
+    assert all_entries(store) == [replace(later, number=1)]
+
+
+@pytest.mark.parametrize("patterns", [["a"], ["a*"], ["*"], [], ["aa", "b*"], ["a%*", "_"], ["c", 'd"*']])
+def test_entries_and_totals_of_some_lockers_have_nothing_of_others(store: QuarantineStore, patterns: list[str]) -> None:
+    # given entries of two kinds, some of them discarded, and other counts
+    ids = ["a", "aa", "ab", "b", "ba", "a%", 'd"x', "_", "x", "A"]
+    arrivals = [
+        (reused if number % 3 else refused)(number, locker_id=one, code=f"code{number % 2}")
+        for number, one in enumerate(ids * 2, 1)
+    ]
+    write(store, *arrivals, dropped=3, unchecked_duplicates=5, malformed_counts={"missing": 1})
+    for arrival in arrivals[::4]:
+        assert store.discard(arrival.event_id, DISCARD)
+
+    # when those of some lockers are read
+    lockers = Lockers.of(patterns)
+    open_ones, discarded = (all_entries(store, status=status, lockers=lockers) for status in EntryStatus)
+
+    # then they are those that have a locker of the patterns
+    own = [entry for entry in all_entries(store) if lockers.allow(entry.locker_id)]
+    assert open_ones == own
+    assert discarded == [
+        entry for entry in all_entries(store, status=EntryStatus.DISCARDED) if lockers.allow(entry.locker_id)
+    ]
+    # and the totals count nothing else
+    assert store.totals(lockers) == QuarantineTotals(Counter(entry.code for entry in own), len(discarded))
+    # and a page begins behind a number, whosever it is
+    assert [
+        store.entries(QuarantineQuery(lockers=lockers, descending=False), after, 1) for after in range(len(arrivals))
+    ] == [[entry for entry in own if entry.number > after][:1] for after in range(len(arrivals))]
 
 
 @pytest.mark.parametrize(("earlier", "later"), [(refused, reused), (reused, refused)])

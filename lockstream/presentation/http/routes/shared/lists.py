@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 from fastapi import Request, Response
 from msgspec import Struct
 
-from lockstream.core.entities.listings import Rows
+from lockstream.core.entities.listings import PartialRows, Rows
 from lockstream.core.ports import Listings
+from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
 from lockstream.presentation.http.min_position import POSITION, min_position_of
 from lockstream.presentation.http.query_parameters import Parameter, Values
 from lockstream.presentation.http.routes.shared.pages import EncodedPage, PageClass, PageForm
 from lockstream.presentation.http.routes.shared.reads import not_found, parameters_of
 from lockstream.schemas.listings import ItemClass, encode_json, items_of
-from lockstream.services.running.lockstream import Lockstream
 
 
 class Source[RowT, KeyT: (int, str)](NamedTuple):
@@ -40,6 +40,8 @@ def paged[RowT, KeyT: (int, str)](
 
     def page(listings: Listings, after: KeyT | None, limit: int) -> Rows[RowT] | None:
         found = rows(listings, after, limit + 1)
+        if isinstance(found, PartialRows):
+            return Rows(found, has_more=True, through=found.through)
         return None if found is None else Rows(found[:limit], has_more=len(found) > limit)
 
     return page
@@ -65,12 +67,12 @@ class PagedList[RowT](PageForm):
             found = source.page(listings, wanted.after, wanted.limit)
             if found is None:
                 return None
-            rows, has_more = found
-            next_token = wanted.token(source.key_of(rows[-1])) if has_more else None
+            rows, has_more, through = found
+            next_token = wanted.token(through or source.key_of(rows[-1])) if has_more else None
             # This runs in the thread of the query: encoding a page of 1,000 items takes milliseconds.
             return self.encode(self._items_of(rows, listings), next_token, wanted.media_type)
 
-        lockstream: Lockstream = request.app.lockstream
+        lockstream = lockstream_of(request)
         result = await lockstream.list(page, min_position_of(request))
         if result.value is None:
             return not_found(source.missing, result.position)
@@ -79,6 +81,6 @@ class PagedList[RowT](PageForm):
 
 async def answer_whole(request: Request, query: Callable[[Listings], Struct]) -> Response:
     """Answer with the value of `query`, which has no pages."""
-    lockstream: Lockstream = request.app.lockstream
+    lockstream = lockstream_of(request)
     value, position = await lockstream.list(query, min_position_of(request))
     return EncodedJson(encode_json(value), headers=encoded_headers({POSITION: str(position)}))

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from lockstream.core.entities.subjects import Subject, absence, can_exist
 from lockstream.core.ports import Listings, ReadResult, Reads, SubjectReads
 from lockstream.core.use_cases.time_travel import PastReads
+from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.entity_tags import is_known, tag_of
 from lockstream.presentation.http.errors import HEADERS_TOO_LARGE, INTERNAL, UNAVAILABLE
 from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
@@ -22,7 +23,6 @@ from lockstream.schemas.instants import Instant, position_of
 from lockstream.schemas.listings import encode_json
 from lockstream.schemas.responses import ErrorBody
 from lockstream.services.running.group_commit import HasLockerId
-from lockstream.services.running.lockstream import Lockstream
 
 type Responses = dict[int | str, dict[str, Any]]
 """Declarations of responses by status."""
@@ -121,12 +121,6 @@ async def answer_read[ValueT: HasLockerId](
     if value is None:
         return not_found(missing, position)
     return _response(request, model(value), position)
-
-
-def lockstream_of(request: Request) -> Lockstream:
-    """Return the running system that answers a request. Raises what `Application.lockstream` raises."""
-    lockstream: Lockstream = request.app.lockstream
-    return lockstream
 
 
 def not_found(missing: str, position: int) -> Response:
