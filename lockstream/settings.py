@@ -6,6 +6,7 @@ The bottom layer, beside the core: every other part may import it, and it import
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -45,14 +46,22 @@ def _setting(default: Any, group: str, *names: str, **limits: Any) -> Any:
     )
 
 
-LOG, ADDRESS, CLIENTS, LIMITS, QUARANTINE, OPERATION = (
+LOG, ADDRESS, ACCESS, CLIENTS, LIMITS, QUARANTINE, OPERATION = (
     "The log",
     "Address",
+    "Access",
     "Browsers and proxies",
     "Limits",
     "Quarantine",
     "Operation",
 )
+
+
+class Auth(StrEnum):
+    """Whether requests need API keys."""
+
+    ON = "on"
+    OFF = "off"
 
 
 class Settings(BaseSettings):
@@ -83,13 +92,19 @@ class Settings(BaseSettings):
     """`true`: a start upgrades old tables. `false`: a start creates none. Not set: a start creates missing tables."""
 
     host: str = _setting("127.0.0.1", ADDRESS)
-    """The IPv4 or IPv6 address to listen on. Requests are not authenticated: expose it only to a network you trust."""
+    """The IPv4 or IPv6 address to listen on. Without API keys, a server starts on a loopback address only."""
 
     port: int = _setting(8000, ADDRESS, ge=0, le=65535)
     """The TCP port to listen on; 0 takes any free port."""
 
     unix_socket: Path | None = _setting(None, ADDRESS)
     """A Unix socket to listen on instead of address and port, such as `/run/lockstream.sock`."""
+
+    auth: Annotated[Auth, BeforeValidator(str.lower)] = _setting(Auth.ON, ACCESS)
+    """`on`: each request needs an API key, once there is one. `off`: no key is checked, on any address."""
+
+    open_docs: bool = _setting(False, ACCESS)
+    """`true`: `/docs` and `/openapi.json` need no API key."""
 
     root_path: str | None = _setting(None, CLIENTS)
     """The path under which a proxy serves Lockstream, such as `/lockstream`."""

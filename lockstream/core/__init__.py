@@ -3,7 +3,7 @@
 Start at `rules`, which decides whether an event may happen. `evolve` returns the rows that an accepted event changes,
 `row_set` holds the rows of one batch of events, `outcomes` are the results, and `state_hash` hashes a locker's state.
 `views` builds what reads show of a locker, and `past` rolls rows back to an earlier position. `use_cases` combine these
-modules, and `entities` are their values. `ports` are the interfaces that infrastructure implements. `errors` has the
-exceptions that several parts share, and `wording` makes numbers and nouns agree. The core imports nothing else of this
-package.
+modules, and `entities` are their values. `ports` are the interfaces that infrastructure implements, and `key_store` is
+that of API keys. `errors` has the exceptions that several parts share, and `wording` makes numbers and nouns agree. The
+core imports nothing else of this package.
 """

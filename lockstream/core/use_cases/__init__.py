@@ -2,5 +2,5 @@
 
 Start at `ingest`, which decides a batch of events. `catch_up` replays a log into a projection, and `history` reads the
 events of one subject. `time_travel` reads a subject as it was at an earlier position, and `resubmit` decides events of
-the quarantine afresh. May import nothing but `core`.
+the quarantine afresh. `manage_keys` creates, rotates and revokes API keys. May import nothing but `core`.
 """

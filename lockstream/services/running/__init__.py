@@ -4,9 +4,9 @@ Start at `lockstream`, the façade. `group_commit` turns concurrent requests int
 `embedded_engine` on the event loop, `database_engine` in threads. `durable_position` is the position up to which the
 log is on disk, with the requests that wait for it. `checkpointer` brings the embedded projection up to the log. `feed`
 answers other systems that follow the log, `feed_streams` sends them events as they come, and `head_watch` lets them
-wait for the next one. `quarantine` keeps events that were not accepted. `lifecycle` starts and stops the system, and
-`event_loop` runs calls from any thread on one event loop. May import `infrastructure`, `core` and `settings`, but not
-`commands`.
+wait for the next one. `quarantine` keeps events that were not accepted, and `access` checks API keys. `lifecycle`
+starts and stops the system, and `event_loop` runs calls from any thread on one event loop. May import `infrastructure`,
+`core` and `settings`, but not `commands`.
 
 | thread                | started by                 | stopped by             | may touch                            |
 | --------------------- | -------------------------- | ---------------------- | ------------------------------------ |
@@ -20,6 +20,7 @@ wait for the next one. `quarantine` keeps events that were not accepted. `lifecy
 | lockstream-checkpoint | `Checkpointer`             | `Checkpointer.close`   | a change set, the writing connection |
 | lockstream-compact    | `Compactor`                | `Compactor.close`      | a compaction, run files              |
 | lockstream-quarantine | `Quarantine`               | `Quarantine.close`     | the store of the quarantine          |
+| lockstream-access     | `Access`                   | `Access.close`         | the store of keys and audit entries  |
 | lockstream-decide     | `DatabaseEngine`           | `DatabaseEngine.close` | PostgreSQL's writing session         |
 | lockstream-read       | `DatabaseEngine`           | `DatabaseEngine.close` | PostgreSQL's pool of readers         |
 | lockstream-probe      | `PostgresLog`              | `PostgresLog.close`    | a session of its own                 |

@@ -14,6 +14,7 @@ from lockstream.core.entities.quarantine import QuarantineQuery
 from lockstream.core.errors import PositionNotReached, QuarantineOff
 from lockstream.core.ports import Listings, QuarantineStore, ReadResult, Reads, Store
 from lockstream.core.use_cases.resubmit import Resubmitted, ResubmittedEvents
+from lockstream.services.running.access.access import Access
 from lockstream.services.running.event_loop import LoopRunner
 from lockstream.services.running.feed import Feed
 from lockstream.services.running.feed_streams import Encode, FeedStream, FeedStreams
@@ -41,10 +42,16 @@ class Lockstream:
     """One locker network. May be used from any event loop and any thread; calls from the bound loop are fastest."""
 
     def __init__(
-        self, store: Store, engine: Engine, settings: Settings, quarantine: QuarantineStore | None = None
+        self,
+        store: Store,
+        engine: Engine,
+        settings: Settings,
+        quarantine: QuarantineStore | None = None,
+        access: Access | None = None,
     ) -> None:
-        """Without a `quarantine`, events that are not accepted are not kept."""
+        """Without a `quarantine`, events that are not accepted are not kept. Without an `access`, no key is needed."""
         self.settings = settings
+        self.access = access or Access()
         self._store = store
         self._engine = engine
         self._quarantine = Quarantine(quarantine, engine) if quarantine else None
@@ -199,6 +206,7 @@ class Lockstream:
         """Finish the submitted events, and close the files."""
         with closing(self._store):
             await self._runner.run(self._close)
+            await asyncio.to_thread(self.access.close)
             await asyncio.to_thread(self._runner.stop)
 
     @property
