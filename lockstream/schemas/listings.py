@@ -345,7 +345,9 @@ def encode_csv_rows(items: Iterable[Struct]) -> bytes:
 
 
 def plain_value(value: object) -> object:
-    """Return the text of a JSON object, or any other value as it is."""
+    """Return the text of a JSON object, the items of a list with spaces between them, or any other value as it is."""
+    if isinstance(value, list):
+        return " ".join(value)
     return bytes(value).decode() if isinstance(value, Raw) else value
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -19,6 +19,13 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lockstream import __version__
+from lockstream.core.entities.access import Scope as AccessScope
+from lockstream.core.errors import AccessRefused
+from lockstream.presentation.http.access.callers import caller_of
+from lockstream.presentation.http.access.declarations import declare_access
+from lockstream.presentation.http.access.ending import Ending, serve_until_ended
+from lockstream.presentation.http.access.gate import OTHER_PATH, admit
+from lockstream.presentation.http.access.scopes import SCOPES, require_scopes
 from lockstream.presentation.http.errors import error_response
 from lockstream.presentation.http.event_stream import IS_HEAD, LAST_EVENT_ID
 from lockstream.presentation.http.log_id import LOG
@@ -37,7 +44,9 @@ from lockstream.presentation.http.routes import (
     reservations,
     search,
 )
+from lockstream.presentation.http.routes.access import audit, keys
 from lockstream.presentation.http.routes.feed import THROUGH
+from lockstream.schemas import keys as key_bodies
 from lockstream.schemas import listings, records, states
 from lockstream.schemas import quarantine as quarantine_bodies
 from lockstream.schemas.cloud_events import REPORTED_CLOUD_EVENT, CloudEvent
@@ -54,11 +63,26 @@ with `at`, the state at an earlier position or time.
 
 ROUTERS = tuple(
     module.router
-    for module in (events, batches, feed, histories, network, lockers, reservations, faults, search, quarantine, health)
+    for module in (
+        events,
+        batches,
+        feed,
+        histories,
+        network,
+        lockers,
+        reservations,
+        faults,
+        search,
+        quarantine,
+        keys,
+        audit,
+        health,
+    )
 )
 """Every operation of the contract, by resource."""
 
 _ASSETS = "/docs/assets"
+_DOCUMENTATION = "/", "/docs", "/openapi.json"
 
 type Endpoint = Callable[..., Awaitable[Response]]
 
@@ -105,6 +129,7 @@ class Application(FastAPI):
         self.lifecycle = lifecycle
         self._read_settings = read_settings
         self._entry: ASGIApp | None = None
+        self._has_open_docs = False
         self._operations = _Operations([route for router in ROUTERS for route in router.routes])
         for router in ROUTERS:
             self.include_router(router)
@@ -138,18 +163,21 @@ class Application(FastAPI):
             bodies = (
                 *(*listings.RESPONSES, *states.RESPONSES, *records.RESPONSES, CloudEvent),
                 *quarantine_bodies.BODIES,
+                *key_bodies.BODIES,
             )
             _, lists = schema_components(bodies, ref_template="#/components/schemas/{name}")
             schemas = lists | contract["components"]["schemas"]  # both have `Status`, and FastAPI's is in order
             contract["components"]["schemas"] = (
                 schemas | event.pop("$defs") | reported.pop("$defs") | {"Event": event, "ReportedCloudEvent": reported}
             )
+            declare_access(contract)
             self.openapi_schema = contract
         return self.openapi_schema
 
     def _build_entry(self) -> ASGIApp:
         """Return the application that answers a request, with CORS and a path prefix only if the settings name them."""
         settings = self._read_settings()
+        self._has_open_docs = settings.open_docs
         entry: ASGIApp = self._answer
         if settings.root_path or settings.trusted_proxies:
             entry = BehindProxy(entry, settings.root_path or "", settings.trusted_proxies)
@@ -158,53 +186,116 @@ class Application(FastAPI):
                 entry,
                 allow_origins=settings.cors_origins,
                 allow_methods=["GET", "HEAD", "POST"],
-                allow_headers=["Content-Type", "Content-Encoding", "If-None-Match", MIN_POSITION, LOG, LAST_EVENT_ID],
-                expose_headers=[POSITION, THROUGH, LOG, "Retry-After", "ETag", "Link", "Content-Disposition"],
+                allow_headers=[
+                    *("Authorization", "Content-Type", "Content-Encoding", "If-None-Match"),
+                    *(MIN_POSITION, LOG, LAST_EVENT_ID),
+                ],
+                expose_headers=[
+                    *(POSITION, THROUGH, LOG, "Retry-After", "ETag", "Link", "Content-Disposition"),
+                    "WWW-Authenticate",
+                ],
             )
         return entry
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "HEAD":
             scope, send = {**scope, "method": "GET", IS_HEAD: True}, _without_body(send)
-        operation = self._operations.find(scope["method"], _path_of(scope))
+        scope["app"] = self
+        path = _path_of(scope)
+        operation, parameters = self._operations.find(scope["method"], path) or (None, {})
+        try:
+            if operation is None:
+                if not (self._has_open_docs and _is_documentation(path)):
+                    admit(self.lockstream.access, scope, OTHER_PATH, None)
+            elif operation.needs_key:
+                admit(self.lockstream.access, scope, operation.name, operation.scope)
+        except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
+            await error_response(Request(scope, receive), error)(scope, receive, send)
+            return
         if operation is None:
             await super().__call__(scope, receive, send)
-            return
-        endpoint, parameters = operation
-        scope["app"] = self
-        request = Request(scope, receive)
-        try:
-            response = await endpoint(request, **parameters)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # FastAPI's handlers are not reached
-            response = error_response(request, error)
-        await response(scope, receive, send)
+        elif operation.scope is AccessScope.FEED and self.lockstream.access.is_enforced:
+            await self._serve_feed(operation, scope, receive, send)
+        else:
+            await _serve(
+                partial(operation.endpoint, **parameters) if parameters else operation.endpoint, scope, receive, send
+            )
+
+    async def _serve_feed(self, operation: "_Operation", scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request that may last long, and end it once its key is no longer accepted."""
+        access, ending = self.lockstream.access, Ending()
+
+        def refuse() -> None:
+            if ending.is_ended:
+                admit(access, scope, operation.name, operation.scope)
+
+        async def serve(send: Send) -> None:
+            await _serve(operation.endpoint, scope, receive, send, refuse)
+
+        await serve_until_ended(access, caller_of(scope), ending, serve, send)
+
+
+class _Operation(NamedTuple):
+    """An operation, as a request calls it."""
+
+    name: str
+    endpoint: Endpoint
+    scope: AccessScope | None
+    """The scope that it needs. None: any key will do."""
+
+    needs_key: bool = True
+
+
+async def _serve(
+    endpoint: Endpoint, scope: Scope, receive: Receive, send: Send, refuse: Callable[[], None] = lambda: None
+) -> None:
+    """Answer a request. If it is cancelled, `refuse` raises the reason, unless the server stops."""
+    request = Request(scope, receive)
+    try:
+        response = await endpoint(request)
+    except asyncio.CancelledError as error:
+        response = _response_of_cancelled(request, error, refuse)
+    except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
+        response = error_response(request, error)
+    await response(scope, receive, send)
+
+
+def _response_of_cancelled(request: Request, cancelled: asyncio.CancelledError, refuse: Callable[[], None]) -> Response:
+    try:
+        refuse()
+    except AccessRefused as error:
+        return error_response(request, error)
+    return error_response(request, cancelled)
 
 
 class _Operations:
-    """The endpoints of routes, by method and path."""
+    """The operations of routes, by method and path."""
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
-        self._exact: dict[tuple[str, str], Endpoint] = {}
+        self._exact: dict[tuple[str, str], _Operation] = {}
         self._methods: dict[str, list[str]] = {}
-        self._templates: dict[tuple[str, int], list[tuple[list[str], Endpoint]]] = {}
-        for route in routes:
-            if isinstance(route, APIRoute):
-                for method in route.methods or ():
-                    if "{" not in route.path:
-                        self._exact[method, route.path] = route.endpoint
-                        self._methods.setdefault(route.path, []).append(method)
-                        continue
-                    segments = route.path.split("/")
-                    self._templates.setdefault((method, len(segments)), []).append((segments, route.endpoint))
+        self._templates: dict[tuple[str, int], list[tuple[list[str], _Operation]]] = {}
+        own = [route for route in routes if isinstance(route, APIRoute)]
+        require_scopes(route.name for route in own)
+        for route in own:
+            needed = SCOPES[route.name]
+            operation = _Operation(route.name, route.endpoint, needed, needs_key=needed is not None)
+            for method in route.methods or ():
+                if "{" not in route.path:
+                    self._exact[method, route.path] = operation
+                    self._methods.setdefault(route.path, []).append(method)
+                    continue
+                segments = route.path.split("/")
+                self._templates.setdefault((method, len(segments)), []).append((segments, operation))
 
-    def find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]] | None:
-        """Return the endpoint of a path, with the parameters in it."""
-        if endpoint := self._exact.get((method, path)):
-            return endpoint, {}
+    def find(self, method: str, path: str) -> tuple[_Operation, dict[str, str]] | None:
+        """Return the operation of a path, with the parameters in it."""
+        if operation := self._exact.get((method, path)):
+            return operation, {}
         if path in self._methods:  # or `GET /events/batch` would ask for the event with the id "batch"
-            return partial(_refuse_method, self._methods[path]), {}
+            return _Operation(OTHER_PATH, partial(_refuse_method, self._methods[path]), None), {}
         given = path.split("/")
-        for segments, endpoint in self._templates.get((method, len(given)), ()):
+        for segments, operation in self._templates.get((method, len(given)), ()):
             parameters = {}
             for segment, value in zip(segments, given, strict=True):
                 if segment[:1] == "{" and value:
@@ -212,7 +303,7 @@ class _Operations:
                 elif segment != value:
                     break
             else:
-                return endpoint, parameters
+                return operation, parameters
         return None
 
 
@@ -229,6 +320,10 @@ def _path_of(scope: Scope) -> str:
     path: str = scope["path"]
     root_path: str = scope.get("root_path", "")
     return path[len(root_path) :] if root_path and path.startswith(f"{root_path}/") else path
+
+
+def _is_documentation(path: str) -> bool:
+    return path in _DOCUMENTATION or path.startswith(f"{_ASSETS}/")
 
 
 def _without_body(send: Send) -> Send:

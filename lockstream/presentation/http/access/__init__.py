@@ -1,4 +1,6 @@
-"""Access control over HTTP: callers and their keys.
+"""Access control over HTTP: callers, their keys and scopes.
 
-Start at `callers`: the caller of a request, as the check of its key has found it.
+Start at `gate`, which admits a request or refuses it. `scopes` has the scope that each operation needs, `declarations`
+adds keys and their refusals to the contract, `callers` has the caller of a request, and `ending` ends a request whose
+key is revoked meanwhile.
 """

@@ -93,7 +93,7 @@ class Access:
         `key_id` is the key of the request if its secret was right, else empty.
         """
         if self._thread:
-            self._refusals.note(Refusal(key_id, address, operation, code), time.time(), count)
+            self._refusals.note(Refusal(str(key_id), address, operation, code), time.time(), count)
 
     def create(self, request: KeyRequest, operator: Operator) -> NewKey:
         """Create a key, and return it with its text. Blocks; raises what `manage_keys.create` and the store raise."""
