@@ -19,6 +19,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "LOCKSTREAM_"
 
+CLIENT_VARIABLES = (f"{PREFIX}API_KEY",)
+"""Variables of commands that send requests to a server. They are not settings of a server."""
+
 SCHEMES = ("postgresql+psycopg://", "postgresql://")
 """Schemes of a database URL."""
 
@@ -251,7 +254,7 @@ def unknown_settings(variables: Iterable[str]) -> dict[str, str | None]:
     """
     variables = list(variables)
     settings = {name.removeprefix(PREFIX): name for name in environment_names().values()}
-    known = {*settings.values(), *renamed_settings(name.upper() for name in variables)}
+    known = {*settings.values(), *CLIENT_VARIABLES, *renamed_settings(name.upper() for name in variables)}
     unknown = [name for name in variables if name.upper().startswith(PREFIX) and name.upper() not in known]
     return {name: _closest(name.upper().removeprefix(PREFIX), settings) for name in sorted(unknown)}
 

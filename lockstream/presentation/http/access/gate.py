@@ -26,7 +26,7 @@ def admit(access: Access, request: ASGIScope, operation: str, needed: Scope | No
 
     Raises:
         NotAuthenticated: the request has no key that is accepted.
-        NotAllowed: the key has not this scope, or the server needs keys and has none.
+        NotAllowed: the key lacks this scope, or the server needs keys and has none.
     """
     try:
         if access.is_open:
@@ -37,7 +37,7 @@ def admit(access: Access, request: ASGIScope, operation: str, needed: Scope | No
         caller = access.authenticate(_authorization(request))
         if needed is not None and needed not in caller.scopes:
             raise NotAllowed(
-                f"The key {caller.key_id} has not the scope {needed}, which this operation needs. Use a key that has "
+                f"The key {caller.key_id} lacks the scope {needed}, which this operation needs. Use a key that has "
                 "it; `lockstream keys list` shows the scopes of each key.",
                 SCOPE_MISSING,
                 caller.key_id,
