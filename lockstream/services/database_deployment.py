@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from lockstream.core.entities.log import START, Record
-from lockstream.core.errors import StartRefused
+from lockstream.core.errors import KeysDamaged, KeysMissing, StartRefused
 from lockstream.core.ports import Listings, OnProgress, ReadResult, ignore_progress
 from lockstream.infrastructure.postgres.access.store import PostgresKeyStore
 from lockstream.infrastructure.postgres.connection import DEFAULT_LIMITS, Database, TimeLimits
@@ -71,7 +71,12 @@ class DatabaseDeployment:
 
     def verify(self, on_progress: OnProgress) -> Verification:
         with closing(self._database()) as database:
-            return verify_database(database, on_progress)
+            found = verify_database(database, on_progress)
+            try:
+                PostgresKeyStore(database).keys()
+            except (KeysDamaged, KeysMissing) as error:
+                found.problems.append(str(error))
+            return found
 
     def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
         with closing(self._database()) as database:

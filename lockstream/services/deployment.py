@@ -168,10 +168,12 @@ class FileDeployment:
 
     def verify(self, on_progress: OnProgress) -> "Verification":
         from lockstream.services.commands.verify import verify_file  # noqa: PLC0415
+        from lockstream.services.commands.verify_access import verify_access  # noqa: PLC0415
         from lockstream.services.commands.verify_quarantine import verify_quarantine  # noqa: PLC0415
 
         found = verify_file(self._log, on_progress)
         verify_quarantine(self._log, found)
+        verify_access(self._log, found)
         return found
 
     def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:

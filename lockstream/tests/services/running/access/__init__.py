@@ -1,0 +1,1 @@
+"""Tests of the check of API keys in a running system."""
