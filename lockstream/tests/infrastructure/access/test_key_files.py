@@ -1,6 +1,7 @@
 """The files of API keys and of the audit log: permissions, damage, crashes and foreign formats."""
 
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -101,7 +102,7 @@ def test_a_key_with_an_unknown_member_is_not_read_without_it(store: FileKeyStore
     key = created(store).key
     text = encode_keys([key])
     lines = text[text.index(b"[") : text.rindex(b"]") + 1].replace(b'"name"', b'"hours":[9,17],"name"')
-    digest = key_file.sha256(lines).hexdigest()
+    digest = sha256(lines).hexdigest()
     with pytest.raises(KeysDamaged, match="hours"):
         decode_keys(b'{"format":1,"sha256":"%b","keys":%b}' % (digest.encode(), lines), keys_path(log_path))
 
