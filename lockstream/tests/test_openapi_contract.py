@@ -128,6 +128,8 @@ PAGES = {
     "/faults": "FaultPage",
     "/quarantine": "QuarantinePage",
     "/quarantine/malformed": "MalformedBodyPage",
+    "/keys": "KeyPage",
+    "/audit": "AuditPage",
     "/lockers/{locker_id}/events": "EventPage",
     "/lockers/{locker_id}/compartments/{compartment_id}/events": "EventPage",
     "/reservations/{reservation_id}/events": "EventPage",

@@ -110,7 +110,7 @@ class Access:
         now = _microseconds()
         return self._change(lambda keys: revoke(keys, key_id, operator, now))
 
-    def keys(self) -> list[KnownKey]:
+    def known_keys(self) -> list[KnownKey]:
         """Return all keys by id. Blocks; raises what the store raises."""
         store = self._required_store()
         used = store.last_used() | self._live.used_since(self._used_written_at)

@@ -31,6 +31,7 @@ NEWEST = newest_version()
 NEWER = NEWEST + 1
 
 QUARANTINE = ["quarantine", "quarantine_malformed", "quarantine_totals"]
+ACCESS = ["access_audit", "access_keys", "access_version"]
 
 OF_ALEMBIC = "DROP TABLE lockstream_schema; CREATE TABLE alembic_version AS SELECT '0001' AS version_num"
 """Turns tables of schema version 1 into those of development versions, which used Alembic."""
@@ -84,7 +85,7 @@ def test_a_start_creates_the_tables_in_an_empty_database(empty_database_url: str
     with closing(PostgresStore(empty_database_url)) as store:
         assert store.log.end.position == 1
     tables = ["compartments", "events", "faults", "lockers", "lockstream_schema", "moments", "progress", "reservations"]
-    assert schema_of(empty_database_url) == (sorted([*tables, *QUARANTINE]), [NEWEST])
+    assert schema_of(empty_database_url) == (sorted([*tables, *QUARANTINE, *ACCESS]), [NEWEST])
 
 
 def test_the_first_start_leaves_no_error_in_the_log_of_the_database() -> None:
@@ -257,7 +258,7 @@ def test_a_migration_that_is_killed_half_way_has_changed_nothing(
     assert schema_of(empty_database_url) == ([], [])
     script.write_text("CREATE TABLE half (id int)")
     assert migrated(empty_database_url) == (0, NEWER)
-    assert schema_of(empty_database_url) == (["events", "half", "lockstream_schema", *QUARANTINE], [NEWER])
+    assert schema_of(empty_database_url) == ([*ACCESS, "events", "half", "lockstream_schema", *QUARANTINE], [NEWER])
 
 
 def test_a_migration_whose_script_fails_has_changed_nothing(
@@ -270,7 +271,9 @@ def test_a_migration_whose_script_fails_has_changed_nothing(
     assert schema_of(database_url) == before
 
 
-@pytest.mark.parametrize("name", ["events", "compartments", "reservations", "faults", "progress", "quarantine"])
+@pytest.mark.parametrize(
+    "name", ["events", "compartments", "reservations", "faults", "progress", "quarantine", "access_keys"]
+)
 def test_tables_of_another_program_are_left_alone(name: str, empty_database_url: str, run_command: RunCommand) -> None:
     execute(empty_database_url, f"CREATE TABLE {name} AS SELECT 'a table in a restaurant' AS note")
     result = run_command("migrate", DATABASE_URL=empty_database_url)

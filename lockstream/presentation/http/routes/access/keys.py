@@ -84,7 +84,7 @@ async def get_keys(request: Request) -> Response:
     values = _KEYS.parse(request)
     wanted = _KEYS.page_request(request, values, str)
     after = wanted.after or ""
-    found = [one for one in await asyncio.to_thread(access_of(request).keys) if one.key.key_id > after]
+    found = [one for one in await asyncio.to_thread(access_of(request).known_keys) if one.key.key_id > after]
     known, now = found[: wanted.limit], _now()
     token = wanted.token(known[-1].key.key_id) if len(found) > wanted.limit else None
     page = _KEYS.encode([KeyItem.of(one.key, one.used_minute, now) for one in known], token, wanted.media_type)
@@ -130,7 +130,7 @@ async def create_key(request: Request) -> Response:
 async def get_key(request: Request, key_id: str) -> Response:
     """One API key."""
     _NO_PARAMETERS.parse(request)
-    for one in await asyncio.to_thread(access_of(request).keys):
+    for one in await asyncio.to_thread(access_of(request).known_keys):
         if one.key.key_id == key_id:
             return _shown(one.key, one.used_minute)
     return _no_key(key_id)
@@ -146,7 +146,7 @@ async def revoke_key(request: Request, key_id: str) -> Response:
     _NO_PARAMETERS.parse(request)
     access = access_of(request)
     changed = await asyncio.to_thread(access.revoke, key_id, _operator(request))
-    used = {one.key.key_id: one.used_minute for one in await asyncio.to_thread(access.keys)}
+    used = {one.key.key_id: one.used_minute for one in await asyncio.to_thread(access.known_keys)}
     return _shown(changed.key, used.get(key_id))
 
 
