@@ -6,6 +6,7 @@ The bottom layer, beside the core: every other part may import it, and it import
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +18,9 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "LOCKSTREAM_"
+
+CLIENT_VARIABLES = (f"{PREFIX}API_KEY",)
+"""Variables of commands that send requests to a server. They are not settings of a server."""
 
 SCHEMES = ("postgresql+psycopg://", "postgresql://")
 """Schemes of a database URL."""
@@ -45,14 +49,22 @@ def _setting(default: Any, group: str, *names: str, **limits: Any) -> Any:
     )
 
 
-LOG, ADDRESS, CLIENTS, LIMITS, QUARANTINE, OPERATION = (
+LOG, ADDRESS, ACCESS, CLIENTS, LIMITS, QUARANTINE, OPERATION = (
     "The log",
     "Address",
+    "Access",
     "Browsers and proxies",
     "Limits",
     "Quarantine",
     "Operation",
 )
+
+
+class Auth(StrEnum):
+    """Whether requests need API keys."""
+
+    ON = "on"
+    OFF = "off"
 
 
 class Settings(BaseSettings):
@@ -83,7 +95,7 @@ class Settings(BaseSettings):
     """`true`: a start upgrades old tables. `false`: a start creates none. Not set: a start creates missing tables."""
 
     host: str = _setting("127.0.0.1", ADDRESS)
-    """The IPv4 or IPv6 address to listen on. Requests are not authenticated: expose it only to a network you trust."""
+    """The IPv4 or IPv6 address to listen on. Without API keys, a server starts on a loopback address only."""
 
     port: int = _setting(8000, ADDRESS, ge=0, le=65535)
     """The TCP port to listen on; 0 takes any free port."""
@@ -96,6 +108,11 @@ class Settings(BaseSettings):
 
     tls_key: Path | None = _setting(None, ADDRESS)
     """A PEM file with the key of that certificate, not encrypted."""
+    auth: Annotated[Auth, BeforeValidator(str.lower)] = _setting(Auth.ON, ACCESS)
+    """`on`: each request needs an API key, once there is one. `off`: no key is checked, on any address."""
+
+    open_docs: bool = _setting(False, ACCESS)
+    """`true`: `/docs` and `/openapi.json` need no API key."""
 
     root_path: str | None = _setting(None, CLIENTS)
     """The path under which a proxy serves Lockstream, such as `/lockstream`."""
@@ -251,7 +268,7 @@ def unknown_settings(variables: Iterable[str]) -> dict[str, str | None]:
     """
     variables = list(variables)
     settings = {name.removeprefix(PREFIX): name for name in environment_names().values()}
-    known = {*settings.values(), *renamed_settings(name.upper() for name in variables)}
+    known = {*settings.values(), *CLIENT_VARIABLES, *renamed_settings(name.upper() for name in variables)}
     unknown = [name for name in variables if name.upper().startswith(PREFIX) and name.upper() not in known]
     return {name: _closest(name.upper().removeprefix(PREFIX), settings) for name in sorted(unknown)}
 

@@ -4,6 +4,6 @@ Start at `rules`, which decides whether an event may happen. `evolve` returns th
 `row_set` holds the rows of one batch of events, `outcomes` are the results, and `state_hash` hashes a locker's state.
 `views` builds what reads show of a locker, and `past` rolls rows back to an earlier position. `bound` limits reads to
 some lockers. `use_cases` combine these modules, and `entities` are their values. `ports` are the interfaces that
-infrastructure implements. `errors` has the exceptions that several parts share, and `wording` makes numbers and nouns
-agree. The core imports nothing else of this package.
+infrastructure implements, and `key_store` is that of API keys. `errors` has the exceptions that several parts share,
+and `wording` makes numbers and nouns agree. The core imports nothing else of this package.
 """

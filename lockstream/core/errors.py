@@ -9,6 +9,12 @@ LockstreamError
 ├── FollowFailed              the feed of a server cannot be followed
 ├── QuarantineRequestFailed   the quarantine of a server cannot be read or changed
 ├── QuarantineOff             a request needs the quarantine, and there is none
+├── InvalidKey                no API key can be as a request asks
+├── UnknownKey                no API key has this id
+├── KeyEnded                  an API key that is revoked, expired or replaced cannot be rotated
+├── AccessRefused             a request may not be served
+│   ├── NotAuthenticated      the request has no key that is accepted
+│   └── NotAllowed            the key of the request does not allow the operation
 ├── CursorRefused             a reader of the feed goes on with another log
 ├── UnknownSubject            no accepted event has named the locker, compartment or reservation
 ├── LockerNotAllowed          a key reports an event of a locker that it is not bound to
@@ -19,7 +25,10 @@ LockstreamError
 │   └── StartingUp            the startup has not finished
 ├── StartRefused              a start could do harm
 │   ├── LogLocked             another process has the log open
-│   └── SchemaMismatch        the database's tables belong to another version
+│   ├── SchemaMismatch        the database's tables belong to another version
+│   ├── KeysDamaged           the API keys differ from what was written
+│   ├── KeysMissing           the API keys are gone, and the audit log says that there were some
+│   └── KeysRequired          the server has no key, and would be open to a network
 ├── LogDamaged                a record of the log differs from the record that was written
 │   ├── LogFileDamaged        a line of a log file is damaged
 │   ├── ExportDamaged         a line of a full export is damaged
@@ -32,8 +41,8 @@ Each text is for people: it names the fault and the next step.
 
 from pathlib import Path
 
-from lockstream.core.entities.events import Event, KeyId
-from lockstream.core.wording import counted
+from lockstream.core.entities.events import NO_KEY, Event, KeyId
+from lockstream.core.wording import counted, quoted
 
 
 class LockstreamError(Exception):
@@ -201,6 +210,54 @@ class LogLocked(StartRefused):
 
 class SchemaMismatch(StartRefused):
     """Raised when the database's tables are missing or belong to another version."""
+
+
+class KeysDamaged(StartRefused):
+    """Raised when stored API keys differ from what was written. A running server keeps the last good keys."""
+
+
+class KeysMissing(StartRefused):
+    """Raised when there is no API key, and the audit log says that keys were created."""
+
+
+class KeysRequired(StartRefused):
+    """Raised when a server without API keys would listen on an address that a network can reach."""
+
+
+class InvalidKey(LockstreamError):
+    """Raised when no API key can be as a request asks."""
+
+
+class UnknownKey(LockstreamError):
+    """Raised when no API key has an id."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"There is no key {quoted(key_id)}. `lockstream keys list` and GET /keys show the ids.")
+
+
+class KeyEnded(LockstreamError):
+    """Raised when an API key that is revoked, expired or replaced should be rotated."""
+
+
+class AccessRefused(LockstreamError):
+    """Raised when a request may not be served. `code` says why, for programs."""
+
+    def __init__(self, text: str, code: str, key_id: KeyId = NO_KEY) -> None:
+        """`key_id` is the key of the request if its secret was right, else empty."""
+        super().__init__(text)
+        self.code, self.key_id = code, key_id
+
+
+class NotAuthenticated(AccessRefused):
+    """Raised when a request has no key that is accepted."""
+
+
+class NotAllowed(AccessRefused):
+    """Raised when the key of a request does not allow the operation, which needs the scope `missing`."""
+
+    def __init__(self, text: str, code: str, key_id: KeyId = NO_KEY, missing: str = "") -> None:
+        super().__init__(text, code, key_id)
+        self.missing = missing
 
 
 class LogDamaged(LockstreamError):

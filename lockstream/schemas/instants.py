@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import NamedTuple
 
-from lockstream.core.entities.log import microseconds_of
+from lockstream.core.entities.log import LAST_TIME, microseconds_of, recorded_at_of
 from lockstream.core.ports import Listings
 from lockstream.infrastructure.codec.event_json import is_timestamp
 
@@ -53,3 +53,8 @@ def positions_between(listings: Listings, after: Instant | None, before: Instant
     """
     first = position_of(listings, after) + 1 if after else 0
     return first, listings.position_at(before.last_before) if before else None
+
+
+def recorded_text(instant: Instant | None) -> str:
+    """Return the first time that is not before `instant`, as a log line contains it. None is an empty text."""
+    return recorded_at_of(min(max(instant.last_before + 1, 0), LAST_TIME)) if instant else ""

@@ -345,9 +345,11 @@ def encode_csv_rows(items: Iterable[Struct]) -> bytes:
 
 
 def plain_value(value: object) -> object:
-    """Return the text of a JSON object, None for an absent member, or any other value as it is."""
+    """Return a value as a cell: the text of a JSON object, the items of a list with spaces, or None if it is absent."""
     if value is UNSET:
         return None
+    if isinstance(value, list):
+        return " ".join(value)
     return bytes(value).decode() if isinstance(value, Raw) else value
 
 

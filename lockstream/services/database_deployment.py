@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from lockstream.core.entities.log import START, Record
-from lockstream.core.errors import StartRefused
+from lockstream.core.errors import KeysDamaged, KeysMissing, StartRefused
 from lockstream.core.ports import Listings, OnProgress, ReadResult, ignore_progress
+from lockstream.infrastructure.postgres.access.store import PostgresKeyStore
 from lockstream.infrastructure.postgres.connection import DEFAULT_LIMITS, Database, TimeLimits
 from lockstream.infrastructure.postgres.listings import PostgresListings
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.log_import import LogImport
-from lockstream.infrastructure.postgres.migrate import migrate
+from lockstream.infrastructure.postgres.migrate import migrate, require_current
 from lockstream.infrastructure.postgres.shadow_tables import rebuild
 from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
 from lockstream.infrastructure.stores.postgres import PostgresStore
@@ -20,7 +21,7 @@ from lockstream.services.commands.copy_log import import_log
 from lockstream.services.commands.import_events import ImportCounts, import_events
 from lockstream.services.commands.verify import Verification
 from lockstream.services.commands.verify_database import verify_database
-from lockstream.services.deployment import quarantine_limits, with_progress
+from lockstream.services.deployment import open_access, quarantine_limits, with_progress
 from lockstream.services.running.database_engine import DatabaseEngine
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.settings import Settings
@@ -43,8 +44,25 @@ class DatabaseDeployment:
 
     def start(self, on_progress: OnProgress = ignore_progress) -> Lockstream:
         store, limits = self.open_store(on_progress), quarantine_limits(self._settings)
+        try:
+            access = open_access(self._settings, PostgresKeyStore(self._database()))
+        except BaseException:
+            store.close()
+            raise
         quarantine = store.quarantine(limits) if limits else None
-        return Lockstream(store, DatabaseEngine(store), self._settings, quarantine)
+        return Lockstream(store, DatabaseEngine(store), self._settings, quarantine, access)
+
+    def key_store(self) -> PostgresKeyStore:
+        database = self._database()
+        try:
+            if self._settings.auto_migrate is False:
+                require_current(database)
+            else:  # the first key may be created before the first start
+                migrate(database, only_if_empty=not self._settings.auto_migrate)
+        except BaseException:
+            database.close()
+            raise
+        return PostgresKeyStore(database)
 
     def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
         with closing(self._database()) as database:
@@ -53,7 +71,12 @@ class DatabaseDeployment:
 
     def verify(self, on_progress: OnProgress) -> Verification:
         with closing(self._database()) as database:
-            return verify_database(database, on_progress)
+            found = verify_database(database, on_progress)
+            try:
+                PostgresKeyStore(database).keys()
+            except (KeysDamaged, KeysMissing) as error:
+                found.problems.append(str(error))
+            return found
 
     def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
         with closing(self._database()) as database:

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Protocol
 from lockstream.core.entities.log import START, Record
 from lockstream.core.entities.quarantine import QuarantineLimits
 from lockstream.core.errors import StartRefused
+from lockstream.core.key_store import KeyStore
 from lockstream.core.ports import Listings, OnProgress, ReadResult, Store, ignore_progress
+from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.infrastructure.file_log.reader import last_position, read_log
 from lockstream.infrastructure.file_log.writer import LogWriter
 from lockstream.services.commands.copy_log import import_log
 from lockstream.services.commands.import_events import ImportCounts, import_events
+from lockstream.services.running.access.access import Access
+from lockstream.services.running.access.exposure import require_safe_address
 from lockstream.services.running.lockstream import Lockstream
-from lockstream.settings import Settings
+from lockstream.settings import Auth, Settings
 
 if TYPE_CHECKING:
     from lockstream.infrastructure.stores.embedded import EmbeddedStore
@@ -35,6 +39,9 @@ class Deployment(Protocol):
 
     def start(self, on_progress: OnProgress = ignore_progress) -> Lockstream:
         """Start the system that serves requests."""
+
+    def key_store(self) -> KeyStore:
+        """Return the store of API keys and audit entries, to be closed. A server may run meanwhile."""
 
     def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
         """Yield each record of the log. Takes no lock."""
@@ -89,6 +96,27 @@ def quarantine_limits(settings: Settings) -> QuarantineLimits | None:
     return QuarantineLimits(settings.quarantine_entries, settings.quarantine_bytes, settings.quarantine_days)
 
 
+def open_access(settings: Settings, store: KeyStore) -> Access:
+    """Return the check of the keys in `store`, which closes the store.
+
+    Raises:
+        KeysRequired: there is no key, and the settings name an address that other machines can reach.
+        KeysDamaged, KeysMissing: the keys cannot be trusted.
+        StoreUnavailable: the keys cannot be read.
+    """
+    try:
+        access = Access(store, is_enforced=settings.auth is Auth.ON)
+    except BaseException:
+        store.close()
+        raise
+    try:
+        require_safe_address(settings, access)
+    except BaseException:
+        access.close()
+        raise
+    return access
+
+
 def with_progress(records: Iterable[Record], total: int, on_progress: OnProgress) -> Iterator[Record]:
     """Yield `records`, and call `on_progress` every `PROGRESS_RECORDS` records."""
     for record in records:
@@ -114,27 +142,38 @@ class FileDeployment:
         from lockstream.infrastructure.quarantine.store import open_quarantine  # noqa: PLC0415
         from lockstream.services.running.embedded_engine import EmbeddedEngine  # noqa: PLC0415
 
-        settings, store = self._settings, self.open_store(on_progress)
+        settings, access = self._settings, open_access(self._settings, self.key_store())
+        try:
+            store = self.open_store(on_progress)
+        except BaseException:
+            access.close()
+            raise
         try:
             limits = quarantine_limits(settings)
             quarantine = None
             if limits:
                 free = settings.min_free_bytes
                 quarantine = open_quarantine(self._log, limits, store.accepted_among, free)
-            return Lockstream(store, EmbeddedEngine(store, settings.batch_limit), settings, quarantine)
+            return Lockstream(store, EmbeddedEngine(store, settings.batch_limit), settings, quarantine, access)
         except BaseException:
+            access.close()
             store.close()
             raise
+
+    def key_store(self) -> FileKeyStore:
+        return FileKeyStore(self._log)
 
     def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
         return with_progress(read_log(self._log, START), last_position(self._log), on_progress)
 
     def verify(self, on_progress: OnProgress) -> "Verification":
         from lockstream.services.commands.verify import verify_file  # noqa: PLC0415
+        from lockstream.services.commands.verify_access import verify_access  # noqa: PLC0415
         from lockstream.services.commands.verify_quarantine import verify_quarantine  # noqa: PLC0415
 
         found = verify_file(self._log, on_progress)
         verify_quarantine(self._log, found)
+        verify_access(self._log, found)
         return found
 
     def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:

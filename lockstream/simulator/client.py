@@ -1,6 +1,7 @@
 """The client that posts events to a server. A batch that was not acknowledged is sent again, unchanged."""
 
 import http.client
+import os
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
+from lockstream.core.entities.key_text import is_key_text
 from lockstream.core.errors import SimulationFailed
 
 BATCH_EVENTS = 5_000
@@ -24,6 +26,12 @@ DEADLINE_SECONDS = 600
 _SERVER_ERROR = 500
 _RETRIED = frozenset((408, 429, _SERVER_ERROR, 502, 503, 504))
 """Statuses that promise a success later. Those beside 408, 500 and 503 come from a proxy."""
+
+
+KEY_VARIABLE = "LOCKSTREAM_API_KEY"
+"""Environment variable with the API key that commands send to a server."""
+
+_REFUSED = frozenset((401, 403))
 
 
 class Item(Struct, frozen=True):
@@ -55,6 +63,7 @@ class Client:
         """
         try:
             self._connection, path = connection_to(url, TIMEOUT_SECONDS)
+            self._headers = {"Content-Type": "application/x-ndjson", **key_headers()}
         except ValueError as error:
             raise SimulationFailed(str(error)) from error
         self._path = f"{path}/events/batch"
@@ -98,7 +107,7 @@ class Client:
         if self._connection.sock is None:
             self._connection.connect()
             self._was_reached = True
-        self._connection.request("POST", self._path, body, {"Content-Type": "application/x-ndjson"})
+        self._connection.request("POST", self._path, body, self._headers)
 
     def _receive(self) -> list[Item]:
         response = self._connection.getresponse()
@@ -107,6 +116,8 @@ class Client:
         if response.status in _RETRIED:
             asked = response.getheader("Retry-After", "")
             raise _NotAcknowledged(f"{answer}.", int(asked) if asked.isdecimal() else 0)
+        if refusal := access_refusal(self._url, response.status, content):
+            raise SimulationFailed(refusal)
         try:
             items = msgspec.json.decode(content, type=list[Item]) if response.status == http.client.OK else None
         except msgspec.MsgspecError:
@@ -138,6 +149,31 @@ def connection_to(url: str, timeout_seconds: float) -> tuple[http.client.HTTPCon
         raise ValueError(wrong)
     kind = http.client.HTTPSConnection if split.scheme == "https" else http.client.HTTPConnection
     return kind(str(split.hostname), split.port, timeout=timeout_seconds), split.path.rstrip("/")
+
+
+def key_headers() -> dict[str, str]:
+    """Return the header with the API key that `LOCKSTREAM_API_KEY` contains, or none.
+
+    Raises:
+        ValueError: it contains something else. The text does not repeat it.
+    """
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not key:
+        return {}
+    if not is_key_text(key):
+        raise ValueError(f"{KEY_VARIABLE} does not contain an API key, or one with a typing error. Copy the key again.")
+    return {"Authorization": f"Bearer {key}"}
+
+
+def access_refusal(url: str, status: int, content: bytes) -> str | None:
+    """Return why a server has refused a request for the sake of its API key, or None if it has not."""
+    if status not in _REFUSED:
+        return None
+    try:
+        detail = str(msgspec.json.decode(content)["detail"])
+    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, KeyError):
+        return None
+    return f"{url} answered {status}: {detail} This command sends the key in the environment variable {KEY_VARIABLE}."
 
 
 def reason_of(error: Exception) -> str:

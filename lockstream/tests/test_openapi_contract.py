@@ -19,8 +19,8 @@ from lockstream.tests.support.contract import CONTRACT, response_validator  # no
 
 SCHEMAS = CONTRACT["components"]["schemas"]
 
-ANSWERS = {
-    ("/events", "post"): {"200", "202", "403", "408", "409", "413", "415", "422", "431", "500", "503"},
+_ANSWERS = {
+    ("/events", "post"): {"200", "202", "408", "409", "413", "415", "422", "431", "500", "503"},
     ("/events", "get"): {"200", "406", "409", "422", "431", "500", "503"},
     ("/events/stream", "get"): {"200", "409", "422", "431", "500", "503"},
     ("/events/batch", "post"): {"200", "408", "413", "415", "422", "431", "500", "503"},
@@ -47,8 +47,21 @@ ANSWERS = {
     ("/quarantine/resubmit", "post"): {"200", "404", "408", "413", "415", "422", "431", "500", "503"},
     ("/quarantine/{event_id}/resubmit", "post"): {"200", "202", "403", "404", "409", "422", "431", "500", "503"},
     ("/quarantine/{event_id}/discard", "post"): {"200", "404", "408", "413", "415", "422", "431", "500", "503"},
+    ("/keys", "get"): {"200", "406", "422", "431", "500", "503"},
+    ("/keys", "post"): {"201", "408", "413", "415", "422", "431", "500", "503"},
+    ("/keys/{key_id}", "get"): {"200", "404", "422", "431", "500", "503"},
+    ("/keys/{key_id}/revoke", "post"): {"200", "404", "422", "431", "500", "503"},
+    ("/keys/{key_id}/rotate", "post"): {"201", "404", "408", "409", "413", "415", "422", "431", "500", "503"},
+    ("/audit", "get"): {"200", "406", "422", "431", "500", "503"},
     ("/health/live", "get"): {"200", "431"},
     ("/health/ready", "get"): {"200", "431", "500", "503"},
+}
+REFUSALS = {"401": "UnauthenticatedBody", "403": "ForbiddenBody"}
+OPEN = {("/health/live", "get"), ("/health/ready", "get")}
+"""Operations that need no key."""
+
+ANSWERS = {
+    operation: statuses | (set() if operation in OPEN else {"401", "403"}) for operation, statuses in _ANSWERS.items()
 }
 
 FIELDS = {
@@ -118,6 +131,8 @@ PAGES = {
     "/faults": "FaultPage",
     "/quarantine": "QuarantinePage",
     "/quarantine/malformed": "MalformedBodyPage",
+    "/keys": "KeyPage",
+    "/audit": "AuditPage",
     "/lockers/{locker_id}/events": "EventPage",
     "/lockers/{locker_id}/compartments/{compartment_id}/events": "EventPage",
     "/reservations/{reservation_id}/events": "EventPage",
@@ -231,6 +246,8 @@ def test_every_answer_is_described_and_typed() -> None:
     for (operation, status), schema in schemas.items():
         if status in ("404", "406", "408", "413", "415", "431", "500", "503"):
             assert schema == reference("ErrorBody"), operation
+        if status in REFUSALS:
+            assert schema == reference(REFUSALS[status]), operation
     assert schemas["post /events", "200"] == schemas["post /events", "202"] == reference("EventResponse")
     assert schemas["post /events", "409"] == reference("ConflictBody")
     assert schemas["post /events", "422"]["anyOf"] == [reference("MalformedBodyErrors"), reference("UnresolvedBody")]
@@ -241,6 +258,7 @@ def test_every_answer_is_described_and_typed() -> None:
     assert schemas["get /reservations/{reservation_id}", "200"] == reference("ReservationStatus")
     for path, name in PAGES.items():
         assert schemas[f"get {path}", "200"] == reference(name)
+    assert schemas["post /keys", "201"] == schemas["post /keys/{key_id}/rotate", "201"] == reference("NewKeyBody")
     assert schemas["post /quarantine/resubmit", "200"] == reference("ResubmitReport")
     assert schemas["post /quarantine/{event_id}/discard", "200"] == reference("QuarantineEntry")
     assert schemas["get /network", "200"] == reference("NetworkSummary")
@@ -406,3 +424,14 @@ def keys_in(document: Any) -> Iterator[str]:
     elif isinstance(document, list):
         for value in document:
             yield from keys_in(value)
+
+
+def test_every_operation_names_the_scope_that_its_key_needs() -> None:
+    for path, method in ANSWERS:
+        operation = CONTRACT["paths"][path][method]
+        if (path, method) in OPEN:
+            assert operation["security"] == []
+        else:
+            [[(scheme, [scope])]] = [list(one.items()) for one in operation["security"]]
+            assert (scheme, f"`{scope}`" in operation["responses"]["403"]["description"]) == ("ApiKey", True)
+    assert CONTRACT["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"

@@ -3,6 +3,7 @@
 Start at `events`, the seven events that lockers report. `state` has the rows that events change: compartments,
 reservations, faults and the totals of lockers. `subjects` are lockers, compartments and reservations as a request names
 them. `listings` has the filters of lists, and `feed` the filters and pages of the feed. `fields` has the limits of
-single fields, `quarantine` events that were not accepted, `access` the scopes of API keys, and `log` a cursor in the
-log, a record and its time. May import nothing but `core`.
+single fields, `quarantine` events that were not accepted, and `log` a cursor in the log, a record and its time.
+`access` has the scopes and callers of API keys, `keys` the stored keys and the audit log, and `key_text` the text of a
+key. May import nothing but `core`.
 """

@@ -58,6 +58,10 @@ class Limits(Struct, frozen=True):
     """Seconds whose requests and events may come at once, if none came before."""
 
 
+NO_LIMITS = Limits()
+"""The limits of a key that has none of its own."""
+
+
 class Caller(Struct, frozen=True):
     """The key of a request, and what it allows."""
 

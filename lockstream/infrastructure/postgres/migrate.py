@@ -21,6 +21,7 @@ SCRIPTS = {int(path.name[:4]): path for path in (Path(__file__).parent / "migrat
 _NEW_TABLES = {
     1: ["events", *(table.name for table in PROJECTION_TABLES)],
     2: ["quarantine", "quarantine_malformed", "quarantine_totals"],
+    4: ["access_keys", "access_audit", "access_version"],
 }
 """Names of the tables that each schema version adds, or that a rebuild creates beside them."""
 

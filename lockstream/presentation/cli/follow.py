@@ -10,8 +10,8 @@ import msgspec
 
 from lockstream.core.errors import FollowFailed
 from lockstream.core.wording import quoted
-from lockstream.presentation.cli.output import info, standard_output
-from lockstream.simulator.client import connection_to, reason_of
+from lockstream.presentation.cli.output import info, printable, standard_output
+from lockstream.simulator.client import access_refusal, connection_to, key_headers, reason_of
 
 WAIT_SECONDS = 30
 """Time that the server waits for an event before it answers."""
@@ -54,6 +54,7 @@ class Follower:
         """
         try:
             self._connection, self._path = connection_to(url, TIMEOUT_SECONDS)
+            self._headers = {"Accept": "application/x-ndjson", **key_headers()}
         except ValueError as error:
             raise FollowFailed(str(error)) from error
         self.after = after
@@ -95,7 +96,7 @@ class Follower:
     def _request(self) -> http.client.HTTPResponse:
         wait = 0 if self._log is None else WAIT_SECONDS  # so that the head is known before anything can be missed
         query = {"after": self.after, "limit": PAGE_EVENTS, "wait": wait, **self._filters}
-        headers = {"Accept": "application/x-ndjson"} | ({"Lockstream-Log": self._log} if self._log else {})
+        headers = self._headers | ({"Lockstream-Log": self._log} if self._log else {})
         self._connection.request("GET", f"{self._path}/events?{urlencode(query)}", headers=headers)
         return self._connection.getresponse()
 
@@ -109,6 +110,8 @@ class Follower:
 
 def _refusal(url: str, status: int, content: bytes) -> str:
     """Return what a server has refused, in its own words if it is Lockstream."""
+    if refusal := access_refusal(url, status, content):
+        return printable(refusal)
     try:
         return str(msgspec.json.decode(content)["detail"])
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, KeyError):

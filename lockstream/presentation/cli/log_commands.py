@@ -29,7 +29,8 @@ commands = typer.Typer(rich_markup_mode="markdown")
 def verify(deployment: "Deployment") -> None:
     """Verify every line of the log, then the projection against a fresh replay. It may run beside a server.
 
-    The lines of the quarantine are verified as well. The exit code is 1 if something is wrong.
+    The files of the quarantine, the API keys and the audit log are verified as well. The exit code is 1 if something is
+    wrong.
     """
     with progress_bar("Verifying") as bar:
         found = deployment.verify(bar.update)
@@ -140,17 +141,22 @@ def backup(
 ) -> None:
     """Copy the log file, check every line of the copy, and flush it to disk. It may run beside a server.
 
-    The quarantine of the log, if there is one, is copied to DEST.quarantine.
+    The quarantine of the log, if there is one, is copied to DEST.quarantine, the API keys to DEST.keys, and the audit
+    log to DEST.audit.
     """
     from lockstream.services.commands.backup import back_up  # noqa: PLC0415
 
     log = deployment.log_file("Back up the database instead: see docs/scaling.md.")
     with progress_bar("Backing up") as bar:
-        end, quarantine = back_up(log, destination, bar.update)
+        end, quarantine, audit, keys = back_up(log, destination, bar.update)
     chain = f" The last one has the chain value {end.chain}." if end.position else ""
     info(f"{counted(end.position, 'event')} copied to {destination}.{chain}")
     if quarantine:
         info(f"The quarantine is copied to {quarantine}.")
+    if keys:
+        info(f"The API keys are copied to {keys}, which only its owner may read.")
+    if audit:
+        info(f"The audit log is copied to {audit}.")
 
 
 @commands.command(cls=Command)

@@ -7,6 +7,8 @@ import typer
 
 from lockstream import __version__
 from lockstream.core.errors import LockstreamError
+from lockstream.presentation.cli.access.audit import commands as audit_commands
+from lockstream.presentation.cli.access.keys import commands as key_commands
 from lockstream.presentation.cli.feed_commands import commands as feed_commands
 from lockstream.presentation.cli.list_commands import commands as list_commands
 from lockstream.presentation.cli.log_commands import commands as log_commands
@@ -69,4 +71,6 @@ commands.add_typer(log_commands)
 commands.add_typer(list_commands)
 commands.add_typer(feed_commands)
 commands.add_typer(quarantine_commands, name="quarantine", cls=CommandGroup)
+commands.add_typer(key_commands, name="keys", cls=CommandGroup)
+commands.add_typer(audit_commands)
 commands.add_typer(simulation_commands)

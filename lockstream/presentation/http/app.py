@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -19,7 +19,12 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lockstream import __version__
+from lockstream.core.entities.access import Scope as AccessScope
+from lockstream.core.errors import AccessRefused
 from lockstream.presentation.http.access.callers import caller_of
+from lockstream.presentation.http.access.declarations import declare_access
+from lockstream.presentation.http.access.ending import Ending, serve_until_ended
+from lockstream.presentation.http.access.gate import OTHER_PATH, admit
 from lockstream.presentation.http.access.rate_limits import (
     RATE_LIMIT,
     RATE_LIMIT_POLICY,
@@ -27,6 +32,7 @@ from lockstream.presentation.http.access.rate_limits import (
     rate_limit_headers,
     take_request,
 )
+from lockstream.presentation.http.access.scopes import SCOPES, require_scopes
 from lockstream.presentation.http.errors import error_response
 from lockstream.presentation.http.event_stream import IS_HEAD, LAST_EVENT_ID
 from lockstream.presentation.http.log_id import LOG
@@ -45,7 +51,9 @@ from lockstream.presentation.http.routes import (
     reservations,
     search,
 )
+from lockstream.presentation.http.routes.access import audit, keys
 from lockstream.presentation.http.routes.feed import THROUGH
+from lockstream.schemas import keys as key_bodies
 from lockstream.schemas import listings, records, states
 from lockstream.schemas import quarantine as quarantine_bodies
 from lockstream.schemas.cloud_events import REPORTED_CLOUD_EVENT, CloudEvent
@@ -63,11 +71,26 @@ with `at`, the state at an earlier position or time.
 
 ROUTERS = tuple(
     module.router
-    for module in (events, batches, feed, histories, network, lockers, reservations, faults, search, quarantine, health)
+    for module in (
+        events,
+        batches,
+        feed,
+        histories,
+        network,
+        lockers,
+        reservations,
+        faults,
+        search,
+        quarantine,
+        keys,
+        audit,
+        health,
+    )
 )
 """Every operation of the contract, by resource."""
 
 _ASSETS = "/docs/assets"
+_DOCUMENTATION = "/", "/docs", "/openapi.json"
 
 type Endpoint = Callable[..., Awaitable[Response]]
 
@@ -157,12 +180,14 @@ class Application(FastAPI):
             bodies = (
                 *(*listings.RESPONSES, *states.RESPONSES, *records.RESPONSES, CloudEvent),
                 *quarantine_bodies.BODIES,
+                *key_bodies.BODIES,
             )
             _, lists = schema_components(bodies, ref_template="#/components/schemas/{name}")
             schemas = lists | contract["components"]["schemas"]  # both have `Status`, and FastAPI's is in order
             contract["components"]["schemas"] = (
                 schemas | event.pop("$defs") | reported.pop("$defs") | {"Event": event, "ReportedCloudEvent": reported}
             )
+            declare_access(contract)
             self.openapi_schema = contract
         return self.openapi_schema
 
@@ -177,10 +202,13 @@ class Application(FastAPI):
                 entry,
                 allow_origins=settings.cors_origins,
                 allow_methods=["GET", "HEAD", "POST"],
-                allow_headers=["Content-Type", "Content-Encoding", "If-None-Match", MIN_POSITION, LOG, LAST_EVENT_ID],
+                allow_headers=[
+                    *("Authorization", "Content-Type", "Content-Encoding", "If-None-Match"),
+                    *(MIN_POSITION, LOG, LAST_EVENT_ID),
+                ],
                 expose_headers=[
                     *(POSITION, THROUGH, LOG, "Retry-After", "ETag", "Link", "Content-Disposition"),
-                    *(RATE_LIMIT, RATE_LIMIT_POLICY),
+                    *(RATE_LIMIT, RATE_LIMIT_POLICY, "WWW-Authenticate"),
                 ],
             )
         return entry
@@ -188,49 +216,117 @@ class Application(FastAPI):
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "HEAD":
             scope, send = {**scope, "method": "GET", IS_HEAD: True}, _without_body(send)
-        operation = self._operations.find(scope["method"], _path_of(scope))
-        caller = caller_of(scope)
         scope["app"] = self
+        path = _path_of(scope)
+        operation, parameters = self._operations.find(scope["method"], path) or (_OTHER, {})
+        try:
+            if operation.needs_key and not (operation is _OTHER and self._is_open_documentation(path)):
+                admit(self.lockstream.access, scope, operation.name, operation.scope)
+            if (caller := caller_of(scope)).key_id:
+                take_request(self.rate_limits, caller)
+        except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
+            await self._send(error_response(Request(scope, receive), error), scope, receive, send)
+            return
+        if operation is _OTHER:
+            await super().__call__(scope, receive, send)
+        elif operation.scope is AccessScope.FEED and self.lockstream.access.is_enforced:
+            await self._serve_feed(operation, scope, receive, send)
+        else:
+            endpoint = partial(operation.endpoint, **parameters) if parameters else operation.endpoint
+            await self._serve(endpoint, scope, receive, send)
+
+    async def _serve_feed(self, operation: "_Operation", scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request that may last long, and end it once its key is no longer accepted."""
+        access, ending = self.lockstream.access, Ending()
+
+        def refuse() -> None:
+            if ending.is_ended:
+                admit(access, scope, operation.name, operation.scope)
+
+        async def serve(send: Send) -> None:
+            await self._serve(operation.endpoint, scope, receive, send, refuse)
+
+        await serve_until_ended(access, caller_of(scope), ending, serve, send)
+
+    async def _serve(
+        self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send, refuse: Callable[[], None] = lambda: None
+    ) -> None:
+        """Answer a request. If it is cancelled, `refuse` raises the reason, unless the server stops."""
         request = Request(scope, receive)
         try:
-            if caller.key_id:
-                take_request(self.rate_limits, caller)
-            response = await operation[0](request, **operation[1]) if operation else None
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # FastAPI's handlers are not reached
+            response = await endpoint(request)
+        except asyncio.CancelledError as error:
+            response = _response_of_cancelled(request, error, refuse)
+        except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
             response = error_response(request, error)
-        if response is None:
-            await super().__call__(scope, receive, send)
-            return
-        if caller.key_id:
+        await self._send(response, scope, receive, send)
+
+    async def _send(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send a response, which tells a caller with a key its limits."""
+        if (caller := caller_of(scope)).key_id:
             response.raw_headers += rate_limit_headers(self.rate_limits, caller)
         await response(scope, receive, send)
 
+    def _is_open_documentation(self, path: str) -> bool:
+        """Return whether this is a path of the documentation, and the settings open that to everybody."""
+        return self.settings.open_docs and (path in _DOCUMENTATION or path.startswith(f"{_ASSETS}/"))
+
+
+class _Operation(NamedTuple):
+    """An operation, as a request calls it."""
+
+    name: str
+    endpoint: Endpoint
+    scope: AccessScope | None
+    """The scope that it needs. None: any key will do."""
+
+    needs_key: bool = True
+
+
+async def _call_fastapi(_: Request) -> Response:
+    raise HTTPException(404)
+
+
+_OTHER = _Operation(OTHER_PATH, _call_fastapi, None)
+"""Stands for a request that is not to an operation of the contract. FastAPI answers it."""
+
+
+def _response_of_cancelled(request: Request, cancelled: asyncio.CancelledError, refuse: Callable[[], None]) -> Response:
+    try:
+        refuse()
+    except AccessRefused as error:
+        return error_response(request, error)
+    return error_response(request, cancelled)
+
 
 class _Operations:
-    """The endpoints of routes, by method and path."""
+    """The operations of routes, by method and path."""
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
-        self._exact: dict[tuple[str, str], Endpoint] = {}
+        self._exact: dict[tuple[str, str], _Operation] = {}
         self._methods: dict[str, list[str]] = {}
-        self._templates: dict[tuple[str, int], list[tuple[list[str], Endpoint]]] = {}
-        for route in routes:
-            if isinstance(route, APIRoute):
-                for method in route.methods or ():
-                    if "{" not in route.path:
-                        self._exact[method, route.path] = route.endpoint
-                        self._methods.setdefault(route.path, []).append(method)
-                        continue
-                    segments = route.path.split("/")
-                    self._templates.setdefault((method, len(segments)), []).append((segments, route.endpoint))
+        self._templates: dict[tuple[str, int], list[tuple[list[str], _Operation]]] = {}
+        own = [route for route in routes if isinstance(route, APIRoute)]
+        require_scopes(route.name for route in own)
+        for route in own:
+            needed = SCOPES[route.name]
+            operation = _Operation(route.name, route.endpoint, needed, needs_key=needed is not None)
+            for method in route.methods or ():
+                if "{" not in route.path:
+                    self._exact[method, route.path] = operation
+                    self._methods.setdefault(route.path, []).append(method)
+                    continue
+                segments = route.path.split("/")
+                self._templates.setdefault((method, len(segments)), []).append((segments, operation))
 
-    def find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]] | None:
-        """Return the endpoint of a path, with the parameters in it."""
-        if endpoint := self._exact.get((method, path)):
-            return endpoint, {}
+    def find(self, method: str, path: str) -> tuple[_Operation, dict[str, str]] | None:
+        """Return the operation of a path, with the parameters in it."""
+        if operation := self._exact.get((method, path)):
+            return operation, {}
         if path in self._methods:  # or `GET /events/batch` would ask for the event with the id "batch"
-            return partial(_refuse_method, self._methods[path]), {}
+            return _Operation(OTHER_PATH, partial(_refuse_method, self._methods[path]), None), {}
         given = path.split("/")
-        for segments, endpoint in self._templates.get((method, len(given)), ()):
+        for segments, operation in self._templates.get((method, len(given)), ()):
             parameters = {}
             for segment, value in zip(segments, given, strict=True):
                 if segment[:1] == "{" and value:
@@ -238,7 +334,7 @@ class _Operations:
                 elif segment != value:
                     break
             else:
-                return endpoint, parameters
+                return operation, parameters
         return None
 
 

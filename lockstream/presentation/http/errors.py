@@ -8,7 +8,18 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from lockstream.core.errors import CursorRefused, LockerNotAllowed, QuarantineOff, StoreUnavailable, TooManyLockers
+from lockstream.core.errors import (
+    CursorRefused,
+    InvalidKey,
+    KeyEnded,
+    LockerNotAllowed,
+    NotAllowed,
+    NotAuthenticated,
+    QuarantineOff,
+    StoreUnavailable,
+    TooManyLockers,
+    UnknownKey,
+)
 from lockstream.presentation.http.event_stream import InvalidLastEventId
 from lockstream.presentation.http.log_id import LOG, InvalidLogId
 from lockstream.presentation.http.media_types import NotAcceptable
@@ -17,6 +28,7 @@ from lockstream.presentation.http.query_parameters import InvalidQuery
 from lockstream.schemas.events import MalformedBody
 from lockstream.schemas.outcomes import INTERNAL_ERROR
 from lockstream.schemas.responses import ErrorBody, LockerNotAllowedBody
+from lockstream.services.running.access.live_keys import KEY_MISSING
 from lockstream.services.running.access.rate_limits import TooManyRequests
 from lockstream.services.running.group_commit import STOPPING
 
@@ -71,6 +83,8 @@ UNSUPPORTED: dict[str, Any] = {
 }
 """Declares a response of 415."""
 
+_REALM = 'Bearer realm="lockstream"'
+
 logger = logging.getLogger(__name__)
 
 
@@ -108,7 +122,18 @@ def error_response(request: Request, error: BaseException) -> Response:
             return JSONResponse(body, 409, {LOG: error.log_id, POSITION: str(error.head)})
         case LockerNotAllowed():
             return JSONResponse({"detail": str(error), "code": error.code}, 403)
-        case QuarantineOff():
+        case NotAuthenticated():
+            headers = {"WWW-Authenticate": _challenge(error.code)}
+            return JSONResponse({"detail": str(error), "code": error.code}, 401, headers)
+        case NotAllowed():
+            scope = f', scope="{error.missing}"' if error.missing else ""
+            challenge = {"WWW-Authenticate": f'{_REALM}, error="insufficient_scope"{scope}'}
+            return JSONResponse({"detail": str(error), "code": error.code}, 403, challenge)
+        case InvalidKey():
+            return JSONResponse({"detail": str(error)}, 422)
+        case KeyEnded():
+            return JSONResponse({"detail": str(error)}, 409)
+        case QuarantineOff() | UnknownKey():
             return JSONResponse({"detail": str(error)}, 404)
         case InvalidLastEventId() | InvalidLogId() | InvalidMinPosition() | InvalidQuery() | TooManyLockers():
             return JSONResponse({"detail": str(error)}, 422)
@@ -129,6 +154,13 @@ def error_response(request: Request, error: BaseException) -> Response:
         case _:
             logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
             return JSONResponse({"detail": INTERNAL_ERROR}, 500)
+
+
+def _challenge(code: str) -> str:
+    """Return the value of `WWW-Authenticate` (RFC 6750, section 3): a request without a key gets no error in it."""
+    if code == KEY_MISSING:
+        return _REALM
+    return f'{_REALM}, error="invalid_token", error_description="{code}"'
 
 
 def _with_head(headers: Any) -> dict[str, str]:

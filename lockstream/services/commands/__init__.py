@@ -1,8 +1,8 @@
 """One-off work on a log, which the server never does. Nearly every module is one command.
 
 Start at `verify`, which checks a log file and its projection; `verify_database` checks those in a database, and
-`verify_quarantine` the file of the quarantine. `backup` copies a log file and its quarantine, and `repair` drops the
-part of a log that damage has destroyed. `list_rows` lists the present state. `import_events` and `export_events` are
-for events as lockers send them, `copy_log` for a whole log with its positions. May import `infrastructure`, `core` and
-`settings`, but not `running`.
+`verify_quarantine` and `verify_access` the files beside a log. `backup` copies a log file and these, and `repair` drops
+the part of a log that damage has destroyed. `list_rows` lists the present state. `import_events` and `export_events`
+are for events as lockers send them, `copy_log` for a whole log with its positions. May import `infrastructure`, `core`
+and `settings`, but not `running`.
 """

@@ -1,4 +1,4 @@
-"""Back up a log file and its quarantine. Each copy is on disk before it gets its name.
+"""Back up a log file with its quarantine, API keys and audit log. Each copy is on disk before it gets its name.
 
 The quarantine is copied first. So an event that leaves it meanwhile, because it was accepted, is in the copy of the log
 at least; if it is in both, the next start removes it from the quarantine.
@@ -6,14 +6,17 @@ at least; if it is in both, the next start removes it from the quarantine.
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from lockstream.core.entities.log import START, Cursor
 from lockstream.core.errors import BackupFailed, LogFileDamaged
 from lockstream.core.ports import OnProgress, ignore_progress
+from lockstream.infrastructure.access.audit_file import audit_path
+from lockstream.infrastructure.access.key_file import keys_path
 from lockstream.infrastructure.file_log.reader import CHUNK_LINES, last_position, line_start, read_log
 from lockstream.infrastructure.fs import copy_bytes, sync_directory
 from lockstream.infrastructure.quarantine.journal import quarantine_path
@@ -28,47 +31,64 @@ class Backup(NamedTuple):
     quarantine: Path | None
     """The copy of the quarantine, or None if the log has none."""
 
+    audit: Path | None
+    """The copy of the audit log, or None if the log has none."""
+
+    keys: Path | None
+    """The copy of the API keys, or None if the log has none."""
+
 
 def back_up(log: Path, destination: Path, on_progress: OnProgress) -> Backup:
-    """Copy the present complete lines of `log` to `destination`, and those of its quarantine to a file beside that.
+    """Copy the present complete lines of `log` to `destination`, and its quarantine, keys and audit log beside that.
 
     No lock is taken. Lines that a server appends meanwhile are not in the copies. Each copy has the permissions of its
-    source. The lines of the quarantine are not checked.
+    source. The lines of the files beside the log are not checked.
 
     Raises:
-        BackupFailed: `destination` or the file beside it exists, or nothing can be written there.
+        BackupFailed: `destination` or a file beside it exists, or nothing can be written there.
         LogFileDamaged: a line of the log is damaged; nothing is left at `destination`.
-        OSError: the log or the quarantine cannot be read.
+        OSError: the log or a file beside it cannot be read.
     """
-    copy = quarantine_path(destination)
-    _require_free(destination)
-    _require_free(copy)
+    path_functions = quarantine_path, audit_path, keys_path
+    copies = [path_of(destination) for path_of in path_functions]
+    for path in destination, *copies:
+        _require_free(path)
     with ExitStack() as opened:
-        quarantine = _open_if_exists(quarantine_path(log))
-        if quarantine:
-            opened.enter_context(quarantine)
-        source = opened.enter_context(log.open("rb"))
+        # The keys come after their audit log: a start refuses an audit log that names keys, without their file.
+        sources = [_open_if_exists(path_of(log)) for path_of in path_functions]
+        for source in filter(None, sources):
+            opened.enter_context(source)
+        log_source = opened.enter_context(log.open("rb"))
         try:
-            quarantine_draft = opened.enter_context(_draft(copy)) if quarantine else None
+            drafts = [(source, opened.enter_context(_draft(copy)), copy) for source, copy in _found(sources, copies)]
             log_draft = opened.enter_context(_draft(destination))
-            if quarantine and quarantine_draft:
-                _copy(quarantine.fileno(), quarantine_draft)
-            _copy(source.fileno(), log_draft)
+            for source, draft, _ in drafts:
+                _copy(source.fileno(), draft)
+            _copy(log_source.fileno(), log_draft)
             end = _check(log_draft, log, destination, on_progress)
-            _require_free(destination)  # another process may have created it meanwhile
-            _require_free(copy)
-            if quarantine_draft:
-                quarantine_draft.rename(copy)
-                opened.push(lambda kind, *_: copy.unlink() if kind else None)
+            for path in destination, *copies:  # another process may have created it meanwhile
+                _require_free(path)
+            for _, draft, copy in drafts:
+                draft.rename(copy)
+                opened.push(partial(_unlink_after_error, copy))
             log_draft.rename(destination)
-            opened.push(lambda kind, *_: destination.unlink() if kind else None)
+            opened.push(partial(_unlink_after_error, destination))
             sync_directory(destination.parent)
         except OSError as error:
             raise BackupFailed(
                 f"The log {log} could not be copied to {destination} ({error.strerror}). Nothing was left there. Make "
                 "sure that the folder is writable, and that its disk has free space and works."
             ) from error
-    return Backup(end, copy if quarantine else None)
+    return Backup(end, *(copy if source else None for source, copy in zip(sources, copies, strict=True)))
+
+
+def _found(sources: Sequence[IO[bytes] | None], copies: Sequence[Path]) -> list[tuple[IO[bytes], Path]]:
+    return [(source, copy) for source, copy in zip(sources, copies, strict=True) if source]
+
+
+def _unlink_after_error(path: Path, kind: type[BaseException] | None, *_: object) -> None:
+    if kind:
+        path.unlink()
 
 
 def _require_free(destination: Path) -> None:

@@ -5,8 +5,8 @@ keys take turns, and an engine decides them: `embedded_engine` on the event loop
 `durable_position` is the position up to which the log is on disk, with the requests that wait for it. `checkpointer`
 brings the embedded projection up to the log. `feed` answers other systems that follow the log, `feed_streams` sends
 them events as they come, and `head_watch` lets them wait for the next one. `quarantine` keeps events that were not
-accepted, and `access` limits what a key may do. `lifecycle` starts and stops the system, and `event_loop` runs calls
-from any thread on one event loop. May import `infrastructure`, `core` and `settings`, but not `commands`.
+accepted, and `access` checks API keys and their limits. `lifecycle` starts and stops the system, and `event_loop` runs
+calls from any thread on one event loop. May import `infrastructure`, `core` and `settings`, but not `commands`.
 
 | thread                | started by                 | stopped by             | may touch                            |
 | --------------------- | -------------------------- | ---------------------- | ------------------------------------ |
@@ -20,6 +20,7 @@ from any thread on one event loop. May import `infrastructure`, `core` and `sett
 | lockstream-checkpoint | `Checkpointer`             | `Checkpointer.close`   | a change set, the writing connection |
 | lockstream-compact    | `Compactor`                | `Compactor.close`      | a compaction, run files              |
 | lockstream-quarantine | `Quarantine`               | `Quarantine.close`     | the store of the quarantine          |
+| lockstream-access     | `Access`                   | `Access.close`         | the store of keys and audit entries  |
 | lockstream-decide     | `DatabaseEngine`           | `DatabaseEngine.close` | PostgreSQL's writing session         |
 | lockstream-read       | `DatabaseEngine`           | `DatabaseEngine.close` | PostgreSQL's pool of readers         |
 | lockstream-probe      | `PostgresLog`              | `PostgresLog.close`    | a session of its own                 |

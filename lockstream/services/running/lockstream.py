@@ -16,9 +16,10 @@ from lockstream.core.entities.access import ANYONE, Caller, Lockers
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.feed import FeedFilter, FeedPage
 from lockstream.core.entities.quarantine import QuarantineQuery
-from lockstream.core.errors import PositionNotReached, QuarantineOff
+from lockstream.core.errors import LockerNotAllowed, PositionNotReached, QuarantineOff
 from lockstream.core.ports import Listings, QuarantineStore, ReadResult, Reads, Store
 from lockstream.core.use_cases.resubmit import Resubmitted, ResubmittedEvents
+from lockstream.services.running.access.access import Access
 from lockstream.services.running.event_loop import LoopRunner
 from lockstream.services.running.feed import Feed
 from lockstream.services.running.feed_streams import Encode, FeedStream, FeedStreams
@@ -37,6 +38,9 @@ from lockstream.services.running.quarantine.quarantine import Quarantine
 from lockstream.services.running.quarantine.resubmission import resubmit_entries
 from lockstream.settings import Settings
 
+REPORT = "report"
+"""Names the report of events in the audit log, by a single event, a batch or a resubmission."""
+
 MIN_POSITION_SECONDS = 1.0
 """Time that a read waits for the min position that it demands."""
 
@@ -48,14 +52,21 @@ class Lockstream:
     """One locker network. May be used from any event loop and any thread; calls from the bound loop are fastest."""
 
     def __init__(
-        self, store: Store, engine: Engine, settings: Settings, quarantine: QuarantineStore | None = None
+        self,
+        store: Store,
+        engine: Engine,
+        settings: Settings,
+        quarantine: QuarantineStore | None = None,
+        access: Access | None = None,
     ) -> None:
-        """Without a `quarantine`, events that are not accepted are not kept."""
+        """Without a `quarantine`, events that are not accepted are not kept. Without an `access`, no key is needed."""
         self.settings = settings
+        self.access = access or Access()
         self._store = store
         self._engine = engine
         self._quarantine = Quarantine(quarantine, engine) if quarantine else None
         self._group_commit = GroupCommit(engine, settings.queue_limit, self._quarantine)
+        self._group_commit.on_not_allowed = self._note_not_allowed
         self._feed = Feed(engine)
         self._streams = FeedStreams(engine, self._feed, settings.stream_limit)
         self._runner = LoopRunner()
@@ -243,6 +254,7 @@ class Lockstream:
         """Finish the submitted events, and close the files."""
         with closing(self._store):
             await self._runner.run(self._close)
+            await asyncio.to_thread(self.access.close)
             await asyncio.to_thread(self._runner.stop)
 
     @property
@@ -284,6 +296,11 @@ class Lockstream:
             entries = await self.quarantine(lambda entries: entries.in_order_of_occurrence(query))
             items = await resubmit_entries(entries[:limit], self._group_commit.submit, caller)
         return ResubmittedEvents(items, len(entries[limit:]))
+
+    def _note_not_allowed(self, errors: Sequence[LockerNotAllowed], origin: Origin) -> None:
+        """Note events for the audit log that their key may not report."""
+        [first, *_] = errors
+        self.access.note_refusal(first.key_id, origin.address, REPORT, first.code, len(errors))
 
     async def _close(self) -> None:
         await self._group_commit.close()

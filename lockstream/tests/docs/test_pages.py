@@ -20,6 +20,7 @@ REFERENCE = (ROOT / "docs/reference.md").read_text()
 API = (ROOT / "docs/api.md").read_text()
 FEED = (ROOT / "docs/feed.md").read_text()
 QUARANTINE = (ROOT / "docs/quarantine.md").read_text()
+SECURITY = (ROOT / "docs/security.md").read_text()
 SIMULATION = (ROOT / "docs/simulation.md").read_text()
 WALK_THROUGH = "<!-- walk-through: a test runs each command and compares what it prints -->\n```sh\n"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -65,6 +66,19 @@ def test_the_walk_throughs_print_the_responses_that_they_show(log_path: Path) ->
             shown = [line[2:] for line in script.splitlines() if line.startswith(beginning)]
             for line, expected in zip(printed_by(script, server), shown, strict=True):
                 assert re.fullmatch(re.escape(expected).replace("…", ".*"), line), expected
+
+
+@requires_program("curl")
+def test_the_keys_of_the_security_page_are_answered_as_it_shows(log_path: Path) -> None:
+    script = script_of(SECURITY)
+    beginning = f'lockstream() {{ "{sys.executable}" -m lockstream "$@"; }}\nAPI=http://127.0.0.1:8000\n'
+    shown = [line[2:] for line in script.splitlines() if line.startswith("# {")]
+    with Server(log_path).start() as server, pytest.MonkeyPatch.context() as patched:
+        for name, value in environment(log_path).items():
+            patched.setenv(name, value)
+        printed = printed_by(beginning + script, server)
+    for line, expected in zip(printed, shown, strict=True):
+        assert re.fullmatch(re.escape(expected).replace("…", ".*"), line), expected
 
 
 def test_the_simulation_prints_the_lines_that_its_page_shows(log_path: Path) -> None:

@@ -38,7 +38,8 @@ def assert_keeps_contract(response: Response, prefix: str = "") -> None:
     """Compare status, content type, headers and body with the declarations of the contract for the request.
 
     HEAD must be answered as GET, without a body. A method or path that the contract does not declare must be refused as
-    JSON, except paths of the documentation. `prefix` is the path under which a proxy serves the API.
+    JSON, except paths of the documentation, or for the lack of a key. `prefix` is the path under which a proxy serves
+    the API.
     """
     method, path = response.request.method.lower(), response.request.url.raw_path.decode().partition("?")[0]
     path = path.removeprefix(prefix)
@@ -48,6 +49,8 @@ def assert_keeps_contract(response: Response, prefix: str = "") -> None:
     declared_method = "get" if method == "head" and "get" in operations else method
     if template is not None and declared_method in operations:
         _assert_declared(response, template, declared_method)
+    elif response.status_code in (401, 403):  # any other path or method needs a key as well, if there are keys
+        assert "www-authenticate" in response.headers
     elif template is not None:
         assert response.status_code == 405
         allowed = [*operations, *(["head"] if "get" in operations else [])]

@@ -18,7 +18,7 @@ from lockstream.presentation.cli.quarantine.answers import (
     Refused,
     Report,
 )
-from lockstream.simulator.client import connection_to, reason_of
+from lockstream.simulator.client import access_refusal, connection_to, key_headers, reason_of
 
 PAGE_ITEMS = 1_000
 """Most items that a server lists in one response."""
@@ -54,6 +54,7 @@ class QuarantineClient:
         """
         try:
             self._connection, self._path = connection_to(url, TIMEOUT_SECONDS)
+            self._headers = {"Accept": "application/json", **key_headers()}
         except ValueError as error:
             raise QuarantineRequestFailed(str(error)) from error
         self._url = url
@@ -116,7 +117,7 @@ class QuarantineClient:
     def _send(self, method: str, path: str, body: Mapping[str, str | int] | None = None) -> _Answer:
         """Send a request, and return the response."""
         content = None if body is None else msgspec.json.encode(body)
-        headers = {"Accept": "application/json"} | ({} if body is None else {"Content-Type": "application/json"})
+        headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})
         try:
             if self._connection.sock is None:
                 self._connection.connect()
@@ -138,6 +139,8 @@ class QuarantineClient:
 
     def _decoded[BodyT](self, answer: _Answer, body_class: type[BodyT]) -> BodyT:
         """Return the body of a successful response."""
+        if refusal := access_refusal(self._url, *answer):
+            raise QuarantineRequestFailed(printable(refusal))
         if answer.status != http.client.OK:
             refused = _refused(answer)
             if refused is None or refused.detail == NO_ROUTE:

@@ -1,5 +1,7 @@
-"""Access control over HTTP: callers, their keys and their limits.
+"""Access control over HTTP: callers, their keys, scopes and limits.
 
-Start at `callers`: the caller of a request, as the check of its key has found it. `rate_limits` refuses requests and
-events beyond the limits of a key. `views` limits the running system to the lockers of the caller.
+Start at `gate`, which admits a request or refuses it. `scopes` has the scope that each operation needs, `declarations`
+adds keys and their refusals to the contract, `callers` has the caller of a request, and `ending` ends a request whose
+key is revoked meanwhile. `rate_limits` refuses requests and events beyond the limits of a key. `views` limits the
+running system to the lockers of the caller.
 """

@@ -1,16 +1,13 @@
 """The quarantine: events that were not accepted. They are listed, decided afresh, or discarded."""
 
-from codecs import BOM_UTF8
 from collections.abc import Collection
 
-import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.core.entities.fields import IDENTIFIER_FORM, is_identifier, is_uuid
-from lockstream.core.entities.log import LAST_TIME, recorded_at_of
 from lockstream.core.entities.quarantine import (
     EntryKind,
     EntryStatus,
@@ -20,7 +17,6 @@ from lockstream.core.errors import MalformedEvent
 from lockstream.core.wording import quoted
 from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.access.views import lockstream_of
-from lockstream.presentation.http.bodies import Body
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
     INTERNAL,
@@ -28,7 +24,6 @@ from lockstream.presentation.http.errors import (
     TOO_SLOW,
     UNAVAILABLE,
     UNSUPPORTED,
-    UnsupportedMediaType,
 )
 from lockstream.presentation.http.json_response import EncodedJson
 from lockstream.presentation.http.media_types import JSON
@@ -39,11 +34,12 @@ from lockstream.presentation.http.query_parameters import (
     instant,
     word,
 )
+from lockstream.presentation.http.routes.shared.json_bodies import decoded_body
 from lockstream.presentation.http.routes.shared.pages import Order, PageForm
 from lockstream.presentation.http.routes.shared.reads import Responses, responses_of
 from lockstream.schemas.events import EVENT, malformed
 from lockstream.schemas.events import MalformedBody as MalformedRequest
-from lockstream.schemas.instants import Instant, instant_of
+from lockstream.schemas.instants import Instant, instant_of, recorded_text
 from lockstream.schemas.listings import encode_json
 from lockstream.schemas.outcomes import event_response
 from lockstream.schemas.quarantine import (
@@ -153,7 +149,7 @@ async def get_quarantine(request: Request) -> Response:
         code=values[_CODE],
         locker_id=values[_LOCKER_ID],
         event_type=EVENT_TYPES[event_type] if event_type else None,
-        since=_time_of(values[_SINCE]),
+        since=recorded_text(values[_SINCE]),
         descending=values[_ORDER] is Order.DESC,
     )
     wanted = _ENTRIES.page_request(request, values, int)
@@ -220,13 +216,13 @@ async def resubmit_events(request: Request) -> Response:
     Events that are refused are decided again as long as others are accepted, because they may build on each other.
     """
     _NO_PARAMETERS.parse(request)
-    wanted = await _decoded(request, ResubmitRequest, is_optional=True)
+    wanted = await decoded_body(request, ResubmitRequest, is_optional=True)
     query = QuarantineQuery(
         kind=EntryKind.REFUSED,
         code=None if wanted.code is None else _one_of("code", wanted.code, CODES),
         locker_id=_identifier("locker_id", wanted.locker_id),
         event_type=EVENT_TYPES[_one_of("type", wanted.type, EVENT_TYPES)] if wanted.type is not None else None,
-        since=_time_of(_instant("since", wanted.since)),
+        since=recorded_text(_instant("since", wanted.since)),
     )
     caller = caller_of(request.scope)
     return EncodedJson(encode_report(await lockstream_of(request).resubmit_all(query, wanted.limit, caller)))
@@ -288,7 +284,7 @@ async def discard_event(request: Request, event_id: str) -> Response:
     If the event comes again, it is decided as any other. With another body, its entry is open again.
     """
     _NO_PARAMETERS.parse(request)
-    reason = (await _decoded(request, DiscardRequest)).reason
+    reason = (await decoded_body(request, DiscardRequest)).reason
     lockstream = lockstream_of(request)
     entry = None
     if is_uuid(event_id):
@@ -302,25 +298,6 @@ def _no_entry(event_id: str) -> Response:
         f"entry was dropped. GET /events/{event_id} tells whether it was accepted."
     )
     return JSONResponse({"detail": detail}, 404)
-
-
-async def _decoded[RequestT: Struct](
-    request: Request, request_class: type[RequestT], *, is_optional: bool = False
-) -> RequestT:
-    """Return the body of a request.
-
-    Raises:
-        MalformedRequest: the body is not one of `request_class`.
-        UnsupportedMediaType: the body is not JSON.
-    """
-    body = Body(request, lockstream_of(request).settings.max_event_bytes, "LOCKSTREAM_MAX_EVENT_BYTES")
-    text = (await body.read()).removeprefix(BOM_UTF8)
-    if body.media_type != JSON:
-        raise UnsupportedMediaType(request, JSON)
-    try:
-        return msgspec.json.decode(text or b"{}" if is_optional else text, type=request_class)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise malformed("value_error", f"The body is not as the contract describes it: {error}.") from error
 
 
 def _one_of(name: str, value: str, allowed: Collection[str]) -> str:
@@ -342,8 +319,3 @@ def _instant(name: str, text: str | None) -> Instant | None:
         return instant_of(text)
     except ValueError as error:
         raise malformed("datetime", f"`{name}` is {quoted(text)}. Send a time with an offset (RFC 3339).") from error
-
-
-def _time_of(instant: Instant | None) -> str:
-    """Return the first time, as entries have it, that is not before `instant`."""
-    return recorded_at_of(min(max(instant.last_before + 1, 0), LAST_TIME)) if instant else ""

@@ -32,6 +32,7 @@ NEWEST = newest_version()
 NEWER = NEWEST + 1
 
 QUARANTINE = ["quarantine", "quarantine_malformed", "quarantine_totals"]
+ACCESS = ["access_audit", "access_keys", "access_version"]
 
 TO_VERSION_1 = (
     f"DROP TABLE {', '.join(QUARANTINE)}; ALTER TABLE events DROP COLUMN recorded_by; "
@@ -97,7 +98,7 @@ def test_a_start_creates_the_tables_in_an_empty_database(empty_database_url: str
     ingest_into(empty_database_url, registered())
     with closing(PostgresStore(empty_database_url)) as store:
         assert store.log.end.position == 1
-    tables = {"events", "lockstream_schema", *QUARANTINE, *(table.name for table in PROJECTION_TABLES)}
+    tables = {"events", "lockstream_schema", *QUARANTINE, *ACCESS, *(table.name for table in PROJECTION_TABLES)}
     assert schema_of(empty_database_url) == (sorted(tables), [NEWEST])
 
 
@@ -271,7 +272,7 @@ def test_a_migration_that_is_killed_half_way_has_changed_nothing(
     assert schema_of(empty_database_url) == ([], [])
     script.write_text("CREATE TABLE half (id int)")
     assert migrated(empty_database_url) == (0, NEWER)
-    assert schema_of(empty_database_url) == (["events", "half", "lockstream_schema", *QUARANTINE], [NEWER])
+    assert schema_of(empty_database_url) == ([*ACCESS, "events", "half", "lockstream_schema", *QUARANTINE], [NEWER])
 
 
 def test_a_migration_whose_script_fails_has_changed_nothing(
@@ -284,7 +285,9 @@ def test_a_migration_whose_script_fails_has_changed_nothing(
     assert schema_of(database_url) == before
 
 
-@pytest.mark.parametrize("name", ["events", "compartments", "reservations", "faults", "progress", "quarantine"])
+@pytest.mark.parametrize(
+    "name", ["events", "compartments", "reservations", "faults", "progress", "quarantine", "access_keys"]
+)
 def test_tables_of_another_program_are_left_alone(name: str, empty_database_url: str, run_command: RunCommand) -> None:
     execute(empty_database_url, f"CREATE TABLE {name} AS SELECT 'a table in a restaurant' AS note")
     result = run_command("migrate", DATABASE_URL=empty_database_url)

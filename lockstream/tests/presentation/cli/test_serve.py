@@ -65,7 +65,7 @@ def test_serve_warns_of_renamed_settings_and_uses_them(log_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1"])
 def test_serve_names_an_address_that_it_cannot_listen_on(log_path: Path, host: str) -> None:
-    result = command(log_path, "serve", LOCKSTREAM_HOST=host, LOCKSTREAM_PORT="0")
+    result = command(log_path, "serve", LOCKSTREAM_HOST=host, LOCKSTREAM_PORT="0", LOCKSTREAM_AUTH="off")
     assert result.returncode == 1
     assert "Traceback" not in (errors := result.stderr.decode())
     assert errors.splitlines()[-1] == (

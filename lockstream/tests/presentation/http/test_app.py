@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from lockstream.main import app as main_app
 from lockstream.presentation.http import app as app_module
+from lockstream.presentation.http.access.scopes import SCOPES
 from lockstream.presentation.http.app import create_app
 from lockstream.tests.support.builders import COMPARTMENT, LOCKER, RESERVATION, Body, registered, reserved
 from lockstream.tests.support.clients import contract_client, open_from_environment, serving
@@ -59,7 +60,12 @@ def client_in_front_of_fastapi() -> Iterator[TestClient]:
 
 def test_the_requests_of_this_module_cover_the_contract() -> None:
     contract = create_app(open_from_environment).openapi()
-    operations = {(method.upper(), path) for path, methods in contract["paths"].items() for method in methods}
+    operations = {
+        (method.upper(), path)
+        for path, methods in contract["paths"].items()
+        for method in methods
+        if not path.startswith(("/keys", "/audit"))  # the tests of `access` request them: the first key closes a server
+    }
     names = {
         "locker_id": LOCKER,
         "compartment_id": COMPARTMENT,
@@ -102,6 +108,8 @@ def test_a_route_that_is_added_to_a_router_is_answered_in_front_of_fastapi(monke
     async def get_fault(_: Request, locker_id: str, fault_id: str) -> Response:
         return JSONResponse([locker_id, fault_id])
 
+    for name in "get_faults_of_locker", "get_fault":
+        monkeypatch.setitem(SCOPES, name, SCOPES["get_locker"])
     monkeypatch.setattr(app_module, "ROUTERS", (*app_module.ROUTERS, router))
     # when an application is made
     app = create_app(open_from_environment)

@@ -16,7 +16,7 @@ OURS, ALSO_OURS, FOREIGN = "https://ops.example", "http://localhost:3000", "http
 
 PREFLIGHT = {
     "access-control-request-method": "POST",
-    "access-control-request-headers": "content-type, lockstream-min-position, content-encoding",
+    "access-control-request-headers": "content-type, lockstream-min-position, content-encoding, authorization",
 }
 
 type BrowserClient = Callable[..., AbstractContextManager[TestClient]]
@@ -72,7 +72,7 @@ def test_a_preflight_of_a_configured_origin_is_allowed(browser_client: BrowserCl
     assert "access-control-allow-credentials" not in response.headers
     assert set(response.headers["access-control-allow-methods"].split(", ")) == {"GET", "HEAD", "POST"}
     allowed = response.headers["access-control-allow-headers"].lower().split(", ")
-    assert {"content-type", "content-encoding", "lockstream-min-position"} <= set(allowed)
+    assert {"content-type", "content-encoding", "lockstream-min-position", "authorization"} <= set(allowed)
     assert "origin" in response.headers["vary"].lower()
 
 
@@ -84,7 +84,7 @@ def test_a_preflight_of_a_configured_origin_is_allowed(browser_client: BrowserCl
         {"origin": OURS.replace("https", "http")},
         {"origin": "null"},
         {"origin": OURS, "access-control-request-method": "DELETE"},
-        {"origin": OURS, "access-control-request-headers": "authorization"},
+        {"origin": OURS, "access-control-request-headers": "x-another"},
     ],
     ids=["another origin", "a longer host", "another scheme", "null", "another method", "another header"],
 )
@@ -128,6 +128,7 @@ def test_every_response_to_a_configured_origin_may_be_read(browser_client: Brows
         assert exposed == [
             *("Lockstream-Position", "Lockstream-Through", "Lockstream-Log"),
             *("Retry-After", "ETag", "Link", "Content-Disposition", "RateLimit", "RateLimit-Policy"),
+            "WWW-Authenticate",
         ]
         assert response.headers["vary"] == "Origin"
 

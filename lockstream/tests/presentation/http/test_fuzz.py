@@ -1,6 +1,7 @@
 """Each response keeps the contract, for requests that schemathesis generates, alone and along links."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -9,15 +10,27 @@ from fastapi import Response
 from hypothesis import seed
 from schemathesis.core.result import Ok
 from schemathesis.generation.stateful.state_machine import StepInput, StepOutput, Transition
+from schemathesis.specs.openapi.checks import unsupported_method
 from starlette.types import Receive, Scope, Send
 
+from lockstream.core.entities.access import Scope as AccessScope
+from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.presentation.http.app import create_app
 from lockstream.presentation.http.min_position import MIN_POSITION
+from lockstream.services.deployment import deployment_of
 from lockstream.services.running import lockstream
-from lockstream.tests.presentation.http.generated_requests import EXAMPLES, NAMES, assert_keeps_contract, contract
+from lockstream.settings import Auth, Settings
+from lockstream.tests.presentation.http.generated_requests import (
+    EXAMPLES,
+    NAMES,
+    REPLACED_CHECKS,
+    assert_keeps_contract,
+    contract,
+)
 from lockstream.tests.support.budgets import budget
 from lockstream.tests.support.builders import registered
 from lockstream.tests.support.clients import serving
+from lockstream.tests.support.keys import bearer, created, request
 from lockstream.tests.support.memory_system import open_in_memory
 
 STEPS = 8
@@ -51,10 +64,54 @@ def session() -> Iterator[requests.Session]:
         yield session
 
 
+@pytest.fixture(scope="module")
+def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL of a server that checks no keys, so that a request cannot create the first one and close it."""
+    settings = Settings.model_validate(
+        {"EVENT_LOG_PATH": tmp_path_factory.mktemp("open") / "event_log.jsonl", "auth": Auth.OFF}
+    )
+    with serving(create_app(lambda: deployment_of(settings).start(), lambda: settings)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def guarded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The base URL of a server that checks keys, and a key of all scopes."""
+    log = tmp_path_factory.mktemp("guarded") / "event_log.jsonl"
+    with closing(FileKeyStore(log)) as store:
+        key = created(store, request(*AccessScope)).text
+    settings = Settings.model_validate({"EVENT_LOG_PATH": log})
+    with serving(create_app(lambda: deployment_of(settings).start(), lambda: settings)) as url:
+        yield url, key
+
+
 @contract.parametrize()
 @budget(EXAMPLES)
-def test_every_response_keeps_the_contract(case: Any, shared_server: str, session: requests.Session) -> None:
-    assert_keeps_contract(case.call(base_url=shared_server, session=session), case)
+def test_every_response_keeps_the_contract(case: Any, open_server: str, session: requests.Session) -> None:
+    assert_keeps_contract(case.call(base_url=open_server, session=session), case)
+
+
+@contract.parametrize()
+@budget(EXAMPLES // 3)
+def test_every_response_with_a_key_keeps_the_contract(
+    case: Any, guarded_server: tuple[str, str], session: requests.Session
+) -> None:
+    url, key = guarded_server
+    response = case.call(base_url=url, session=session, headers=bearer(key))
+    assert response.status_code not in (401, 403)
+    assert_keeps_contract(response, case)
+
+
+@contract.parametrize()
+@budget(EXAMPLES // 10)
+def test_every_response_without_a_key_keeps_the_contract(
+    case: Any, guarded_server: tuple[str, str], session: requests.Session
+) -> None:
+    url, _ = guarded_server
+    response = case.call(base_url=url, session=session)
+    is_open = case.method == "GET" and case.path.startswith("/health")
+    assert response.status_code == (200 if is_open else 401)
+    case.validate_response(response, excluded_checks=[*REPLACED_CHECKS, unsupported_method])
 
 
 class RestartableApp:

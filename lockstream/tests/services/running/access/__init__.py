@@ -1,1 +1,1 @@
-"""Tests of rate limits, apart from HTTP."""
+"""Tests of the check of API keys in a running system, and of rate limits."""

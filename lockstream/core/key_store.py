@@ -1,0 +1,63 @@
+"""The port of the key store: API keys and the audit log, which a file or a database keeps."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from lockstream.core.entities.keys import AuditEntry, AuditQuery, Key, NumberedEntry
+
+type Keys = Mapping[str, Key]
+"""All keys by id, also those that were revoked or have expired."""
+
+
+class KeyChange(Struct, frozen=True):
+    """New and changed keys, and the entries of the audit log about them."""
+
+    keys: Sequence[Key] = ()
+    audit: Sequence[AuditEntry] = ()
+
+
+class KeyStore(Protocol):
+    """Keeps API keys and the audit log. Any thread may call it, and other processes may change the same store.
+
+    Each method but `close` raises StoreUnavailable if the store cannot be read or written.
+    """
+
+    @property
+    def name(self) -> str:
+        """File or database of the keys, for messages."""
+
+    def version(self) -> object:
+        """Return a value that differs after each change of the keys, by whatever process."""
+
+    def keys(self) -> Keys:
+        """Return all keys.
+
+        Raises:
+            KeysDamaged: the keys differ from what was written.
+            KeysMissing: there is no key, and the audit log says that keys were created.
+        """
+
+    def change[ChangeT: KeyChange](self, decide: Callable[[Keys], ChangeT]) -> ChangeT:
+        """Store the change that `decide` makes of the present keys, and return it. No other change comes between.
+
+        Entries of the audit log are on disk before the keys that they are about.
+
+        Raises:
+            KeysDamaged, KeysMissing: as `keys`; nothing was changed.
+        """
+
+    def append_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Append entries to the audit log, and flush them to disk."""
+
+    def audit(self, query: AuditQuery, before: int | None, limit: int) -> list[NumberedEntry]:
+        """Return up to `limit` entries that pass the filter, the newest first, with numbers below `before`."""
+
+    def last_used(self) -> dict[str, int]:
+        """Return the time at which keys were last used, in minutes since 1970, as far as it is known."""
+
+    def note_used(self, used: Mapping[str, int]) -> None:
+        """Note when keys were last used, in minutes since 1970. This may be lost in a crash."""
+
+    def close(self) -> None: ...

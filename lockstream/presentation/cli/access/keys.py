@@ -1,0 +1,175 @@
+"""The commands of `lockstream keys`: create, list, show, revoke, rotate."""
+
+import getpass
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lockstream.core.entities.access import Scope
+from lockstream.core.errors import UnknownKey
+from lockstream.core.use_cases.manage_keys import KeyRequest, NewKey, Operator, create, revoke, rotate
+from lockstream.presentation.cli.access.durations import seconds_of
+from lockstream.presentation.cli.list_commands import Format, FormatOption, encode_pages, table
+from lockstream.presentation.cli.options import with_deployment
+from lockstream.presentation.cli.output import info, printable, standard_output
+from lockstream.presentation.cli.usage import Command
+
+if TYPE_CHECKING:
+    from lockstream.core.entities.keys import Key
+    from lockstream.schemas.keys import KeyItem
+    from lockstream.services.deployment import Deployment
+
+LEFT_OUT = frozenset(
+    {"created_by", "replaces", "replaced_by", "requests_per_second", "events_per_second", "burst_seconds", "revoked_at"}
+)
+"""Columns that a table leaves out, because a terminal is narrow."""
+
+commands = typer.Typer(
+    help="Create, list, rotate and revoke API keys. A server may run: it picks up each change within a second.",
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+)
+
+_KeyId = Annotated[str, typer.Argument(metavar="ID", help="The public id of the key, 8 characters.")]
+_Rate = Annotated[float | None, typer.Option(metavar="N", help="The key's own limit, instead of that of the settings.")]
+
+
+@commands.command("create", cls=Command)
+@with_deployment
+def create_(  # noqa: PLR0913, PLR0917  # an option each
+    deployment: "Deployment",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name for people. Several keys may share it.")],
+    scope: Annotated[list[Scope], typer.Option(help="What the key may do. Repeat the option for several scopes.")],
+    locker: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID|PREFIX*", help="Bind the key to a locker, or to all whose ids begin so. Repeatable."),
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Lifetime, such as 90d. By default, the key never expires.")
+    ] = None,
+    requests_per_second: _Rate = None,
+    events_per_second: _Rate = None,
+    burst_seconds: Annotated[
+        int | None, typer.Option(metavar="N", help="Seconds whose requests and events may come at once.")
+    ] = None,
+) -> None:
+    """Create a key, and print it. This is the only time that it is shown: only its SHA-256 is kept."""
+    request = KeyRequest(
+        name=name,
+        scopes=scope,
+        lockers=locker or (),
+        expires_seconds=None if expires is None else seconds_of("--expires", expires),
+        requests_per_second=requests_per_second,
+        events_per_second=events_per_second,
+        burst_seconds=burst_seconds,
+    )
+    store, now = deployment.key_store(), _now()
+    try:
+        made = store.change(lambda keys: create(keys, request, _operator(), now))
+    finally:
+        store.close()
+    _print_new(made, "was created")
+
+
+@commands.command("list", cls=Command)
+@with_deployment
+def list_(deployment: "Deployment", form: FormatOption = Format.TABLE) -> None:
+    """List all keys, also those that were revoked or have expired. Their secrets are stored nowhere."""
+    from lockstream.schemas.keys import KeyItem  # noqa: PLC0415
+
+    items, names = _items(deployment), KeyItem.__struct_fields__
+    with standard_output() as output:
+        if form is Format.TABLE:
+            output.write(table(items, names, LEFT_OUT))
+        else:
+            output.writelines(encode_pages([items], names, form))
+    if not items:
+        info("There is no key. Requests need none until `lockstream keys create` makes the first one.")
+
+
+@commands.command(cls=Command)
+@with_deployment
+def show(deployment: "Deployment", key_id: _KeyId) -> None:
+    """Show everything that is kept about one key."""
+    from msgspec.structs import asdict  # noqa: PLC0415
+
+    from lockstream.schemas.listings import plain_value  # noqa: PLC0415
+
+    found = [item for item in _items(deployment) if item.key_id == key_id]
+    if not found:
+        raise UnknownKey(key_id)
+    members = {name: value for name, value in asdict(found[0]).items() if value not in (None, [])}
+    width = max(map(len, members))
+    with standard_output() as output:
+        for name, value in members.items():
+            output.write(f"{name.ljust(width)}  {printable(str(plain_value(value)))}\n".encode())
+
+
+@commands.command("revoke", cls=Command)
+@with_deployment
+def revoke_(deployment: "Deployment", key_id: _KeyId) -> None:
+    """Revoke a key. Within a second no server accepts it, and its open streams end."""
+    store, now = deployment.key_store(), _now()
+    try:
+        changed = store.change(lambda keys: revoke(keys, key_id, _operator(), now))
+    finally:
+        store.close()
+    info(f"The key {key_id} ({printable(changed.key.name)}) is revoked.")
+
+
+@commands.command("rotate", cls=Command)
+@with_deployment
+def rotate_(
+    deployment: "Deployment",
+    key_id: _KeyId,
+    overlap: Annotated[
+        str, typer.Option(metavar="DURATION", help="Time for which the old key is accepted as well, such as 24h or 0s.")
+    ] = "24h",
+) -> None:
+    """Create a key in the place of another one, which is revoked after the overlap, and print the new key.
+
+    It has the name, scopes, lockers and limits of the old key, and its lifetime, counted from now.
+    """
+    seconds = seconds_of("--overlap", overlap)
+    store, now = deployment.key_store(), _now()
+    try:
+        made = store.change(lambda keys: rotate(keys, key_id, seconds, _operator(), now))
+    finally:
+        store.close()
+    _print_new(made, f"replaces {key_id}, which is accepted for another {overlap},")
+
+
+def _items(deployment: "Deployment") -> "list[KeyItem]":
+    from lockstream.schemas.keys import KeyItem  # noqa: PLC0415
+
+    store, now = deployment.key_store(), _now()
+    try:
+        keys: list[Key] = sorted(store.keys().values(), key=lambda key: key.created_at)
+        used = store.last_used()
+    finally:
+        store.close()
+    return [KeyItem.of(key, used.get(key.key_id), now) for key in keys]
+
+
+def _print_new(made: NewKey, done: str) -> None:
+    """Print the text of a key alone on standard output, and how to send it on standard error."""
+    key = made.key
+    with standard_output() as output:
+        output.write(made.text.encode() + b"\n")
+    info(f"The key {key.key_id} ({printable(key.name)}) {done} with {' '.join(key.scopes)}.")
+    info("Keep it now: it cannot be shown again. Send it with each request, as `Authorization: Bearer lsk_…`; commands")
+    info("such as `lockstream follow` read it from LOCKSTREAM_API_KEY.")
+
+
+def _operator() -> Operator:
+    """Return the user who runs the command."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # the system has no name for the user's number
+        user = "unknown user"
+    return Operator(f"the command line ({printable(user)})")
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000

@@ -1,0 +1,4 @@
+"""The operations of API keys, in `keys`, and of the audit log, in `audit`. Both need the scope `admin`.
+
+May import `shared` and what the other routes may import.
+"""

@@ -1,0 +1,202 @@
+"""Access: authenticates requests, and follows changes of the keys by this process or another."""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Event, Lock, Thread
+
+from msgspec import Struct
+
+from lockstream.core.entities.access import ANYONE, Caller
+from lockstream.core.entities.keys import AuditQuery, Key, NumberedEntry
+from lockstream.core.errors import KeysMissing, LockstreamError, StoreUnavailable
+from lockstream.core.key_store import KeyChange, Keys, KeyStore
+from lockstream.core.use_cases.manage_keys import ChangedKey, KeyRequest, NewKey, Operator, create, revoke, rotate
+from lockstream.services.running.access.live_keys import LiveKeys
+from lockstream.services.running.access.open_requests import OpenRequests
+from lockstream.services.running.access.rate_limits import FailureLimits
+from lockstream.services.running.access.refusals import Refusal, Refusals
+
+POLL_SECONDS = 0.25
+"""Interval at which changes of the keys are looked for."""
+
+USE_SECONDS = 60
+"""Interval at which the last use of keys is written."""
+
+STOP_SECONDS = 1
+"""Time that `close` waits for the thread. A database that does not answer may hold it up for longer."""
+
+logger = logging.getLogger(__name__)
+
+
+class KnownKey(Struct, frozen=True):
+    """A key, and the minute since 1970 in which it was last used, if that is known."""
+
+    key: Key
+    used_minute: int | None
+
+
+class Access:
+    """The check of API keys. Any thread may use it.
+
+    A thread looks for changes of the keys, ends the open requests of keys that have ended, and writes the audit entries
+    of refused requests.
+    """
+
+    def __init__(self, store: KeyStore | None = None, *, is_enforced: bool = True) -> None:
+        """Read the keys, and follow them until `close`. Without a store there are no keys, and every request is served.
+
+        Unless keys are enforced, every request is served as well.
+
+        Raises:
+            KeysDamaged, KeysMissing: the keys cannot be trusted; the text says what to do.
+            StoreUnavailable: the keys cannot be read.
+        """
+        self.is_enforced = is_enforced and store is not None
+        self.open_requests = OpenRequests()
+        self.failure_limits = FailureLimits()
+        self._store = store
+        self._live = LiveKeys()
+        self._version: object = None
+        self._refusals = Refusals()
+        self._used_written_at = time.time()
+        self._reload_lock = Lock()
+        self._failing: set[str] = set()
+        """Steps whose last attempt has failed."""
+
+        self._stopping = Event()
+        self._thread: Thread | None = None
+        self.is_open = True
+        """Whether requests need no key."""
+
+        if store and self.is_enforced:
+            self._version = store.version()
+            self._use(store.keys())
+            self._thread = Thread(target=self._follow, args=(store,), name="lockstream-access", daemon=True)
+            self._thread.start()
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there is any key, even one that was revoked or has expired."""
+        return bool(self._live)
+
+    def authenticate(self, header: bytes | None) -> Caller:
+        """Return the caller of a request, from its header `Authorization`.
+
+        Raises:
+            NotAuthenticated: a key is needed, and the header has none that is accepted.
+        """
+        return ANYONE if self.is_open else self._live.authenticate(header, time.time())
+
+    def note_refusal(self, key_id: str, address: str, operation: str, code: str, count: int = 1) -> None:
+        """Note a refused request, or several equal ones, for the audit log. It is written within a minute.
+
+        `key_id` is the key of the request if its secret was right, else empty.
+        """
+        if self._thread:
+            self._refusals.note(Refusal(str(key_id), address, operation, code), time.time(), count)
+
+    def create(self, request: KeyRequest, operator: Operator) -> NewKey:
+        """Create a key, and return it with its text. Blocks; raises what `manage_keys.create` and the store raise."""
+        now = _microseconds()
+        return self._change(lambda keys: create(keys, request, operator, now))
+
+    def rotate(self, key_id: str, overlap_seconds: int, operator: Operator) -> NewKey:
+        """Put a new key in the place of another one. Blocks; raises what `manage_keys.rotate` and the store raise."""
+        now = _microseconds()
+        return self._change(lambda keys: rotate(keys, key_id, overlap_seconds, operator, now))
+
+    def revoke(self, key_id: str, operator: Operator) -> ChangedKey:
+        """Revoke a key. Blocks; raises what `manage_keys.revoke` and the store raise."""
+        now = _microseconds()
+        return self._change(lambda keys: revoke(keys, key_id, operator, now))
+
+    def known_keys(self) -> list[KnownKey]:
+        """Return all keys by id. Blocks; raises what the store raises."""
+        store = self._required_store()
+        used = store.last_used() | self._live.used_since(self._used_written_at)
+        return [KnownKey(key, used.get(key_id)) for key_id, key in sorted(store.keys().items())]
+
+    def audit(self, query: AuditQuery, before: int | None, limit: int) -> list[NumberedEntry]:
+        """Return entries of the audit log, the newest first. Blocks; raises what the store raises."""
+        return self._required_store().audit(query, before, limit)
+
+    def close(self) -> None:
+        """Write the audit entries that are due, and stop following the keys. Blocks."""
+        self._stopping.set()
+        if self._thread:
+            self._thread.join(STOP_SECONDS)
+        if self._store and not (self._thread and self._thread.is_alive()):
+            self._store.close()
+
+    def _change[ChangeT: KeyChange](self, decide: Callable[[Keys], ChangeT]) -> ChangeT:
+        store = self._required_store()
+        changed = store.change(decide)
+        if self.is_enforced:
+            with suppress(StoreUnavailable):  # the thread tries again
+                self._reload(store)
+        return changed
+
+    def _required_store(self) -> KeyStore:
+        if self._store is None:
+            raise StoreUnavailable("This system keeps no API keys.")
+        return self._store
+
+    def _follow(self, store: KeyStore) -> None:
+        while not self._stopping.wait(POLL_SECONDS):
+            self._attempt("reload", lambda: self._reload(store))
+            self._end_requests()
+            self._attempt("write", lambda: self._write(store, time.time()))
+        self._attempt("write", lambda: self._write(store, time.time(), is_last=True))
+
+    def _attempt(self, name: str, step: Callable[[], object]) -> None:
+        """Take a step. The first of several failures is logged, and the keys in memory stay as they are."""
+        try:
+            step()
+        except LockstreamError as error:
+            if name not in self._failing:
+                logger.error("%s This server goes on with the keys that it has read before.", error)  # noqa: TRY400  # the text says all
+            self._failing.add(name)
+        else:
+            self._failing.discard(name)
+
+    def _reload(self, store: KeyStore) -> None:
+        with self._reload_lock:
+            version = store.version()
+            if version == self._version:
+                return
+            keys = store.keys()
+            if self._live and not keys:
+                raise KeysMissing(
+                    f"The API keys in {store.name} and their audit log are gone. If that is intended, restart this "
+                    "server; else restore them from a backup."
+                )
+            self._use(keys)
+            self._version = version
+        self._end_requests()
+
+    def _end_requests(self) -> None:
+        now = time.time()
+        self.open_requests.end_unless(lambda key_id: self._live.accepts(key_id, now))
+
+    def _use(self, keys: Keys) -> None:
+        self._live.replace(keys.values())
+        self.is_open = not self._live
+
+    def _write(self, store: KeyStore, now: float, *, is_last: bool = False) -> None:
+        if now - self._used_written_at >= USE_SECONDS or is_last:
+            used = self._live.used_since(self._used_written_at)
+            if used:
+                store.note_used(used)
+            self._used_written_at = now
+        if entries := self._refusals.due(now, is_last=is_last):
+            try:
+                store.append_audit(entries)
+            except StoreUnavailable:
+                self._refusals.restore(entries, now)
+                raise
+
+
+def _microseconds() -> int:
+    return time.time_ns() // 1_000

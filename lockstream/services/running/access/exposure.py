@@ -1,0 +1,66 @@
+"""Exposure: a server without API keys serves loopback addresses and Unix sockets only."""
+
+import logging
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+
+from lockstream.core.errors import KeysRequired
+from lockstream.services.running.access.access import Access
+from lockstream.settings import Settings
+
+LOCALHOST = "localhost"
+
+REMEDY = (
+    "Create the first key with `lockstream keys create admin --scope admin`. If everybody who reaches this address may "
+    "read and change everything, set LOCKSTREAM_AUTH=off."
+)
+
+
+logger = logging.getLogger(__name__)
+
+
+def require_safe_address(settings: Settings, access: Access) -> None:
+    """Require that a server without keys can be reached from its own machine alone, unless the settings allow more.
+
+    If they do, a warning is logged.
+
+    Raises:
+        KeysRequired: a network can reach the address, and there is no key.
+    """
+    if settings.unix_socket or is_loopback(settings.host):
+        return
+    if not access.is_enforced:
+        logger.warning(
+            "LOCKSTREAM_AUTH is off, and the address %s can be reached from other machines. Anybody who reaches it may "
+            "read and change everything.",
+            settings.host,
+        )
+    elif access.is_open:
+        raise KeysRequired(
+            f"The address {settings.host} can be reached from other machines, and there is no API key, so anybody "
+            f"could read and report everything. {REMEDY}"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether this is a loopback address, or the name `localhost`."""
+    return host == LOCALHOST or (_is_address(host) and not is_exposed(host))
+
+
+@lru_cache(1_000)
+def is_exposed(host: str) -> bool:
+    """Return whether this is an address that another machine may reach. A name belongs to a server in this process."""
+    if not _is_address(host):
+        return False
+    address = ip_address(host)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        return not address.ipv4_mapped.is_loopback
+    return not address.is_loopback
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,117 @@
+"""The keys in memory: a check of one costs about a microsecond, most of it SHA-256."""
+
+from collections.abc import Iterable
+from hashlib import sha256
+from hmac import compare_digest
+from math import inf
+from typing import NoReturn
+
+from msgspec import Struct
+
+from lockstream.core.entities.access import Caller
+from lockstream.core.entities.key_text import PUBLIC_ID, TEXT_LENGTH, is_key_text
+from lockstream.core.entities.keys import Key, KeyStatus
+from lockstream.core.entities.log import recorded_at_of
+from lockstream.core.errors import NotAuthenticated
+
+SCHEME = b"Bearer "
+_SECRET = slice(len(SCHEME), None)
+_KEY_ID = slice(len(SCHEME) + PUBLIC_ID.start, len(SCHEME) + PUBLIC_ID.stop)
+
+MICROSECONDS = 1_000_000
+
+HOW_TO_SEND = "Send the header `Authorization: Bearer lsk_…` with an API key."
+
+KEY_MISSING, KEY_MALFORMED, KEY_UNKNOWN = "key_missing", "key_malformed", "key_unknown"
+KEY_EXPIRED, KEY_REVOKED = "key_expired", "key_revoked"
+
+
+class _LiveKey(Struct):
+    """A key, and when it was last used."""
+
+    digest: bytes
+    caller: Caller
+    ends_at: float
+    """The time from which the key is not accepted, in seconds since 1970."""
+
+    key: Key
+    used_at: float = 0
+
+
+class LiveKeys:
+    """All keys by id. One thread replaces them; any thread may check a key meanwhile."""
+
+    def __init__(self, keys: Iterable[Key] = ()) -> None:
+        self._by_id: dict[bytes, _LiveKey] = {}
+        self.replace(keys)
+
+    def __bool__(self) -> bool:
+        """Return whether there is any key, even one that was revoked or has expired."""
+        return bool(self._by_id)
+
+    def replace(self, keys: Iterable[Key]) -> None:
+        """Use these keys from now on."""
+        live: dict[bytes, _LiveKey] = {}
+        for key in keys:
+            ends_at = inf if key.ends_at is None else key.ends_at / MICROSECONDS
+            one = _LiveKey(bytes.fromhex(key.digest), key.caller(), ends_at, key)
+            if before := self._by_id.get(key.key_id.encode()):
+                one.used_at = before.used_at
+            live[key.key_id.encode()] = one
+        self._by_id = live
+
+    def authenticate(self, header: bytes | None, now: float) -> Caller:
+        """Return the caller of a request, from its header `Authorization`. `now` is in seconds since 1970.
+
+        Raises:
+            NotAuthenticated: there is no key in the header, or one that is not accepted.
+        """
+        if header is None:
+            raise NotAuthenticated(f"The request has no API key. {HOW_TO_SEND}", KEY_MISSING)
+        if not header.startswith(SCHEME):
+            header = _with_scheme(header)
+        found = self._by_id.get(header[_KEY_ID])
+        if found is None or not compare_digest(sha256(header[_SECRET]).digest(), found.digest) or found.ends_at <= now:
+            _explain(header[_SECRET], found, now)
+        found.used_at = now
+        return found.caller
+
+    def accepts(self, key_id: str, now: float) -> bool:
+        """Return whether requests with this key are accepted. Without any key, those without one are."""
+        if not self._by_id:
+            return not key_id
+        found = self._by_id.get(key_id.encode())
+        return found is not None and now < found.ends_at
+
+    def used_since(self, time: float) -> dict[str, int]:
+        """Return the minutes since 1970 in which keys were last used, of those that were used at `time` or later."""
+        return {one.key.key_id: int(one.used_at // 60) for one in self._by_id.values() if one.used_at >= time > 0}
+
+
+def _with_scheme(header: bytes) -> bytes:
+    """Return a header with the scheme in its usual form, and a single space behind it.
+
+    Raises:
+        NotAuthenticated: the header has another scheme.
+    """
+    scheme, _, text = header.strip().partition(b" ")
+    if scheme.lower() != SCHEME.strip().lower():
+        raise NotAuthenticated(f"The header Authorization has another scheme than Bearer. {HOW_TO_SEND}", KEY_MALFORMED)
+    return SCHEME + text.strip()
+
+
+def _explain(secret: bytes, found: _LiveKey | None, now: float) -> NoReturn:
+    """Raise the error about a key that is not accepted. Only the right secret learns that its key has ended."""
+    if len(secret) != TEXT_LENGTH or not is_key_text(secret.decode("latin-1")):
+        raise NotAuthenticated(
+            "The API key is not complete, or has a typing error: its checksum is wrong. Copy it again.", KEY_MALFORMED
+        )
+    if found is None or not compare_digest(sha256(secret).digest(), found.digest):
+        raise NotAuthenticated("The API key is unknown. Create one with `lockstream keys create`.", KEY_UNKNOWN)
+    key = found.key
+    is_revoked = key.status(int(now * MICROSECONDS)) is KeyStatus.REVOKED
+    done, code = ("was revoked", KEY_REVOKED) if is_revoked else ("has expired", KEY_EXPIRED)
+    remedy = f"Use the key {key.replaced_by}, which replaces it." if key.replaced_by else "Ask for a new key."
+    raise NotAuthenticated(
+        f"The API key {key.key_id} {done} at {recorded_at_of(key.ends_at or 0)}. {remedy}", code, found.caller.key_id
+    )

@@ -1,0 +1,169 @@
+"""`lockstream keys` and `lockstream audit`, beside no server, and the commands that send a key."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from lockstream.core.entities.access import Scope
+from lockstream.core.entities.key_text import is_key_text, new_key_text
+from lockstream.infrastructure.access.key_file import keys_path
+from lockstream.infrastructure.access.store import FileKeyStore
+from lockstream.presentation.http.app import create_app
+from lockstream.tests.support.clients import open_from_environment, serving
+from lockstream.tests.support.commands import RunCommand, run_command
+from lockstream.tests.support.databases import empty_database_url
+from lockstream.tests.support.keys import created, request
+
+__all__ = ["empty_database_url", "run_command"]
+
+type Variables = dict[str, str]
+
+
+@pytest.fixture(params=["file", "database"])
+def variables(request: pytest.FixtureRequest) -> Variables:
+    """Environment variables that name a log without keys. A database has no tables yet."""
+    return {} if request.param == "file" else {"DATABASE_URL": request.getfixturevalue("empty_database_url")}
+
+
+def test_a_key_is_printed_once_alone(run_command: RunCommand, variables: Variables) -> None:
+    made = run_command(
+        *("keys", "create", "station 7", "--scope", "events:write", "--scope", "read"),
+        *("--locker", "s-7*", "--locker", "a", "--expires", "90d", "--events-per-second", "10"),
+        **variables,
+    )
+    assert made.exit_code == 0
+    text = made.output.decode().removesuffix("\n")
+    assert is_key_text(text)
+    assert "`Authorization: Bearer lsk_…`" in made.errors
+    assert text not in made.errors
+    [listed] = run_command("keys", "list", "--format", "json", **variables).output.decode().splitlines()
+    key = json.loads(listed)
+    assert key["key_id"] == text[4:12]
+    assert (key["scopes"], key["lockers"]) == (["events:write", "read"], ["a", "s-7*"])
+    assert (key["status"], key["events_per_second"], key["burst_seconds"]) == ("active", 10, None)
+    assert key["created_by"].startswith("the command line (")
+    shown = run_command("keys", "show", text[4:12], **variables)
+    assert "station 7" in shown.output.decode()
+    for printed in run_command("keys", "list", **variables), shown, run_command("audit", **variables):
+        assert printed.exit_code == 0
+        assert text.split("_")[2] not in printed.output.decode() + printed.errors
+
+
+def test_a_key_is_rotated_and_revoked(run_command: RunCommand, variables: Variables) -> None:
+    old = run_command("keys", "create", "x", "--scope", "read", **variables).output.decode()[4:12]
+    new = run_command("keys", "rotate", old, "--overlap", "2h", **variables).output.decode()[4:12]
+    again = run_command("keys", "rotate", old, **variables)
+    assert again.exit_code == 1
+    assert f"Rotate the key {new}" in again.errors
+    assert run_command("keys", "revoke", new, **variables).exit_code == 0
+    listed = run_command("keys", "list", "--format", "json", **variables).output.decode().splitlines()
+    assert {json.loads(line)["key_id"]: json.loads(line)["status"] for line in listed} == {
+        old: "active",
+        new: "revoked",
+    }
+    entries = run_command("audit", "--json", "--limit", "2", **variables).output.decode().splitlines()
+    assert [json.loads(line)["action"] for line in entries] == ["revoked", "rotated"]
+    created = run_command("audit", "--json", "--action", "created", "--key", old, **variables).output.decode()
+    assert json.loads(created)["key_id"] == old
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["create", "x", "--scope", "admin", "--locker", "a"], "cannot be bound to lockers"),
+        (["create", "x", "--scope", "read", "--locker", "a/b"], "The locker is 'a/b'"),
+        (["create", "x", "--scope", "read", "--locker", "*"], "The locker is '*'"),
+        (["create", "a\tb", "--scope", "read"], "printable"),
+        (["create", " ", "--scope", "read"], "printable"),
+        (["create", "x" * 101, "--scope", "read"], "100"),
+        (["create", "x", "--scope", "read", "--burst-seconds", "0"], "The burst is 0 seconds"),
+        (["create", "x", "--scope", "read", "--events-per-second", "nan"], "above 0"),
+        (["create", "x", "--scope", "read", "--expires", "0s"], "expires"),
+        (["revoke", "unknown1"], "There is no key 'unknown1'"),
+        (["rotate", "unknown1"], "There is no key 'unknown1'"),
+        (["show", "unknown1"], "There is no key 'unknown1'"),
+    ],
+)
+def test_a_wrong_request_is_explained(
+    run_command: RunCommand, log_path: Path, arguments: list[str], error: str
+) -> None:
+    result = run_command("keys", *arguments)
+    assert result.exit_code == 1
+    assert error in result.errors
+    assert not keys_path(log_path).exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["create", "x", "--scope", "write"],
+        ["create", "x"],
+        ["create", "x", "--scope", "read", "--expires", "90"],
+        ["create", "x", "--scope", "read", "--expires", "-1d"],
+        ["rotate", "unknown1", "--overlap", "soon"],
+    ],
+)
+def test_a_wrong_command_line_is_refused(run_command: RunCommand, log_path: Path, arguments: list[str]) -> None:
+    assert run_command("keys", *arguments).exit_code == 2
+    assert not keys_path(log_path).exists()
+
+
+def test_damaged_keys_are_explained(run_command: RunCommand, log_path: Path) -> None:
+    keys_path(log_path).write_bytes(b"{")
+    for arguments in ["keys", "list"], ["keys", "create", "x", "--scope", "read"], ["serve", "--port", "0"], ["verify"]:
+        result = run_command(*arguments)
+        assert result.exit_code == 1
+        assert "Restore the file from a backup" in result.errors
+    assert keys_path(log_path).read_bytes() == b"{"
+
+
+def test_no_key_is_said_so(run_command: RunCommand, variables: Variables) -> None:
+    result = run_command("keys", "list", **variables)
+    assert (result.exit_code, result.errors.splitlines()[-1][:16]) == (0, "There is no key.")
+
+
+@pytest.fixture
+def guarded(log_path: Path) -> Iterator[tuple[str, dict[Scope, str]]]:
+    """The URL of a server with a key of each scope, and these keys."""
+    with closing(FileKeyStore(log_path)) as store:
+        keys = {scope: created(store, request(scope)).text for scope in Scope}
+    with serving(create_app(open_from_environment)) as url:
+        yield url, keys
+
+
+COMMANDS = {
+    "quarantine": (["quarantine", "list", "{}"], Scope.QUARANTINE),
+    "simulate": (["simulate", "--seed", "1", "--lockers", "1", "--days", "1", "--post", "{}"], Scope.EVENTS_WRITE),
+    "follow": (["follow", "{}", "--after", "0"], Scope.FEED),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_explains_why_its_key_is_refused(
+    run_command: RunCommand, guarded: tuple[str, dict[Scope, str]], name: str
+) -> None:
+    url, keys = guarded
+    arguments, _ = COMMANDS[name]
+    given = [argument.format(url) for argument in arguments]
+    for key, status in ((None, 401), (new_key_text().text, 401), (keys[Scope.READ], 403)):
+        result = run_command(*given, **({} if key is None else {"LOCKSTREAM_API_KEY": key}))
+        assert result.exit_code == 1
+        assert f"answered {status}: " in result.errors
+        assert "LOCKSTREAM_API_KEY" in result.errors
+        assert key is None or key not in result.errors
+    broken = "lsk_not_a_key\n\x1b"
+    result = run_command(*given, LOCKSTREAM_API_KEY=broken)
+    assert result.exit_code == 1
+    assert "does not contain an API key" in result.errors
+    assert "not_a_key" not in result.errors
+
+
+@pytest.mark.parametrize("name", ["quarantine", "simulate"])
+def test_a_command_sends_its_key(run_command: RunCommand, guarded: tuple[str, dict[Scope, str]], name: str) -> None:
+    url, keys = guarded
+    arguments, scope = COMMANDS[name]
+    result = run_command(*[argument.format(url) for argument in arguments], LOCKSTREAM_API_KEY=keys[scope])
+    assert result.exit_code == 0, result.errors

@@ -1,0 +1,235 @@
+"""Keys of a running system: changes by other processes, failures of the store, last use and refusals."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from lockstream.core.entities.access import ANYONE, Scope
+from lockstream.core.entities.keys import AuditAction, AuditQuery
+from lockstream.core.errors import KeysDamaged, KeysMissing, NotAuthenticated, UnknownKey
+from lockstream.core.key_store import KeyStore
+from lockstream.core.use_cases.manage_keys import revoke
+from lockstream.infrastructure.access.audit_file import audit_path
+from lockstream.infrastructure.access.key_file import keys_path
+from lockstream.infrastructure.access.store import FileKeyStore
+from lockstream.infrastructure.postgres.access.store import PostgresKeyStore
+from lockstream.infrastructure.postgres.connection import Database
+from lockstream.services.running.access import access as access_module
+from lockstream.services.running.access.access import Access
+from lockstream.tests.support.databases import database_url
+from lockstream.tests.support.keys import OPERATOR, created, request
+from lockstream.tests.support.processes import wait_until
+
+__all__ = ["database_url"]
+
+REFUSED = AuditQuery(action=AuditAction.REFUSED)
+
+
+@pytest.fixture(params=["file", "postgres"])
+def open_store(request: pytest.FixtureRequest, log_path: Path) -> Callable[[], KeyStore]:
+    """A function that opens the same keys each time, as another process would."""
+    if request.param == "file":
+        return lambda: FileKeyStore(log_path)
+    url: str = request.getfixturevalue("database_url")
+    return lambda: PostgresKeyStore(Database(url))
+
+
+@pytest.fixture
+def store(open_store: Callable[[], KeyStore]) -> Iterator[KeyStore]:
+    """The store of another process."""
+    with closing(open_store()) as store:
+        yield store
+
+
+@contextmanager
+def running(store: KeyStore) -> Iterator[Access]:
+    with closing(Access(store)) as access:
+        yield access
+
+
+@pytest.fixture
+def access(open_store: Callable[[], KeyStore]) -> Iterator[Access]:
+    with running(open_store()) as access:
+        yield access
+
+
+def header(text: str) -> bytes:
+    return f"Bearer {text}".encode()
+
+
+def is_accepted(access: Access, text: str) -> bool:
+    try:
+        access.authenticate(header(text))
+    except NotAuthenticated:
+        return False
+    return True
+
+
+def now() -> int:
+    return time.time_ns() // 1_000
+
+
+def test_without_keys_anyone_is_the_caller(access: Access) -> None:
+    assert access.is_open
+    assert access.authenticate(None) is ANYONE
+    assert access.authenticate(b"Bearer anything") is ANYONE
+
+
+def test_the_caller_of_a_key_is_what_the_key_allows(store: KeyStore, open_store: Callable[[], KeyStore]) -> None:
+    made = created(store, request(Scope.READ, Scope.FEED, lockers=["a", "s-*"]))
+    with running(open_store()) as access:
+        caller = access.authenticate(header(made.text))
+    assert str(caller.key_id) == made.key.key_id
+    assert caller.scopes == {Scope.READ, Scope.FEED}
+    assert [caller.may_use(locker) for locker in ("a", "ab", "s-1", "s")] == [True, False, True, False]
+
+
+def test_changes_of_another_process_are_picked_up(access: Access, store: KeyStore) -> None:
+    made = created(store)
+    wait_until(lambda: not access.is_open)
+    assert is_accepted(access, made.text)
+    store.change(lambda keys: revoke(keys, made.key.key_id, OPERATOR, now()))
+    wait_until(lambda: not is_accepted(access, made.text))
+    assert not access.is_open
+
+
+def test_own_changes_hold_at_once(access: Access) -> None:
+    made = access.create(request(Scope.ADMIN), OPERATOR)
+    assert is_accepted(access, made.text)
+    rotated = access.rotate(made.key.key_id, 0, OPERATOR)
+    assert (is_accepted(access, made.text), is_accepted(access, rotated.text)) == (False, True)
+    access.revoke(rotated.key.key_id, OPERATOR)
+    assert not is_accepted(access, rotated.text)
+    with pytest.raises(UnknownKey):
+        access.revoke("unknown1", OPERATOR)
+
+
+def test_a_key_ends_by_itself(access: Access) -> None:
+    made = access.create(request(expires_seconds=1), OPERATOR)
+    assert is_accepted(access, made.text)
+    wait_until(lambda: not is_accepted(access, made.text))
+    with pytest.raises(NotAuthenticated) as refused:
+        access.authenticate(header(made.text))
+    assert (refused.value.code, refused.value.key_id) == ("key_expired", made.key.key_id)
+
+
+def test_open_requests_end_with_their_key(access: Access) -> None:
+    ended: list[str] = []
+    kept = access.create(request(), OPERATOR)
+    made = access.create(request(), OPERATOR)
+    short = access.create(request(expires_seconds=1), OPERATOR)
+    with (
+        access.open_requests.added(made.key.key_id, lambda: ended.append("revoked")),
+        access.open_requests.added(short.key.key_id, lambda: ended.append("expired")),
+        access.open_requests.added(kept.key.key_id, lambda: ended.append("kept")),
+    ):
+        access.revoke(made.key.key_id, OPERATOR)
+        assert ended == ["revoked"]
+        wait_until(lambda: len(ended) == 2)
+    assert ended == ["revoked", "expired"]
+
+
+def test_requests_without_a_key_end_when_there_is_the_first_key(access: Access, store: KeyStore) -> None:
+    ended: list[str] = []
+    with access.open_requests.added("", lambda: ended.append("open")):
+        created(store)
+        wait_until(lambda: ended)
+
+
+def test_the_last_use_is_noted_without_a_write(
+    access: Access, monkeypatch: pytest.MonkeyPatch, store: KeyStore
+) -> None:
+    made, other = access.create(request(), OPERATOR), access.create(request(), OPERATOR)
+    before = now() // 60_000_000
+    for _ in range(100):
+        access.authenticate(header(made.text))
+    used = {known.key.key_id: known.used_minute for known in access.known_keys()}
+    assert before <= (used[made.key.key_id] or 0) <= now() // 60_000_000
+    assert used[other.key.key_id] is None
+    assert store.last_used() == {}
+    monkeypatch.setattr(access_module, "USE_SECONDS", 0.1)
+    wait_until(store.last_used)
+    assert list(store.last_used()) == [made.key.key_id]
+
+
+def test_the_last_use_is_written_when_the_server_stops(open_store: Callable[[], KeyStore], store: KeyStore) -> None:
+    made = created(store)
+    with running(open_store()) as access:
+        access.authenticate(header(made.text))
+    assert list(store.last_used()) == [made.key.key_id]
+
+
+def test_equal_refusals_are_one_entry_a_minute(access: Access, store: KeyStore) -> None:
+    for _ in range(50):
+        access.note_refusal("", "10.0.0.1", "get_network", "key_missing")
+    wait_until(lambda: store.audit(REFUSED, None, 10))
+    for number in range(30):
+        access.note_refusal("", "10.0.0.1", "get_network", "key_missing", count=2)
+        access.note_refusal("k" * 8, f"10.0.1.{number}", "get_keys", "scope_missing")
+    wait_until(lambda: len(store.audit(REFUSED, None, 10)) == 2)
+    time.sleep(2 * access_module.POLL_SECONDS)
+    newest, oldest = [one.entry for one in store.audit(REFUSED, None, 10)]
+    assert (oldest.address, oldest.operation, oldest.code) == ("10.0.0.1", "get_network", "key_missing")
+    assert oldest.count <= 50
+    assert (newest.key_id, newest.code) == ("k" * 8, "scope_missing")
+    access.close()
+    assert sum(one.entry.count for one in store.audit(REFUSED, None, 10)) == 50 + 60 + 30
+
+
+def test_damaged_keys_stop_a_start(log_path: Path) -> None:
+    store = FileKeyStore(log_path)
+    created(store)
+    path = keys_path(log_path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(KeysDamaged):
+        Access(store)
+    path.unlink()
+    with pytest.raises(KeysMissing):
+        Access(store)
+
+
+@pytest.mark.parametrize("fault", ["damaged", "empty", "missing", "all gone", "a folder"])
+def test_a_running_server_keeps_the_last_good_keys(
+    log_path: Path, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = FileKeyStore(log_path)
+    made, path = created(store), keys_path(log_path)
+    content = path.read_bytes()
+    with caplog.at_level(logging.ERROR), running(FileKeyStore(log_path)) as access:
+        match fault:
+            case "damaged":
+                path.write_bytes(content[:40])
+            case "empty":
+                path.write_bytes(b"")
+            case "missing":
+                path.unlink()
+            case "all gone":
+                path.unlink()
+                audit_path(log_path).unlink()
+            case _:
+                path.unlink()
+                path.mkdir()
+        wait_until(lambda: caplog.records)
+        time.sleep(3 * access_module.POLL_SECONDS)
+        # then the key is accepted, others are not, and the error is logged once
+        assert is_accepted(access, made.text)
+        assert not access.is_open
+        assert len(caplog.records) == 1
+        assert "goes on with the keys that it has read before" in caplog.text
+        # and once the file is back, changes are picked up again
+        if path.is_dir():
+            path.rmdir()
+        path.write_bytes(content)
+        store.change(lambda keys: revoke(keys, made.key.key_id, OPERATOR, now()))
+        wait_until(lambda: not is_accepted(access, made.text))
+
+
+def test_keys_that_are_not_enforced_are_not_read(log_path: Path) -> None:
+    keys_path(log_path).write_bytes(b"damaged")
+    with closing(Access(FileKeyStore(log_path), is_enforced=False)) as access:
+        assert access.is_open
+        assert access.authenticate(None) is ANYONE
