@@ -26,14 +26,13 @@ from lockstream.services.running.ingest_queue import IngestQueue
 
 logger = logging.getLogger(__name__)
 
+type Outcomes = Sequence[Outcome | Exception]
+"""One outcome per event. An exception means that the event was not decided: LockerNotAllowed, or an internal error."""
+
 type Decided = tuple[Event, Outcome | Exception]
 """An event and its outcome."""
 
 STOPPING = "Lockstream is stopping. Send the request again after Lockstream has restarted."
-
-
-type Outcomes = Sequence[Outcome | Exception]
-"""One outcome per event. An exception means that the event was not decided: LockerNotAllowed, or an internal error."""
 
 
 class HasLockerId(Protocol):
