@@ -89,6 +89,8 @@ def test_a_torn_tail_passes_with_a_note(
         ("UPDATE moments SET time = time + 1", "the recorded time at position 1"),
         ("UPDATE network SET available = available + 1", "the totals of the network"),
         ("UPDATE open_fault_counts SET count = 9", "the numbers of open faults"),
+        ("DELETE FROM open_fault_counts", "the numbers of open faults"),
+        ("INSERT INTO open_fault_counts VALUES (9, 0)", "the numbers of open faults"),
         ("DELETE FROM moments", "the recorded time at position 1"),
         ("DELETE FROM memtable", "the id "),
         ("INSERT INTO compartments VALUES ('locker-9', 'c1', NULL, 0, 1, 1)", "'locker-9'"),

@@ -62,6 +62,7 @@ def after_snapshot(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object
         ("DELETE FROM network_totals", "differs from the log in 1 place: the totals of the network"),
         ("UPDATE open_fault_totals SET count = 7", "differs from the log in 1 place: the numbers of open faults"),
         ("INSERT INTO open_fault_totals VALUES (1, 7, 1)", "differs from the log in 1 place: the numbers of open fau"),
+        ("INSERT INTO open_fault_totals VALUES (2, 7, 0)", "differs from the log in 1 place: the numbers of open fau"),
         ("DELETE FROM open_fault_totals", "differs from the log in 1 place: the numbers of open faults"),
         ("UPDATE reservations SET status = 'LOST'", "The projection cannot be read"),
         ("DROP TABLE faults", "The projection cannot be read"),
