@@ -27,6 +27,7 @@ from lockstream.presentation.http.access.rate_limits import (
     rate_limit_headers,
     take_request,
 )
+from lockstream.presentation.http.access.security_headers import policy_of_page, secure, securing
 from lockstream.presentation.http.errors import error_response
 from lockstream.presentation.http.event_stream import IS_HEAD, LAST_EVENT_ID
 from lockstream.presentation.http.log_id import LOG
@@ -199,8 +200,9 @@ class Application(FastAPI):
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # FastAPI's handlers are not reached
             response = error_response(request, error)
         if response is None:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, securing(send, scope))
             return
+        secure(response, scope, needs_key=bool(caller.key_id))
         if caller.key_id:
             response.raw_headers += rate_limit_headers(self.rate_limits, caller)
         await response(scope, receive, send)
@@ -270,13 +272,15 @@ def _serve_documentation(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> HTMLResponse:
-        return get_swagger_ui_html(
+        page = get_swagger_ui_html(
             openapi_url="openapi.json",
             title=app.title,
             swagger_js_url=f"{_ASSETS[1:]}/swagger-ui-bundle.js",
             swagger_css_url=f"{_ASSETS[1:]}/swagger-ui.css",
             swagger_favicon_url=f"{_ASSETS[1:]}/favicon-32x32.png",
         )
+        page.headers["Content-Security-Policy"] = policy_of_page(bytes(page.body).decode())
+        return page
 
     @app.get("/", include_in_schema=False)
     async def root(request: Request) -> RedirectResponse:
