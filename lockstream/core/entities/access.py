@@ -54,7 +54,7 @@ class Limits(Struct, frozen=True):
 
     requests_per_second: float | None = None
     events_per_second: float | None = None
-    burst_seconds: int | None = None
+    burst_seconds: float | None = None
     """Seconds whose requests and events may come at once, if none came before."""
 
 

@@ -23,7 +23,7 @@ RETRY_SECONDS = 1.0
 PAGE_EVENTS = 1_000
 
 _RETRIED = frozenset((408, 429, 502, 503, 504))
-"""Statuses that promise a success later. Those beside 408 and 503 come from a proxy."""
+"""Statuses that promise a success later. Those beside 408, 429 and 503 come from a proxy."""
 
 
 def follow(url: str, after: str, filters: Mapping[str, str]) -> None:

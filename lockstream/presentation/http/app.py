@@ -33,6 +33,7 @@ from lockstream.presentation.http.access.rate_limits import (
     take_request,
 )
 from lockstream.presentation.http.access.scopes import SCOPES, require_scopes
+from lockstream.presentation.http.access.security_headers import policy_of_page, secure, securing
 from lockstream.presentation.http.errors import error_response
 from lockstream.presentation.http.event_stream import IS_HEAD, LAST_EVENT_ID
 from lockstream.presentation.http.log_id import LOG
@@ -225,10 +226,10 @@ class Application(FastAPI):
             if (caller := caller_of(scope)).key_id:
                 take_request(self.rate_limits, caller)
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
-            await self._send(error_response(Request(scope, receive), error), scope, receive, send)
+            await self._respond(error_response(Request(scope, receive), error), scope, receive, send)
             return
         if operation is _OTHER:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, securing(send, scope))
         elif operation.scope is AccessScope.FEED and self.lockstream.access.is_enforced:
             await self._serve_feed(operation, scope, receive, send)
         else:
@@ -259,11 +260,13 @@ class Application(FastAPI):
             response = _response_of_cancelled(request, error, refuse)
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
             response = error_response(request, error)
-        await self._send(response, scope, receive, send)
+        await self._respond(response, scope, receive, send)
 
-    async def _send(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a response, which tells a caller with a key its limits."""
-        if (caller := caller_of(scope)).key_id:
+    async def _respond(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send a response with security headers, which tells a caller with a key its limits."""
+        caller = caller_of(scope)
+        secure(response, scope, needs_key=bool(caller.key_id))
+        if caller.key_id:
             response.raw_headers += rate_limit_headers(self.rate_limits, caller)
         await response(scope, receive, send)
 
@@ -366,13 +369,15 @@ def _serve_documentation(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> HTMLResponse:
-        return get_swagger_ui_html(
+        page = get_swagger_ui_html(
             openapi_url="openapi.json",
             title=app.title,
             swagger_js_url=f"{_ASSETS[1:]}/swagger-ui-bundle.js",
             swagger_css_url=f"{_ASSETS[1:]}/swagger-ui.css",
             swagger_favicon_url=f"{_ASSETS[1:]}/favicon-32x32.png",
         )
+        page.headers["Content-Security-Policy"] = policy_of_page(bytes(page.body).decode())
+        return page
 
     @app.get("/", include_in_schema=False)
     async def root(request: Request) -> RedirectResponse:

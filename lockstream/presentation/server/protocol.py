@@ -42,6 +42,11 @@ PIPELINED_REQUESTS = 1000
 _CONTINUE = b"HTTP/1.1 100 "
 """First bytes of an interim "100 Continue" response, which does not answer the request."""
 
+_SECURITY_HEADERS = (
+    b"x-content-type-options: nosniff\r\ncontent-security-policy: default-src 'none'; frame-ancestors 'none'\r\n"
+)
+"""Keep a browser from rendering a response that does not come from the application."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -382,5 +387,6 @@ def _log_too_many_connections(limit: int) -> None:
 
 def _response(status: int, detail: str) -> bytes:
     body = msgspec.json.encode({"detail": detail})
-    head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+    head = b"content-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n"
+    head %= len(body), _SECURITY_HEADERS
     return uvicorn_http.STATUS_LINE[status] + head + body

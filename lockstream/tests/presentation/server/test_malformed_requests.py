@@ -13,6 +13,8 @@ def assert_is_malformed(connection: RawConnection, detail: str = "") -> None:
     """Read a refusal, whose text contains `detail`, and the end of the connection."""
     response = connection.response()
     assert (response.status, response.headers["connection"]) == (400, "close")
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
     assert response.detail.startswith("Malformed HTTP request: ")
     assert detail in response.detail
     assert connection.is_at_end()
