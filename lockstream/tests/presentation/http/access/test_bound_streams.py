@@ -1,6 +1,7 @@
 """Streams of the feed for bound callers: each has the events of its lockers, beside others at the same place."""
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -47,6 +48,7 @@ def expected_ids(name: str) -> set[str]:
 def streamed(client: httpx.Client, name: str, query: str, count: int, **headers: str) -> list[Any]:
     """Return the first `count` events of a caller's stream, by their ids."""
     found: list[Any] = []
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     with client.stream("GET", f"/events/stream?{query}", headers={CALLER: name, **headers}) as response:
         for line in response.iter_lines():
             if line.startswith("data: "):
@@ -54,6 +56,7 @@ def streamed(client: httpx.Client, name: str, query: str, count: int, **headers:
                 assert found[-1].get("event_id", found[-1].get("id")) in expected_ids(name)
             if len(found) == count:
                 return found
+            assert time.monotonic() < deadline, "the stream lacks events"  # a heartbeat comes every five seconds
     raise AssertionError("the stream has ended")
 
 
