@@ -11,8 +11,9 @@ from fastapi.testclient import TestClient
 from lockstream.core.entities.access import Scope
 from lockstream.core.use_cases.manage_keys import revoke
 from lockstream.infrastructure.access.store import FileKeyStore
-from lockstream.presentation.http.app import create_app
+from lockstream.presentation.http.app import Application, create_app
 from lockstream.services.deployment import deployment_of
+from lockstream.services.running.access.rate_limits import FailureLimits
 from lockstream.settings import Settings
 from lockstream.tests.support.clients import contract_client, open_from_environment
 from lockstream.tests.support.databases import database_url
@@ -42,6 +43,7 @@ def clients(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 class Guarded(NamedTuple):
     """A server with keys."""
 
+    app: Application
     client: TestClient
     keys: Mapping[str, str]
     """Texts of keys: of each scope by its name, of all scopes as `all`, `expired` and `revoked`."""
@@ -69,4 +71,12 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     settings = Settings.model_validate({"EVENT_LOG_PATH": log})
     app = create_app(lambda: deployment_of(settings).start(), lambda: settings)
     with contract_client(app) as client:
-        yield Guarded(client, keys, log)
+        yield Guarded(app, client, keys, log)
+
+
+@pytest.fixture(autouse=True)
+def forgotten_failures(request: pytest.FixtureRequest) -> None:
+    """Let no test be refused because of the failed authentications of others."""
+    if "guarded" in request.fixturenames:
+        guarded: Guarded = request.getfixturevalue("guarded")
+        guarded.app.lockstream.access.failure_limits = FailureLimits()
