@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
-from msgspec.structs import astuple
 from sqlalchemy import select
 
+from lockstream.core.entities.listings import SUMMED
 from lockstream.core.entities.log import Cursor, Record
 from lockstream.core.entities.state import Fault, Row
 from lockstream.core.errors import InconsistentHistory, LogDamaged, ProjectionInvalid, StoreUnavailable
@@ -119,7 +119,8 @@ class Replay:
         """
         expected = self.reads.listings.network()
         severities = dict.fromkeys((fault.severity for fault in self.cache.changed_rows(Fault)), 0)
-        if [tuple(row) for row in totals] != [(*position, *astuple(expected)[:-1])]:
+        counts = (getattr(expected, name) for name in ("lockers", *SUMMED))
+        if [tuple(row) for row in totals] != [(*position, *counts)]:
             yield "the totals of the network"
         if sorted(map(tuple, open_faults)) != sorted((severities | expected.open_faults).items()):
             yield "the numbers of open faults"
