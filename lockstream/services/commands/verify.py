@@ -118,9 +118,9 @@ class Replay:
         `open_faults` has a number of open faults for each severity that has occurred.
         """
         expected = self.reads.listings.network()
-        kept = tuple(getattr(expected, name) for name in ("lockers", *SUMMED))
         severities = dict.fromkeys((fault.severity for fault in self.cache.changed_rows(Fault)), 0)
-        if [tuple(row) for row in totals] != [(*position, *kept)]:
+        counts = (getattr(expected, name) for name in ("lockers", *SUMMED))
+        if [tuple(row) for row in totals] != [(*position, *counts)]:
             yield "the totals of the network"
         if sorted(map(tuple, open_faults)) != sorted((severities | expected.open_faults).items()):
             yield "the numbers of open faults"
