@@ -85,7 +85,7 @@ def test_a_request_with_the_right_scope_is_served(guarded: Guarded, name: str) -
     assert send(guarded, call, bearer(guarded.keys[key])).status_code == call.status
 
 
-@pytest.mark.parametrize("name", set(CALLS) - set(GUARDED))
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in GUARDED])
 @pytest.mark.parametrize("authorization", [None, "Bearer", "Bearer lsk_", "Basic dTpw", "\xff"])
 def test_health_needs_no_key(guarded: Guarded, name: str, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization.encode("latin-1")}
