@@ -188,6 +188,7 @@ class Application(FastAPI):
             contract["components"]["schemas"] = (
                 schemas | event.pop("$defs") | reported.pop("$defs") | {"Event": event, "ReportedCloudEvent": reported}
             )
+            _restore_examples(contract, (route for router in ROUTERS for route in router.routes))
             declare_access(contract)
             self.openapi_schema = contract
         return self.openapi_schema
@@ -273,6 +274,19 @@ class Application(FastAPI):
     def _is_open_documentation(self, path: str) -> bool:
         """Return whether this is a path of the documentation, and the settings open that to everybody."""
         return self.settings.open_docs and (path in _DOCUMENTATION or path.startswith(f"{_ASSETS}/"))
+
+
+def _restore_examples(contract: dict[str, Any], routes: Iterable[BaseRoute]) -> None:
+    """Put the examples of responses into a contract as they were declared: FastAPI leaves out their nulls."""
+    for route in routes:
+        if isinstance(route, APIRoute) and route.path in contract["paths"]:
+            for operation in contract["paths"][route.path].values():
+                if operation["operationId"] == route.name:
+                    for status, declared in route.responses.items():
+                        for media_type, content in declared.get("content", {}).items():
+                            if "example" in content:
+                                shown = operation["responses"][str(status)]["content"][media_type]
+                                shown["example"] = content["example"]
 
 
 class _Operation(NamedTuple):

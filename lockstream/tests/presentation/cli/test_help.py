@@ -5,6 +5,7 @@ import re
 import pytest
 from typer.main import get_group
 
+from lockstream.presentation.cli.access.keys import commands as key_commands
 from lockstream.presentation.cli.main import commands
 from lockstream.presentation.cli.quarantine.commands import commands as quarantine_commands
 from lockstream.settings import Settings, environment_names
@@ -12,6 +13,7 @@ from lockstream.tests.support.commands import RunCommand
 
 COMMANDS = get_group(commands).commands
 QUARANTINE = get_group(quarantine_commands).commands
+KEYS = get_group(key_commands).commands
 WIDTHS = [80, 100, 200]
 
 PANELS = {
@@ -19,6 +21,7 @@ PANELS = {
     "follow": {"Arguments", "Options"},
     "demo": {"Options", "Address"},
     "quarantine": {"Options", "Commands"},
+    "keys": {"Options", "Commands"},
 }
 """Titles in the help of commands that do not work on a log of their user."""
 
@@ -96,6 +99,20 @@ def test_the_help_of_a_command_about_the_quarantine_is_complete(
     assert "None" not in output
     assert set(panels(output)) == {"Arguments", "Options"}
     names = [name for option in QUARANTINE[command].params for name in option.opts if "--" in name]
+    assert [name for name in names if name not in output] == []
+
+
+@pytest.mark.parametrize("command", KEYS)
+def test_the_help_of_a_command_about_keys_is_complete(run_command: RunCommand, width: int, command: str) -> None:
+    result = run_command("keys", command, "--help")
+    output = result.output.decode()
+    assert (result.exit_code, result.errors) == (0, "")
+    assert f"Usage: lockstream keys {command} [OPTIONS]" in output
+    assert max(map(len, output.splitlines())) <= width
+    assert "…" not in output
+    assert "None" not in output
+    assert set(panels(output)) >= {"Options", "The log"}
+    names = [name for option in KEYS[command].params for name in option.opts if "--" in name]
     assert [name for name in names if name not in output] == []
 
 

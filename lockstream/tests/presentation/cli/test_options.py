@@ -10,7 +10,7 @@ from typer.main import get_group
 
 from lockstream.presentation.cli.main import commands
 from lockstream.presentation.cli.options import with_settings
-from lockstream.settings import LOG, Settings, environment_names
+from lockstream.settings import LOG, Auth, Settings, environment_names
 from lockstream.tests.support.commands import RunCommand
 from lockstream.tests.support.histories import files_beside, history, record
 
@@ -26,6 +26,8 @@ TEXTS = {
     "read_url": ("postgresql://a/a", "postgresql+psycopg://b/b"),
     "auto_migrate": ("true", "false"),
     "quarantine": ("false", "true"),
+    "auth": ("OFF", "on"),
+    "open_docs": ("true", "false"),
     "host": ("::1", "::"),
     "port": ("1", "65535"),
     "unix_socket": ("a.sock", "b.sock"),
@@ -45,6 +47,8 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "read_url": (SecretStr("postgresql://a/a"), SecretStr("postgresql+psycopg://b/b")),
     "auto_migrate": (True, False),
     "quarantine": (False, True),
+    "auth": (Auth.OFF, Auth.ON),
+    "open_docs": (True, False),
     "port": (1, 65535),
     "unix_socket": (Path("a.sock"), Path("b.sock")),
     "tls_cert": (Path("a.pem"), Path("b.pem")),

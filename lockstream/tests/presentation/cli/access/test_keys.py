@@ -16,6 +16,7 @@ from lockstream.tests.support.clients import open_from_environment, serving
 from lockstream.tests.support.commands import RunCommand, run_command
 from lockstream.tests.support.databases import empty_database_url
 from lockstream.tests.support.keys import created, request
+from lockstream.tests.support.processes import command
 
 __all__ = ["empty_database_url", "run_command"]
 
@@ -112,12 +113,25 @@ def test_a_wrong_command_line_is_refused(run_command: RunCommand, log_path: Path
 
 
 def test_damaged_keys_are_explained(run_command: RunCommand, log_path: Path) -> None:
+    log_path.touch()
     keys_path(log_path).write_bytes(b"{")
-    for arguments in ["keys", "list"], ["keys", "create", "x", "--scope", "read"], ["serve", "--port", "0"], ["verify"]:
+    for arguments in ["keys", "list"], ["keys", "create", "x", "--scope", "read"], ["verify"]:
         result = run_command(*arguments)
         assert result.exit_code == 1
         assert "Restore the file from a backup" in result.errors
+    served = command(log_path, "serve", "--port", "0")
+    assert served.returncode == 1
+    assert "Restore the file from a backup" in (errors := served.stderr.decode())
+    assert "Traceback" not in errors
     assert keys_path(log_path).read_bytes() == b"{"
+
+
+def test_serve_does_not_start_on_an_open_address_without_a_key(log_path: Path) -> None:
+    served = command(log_path, "serve", "--host", "0.0.0.0", "--port", "0")
+    assert served.returncode == 1
+    [error] = served.stderr.decode().splitlines()
+    assert "lockstream keys create admin --scope admin" in error
+    assert "LOCKSTREAM_AUTH=off" in error
 
 
 def test_no_key_is_said_so(run_command: RunCommand, variables: Variables) -> None:
