@@ -117,12 +117,6 @@ class UnresolvedBody(_RefusalBody):
     code: Annotated[str, _codes(RefusalKind.UNRESOLVED)]
 
 
-class LockerNotAllowedBody(ErrorBody):
-    """The key is bound to lockers, and the event is of another one. It was not decided, and is not kept."""
-
-    code: Literal["locker_not_allowed"]
-
-
 class ValidationErrorItem(_Response):
     """One error of a malformed body."""
 
@@ -159,9 +153,10 @@ class UnresolvedItem(UnresolvedBody):
     status: Literal[422]
 
 
-class LockerNotAllowedItem(LockerNotAllowedBody):
-    """The key may not report events of this locker. The other items of the batch are decided all the same."""
+class LockerNotAllowedItem(ErrorBody):
+    """The key is bound to lockers, and the event is of another one. The other items are decided all the same."""
 
+    code: Literal["locker_not_allowed"]
     event_id: _EventId
     status: Literal[403]
 

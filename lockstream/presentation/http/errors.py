@@ -27,7 +27,7 @@ from lockstream.presentation.http.min_position import POSITION, InvalidMinPositi
 from lockstream.presentation.http.query_parameters import InvalidQuery
 from lockstream.schemas.events import MalformedBody
 from lockstream.schemas.outcomes import INTERNAL_ERROR
-from lockstream.schemas.responses import ErrorBody, LockerNotAllowedBody
+from lockstream.schemas.responses import ErrorBody
 from lockstream.services.running.access.live_keys import KEY_MISSING
 from lockstream.services.running.access.rate_limits import TooManyRequests
 from lockstream.services.running.group_commit import STOPPING
@@ -52,12 +52,6 @@ UNAVAILABLE: dict[str, Any] = {
     },
 }
 """Declares a response of 503."""
-
-LOCKER_NOT_ALLOWED: dict[str, Any] = {
-    "model": LockerNotAllowedBody,
-    "description": "The key is bound to lockers, and the event is of another one.",
-}
-"""Declares a response of 403."""
 
 TOO_SLOW: dict[str, Any] = {
     "model": ErrorBody,

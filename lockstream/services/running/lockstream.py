@@ -29,7 +29,6 @@ from lockstream.services.running.group_commit import (
     Engine,
     GroupCommit,
     HasLockerId,
-    OnNotAllowed,
     Origin,
     Outcomes,
 )
@@ -117,10 +116,6 @@ class Lockstream:
             StoreUnavailable: the event is not acknowledged.
         """
         return self._call(self._group_commit.submit_text, text, address, caller)
-
-    def on_not_allowed(self, note: OnNotAllowed) -> None:
-        """Have `note` called when events are refused for their lockers, on the loop that runs all calls."""
-        self._group_commit.on_not_allowed = note
 
     def note_malformed(self, reason: str, detail: str, body: bytes, address: str) -> None:
         """Note a malformed body in the quarantine, if there is one. `reason` and `detail` are of its first error."""

@@ -1,9 +1,10 @@
 """Clients of the application whose requests have a caller, as after the check of a key."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
+import pytest
 from fastapi.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -12,6 +13,9 @@ from lockstream.core.entities.events import KeyId
 from lockstream.presentation.http.access.callers import set_caller
 from lockstream.presentation.http.app import create_app
 from lockstream.tests.support.clients import OpenLockstream, check_contract, open_from_environment
+
+NO_KEYS = {"auth": "off"}
+"""Settings of a system that does not know the keys of these callers, and so would end their requests."""
 
 _NAME = b"test-caller"
 
@@ -40,9 +44,10 @@ def keyed_clients(
     callers: Mapping[str, Caller], open_lockstream: OpenLockstream = open_from_environment
 ) -> Iterator[dict[str, TestClient]]:
     """Give a client for each caller, and one without a key by the empty name. All use one application."""
-    app = create_app(open_lockstream)
-    keyed = KeyedApplication(app, callers)
-    with TestClient(keyed, follow_redirects=False) as without_key:
+    keyed = KeyedApplication(create_app(open_lockstream), callers)
+    with ExitStack() as opened:
+        opened.enter_context(pytest.MonkeyPatch.context()).setenv("LOCKSTREAM_AUTH", NO_KEYS["auth"])
+        without_key = opened.enter_context(TestClient(keyed, follow_redirects=False))
         clients = {"": without_key}
         for name in callers:
             clients[name] = TestClient(keyed, follow_redirects=False, headers={_NAME.decode(): name})

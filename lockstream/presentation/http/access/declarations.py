@@ -3,6 +3,7 @@
 from typing import Any
 
 from lockstream.core.entities.access import Scope
+from lockstream.core.errors import LockerNotAllowed
 from lockstream.presentation.http.access.gate import KEY_IN_URL, KEYS_REQUIRED, SCOPE_MISSING
 from lockstream.presentation.http.access.scopes import SCOPES
 from lockstream.presentation.http.media_types import JSON
@@ -18,10 +19,8 @@ SCHEME = "ApiKey"
 
 AUTH_OFF = "auth_off"
 
-LOCKER_NOT_ALLOWED = "locker_not_allowed"
-
 UNAUTHENTICATED_CODES = KEY_MISSING, KEY_MALFORMED, KEY_UNKNOWN, KEY_EXPIRED, KEY_REVOKED, KEY_IN_URL
-FORBIDDEN_CODES = SCOPE_MISSING, LOCKER_NOT_ALLOWED, KEYS_REQUIRED, AUTH_OFF
+FORBIDDEN_CODES = SCOPE_MISSING, LockerNotAllowed.code, KEYS_REQUIRED, AUTH_OFF
 
 _SECURITY_SCHEME = {
     "type": "http",

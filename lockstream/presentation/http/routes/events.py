@@ -13,7 +13,6 @@ from lockstream.presentation.http.bodies import Body, noted
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
     INTERNAL,
-    LOCKER_NOT_ALLOWED,
     TOO_SLOW,
     UNAVAILABLE,
     UNSUPPORTED,
@@ -56,7 +55,6 @@ _LINKS = {
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": EventResponse, "description": "Duplicate: the event was accepted before. Nothing changed."},
     202: {"model": EventResponse, "description": "Accepted: the event is in the log, on disk.", "links": _LINKS},
-    403: LOCKER_NOT_ALLOWED,
     409: {"model": ConflictBody, "description": "Refused: the state or history of the event's subject forbids it."},
     408: TOO_SLOW,
     413: {"model": ErrorBody, "description": "The body is too large."},

@@ -20,7 +20,6 @@ from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
     INTERNAL,
-    LOCKER_NOT_ALLOWED,
     TOO_SLOW,
     UNAVAILABLE,
     UNSUPPORTED,
@@ -234,7 +233,6 @@ async def resubmit_events(request: Request) -> Response:
     responses={
         200: {"model": EventResponse, "description": "Duplicate: another event with this id is in the log."},
         202: {"model": EventResponse, "description": "Accepted: the event is in the log, and the entry is gone."},
-        403: LOCKER_NOT_ALLOWED,
         404: _NO_ENTRY,
         409: {"model": ConflictBody, "description": "Refused, for a reason of now."},
         422: {

@@ -11,6 +11,7 @@ from lockstream.core.entities.events import Event, KeyId
 from lockstream.core.entities.log import START
 from lockstream.core.errors import LockerNotAllowed, QueueFull
 from lockstream.core.outcomes import Accepted, Duplicate
+from lockstream.services.running.access.access import Access
 from lockstream.services.running.group_commit import Origin
 from lockstream.tests.services.running.system import System
 from lockstream.tests.support.builders import Body, event, registered
@@ -158,21 +159,31 @@ def test_an_error_of_the_note_harms_no_request(store: FaultyStore, caplog: pytes
     assert caplog.text.count("could not be noted") == 2
 
 
-def test_the_running_system_tells_of_events_that_are_not_allowed() -> None:
-    told: list[tuple[list[str], str, bool]] = []
+class NotingAccess(Access):
+    """An open system that notes refused requests in a list instead of an audit log."""
 
-    def note(errors: Sequence[LockerNotAllowed], origin: Origin) -> None:
-        told.append(([error.locker_id for error in errors], origin.address, origin.is_arrival))
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[tuple[str, str, str, str, int]] = []
 
+    def note_refusal(self, key_id: str, address: str, operation: str, code: str, count: int = 1) -> None:
+        self.noted.append((key_id, address, operation, code, count))
+
+
+def test_the_running_system_tells_the_audit_log_of_events_that_are_not_allowed() -> None:
     async def check() -> None:
         lockstream = open_in_memory()
         lockstream.bind_running_loop()
-        lockstream.on_not_allowed(note)
+        lockstream.access = noting
         bodies = [registered(locker="theirs"), registered(locker="mine"), registered(locker="others")]
         await lockstream.ingest(events_of(bodies), origin_of(bodies, LOCKER))
         with pytest.raises(LockerNotAllowed):
             await lockstream.ingest_text(json.dumps(bodies[0]).encode(), "192.0.2.8", LOCKER)
         await lockstream.close()
 
+    noting = NotingAccess()
     run(check())
-    assert told == [(["theirs", "others"], "192.0.2.7", True), (["theirs"], "192.0.2.8", True)]
+    assert noting.noted == [
+        (LOCKER.key_id, "192.0.2.7", "report", "locker_not_allowed", 2),
+        (LOCKER.key_id, "192.0.2.8", "report", "locker_not_allowed", 1),
+    ]

@@ -13,6 +13,7 @@ from lockstream.presentation.http.app import Application, create_app
 from lockstream.services.deployment import deployment_of
 from lockstream.settings import Settings
 from lockstream.tests.support.clients import contract_client
+from lockstream.tests.support.keyed_clients import NO_KEYS
 
 KEY_HEADER = b"x-test-key"
 
@@ -38,7 +39,7 @@ def client_with_key(
 
     Requests with another `X-Test-Key` have another key.
     """
-    chosen = Settings.model_validate(settings)
+    chosen = Settings.model_validate(NO_KEYS | settings)
     app = create_app(lambda: deployment_of(chosen).start(), lambda: chosen)
     with contract_client(CallerOfHeader(app, limits), is_checked=is_checked) as client:
         client.headers[KEY_HEADER.decode()] = "aaaaaaaa"

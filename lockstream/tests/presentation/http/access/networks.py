@@ -28,6 +28,7 @@ from lockstream.tests.support.builders import (
 )
 from lockstream.tests.support.clients import contract_client
 from lockstream.tests.support.databases import new_database
+from lockstream.tests.support.keyed_clients import NO_KEYS
 from lockstream.tests.support.memory_system import open_in_memory
 
 CALLER = "x-caller"
@@ -114,9 +115,9 @@ def three_networks(kind: str, folder: Path) -> Iterator[list[Network]]:
 def app_of(kind: str, folder: Path, stack: ExitStack) -> ASGIApp:
     """Return an application over a new store, whose callers are those that the header of a request names."""
     folder.mkdir()
-    settings = Settings.model_validate({"EVENT_LOG_PATH": folder / "event_log.jsonl"})
+    settings = Settings.model_validate({"EVENT_LOG_PATH": folder / "event_log.jsonl", **NO_KEYS})
     if kind == "postgres":
-        settings = Settings.model_validate({"DATABASE_URL": stack.enter_context(new_database())})
+        settings = Settings.model_validate({"DATABASE_URL": stack.enter_context(new_database()), **NO_KEYS})
     opened = open_in_memory if kind == "memory" else lambda: deployment_of(settings).start()
     return with_callers(create_app(opened, lambda: settings))
 

@@ -9,7 +9,7 @@ from lockstream.tests.presentation.http.access.conftest import Guarded
 from lockstream.tests.support.keys import bearer
 from lockstream.tests.support.processes import wait_until
 
-NEW = {"name": "new", "scopes": ["read", "feed"], "lockers": ["b", "a*"], "expires_seconds": 3600, "burst": 2.5}
+NEW = {"name": "new", "scopes": ["read", "feed"], "lockers": ["b", "a*"], "expires_seconds": 3600, "burst_seconds": 3}
 
 
 def admin(guarded: Guarded) -> dict[str, str]:
@@ -31,7 +31,7 @@ def test_a_new_key_is_shown_once(guarded: Guarded) -> None:
     assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
     key, text = made.json()["key"], made.json()["text"]
     assert text.startswith(f"lsk_{key['key_id']}_")
-    assert (key["scopes"], key["lockers"], key["burst"]) == (["read", "feed"], ["a*", "b"], 2.5)
+    assert (key["scopes"], key["lockers"], key["burst_seconds"]) == (["read", "feed"], ["a*", "b"], 3)
     assert key["created_by"] == guarded.keys[Scope.ADMIN][4:12]
     assert get(guarded, f"/keys/{key['key_id']}") == key
     assert guarded.client.get("/lockers", headers=bearer(text)).status_code == 200
@@ -43,7 +43,7 @@ def test_a_rotation_keeps_what_the_key_allows(guarded: Guarded) -> None:
     new = post(guarded, f"/keys/{old['key']['key_id']}/rotate")
     assert new.status_code == 201
     key = new.json()["key"]
-    for name in "name", "scopes", "lockers", "burst":
+    for name in "name", "scopes", "lockers", "burst_seconds":
         assert key[name] == old["key"][name]
     assert (key["replaces"], key["revoked_at"]) == (old["key"]["key_id"], None)
     kept = get(guarded, f"/keys/{old['key']['key_id']}")
@@ -110,7 +110,7 @@ def test_the_audit_log_is_listed_in_pages_and_filtered(guarded: Guarded) -> None
         ({"name": "x", "scopes": ["admin"], "lockers": ["a"]}, "cannot be bound"),
         ({"name": "x", "scopes": ["read"], "lockers": ["a/b"]}, "locker"),
         ({"name": "x", "scopes": ["read"], "expires_seconds": 0}, "expires_seconds"),
-        ({"name": "x", "scopes": ["read"], "burst": -1}, "burst"),
+        ({"name": "x", "scopes": ["read"], "burst_seconds": -1}, "burst"),
         ({"name": "x", "scopes": ["read"], "admin": True}, "admin"),
         ([], "object"),
     ],
