@@ -61,7 +61,8 @@ OPEN = {("/health/live", "get"), ("/health/ready", "get")}
 """Operations that need no key."""
 
 ANSWERS = {
-    operation: statuses | (set() if operation in OPEN else {"401", "403"}) for operation, statuses in _ANSWERS.items()
+    operation: statuses | (set() if operation in OPEN else {"401", "403", "429"})
+    for operation, statuses in _ANSWERS.items()
 }
 
 FIELDS = {

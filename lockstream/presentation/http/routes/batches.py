@@ -33,7 +33,6 @@ from lockstream.schemas.outcomes import batch_item
 from lockstream.schemas.responses import BatchResponse, ErrorBody, MalformedBodyErrors
 from lockstream.services.running.access.rate_limits import TooManyRequests
 from lockstream.services.running.group_commit import Origin, Outcomes
-from lockstream.services.running.lockstream import Lockstream
 
 MAX_BATCH_EVENTS = 10_000
 
@@ -130,7 +129,7 @@ class _Batch:
 
     def __init__(self, request: Request, caller: Caller) -> None:
         self._request, self._caller = request, caller
-        self._lockstream: Lockstream = request.app.lockstream
+        self._lockstream = lockstream_of(request)
         self._address = remote_address(request.scope)
         self._max_event_bytes = self._lockstream.settings.max_event_bytes
         self._count = 0

@@ -12,6 +12,7 @@ from lockstream.core.entities import key_text
 from lockstream.core.entities.access import Scope
 from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.presentation.http.app import create_app
+from lockstream.services.running.access.rate_limits import FailureLimits
 from lockstream.settings import Settings
 from lockstream.tests.presentation.http.access.conftest import Guarded
 from lockstream.tests.support.clients import contract_client, open_from_environment
@@ -171,3 +172,18 @@ def test_revoked_keys_leave_a_server_closed(log_path: Path) -> None:
         assert client.get("/keys", headers=headers).json()["code"] == "key_revoked"
     with opened() as client:
         assert client.get("/network").status_code == 401
+
+
+def test_failed_authentications_of_an_address_are_limited_but_not_those_of_a_valid_key(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = guarded.app.lockstream.access
+    monkeypatch.setattr(access, "failure_limits", FailureLimits())
+    noted: list[str] = []
+    monkeypatch.setattr(access, "note_refusal", lambda key_id, address, operation, code: noted.append(code))
+    refused = [guarded.client.get("/network") for _ in range(12)]
+    assert [response.status_code for response in refused] == [401] * 10 + [429] * 2
+    assert refused[-1].json()["code"] == "too_many_failed_authentications"
+    assert int(refused[-1].headers["retry-after"]) in range(1, 7)
+    assert noted == ["key_missing"] * 10
+    assert guarded.client.get("/network", headers=bearer(guarded.keys["read"])).status_code == 200
