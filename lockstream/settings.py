@@ -108,6 +108,7 @@ class Settings(BaseSettings):
 
     tls_key: Path | None = _setting(None, ADDRESS)
     """A PEM file with the key of that certificate, not encrypted."""
+
     auth: Annotated[Auth, BeforeValidator(str.lower)] = _setting(Auth.ON, ACCESS)
     """`on`: each request needs an API key, once there is one. `off`: no key is checked, on any address."""
 
@@ -144,10 +145,10 @@ class Settings(BaseSettings):
     stream_limit: int = _setting(1_000, LIMITS, ge=0)
     """Most streams of the feed that are open at a time. Further ones get 503."""
 
-    requests_per_second: float | None = _setting(None, LIMITS, gt=0, allow_inf_nan=False)
+    requests_per_second: float | None = _setting(None, LIMITS, ge=0.001, allow_inf_nan=False)
     """Most requests a second of each key that has no limit of its own; then 429. Not set: no limit."""
 
-    events_per_second: float | None = _setting(None, LIMITS, gt=0, allow_inf_nan=False)
+    events_per_second: float | None = _setting(None, LIMITS, ge=0.001, allow_inf_nan=False)
     """Most events a second of each key that has no limit of its own; then 429. Not set: no limit."""
 
     burst_seconds: int = _setting(10, LIMITS, ge=1, le=86_400)

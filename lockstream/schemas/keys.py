@@ -14,6 +14,7 @@ from lockstream.core.use_cases.manage_keys import (
     MAX_PATTERNS,
     MAX_RATE,
     MAX_SECONDS,
+    MIN_RATE,
 )
 from lockstream.schemas.listings import Next, Time
 
@@ -21,7 +22,7 @@ _MINUTE = 60 * 1_000_000
 """Microseconds of a minute."""
 
 _KeyId = Annotated[str, Meta(description="The public part of the key.", pattern=f"^[0-9A-Za-z]{{{PUBLIC_ID_LENGTH}}}$")]
-_Rate = Annotated[float, Meta(gt=0, le=MAX_RATE)]
+_Rate = Annotated[float, Meta(ge=MIN_RATE, le=MAX_RATE)]
 _OwnLimit = Annotated[float | None, Meta(description="The key's own limit. Null: that of the settings.")]
 _Scopes = Annotated[list[Scope], Meta(description="The operations that the key may call.")]
 _Lockers = Annotated[
@@ -94,7 +95,10 @@ class CreateKeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_MAX, description="A name for people.")]
     scopes: Annotated[_Scopes, Meta(min_length=1)]
-    lockers: Annotated[_Lockers, Meta(max_length=MAX_PATTERNS)] = []
+    lockers: Annotated[
+        Annotated[list[str], Meta(min_length=1, max_length=MAX_PATTERNS)] | None,
+        Meta(description="Locker ids, and beginnings of ids followed by `*`. Null: the key may use all."),
+    ] = None
     expires_seconds: Annotated[
         Annotated[int, Meta(ge=1, le=MAX_SECONDS)] | None, Meta(description="Lifetime in seconds. Null: for ever.")
     ] = None
@@ -121,7 +125,13 @@ class AuditItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     by: Annotated[str | None, Meta(description="The key, or the user of the command line, that changed the key.")]
     replaced_by: Annotated[str | None, Meta(description="The new key of a rotation.")]
     address: Annotated[str | None, Meta(description="Remote address of the request.")]
-    operation: Annotated[str | None, Meta(description="The operation that was refused, by its `operationId`.")]
+    operation: Annotated[
+        str | None,
+        Meta(
+            description="The operation that was refused: its `operationId`, `report` if events of other lockers were "
+            "refused, or `other` for a path of no operation."
+        ),
+    ]
     code: Annotated[str | None, Meta(description="The code of the refusal.")]
     count: Annotated[int, Meta(ge=1, description="Number of equal refusals that the entry sums up.")]
 

@@ -27,7 +27,6 @@ _SERVER_ERROR = 500
 _RETRIED = frozenset((408, 429, _SERVER_ERROR, 502, 503, 504))
 """Statuses that promise a success later. Those beside 408, 429, 500 and 503 come from a proxy."""
 
-
 KEY_VARIABLE = "LOCKSTREAM_API_KEY"
 """Environment variable with the API key that commands send to a server."""
 

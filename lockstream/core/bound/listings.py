@@ -40,8 +40,8 @@ from lockstream.core.ports import Listings
 FEW_LOCKERS = 500
 """Most lockers whose lists are merged. A page reads each list at least once (docs/decisions/0028)."""
 
-EVENT_PREFIX_LENGTH = len("0190a5e0-0000")
-"""Shortest beginning of an event id that a search looks for: 48 bits, which few events of other lockers share."""
+EVENT_PREFIX_LENGTH = len("0190a5e0-0000-7000")
+"""Shortest beginning of an event id that a search looks for: the time and 12 random bits of a UUID of version 7."""
 
 SEARCHED_EVENTS = 200
 """Most events of all lockers that one search looks at, for those of the caller's lockers."""

@@ -30,6 +30,7 @@ _FORM = re.compile(
     f"{PREFIX}[0-9A-Za-z]{{{PUBLIC_ID_LENGTH}}}_[0-9A-Za-z]{{{SECRET_LENGTH}}}_[0-9A-Za-z]{{{CHECKSUM_LENGTH}}}"
 )
 _KEY_ID = re.compile(f"[0-9A-Za-z]{{{PUBLIC_ID_LENGTH}}}")
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class KeyText(NamedTuple):
@@ -52,6 +53,11 @@ def digest_of(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
+def is_digest(text: str) -> bool:
+    """Return whether a text has the form of a result of `digest_of`."""
+    return _DIGEST.fullmatch(text) is not None
+
+
 def is_key_text(text: str) -> bool:
     """Return whether a text has the form of a key, and the right checksum."""
     body, _, checksum = text.rpartition("_")
@@ -63,9 +69,10 @@ def is_key_id(text: str) -> bool:
     return _KEY_ID.fullmatch(text) is not None
 
 
-def contains_key(text: str) -> bool:
-    """Return whether a key, or a text of its form, is somewhere in `text`."""
-    return PREFIX in text and _FORM.search(text) is not None
+def id_of_key_in(text: str) -> str | None:
+    """Return the public id of the first key, or of the first text of its form, that is somewhere in `text`."""
+    found = _FORM.search(text) if PREFIX in text else None
+    return found and found[0][PUBLIC_ID]
 
 
 def _checksum(body: str) -> str:

@@ -92,7 +92,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An entry of the audit log. Texts that do not apply are empty."""
 
     at: str
-    """Time of the action, or of the first of several refusals: RFC 3339 in UTC."""
+    """Time of the action, or of the last of several refusals: RFC 3339 in UTC."""
 
     action: AuditAction
     key_id: str = ""
@@ -117,7 +117,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Code of the refusal."""
 
     count: int = 1
-    """Number of equal refusals since `at` that this entry sums up."""
+    """Number of equal refusals until `at` that this entry sums up."""
 
 
 class AuditQuery(Struct, frozen=True):

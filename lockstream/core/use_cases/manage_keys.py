@@ -1,6 +1,5 @@
 """Create, rotate and revoke API keys: pure functions from the present keys to a change."""
 
-import math
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -27,10 +26,10 @@ MAX_SECONDS = 100 * 366 * 24 * 60 * 60
 MAX_PATTERNS = 1_000
 """Most lockers, or beginnings of their ids, that one key may be bound to."""
 
-MAX_RATE = 1_000_000_000
+MIN_RATE, MAX_RATE = 0.001, 1_000_000_000
+"""Lowest and highest limit of a key, in requests or events a second."""
 
 MAX_BURST_SECONDS = 86_400
-"""Highest limit of a key."""
 
 
 class KeyRequest(Struct, frozen=True, kw_only=True):
@@ -192,5 +191,5 @@ def _check(request: KeyRequest) -> None:
         raise InvalidKey(f"The burst is {request.burst_seconds} seconds. Give 1 to {MAX_BURST_SECONDS:,} seconds.")
     for name in ("requests_per_second", "events_per_second"):
         value = getattr(request, name)
-        if value is not None and not (math.isfinite(value) and 0 < value <= MAX_RATE):
-            raise InvalidKey(f"The limit {name} is {value}. Give a number above 0 and up to {MAX_RATE:,}.")
+        if value is not None and not MIN_RATE <= value <= MAX_RATE:
+            raise InvalidKey(f"The limit {name} is {value}. Give a number from {MIN_RATE} to {MAX_RATE:,}.")

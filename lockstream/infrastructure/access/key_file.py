@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from lockstream.core.entities.access import Scope
-from lockstream.core.entities.key_text import is_key_id
+from lockstream.core.entities.key_text import is_digest, is_key_id
 from lockstream.core.entities.keys import Key
 from lockstream.core.errors import KeysDamaged
 from lockstream.infrastructure.fs import sync_data, sync_directory, write_all
@@ -23,8 +23,6 @@ FORMAT = 1
 
 PRIVATE = 0o600
 """Permissions of a file that its owner alone may read."""
-
-_DIGEST_LENGTH = 64
 
 
 class _Content(Struct):
@@ -74,7 +72,7 @@ def decode_keys(content: bytes, path: Path) -> dict[str, Key]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _damaged(path, f"It is not a file of keys ({error}).") from error
     for key in keys:
-        if not is_key_id(key.key_id) or len(key.digest) != _DIGEST_LENGTH or not set(key.scopes) <= set(Scope):
+        if not is_key_id(key.key_id) or not is_digest(key.digest) or not set(key.scopes) <= set(Scope):
             raise _damaged(path, "One of its keys is not complete.")
     by_id = {key.key_id: key for key in keys}
     if len(by_id) != len(keys):
@@ -141,7 +139,7 @@ def give_to_owner(file: int, folder: Path) -> None:
 
 def _damaged(path: Path, reason: str) -> KeysDamaged:
     return KeysDamaged(
-        f"The file of the API keys {path} is damaged: {reason} Nothing was changed, and no request is served. Restore "
+        f"The file of the API keys {path} is damaged: {reason} Nothing was changed. Restore "
         "the file from a backup, which `lockstream backup` makes beside that of the log. Without a backup, move it and "
         "the audit log beside it away, and create new keys with `lockstream keys create`."
     )

@@ -50,7 +50,7 @@ class FileKeyStore:
             if not keys and self._were_created(keys is None):
                 raise KeysMissing(
                     f"The API keys in {self._keys} are gone, and the audit log {self._audit} says that keys were "
-                    "created. Nothing was changed, and no request is served. Restore the file from a backup. If the "
+                    "created. Nothing was changed. Restore the file from a backup. If the "
                     "keys are meant to be gone, move the audit log away as well."
                 )
             return keys or {}

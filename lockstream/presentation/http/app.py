@@ -24,7 +24,7 @@ from lockstream.core.errors import AccessRefused
 from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.access.declarations import declare_access
 from lockstream.presentation.http.access.ending import Ending, serve_until_ended
-from lockstream.presentation.http.access.gate import OTHER_PATH, admit
+from lockstream.presentation.http.access.gate import OTHER_PATH, identify, require_scope
 from lockstream.presentation.http.access.rate_limits import (
     RATE_LIMIT,
     RATE_LIMIT_POLICY,
@@ -91,7 +91,7 @@ ROUTERS = tuple(
 """Every operation of the contract, by resource."""
 
 _ASSETS = "/docs/assets"
-_DOCUMENTATION = "/", "/docs", "/openapi.json"
+_PAGES = "/", "/docs", "/openapi.json"
 
 type Endpoint = Callable[..., Awaitable[Response]]
 
@@ -220,16 +220,17 @@ class Application(FastAPI):
             scope, send = {**scope, "method": "GET", IS_HEAD: True}, _without_body(send)
         scope["app"] = self
         path = _path_of(scope)
-        operation, parameters = self._operations.find(scope["method"], path) or (_OTHER, {})
+        operation, parameters = self._operations.find(scope["method"], path)
         try:
-            if operation.needs_key and not (operation is _OTHER and self._is_open_documentation(path)):
-                admit(self.lockstream.access, scope, operation.name, operation.scope)
+            if operation.needs_key and not (self.settings.open_docs and operation is _DOCUMENTATION):
+                identify(self.lockstream.access, scope, operation.name)
             if (caller := caller_of(scope)).key_id:
                 take_request(self.rate_limits, caller)
+                require_scope(self.lockstream.access, scope, operation.name, operation.scope)
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
             await self._respond(error_response(Request(scope, receive), error), scope, receive, send)
             return
-        if operation is _OTHER:
+        if operation is _DOCUMENTATION:
             await super().__call__(scope, receive, securing(send, scope))
         elif operation.scope is AccessScope.FEED and self.lockstream.access.is_enforced:
             await self._serve_feed(operation, scope, receive, send)
@@ -243,7 +244,7 @@ class Application(FastAPI):
 
         def refuse() -> None:
             if ending.is_ended:
-                admit(access, scope, operation.name, operation.scope)
+                access.require_accepted(caller_of(scope))
 
         async def serve(send: Send) -> None:
             await self._serve(operation.endpoint, scope, receive, send, refuse)
@@ -271,10 +272,6 @@ class Application(FastAPI):
             response.raw_headers += rate_limit_headers(self.rate_limits, caller)
         await response(scope, receive, send)
 
-    def _is_open_documentation(self, path: str) -> bool:
-        """Return whether this is a path of the documentation, and the settings open that to everybody."""
-        return self.settings.open_docs and (path in _DOCUMENTATION or path.startswith(f"{_ASSETS}/"))
-
 
 def _restore_examples(contract: dict[str, Any], routes: Iterable[BaseRoute]) -> None:
     """Put the examples of responses into a contract as they were declared: FastAPI leaves out their nulls."""
@@ -300,12 +297,17 @@ class _Operation(NamedTuple):
     needs_key: bool = True
 
 
-async def _call_fastapi(_: Request) -> Response:
+async def _refuse_path(_: Request) -> Response:
     raise HTTPException(404)
 
 
-_OTHER = _Operation(OTHER_PATH, _call_fastapi, None)
-"""Stands for a request that is not to an operation of the contract. FastAPI answers it."""
+_OTHER = _Operation(OTHER_PATH, _refuse_path, None)
+"""Stands for a request to no operation of the contract, and to no page of the documentation."""
+
+_DOCUMENTATION = _Operation(OTHER_PATH, _refuse_path, None)
+"""Stands for a request to the documentation, which FastAPI answers. FastAPI gets no other request: its routes differ
+from those here in odd spellings of a path, and it checks no key.
+"""
 
 
 def _response_of_cancelled(request: Request, cancelled: asyncio.CancelledError, refuse: Callable[[], None]) -> Response:
@@ -323,6 +325,9 @@ class _Operations:
         self._exact: dict[tuple[str, str], _Operation] = {}
         self._methods: dict[str, list[str]] = {}
         self._templates: dict[tuple[str, int], list[tuple[list[str], _Operation]]] = {}
+        self._template_methods: dict[str, None] = {}
+        """The methods of operations whose paths have parameters, each once."""
+
         own = [route for route in routes if isinstance(route, APIRoute)]
         require_scopes(route.name for route in own)
         for route in own:
@@ -335,13 +340,23 @@ class _Operations:
                     continue
                 segments = route.path.split("/")
                 self._templates.setdefault((method, len(segments)), []).append((segments, operation))
+                self._template_methods[method] = None
 
-    def find(self, method: str, path: str) -> tuple[_Operation, dict[str, str]] | None:
+    def find(self, method: str, path: str) -> tuple[_Operation, dict[str, str]]:
         """Return the operation of a path, with the parameters in it."""
         if operation := self._exact.get((method, path)):
             return operation, {}
         if path in self._methods:  # or `GET /events/batch` would ask for the event with the id "batch"
-            return _Operation(OTHER_PATH, partial(_refuse_method, self._methods[path]), None), {}
+            return _refusal_of_method(self._methods[path]), {}
+        if path in _PAGES or path.startswith(f"{_ASSETS}/"):
+            return _DOCUMENTATION, {}
+        if found := self._with_parameters(method, path):
+            return found
+        others = [other for other in self._template_methods if self._with_parameters(other, path)]
+        return (_refusal_of_method(others) if others else _OTHER), {}
+
+    def _with_parameters(self, method: str, path: str) -> tuple[_Operation, dict[str, str]] | None:
+        """Return the operation whose path has parameters and matches, with their values."""
         given = path.split("/")
         for segments, operation in self._templates.get((method, len(given)), ()):
             parameters = {}
@@ -353,6 +368,10 @@ class _Operations:
             else:
                 return operation, parameters
         return None
+
+
+def _refusal_of_method(allowed: Iterable[str]) -> _Operation:
+    return _Operation(OTHER_PATH, partial(_refuse_method, list(allowed)), None)
 
 
 async def _refuse_method(allowed: list[str], _: Request) -> Response:

@@ -12,6 +12,8 @@ from lockstream.core.errors import (
     CursorRefused,
     InvalidKey,
     KeyEnded,
+    KeysDamaged,
+    KeysMissing,
     LockerNotAllowed,
     NotAllowed,
     NotAuthenticated,
@@ -106,7 +108,7 @@ def error_response(request: Request, error: BaseException) -> Response:
     match error:
         case MalformedBody():
             return JSONResponse({"detail": error.errors}, 422)
-        case StoreUnavailable():
+        case StoreUnavailable() | KeysDamaged() | KeysMissing():
             return JSONResponse({"detail": str(error)}, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
         case TooManyRequests():
             refused = {"detail": str(error), "code": error.code}

@@ -63,7 +63,7 @@ class Tls:
         """
         try:
             self._load()
-        except TlsRefused as refused:
+        except (TlsRefused, OSError) as refused:
             logger.error("%s The last certificate stays in use. Correct the files, and send SIGHUP again.", refused)  # noqa: TRY400  # a sentence, no traceback
 
     def _load(self) -> None:
@@ -120,6 +120,11 @@ def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> N
             f"The certificate in {certificate} (LOCKSTREAM_TLS_CERT) cannot be used with the key in {key} "
             f"(LOCKSTREAM_TLS_KEY): {error.reason or error}. Name two PEM files that `openssl x509` and `openssl pkey` "
             "can read."
+        ) from error
+    except OSError as error:  # a file was replaced meanwhile
+        raise TlsRefused(
+            f"The certificate in {certificate} or its key in {key} cannot be read: {error.strerror or error}. Give "
+            "this user access to both files."
         ) from error
 
 

@@ -16,7 +16,7 @@ from lockstream.core.entities.log import START, Cursor
 from lockstream.core.errors import BackupFailed, LogFileDamaged
 from lockstream.core.ports import OnProgress, ignore_progress
 from lockstream.infrastructure.access.audit_file import audit_path
-from lockstream.infrastructure.access.key_file import keys_path
+from lockstream.infrastructure.access.key_file import decode_keys, keys_path
 from lockstream.infrastructure.file_log.reader import CHUNK_LINES, last_position, line_start, read_log
 from lockstream.infrastructure.fs import copy_bytes, sync_directory
 from lockstream.infrastructure.quarantine.journal import quarantine_path
@@ -42,11 +42,12 @@ def back_up(log: Path, destination: Path, on_progress: OnProgress) -> Backup:
     """Copy the present complete lines of `log` to `destination`, and its quarantine, keys and audit log beside that.
 
     No lock is taken. Lines that a server appends meanwhile are not in the copies. Each copy has the permissions of its
-    source. The lines of the files beside the log are not checked.
+    source. The lines of the quarantine and of the audit log are not checked.
 
     Raises:
         BackupFailed: `destination` or a file beside it exists, or nothing can be written there.
-        LogFileDamaged: a line of the log is damaged; nothing is left at `destination`.
+        LogFileDamaged, KeysDamaged: a line of the log, or the file of its keys, is damaged; nothing is left at
+            `destination`.
         OSError: the log or a file beside it cannot be read.
     """
     path_functions = quarantine_path, audit_path, keys_path
@@ -54,17 +55,21 @@ def back_up(log: Path, destination: Path, on_progress: OnProgress) -> Backup:
     for path in destination, *copies:
         _require_free(path)
     with ExitStack() as opened:
-        # The keys come after their audit log: a start refuses an audit log that names keys, without their file.
+        # The keys are opened after their audit log, and the copy of that ends where it ended then: a start refuses an
+        # audit log that names keys, without their file.
         sources = [_open_if_exists(path_of(log)) for path_of in path_functions]
-        for source in filter(None, sources):
+        for source, _ in filter(None, sources):
             opened.enter_context(source)
         log_source = opened.enter_context(log.open("rb"))
         try:
             drafts = [(source, opened.enter_context(_draft(copy)), copy) for source, copy in _found(sources, copies)]
             log_draft = opened.enter_context(_draft(destination))
-            for source, draft, _ in drafts:
-                _copy(source.fileno(), draft)
-            _copy(log_source.fileno(), log_draft)
+            for (source, size), draft, _ in drafts:
+                _copy(source.fileno(), size, draft)
+            for (_, _), draft, copy in drafts:
+                if copy == keys_path(destination):
+                    decode_keys(draft.read_bytes(), keys_path(log))
+            _copy(log_source.fileno(), os.fstat(log_source.fileno()).st_size, log_draft)
             end = _check(log_draft, log, destination, on_progress)
             for path in destination, *copies:  # another process may have created it meanwhile
                 _require_free(path)
@@ -82,7 +87,7 @@ def back_up(log: Path, destination: Path, on_progress: OnProgress) -> Backup:
     return Backup(end, *(copy if source else None for source, copy in zip(sources, copies, strict=True)))
 
 
-def _found(sources: Sequence[IO[bytes] | None], copies: Sequence[Path]) -> list[tuple[IO[bytes], Path]]:
+def _found(sources: "Sequence[_Source | None]", copies: Sequence[Path]) -> "list[tuple[_Source, Path]]":
     return [(source, copy) for source, copy in zip(sources, copies, strict=True) if source]
 
 
@@ -98,12 +103,20 @@ def _require_free(destination: Path) -> None:
         raise BackupFailed(f"The folder {destination.parent} does not exist. Create it first.")
 
 
-def _open_if_exists(path: Path) -> IO[bytes] | None:
+class _Source(NamedTuple):
+    """An open file, and its size at that time."""
+
+    file: IO[bytes]
+    size: int
+
+
+def _open_if_exists(path: Path) -> _Source | None:
     """Open a file that a server may replace at any time. The open one stays whole."""
     try:
-        return path.open("rb")
+        file = path.open("rb")
     except FileNotFoundError:
         return None
+    return _Source(file, os.fstat(file.fileno()).st_size)
 
 
 @contextmanager
@@ -118,12 +131,12 @@ def _draft(destination: Path) -> Iterator[Path]:
             Path(name).unlink()
 
 
-def _copy(source: int, draft: Path) -> None:
-    """Copy the complete lines of a file, and flush them."""
+def _copy(source: int, size: int, draft: Path) -> None:
+    """Copy the complete lines among the first `size` bytes of a file, and flush them."""
     found = os.fstat(source)
     with draft.open("r+b") as file:
         target = file.fileno()
-        copy_bytes(source, target, 0, found.st_size)
+        copy_bytes(source, target, 0, size)
         os.ftruncate(target, line_start(target, os.fstat(target).st_size))
         os.fchmod(target, found.st_mode & 0o777)
         os.fsync(target)

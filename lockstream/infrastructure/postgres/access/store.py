@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 import msgspec
 import psycopg
 
+from lockstream.core.entities.key_text import is_digest, is_key_id
 from lockstream.core.entities.keys import AuditEntry, AuditQuery, Key, NumberedEntry
 from lockstream.core.errors import KeysDamaged, KeysMissing
 from lockstream.core.key_store import KeyChange, Keys
@@ -107,20 +108,25 @@ class PostgresKeyStore:
     def _keys(self, rows: DatabaseRows, were_created: DatabaseRows) -> Keys:
         if not rows and were_created[0][0]:
             raise KeysMissing(
-                f"The API keys in {self.name} are gone, and the table access_audit says that keys were created. No "
-                "request is served. Restore the database from a backup. If the keys are meant to be gone, empty the "
+                f"The API keys in {self.name} are gone, and the table access_audit says that keys were created. "
+                "Restore the database from a backup. If the keys are meant to be gone, empty the "
                 "table access_audit as well."
             )
         keys = {}
         for key_id, record in rows:
             try:
-                keys[key_id] = _decode_key(record)
+                keys[key_id] = key = _decode_key(record)
             except msgspec.MsgspecError as error:
-                raise KeysDamaged(
-                    f"The API key {key_id} in {self.name} is damaged ({error}). No request is served. Restore the "
-                    "database from a backup, or delete the row of this key."
-                ) from error
+                raise self._damaged(key_id, str(error)) from error
+            if key.key_id != key_id or not is_key_id(key_id) or not is_digest(key.digest):
+                raise self._damaged(key_id, "its id or its digest is wrong")
         return keys
+
+    def _damaged(self, key_id: str, reason: str) -> KeysDamaged:
+        return KeysDamaged(
+            f"The API key {key_id} in {self.name} is damaged ({reason}). Restore the database "
+            "from a backup, or delete the row of this key."
+        )
 
     def _write(self, statement: Statement) -> None:
         with self._errors(), closing(Session(self._database)) as session:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lockstream.core.entities.access import Scope
+from lockstream.core.entities.key_text import id_of_key_in
 from lockstream.core.errors import UnknownKey
 from lockstream.core.use_cases.manage_keys import KeyRequest, NewKey, Operator, create, revoke, rotate
 from lockstream.presentation.cli.access.durations import seconds_of
@@ -31,7 +32,14 @@ commands = typer.Typer(
     no_args_is_help=True,
 )
 
-_KeyId = Annotated[str, typer.Argument(metavar="ID", help="The public id of the key, 8 characters.")]
+_KeyId = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="The public id of the key, 8 characters.",
+        parser=lambda given: id_of_key_in(given) or given,  # so that no message repeats a whole key
+    ),
+]
 _Rate = Annotated[float | None, typer.Option(metavar="N", help="The key's own limit, instead of that of the settings.")]
 
 
@@ -69,7 +77,7 @@ def create_(  # noqa: PLR0913, PLR0917  # an option each
         made = store.change(lambda keys: create(keys, request, _operator(), now))
     finally:
         store.close()
-    _print_new(made, "was created")
+    _print_new(made, store.name, "was created")
 
 
 @commands.command("list", cls=Command)
@@ -85,7 +93,10 @@ def list_(deployment: "Deployment", form: FormatOption = Format.TABLE) -> None:
         else:
             output.writelines(encode_pages([items], names, form))
     if not items:
-        info("There is no key. Requests need none until `lockstream keys create` makes the first one.")
+        info(
+            f"There is no key in {deployment.key_store().name}. Requests need none until `lockstream keys create` "
+            "makes the first one."
+        )
 
 
 @commands.command(cls=Command)
@@ -137,7 +148,7 @@ def rotate_(
         made = store.change(lambda keys: rotate(keys, key_id, seconds, _operator(), now))
     finally:
         store.close()
-    _print_new(made, f"replaces {key_id}, which is accepted for another {overlap},")
+    _print_new(made, store.name, f"replaces {key_id}, which is accepted for another {overlap},")
 
 
 def _items(deployment: "Deployment") -> "list[KeyItem]":
@@ -152,12 +163,14 @@ def _items(deployment: "Deployment") -> "list[KeyItem]":
     return [KeyItem.of(key, used.get(key.key_id), now) for key in keys]
 
 
-def _print_new(made: NewKey, done: str) -> None:
+def _print_new(made: NewKey, store_name: str, done: str) -> None:
     """Print the text of a key alone on standard output, and how to send it on standard error."""
     key = made.key
     with standard_output() as output:
         output.write(made.text.encode() + b"\n")
-    info(f"The key {key.key_id} ({printable(key.name)}) {done} with {' '.join(key.scopes)}.")
+    info(
+        f"The key {key.key_id} ({printable(key.name)}) {done} with {' '.join(key.scopes)}. It is kept in {store_name}."
+    )
     info("Keep it now: it cannot be shown again. Send it with each request, as `Authorization: Bearer lsk_…`; commands")
     info("such as `lockstream follow` read it from LOCKSTREAM_API_KEY.")
 

@@ -1,13 +1,14 @@
 """The gate: admits a request with a key that allows its operation, and refuses any other."""
 
 from time import monotonic
+from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope as ASGIScope
 
 from lockstream.core.entities.access import Scope
-from lockstream.core.entities.key_text import PREFIX, contains_key
+from lockstream.core.entities.key_text import PREFIX, id_of_key_in
 from lockstream.core.errors import AccessRefused, NotAllowed, NotAuthenticated
-from lockstream.presentation.http.access.callers import set_caller
+from lockstream.presentation.http.access.callers import caller_of, set_caller
 from lockstream.presentation.http.proxies import remote_address
 from lockstream.services.running.access.access import Access
 from lockstream.services.running.access.exposure import REMEDY, is_exposed
@@ -20,32 +21,24 @@ OTHER_PATH = "other"
 
 SCOPE_MISSING, KEYS_REQUIRED, KEY_IN_URL = "scope_missing", "keys_required", "key_in_url"
 
-_KEY_BEGINNING = PREFIX.encode()
 
-
-def admit(access: Access, request: ASGIScope, operation: str, needed: Scope | None) -> None:
-    """Let a request pass, and note its caller. `needed` is the scope of its operation; None means any key.
+def identify(access: Access, request: ASGIScope, operation: str) -> None:
+    """Find out who sends a request, and note its caller.
 
     Raises:
         NotAuthenticated: the request has no key that is accepted.
-        NotAllowed: the key lacks this scope, or the server needs keys and has none.
+        NotAllowed: the server needs keys and has none.
         TooManyRequests: too many requests without such a key came from the remote address.
     """
     try:
         if access.is_open:
             _require_no_exposure(access, request)
             return
-        if _KEY_BEGINNING in request["query_string"]:
-            _require_no_key_in(request["query_string"])
+        if request["query_string"]:
+            _require_no_key_in(unquote_to_bytes(request["query_string"]).decode("latin-1"))
+        if PREFIX in request["path"]:
+            _require_no_key_in(request["path"])
         caller = access.authenticate(_authorization(request))
-        if needed is not None and needed not in caller.scopes:
-            raise NotAllowed(
-                f"The key {caller.key_id} lacks the scope {needed}, which this operation needs. Use a key that has "
-                "it; `lockstream keys list` shows the scopes of each key.",
-                SCOPE_MISSING,
-                caller.key_id,
-                needed,
-            )
     except AccessRefused as refused:
         address = remote_address(request)
         if isinstance(refused, NotAuthenticated):
@@ -53,6 +46,25 @@ def admit(access: Access, request: ASGIScope, operation: str, needed: Scope | No
         access.note_refusal(refused.key_id, address, operation, refused.code)
         raise
     set_caller(request, caller)
+
+
+def require_scope(access: Access, request: ASGIScope, operation: str, needed: Scope | None) -> None:
+    """Require that the key of a request has the scope of its operation. None means any key.
+
+    Raises:
+        NotAllowed: the key lacks this scope.
+    """
+    caller = caller_of(request)
+    if needed is None or needed in caller.scopes:
+        return
+    access.note_refusal(caller.key_id, remote_address(request), operation, SCOPE_MISSING)
+    raise NotAllowed(
+        f"The key {caller.key_id} lacks the scope {needed}, which this operation needs. Use a key that has it, "
+        "or ask an administrator for one.",
+        SCOPE_MISSING,
+        caller.key_id,
+        needed,
+    )
 
 
 def _authorization(request: ASGIScope) -> bytes | None:
@@ -67,20 +79,27 @@ def _authorization(request: ASGIScope) -> bytes | None:
 
 
 def _require_no_exposure(access: Access, request: ASGIScope) -> None:
-    """Require that a server without keys was reached from its own machine, unless keys are not enforced.
+    """Require that a request to a server without keys comes from its own machine, unless keys are not enforced.
 
-    `lockstream serve` does not start on any other address. This holds for other ASGI servers.
+    `lockstream serve` does not start on any other address. This holds for other ASGI servers, and for the clients of a
+    trusted proxy on the same machine.
     """
+    if not access.is_enforced:
+        return
     server = request.get("server")
-    if access.is_enforced and server and server[1] is not None and is_exposed(server[0]):
+    exposed = [server[0]] if server and server[1] is not None else []
+    exposed = [address for address in [*exposed, remote_address(request)] if is_exposed(address)]
+    if exposed:
         raise NotAllowed(
-            f"This server has no API key, and its address {server[0]} can be reached from other machines. {REMEDY}",
+            f"This server has no API key, and the address {exposed[0]} belongs to a network, so that other machines "
+            f"can reach it. {REMEDY}",
             KEYS_REQUIRED,
         )
 
 
-def _require_no_key_in(query: bytes) -> None:
-    if contains_key(query.decode("latin-1")):
+def _require_no_key_in(text: str) -> None:
+    if key_id := id_of_key_in(text):
         raise NotAuthenticated(
-            f"The URL contains an API key, and URLs are kept in logs. Rotate this key. {HOW_TO_SEND}", KEY_IN_URL
+            f"The URL contains the API key {key_id}, and URLs are kept in logs. Rotate this key. {HOW_TO_SEND}",
+            KEY_IN_URL,
         )

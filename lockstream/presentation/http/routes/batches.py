@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from lockstream.core.entities.access import Caller
 from lockstream.core.entities.events import Event
-from lockstream.core.errors import QueueFull, StoreUnavailable
+from lockstream.core.errors import NotAuthenticated, QueueFull, StoreUnavailable
 from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.access.rate_limits import take_events
 from lockstream.presentation.http.access.views import lockstream_of
@@ -180,6 +180,14 @@ class _Batch:
             raise
         await self._take(texts)
 
+    async def _require_accepted(self) -> None:
+        """Require that the key is still accepted, because NDJSON may arrive for hours."""
+        try:
+            self._lockstream.access.require_accepted(self._caller)
+        except NotAuthenticated:
+            await self._collect(0)
+            raise
+
     async def _take(self, texts: Sequence[bytes]) -> None:
         if not texts:
             return
@@ -189,6 +197,7 @@ class _Batch:
                 f"The batch has more than {MAX_BATCH_EVENTS:,} events. The first {self._count:,} were decided. Send "
                 "the whole batch again in parts; accepted events count once."
             )
+        await self._require_accepted()
         async with self._lockstream.parsing_lock(self._caller):
             items = parse_items(texts, self._count, self._max_event_bytes)
             await asyncio.sleep(0)  # other requests are served before the next chunk of any batch

@@ -97,6 +97,7 @@ async def post_event(request: Request) -> Response:
     is_cloud_event, text, address = body.media_type == CLOUD_EVENT, b"", remote_address(request.scope)
     try:
         text = (await body.read()).removeprefix(BOM_UTF8)
+        lockstream.access.require_accepted(caller)  # the body may have taken long
         reported = reported_event(text) if is_cloud_event else text
         event, outcome = await lockstream.ingest_text(reported, address, caller)
     except MalformedEvent as error:

@@ -40,8 +40,8 @@ class KnownKey(Struct, frozen=True):
 class Access:
     """The check of API keys. Any thread may use it.
 
-    A thread looks for changes of the keys, ends the open requests of keys that have ended, and writes the audit entries
-    of refused requests.
+    A thread looks for changes of the keys, and ends the open requests of keys that have ended. Another one writes the
+    audit entries of refused requests and the last use of keys, so that a slow write delays no revocation.
     """
 
     def __init__(self, store: KeyStore | None = None, *, is_enforced: bool = True) -> None:
@@ -66,20 +66,16 @@ class Access:
         """Steps whose last attempt has failed."""
 
         self._stopping = Event()
-        self._thread: Thread | None = None
+        self._threads: list[Thread] = []
         self.is_open = True
         """Whether requests need no key."""
 
         if store and self.is_enforced:
             self._version = store.version()
             self._use(store.keys())
-            self._thread = Thread(target=self._follow, args=(store,), name="lockstream-access", daemon=True)
-            self._thread.start()
-
-    @property
-    def has_keys(self) -> bool:
-        """Whether there is any key, even one that was revoked or has expired."""
-        return bool(self._live)
+            for name, work in (("lockstream-access", self._follow), ("lockstream-audit", self._write_often)):
+                self._threads.append(Thread(target=work, args=(store,), name=name, daemon=True))
+                self._threads[-1].start()
 
     def authenticate(self, header: bytes | None) -> Caller:
         """Return the caller of a request, from its header `Authorization`.
@@ -89,12 +85,21 @@ class Access:
         """
         return ANYONE if self.is_open else self._live.authenticate(header, time.time())
 
+    def require_accepted(self, caller: Caller) -> None:
+        """Require that the key of a request that has begun is still accepted.
+
+        Raises:
+            NotAuthenticated: the key was revoked or has expired since, or keys are needed by now.
+        """
+        if not self.is_open:
+            self._live.require_accepted(caller.key_id, time.time())
+
     def note_refusal(self, key_id: str, address: str, operation: str, code: str, count: int = 1) -> None:
         """Note a refused request, or several equal ones, for the audit log. It is written within a minute.
 
         `key_id` is the key of the request if its secret was right, else empty.
         """
-        if self._thread:
+        if self._threads:
             self._refusals.note(Refusal(str(key_id), address, operation, code), time.time(), count)
 
     def create(self, request: KeyRequest, operator: Operator) -> NewKey:
@@ -125,9 +130,9 @@ class Access:
     def close(self) -> None:
         """Write the audit entries that are due, and stop following the keys. Blocks."""
         self._stopping.set()
-        if self._thread:
-            self._thread.join(STOP_SECONDS)
-        if self._store and not (self._thread and self._thread.is_alive()):
+        for thread in self._threads:
+            thread.join(STOP_SECONDS)
+        if self._store and not any(thread.is_alive() for thread in self._threads):
             self._store.close()
 
     def _change[ChangeT: KeyChange](self, decide: Callable[[Keys], ChangeT]) -> ChangeT:
@@ -145,20 +150,30 @@ class Access:
 
     def _follow(self, store: KeyStore) -> None:
         while not self._stopping.wait(POLL_SECONDS):
-            self._attempt("reload", lambda: self._reload(store))
+            self._attempt("read the keys", lambda: self._reload(store))
             self._end_requests()
-            self._attempt("write", lambda: self._write(store, time.time()))
-        self._attempt("write", lambda: self._write(store, time.time(), is_last=True))
+
+    def _write_often(self, store: KeyStore) -> None:
+        while not self._stopping.wait(POLL_SECONDS):
+            self._write(store, time.time())
+        self._write(store, time.time(), is_last=True)
 
     def _attempt(self, name: str, step: Callable[[], object]) -> None:
         """Take a step. The first of several failures is logged, and the keys in memory stay as they are."""
         try:
             step()
-        except LockstreamError as error:
+        except Exception as error:
             if name not in self._failing:
-                logger.error("%s This server goes on with the keys that it has read before.", error)  # noqa: TRY400  # the text says all
+                known = isinstance(error, LockstreamError)
+                logger.error(  # noqa: TRY400  # the text of a known error says all
+                    "%s This server goes on with the keys that it has read before.",
+                    error if known else "The API keys cannot be followed.",
+                    exc_info=None if known else error,
+                )
             self._failing.add(name)
         else:
+            if name in self._failing:
+                logger.info("The API keys can be used again (%s).", name)
             self._failing.discard(name)
 
     def _reload(self, store: KeyStore) -> None:
@@ -185,15 +200,21 @@ class Access:
         self.is_open = not self._live
 
     def _write(self, store: KeyStore, now: float, *, is_last: bool = False) -> None:
+        self._attempt("note the use of keys", lambda: self._write_used(store, now, is_last=is_last))
+        self._attempt("write the audit log", lambda: self._write_audit(store, now, is_last=is_last))
+
+    def _write_used(self, store: KeyStore, now: float, *, is_last: bool) -> None:
         if now - self._used_written_at >= USE_SECONDS or is_last:
             used = self._live.used_since(self._used_written_at)
+            self._used_written_at = now
             if used:
                 store.note_used(used)
-            self._used_written_at = now
+
+    def _write_audit(self, store: KeyStore, now: float, *, is_last: bool) -> None:
         if entries := self._refusals.due(now, is_last=is_last):
             try:
                 store.append_audit(entries)
-            except StoreUnavailable:
+            except BaseException:
                 self._refusals.restore(entries, now)
                 raise
 

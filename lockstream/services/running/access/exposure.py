@@ -15,30 +15,33 @@ REMEDY = (
     "read and change everything, set LOCKSTREAM_AUTH=off."
 )
 
-
 logger = logging.getLogger(__name__)
 
 
 def require_safe_address(settings: Settings, access: Access) -> None:
     """Require that a server without keys can be reached from its own machine alone, unless the settings allow more.
 
-    If they do, a warning is logged.
+    Warnings are logged if they do, and if keys are sent to an address of a network without TLS.
 
     Raises:
         KeysRequired: a network can reach the address, and there is no key.
     """
-    if settings.unix_socket or is_loopback(settings.host):
-        return
+    is_local = settings.unix_socket is not None or is_loopback(settings.host)
     if not access.is_enforced:
         logger.warning(
-            "LOCKSTREAM_AUTH is off, and the address %s can be reached from other machines. Anybody who reaches it may "
-            "read and change everything.",
-            settings.host,
+            "LOCKSTREAM_AUTH is off. Anybody who reaches %s may read and change everything.",
+            settings.unix_socket or settings.host,
         )
-    elif access.is_open:
+    elif access.is_open and not is_local:
         raise KeysRequired(
             f"The address {settings.host} can be reached from other machines, and there is no API key, so anybody "
             f"could read and report everything. {REMEDY}"
+        )
+    elif not is_local and settings.tls_cert is None:
+        logger.warning(
+            "API keys cross the network to %s in plain text. Set LOCKSTREAM_TLS_CERT and LOCKSTREAM_TLS_KEY, or listen "
+            "on 127.0.0.1 behind a proxy that ends TLS.",
+            settings.host,
         )
 
 

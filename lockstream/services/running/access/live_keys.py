@@ -20,6 +20,8 @@ _KEY_ID = slice(len(SCHEME) + PUBLIC_ID.start, len(SCHEME) + PUBLIC_ID.stop)
 
 MICROSECONDS = 1_000_000
 
+NO_KEY_SENT = "The request has no API key."
+
 HOW_TO_SEND = "Send the header `Authorization: Bearer lsk_…` with an API key."
 
 KEY_MISSING, KEY_MALFORMED, KEY_UNKNOWN = "key_missing", "key_malformed", "key_unknown"
@@ -67,7 +69,7 @@ class LiveKeys:
             NotAuthenticated: there is no key in the header, or one that is not accepted.
         """
         if header is None:
-            raise NotAuthenticated(f"The request has no API key. {HOW_TO_SEND}", KEY_MISSING)
+            raise NotAuthenticated(f"{NO_KEY_SENT} {HOW_TO_SEND}", KEY_MISSING)
         if not header.startswith(SCHEME):
             header = _with_scheme(header)
         found = self._by_id.get(header[_KEY_ID])
@@ -75,6 +77,22 @@ class LiveKeys:
             _explain(header[_SECRET], found, now)
         found.used_at = now
         return found.caller
+
+    def require_accepted(self, key_id: str, now: float) -> None:
+        """Require that requests with this key are accepted. `now` is in seconds since 1970.
+
+        Raises:
+            NotAuthenticated: they are not, or the key is empty and there are keys.
+        """
+        if self.accepts(key_id, now):
+            return
+        found = self._by_id.get(key_id.encode())
+        if found is None:
+            code = KEY_UNKNOWN if key_id else KEY_MISSING
+            raise NotAuthenticated(
+                f"The key {key_id} is gone. {HOW_TO_SEND}" if key_id else f"{NO_KEY_SENT} {HOW_TO_SEND}", code
+            )
+        _raise_ended(found, now)
 
     def accepts(self, key_id: str, now: float) -> bool:
         """Return whether requests with this key are accepted. Without any key, those without one are."""
@@ -108,6 +126,10 @@ def _explain(secret: bytes, found: _LiveKey | None, now: float) -> NoReturn:
         )
     if found is None or not compare_digest(sha256(secret).digest(), found.digest):
         raise NotAuthenticated("The API key is unknown. Create one with `lockstream keys create`.", KEY_UNKNOWN)
+    _raise_ended(found, now)
+
+
+def _raise_ended(found: _LiveKey, now: float) -> NoReturn:
     key = found.key
     is_revoked = key.status(int(now * MICROSECONDS)) is KeyStatus.REVOKED
     done, code = ("was revoked", KEY_REVOKED) if is_revoked else ("has expired", KEY_EXPIRED)

@@ -29,7 +29,7 @@ class Refusal(NamedTuple):
 class _Sum(Struct):
     first: Refusal
     at: float
-    """Time of the first refusal that no entry names yet."""
+    """Time of the last refusal."""
 
     count: int = 0
     next_entry_at: float = 0
@@ -51,7 +51,8 @@ class Refusals:
                 kind = "", "", refusal.code
             found = self._sums.setdefault(kind, _Sum(refusal, now))
             if not found.count:
-                found.first, found.at = refusal, now
+                found.first = refusal
+            found.at = now
             found.count += count
 
     def due(self, now: float, *, is_last: bool = False) -> list[AuditEntry]:

@@ -199,3 +199,16 @@ def test_a_file_that_cannot_be_read_is_named(store: FileKeyStore, log_path: Path
     keys_path(log_path).mkdir()
     with pytest.raises(StoreUnavailable, match=r"\.keys"):
         store.keys()
+
+
+@pytest.mark.parametrize(
+    "changed", [{"digest": "z" * 64}, {"digest": "AB" * 32}, {"key_id": "a/b"}, {"scopes": ["root"]}]
+)
+def test_a_key_that_no_version_has_written_is_damage(
+    store: FileKeyStore, log_path: Path, changed: dict[str, object]
+) -> None:
+    key = msgspec.to_builtins(created(store).key) | changed
+    lines = msgspec.json.encode([key])
+    content = b'{"format":1,"sha256":"%b","keys":%b}' % (sha256(lines).hexdigest().encode(), lines)
+    with pytest.raises(KeysDamaged):
+        decode_keys(content, keys_path(log_path))

@@ -12,6 +12,7 @@ from lockstream.core.errors import NotAllowed
 from lockstream.core.use_cases.manage_keys import KeyRequest, NewKey, Operator
 from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.access.declarations import AUTH_OFF
+from lockstream.presentation.http.access.gate import KEYS_REQUIRED
 from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.errors import HEADERS_TOO_LARGE, INTERNAL, TOO_SLOW, UNAVAILABLE, UNSUPPORTED
 from lockstream.presentation.http.json_response import EncodedJson
@@ -29,9 +30,6 @@ from lockstream.services.running.access.access import Access
 router = APIRouter(prefix="/keys", tags=["keys"])
 
 NO_STORE = ((b"cache-control", b"no-store"),)
-
-ANYBODY = "anybody"
-"""Stands for the caller of a server without keys, in the audit log."""
 
 _EXAMPLE = KeyItem(
     key_id="k3yEx4mp",
@@ -110,17 +108,24 @@ async def get_keys(request: Request) -> Response:
 async def create_key(request: Request) -> Response:
     """Create an API key. The response contains its text, which is not stored: it cannot be shown again."""
     _NO_PARAMETERS.parse(request)
+    access = access_of(request)
+    if access.is_open:  # a page on any site could send this request to a server on its reader's machine
+        raise NotAllowed(
+            "This server has no API key yet, and the first one is not created over HTTP. Run `lockstream keys create` "
+            "on its machine.",
+            KEYS_REQUIRED,
+        )
     wanted = await decoded_body(request, CreateKeyRequest)
     asked = KeyRequest(
         name=wanted.name,
         scopes=wanted.scopes,
-        lockers=wanted.lockers,
+        lockers=wanted.lockers or (),
         expires_seconds=wanted.expires_seconds,
         requests_per_second=wanted.requests_per_second,
         events_per_second=wanted.events_per_second,
         burst_seconds=wanted.burst_seconds,
     )
-    return _new_key(await asyncio.to_thread(access_of(request).create, asked, _operator(request)))
+    return _new_key(await asyncio.to_thread(access.create, asked, _operator(request)))
 
 
 @router.get(
@@ -196,7 +201,7 @@ def access_of(request: Request) -> Access:
 
 
 def _operator(request: Request) -> Operator:
-    return Operator(str(caller_of(request.scope).key_id) or ANYBODY, remote_address(request.scope))
+    return Operator(str(caller_of(request.scope).key_id), remote_address(request.scope))
 
 
 def _new_key(made: NewKey) -> Response:

@@ -1,5 +1,6 @@
 """The gate: forms of the header, unknown paths and methods, documentation, keys in URLs, and servers without keys."""
 
+import json
 import random
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -7,16 +8,21 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from msgspec import structs
 
 from lockstream.core.entities import key_text
 from lockstream.core.entities.access import Scope
 from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.presentation.http.app import create_app
+from lockstream.services.deployment import deployment_of
 from lockstream.services.running.access.rate_limits import FailureLimits
 from lockstream.settings import Settings
 from lockstream.tests.presentation.http.access.conftest import Guarded
+from lockstream.tests.presentation.http.access.operations import CALLS
+from lockstream.tests.support.builders import registered
 from lockstream.tests.support.clients import contract_client, open_from_environment
-from lockstream.tests.support.keys import bearer, created
+from lockstream.tests.support.keys import OPERATOR, bearer, created, request
+from lockstream.tests.support.processes import wait_until
 
 DOCUMENTATION = ["/", "/docs", "/openapi.json", "/docs/assets/swagger-ui.css"]
 
@@ -39,12 +45,12 @@ def test_the_scheme_is_written_in_any_case(guarded: Guarded, form: str) -> None:
     "form",
     ["{}", "Basic {}", "Token {}", "Bearer", "Bearer ", "Bearer\t{}", "Bearer {}x", "Bearer x{}", "Bearer {0} {0}"],
 )
-def test_another_form_is_no_key(guarded: Guarded, form: str) -> None:
+def test_another_form_is_refused(guarded: Guarded, form: str) -> None:
     response = guarded.client.get("/network", headers={"Authorization": form.format(guarded.keys["all"])})
     assert (response.status_code, response.json()["code"]) == (401, "key_malformed")
 
 
-def test_two_keys_are_none(guarded: Guarded) -> None:
+def test_two_keys_are_refused(guarded: Guarded) -> None:
     header = ("Authorization", f"Bearer {guarded.keys['all']}")
     response = guarded.client.get("/network", headers=[header, header])
     assert (response.status_code, response.json()["code"]) == (401, "key_malformed")
@@ -156,18 +162,19 @@ def test_keys_are_not_checked_if_the_settings_say_so(monkeypatch: pytest.MonkeyP
 
 
 def test_the_first_key_closes_a_server(log_path: Path) -> None:
-    with opened() as client:
-        made = client.post("/keys", json={"name": "first", "scopes": [Scope.ADMIN, Scope.READ]})
-        assert made.status_code == 201
-        assert client.get("/network").status_code == 401
-        assert client.get("/network", headers=bearer(made.json()["text"])).status_code == 200
+    with opened() as client, closing(FileKeyStore(log_path)) as store:
+        assert client.get("/network").status_code == 200
+        first = created(store)
+        wait_until(lambda: client.get("/network").status_code == 401)
+        assert client.get("/network", headers=bearer(first.text)).status_code == 200
 
 
 def test_revoked_keys_leave_a_server_closed(log_path: Path) -> None:
+    with closing(FileKeyStore(log_path)) as store:
+        admin = created(store, request(Scope.ADMIN))
     with opened() as client:
-        made = client.post("/keys", json={"name": "first", "scopes": [Scope.ADMIN]}).json()
-        headers = bearer(made["text"])
-        assert client.post(f"/keys/{made['key']['key_id']}/revoke", headers=headers).status_code == 200
+        headers = bearer(admin.text)
+        assert client.post(f"/keys/{admin.key.key_id}/revoke", headers=headers).status_code == 200
         assert client.get("/network").status_code == 401
         assert client.get("/keys", headers=headers).json()["code"] == "key_revoked"
     with opened() as client:
@@ -187,3 +194,97 @@ def test_failed_authentications_of_an_address_are_limited_but_not_those_of_a_val
     assert int(refused[-1].headers["retry-after"]) in range(1, 7)
     assert noted == ["key_missing"] * 10
     assert guarded.client.get("/network", headers=bearer(guarded.keys["read"])).status_code == 200
+
+
+ODD_ENDINGS = ["%0A", "%0D", "%00", "/", "%20", "%3Fafter=0", "%23"]
+
+
+@pytest.mark.parametrize("name", [name for name, call in CALLS.items() if call.scope])
+@pytest.mark.parametrize("ending", ODD_ENDINGS)
+def test_an_odd_spelling_of_a_path_reaches_no_operation(guarded: Guarded, name: str, ending: str) -> None:
+    call = CALLS[name]
+    path = call.path.partition("?")[0] + ending
+    for scope in set(Scope) - {call.scope}:
+        response = guarded.client.request(call.method, path, json=call.body, headers=bearer(guarded.keys[scope.value]))
+        assert response.status_code in {403, 404, 405}, path
+
+
+def test_a_path_with_parameters_names_its_methods(guarded: Guarded) -> None:
+    for path, allowed in {"/lockers/a/state": "GET, HEAD", "/keys/a/revoke": "POST"}.items():
+        response = guarded.client.put(path, headers=bearer(guarded.keys["read"]))
+        assert (response.status_code, response.headers["allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize("path", ["/lockers/{}", "/keys/{}", "/network?k={}"])
+def test_a_key_anywhere_in_the_url_is_refused_and_not_repeated(guarded: Guarded, path: str) -> None:
+    text = guarded.keys["read"]
+    for written in (text, "".join(f"%{ord(character):02X}" for character in text)):
+        response = guarded.client.get(path.format(written), headers=bearer(guarded.keys["all"]))
+        assert (response.status_code, response.json()["code"]) == (401, "key_in_url")
+        assert text not in response.text
+        assert text[4:12] in response.json()["detail"]
+
+
+def test_requests_without_the_scope_count_for_the_limit_of_their_key(log_path: Path) -> None:
+    with closing(FileKeyStore(log_path)) as store:
+        limited = created(store, structs.replace(request(Scope.FEED), requests_per_second=0.001, burst_seconds=2_000))
+    with opened() as client:
+        statuses = [client.get("/network", headers=bearer(limited.text)).status_code for _ in range(3)]
+    assert statuses == [403, 403, 429]
+
+
+def test_a_server_without_keys_serves_no_client_of_another_machine(log_path: Path) -> None:
+    settings = Settings.model_validate({"EVENT_LOG_PATH": log_path, "trusted_proxies": "127.0.0.1"})
+    app = create_app(lambda: deployment_of(settings).start(), lambda: settings)
+    with TestClient(app, client=("127.0.0.1", 1)) as client:
+        assert client.get("/network").status_code == 200
+        assert client.get("/network", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 200
+        remote = client.get("/network", headers={"X-Forwarded-For": "203.0.113.9"})
+        assert (remote.status_code, remote.json()["code"]) == (403, "keys_required")
+        assert "203.0.113.9" in remote.json()["detail"]
+
+
+def test_the_first_key_is_not_created_over_http(log_path: Path) -> None:
+    with opened() as client:
+        response = client.post("/keys", json={"name": "x", "scopes": ["admin"]})
+        assert (response.status_code, response.json()["code"]) == (403, "keys_required")
+        assert client.get("/network").status_code == 200
+    with closing(FileKeyStore(log_path)) as store:
+        assert store.keys() == {}
+
+
+def test_a_key_file_that_is_damaged_while_the_server_runs_is_no_internal_error(log_path: Path) -> None:
+    with closing(FileKeyStore(log_path)) as store:
+        admin = created(store, request(Scope.ADMIN))
+    with opened() as client:
+        Path(f"{log_path}.keys").write_bytes(b"{}")
+        for path in ("/keys", f"/keys/{admin.key.key_id}/revoke"):
+            response = client.post(path, json={"name": "x", "scopes": ["read"]}, headers=bearer(admin.text))
+            assert response.status_code == 503
+            assert "is damaged" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"), [("/events/batch", "application/x-ndjson"), ("/events", "application/json")]
+)
+def test_a_key_that_is_revoked_reports_nothing_through_a_request_that_is_open(
+    log_path: Path, path: str, media_type: str
+) -> None:
+    with closing(FileKeyStore(log_path)) as store:
+        reporter, reader = created(store, request(Scope.EVENTS_WRITE)), created(store)
+    app = create_app(open_from_environment)
+
+    def slowly(compartment: str, *, ends: bool = False) -> Iterator[bytes]:
+        """Yield an event, and meanwhile have its key revoked, after the request was admitted."""
+        body = json.dumps(registered(compartment)).encode()
+        yield body[:20]
+        if ends:
+            app.lockstream.access.revoke(reporter.key.key_id, OPERATOR)
+        yield body[20:]
+
+    with contract_client(app) as client:
+        headers = bearer(reporter.text) | {"Content-Type": media_type}
+        assert client.post(path, content=slowly("c1"), headers=headers).status_code in {200, 202}
+        ended = client.post(path, content=slowly("c2", ends=True), headers=headers)
+        assert (ended.status_code, ended.json()["code"]) == (401, "key_revoked")
+        assert client.get("/network", headers=bearer(reader.text)).json()["compartments"] == 1

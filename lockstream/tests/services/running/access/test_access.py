@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -226,6 +227,51 @@ def test_a_running_server_keeps_the_last_good_keys(
         path.write_bytes(content)
         store.change(lambda keys: revoke(keys, made.key.key_id, OPERATOR, now()))
         wait_until(lambda: not is_accepted(access, made.text))
+
+
+def test_an_unexpected_error_does_not_end_the_search_for_changes(
+    log_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = FileKeyStore(log_path)
+    made = created(store)
+    with running(FileKeyStore(log_path)) as access:
+        with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
+            patch.setattr(FileKeyStore, "version", lambda self: 1 / 0)
+            wait_until(lambda: caplog.records)
+            assert "ZeroDivisionError" in caplog.text
+        store.change(lambda keys: revoke(keys, made.key.key_id, OPERATOR, now()))
+        wait_until(lambda: not is_accepted(access, made.text))
+
+
+def test_a_write_that_takes_long_delays_no_revocation(
+    access: Access, store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, may_end = access.create(request(), OPERATOR), Event()
+    is_writing = Event()
+
+    def append_slowly(*_: object) -> None:
+        is_writing.set()
+        may_end.wait()
+
+    monkeypatch.setattr(type(store), "append_audit", append_slowly)
+    access.note_refusal("", "192.0.2.1", "get_network", "key_missing")
+    assert is_writing.wait(60)
+    store.change(lambda keys: revoke(keys, made.key.key_id, OPERATOR, now()))
+    wait_until(lambda: not is_accepted(access, made.text))
+    may_end.set()
+
+
+def test_a_request_that_has_begun_is_refused_once_its_key_has_ended(access: Access) -> None:
+    access.require_accepted(ANYONE)
+    made = access.create(request(), OPERATOR)
+    caller = access.authenticate(header(made.text))
+    access.require_accepted(caller)
+    with pytest.raises(NotAuthenticated, match="no API key"):
+        access.require_accepted(ANYONE)
+    access.revoke(made.key.key_id, OPERATOR)
+    with pytest.raises(NotAuthenticated, match="was revoked") as refused:
+        access.require_accepted(caller)
+    assert refused.value.code == "key_revoked"
 
 
 def test_keys_that_are_not_enforced_are_not_read(log_path: Path) -> None:
