@@ -90,10 +90,16 @@ def test_every_operation_is_answered_in_front_of_fastapi(
         assert client_in_front_of_fastapi.head(path).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/unknown", "/lockers/"])
-def test_other_paths_are_left_to_fastapi(client_in_front_of_fastapi: TestClient, path: str) -> None:
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/docs/assets/swagger-ui.css"])
+def test_the_documentation_is_left_to_fastapi(client_in_front_of_fastapi: TestClient, path: str) -> None:
     with pytest.raises(AssertionError, match="has reached FastAPI"):
         client_in_front_of_fastapi.get(path)
+
+
+@pytest.mark.parametrize("path", ["/unknown", "/lockers/", "/lockers%0A", "/docs/", "/docs%0A", "/docs/assets"])
+def test_no_other_path_reaches_fastapi(client_in_front_of_fastapi: TestClient, path: str) -> None:
+    assert client_in_front_of_fastapi.get(path).status_code == 404
+    assert client_in_front_of_fastapi.put("/lockers/a").status_code == 405
 
 
 def test_a_route_that_is_added_to_a_router_is_answered_in_front_of_fastapi(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ PREFIXES = ["/lockstream", "/api/lockers/v1.2", "/a~b-c_d", "/events-of-lockers"
 @pytest.fixture(autouse=True)
 def trusted_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCKSTREAM_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::1, unix")
+    monkeypatch.setenv("LOCKSTREAM_AUTH", "off")  # without keys, no client of another machine is served
 
 
 @contextmanager
