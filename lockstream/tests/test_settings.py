@@ -29,6 +29,7 @@ LOWEST = {
     "queue_limit": 1,
     "stream_limit": 0,
     "batch_limit": 1,
+    "burst_seconds": 1,
     "quarantine_entries": 1,
     "quarantine_bytes": 1024,
     "quarantine_days": 1,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from lockstream.presentation.server.protocol import connection_class
 from lockstream.presentation.server.tls import Tls, TlsConfig
@@ -83,7 +83,7 @@ def exit_on_signals() -> None:
 
 
 def configuration(
-    app: FastAPI, settings: Settings, tick_seconds: float = 1.0, tls: Tls | None = None, **more: Any
+    app: ASGIApp, settings: Settings, tick_seconds: float = 1.0, tls: Tls | None = None, **more: Any
 ) -> uvicorn.Config:
     """Return uvicorn's configuration, without the address. A connection's clock ticks every `tick_seconds`.
 
@@ -105,7 +105,7 @@ def configuration(
 
 
 def run(
-    app: FastAPI,
+    app: ASGIApp,
     settings: Settings,
     has_failed: Callable[[], bool] = lambda: False,
     on_stop: Callable[[], object] = lambda: None,

@@ -117,7 +117,7 @@ def test_a_revoked_key_is_accepted_by_no_node_a_second_later(system: System) -> 
         time.sleep(1)
         stop.set()
         seen = [one for client in clients for one in client.result(TIMEOUT_SECONDS)]
-    assert {one.status for one in seen} == {200, 401}
+    assert {one.status for one in seen} - {429} == {200, 401}, "429 once many requests of an address have failed"
     assert not [one for one in seen if one.status == 200 and one.began > revoked + 1]
     refused = [json.loads(line) for line in run("audit", "--json", "--limit", "1000").splitlines()]
     assert {"key_revoked", None} <= {entry["code"] for entry in refused}

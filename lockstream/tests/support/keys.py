@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from lockstream.core.entities.access import Scope
 from lockstream.core.key_store import KeyStore
 from lockstream.core.use_cases.manage_keys import KeyRequest, NewKey, Operator, create
+from lockstream.services.running.access.rate_limits import FailureLimits
 
 NOW = 1_790_000_000_000_000
 """A time in 2026, in microseconds since 1970."""
@@ -25,3 +26,10 @@ def created(store: KeyStore, asked: KeyRequest | None = None, now: int = NOW) ->
 def bearer(text: str) -> dict[str, str]:
     """Return the header that sends a key."""
     return {"Authorization": f"Bearer {text}"}
+
+
+class NoFailureLimits(FailureLimits):
+    """Lets tests share a server, although nearly all of their requests fail."""
+
+    def note(self, address: str, now: float) -> None:
+        """Count nothing."""

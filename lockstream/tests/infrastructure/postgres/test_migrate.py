@@ -35,7 +35,7 @@ QUARANTINE = ["quarantine", "quarantine_malformed", "quarantine_totals"]
 ACCESS = ["access_audit", "access_keys", "access_version"]
 
 TO_VERSION_1 = (
-    f"DROP TABLE {', '.join(QUARANTINE)}; ALTER TABLE events DROP COLUMN recorded_by; "
+    f"DROP TABLE {', '.join([*QUARANTINE, *ACCESS])}; ALTER TABLE events DROP COLUMN recorded_by; "
     "UPDATE lockstream_schema SET version = 1"
 )
 """Turns tables of the present schema version into those of version 1."""

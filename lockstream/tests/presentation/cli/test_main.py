@@ -16,7 +16,7 @@ from lockstream.tests.support.processes import TIMEOUT_SECONDS, environment
 
 COMMANDS = [
     *("serve", "verify", "rebuild", "migrate", "import", "export", "backup", "repair"),
-    *("lockers", "reservations", "faults", "history", "follow", "quarantine", "simulate", "demo"),
+    *("lockers", "reservations", "faults", "history", "follow", "quarantine", "keys", "audit", "simulate", "demo"),
 ]
 
 

@@ -30,7 +30,7 @@ from lockstream.tests.presentation.http.generated_requests import (
 from lockstream.tests.support.budgets import budget
 from lockstream.tests.support.builders import registered
 from lockstream.tests.support.clients import serving
-from lockstream.tests.support.keys import bearer, created, request
+from lockstream.tests.support.keys import NoFailureLimits, bearer, created, request
 from lockstream.tests.support.memory_system import open_in_memory
 
 STEPS = 8
@@ -81,7 +81,9 @@ def guarded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[s
     with closing(FileKeyStore(log)) as store:
         key = created(store, request(*AccessScope)).text
     settings = Settings.model_validate({"EVENT_LOG_PATH": log})
-    with serving(create_app(lambda: deployment_of(settings).start(), lambda: settings)) as url:
+    app = create_app(lambda: deployment_of(settings).start(), lambda: settings)
+    with serving(app) as url:
+        app.lockstream.access.failure_limits = NoFailureLimits()
         yield url, key
 
 

@@ -15,6 +15,7 @@ from threading import Thread
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from starlette.types import Receive, Scope, Send
 
 from lockstream.presentation.http.app import create_app
 from lockstream.presentation.server.protocol import Connection, connection_class
@@ -32,13 +33,20 @@ KEEP_ALIVE_SECONDS = 0
 
 
 def clocked_server(app: FastAPI, settings: Settings, **address: Any) -> Server:
-    """Return a server of `app`. It gets the endpoint `/clock`, which moves the clock of connections."""
-    config = configuration(app, settings, NEVER_SECONDS, timeout_keep_alive=KEEP_ALIVE_SECONDS, **address)
+    """Return a server of `app`. In front of it is the endpoint `/clock`, which moves the clock of connections."""
+
+    async def with_clock(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/clock":
+            response = await clock(Request(scope, receive))
+            await response(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    config = configuration(with_clock, settings, NEVER_SECONDS, timeout_keep_alive=KEEP_ALIVE_SECONDS, **address)
     connections: dict[int, _ObservedConnection] = {}
     bases = (_ObservedConnection, connection_class(settings, NEVER_SECONDS))
     config.http = type("ClockedConnection", bases, {"by_port": connections})
 
-    @app.post("/clock", include_in_schema=False)
     async def clock(request: Request) -> Response:
         given = await request.json()
         for port, opened_at, sent_bytes in given["connections"]:

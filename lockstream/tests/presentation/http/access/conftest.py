@@ -13,12 +13,11 @@ from lockstream.core.use_cases.manage_keys import revoke
 from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.presentation.http.app import Application, create_app
 from lockstream.services.deployment import deployment_of
-from lockstream.services.running.access.rate_limits import FailureLimits
 from lockstream.settings import Settings
 from lockstream.tests.support.clients import contract_client, open_from_environment
 from lockstream.tests.support.databases import database_url
 from lockstream.tests.support.keyed_clients import caller, keyed_clients
-from lockstream.tests.support.keys import NOW, OPERATOR, created, request
+from lockstream.tests.support.keys import NOW, OPERATOR, NoFailureLimits, created, request
 from lockstream.tests.support.memory_system import open_in_memory
 
 __all__ = ["clients", "database_url"]
@@ -73,10 +72,3 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     with contract_client(app) as client:
         app.lockstream.access.failure_limits = NoFailureLimits()
         yield Guarded(app, client, keys, log)
-
-
-class NoFailureLimits(FailureLimits):
-    """Lets the tests of a module share a server, although nearly all of their requests fail."""
-
-    def note(self, address: str, now: float) -> None:
-        """Count nothing."""
