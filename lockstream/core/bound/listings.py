@@ -119,7 +119,7 @@ class BoundListings:
         """Return up to `limit` ids of each kind of the caller's lockers.
 
         Of more than `FEW_LOCKERS`, it finds the compartments of the first ones, and reservations by their whole ids.
-        Events need a prefix of `EVENT_PREFIX_LENGTH`. So how many other ids have the prefix does not change the result.
+        Events need a prefix of `EVENT_PREFIX_LENGTH`. Only `SEARCHED_EVENTS` others with it would change the result.
         """
         return Matches(
             [row.locker_id for row in self.lockers(LockerQuery(prefix), None, limit)],

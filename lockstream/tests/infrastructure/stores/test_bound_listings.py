@@ -309,5 +309,5 @@ def matches_of(lists: Listings, lockers: Lockers, prefix: str, limit: int) -> Ma
             for row in reservations
             if row and row.locker_id in own and (row.reservation_id == prefix or not has_many)
         ][:limit],
-        [match for match, record in events if record.locker_id in own and len(prefix) >= len("0190a5e0-0000")][:limit],
+        [match for match, record in events if record.locker_id in own and len(prefix) >= 18][:limit],
     )
