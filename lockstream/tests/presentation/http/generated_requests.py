@@ -121,7 +121,7 @@ def _replaced(name: str, value: Any) -> Any:
     if name in ("locker_id", "compartment_id", "reservation_id") and isinstance(value, str) and _is_identifier(value):
         return NAMES[len(value) % len(NAMES)]
     if (
-        name in ("severity", "limit", "expires_seconds", "overlap_seconds")
+        name in ("severity", "limit", "expires_seconds", "overlap_seconds", "burst_seconds")
         and isinstance(value, float)
         and value.is_integer()
     ):

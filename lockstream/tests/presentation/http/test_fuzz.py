@@ -19,6 +19,7 @@ from lockstream.presentation.http.app import create_app
 from lockstream.presentation.http.min_position import MIN_POSITION
 from lockstream.services.deployment import deployment_of
 from lockstream.services.running import lockstream
+from lockstream.services.running.lockstream import Lockstream
 from lockstream.settings import Auth, Settings
 from lockstream.tests.presentation.http.generated_requests import (
     EXAMPLES,
@@ -81,9 +82,13 @@ def guarded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[s
     with closing(FileKeyStore(log)) as store:
         key = created(store, request(*AccessScope)).text
     settings = Settings.model_validate({"EVENT_LOG_PATH": log})
-    app = create_app(lambda: deployment_of(settings).start(), lambda: settings)
-    with serving(app) as url:
-        app.lockstream.access.failure_limits = NoFailureLimits()
+
+    def start() -> Lockstream:
+        lockstream = deployment_of(settings).start()
+        lockstream.access.failure_limits = NoFailureLimits()
+        return lockstream
+
+    with serving(create_app(start, lambda: settings)) as url:
         yield url, key
 
 
