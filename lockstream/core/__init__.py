@@ -5,5 +5,6 @@ Start at `rules`, which decides whether an event may happen. `evolve` returns th
 `views` builds what reads show of a locker, and `past` rolls rows back to an earlier position. `bound` limits reads to
 some lockers. `use_cases` combine these modules, and `entities` are their values. `ports` are the interfaces that
 infrastructure implements, and `key_store` is that of API keys. `errors` has the exceptions that several parts share,
-and `wording` makes numbers and nouns agree. The core imports nothing else of this package.
+`wording` makes numbers and nouns agree, and `addresses` reads IP addresses. The core imports nothing else of this
+package.
 """

@@ -134,6 +134,17 @@ def execute(connection: psycopg.Connection, statements: Sequence[Statement]) -> 
     return dict(zip(statements, found, strict=True))
 
 
+@contextmanager
+def errors_as_unavailable(name: str) -> Iterator[None]:
+    """Raise errors of the database `name` as StoreUnavailable, except those that only a bug can cause."""
+    try:
+        yield
+    except INTERNAL_ERRORS:
+        raise
+    except psycopg.Error as error:
+        raise unavailable(name, error) from error
+
+
 def unavailable(name: str, error: Exception) -> StoreUnavailable:
     """Return the exception to raise if the database `name` cannot be used."""
     said = " ".join(str(error).split()) or type(error).__name__

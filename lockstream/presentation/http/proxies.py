@@ -3,10 +3,11 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache, partial
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lockstream.core.addresses import address_of
 from lockstream.settings import PATH_PREFIX
 
 FORWARDED_PREFIX = b"x-forwarded-prefix"
@@ -69,7 +70,7 @@ class BehindProxy:
         values = [value.decode("latin-1") for name, value in scope["headers"] if name == FORWARDED_FOR]
         for address in reversed(",".join(values).split(",")):
             text = _without_port(address.strip())
-            if not _address(text):
+            if not address_of(text):
                 return ""
             if not self._has_trusted_address(text):
                 return text
@@ -87,18 +88,8 @@ def _without_port(text: str) -> str:
 
 
 def _is_in(networks: Sequence[IPv4Network | IPv6Network], address: str) -> bool:
-    found = _address(address)
+    found = address_of(address)
     return found is not None and any(found in network for network in networks)
-
-
-@lru_cache(10_000)
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the address in a text, or None if it is not one. An IPv4 address may be written as an IPv6 address."""
-    try:
-        found = ip_address(text)
-    except ValueError:
-        return None
-    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
 
 
 def _with_prefix(prefix: str, path: str) -> str:

@@ -1,10 +1,9 @@
 """The key store in a database, which all nodes share."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 
 import msgspec
-import psycopg
 
 from lockstream.core.entities.key_text import is_digest, is_key_id
 from lockstream.core.entities.keys import AuditEntry, AuditQuery, Key, NumberedEntry
@@ -12,12 +11,11 @@ from lockstream.core.errors import KeysDamaged, KeysMissing
 from lockstream.core.key_store import KeyChange, Keys
 from lockstream.infrastructure.postgres.connection import (
     COMMIT,
-    INTERNAL_ERRORS,
     Database,
     DatabaseRows,
     Session,
     Statement,
-    unavailable,
+    errors_as_unavailable,
 )
 
 _VERSION = Statement("SELECT version FROM access_version")
@@ -55,7 +53,7 @@ class PostgresKeyStore:
         return self._keys(found[_KEYS], found[_WERE_CREATED])
 
     def change[ChangeT: KeyChange](self, decide: Callable[[Keys], ChangeT]) -> ChangeT:
-        with self._errors(), closing(Session(self._database)) as session:
+        with errors_as_unavailable(self._database.name), closing(Session(self._database)) as session:
             found = session.execute([*session.beginning, _TAKE_LOCK])
             if not found[_TAKE_LOCK]:
                 raise KeysDamaged(
@@ -129,18 +127,8 @@ class PostgresKeyStore:
         )
 
     def _write(self, statement: Statement) -> None:
-        with self._errors(), closing(Session(self._database)) as session:
+        with errors_as_unavailable(self._database.name), closing(Session(self._database)) as session:
             session.transact(statement)
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Raise errors of the database as StoreUnavailable, except those that only a bug can cause."""
-        try:
-            yield
-        except INTERNAL_ERRORS:
-            raise
-        except psycopg.Error as error:
-            raise unavailable(self._database.name, error) from error
 
 
 def _put(keys: Sequence[Key]) -> Statement:

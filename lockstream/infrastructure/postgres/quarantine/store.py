@@ -2,8 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 import psycopg
 from msgspec.structs import replace
@@ -27,15 +26,14 @@ from lockstream.infrastructure.postgres.connection import (
     BEGIN_READING,
     COMMIT,
     CONNECTION_LOST,
-    INTERNAL_ERRORS,
     RESOLVE_RETRY_SECONDS,
     Database,
     DatabaseRows,
     Results,
     Session,
     Statement,
+    errors_as_unavailable,
     transaction_settings,
-    unavailable,
 )
 from lockstream.infrastructure.postgres.quarantine import statements as sql
 from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
@@ -67,7 +65,7 @@ class PostgresQuarantine:
         lookup = sql.entries_with_ids([*(entry.event_id for entry in changes.entries), *accepted])
         in_log = sql.events_with_ids([one.event_id for one in changes.entries if one.kind is EntryKind.REFUSED])
         beginning = [sql.TAKE_LOCK, sql.TRANSACTION_ID, lookup, in_log, HEAD, sql.NEWEST_MALFORMED, sql.TOTALS]
-        with self._errors():
+        with errors_as_unavailable(self._database.name):
             found = self._session.begin([*self._session.beginning, *beginning])
         try:
             earlier_totals = sql.totals_of(found[sql.TOTALS])
@@ -75,7 +73,7 @@ class PostgresQuarantine:
             merge.add(changes.entries, sql.accepted_of(found[in_log]))
             merge.compare(accepted)
             totals = self._change(changes, found, merge)
-            with self._errors():
+            with errors_as_unavailable(self._database.name):
                 self._commit([sql.put_totals(totals)], found[sql.TRANSACTION_ID][0][0])
         finally:
             self._session.roll_back()
@@ -120,7 +118,7 @@ class PostgresQuarantine:
 
     def discard(self, event_id: str, discard: Discard) -> Entry | None:
         statement = sql.discard_entry(event_id, discard)
-        with self._errors():
+        with errors_as_unavailable(self._database.name):
             found = self._session.begin([*self._session.beginning, sql.TAKE_LOCK, statement, COMMIT])
         return sql.entry_of(found[statement][0]) if found[statement] else None
 
@@ -132,7 +130,7 @@ class PostgresQuarantine:
         totals, head = sql.totals_of(found[sql.TOTALS]), cursor_of(found[HEAD]).position
         oldest = self._limits.oldest_at(changes.at)
         size, accepted = sql.size_since(oldest), sql.accepted_entries(totals.checked_position, head)
-        with self._errors():
+        with errors_as_unavailable(self._database.name):
             results = self._session.execute(
                 [
                     *merge.statements(),
@@ -192,16 +190,6 @@ class PostgresQuarantine:
             f"Whether the last write to the quarantine was kept is not known ({reason}). The database "
             f"{self._database.name} is tried again; arrivals since then may be counted twice."
         )
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Raise errors of the database as StoreUnavailable, except those that only a bug can cause."""
-        try:
-            yield
-        except INTERNAL_ERRORS:
-            raise
-        except psycopg.Error as error:
-            raise unavailable(self._database.name, error) from error
 
 
 class _Merge:

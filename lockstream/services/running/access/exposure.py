@@ -1,9 +1,8 @@
 """Exposure: a server without API keys serves loopback addresses and Unix sockets only."""
 
 import logging
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 
+from lockstream.core.addresses import address_of
 from lockstream.core.errors import KeysRequired
 from lockstream.services.running.access.access import Access
 from lockstream.settings import Settings
@@ -47,23 +46,10 @@ def require_safe_address(settings: Settings, access: Access) -> None:
 
 def is_loopback(host: str) -> bool:
     """Return whether this is a loopback address, or the name `localhost`."""
-    return host == LOCALHOST or (_is_address(host) and not is_exposed(host))
+    return host == LOCALHOST or (address_of(host) is not None and not is_exposed(host))
 
 
-@lru_cache(1_000)
 def is_exposed(host: str) -> bool:
     """Return whether this is an address that another machine may reach. A name belongs to a server in this process."""
-    if not _is_address(host):
-        return False
-    address = ip_address(host)
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        return not address.ipv4_mapped.is_loopback
-    return not address.is_loopback
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+    address = address_of(host)
+    return address is not None and not address.is_loopback

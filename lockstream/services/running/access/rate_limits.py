@@ -5,11 +5,12 @@ Each node counts on its own, in memory. A restart forgets what was counted.
 
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv6Address, IPv6Network
 from math import ceil
 
 from msgspec import Struct
 
+from lockstream.core.addresses import address_of
 from lockstream.core.entities.access import Caller, Limits
 from lockstream.core.errors import LockstreamError
 from lockstream.core.wording import counted
@@ -171,12 +172,9 @@ def _emptier_half[BucketT: (Bucket, KeyBuckets)](buckets: dict[str, BucketT]) ->
 
 
 @lru_cache(MAX_ADDRESSES)
-def _network_of(address: str) -> str:
+def _network_of(text: str) -> str:
     """Return the network of an IPv6 address that one client may have. Any other text is returned as it is."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(found, IPv6Address):
-        return address
-    return str(found.ipv4_mapped or IPv6Network((found, IPV6_NETWORK_BITS), strict=False))
+    address = address_of(text)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address, IPV6_NETWORK_BITS), strict=False))
+    return text if address is None else str(address)
