@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from lockstream.core.entities.access import Scope
 from lockstream.core.entities.key_text import PUBLIC_ID_LENGTH
 from lockstream.core.entities.keys import NAME_MAX, AuditAction, AuditEntry, Key, KeyStatus
-from lockstream.core.entities.log import recorded_at_of
+from lockstream.core.entities.log import SECOND, recorded_at_of
 from lockstream.core.use_cases.manage_keys import (
     DEFAULT_OVERLAP_SECONDS,
     MAX_BURST_SECONDS,
@@ -18,7 +18,7 @@ from lockstream.core.use_cases.manage_keys import (
 )
 from lockstream.schemas.listings import Next, Time
 
-_MINUTE = 60 * 1_000_000
+_MINUTE = 60 * SECOND
 """Microseconds of a minute."""
 
 _KeyId = Annotated[str, Meta(description="The public part of the key.", pattern=f"^[0-9A-Za-z]{{{PUBLIC_ID_LENGTH}}}$")]
@@ -118,7 +118,7 @@ class RotateKeyRequest(Struct, frozen=True, forbid_unknown_fields=True):
 class AuditItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An entry of the audit log. A member that does not apply is null."""
 
-    at: Annotated[Time, Meta(description="The time of the action, or of the first of several refusals.")]
+    at: Annotated[Time, Meta(description="The time of the action, or of the last of several refusals.")]
     action: AuditAction
     key_id: Annotated[str | None, Meta(description="The key that was changed, or whose request was refused.")]
     name: Annotated[str | None, Meta(description="Name of the key that was changed.")]

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from time import time_ns
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -52,8 +53,16 @@ class Moment(NamedTuple):
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+SECOND = 1_000_000
+"""Microseconds of a second."""
+
 LAST_TIME = 253_402_300_799_999_999
 """Highest recorded time, in microseconds since 1970: the end of the year 9999, as RFC 3339 has four digits."""
+
+
+def present_time() -> int:
+    """Return the present time by this machine's clock, in microseconds since 1970."""
+    return time_ns() // 1_000
 
 
 def microseconds_of(moment: datetime) -> int:

@@ -9,13 +9,10 @@ from lockstream.core.entities.access import WILDCARD, Scope
 from lockstream.core.entities.fields import IDENTIFIER_FORM, is_identifier
 from lockstream.core.entities.key_text import digest_of, new_key_text
 from lockstream.core.entities.keys import NAME_MAX, AuditAction, AuditEntry, Key, KeyStatus
-from lockstream.core.entities.log import recorded_at_of
+from lockstream.core.entities.log import SECOND, recorded_at_of
 from lockstream.core.errors import InvalidKey, KeyEnded, UnknownKey
 from lockstream.core.key_store import KeyChange, Keys
 from lockstream.core.wording import quoted
-
-SECOND = 1_000_000
-"""Microseconds of a second."""
 
 DEFAULT_OVERLAP_SECONDS = 24 * 60 * 60
 """Time for which both keys of a rotation are accepted."""

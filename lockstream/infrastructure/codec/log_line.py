@@ -13,13 +13,12 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
-from time import time_ns
 
 from msgspec.structs import force_setattr
 
 from lockstream.core.entities.events import Event, KeyId
 from lockstream.core.entities.fields import KEY_ID
-from lockstream.core.entities.log import Cursor, Record, recorded_at_of
+from lockstream.core.entities.log import Cursor, Record, present_time, recorded_at_of
 from lockstream.core.errors import MalformedEvent
 from lockstream.infrastructure.codec.event_json import decode_recorded, encode_members, encode_text
 
@@ -45,7 +44,7 @@ class InvalidLine(Exception):
 
 def utc_now() -> str:
     """Return the present time as lines contain it: RFC 3339 in UTC, with microseconds."""
-    return recorded_at_of(time_ns() // 1_000)
+    return recorded_at_of(present_time())
 
 
 def encode_lines(events: Sequence[Event], recorded_at: str, after: Cursor) -> tuple[list[bytes], Cursor]:

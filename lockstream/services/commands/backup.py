@@ -64,9 +64,8 @@ def back_up(log: Path, destination: Path, on_progress: OnProgress) -> Backup:
         try:
             drafts = [(source, opened.enter_context(_draft(copy)), copy) for source, copy in _found(sources, copies)]
             log_draft = opened.enter_context(_draft(destination))
-            for (source, size), draft, _ in drafts:
+            for (source, size), draft, copy in drafts:
                 _copy(source.fileno(), size, draft)
-            for (_, _), draft, copy in drafts:
                 if copy == keys_path(destination):
                     decode_keys(draft.read_bytes(), keys_path(log))
             _copy(log_source.fileno(), os.fstat(log_source.fileno()).st_size, log_draft)

@@ -1,5 +1,6 @@
 """The command that prints the audit log: audit."""
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,11 +39,8 @@ def audit(
     from lockstream.schemas.keys import AuditItem  # noqa: PLC0415
 
     query = AuditQuery(key, action, recorded_text(instant("--since", since)))
-    store = deployment.key_store()
-    try:
+    with closing(deployment.key_store()) as store:
         items = [AuditItem.of(one.entry) for one in store.audit(query, None, limit)]
-    finally:
-        store.close()
     names = AuditItem.__struct_fields__
     with standard_output() as output:
         if as_json:

@@ -1,13 +1,14 @@
 """The commands of `lockstream keys`: create, list, show, revoke, rotate."""
 
 import getpass
-import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lockstream.core.entities.access import Scope
 from lockstream.core.entities.key_text import id_of_key_in
+from lockstream.core.entities.log import present_time
 from lockstream.core.errors import UnknownKey
 from lockstream.core.use_cases.manage_keys import KeyRequest, NewKey, Operator, create, revoke, rotate
 from lockstream.presentation.cli.access.durations import seconds_of
@@ -72,11 +73,9 @@ def create_(  # noqa: PLR0913, PLR0917  # an option each
         events_per_second=events_per_second,
         burst_seconds=burst_seconds,
     )
-    store, now = deployment.key_store(), _now()
-    try:
+    now = present_time()
+    with closing(deployment.key_store()) as store:
         made = store.change(lambda keys: create(keys, request, _operator(), now))
-    finally:
-        store.close()
     _print_new(made, store.name, "was created")
 
 
@@ -93,10 +92,11 @@ def list_(deployment: "Deployment", form: FormatOption = Format.TABLE) -> None:
         else:
             output.writelines(encode_pages([items], names, form))
     if not items:
-        info(
-            f"There is no key in {deployment.key_store().name}. Requests need none until `lockstream keys create` "
-            "makes the first one."
-        )
+        with closing(deployment.key_store()) as store:
+            info(
+                f"There is no key in {store.name}. Requests need none until `lockstream keys create` makes the first "
+                "one."
+            )
 
 
 @commands.command(cls=Command)
@@ -121,11 +121,9 @@ def show(deployment: "Deployment", key_id: _KeyId) -> None:
 @with_deployment
 def revoke_(deployment: "Deployment", key_id: _KeyId) -> None:
     """Revoke a key. Within a second no server accepts it, and its open streams end."""
-    store, now = deployment.key_store(), _now()
-    try:
+    now = present_time()
+    with closing(deployment.key_store()) as store:
         changed = store.change(lambda keys: revoke(keys, key_id, _operator(), now))
-    finally:
-        store.close()
     info(f"The key {key_id} ({printable(changed.key.name)}) is revoked.")
 
 
@@ -143,23 +141,19 @@ def rotate_(
     It has the name, scopes, lockers and limits of the old key, and its lifetime, counted from now.
     """
     seconds = seconds_of("--overlap", overlap)
-    store, now = deployment.key_store(), _now()
-    try:
+    now = present_time()
+    with closing(deployment.key_store()) as store:
         made = store.change(lambda keys: rotate(keys, key_id, seconds, _operator(), now))
-    finally:
-        store.close()
     _print_new(made, store.name, f"replaces {key_id}, which is accepted for another {overlap},")
 
 
 def _items(deployment: "Deployment") -> "list[KeyItem]":
     from lockstream.schemas.keys import KeyItem  # noqa: PLC0415
 
-    store, now = deployment.key_store(), _now()
-    try:
+    now = present_time()
+    with closing(deployment.key_store()) as store:
         keys: list[Key] = sorted(store.keys().values(), key=lambda key: key.created_at)
         used = store.last_used()
-    finally:
-        store.close()
     return [KeyItem.of(key, used.get(key.key_id), now) for key in keys]
 
 
@@ -182,7 +176,3 @@ def _operator() -> Operator:
     except (OSError, KeyError, ImportError):  # the system has no name for the user's number
         user = "unknown user"
     return Operator(f"the command line ({printable(user)})")
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from lockstream.core.entities.access import ANYONE, Caller
 from lockstream.core.entities.keys import AuditQuery, Key, NumberedEntry
+from lockstream.core.entities.log import present_time
 from lockstream.core.errors import KeysMissing, LockstreamError, StoreUnavailable
 from lockstream.core.key_store import KeyChange, Keys, KeyStore
 from lockstream.core.use_cases.manage_keys import ChangedKey, KeyRequest, NewKey, Operator, create, revoke, rotate
@@ -104,17 +105,17 @@ class Access:
 
     def create(self, request: KeyRequest, operator: Operator) -> NewKey:
         """Create a key, and return it with its text. Blocks; raises what `manage_keys.create` and the store raise."""
-        now = _microseconds()
+        now = present_time()
         return self._change(lambda keys: create(keys, request, operator, now))
 
     def rotate(self, key_id: str, overlap_seconds: int, operator: Operator) -> NewKey:
         """Put a new key in the place of another one. Blocks; raises what `manage_keys.rotate` and the store raise."""
-        now = _microseconds()
+        now = present_time()
         return self._change(lambda keys: rotate(keys, key_id, overlap_seconds, operator, now))
 
     def revoke(self, key_id: str, operator: Operator) -> ChangedKey:
         """Revoke a key. Blocks; raises what `manage_keys.revoke` and the store raise."""
-        now = _microseconds()
+        now = present_time()
         return self._change(lambda keys: revoke(keys, key_id, operator, now))
 
     def known_keys(self) -> list[KnownKey]:
@@ -141,6 +142,7 @@ class Access:
         if self.is_enforced:
             with suppress(StoreUnavailable):  # the thread tries again
                 self._reload(store)
+            self._end_requests()
         return changed
 
     def _required_store(self) -> KeyStore:
@@ -189,7 +191,6 @@ class Access:
                 )
             self._use(keys)
             self._version = version
-        self._end_requests()
 
     def _end_requests(self) -> None:
         now = time.time()
@@ -217,7 +218,3 @@ class Access:
             except BaseException:
                 self._refusals.restore(entries, now)
                 raise
-
-
-def _microseconds() -> int:
-    return time.time_ns() // 1_000

@@ -11,14 +11,12 @@ from msgspec import Struct
 from lockstream.core.entities.access import Caller
 from lockstream.core.entities.key_text import PUBLIC_ID, TEXT_LENGTH, is_key_text
 from lockstream.core.entities.keys import Key, KeyStatus
-from lockstream.core.entities.log import recorded_at_of
+from lockstream.core.entities.log import SECOND, recorded_at_of
 from lockstream.core.errors import NotAuthenticated
 
 SCHEME = b"Bearer "
 _SECRET = slice(len(SCHEME), None)
 _KEY_ID = slice(len(SCHEME) + PUBLIC_ID.start, len(SCHEME) + PUBLIC_ID.stop)
-
-MICROSECONDS = 1_000_000
 
 NO_KEY_SENT = "The request has no API key."
 
@@ -55,7 +53,7 @@ class LiveKeys:
         """Use these keys from now on."""
         live: dict[bytes, _LiveKey] = {}
         for key in keys:
-            ends_at = inf if key.ends_at is None else key.ends_at / MICROSECONDS
+            ends_at = inf if key.ends_at is None else key.ends_at / SECOND
             one = _LiveKey(bytes.fromhex(key.digest), key.caller(), ends_at, key)
             if before := self._by_id.get(key.key_id.encode()):
                 one.used_at = before.used_at
@@ -131,7 +129,7 @@ def _explain(secret: bytes, found: _LiveKey | None, now: float) -> NoReturn:
 
 def _raise_ended(found: _LiveKey, now: float) -> NoReturn:
     key = found.key
-    is_revoked = key.status(int(now * MICROSECONDS)) is KeyStatus.REVOKED
+    is_revoked = key.status(int(now * SECOND)) is KeyStatus.REVOKED
     done, code = ("was revoked", KEY_REVOKED) if is_revoked else ("has expired", KEY_EXPIRED)
     remedy = f"Use the key {key.replaced_by}, which replaces it." if key.replaced_by else "Ask for a new key."
     raise NotAuthenticated(

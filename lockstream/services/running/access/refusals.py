@@ -6,7 +6,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from lockstream.core.entities.keys import AuditAction, AuditEntry
-from lockstream.core.entities.log import recorded_at_of
+from lockstream.core.entities.log import SECOND, recorded_at_of
 
 INTERVAL_SECONDS = 60.0
 """Shortest time between two entries about equal refusals."""
@@ -81,7 +81,7 @@ class Refusals:
 def _entry(found: _Sum) -> AuditEntry:
     key_id, address, operation, code = found.first
     return AuditEntry(
-        at=recorded_at_of(int(found.at * 1_000_000)),
+        at=recorded_at_of(int(found.at * SECOND)),
         action=AuditAction.REFUSED,
         key_id=key_id,
         address=address,

@@ -1,13 +1,13 @@
 """API keys: listed, created, rotated and revoked. No response but that of a new key contains a secret."""
 
 import asyncio
-import time
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from lockstream.core.entities.access import Scope
 from lockstream.core.entities.keys import Key, KeyStatus
+from lockstream.core.entities.log import present_time
 from lockstream.core.errors import NotAllowed
 from lockstream.core.use_cases.manage_keys import KeyRequest, NewKey, Operator
 from lockstream.presentation.http.access.callers import caller_of
@@ -84,7 +84,7 @@ async def get_keys(request: Request) -> Response:
     wanted = _KEYS.page_request(request, values, str)
     after = wanted.after or ""
     found = [one for one in await asyncio.to_thread(access_of(request).known_keys) if one.key.key_id > after]
-    known, now = found[: wanted.limit], _now()
+    known, now = found[: wanted.limit], present_time()
     token = wanted.token(known[-1].key.key_id) if len(found) > wanted.limit else None
     page = _KEYS.encode([KeyItem.of(one.key, one.used_minute, now) for one in known], token, wanted.media_type)
     return _KEYS.page_response(values, page, wanted.media_type, {"Cache-Control": "no-store"})
@@ -205,16 +205,12 @@ def _operator(request: Request) -> Operator:
 
 
 def _new_key(made: NewKey) -> Response:
-    return EncodedJson(encode_json(NewKeyBody(KeyItem.of(made.key, None, _now()), made.text)), 201, NO_STORE)
+    return EncodedJson(encode_json(NewKeyBody(KeyItem.of(made.key, None, present_time()), made.text)), 201, NO_STORE)
 
 
 def _shown(key: Key, used_minute: int | None) -> Response:
-    return EncodedJson(encode_json(KeyItem.of(key, used_minute, _now())), headers=NO_STORE)
+    return EncodedJson(encode_json(KeyItem.of(key, used_minute, present_time())), headers=NO_STORE)
 
 
 def _no_key(key_id: str) -> Response:
     return JSONResponse({"detail": f"There is no key {key_id!r}. GET /keys shows the ids."}, 404)
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000
