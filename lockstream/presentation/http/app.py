@@ -1,10 +1,10 @@
 """The HTTP application: operations, contract and documentation page."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -20,11 +20,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lockstream import __version__
 from lockstream.core.entities.access import Scope as AccessScope
-from lockstream.core.errors import AccessRefused
 from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.access.declarations import declare_access
-from lockstream.presentation.http.access.ending import Ending, serve_until_ended
-from lockstream.presentation.http.access.gate import OTHER_PATH, identify, require_scope
+from lockstream.presentation.http.access.ending import refusal_of, serve_until_ended
+from lockstream.presentation.http.access.gate import identify, require_scope
 from lockstream.presentation.http.access.rate_limits import (
     RATE_LIMIT,
     RATE_LIMIT_POLICY,
@@ -32,7 +31,6 @@ from lockstream.presentation.http.access.rate_limits import (
     rate_limit_headers,
     take_request,
 )
-from lockstream.presentation.http.access.scopes import SCOPES, require_scopes
 from lockstream.presentation.http.access.security_headers import policy_of_page, secure, securing
 from lockstream.presentation.http.errors import error_response
 from lockstream.presentation.http.event_stream import IS_HEAD, LAST_EVENT_ID
@@ -54,6 +52,7 @@ from lockstream.presentation.http.routes import (
 )
 from lockstream.presentation.http.routes.access import audit, keys
 from lockstream.presentation.http.routes.feed import THROUGH
+from lockstream.presentation.http.routes.operations import ASSETS, DOCUMENTATION, Endpoint, Operation, Operations
 from lockstream.schemas import keys as key_bodies
 from lockstream.schemas import listings, records, states
 from lockstream.schemas import quarantine as quarantine_bodies
@@ -89,11 +88,6 @@ ROUTERS = tuple(
     )
 )
 """Every operation of the contract, by resource."""
-
-_ASSETS = "/docs/assets"
-_PAGES = "/", "/docs", "/openapi.json"
-
-type Endpoint = Callable[..., Awaitable[Response]]
 
 
 def create_app(
@@ -138,7 +132,7 @@ class Application(FastAPI):
         self.lifecycle = lifecycle
         self._read_settings = read_settings
         self._entry: ASGIApp | None = None
-        self._operations = _Operations([route for router in ROUTERS for route in router.routes])
+        self._operations = Operations([route for router in ROUTERS for route in router.routes])
         for router in ROUTERS:
             self.include_router(router, responses={} if router is health.router else {429: TOO_MANY})
         for kind in (HTTPException, Exception):
@@ -222,7 +216,7 @@ class Application(FastAPI):
         path = _path_of(scope)
         operation, parameters = self._operations.find(scope["method"], path)
         try:
-            if operation.needs_key and not (self.settings.open_docs and operation is _DOCUMENTATION):
+            if operation.needs_key and not (self.settings.open_docs and operation is DOCUMENTATION):
                 identify(self.lockstream.access, scope, operation.name)
             if (caller := caller_of(scope)).key_id:
                 take_request(self.rate_limits, caller)
@@ -230,7 +224,7 @@ class Application(FastAPI):
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
             await self._respond(error_response(Request(scope, receive), error), scope, receive, send)
             return
-        if operation is _DOCUMENTATION:
+        if operation is DOCUMENTATION:
             await super().__call__(scope, receive, securing(send, scope))
         elif operation.scope is AccessScope.FEED and self.lockstream.access.is_enforced:
             await self._serve_feed(operation, scope, receive, send)
@@ -238,28 +232,21 @@ class Application(FastAPI):
             endpoint = partial(operation.endpoint, **parameters) if parameters else operation.endpoint
             await self._serve(endpoint, scope, receive, send)
 
-    async def _serve_feed(self, operation: "_Operation", scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_feed(self, operation: Operation, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that may last long, and end it once its key is no longer accepted."""
-        access, ending = self.lockstream.access, Ending()
-
-        def refuse() -> None:
-            if ending.is_ended:
-                access.require_accepted(caller_of(scope))
 
         async def serve(send: Send) -> None:
-            await self._serve(operation.endpoint, scope, receive, send, refuse)
+            await self._serve(operation.endpoint, scope, receive, send)
 
-        await serve_until_ended(access, caller_of(scope), ending, serve, send)
+        await serve_until_ended(self.lockstream.access, scope, serve, send)
 
-    async def _serve(
-        self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send, refuse: Callable[[], None] = lambda: None
-    ) -> None:
-        """Answer a request. If it is cancelled, `refuse` raises the reason, unless the server stops."""
+    async def _serve(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. One that is cancelled gets the reason: its key has ended, or the server stops."""
         request = Request(scope, receive)
         try:
             response = await endpoint(request)
-        except asyncio.CancelledError as error:
-            response = _response_of_cancelled(request, error, refuse)
+        except asyncio.CancelledError as cancelled:
+            response = error_response(request, refusal_of(scope) or cancelled)
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
             response = error_response(request, error)
         await self._respond(response, scope, receive, send)
@@ -286,98 +273,6 @@ def _restore_examples(contract: dict[str, Any], routes: Iterable[BaseRoute]) -> 
                                 shown["example"] = content["example"]
 
 
-class _Operation(NamedTuple):
-    """An operation, as a request calls it."""
-
-    name: str
-    endpoint: Endpoint
-    scope: AccessScope | None
-    """The scope that it needs. None: any key will do."""
-
-    needs_key: bool = True
-
-
-async def _refuse_path(_: Request) -> Response:
-    raise HTTPException(404)
-
-
-_OTHER = _Operation(OTHER_PATH, _refuse_path, None)
-"""Stands for a request to no operation of the contract, and to no page of the documentation."""
-
-_DOCUMENTATION = _Operation(OTHER_PATH, _refuse_path, None)
-"""Stands for a request to the documentation, which FastAPI answers. FastAPI gets no other request: its routes differ
-from those here in odd spellings of a path, and it checks no key.
-"""
-
-
-def _response_of_cancelled(request: Request, cancelled: asyncio.CancelledError, refuse: Callable[[], None]) -> Response:
-    try:
-        refuse()
-    except AccessRefused as error:
-        return error_response(request, error)
-    return error_response(request, cancelled)
-
-
-class _Operations:
-    """The operations of routes, by method and path."""
-
-    def __init__(self, routes: Iterable[BaseRoute]) -> None:
-        self._exact: dict[tuple[str, str], _Operation] = {}
-        self._methods: dict[str, list[str]] = {}
-        self._templates: dict[tuple[str, int], list[tuple[list[str], _Operation]]] = {}
-        self._template_methods: dict[str, None] = {}
-        """The methods of operations whose paths have parameters, each once."""
-
-        own = [route for route in routes if isinstance(route, APIRoute)]
-        require_scopes(route.name for route in own)
-        for route in own:
-            needed = SCOPES[route.name]
-            operation = _Operation(route.name, route.endpoint, needed, needs_key=needed is not None)
-            for method in route.methods or ():
-                if "{" not in route.path:
-                    self._exact[method, route.path] = operation
-                    self._methods.setdefault(route.path, []).append(method)
-                    continue
-                segments = route.path.split("/")
-                self._templates.setdefault((method, len(segments)), []).append((segments, operation))
-                self._template_methods[method] = None
-
-    def find(self, method: str, path: str) -> tuple[_Operation, dict[str, str]]:
-        """Return the operation of a path, with the parameters in it."""
-        if operation := self._exact.get((method, path)):
-            return operation, {}
-        if path in self._methods:  # or `GET /events/batch` would ask for the event with the id "batch"
-            return _refusal_of_method(self._methods[path]), {}
-        if path in _PAGES or path.startswith(f"{_ASSETS}/"):
-            return _DOCUMENTATION, {}
-        if found := self._with_parameters(method, path):
-            return found
-        others = [other for other in self._template_methods if self._with_parameters(other, path)]
-        return (_refusal_of_method(others) if others else _OTHER), {}
-
-    def _with_parameters(self, method: str, path: str) -> tuple[_Operation, dict[str, str]] | None:
-        """Return the operation whose path has parameters and matches, with their values."""
-        given = path.split("/")
-        for segments, operation in self._templates.get((method, len(given)), ()):
-            parameters = {}
-            for segment, value in zip(segments, given, strict=True):
-                if segment[:1] == "{" and value:
-                    parameters[segment[1:-1]] = value
-                elif segment != value:
-                    break
-            else:
-                return operation, parameters
-        return None
-
-
-def _refusal_of_method(allowed: Iterable[str]) -> _Operation:
-    return _Operation(OTHER_PATH, partial(_refuse_method, list(allowed)), None)
-
-
-async def _refuse_method(allowed: list[str], _: Request) -> Response:
-    raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
-
-
 async def _handle(request: Request, error: Exception) -> Response:
     return error_response(request, error)
 
@@ -398,16 +293,16 @@ def _without_body(send: Send) -> Send:
 
 def _serve_documentation(app: FastAPI) -> None:
     """Serve Swagger UI from the files of a package, so that it works without the internet."""
-    app.mount(_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="documentation assets")
+    app.mount(ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="documentation assets")
 
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> HTMLResponse:
         page = get_swagger_ui_html(
             openapi_url="openapi.json",
             title=app.title,
-            swagger_js_url=f"{_ASSETS[1:]}/swagger-ui-bundle.js",
-            swagger_css_url=f"{_ASSETS[1:]}/swagger-ui.css",
-            swagger_favicon_url=f"{_ASSETS[1:]}/favicon-32x32.png",
+            swagger_js_url=f"{ASSETS[1:]}/swagger-ui-bundle.js",
+            swagger_css_url=f"{ASSETS[1:]}/swagger-ui.css",
+            swagger_favicon_url=f"{ASSETS[1:]}/favicon-32x32.png",
         )
         page.headers["Content-Security-Policy"] = policy_of_page(bytes(page.body).decode())
         return page

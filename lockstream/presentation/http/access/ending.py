@@ -4,31 +4,24 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from starlette.types import Message, Send
+from starlette.types import Message, Scope, Send
 
-from lockstream.core.entities.access import Caller
+from lockstream.core.errors import NotAuthenticated
+from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.media_types import EVENT_STREAM
 from lockstream.services.running.access.access import Access
 
 _STREAM = EVENT_STREAM.encode()
+_REFUSAL = "lockstream.refusal"
 
 
-class Ending:
-    """Whether a request was ended early."""
-
-    def __init__(self) -> None:
-        self.is_ended = False
-
-
-async def serve_until_ended(
-    access: Access, caller: Caller, ending: Ending, serve: Callable[[Send], Awaitable[None]], send: Send
-) -> None:
+async def serve_until_ended(access: Access, scope: Scope, serve: Callable[[Send], Awaitable[None]], send: Send) -> None:
     """Serve a request until its key is no longer accepted.
 
-    `serve` is cancelled then, if it has not sent anything yet or sends a stream. `ending` tells it why, so that it can
-    send a refusal. A response of another kind that has begun is completed, because its length was already sent.
+    `serve` is cancelled then, if it has not sent anything yet or sends a stream. `refusal_of` tells it why, so that it
+    can send the refusal. A response of another kind that has begun is completed, because its length was already sent.
     """
-    progress = _Progress(send)
+    progress, caller = _Progress(send), caller_of(scope)
     loop = asyncio.get_running_loop()
 
     async def run() -> None:
@@ -38,17 +31,26 @@ async def serve_until_ended(
 
     def cancel() -> None:
         if not progress.is_page:
-            ending.is_ended = True
-            task.cancel()
+            try:
+                access.require_accepted(caller)
+            except NotAuthenticated as refusal:
+                scope[_REFUSAL] = refusal
+                task.cancel()
 
     with access.open_requests.added(caller.key_id, lambda: loop.call_soon_threadsafe(cancel)):
         try:
             await task
         except asyncio.CancelledError:
-            if not (ending.is_ended and task.cancelled()):
+            if not (refusal_of(scope) and task.cancelled()):
                 raise
             with suppress(OSError):
                 await send({"type": "http.response.body", "body": b""})
+
+
+def refusal_of(scope: Scope) -> NotAuthenticated | None:
+    """Return why a request was ended, or None if its key is still accepted."""
+    refusal: NotAuthenticated | None = scope.get(_REFUSAL)
+    return refusal
 
 
 class _Progress:

@@ -1,0 +1,105 @@
+"""The operation of a request, by method and path. The table is made from the routes, as the contract is."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import NamedTuple
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
+
+from lockstream.core.entities.access import Scope
+from lockstream.presentation.http.access.gate import OTHER_PATH
+from lockstream.presentation.http.access.scopes import SCOPES, require_scopes
+
+ASSETS = "/docs/assets"
+"""Path of the files of the documentation."""
+
+_PAGES = "/", "/docs", "/openapi.json"
+
+type Endpoint = Callable[..., Awaitable[Response]]
+
+
+class Operation(NamedTuple):
+    """An operation, as a request calls it."""
+
+    name: str
+    endpoint: Endpoint
+    scope: Scope | None
+    """The scope that it needs. None: any key will do."""
+
+    needs_key: bool = True
+
+
+async def _refuse_path(_: Request) -> Response:
+    raise HTTPException(404)
+
+
+OTHER = Operation(OTHER_PATH, _refuse_path, None)
+"""Stands for a request to no operation of the contract, and to no page of the documentation."""
+
+DOCUMENTATION = Operation(OTHER_PATH, _refuse_path, None)
+"""Stands for a request to the documentation, which FastAPI answers. FastAPI gets no other request: its routes differ
+from those here in odd spellings of a path, and it checks no key.
+"""
+
+
+class Operations:
+    """The operations of routes, by method and path."""
+
+    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+        self._exact: dict[tuple[str, str], Operation] = {}
+        self._methods: dict[str, list[str]] = {}
+        self._templates: dict[tuple[str, int], list[tuple[list[str], Operation]]] = {}
+        self._template_methods: dict[str, None] = {}
+        """The methods of operations whose paths have parameters, each once."""
+
+        own = [route for route in routes if isinstance(route, APIRoute)]
+        require_scopes(route.name for route in own)
+        for route in own:
+            needed = SCOPES[route.name]
+            operation = Operation(route.name, route.endpoint, needed, needs_key=needed is not None)
+            for method in route.methods or ():
+                if "{" not in route.path:
+                    self._exact[method, route.path] = operation
+                    self._methods.setdefault(route.path, []).append(method)
+                    continue
+                segments = route.path.split("/")
+                self._templates.setdefault((method, len(segments)), []).append((segments, operation))
+                self._template_methods[method] = None
+
+    def find(self, method: str, path: str) -> tuple[Operation, dict[str, str]]:
+        """Return the operation of a path, with the parameters in it."""
+        if operation := self._exact.get((method, path)):
+            return operation, {}
+        if path in self._methods:  # or `GET /events/batch` would ask for the event with the id "batch"
+            return _refusal_of_method(self._methods[path]), {}
+        if path in _PAGES or path.startswith(f"{ASSETS}/"):
+            return DOCUMENTATION, {}
+        if found := self._with_parameters(method, path):
+            return found
+        others = [other for other in self._template_methods if self._with_parameters(other, path)]
+        return (_refusal_of_method(others) if others else OTHER), {}
+
+    def _with_parameters(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
+        """Return the operation whose path has parameters and matches, with their values."""
+        given = path.split("/")
+        for segments, operation in self._templates.get((method, len(given)), ()):
+            parameters = {}
+            for segment, value in zip(segments, given, strict=True):
+                if segment[:1] == "{" and value:
+                    parameters[segment[1:-1]] = value
+                elif segment != value:
+                    break
+            else:
+                return operation, parameters
+        return None
+
+
+def _refusal_of_method(allowed: Iterable[str]) -> Operation:
+    return Operation(OTHER_PATH, partial(_refuse_method, list(allowed)), None)
+
+
+async def _refuse_method(allowed: list[str], _: Request) -> Response:
+    raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
