@@ -1,6 +1,6 @@
 """Clients of the application whose requests have a caller, as after the check of a key."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import httpx
@@ -17,7 +17,7 @@ from lockstream.tests.support.clients import OpenLockstream, check_contract, ope
 NO_KEYS = {"auth": "off"}
 """Settings of a system that does not know the keys of these callers, and so would end their requests."""
 
-_NAME = b"test-caller"
+CALLER_HEADER = "test-caller"
 
 
 def caller(key_id: str, *patterns: str) -> Caller:
@@ -26,16 +26,17 @@ def caller(key_id: str, *patterns: str) -> Caller:
 
 
 class KeyedApplication:
-    """An application that takes the caller of a request from its header `Test-Caller`, which names one of `callers`."""
+    """An application that takes the caller of a request from its header `Test-Caller`."""
 
-    def __init__(self, app: ASGIApp, callers: Mapping[str, Caller]) -> None:
-        self._app, self._callers = app, callers
+    def __init__(self, app: ASGIApp, caller_named: Callable[[str], Caller]) -> None:
+        """`caller_named` returns the caller for the value of the header."""
+        self._app, self._caller_named = app, caller_named
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             for name, value in scope["headers"]:
-                if name == _NAME:
-                    set_caller(scope, self._callers[value.decode()])
+                if name == CALLER_HEADER.encode():
+                    set_caller(scope, self._caller_named(value.decode()))
         await self._app(scope, receive, send)
 
 
@@ -44,13 +45,13 @@ def keyed_clients(
     callers: Mapping[str, Caller], open_lockstream: OpenLockstream = open_from_environment
 ) -> Iterator[dict[str, TestClient]]:
     """Give a client for each caller, and one without a key by the empty name. All use one application."""
-    keyed = KeyedApplication(create_app(open_lockstream), callers)
+    keyed = KeyedApplication(create_app(open_lockstream), callers.__getitem__)
     with ExitStack() as opened:
         opened.enter_context(pytest.MonkeyPatch.context()).setenv("LOCKSTREAM_AUTH", NO_KEYS["auth"])
         without_key = opened.enter_context(TestClient(keyed, follow_redirects=False))
         clients = {"": without_key}
         for name in callers:
-            clients[name] = TestClient(keyed, follow_redirects=False, headers={_NAME.decode(): name})
+            clients[name] = TestClient(keyed, follow_redirects=False, headers={CALLER_HEADER: name})
         for client in clients.values():
             client.event_hooks["response"].append(_check)
         yield clients

@@ -20,9 +20,7 @@ from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
     INTERNAL,
-    TOO_SLOW,
     UNAVAILABLE,
-    UNSUPPORTED,
 )
 from lockstream.presentation.http.json_response import EncodedJson
 from lockstream.presentation.http.media_types import JSON
@@ -33,9 +31,13 @@ from lockstream.presentation.http.query_parameters import (
     instant,
     word,
 )
-from lockstream.presentation.http.routes.shared.json_bodies import decoded_body
+from lockstream.presentation.http.routes.shared.json_bodies import decoded_body, responses_with_body
 from lockstream.presentation.http.routes.shared.pages import Order, PageForm
-from lockstream.presentation.http.routes.shared.reads import Responses, responses_of
+from lockstream.presentation.http.routes.shared.reads import (
+    WRONG_QUERY,
+    responses_of,
+    responses_without_position,
+)
 from lockstream.schemas.events import EVENT, malformed
 from lockstream.schemas.events import MalformedBody as MalformedRequest
 from lockstream.schemas.instants import Instant, instant_of, recorded_text
@@ -104,9 +106,8 @@ _TOTALS = QuarantineCounts({"unknown_reservation": 3}, 1, 0, 0, {"missing": 1})
 
 _OFF = {"model": ErrorBody, "description": "The quarantine is off."}
 _NO_ENTRY = {"model": ErrorBody, "description": "The quarantine is off, or has no such entry."}
-_WRONG_QUERY = {"model": ErrorBody, "description": "A query parameter is wrong. `detail` says what is allowed."}
 _FAILED = UNAVAILABLE | {"description": "The quarantine cannot be read or written now; try again later."}
-_COMMON: Responses = {200: {"headers": {}}, 431: HEADERS_TOO_LARGE, 500: INTERNAL, 503: _FAILED}
+_COMMON = responses_without_position(_FAILED)
 
 _ENTRIES = PageForm(
     "quarantine",
@@ -117,25 +118,13 @@ _ENTRIES = PageForm(
 _MALFORMED = PageForm("malformed", MalformedBodyItem, MalformedBodyPage)
 _NO_PARAMETERS = QueryParameters()
 
-_MALFORMED_BODY = {"model": MalformedBodyErrors, "description": "The body is malformed."}
-_WITH_BODY: Responses = {
-    408: TOO_SLOW,
-    413: {"model": ErrorBody, "description": "The body is too large."},
-    415: UNSUPPORTED,
-    422: {
-        "model": MalformedBodyErrors | ErrorBody,
-        "description": "The body is malformed (`detail` is a list), or the request has a query parameter.",
-    },
-    431: HEADERS_TOO_LARGE,
-    500: INTERNAL,
-    503: _FAILED,
-}
+_WITH_BODY = responses_with_body(_FAILED, "the request has a query parameter")
 
 
 @router.get(
     "",
     response_model=None,
-    responses=_ENTRIES.responses(_EXAMPLE, {404: _OFF, 422: _WRONG_QUERY}, _COMMON),
+    responses=_ENTRIES.responses(_EXAMPLE, {404: _OFF, 422: WRONG_QUERY}, _COMMON),
     openapi_extra={"parameters": _ENTRIES.query_parameters.declarations()},
 )
 async def get_quarantine(request: Request) -> Response:
@@ -170,7 +159,7 @@ async def get_quarantine(request: Request) -> Response:
 @router.get(
     "/malformed",
     response_model=None,
-    responses=_MALFORMED.responses(_MALFORMED_EXAMPLE, {404: _OFF, 422: _WRONG_QUERY}, _COMMON),
+    responses=_MALFORMED.responses(_MALFORMED_EXAMPLE, {404: _OFF, 422: WRONG_QUERY}, _COMMON),
     openapi_extra={"parameters": _MALFORMED.query_parameters.declarations()},
 )
 async def get_malformed(request: Request) -> Response:
@@ -188,7 +177,7 @@ async def get_malformed(request: Request) -> Response:
 @router.get(
     "/{event_id}",
     response_model=None,
-    responses=responses_of(_EXAMPLE, "The entry.", {404: _NO_ENTRY, 422: _WRONG_QUERY}, _COMMON),
+    responses=responses_of(_EXAMPLE, "The entry.", {404: _NO_ENTRY, 422: WRONG_QUERY}, _COMMON),
 )
 async def get_quarantine_entry(request: Request, event_id: str) -> Response:
     """An event that was not accepted."""

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Request, Response
 
 from lockstream.core.entities.keys import AuditAction, AuditQuery
 from lockstream.presentation.http.query_parameters import choice, identifier, instant
-from lockstream.presentation.http.routes.access.keys import COMMON, WRONG_QUERY, access_of
+from lockstream.presentation.http.routes.access.keys import COMMON, access_of
 from lockstream.presentation.http.routes.shared.pages import PageForm
+from lockstream.presentation.http.routes.shared.reads import WRONG_QUERY
 from lockstream.schemas.instants import recorded_text
 from lockstream.schemas.keys import AuditItem, AuditPage
 

@@ -14,17 +14,17 @@ from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.access.declarations import AUTH_OFF
 from lockstream.presentation.http.access.gate import KEYS_REQUIRED
 from lockstream.presentation.http.access.views import lockstream_of
-from lockstream.presentation.http.errors import HEADERS_TOO_LARGE, INTERNAL, TOO_SLOW, UNAVAILABLE, UNSUPPORTED
+from lockstream.presentation.http.errors import UNAVAILABLE
 from lockstream.presentation.http.json_response import EncodedJson
 from lockstream.presentation.http.media_types import JSON
 from lockstream.presentation.http.proxies import remote_address
 from lockstream.presentation.http.query_parameters import QueryParameters
-from lockstream.presentation.http.routes.shared.json_bodies import decoded_body
+from lockstream.presentation.http.routes.shared.json_bodies import decoded_body, responses_with_body
 from lockstream.presentation.http.routes.shared.pages import PageForm
-from lockstream.presentation.http.routes.shared.reads import Responses, responses_of
+from lockstream.presentation.http.routes.shared.reads import WRONG_QUERY, responses_of, responses_without_position
 from lockstream.schemas.keys import CreateKeyRequest, KeyItem, KeyPage, NewKeyBody, RotateKeyRequest
 from lockstream.schemas.listings import encode_json
-from lockstream.schemas.responses import ErrorBody, MalformedBodyErrors
+from lockstream.schemas.responses import ErrorBody
 from lockstream.services.running.access.access import Access
 
 router = APIRouter(prefix="/keys", tags=["keys"])
@@ -52,20 +52,8 @@ _NEW_EXAMPLE = NewKeyBody(_EXAMPLE, "lsk_k3yEx4mp_<43 characters>_<6 characters>
 
 _NO_KEY = {"model": ErrorBody, "description": "There is no such key."}
 _FAILED = UNAVAILABLE | {"description": "The keys cannot be read or written now; try again later."}
-COMMON: Responses = {200: {"headers": {}}, 431: HEADERS_TOO_LARGE, 500: INTERNAL, 503: _FAILED}
-WRONG_QUERY = {"model": ErrorBody, "description": "A query parameter is wrong. `detail` says what is allowed."}
-_WITH_BODY: Responses = {
-    408: TOO_SLOW,
-    413: {"model": ErrorBody, "description": "The body is too large."},
-    415: UNSUPPORTED,
-    422: {
-        "model": MalformedBodyErrors | ErrorBody,
-        "description": "The body is malformed (`detail` is a list), or no key can be like this.",
-    },
-    431: HEADERS_TOO_LARGE,
-    500: INTERNAL,
-    503: _FAILED,
-}
+COMMON = responses_without_position(_FAILED)
+_WITH_BODY = responses_with_body(_FAILED, "no key can be like this")
 _ENDED = {"model": ErrorBody, "description": "The key is revoked, has expired, or was rotated already."}
 
 _KEYS = PageForm("keys", KeyItem, KeyPage)

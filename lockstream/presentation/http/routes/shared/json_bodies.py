@@ -1,6 +1,7 @@
 """Bodies of requests that are a JSON object of a known form."""
 
 from codecs import BOM_UTF8
+from typing import Any
 
 import msgspec
 from fastapi import Request
@@ -8,9 +9,33 @@ from msgspec import Struct
 
 from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.bodies import Body
-from lockstream.presentation.http.errors import UnsupportedMediaType
+from lockstream.presentation.http.errors import (
+    HEADERS_TOO_LARGE,
+    INTERNAL,
+    TOO_SLOW,
+    UNSUPPORTED,
+    UnsupportedMediaType,
+)
 from lockstream.presentation.http.media_types import JSON
+from lockstream.presentation.http.routes.shared.reads import Responses
 from lockstream.schemas.events import malformed
+from lockstream.schemas.responses import ErrorBody, MalformedBodyErrors
+
+
+def responses_with_body(unavailable: dict[str, Any], wrong: str) -> Responses:
+    """Declare the failures of an operation with such a body. `wrong` says what 422 means besides a malformed body."""
+    return {
+        408: TOO_SLOW,
+        413: {"model": ErrorBody, "description": "The body is too large."},
+        415: UNSUPPORTED,
+        422: {
+            "model": MalformedBodyErrors | ErrorBody,
+            "description": f"The body is malformed (`detail` is a list), or {wrong}.",
+        },
+        431: HEADERS_TOO_LARGE,
+        500: INTERNAL,
+        503: unavailable,
+    }
 
 
 async def decoded_body[RequestT: Struct](

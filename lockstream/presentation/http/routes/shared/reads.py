@@ -68,6 +68,15 @@ RESPONSES_AT = _responses(
 )
 """Declares the responses of a read of one subject, now or in the past."""
 
+WRONG_QUERY = {"model": ErrorBody, "description": "A query parameter is wrong. `detail` says what is allowed."}
+"""Declares a response of 422."""
+
+
+def responses_without_position(unavailable: dict[str, Any]) -> Responses:
+    """Declare the responses of a read that shows no state of the log, such as the quarantine."""
+    return {200: {"headers": {}}, 431: HEADERS_TOO_LARGE, 500: INTERNAL, 503: unavailable}
+
+
 PARAMETERS: dict[str, Any] = {
     "parameters": [
         {

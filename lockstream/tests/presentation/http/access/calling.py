@@ -4,31 +4,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fastapi.testclient import TestClient
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from lockstream.core.entities.access import Caller, Limits
 from lockstream.core.entities.events import KeyId
-from lockstream.presentation.http.access.callers import set_caller
-from lockstream.presentation.http.app import Application, create_app
+from lockstream.presentation.http.app import create_app
 from lockstream.services.deployment import deployment_of
 from lockstream.settings import Settings
 from lockstream.tests.support.clients import contract_client
-from lockstream.tests.support.keyed_clients import NO_KEYS
-
-KEY_HEADER = b"x-test-key"
+from lockstream.tests.support.keyed_clients import CALLER_HEADER, NO_KEYS, KeyedApplication
 
 
-class CallerOfHeader:
-    """Gives requests that have the header `X-Test-Key` a caller with this key id."""
-
-    def __init__(self, app: Application, limits: Limits | None = None) -> None:
-        self.app, self._limits = app, limits
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        for name, value in scope.get("headers", ()):
-            if name == KEY_HEADER:
-                set_caller(scope, Caller(key_id=KeyId(value.decode()), limits=self._limits))
-        await self.app(scope, receive, send)
+def with_limits(app: ASGIApp, limits: Limits | None = None) -> KeyedApplication:
+    """Return an application in which a caller has these limits, and the key that the header `Test-Caller` names."""
+    return KeyedApplication(app, lambda key_id: Caller(key_id=KeyId(key_id), limits=limits))
 
 
 @contextmanager
@@ -37,10 +26,10 @@ def client_with_key(
 ) -> Iterator[TestClient]:
     """Give a client of the application over this test's log, whose requests have a key with these limits.
 
-    Requests with another `X-Test-Key` have another key.
+    Requests with another `Test-Caller` have another key.
     """
     chosen = Settings.model_validate(NO_KEYS | settings)
     app = create_app(lambda: deployment_of(chosen).start(), lambda: chosen)
-    with contract_client(CallerOfHeader(app, limits), is_checked=is_checked) as client:
-        client.headers[KEY_HEADER.decode()] = "aaaaaaaa"
+    with contract_client(with_limits(app, limits), is_checked=is_checked) as client:
+        client.headers[CALLER_HEADER] = "aaaaaaaa"
         yield client

@@ -10,13 +10,13 @@ import httpx
 
 from lockstream.presentation.http.app import create_app
 from lockstream.settings import Settings
-from lockstream.tests.presentation.http.access.calling import CallerOfHeader
+from lockstream.tests.presentation.http.access.calling import with_limits
 from lockstream.tests.support.builders import Body, registered
 from lockstream.tests.support.coroutines import run
 from lockstream.tests.support.faulty_store import FaultyStore, running_on
 from lockstream.tests.support.log_audit import audited
 
-FLOODING, QUIET = {"X-Test-Key": "flooding"}, {"X-Test-Key": "quiet"}
+FLOODING, QUIET = {"Test-Caller": "flooding"}, {"Test-Caller": "quiet"}
 
 
 class Flooded:
@@ -48,7 +48,7 @@ async def flooded(settings: Settings) -> AsyncIterator[Flooded]:
     store = FaultyStore(settings)
     app = create_app(lambda: running_on(store, settings), lambda: settings)
     async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(CallerOfHeader(app))
+        transport = httpx.ASGITransport(with_limits(app))
         async with httpx.AsyncClient(transport=transport, base_url="http://lockstream", timeout=None) as client:
             store.shut_gate()
             yield Flooded(store, client)

@@ -14,12 +14,12 @@ from lockstream.presentation.http.app import create_app
 from lockstream.presentation.http.routes import batches
 from lockstream.services.deployment import deployment_of
 from lockstream.settings import Settings
-from lockstream.tests.presentation.http.access.calling import CallerOfHeader, client_with_key
+from lockstream.tests.presentation.http.access.calling import client_with_key, with_limits
 from lockstream.tests.support.builders import Body, registered
 from lockstream.tests.support.coroutines import run
 from lockstream.tests.support.log_audit import audited
 
-ANOTHER_KEY = {"X-Test-Key": "bbbbbbbb"}
+ANOTHER_KEY = {"Test-Caller": "bbbbbbbb"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
@@ -95,7 +95,7 @@ def test_the_settings_limit_keys_without_limits_of_their_own() -> None:
 
 def test_a_server_without_keys_limits_nothing() -> None:
     with client_with_key(requests_per_second=0.001, events_per_second=0.001) as client:
-        del client.headers["x-test-key"]
+        del client.headers["test-caller"]
         for _ in range(20):
             response = client.post("/events", json=registered("c"))
             assert response.status_code in (202, 409)
@@ -137,7 +137,7 @@ def test_batches_that_run_at_once_owe_one_batch_at_most(monkeypatch: pytest.Monk
     monkeypatch.setattr(batches, "MAX_BATCH_EVENTS", 20)
 
     async def post_three() -> list[httpx.Response]:
-        app = CallerOfHeader(create_app(lambda: deployment_of(Settings()).start()), ten_events())
+        app = create_app(lambda: deployment_of(Settings()).start())
         all_begun = asyncio.Barrier(3)
 
         async def body(number: int) -> AsyncIterator[bytes]:
@@ -147,10 +147,12 @@ def test_batches_that_run_at_once_owe_one_batch_at_most(monkeypatch: pytest.Monk
             yield ndjson(bodies(20, f"{number}-"))
 
         async with (
-            app.app.router.lifespan_context(app.app),
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client,
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(with_limits(app, ten_events())), base_url="http://x"
+            ) as client,
         ):
-            headers = NDJSON | {"X-Test-Key": "aaaaaaaa"}
+            headers = NDJSON | {"Test-Caller": "aaaaaaaa"}
             posts = [client.post("/events/batch", content=body(number), headers=headers) for number in range(3)]
             return await asyncio.gather(*posts)
 
