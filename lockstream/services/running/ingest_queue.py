@@ -21,15 +21,15 @@ class Queued(Protocol):
     """Events of one request."""
 
     count: int
-    """Number of events. It does not change while they wait."""
+    """Number of events in the request. The queue counts with it twice, so it must stay the same."""
 
     @property
     def key_id(self) -> str:
-        """The key that sent them, or an empty text."""
+        """Id of the key that sent the request, or an empty text."""
 
     @property
     def texts(self) -> Sequence[bytes]:
-        """JSON text of each event."""
+        """JSON text of each event in the request."""
 
 
 class _Line[ItemT]:

@@ -313,10 +313,10 @@ async def _both(first: asyncio.Lock, second: asyncio.Lock) -> AsyncIterator[None
 
 
 def _bound_read[ValueT](query: Callable[[Reads], ValueT], lockers: Lockers) -> Callable[[Reads], ValueT]:
-    """Return `query` over the reads of these lockers alone."""
+    """Return a function that calls `query` with reads in which only `lockers` exist."""
     return lambda reads: query(BoundReads(reads, lockers))
 
 
 def _bound_list[ValueT](query: Callable[[Listings], ValueT], lockers: Lockers) -> Callable[[Listings], ValueT]:
-    """Return `query` over the lists of these lockers alone."""
+    """Return a function that calls `query` with lists in which only `lockers` exist."""
     return lambda listings: query(BoundListings(listings, lockers))

@@ -33,7 +33,7 @@ HASHES = {
         "station-7": "4aefcf1a4cd68ba8d51706c3acd6b4b9e9db6a0cd9cab8564072145a51cc9196",
     },
 }
-"""The state hashes that the version gave which wrote the log."""
+"""State hash of each locker, as computed by the version of Lockstream that wrote the log."""
 
 CHAINS = {
     "without_keys": "b0636f4b42712b5f708b8a003c5795102d6ba3c9351325df034883bb511bb766",

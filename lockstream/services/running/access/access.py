@@ -96,7 +96,7 @@ class Access:
             self._live.require_accepted(caller.key_id, time.time())
 
     def note_refusal(self, key_id: str, address: str, operation: str, code: str, count: int = 1) -> None:
-        """Note a refused request, or several equal ones, for the audit log. It is written within a minute.
+        """Count a refused request, or `count` equal ones, for the audit log, which has them within a minute.
 
         `key_id` is the key of the request if its secret was right, else empty.
         """
@@ -104,28 +104,51 @@ class Access:
             self._refusals.note(Refusal(str(key_id), address, operation, code), time.time(), count)
 
     def create(self, request: KeyRequest, operator: Operator) -> NewKey:
-        """Create a key, and return it with its text. Blocks; raises what `manage_keys.create` and the store raise."""
+        """Create a key, and return it with its text. Blocks.
+
+        Raises:
+            InvalidKey: no key can be as the request asks.
+            KeysDamaged, KeysMissing, StoreUnavailable: the keys cannot be read or written.
+        """
         now = present_time()
         return self._change(lambda keys: create(keys, request, operator, now))
 
     def rotate(self, key_id: str, overlap_seconds: int, operator: Operator) -> NewKey:
-        """Put a new key in the place of another one. Blocks; raises what `manage_keys.rotate` and the store raise."""
+        """Replace a key by a new one, and return that with its text. Both are accepted during the overlap. Blocks.
+
+        Raises:
+            UnknownKey, KeyEnded, InvalidKey: as `manage_keys.rotate`.
+            KeysDamaged, KeysMissing, StoreUnavailable: the keys cannot be read or written.
+        """
         now = present_time()
         return self._change(lambda keys: rotate(keys, key_id, overlap_seconds, operator, now))
 
     def revoke(self, key_id: str, operator: Operator) -> ChangedKey:
-        """Revoke a key. Blocks; raises what `manage_keys.revoke` and the store raise."""
+        """Revoke a key. Blocks.
+
+        Raises:
+            UnknownKey: there is no such key.
+            KeysDamaged, KeysMissing, StoreUnavailable: the keys cannot be read or written.
+        """
         now = present_time()
         return self._change(lambda keys: revoke(keys, key_id, operator, now))
 
     def known_keys(self) -> list[KnownKey]:
-        """Return all keys by id. Blocks; raises what the store raises."""
+        """Return all keys, sorted by id. Blocks.
+
+        Raises:
+            KeysDamaged, KeysMissing, StoreUnavailable: the keys cannot be read.
+        """
         store = self._required_store()
         used = store.last_used() | self._live.used_since(self._used_written_at)
         return [KnownKey(key, used.get(key_id)) for key_id, key in sorted(store.keys().items())]
 
     def audit(self, query: AuditQuery, before: int | None, limit: int) -> list[NumberedEntry]:
-        """Return entries of the audit log, the newest first. Blocks; raises what the store raises."""
+        """Return up to `limit` entries of the audit log with numbers below `before`, the newest first. Blocks.
+
+        Raises:
+            StoreUnavailable: the audit log cannot be read.
+        """
         return self._required_store().audit(query, before, limit)
 
     def close(self) -> None:

@@ -46,12 +46,12 @@ class KeyBuckets(Struct):
     """The buckets of one key. A bucket that is None limits nothing."""
 
     limits: Limits | None
-    """The key's own limits, for which the buckets were made."""
+    """Limits that belong to the key, from which its buckets were made. None: those of the settings were used."""
 
     requests: Bucket | None
     events: Bucket | None
     policy: bytes
-    """Both limits, as the header field `RateLimit-Policy` tells them. Empty if there are none."""
+    """Value of the header field `RateLimit-Policy` for this key. Empty if the key has no limit."""
 
     @property
     def full_at(self) -> float:

@@ -36,7 +36,7 @@ class _Sum(Struct):
 
 
 class Refusals:
-    """Counts refused requests until they are written. For any thread."""
+    """Counts the requests that were refused, until their sums are in the audit log. Any thread may use it."""
 
     def __init__(self) -> None:
         self._sums: dict[tuple[str, str, str], _Sum] = {}
