@@ -65,7 +65,7 @@ openapi: tools ## write lockstream/openapi/openapi.yaml and asyncapi.yaml
 	@$(BIN)/python -m lockstream.openapi
 
 requirements: tools ## write requirements*.txt from pyproject.toml, keeping the versions that still fit
-	@$(COMPILE) --extra test --group dev --output-file requirements-dev.txt >/dev/null
+	@$(COMPILE) --extra test --extra otel --group dev --output-file requirements-dev.txt >/dev/null
 	@$(COMPILE) --extra test --constraint requirements-dev.txt --output-file requirements.txt >/dev/null
 	@$(COMPILE) --constraint requirements.txt --output-file requirements-runtime.txt >/dev/null
 
