@@ -1,7 +1,8 @@
 """The application `app`, for any ASGI server. `lockstream serve` does without it, and brings a server of its own."""
 
+from lockstream.presentation.console.entry import make_console
 from lockstream.presentation.http.app import create_app
 from lockstream.services.deployment import deployment_of
 from lockstream.settings import Settings
 
-app = create_app(lambda: deployment_of(Settings()).start())
+app = create_app(lambda: deployment_of(Settings()).start(), make_console=make_console)

@@ -49,11 +49,12 @@ def _setting(default: Any, group: str, *names: str, **limits: Any) -> Any:
     )
 
 
-LOG, ADDRESS, ACCESS, CLIENTS, LIMITS, QUARANTINE, OPERATION = (
+LOG, ADDRESS, ACCESS, CLIENTS, CONSOLE, LIMITS, QUARANTINE, OPERATION = (
     "The log",
     "Address",
     "Access",
     "Browsers and proxies",
+    "Console",
     "Limits",
     "Quarantine",
     "Operation",
@@ -123,6 +124,15 @@ class Settings(BaseSettings):
 
     cors_origins: _List = _setting((), CLIENTS)
     """Origins of browser applications that may call the API, separated by commas, such as `https://ops.example`."""
+
+    console: bool = _setting(True, CONSOLE)
+    """`false`: the server has no console at `/console`."""
+
+    console_name: str = _setting("Lockstream", CONSOLE, max_length=40)
+    """The name of this installation, which each page of the console shows, such as `Production, Berlin`."""
+
+    console_colour: str | None = _setting(None, CONSOLE)
+    """The colour of this installation, such as `#b3261e`, so that nobody takes one installation for another."""
 
     max_event_bytes: int = _setting(64 * 1024, LIMITS, ge=1024)
     """Largest event, in bytes. A larger one gets 413, and 422 for its item in a batch."""
@@ -206,6 +216,17 @@ class Settings(BaseSettings):
                 "The value is not a path that begins with /, such as /lockstream. Use letters, digits and -._~ only",
             )
         return prefix
+
+    @field_validator("console_colour")
+    @classmethod
+    def _colour(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch("#[0-9A-Fa-f]{6}", value.strip()):
+            raise PydanticCustomError(
+                "colour",
+                "{colour} is not a colour. Give # and six hexadecimal digits, such as #b3261e",
+                {"colour": repr(value)},
+            )
+        return value and value.strip().lower()
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -28,6 +28,11 @@ class EventFilter(NamedTuple):
 
     event_type: type[Event] | None = None
     descending: bool = False
+    first: int = 0
+    """Lowest position."""
+
+    last: int | None = None
+    """Highest position."""
 
 
 def recorded_events(
@@ -40,9 +45,10 @@ def recorded_events(
     Raises:
         StoreUnavailable: the events cannot be read.
     """
-    positions = _positions(listings, subject, wanted, after, limit + 1) if can_exist(subject) else None
+    positions = _positions(listings, subject, wanted, _start(wanted, after), limit + 1) if can_exist(subject) else None
     if positions is None:
         return None
+    positions = [position for position in positions if _is_between(wanted, position)]
     records: list[Record] = []
     size, count = 0, FIRST_RECORDS
     while size < PAGE_BYTES and (wanted_positions := positions[len(records) : min(len(records) + count, limit)]):
@@ -92,6 +98,18 @@ def dated_locker_state(reads: SubjectReads, locker_id: str) -> DatedLockerState 
     return DatedLockerState(state, reads.times(sorted(positions)))
 
 
+def _start(wanted: EventFilter, after: int | None) -> int | None:
+    """Return the position behind which a page begins: no earlier in its order than the bounds of the filter."""
+    if wanted.descending:
+        bounds = [bound for bound in (after, None if wanted.last is None else wanted.last + 1) if bound is not None]
+        return min(bounds, default=None)
+    return max(after or 0, wanted.first - 1) or after
+
+
+def _is_between(wanted: EventFilter, position: int) -> bool:
+    return position >= wanted.first and (wanted.last is None or position <= wanted.last)
+
+
 def _positions(
     listings: Listings, subject: Subject, wanted: EventFilter, after: int | None, limit: int
 ) -> list[int] | None:
@@ -100,9 +118,9 @@ def _positions(
             reservation = listings.reservation(reservation_id)
             return None if reservation is None else _positions_in(reservation, wanted, after)[:limit]
         case LockerSubject(locker_id):
-            return listings.history(HistoryQuery(locker_id, None, *wanted), after, limit)
+            return listings.history(HistoryQuery(locker_id, None, *wanted[:2]), after, limit)
         case CompartmentSubject(locker_id, compartment_id):
-            return listings.history(HistoryQuery(locker_id, compartment_id, *wanted), after, limit)
+            return listings.history(HistoryQuery(locker_id, compartment_id, *wanted[:2]), after, limit)
 
 
 def _positions_in(reservation: Reservation, wanted: EventFilter, after: int | None) -> list[int]:

@@ -8,6 +8,7 @@ import typer
 import lockstream.services.running.embedded_engine  # noqa: F401  # loading it takes no part of START_SECONDS
 from lockstream.core.ports import OnProgress
 from lockstream.presentation.cli.output import progress_bar
+from lockstream.presentation.console.entry import make_console
 from lockstream.presentation.http.app import create_app
 from lockstream.presentation.server import run as server
 from lockstream.presentation.server.tls import Tls
@@ -45,7 +46,7 @@ def serve(settings: Settings) -> None:
 
     with BackgroundStart(start) as startup:
         startup.wait(START_SECONDS)
-        app = create_app(startup.lockstream, lambda: settings)
+        app = create_app(startup.lockstream, lambda: settings, make_console if settings.console else None)
         is_started = server.run(app, settings, lambda: startup.has_failed, app.stop_waiting, tls)
         startup.require_no_failure()
     if not is_started:

@@ -52,7 +52,15 @@ from lockstream.presentation.http.routes import (
 )
 from lockstream.presentation.http.routes.access import audit, keys
 from lockstream.presentation.http.routes.feed import THROUGH
-from lockstream.presentation.http.routes.operations import ASSETS, DOCUMENTATION, Endpoint, Operation, Operations
+from lockstream.presentation.http.routes.operations import (
+    ASSETS,
+    CONSOLE,
+    DOCUMENTATION,
+    ROOT,
+    Endpoint,
+    Operation,
+    Operations,
+)
 from lockstream.schemas import keys as key_bodies
 from lockstream.schemas import listings, records, states
 from lockstream.schemas import quarantine as quarantine_bodies
@@ -90,14 +98,21 @@ ROUTERS = tuple(
 """Every operation of the contract, by resource."""
 
 
+type MakeConsole = Callable[["Application"], ASGIApp]
+"""Makes the operators' console, at the first request to it."""
+
+
 def create_app(
-    open_lockstream: Callable[[], Lockstream], read_settings: Callable[[], Settings] = Settings
+    open_lockstream: Callable[[], Lockstream],
+    read_settings: Callable[[], Settings] = Settings,
+    make_console: MakeConsole | None = None,
 ) -> "Application":
     """Return an application over the Lockstream that `open_lockstream` opens; it is closed when the server stops.
 
-    `read_settings` is called at the first request, for the settings of browsers and proxies.
+    `read_settings` is called at the first request, for the settings of browsers and proxies. Without `make_console`
+    there is no console, and the root leads to the documentation.
     """
-    app = Application(Lifecycle(open_lockstream), read_settings)
+    app = Application(Lifecycle(open_lockstream), read_settings, make_console)
     _serve_documentation(app)
     return app
 
@@ -110,7 +125,12 @@ class Application(FastAPI):
     differ.
     """
 
-    def __init__(self, lifecycle: Lifecycle, read_settings: Callable[[], Settings]) -> None:
+    def __init__(
+        self,
+        lifecycle: Lifecycle,
+        read_settings: Callable[[], Settings],
+        make_console: MakeConsole | None = None,
+    ) -> None:
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
             lifecycle.start()
@@ -131,8 +151,9 @@ class Application(FastAPI):
         )
         self.lifecycle = lifecycle
         self._read_settings = read_settings
+        self._make_console = make_console
         self._entry: ASGIApp | None = None
-        self._operations = Operations([route for router in ROUTERS for route in router.routes])
+        self._operations = Operations([route for router in ROUTERS for route in router.routes], self._lead_on)
         for router in ROUTERS:
             self.include_router(router, responses={} if router is health.router else {429: TOO_MANY})
         for kind in (HTTPException, Exception):
@@ -152,6 +173,35 @@ class Application(FastAPI):
     def rate_limits(self) -> RateLimits:
         """The rate limits of all keys."""
         return RateLimits(self.settings)
+
+    @cached_property
+    def _console(self) -> ASGIApp:
+        return self._make_console(self) if self._make_console else _without_console
+
+    async def _lead_on(self, request: Request) -> Response:
+        """Lead the root of the server to the console, or to the documentation if there is none."""
+        path = CONSOLE_PATH if self._make_console else "/docs"
+        return RedirectResponse(f"{request.scope.get('root_path', '')}{path}", 307)
+
+    async def respond(self, scope: Scope, receive: Receive) -> Response:
+        """Return the response of an operation to a request of the console, whose caller is known."""
+        operation, parameters = self._operations.find(scope["method"], _path_of(scope))
+        request = Request(scope, receive)
+        try:
+            require_scope(self.lockstream.access, scope, operation.name, operation.scope)
+            return await operation.endpoint(request, **parameters)
+        except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
+            return error_response(request, error)
+
+    async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request of the console for an operation, whose caller is known."""
+        operation, parameters = self._operations.find(scope["method"], _path_of(scope))
+        try:
+            require_scope(self.lockstream.access, scope, operation.name, operation.scope)
+        except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
+            await self._respond(error_response(Request(scope, receive), error), scope, receive, send)
+            return
+        await self._perform(operation, parameters, scope, receive, send)
 
     def stop_waiting(self) -> None:
         """Answer the readers of the feed that wait for an event, because the server stops."""
@@ -226,7 +276,15 @@ class Application(FastAPI):
             return
         if operation is DOCUMENTATION:
             await super().__call__(scope, receive, securing(send, scope))
-        elif operation.scope is AccessScope.FEED and self.lockstream.access.is_enforced:
+        elif operation is CONSOLE:
+            await self._console(scope, receive, securing(send, scope))
+        else:
+            await self._perform(operation, parameters, scope, receive, send)
+
+    async def _perform(
+        self, operation: Operation, parameters: dict[str, str], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if operation.scope is AccessScope.FEED and self.lockstream.access.is_enforced:
             await self._serve_feed(operation, scope, receive, send)
         else:
             endpoint = partial(operation.endpoint, **parameters) if parameters else operation.endpoint
@@ -277,6 +335,10 @@ async def _handle(request: Request, error: Exception) -> Response:
     return error_response(request, error)
 
 
+async def _without_console(scope: Scope, receive: Receive, send: Send) -> None:
+    await error_response(Request(scope, receive), HTTPException(404))(scope, receive, send)
+
+
 def _path_of(scope: Scope) -> str:
     """Return the path behind the prefix at which the application is served."""
     path: str = scope["path"]
@@ -306,7 +368,3 @@ def _serve_documentation(app: FastAPI) -> None:
         )
         page.headers["Content-Security-Policy"] = policy_of_page(bytes(page.body).decode())
         return page
-
-    @app.get("/", include_in_schema=False)
-    async def root(request: Request) -> RedirectResponse:
-        return RedirectResponse(f"{request.scope.get('root_path', '')}/docs", 307)

@@ -5,6 +5,7 @@ from msgspec import Raw
 
 from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.core.entities.fields import is_uuid
+from lockstream.core.entities.listings import Rows
 from lockstream.core.entities.log import Record
 from lockstream.core.entities.subjects import (
     CompartmentSubject,
@@ -13,11 +14,13 @@ from lockstream.core.entities.subjects import (
     Subject,
     absence,
 )
+from lockstream.core.ports import Listings
 from lockstream.core.use_cases.history import EventFilter, recorded_events
-from lockstream.presentation.http.query_parameters import QueryParameters, choice, word
+from lockstream.presentation.http.query_parameters import QueryParameters, choice, position_or_instant, word
 from lockstream.presentation.http.routes.shared.lists import PagedList, Source
 from lockstream.presentation.http.routes.shared.pages import Order
 from lockstream.presentation.http.routes.shared.reads import PARAMETERS, RESPONSES, answer_read, responses_of
+from lockstream.schemas.instants import Instant, position_of
 from lockstream.schemas.records import EventPage, RecordedEvent
 
 router = APIRouter(tags=["events"])
@@ -35,11 +38,13 @@ EXAMPLE = RecordedEvent(
 )
 _TYPE = word("type", EVENT_TYPES, "Events of this type.")
 _ORDER = choice("order", Order, Order.ASC, "`asc` has the oldest first, as the log has them.")
+_SINCE = position_or_instant("since", "Events at this position or later, or that were accepted at this time or later.")
+_UNTIL = position_or_instant("until", "Events up to this position, or that were accepted at this time or before.")
 
 _NO_PARAMETERS = QueryParameters()
 
 _OF_LOCKER, _OF_COMPARTMENT, _OF_RESERVATION = (
-    PagedList[Record](name, RecordedEvent, EventPage, _TYPE, _ORDER)
+    PagedList[Record](name, RecordedEvent, EventPage, _TYPE, _ORDER, _SINCE, _UNTIL)
     for name in ("locker-events", "compartment-events", "reservation-events")
 )
 _EVENTS_RESPONSES = _OF_LOCKER.responses(EXAMPLE, {404: RESPONSES[404]})
@@ -98,12 +103,23 @@ async def get_reservation_events(request: Request, reservation_id: str) -> Respo
 async def _answer_events(request: Request, events: PagedList[Record], subject: Subject) -> Response:
     values = events.parse(request)
     event_type, order = values[_TYPE], values[_ORDER]
-    wanted = EventFilter(EVENT_TYPES[event_type] if event_type else None, order is Order.DESC)
+
+    def page(listings: Listings, after: int | None, limit: int) -> Rows[Record] | None:
+        first, last = _bounds(listings, values[_SINCE], values[_UNTIL])
+        wanted = EventFilter(EVENT_TYPES[event_type] if event_type else None, order is Order.DESC, first, last)
+        return recorded_events(listings, subject, wanted, after, limit)
+
     source: Source[Record, int] = Source(
         int,
         lambda record: record.end.position,
-        lambda listings, after, limit: recorded_events(listings, subject, wanted, after, limit),
+        page,
         "/".join(subject),
         absence(subject),
     )
     return await events.answer(request, values, source)
+
+
+def _bounds(listings: Listings, since: int | Instant | None, until: int | Instant | None) -> tuple[int, int | None]:
+    """Return the lowest and the highest position of a history."""
+    first = listings.position_at(since.last_before) + 1 if isinstance(since, Instant) else since or 0
+    return first, None if until is None else position_of(listings, until)

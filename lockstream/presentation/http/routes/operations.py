@@ -16,7 +16,12 @@ from lockstream.presentation.http.access.scopes import SCOPES, require_scopes
 ASSETS = "/docs/assets"
 """Path of the files of the documentation."""
 
-_PAGES = "/", "/docs", "/openapi.json"
+ROOT = "/"
+
+CONSOLE_PATH = "/console"
+"""Path of the operators' console. All paths below it are the console's own."""
+
+_PAGES = "/docs", "/openapi.json"
 
 type Endpoint = Callable[..., Awaitable[Response]]
 
@@ -44,13 +49,17 @@ DOCUMENTATION = Operation(OTHER_PATH, _refuse_path, None)
 from those here in odd spellings of a path, and it checks no key.
 """
 
+CONSOLE = Operation(OTHER_PATH, _refuse_path, None, needs_key=False)
+"""Stands for a request to the console, which asks for a key by itself."""
+
 
 class Operations:
     """The operations of routes, by method and path."""
 
-    def __init__(self, routes: Iterable[BaseRoute]) -> None:
-        self._exact: dict[tuple[str, str], Operation] = {}
-        self._methods: dict[str, list[str]] = {}
+    def __init__(self, routes: Iterable[BaseRoute], root: Endpoint = _refuse_path) -> None:
+        """`root` answers requests to the root of the server, which need no key."""
+        self._exact = {("GET", ROOT): Operation(OTHER_PATH, root, None, needs_key=False)}
+        self._methods: dict[str, list[str]] = {ROOT: ["GET"]}
         self._templates: dict[tuple[str, int], list[tuple[list[str], Operation]]] = {}
         self._template_methods: dict[str, None] = {}
         """The methods of operations whose paths have parameters, each once."""
@@ -77,6 +86,8 @@ class Operations:
             return _refusal_of_method(self._methods[path]), {}
         if path in _PAGES or path.startswith(f"{ASSETS}/"):
             return DOCUMENTATION, {}
+        if path == CONSOLE_PATH or path.startswith(f"{CONSOLE_PATH}/"):
+            return CONSOLE, {}
         if found := self._with_parameters(method, path):
             return found
         others = [other for other in self._template_methods if self._with_parameters(other, path)]

@@ -90,7 +90,7 @@ def test_every_operation_is_answered_in_front_of_fastapi(
         assert client_in_front_of_fastapi.head(path).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/docs/assets/swagger-ui.css"])
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/assets/swagger-ui.css"])
 def test_the_documentation_is_left_to_fastapi(client_in_front_of_fastapi: TestClient, path: str) -> None:
     with pytest.raises(AssertionError, match="has reached FastAPI"):
         client_in_front_of_fastapi.get(path)

@@ -24,7 +24,7 @@ from lockstream.tests.support.clients import contract_client, open_from_environm
 from lockstream.tests.support.keys import OPERATOR, bearer, created, request
 from lockstream.tests.support.processes import wait_until
 
-DOCUMENTATION = ["/", "/docs", "/openapi.json", "/docs/assets/swagger-ui.css"]
+DOCUMENTATION = ["/docs", "/openapi.json", "/docs/assets/swagger-ui.css"]
 
 
 @contextmanager

@@ -1,0 +1,206 @@
+"""The console as an ASGI application: it finds the page of a request, and answers with HTML."""
+
+import asyncio
+import logging
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from lockstream.core.errors import (
+    KeysDamaged,
+    KeysMissing,
+    NotAllowed,
+    NotAuthenticated,
+    StoreUnavailable,
+)
+from lockstream.presentation.console import files
+from lockstream.presentation.console.api import Api, ApiRefused, Application
+from lockstream.presentation.console.forms import MalformedForm, form_of
+from lockstream.presentation.console.pages import Found, find_page
+from lockstream.presentation.console.pages.shared import Page, PageRequest, see_other
+from lockstream.presentation.console.pages.signing_in import sign_in, sign_in_page, sign_out
+from lockstream.presentation.console.rendering import Rendering
+from lockstream.presentation.console.session import (
+    end_session,
+    identified,
+    key_of,
+    require_same_origin,
+)
+from lockstream.presentation.http.access.callers import caller_of
+from lockstream.presentation.http.access.rate_limits import take_request
+from lockstream.presentation.http.errors import error_response
+from lockstream.presentation.http.routes.operations import CONSOLE_PATH
+from lockstream.services.running.access.rate_limits import TooManyRequests
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+"""The content security policy of every page: all that it loads is a file of this server, and nothing is inline."""
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "same-origin",  # without a referrer, a browser sends forms with the origin "null"
+    "X-Content-Type-Options": "nosniff",
+    "Vary": "Cookie",
+}
+
+SIGN_IN, SIGN_OUT, API, STATIC = "/sign-in", "/sign-out", "/api/", "/static/"
+
+logger = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """Raised when the console itself refuses a request, with a status and a sentence."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class Console:
+    """The pages over one HTTP application."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._rendering = Rendering(application.settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        path = _path_in_console(scope)
+        if path.startswith(STATIC):
+            response: Response = files.response_to(request, path.removeprefix(STATIC), self._application.settings)
+        elif path.startswith(API):
+            await self._forward(request, path.removeprefix(API), send)
+            return
+        else:
+            response = await self._page(request, path)
+            response.headers.update(PAGE_HEADERS)
+        await response(scope, receive, send)
+
+    async def _forward(self, request: Request, path: str, send: Send) -> None:
+        """Answer a read of the API, which the scripts and links of a page send with the session."""
+        scope = request.scope
+        try:
+            if request.method != "GET":
+                raise HTTPException(405, headers={"Allow": "GET, HEAD"})
+            scope = self._identified(request)
+        except Exception as error:  # noqa: BLE001  # each has its response
+            await error_response(request, error)(scope, request.receive, send)
+            return
+        root_path = scope.get("root_path", "")
+        await self._application.forward({**scope, "path": f"{root_path}/{path}"}, request.receive, send)
+
+    async def _page(self, request: Request, path: str) -> Response:
+        """Return the response of a page, or the page of an error."""
+        try:
+            return await self._respond(request, path)
+        except NotAuthenticated as refused:
+            return self._signed_out(request, path, refused)
+        except ApiRefused as refused:
+            return await self._error(request, refused.status, str(refused))
+        except (Refused, MalformedForm) as refused:
+            return await self._error(request, refused.status, str(refused))
+        except NotAllowed as refused:
+            return await self._error(request, 403, str(refused))
+        except (KeysDamaged, KeysMissing, StoreUnavailable) as error:
+            return await self._error(request, 503, str(error))
+        except TooManyRequests as refused:
+            return await self._error(request, 429, str(refused))
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            logger.exception("A page of the console could not be made.")
+            return await self._error(request, 500, "An internal error of Lockstream. The server's log says more.")
+
+    async def _respond(self, request: Request, path: str) -> Response:
+        is_post = request.method == "POST"
+        if not is_post and request.method != "GET":
+            raise Refused(405, f"The method {request.method} is not allowed here. Use a browser.")
+        if is_post:
+            require_same_origin(request)
+        access = self._application.lockstream.access
+        if path == SIGN_IN:
+            if is_post:
+                return await sign_in(self._application, request, self._rendering)
+            return await self._rendered(request, sign_in_page(request))
+        if path == SIGN_OUT and is_post:
+            return sign_out(request)
+        if not access.is_open and key_of(request) is None:
+            return _to_sign_in(request, path)
+        found = find_page(path)
+        if found is None:
+            raise Refused(404, "There is no such page. The search above finds lockers, parcels and events by their id.")
+        scope = self._identified(request)
+        wanted = PageRequest(
+            Api(self._application, scope),
+            scope,
+            found.parameters,
+            form=await form_of(request) if is_post else {},
+        )
+        return await self._answer(request, wanted, found, is_post=is_post)
+
+    async def _answer(self, request: Request, wanted: PageRequest, found: Found, *, is_post: bool) -> Response:
+        handler = found.page.act if is_post else found.page.show
+        if handler is None:
+            raise Refused(405, "This page has no form. Open it in a browser.")
+        result = await handler(wanted)
+        if isinstance(result, Response):
+            return result
+        return await self._rendered(request, result, wanted)
+
+    def _identified(self, request: Request) -> Scope:
+        """Return the scope of a request with its caller, which has one request less from now on."""
+        key = key_of(request)
+        scope = identified(self._application.lockstream.access, request.scope, key)
+        if (caller := caller_of(scope)).key_id:
+            take_request(self._application.rate_limits, caller)
+        return scope
+
+    async def _rendered(self, request: Request, page: Page, wanted: PageRequest | None = None) -> Response:
+        """Return a page as HTML. It is made in a thread, because a long one takes milliseconds."""
+        html = await asyncio.to_thread(self._rendering.html, request, page, wanted)
+        return Response(html, page.status, media_type="text/html; charset=utf-8")
+
+    async def _error(self, request: Request, status: int, detail: str) -> Response:
+        page = Page(
+            "error.html", _TITLES.get(status, "Not possible"), {"detail": detail, "code": status}, status=status
+        )
+        return await self._rendered(request, page)
+
+    def _signed_out(self, request: Request, path: str, refused: NotAuthenticated) -> Response:
+        """Return the way to the sign-in page of a person whose key is not accepted any more."""
+        if "application/json" in request.headers.get("accept", ""):
+            return JSONResponse({"detail": str(refused), "code": refused.code}, 401)
+        response = _to_sign_in(request, path, refused.code)
+        end_session(response, request)
+        return response
+
+
+_TITLES = {
+    403: "Not allowed",
+    404: "Not found",
+    422: "Not understood",
+    429: "Too many requests",
+    500: "Internal error",
+    503: "Not available now",
+}
+
+
+def _to_sign_in(request: Request, path: str, code: str = "") -> Response:
+    query = request.scope["query_string"].decode("latin-1")
+    wanted = f"{path}?{query}" if query else path
+    return see_other(
+        request.scope, SIGN_IN, next=wanted if request.method == "GET" and wanted else None, why=code or None
+    )
+
+
+def _path_in_console(scope: Scope) -> str:
+    """Return the path of a request behind that of the console."""
+    path: str = scope["path"]
+    root_path: str = scope.get("root_path", "")
+    path = path[len(root_path) :] if root_path and path.startswith(f"{root_path}/") else path
+    return path.removeprefix(CONSOLE_PATH).rstrip("/")

@@ -1,0 +1,141 @@
+"""The list of lockers, a locker as a wall of doors at any moment, a door, and their histories."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fastapi import Response
+
+from lockstream.core.entities.events import EVENT_TYPES
+from lockstream.presentation.console.api import api_path
+from lockstream.presentation.console.pages.shared import ListFilter, Page, PageRequest, PageRoute, list_or_refusal
+from lockstream.presentation.console.texts import EVENT_WORDS
+
+_YES_NO = (("", "All"), ("true", "Yes"), ("false", "No"))
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_CLOCK = re.compile(r"\d{2}:\d{2}")
+_NEWEST_EVENTS = 20
+
+
+async def show_lockers(wanted: PageRequest) -> Page:
+    """Return the list of lockers."""
+    query = wanted.query
+    found = await list_or_refusal(wanted, "/lockers", **query)
+    fields = [
+        ListFilter("q", "Id begins with", query.get("q", ""), hint="station-"),
+        ListFilter("available", "Has a free door", query.get("available", ""), _YES_NO),
+        ListFilter("degraded", "Has a degraded door", query.get("degraded", ""), _YES_NO),
+    ]
+    return Page(
+        "lockers.html",
+        "Lockers",
+        {"list": found, "fields": fields},
+        answers=(found,),
+        csv=found.path,
+        has_live_parts="after" not in query,
+    )
+
+
+async def show_locker(wanted: PageRequest) -> Page | Response:
+    """Return a locker as a wall of doors, now or at an earlier moment."""
+    locker_id = wanted.parameters["locker_id"]
+    path, query = api_path("lockers", locker_id), wanted.query
+    if moment := _moment_of(query.get("day", ""), query.get("clock", "")):
+        return wanted.redirect(path, at=moment)
+    at = query.get("at")
+    state = await wanted.api.get(f"{path}/state", at=at)
+    history = await wanted.api.part(
+        f"{path}/events", order="desc", limit=_NEWEST_EVENTS, until=state.position if at else None
+    )
+    later = (
+        await wanted.api.part(f"{path}/events", limit=_NEWEST_EVENTS, since=(state.position or 0) + 1) if at else None
+    )
+    first = await wanted.api.part(f"{path}/events", limit=1)
+    now = datetime.now(UTC).replace(microsecond=0)
+    noon = (now - timedelta(days=1)).replace(hour=12, minute=0, second=0)
+    doors = state.value["compartments"]
+    return Page(
+        "locker.html",
+        f"Locker {locker_id}",
+        {
+            "locker_id": locker_id,
+            "state": state,
+            "totals": _totals(doors),
+            "history": history,
+            "later": later,
+            "first_position": first.value["items"][0]["position"] if first.value else 0,
+            "head": first.position or 0,
+            "at_time": at if at and not at.isdecimal() else None,
+            "yesterday_noon": _text(noon),
+            "day_ago": _text(now - timedelta(days=1)),
+            "week_ago": _text(now - timedelta(days=7)),
+        },
+        answers=(state, history),
+        has_live_parts=not at,
+        live_query=f"&locker_id={path.rpartition('/')[2]}",
+    )
+
+
+async def show_door(wanted: PageRequest) -> Page:
+    """Return a door with its history."""
+    locker_id, compartment_id = wanted.parameters["locker_id"], wanted.parameters["compartment_id"]
+    path = api_path("lockers", locker_id, "compartments", compartment_id)
+    status = await wanted.api.get(path)
+    state = await wanted.api.get(f"{api_path('lockers', locker_id)}/state")
+    history = await wanted.api.part(f"{path}/events", order="desc", limit=50, after=wanted.query.get("after"))
+    door = next(one for one in state.value["compartments"] if one["compartment_id"] == compartment_id)
+    return Page(
+        "door.html",
+        f"Door {compartment_id} of {locker_id}",
+        {"locker_id": locker_id, "compartment_id": compartment_id, "door": door, "history": history},
+        answers=(status, history),
+        csv=history.path,
+        has_live_parts="after" not in wanted.query,
+        live_query=f"&locker_id={api_path(locker_id)[1:]}",
+    )
+
+
+async def show_history(wanted: PageRequest) -> Page:
+    """Return the events of a locker."""
+    locker_id = wanted.parameters["locker_id"]
+    path, query = api_path("lockers", locker_id), {"order": "desc", **wanted.query}
+    found = await list_or_refusal(wanted, f"{path}/events", **query)
+    fields = [
+        ListFilter(
+            "type", "Type", query.get("type", ""), (("", "All"), *((name, EVENT_WORDS[name]) for name in EVENT_TYPES))
+        ),
+        ListFilter("order", "Order", query["order"], (("desc", "Newest first"), ("asc", "Oldest first"))),
+    ]
+    return Page(
+        "history.html",
+        f"Events of {locker_id}",
+        {"list": found, "fields": fields, "locker_id": locker_id},
+        answers=(found,),
+        csv=found.path,
+        has_live_parts="after" not in query,
+        live_query=f"&locker_id={api_path(locker_id)[1:]}",
+    )
+
+
+def _totals(doors: list[dict[str, Any]]) -> dict[str, int]:
+    counts = {state: sum(door["status"] == state for door in doors) for state in ("available", "reserved", "occupied")}
+    return counts | {"degraded": sum(door["degraded"] for door in doors)}
+
+
+def _moment_of(day: str, clock: str) -> str | None:
+    """Return the time of a day and a clock, both in UTC, or None if a form has not sent them."""
+    if not _DAY.fullmatch(day):
+        return None
+    return f"{day}T{clock if _CLOCK.fullmatch(clock) else '12:00'}:00Z"
+
+
+def _text(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+PAGES = (
+    PageRoute("/lockers", show_lockers),
+    PageRoute("/lockers/{locker_id}", show_locker),
+    PageRoute("/lockers/{locker_id}/events", show_history),
+    PageRoute("/lockers/{locker_id}/compartments/{compartment_id}", show_door),
+)

@@ -1,0 +1,52 @@
+"""Signing in with an API key, and signing out."""
+
+from fastapi import Request, Response
+
+from lockstream.core.errors import NotAuthenticated
+from lockstream.presentation.console.api import Application
+from lockstream.presentation.console.forms import form_of
+from lockstream.presentation.console.pages.shared import Page, query_of, see_other
+from lockstream.presentation.console.rendering import Rendering
+from lockstream.presentation.console.session import begin_session, end_session, identified
+from lockstream.services.running.access.live_keys import KEY_EXPIRED, KEY_REVOKED
+
+_REASONS = {
+    KEY_REVOKED: "You were signed out, because the key was revoked. Sign in with another key.",
+    KEY_EXPIRED: "You were signed out, because the key has expired. Sign in with another key.",
+}
+_SIGNED_OUT = "You were signed out, because the key is not accepted. Sign in with another key."
+
+
+def sign_in_page(request: Request, problem: str = "", next_page: str = "", status: int = 200) -> Page:
+    """Return the page that asks for a key."""
+    query = query_of(request.scope)
+    if why := query.get("why"):
+        problem = _REASONS.get(why, _SIGNED_OUT)
+    values = {"problem": problem, "next": next_page or query.get("next", "")}
+    return Page("sign_in.html", "Sign in", values, status=status)
+
+
+async def sign_in(application: Application, request: Request, rendering: Rendering) -> Response:
+    """Sign a person in, and lead to the page that was asked for, or say why the key is not accepted."""
+    form = await form_of(request)
+    key, wanted = form.get("key", [""])[0].strip(), form.get("next", [""])[0]
+    try:
+        if not key.isascii() or any(character.isspace() for character in key):
+            key = "?"  # no key has such characters, and no header may
+        identified(application.lockstream.access, request.scope, key)
+    except NotAuthenticated as refused:
+        html = rendering.html(request, sign_in_page(request, str(refused), wanted, 401), None)
+        return Response(html, 401, media_type="text/html; charset=utf-8")
+    path, _, query = (wanted if wanted.startswith("/") else "").partition("?")
+    response = see_other(request.scope, path)
+    if query:
+        response.headers["location"] += f"?{query}"
+    begin_session(response, request, key)
+    return response
+
+
+def sign_out(request: Request) -> Response:
+    """Sign a person out."""
+    response = see_other(request.scope, "/sign-in")
+    end_session(response, request)
+    return response

@@ -1,0 +1,87 @@
+"""The session: a cookie that holds the API key of the person who is signed in.
+
+The key itself is the session, so every node knows it, a restart ends nothing, and a revoked key is signed out at once
+(docs/decisions/0029). The cookie is sent to the console alone, and no script can read it.
+"""
+
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from fastapi import Request, Response
+from starlette.types import Scope
+
+from lockstream.core.errors import NotAllowed
+from lockstream.presentation.http.access.gate import AUTHORIZATION, identify
+from lockstream.presentation.http.routes.operations import CONSOLE_PATH
+from lockstream.services.running.access.access import Access
+
+COOKIE = "lockstream_key"
+
+OPERATION = "console"
+"""Names the requests of the console in the audit log."""
+
+ORIGIN_REFUSED = "origin_refused"
+
+
+def key_of(request: Request) -> str | None:
+    """Return the API key of the session, or None if nobody is signed in."""
+    cookies: SimpleCookie = SimpleCookie()
+    try:
+        cookies.load(request.headers.get("cookie", ""))
+    except CookieError:
+        return None
+    return cookies[COOKIE].value if COOKIE in cookies else None
+
+
+def identified(access: Access, scope: Scope, key: str | None) -> Scope:
+    """Return the scope of a request with its caller. It has the key as a header, as a request of the API has.
+
+    Raises:
+        NotAuthenticated, NotAllowed, TooManyRequests: as `identify`.
+    """
+    without = [(name, value) for name, value in scope["headers"] if name not in (AUTHORIZATION, b"cookie")]
+    headers = without if key is None else [*without, (AUTHORIZATION, b"Bearer " + key.encode())]
+    found = {**scope, "headers": headers}
+    identify(access, found, OPERATION)
+    return found
+
+
+def begin_session(response: Response, request: Request, key: str) -> None:
+    """Sign in: have the browser keep the key until it is closed."""
+    response.set_cookie(
+        COOKIE, key, path=cookie_path(request), secure=_is_secure(request), httponly=True, samesite="strict"
+    )
+
+
+def end_session(response: Response, request: Request) -> None:
+    """Sign out: have the browser forget the key."""
+    response.delete_cookie(
+        COOKIE, path=cookie_path(request), secure=_is_secure(request), httponly=True, samesite="strict"
+    )
+
+
+def require_same_origin(request: Request) -> None:
+    """Require that a request that changes something was sent by a page of this console.
+
+    Raises:
+        NotAllowed: another site has sent it, or a program that is not a browser.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site == "same-origin" and origin and urlsplit(origin).netloc == request.headers.get("host"):
+        return
+    if site is None and origin and origin == f"{request.url.scheme}://{request.headers.get('host')}":
+        return  # a browser sends no Sec-Fetch-Site to an address without TLS that is not of this machine
+    raise NotAllowed(
+        "The request does not come from a page of this console. Open the console, and send the form there. Programs "
+        "use the HTTP API with an API key.",
+        ORIGIN_REFUSED,
+    )
+
+
+def cookie_path(request: Request) -> str:
+    """Return the path to which the cookie is sent."""
+    return f"{request.scope.get('root_path', '')}{CONSOLE_PATH}"
+
+
+def _is_secure(request: Request) -> bool:
+    return request.url.scheme == "https"

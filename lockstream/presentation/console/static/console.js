@@ -1,0 +1,16 @@
+// Makes a page live: each part works without the others, and every page works without any of them.
+import { showTheme } from "./appearance.js";
+import { openDialogs } from "./dialogs.js";
+import { bindKeys } from "./keys.js";
+import { followLists } from "./lists.js";
+import { followFeed } from "./live.js";
+import { bindMoment } from "./moment.js";
+import { keepTimes } from "./times.js";
+
+keepTimes();
+showTheme();
+bindKeys();
+openDialogs();
+followLists();
+bindMoment();
+followFeed();

@@ -1,0 +1,86 @@
+// Long lists: the next page is added when its link comes near, and rows far away make room for an empty block.
+import { fetchPage } from "./dialogs.js";
+import { showTimes } from "./times.js";
+
+const NEAR = "1200px";
+const TYPING_MILLISECONDS = 200;
+
+export function followLists() {
+  for (const list of document.querySelectorAll("[data-list]")) new List(list);
+  for (const form of document.querySelectorAll("form[data-filters]")) submitWhileTyping(form);
+}
+
+class List {
+  constructor(element) {
+    this.element = element;
+    this.table = element.querySelector("table");
+    this.near = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.more(), { rootMargin: NEAR });
+    this.seen = new IntersectionObserver((entries) => entries.forEach((entry) => this.show(entry)), { rootMargin: NEAR });
+    this.watch();
+    if (this.table) this.seen.observe(this.table.tBodies[0]);
+  }
+
+  watch() {
+    const link = this.element.querySelector("a[data-next]");
+    if (link) this.near.observe(link);
+  }
+
+  async more() {
+    const link = this.element.querySelector("a[data-next]");
+    if (!link || this.isReading || !this.table) return;
+    this.isReading = true;
+    this.near.disconnect();
+    this.element.removeAttribute("data-live"); // a longer list is not replaced by its first page
+    const page = await fetchPage(link.href).catch(() => null);
+    const list = page?.querySelector("[data-list]");
+    const rows = list?.querySelector("tbody");
+    if (rows) {
+      showTimes(rows);
+      this.table.append(document.adoptNode(rows));
+      this.seen.observe(rows);
+      const next = list.querySelector("a[data-next]");
+      if (next) link.href = next.getAttribute("href");
+      else link.closest(".pager").remove();
+    }
+    this.isReading = false;
+    this.watch();
+  }
+
+  // A table body that is far away keeps its height, and its rows as text.
+  show({ target, isIntersecting, boundingClientRect }) {
+    if (isIntersecting && target.stored) {
+      target.innerHTML = target.stored;
+      target.stored = "";
+    } else if (!isIntersecting && !target.stored && target.rows.length > 20) {
+      const row = document.createElement("tr");
+      const cell = document.createElement("td");
+      cell.colSpan = 20;
+      cell.height = Math.round(boundingClientRect.height);
+      row.append(cell);
+      target.stored = target.innerHTML;
+      target.replaceChildren(row);
+    }
+  }
+}
+
+function submitWhileTyping(form) {
+  let timer = 0;
+  form.addEventListener("input", (event) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => show(form), event.target.tagName === "SELECT" ? 0 : TYPING_MILLISECONDS);
+  });
+}
+
+async function show(form) {
+  const fields = [...new FormData(form)].filter(([, value]) => value);
+  const url = `${form.action}?${new URLSearchParams(fields)}`;
+  const page = await fetchPage(url).catch(() => null);
+  const fresh = page?.getElementById("list");
+  const list = document.getElementById("list");
+  if (!fresh || !list) return void (location.href = url);
+  history.replaceState(null, "", url);
+  showTimes(fresh);
+  list.replaceWith(fresh);
+  document.querySelector(".source")?.replaceWith(page.querySelector(".source"));
+  if ("list" in fresh.dataset) new List(fresh);
+}

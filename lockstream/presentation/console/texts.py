@@ -1,0 +1,81 @@
+"""Texts of values: numbers, times, durations and the words of the domain."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+EVENT_WORDS: Final = {
+    "CompartmentRegistered": "Compartment registered",
+    "ReservationCreated": "Reserved",
+    "ParcelDeposited": "Deposited",
+    "ParcelPickedUp": "Picked up",
+    "ReservationExpired": "Expired",
+    "FaultReported": "Fault reported",
+    "FaultCleared": "Fault cleared",
+}
+"""What each type of event says, in one or two words."""
+
+STATUS_WORDS: Final = {
+    "CREATED": "Reserved, not deposited",
+    "DEPOSITED": "Waiting for pick-up",
+    "PICKED_UP": "Picked up",
+    "EXPIRED": "Expired",
+}
+"""What each status of a reservation means."""
+
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+_SHOWN_UNITS = 2
+
+
+def number(value: int) -> str:
+    """Return a whole number with a separator between thousands."""
+    return f"{value:,}"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes with a unit of 1,024."""
+    amount = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if amount < 1_024:
+            return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.1f} {unit}"
+        amount /= 1_024
+    return f"{amount:.1f} TiB"
+
+
+def instant(text: str) -> datetime:
+    """Return the time of an RFC 3339 text, in UTC. A leap second is the second before it."""
+    return datetime.fromisoformat(text.upper().replace(":60", ":59")).astimezone(UTC)
+
+
+def clock(text: str) -> str:
+    """Return a time as a page shows it without scripts: in UTC, to the minute."""
+    return f"{instant(text):%Y-%m-%d %H:%M} UTC"
+
+
+def seconds_between(earlier: str, later: str) -> float:
+    """Return the seconds from one time to another."""
+    return (instant(later) - instant(earlier)).total_seconds()
+
+
+def seconds_since(text: str) -> float:
+    """Return the seconds from a time until now."""
+    return (datetime.now(UTC) - instant(text)).total_seconds()
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in its two largest units, such as `3 days 4 hours`."""
+    rest = round(abs(seconds))
+    parts: list[str] = []
+    for unit, length in _UNITS:
+        count, rest = divmod(rest, length)
+        if count:
+            parts.append(counted(count, unit))
+        if len(parts) == _SHOWN_UNITS or (parts and not count):
+            break
+    return " ".join(parts) or "less than a second"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, which agrees with it."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
