@@ -55,8 +55,8 @@ from lockstream.presentation.http.routes.feed import THROUGH
 from lockstream.presentation.http.routes.operations import (
     ASSETS,
     CONSOLE,
+    CONSOLE_PATH,
     DOCUMENTATION,
-    ROOT,
     Endpoint,
     Operation,
     Operations,

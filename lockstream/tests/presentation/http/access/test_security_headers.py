@@ -48,7 +48,7 @@ def test_a_state_that_the_client_has_already_bears_nosniff(client: TestClient) -
     assert (response.status_code, response.headers["x-content-type-options"]) == (304, "nosniff")
 
 
-@pytest.mark.parametrize("path", ["/lockers/unknown", "/unknown", "/", "/openapi.json", "/docs/assets/swagger-ui.css"])
+@pytest.mark.parametrize("path", ["/lockers/unknown", "/unknown", "/openapi.json", "/docs/assets/swagger-ui.css"])
 def test_errors_and_files_bear_the_whole_set(client: TestClient, path: str) -> None:
     assert_is_page(client.get(path).headers)
 
