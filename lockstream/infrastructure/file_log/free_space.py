@@ -21,16 +21,21 @@ class FreeSpaceGuard:
         self._is_short = False
 
     @property
+    def free_bytes(self) -> int:
+        """The free space of the disk that this process may use. Raises OSError."""
+        disk = os.fstatvfs(self._file)
+        return disk.f_bavail * disk.f_frsize
+
+    @property
     def shortage(self) -> str | None:
         """The sentence that explains the shortage to clients, or None if the disk has enough free space."""
         try:
-            disk = os.fstatvfs(self._file)
+            free = self.free_bytes
         except OSError as error:
             return (
                 f"The free space on the disk of the log {self._path} is unknown ({error.strerror}). Check that the "
                 "disk works."
             )
-        free = disk.f_bavail * disk.f_frsize
         if free >= self._min_free_bytes:
             if self._is_short:
                 self._is_short = False

@@ -83,6 +83,11 @@ class LogWriter:
             return _failure(self.path, error)
         return self._free_space.shortage
 
+    @property
+    def free_bytes(self) -> int:
+        """The free space of the log's disk. Raises OSError."""
+        return self._free_space.free_bytes
+
     def check_writable(self) -> None:
         """Check, before a batch is decided, that it can be appended.
 

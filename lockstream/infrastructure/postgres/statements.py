@@ -99,6 +99,11 @@ def chain_at(position: int) -> Statement:
     return Statement("SELECT encode(chain, 'hex') FROM events WHERE position = %(position)s", {"position": position})
 
 
+def recorded_at(position: int) -> Statement:
+    """Return a statement that finds the recorded time of the record at `position`."""
+    return Statement("SELECT recorded_at FROM events WHERE position = %(position)s", {"position": position})
+
+
 def insert_events(events: Sequence[Event], recorded_at: str, after: Cursor) -> tuple[Statement, Cursor]:
     """Return a statement that appends `events` after `after`, and the new end of the log."""
     lines, end = encode_lines(events, recorded_at, after)

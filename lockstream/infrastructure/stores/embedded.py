@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext, suppress
+from glob import escape
 from pathlib import Path
 
 from lockstream.core.entities.feed import EMPTY_LOG_ID, LogPage, log_id_of
@@ -128,6 +129,25 @@ class EmbeddedStore:
         ids = self._projection.cache.ids
         found = ids.positions(event_ids, ids.candidate_blocks(event_ids), self.log.event_ids).values()
         return [AcceptedEvent(record.event, record.end.position) for record in self.reads.records(sorted(found))]
+
+    @property
+    def checkpointed(self) -> int:
+        """Position that the projection on disk has reached."""
+        return self._projection.cache.checkpointed.position
+
+    @property
+    def behind_since(self) -> int | None:
+        """Recorded time of the first event that the projection on disk lacks, or None if it lacks none."""
+        cache = self._projection.cache
+        return cache.time_at(self.checkpointed + 1) if self.checkpointed < cache.reached.position else None
+
+    def projection_bytes(self) -> int:
+        """Return the size of the files of the projection. For any thread. Raises OSError."""
+        sizes = []
+        for path in self._path.parent.glob(f"{escape(self._path.name)}*"):
+            with suppress(FileNotFoundError):  # a compaction has removed it
+                sizes.append(path.stat().st_size)
+        return sum(sizes)
 
     @property
     def needs_checkpoint(self) -> bool:

@@ -52,6 +52,11 @@ class Checkpointer:
         return self._task is not None and self._store.is_overloaded
 
     @property
+    def failure(self) -> str | None:
+        """Why the last checkpoint has failed, or None."""
+        return self._failure
+
+    @property
     def unavailable_reason(self) -> str | None:
         """Why events are refused: memory is full, and checkpoints fail. None otherwise."""
         return self._failure if self._store.is_full else None

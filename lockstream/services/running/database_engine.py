@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from lockstream.core.entities.events import Event
+from lockstream.core.entities.feed import EMPTY_LOG_ID
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import EventLog, Listings, LogPages, ReadResult, Reads
 from lockstream.infrastructure.postgres.connection import READ_CONNECTIONS
@@ -17,6 +18,9 @@ from lockstream.infrastructure.stores.postgres import PostgresStore
 from lockstream.services.running.durable_position import DurablePosition
 from lockstream.services.running.group_commit import HasLockerId, Outcomes, decide_batch
 from lockstream.services.running.head_watch import HeadWatch
+from lockstream.services.running.telemetry.attempts import value_in_time
+from lockstream.services.running.telemetry.figures import StorageFigures, StorageKind
+from lockstream.services.running.telemetry.growth import lag_seconds
 
 BATCH_EVENTS = 5_000
 """Most events that are decided together: all of them share two round trips."""
@@ -86,6 +90,27 @@ class DatabaseEngine:
     @property
     def is_stopping(self) -> bool:
         return self._watch.is_stopped
+
+    async def figures(self) -> StorageFigures:
+        store, log = self._store, self._store.log
+        heads, log_id = None, EMPTY_LOG_ID
+        if not log.unavailable_reason:
+            heads = await value_in_time(asyncio.get_running_loop().run_in_executor(self._readers, store.heads))
+            log_id = await value_in_time(self.read_log(lambda pages: pages.page(0, 0).log_id)) or EMPTY_LOG_ID
+        end, since = heads.primary if heads else log.end, heads and heads.replica_behind_since
+        return StorageFigures(
+            kind=StorageKind.POSTGRESQL,
+            log_name=log.name,
+            log_id=log_id,
+            appended_position=log.end.position,
+            durable_position=log.end.position,
+            head=end.position,
+            projection_position=log.end.position,
+            log_bytes=end.offset,
+            replica_position=heads and heads.replica,
+            replica_lag_seconds=lag_seconds(since) if heads and heads.replica is not None else None,
+            replica_failure=heads and heads.replica_failure,
+        )
 
     def stop_waiting(self) -> None:
         self._watch.stop()

@@ -23,6 +23,7 @@ from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.codec.event_json import decode_events
 from lockstream.services.running.feed import FeedEngine
 from lockstream.services.running.ingest_queue import IngestQueue
+from lockstream.services.running.telemetry.figures import StorageFigures
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +120,9 @@ class Engine(FeedEngine, Protocol):
         If `at` is given, the state may be any that has reached this position.
         """
 
+    async def figures(self) -> StorageFigures:
+        """Return the present figures of log and projection, even while the store is unavailable."""
+
     def stop_waiting(self) -> None:
         """Let no reader of the feed wait any longer, because the server stops."""
 
@@ -148,6 +152,11 @@ class GroupCommit:
         if self._queue.is_full:
             return str(QueueFull(self._queue_limit))
         return self._engine.unavailable_reason
+
+    @property
+    def events_waiting(self) -> int:
+        """Events that wait for their acknowledgement."""
+        return self._queue.waiting
 
     def submit(self, events: Sequence[Event], origin: Origin = UNKNOWN_ORIGIN) -> Awaitable[Outcomes]:
         """Have `events` decided in order; the result is there once the accepted ones are durable.

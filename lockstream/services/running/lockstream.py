@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
+from lockstream import __version__
 from lockstream.core.bound.listings import BoundListings
 from lockstream.core.bound.reads import BoundReads
 from lockstream.core.entities.access import ANYONE, Caller, Lockers
@@ -19,6 +20,7 @@ from lockstream.core.entities.quarantine import QuarantineQuery
 from lockstream.core.errors import LockerNotAllowed, PositionNotReached, QuarantineOff
 from lockstream.core.ports import Listings, QuarantineStore, ReadResult, Reads, Store
 from lockstream.core.use_cases.resubmit import Resubmitted, ResubmittedEvents
+from lockstream.infrastructure.codec.log_line import utc_now
 from lockstream.services.running.access.access import Access
 from lockstream.services.running.event_loop import LoopRunner
 from lockstream.services.running.feed import Feed
@@ -35,6 +37,8 @@ from lockstream.services.running.group_commit import (
 from lockstream.services.running.quarantine.entries import BoundEntries, Entries
 from lockstream.services.running.quarantine.quarantine import Quarantine
 from lockstream.services.running.quarantine.resubmission import resubmit_entries
+from lockstream.services.running.telemetry.attempts import value_in_time
+from lockstream.services.running.telemetry.figures import QuarantineFigures, SystemFigures
 from lockstream.settings import Settings
 
 REPORT = "report"
@@ -69,6 +73,7 @@ class Lockstream:
         self._feed = Feed(engine)
         self._streams = FeedStreams(engine, self._feed, settings.stream_limit)
         self._runner = LoopRunner()
+        self._started_at = utc_now()
         self._parsing_lock, self._resubmitting = asyncio.Lock(), asyncio.Lock()
         self._key_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.lockers: Lockers | None = None
@@ -229,6 +234,10 @@ class Lockstream:
         while part := await self._call(anext, parts, b""):
             yield part
 
+    def figures(self) -> Awaitable[SystemFigures]:
+        """Return the figures of the system at this moment, even while events are refused."""
+        return self._call(self._figures)
+
     def stop_waiting(self) -> None:
         """Let no reader of the feed wait any longer, because the server stops. May be called from any thread."""
         if self._runner.loop:
@@ -278,6 +287,25 @@ class Lockstream:
             if time.monotonic() > deadline:
                 raise PositionNotReached(result.position, min_position)
             await asyncio.sleep(MIN_POSITION_RETRY_SECONDS)
+
+    async def _figures(self) -> SystemFigures:
+        settings = self.settings
+        return SystemFigures(
+            version=__version__,
+            started_at=self._started_at,
+            storage=await self._engine.figures(),
+            min_free_bytes=settings.min_free_bytes,
+            events_waiting=self._group_commit.events_waiting,
+            queue_limit=settings.queue_limit,
+            open_streams=self._streams.count,
+            stream_limit=settings.stream_limit,
+            quarantine=await value_in_time(self._quarantine_figures()),
+            unavailable_reason=self.unavailable_reason,
+            failing_keys=self.access.failing,
+        )
+
+    async def _quarantine_figures(self) -> QuarantineFigures | None:
+        return await self._quarantine.figures(self.settings.quarantine_entries) if self._quarantine else None
 
     async def _resubmit(self, event_id: str, caller: Caller) -> Resubmitted | None:
         entry = await self.quarantine(lambda entries: entries.entry(event_id))

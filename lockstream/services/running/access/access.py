@@ -78,6 +78,11 @@ class Access:
                 self._threads.append(Thread(target=work, args=(store,), name=name, daemon=True))
                 self._threads[-1].start()
 
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """The steps whose last attempt has failed, such as "read the keys"."""
+        return tuple(sorted(self._failing))
+
     def authenticate(self, header: bytes | None) -> Caller:
         """Return the caller of a request, from its header `Authorization`.
 

@@ -24,6 +24,7 @@ from lockstream.infrastructure.codec.event_json import have_same_content, have_s
 from lockstream.infrastructure.codec.log_line import utc_now
 from lockstream.services.running.group_commit import Origin
 from lockstream.services.running.quarantine.buffer import Arrival, NotedDuplicate, QuarantineBuffer
+from lockstream.services.running.telemetry.figures import QuarantineFigures
 
 WRITE_SECONDS = 1.0
 """Time between an arrival and its write, and so what a crash may lose."""
@@ -123,6 +124,20 @@ class Quarantine:
     async def totals(self, lockers: Lockers | None = None) -> QuarantineTotals:
         """Return the counts over all entries, or over those of `lockers`. Raises StoreUnavailable."""
         return await self._read(lambda: self._store.totals(lockers))
+
+    async def figures(self, limit: int) -> QuarantineFigures:
+        """Return the figures of the quarantine, as it was last written. `limit` bounds its entries.
+
+        Raises StoreUnavailable.
+        """
+        totals = await asyncio.get_running_loop().run_in_executor(self._thread, self._store.totals)
+        return QuarantineFigures(
+            open_by_code=totals.open,
+            discarded=totals.discarded,
+            limit=limit,
+            dropped=totals.dropped,
+            is_behind=self._store.is_behind or self._has_failed,
+        )
 
     async def malformed(self, after: int | None, limit: int) -> list[MalformedBody]:
         """Return up to `limit` malformed bodies before the one with number `after`. Raises StoreUnavailable."""
