@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from lockstream.tests.presentation.server.client import event
-from lockstream.tests.support.commands import RunCommand
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server, command
 
 ADDRESS = r"Metrics are served on http://127\.0\.0\.1:(\d+)/metrics"
@@ -73,7 +72,7 @@ def test_a_port_in_use_stops_the_start(log_path: Path) -> None:
     assert last.endswith("Set LOCKSTREAM_METRICS_HOST and LOCKSTREAM_METRICS_PORT to another address.")
 
 
-def test_an_open_connection_to_the_port_does_not_hold_up_the_stop(log_path: Path, run_command: RunCommand) -> None:
+def test_an_open_connection_to_the_port_does_not_hold_up_the_stop(log_path: Path) -> None:
     with Server(log_path, LOCKSTREAM_METRICS_PORT="0") as server:
         scraped = Scraped(server.start())
         assert server.post(event()) == 202
