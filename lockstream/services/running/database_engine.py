@@ -111,6 +111,7 @@ class DatabaseEngine:
             replica_position=heads and heads.replica,
             replica_lag_seconds=lag_seconds(since) if heads and heads.replica is not None else None,
             replica_failure=heads and heads.replica_failure,
+            missing=() if heads or log.unavailable_reason else ("database",),
         )
 
     @property

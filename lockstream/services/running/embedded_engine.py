@@ -132,6 +132,7 @@ class EmbeddedEngine:
             events_a_day=space and space.events_a_day,
             log_failure=log.failure,
             projection_failure=self.checkpointer.failure,
+            missing=() if space else ("disk",),
         )
 
     @property

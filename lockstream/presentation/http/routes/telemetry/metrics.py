@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from lockstream.presentation.http.access.gate import require_unbound
 from lockstream.presentation.http.access.scopes import SCOPES
+from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.errors import HEADERS_TOO_LARGE, INTERNAL, NOT_ACCEPTABLE, UNAVAILABLE
 from lockstream.presentation.http.media_types import OPENMETRICS, TEXT, negotiate
 from lockstream.services.running.lockstream import Lockstream
@@ -52,7 +53,7 @@ async def get_metrics(request: Request) -> Response:
 
     A key that is bound to lockers gets 403: the metrics are about the whole network.
     """
-    lockstream: Lockstream = request.app.lockstream
+    lockstream = lockstream_of(request)
     require_unbound(lockstream.access, request.scope, get_metrics.__name__)
     return await metrics_response(request, lockstream, request.app.metrics)
 
