@@ -1,6 +1,7 @@
-"""Load on servers: the simulator, and a locker that reports all the time."""
+"""Load on servers: the simulator, and a locker that reports all the time; and a key for servers with keys."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -11,11 +12,18 @@ from itertools import count
 from pathlib import Path
 
 from lockstream.tests.support.builders import registered
-from lockstream.tests.support.processes import Server, environment
+from lockstream.tests.support.processes import Server, command, environment
+
+
+def create_key(log: Path) -> str:
+    """Create a key of a log in a file, and return its text. A server follows within a second."""
+    done = command(log, "keys", "create", "test", "--scope", "admin")
+    [key] = re.findall(r"lsk_\w+", done.stdout.decode())
+    return str(key)
 
 
 @contextmanager
-def simulated(folder: Path, servers: Sequence[Server]) -> Iterator[None]:
+def simulated(folder: Path, servers: Sequence[Server], key: str) -> Iterator[None]:
     """Post a simulated network to each server, 3,000 times as fast as real time, until the end of the block."""
     processes = []
     for seed, server in enumerate(servers, 1):
@@ -24,7 +32,7 @@ def simulated(folder: Path, servers: Sequence[Server]) -> Iterator[None]:
         processes.append(
             subprocess.Popen(
                 [sys.executable, "-m", "lockstream", *arguments],
-                env=environment(folder / "no-log"),
+                env=environment(folder / "no-log", LOCKSTREAM_API_KEY=key),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -26,8 +26,11 @@ _DURATION = re.compile(r"(\bfor: |\binterval: |\[|\boffset )(\d+)([smhdw])\b")
 FACTOR = 30
 """Divisor of the durations of the rules. An hour is two minutes then."""
 
-LEAST_SECONDS = 4
-"""Shortest duration of a shortened rule. A range must hold two scrapes, also on a slow machine."""
+LEAST_SECONDS = {"for: ": 8, "interval: ": 1}
+"""Shortest durations of shortened rules. A slow machine may miss some scrapes in a row."""
+
+LEAST_RANGE = 4
+"""Shortest range, in seconds. It holds two scrapes."""
 
 
 def shortened(rules: str) -> str:
@@ -37,9 +40,8 @@ def shortened(rules: str) -> str:
     """
 
     def shorten(found: re.Match[str]) -> str:
-        least = 1 if "interval" in found[1] else LEAST_SECONDS
-        seconds = max(least, int(found[2]) * _SECONDS[found[3]] // FACTOR)
-        return f"{found[1]}{seconds}s"
+        seconds = int(found[2]) * _SECONDS[found[3]] // FACTOR
+        return f"{found[1]}{max(LEAST_SECONDS.get(found[1], LEAST_RANGE), seconds)}s"
 
     return _DURATION.sub(shorten, rules)
 

@@ -11,9 +11,10 @@ from lockstream.core.entities.log import SECOND, START, present_time, recorded_a
 from lockstream.infrastructure.codec.log_line import encode_lines
 from lockstream.tests.nodes.cluster import cluster
 from lockstream.tests.observability.deployed import NOT_SERVED_YET, RECORDED, RULES, dashboard_queries, metrics_in
-from lockstream.tests.observability.load import simulated
+from lockstream.tests.observability.load import create_key, simulated
 from lockstream.tests.observability.prometheus import Prometheus, needs_prometheus
 from lockstream.tests.support.builders import event, picked_up, registered
+from lockstream.tests.support.keys import bearer
 from lockstream.tests.support.postgres_server import PostgresServer
 from lockstream.tests.support.processes import Server, wait_until
 
@@ -26,7 +27,7 @@ OLD = 2 * 3_600 * SECOND
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    """Three nodes, which read through a connection of their own as from a replica, and a server with a file."""
+    """Three nodes, which read from the database as from a replica, and a server with a file and a key."""
     folder = tmp_path_factory.mktemp("servers")
     log = folder / "event_log.jsonl"
     lines, _ = encode_lines([event(registered("old"))], recorded_at_of(present_time() - OLD), START)
@@ -38,8 +39,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     ):
         for each in (*nodes, server):
             assert each.post(json.dumps(picked_up("unknown")).encode()) == 422
-            each.request("GET", "/network", headers={"Authorization": "Bearer wrong"})
-        with simulated(folder, [nodes[0], nodes[1], server]):
+        (folder / "key").write_text(key := create_key(log))
+        wait_until(lambda: server.get("/network")[0] == 401)
+        with simulated(folder, [nodes[0], nodes[1], server], key):
             yield [*nodes, server]
 
 
@@ -47,9 +49,11 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
 def prometheus(servers: list[Server], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     *nodes, server = servers
     jobs = {NODES: [node.port for node in nodes], FILE: [server.port]}
-    with Prometheus(tmp_path_factory.mktemp("prometheus") / "home", jobs) as prometheus:
+    key = server.log.with_name("key").read_text()
+    with Prometheus(tmp_path_factory.mktemp("prometheus") / "home", jobs, key) as prometheus:
         rate = "sum by (job) (rate(lockstream_events_total[30s])) > 0"
         wait_until(lambda: len(prometheus.query(rate)) == 2 and len(prometheus.query("up == 1")) == 4)
+        wait_until(lambda: not prometheus.firing())  # without a target yet, all nodes are away
         yield prometheus
 
 
@@ -81,7 +85,8 @@ def test_a_healthy_network_under_load_raises_no_alert(prometheus: Prometheus) ->
 
 @pytest.mark.parametrize("number", [0, 3], ids=["postgresql", "file"])
 def test_promtool_accepts_the_metrics(servers: list[Server], number: int) -> None:
-    status, scraped = servers[number].get("/metrics")
+    key = servers[3].log.with_name("key").read_text()
+    status, _, scraped = servers[number].request("GET", "/metrics", headers=bearer(key))
     assert status == 200
     done = subprocess.run(["promtool", "check", "metrics"], input=scraped, capture_output=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
