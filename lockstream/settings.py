@@ -187,6 +187,15 @@ class Settings(BaseSettings):
     )
     """Free space that the log's disk must have for an event to be accepted, in bytes."""
 
+    metrics_port: int | None = _setting(None, OPERATION, ge=0, le=65535)
+    """A TCP port that serves `/metrics` alone, by plain HTTP and without an API key. Not set: there is no such port."""
+
+    metrics_host: str = _setting("127.0.0.1", OPERATION)
+    """The address of that port. Whoever reaches it sees how busy the network is, and no id of it."""
+
+    overdue_days: float = _setting(3.0, OPERATION, gt=0, le=36_500, allow_inf_nan=False)
+    """Days after its deposit from which a parcel counts as overdue."""
+
     stop_seconds: int = _setting(5, OPERATION, ge=1)
     """Seconds for open requests to finish after SIGTERM."""
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
+from time import perf_counter
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -61,6 +62,9 @@ from lockstream.presentation.http.routes.operations import (
     Operation,
     Operations,
 )
+from lockstream.presentation.http.routes.telemetry import metrics
+from lockstream.presentation.http.routes.telemetry.metrics import groups_of_operations
+from lockstream.presentation.http.routes.telemetry.metrics_port import metrics_app
 from lockstream.schemas import keys as key_bodies
 from lockstream.schemas import listings, records, states
 from lockstream.schemas import quarantine as quarantine_bodies
@@ -69,6 +73,8 @@ from lockstream.schemas.events import EVENT
 from lockstream.services.running.access.rate_limits import RateLimits
 from lockstream.services.running.lifecycle import Lifecycle
 from lockstream.services.running.lockstream import Lockstream
+from lockstream.services.running.telemetry.metrics.collector import MetricsCollector
+from lockstream.services.running.telemetry.request_tally import RequestTally
 from lockstream.settings import Settings
 
 DESCRIPTION = """\
@@ -92,6 +98,7 @@ ROUTERS = tuple(
         quarantine,
         keys,
         audit,
+        metrics,
         health,
     )
 )
@@ -115,6 +122,10 @@ def create_app(
     app = Application(Lifecycle(open_lockstream), read_settings, make_console)
     _serve_documentation(app)
     return app
+
+
+_ARRIVAL = "lockstream.arrival"
+"""Names the operation of a request, and the time of its arrival, in its scope."""
 
 
 class Application(FastAPI):
@@ -153,6 +164,8 @@ class Application(FastAPI):
         self._read_settings = read_settings
         self._make_console = make_console
         self._entry: ASGIApp | None = None
+        self._requests = RequestTally(groups_of_operations())
+        self.metrics = MetricsCollector(self._requests)
         self._operations = Operations([route for router in ROUTERS for route in router.routes], self._lead_on)
         for router in ROUTERS:
             self.include_router(router, responses={} if router is health.router else {429: TOO_MANY})
@@ -173,6 +186,11 @@ class Application(FastAPI):
     def rate_limits(self) -> RateLimits:
         """The rate limits of all keys."""
         return RateLimits(self.settings)
+
+    @property
+    def metrics_app(self) -> ASGIApp:
+        """An application that serves the metrics without an API key, for a port of its own."""
+        return metrics_app(self.lifecycle, self.metrics)
 
     @cached_property
     def _console(self) -> ASGIApp:
@@ -196,6 +214,7 @@ class Application(FastAPI):
     async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request of the console for an operation, whose caller is known."""
         operation, parameters = self._operations.find(scope["method"], _path_of(scope))
+        scope = {**scope, _ARRIVAL: (operation.name, scope[_ARRIVAL][1])}
         try:
             require_scope(self.lockstream.access, scope, operation.name, operation.scope)
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
@@ -265,6 +284,7 @@ class Application(FastAPI):
         scope["app"] = self
         path = _path_of(scope)
         operation, parameters = self._operations.find(scope["method"], path)
+        scope[_ARRIVAL] = operation.name, perf_counter()
         try:
             if operation.needs_key and not (self.settings.open_docs and operation is DOCUMENTATION):
                 identify(self.lockstream.access, scope, operation.name)
@@ -311,6 +331,8 @@ class Application(FastAPI):
 
     async def _respond(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a response with security headers, which tells a caller with a key its limits."""
+        operation, arrived_at = scope[_ARRIVAL]
+        self._requests.note(operation, response.status_code, perf_counter() - arrived_at)
         caller = caller_of(scope)
         secure(response, scope, needs_key=bool(caller.key_id))
         if caller.key_id:

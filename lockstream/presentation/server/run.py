@@ -1,5 +1,6 @@
 """Start the ASGI server that comes with Lockstream."""
 
+import asyncio
 import errno
 import gc
 import logging
@@ -37,10 +38,17 @@ class Server(uvicorn.Server):
     """A uvicorn server that also stops if the startup in the background has failed."""
 
     def __init__(
-        self, config: uvicorn.Config, has_failed: Callable[[], bool], on_stop: Callable[[], object] = lambda: None
+        self,
+        config: uvicorn.Config,
+        has_failed: Callable[[], bool],
+        on_stop: Callable[[], object] = lambda: None,
+        metrics: uvicorn.Config | None = None,
     ) -> None:
+        """`metrics` is the configuration of the port that serves the metrics alone, if there is one."""
         super().__init__(config)
         self._has_failed, self._on_stop = has_failed, on_stop
+        self._metrics = metrics
+        self._metrics_server: asyncio.Server | None = None
         self.socket_error: OSError | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -52,13 +60,29 @@ class Server(uvicorn.Server):
         """
         try:
             await super().startup(sockets)
+            if self._metrics:
+                self._metrics_server = await self._listen(self._metrics)
         except OSError as error:
             self.socket_error = error
             await self.lifespan.shutdown()
             sys.exit(1)
 
+    async def _listen(self, config: uvicorn.Config) -> asyncio.Server:
+        """Listen on the address of another configuration. Its connections end as all others do."""
+        config.load()
+
+        def connect() -> asyncio.Protocol:
+            return config.http_protocol_class(config=config, server_state=self.server_state, app_state={})  # type: ignore[call-arg]  # as uvicorn calls it
+
+        server = await asyncio.get_running_loop().create_server(connect, config.host, config.port)
+        host, port, *_ = server.sockets[0].getsockname()
+        logger.info("Metrics are served on http://%s:%d/metrics", f"[{host}]" if ":" in host else host, port)
+        return server
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_stop()
+        if self._metrics_server:
+            self._metrics_server.close()
         await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
@@ -110,8 +134,11 @@ def run(
     has_failed: Callable[[], bool] = lambda: False,
     on_stop: Callable[[], object] = lambda: None,
     tls: Tls | None = None,
+    metrics_app: ASGIApp | None = None,
 ) -> bool:
     """Serve `app` until SIGTERM or SIGINT, or until `has_failed`; return whether the server could be started.
+
+    `metrics_app` is served on a port of its own, if the settings name one.
 
     `on_stop` is called then, and open requests have `stop_seconds` to finish. SIGHUP reloads the certificate of `tls`.
 
@@ -124,7 +151,10 @@ def run(
         _require_no_listener(settings.unix_socket)
         address = {"uds": str(settings.unix_socket)}
     config = configuration(app, settings, tls=tls, timeout_graceful_shutdown=settings.stop_seconds, **address)
-    server = Server(config, has_failed, on_stop)
+    metrics = None
+    if metrics_app and settings.metrics_port is not None:
+        metrics = configuration(metrics_app, settings, host=settings.metrics_host, port=settings.metrics_port)
+    server = Server(config, has_failed, on_stop, metrics)
     # uvicorn catches signals later, and raises a signal that it has caught again once it has shut down.
     for stopping in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stopping, server.handle_exit)

@@ -19,6 +19,7 @@ from lockstream.services.running.durable_position import DurablePosition
 from lockstream.services.running.group_commit import HasLockerId, Outcomes, decide_batch
 from lockstream.services.running.head_watch import HeadWatch
 from lockstream.services.running.telemetry.attempts import value_in_time
+from lockstream.services.running.telemetry.counts import DatabaseCounts
 from lockstream.services.running.telemetry.figures import StorageFigures, StorageKind
 from lockstream.services.running.telemetry.growth import lag_seconds
 
@@ -110,6 +111,16 @@ class DatabaseEngine:
             replica_position=heads and heads.replica,
             replica_lag_seconds=lag_seconds(since) if heads and heads.replica is not None else None,
             replica_failure=heads and heads.replica_failure,
+        )
+
+    @property
+    def counts(self) -> DatabaseCounts:
+        databases, log = self._store.counts, self._store.log
+        return DatabaseCounts(
+            lock_seconds=log.lock_seconds.read(),
+            commit_seconds=log.commit_seconds.read(),
+            round_trips=sum(database.round_trips for database in databases),
+            connections=sum(database.connections for database in databases),
         )
 
     def stop_waiting(self) -> None:

@@ -23,6 +23,7 @@ from lockstream.services.running.checkpointer import Checkpointer
 from lockstream.services.running.durable_position import DurablePosition
 from lockstream.services.running.group_commit import STOPPING, HasLockerId, Outcomes, decide_batch
 from lockstream.services.running.telemetry.attempts import value_in_time
+from lockstream.services.running.telemetry.counts import FileCounts
 from lockstream.services.running.telemetry.figures import StorageFigures, StorageKind
 from lockstream.services.running.telemetry.growth import events_a_day, lag_seconds
 
@@ -131,6 +132,25 @@ class EmbeddedEngine:
             events_a_day=space and space.events_a_day,
             log_failure=log.failure,
             projection_failure=self.checkpointer.failure,
+        )
+
+    @property
+    def counts(self) -> FileCounts:
+        store, checkpointer = self._store, self.checkpointer
+        cache, compactions = store.cache, store.compactions
+        return FileCounts(
+            flush_seconds=store.log.flush_seconds.read(),
+            checkpoint_seconds=checkpointer.seconds.read(),
+            checkpoint_failures=checkpointer.failures,
+            batches=cache.counts.batches,
+            missing_batches=cache.counts.missing_batches,
+            read_rows=cache.counts.read_rows,
+            cached_rows=cache.rows,
+            changed_rows=cache.changed_count,
+            memtable_ids=len(cache.ids.memtable),
+            run_ids=cache.ids.run_size,
+            compactions=compactions.finished,
+            failed_compactions=compactions.failed,
         )
 
     def stop_waiting(self) -> None:

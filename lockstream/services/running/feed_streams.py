@@ -41,6 +41,7 @@ class FeedStreams:
         """`limit` bounds the streams that are open at a time."""
         self._engine, self._feed, self._limit = engine, feed, limit
         self.count = 0
+        self._open = set[FeedStream]()
         self._pausing: asyncio.Task[None] | None = None
         self._pages: dict[tuple[FeedFilter, int, Encode], asyncio.Task[tuple[FeedPage, bytes]]] = {}
 
@@ -59,7 +60,18 @@ class FeedStreams:
         except BaseException:
             self.count -= 1
             raise
-        return FeedStream(self, self._engine, wanted, start, found, encode)
+        stream = FeedStream(self, self._engine, wanted, start, found, encode)
+        self._open.add(stream)
+        return stream
+
+    def lag(self, head: int) -> int:
+        """Return how many events up to `head` the slowest stream has not read."""
+        return max((head - stream.through for stream in self._open), default=0)
+
+    def note_closed(self, stream: "FeedStream") -> None:
+        """Give up the place of a stream."""
+        self.count -= 1
+        self._open.discard(stream)
 
     async def pause(self) -> None:
         """Let events collect. All streams at the head end their pause at the same time, and so share the next page."""
@@ -93,7 +105,9 @@ class FeedStream:
         self.log_id = log_id
         self._streams, self._engine = streams, engine
         self._wanted, self._encode = wanted, encode
-        self.start = self._through = start
+        self.start = self.through = start
+        """Positions from which the stream began, and through which it has read the log."""
+
         self._is_closed = False
 
     async def parts(self) -> AsyncGenerator[bytes]:
@@ -105,12 +119,10 @@ class FeedStream:
         loop = asyncio.get_running_loop()
         sent_through, heartbeat_at = self.start, loop.time() + HEARTBEAT_SECONDS
         while not self._engine.is_stopping:
-            (items, through, head, log_id), encoded = await self._streams.page(
-                self._wanted, self._through, self._encode
-            )
+            (items, through, head, log_id), encoded = await self._streams.page(self._wanted, self.through, self._encode)
             if await self._has_gone_back(head, log_id):
                 return
-            self._through = through
+            self.through = through
             has_items = bool(items)
             del items  # a client may take long, and its part is encoded
             if has_items or through - sent_through >= HEARTBEAT_POSITIONS or loop.time() >= heartbeat_at:
@@ -128,13 +140,13 @@ class FeedStream:
         if self.log_id not in (EMPTY_LOG_ID, log_id):
             return True
         self.log_id = log_id
-        return head < self._through and await self._engine.newest_position() < self._through
+        return head < self.through and await self._engine.newest_position() < self.through
 
     def close(self) -> None:
         """Give up the place among the open streams."""
         if not self._is_closed:
             self._is_closed = True
-            self._streams.count -= 1
+            self._streams.note_closed(self)
 
 
 def _encoded(pages: LogPages, *, wanted: FeedFilter, after: int, encode: Encode) -> tuple[FeedPage, bytes]:

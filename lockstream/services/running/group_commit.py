@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from time import perf_counter
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -23,6 +24,8 @@ from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.codec.event_json import decode_events
 from lockstream.services.running.feed import FeedEngine
 from lockstream.services.running.ingest_queue import IngestQueue
+from lockstream.services.running.telemetry.batch_tally import BatchTally
+from lockstream.services.running.telemetry.counts import DatabaseCounts, FileCounts
 from lockstream.services.running.telemetry.figures import StorageFigures
 
 logger = logging.getLogger(__name__)
@@ -123,6 +126,10 @@ class Engine(FeedEngine, Protocol):
     async def figures(self) -> StorageFigures:
         """Return the present figures of log and projection, even while the store is unavailable."""
 
+    @property
+    def counts(self) -> FileCounts | DatabaseCounts | None:
+        """The counts of the store since the start. None: it has none."""
+
     def stop_waiting(self) -> None:
         """Let no reader of the feed wait any longer, because the server stops."""
 
@@ -139,6 +146,10 @@ class GroupCommit:
         self._engine = engine
         self._queue_limit = queue_limit
         self._queue: IngestQueue[_Submission] = IngestQueue(queue_limit, engine.weight_bytes)
+        self.tally = BatchTally()
+        self._queued_at = 0.0
+        """Time of the first request in the queue."""
+
         self._unflushed_batches = 0
         self._is_deciding = self._is_closing = False
         self._drained: asyncio.Event | None = None
@@ -202,7 +213,13 @@ class GroupCommit:
     def _enqueue(self, submission: "_Submission") -> Awaitable[Any]:
         if self._is_closing:
             raise StoreUnavailable(STOPPING)
-        self._queue.push(submission)
+        if self._queue.is_empty:
+            self._queued_at = perf_counter()
+        try:
+            self._queue.push(submission)
+        except QueueFull:
+            self.tally.queue_full += submission.count
+            raise
         self._decide_soon()
         return submission.acknowledged
 
@@ -222,12 +239,15 @@ class GroupCommit:
         if self._engine.is_overloaded:
             self._is_deciding = False
             return
-        batch = self._queue.next_batch(self._engine.batch_limit)
+        batch, now = self._queue.next_batch(self._engine.batch_limit), perf_counter()
+        self.tally.queue_seconds.observe(now - self._queued_at)
+        self._queued_at = now
         self._decode(batch)
         # The others hold a malformed text, or an event that is not allowed. Their requests have got the error.
         decoded = [submission for submission in batch if submission.events is not None]
         self._acknowledged([submission for submission in batch if submission.events is None])
         events = [event for submission in decoded for event in submission.events or ()]
+        self.tally.batch_events.observe(len(events))
         self._engine.decide(events, partial(self._decided, decoded))
 
     def _decode(self, batch: "Sequence[_Submission]") -> None:
@@ -272,8 +292,12 @@ class GroupCommit:
         self._acknowledged(batch)
         self._unflushed_batches -= 1
         self._decide_soon()
-        if failure is None and self._observer:
-            self._note(self._observer, batch, outcomes)
+        if failure is None:
+            self.tally.note([submission.events or () for submission in batch], outcomes)
+            if self._observer:
+                self._note(self._observer, batch, outcomes)
+        else:
+            self.tally.unacknowledged += len(outcomes)
 
     @staticmethod
     def _note(observer: Observer, batch: "Sequence[_Submission]", outcomes: Outcomes) -> None:

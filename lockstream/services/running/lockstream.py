@@ -38,6 +38,7 @@ from lockstream.services.running.quarantine.entries import BoundEntries, Entries
 from lockstream.services.running.quarantine.quarantine import Quarantine
 from lockstream.services.running.quarantine.resubmission import resubmit_entries
 from lockstream.services.running.telemetry.attempts import value_in_time
+from lockstream.services.running.telemetry.counts import EventCounts, SystemCounts
 from lockstream.services.running.telemetry.figures import QuarantineFigures, SystemFigures
 from lockstream.settings import Settings
 
@@ -124,6 +125,7 @@ class Lockstream:
 
     def note_malformed(self, reason: str, detail: str, body: bytes, address: str) -> None:
         """Note a malformed body in the quarantine, if there is one. `reason` and `detail` are of its first error."""
+        self._group_commit.tally.malformed += 1
         if self._quarantine and self._runner.loop:
             self._runner.loop.call_soon_threadsafe(self._quarantine.note_malformed, reason, detail, body, address)
 
@@ -238,6 +240,10 @@ class Lockstream:
         """Return the figures of the system at this moment, even while events are refused."""
         return self._call(self._figures)
 
+    def counts(self) -> Awaitable[SystemCounts]:
+        """Return the counts of the system since its start."""
+        return self._call(self._counts)
+
     def stop_waiting(self) -> None:
         """Let no reader of the feed wait any longer, because the server stops. May be called from any thread."""
         if self._runner.loop:
@@ -302,6 +308,14 @@ class Lockstream:
             quarantine=await value_in_time(self._quarantine_figures()),
             unavailable_reason=self.unavailable_reason,
             failing_keys=self.access.failing,
+        )
+
+    async def _counts(self) -> SystemCounts:
+        return SystemCounts(
+            EventCounts.of(self._group_commit.tally),
+            self._engine.counts,
+            self._streams.lag(self._engine.log.durable.position),
+            dict(self.access.refused),
         )
 
     async def _quarantine_figures(self) -> QuarantineFigures | None:

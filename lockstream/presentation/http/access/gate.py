@@ -20,6 +20,7 @@ OTHER_PATH = "other"
 """Names all requests that are not to an operation of the contract, for the audit log."""
 
 SCOPE_MISSING, KEYS_REQUIRED, KEY_IN_URL = "scope_missing", "keys_required", "key_in_url"
+KEY_IS_BOUND = "key_is_bound"
 
 
 def identify(access: Access, request: ASGIScope, operation: str) -> None:
@@ -65,6 +66,23 @@ def require_scope(access: Access, request: ASGIScope, operation: str, needed: Sc
         caller.key_id,
         needed,
     )
+
+
+def require_unbound(access: Access, request: ASGIScope, operation: str) -> None:
+    """Require that the key of a request is not bound to lockers, because the response is about the whole network.
+
+    Raises:
+        NotAllowed: the key is bound.
+    """
+    caller = caller_of(request)
+    if caller.lockers is not None:
+        access.note_refusal(caller.key_id, remote_address(request), operation, KEY_IS_BOUND)
+        raise NotAllowed(
+            f"The key {caller.key_id} is bound to lockers, and the response is about the whole network. Use a key that "
+            "is not bound.",
+            KEY_IS_BOUND,
+            caller.key_id,
+        )
 
 
 def _authorization(request: ASGIScope) -> bytes | None:

@@ -36,6 +36,7 @@ SCOPES: dict[str, Scope | None] = {
     "revoke_key": Scope.ADMIN,
     "rotate_key": Scope.ADMIN,
     "get_audit": Scope.ADMIN,
+    "get_metrics": Scope.READ,
     "get_live": None,
     "get_ready": None,
 }
