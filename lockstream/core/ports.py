@@ -253,6 +253,9 @@ class Listings(Protocol):
         a time after `time`, the result is the position of the last event.
         """
 
+    def positions_at(self, times: Sequence[int]) -> list[int]:
+        """Return `position_at` of each time, in their order, by one read."""
+
 
 class LogPages(Protocol):
     """The durable part of the log, page by page. For any thread."""

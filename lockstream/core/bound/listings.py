@@ -5,7 +5,7 @@ of all lockers within a number of positions, and may be short.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from operator import attrgetter
@@ -142,6 +142,9 @@ class BoundListings:
 
     def position_at(self, time: int) -> int:
         return self._listings.position_at(time)
+
+    def positions_at(self, times: Sequence[int]) -> list[int]:
+        return self._listings.positions_at(times)
 
     def _in_range(self, part: LockerRange, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
         """Return up to `limit` lockers of a range whose ids follow `after`."""

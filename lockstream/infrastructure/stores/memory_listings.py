@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import Any
@@ -167,6 +167,10 @@ class MemoryListings:
         ends = [*(moment.position - 1 for moment in moments[1:]), last]
         earlier = [(moment.time, end) for moment, end in zip(moments, ends, strict=True) if moment.time <= time]
         return max(earlier, default=(0, 0))[1]
+
+    def positions_at(self, times: Sequence[int]) -> list[int]:
+        """Return `position_at` of each time, in their order."""
+        return [self.position_at(time) for time in times]
 
     def _events_of(self, locker_id: str, compartment_id: str | None) -> Iterator[Positioned]:
         """Return the positions and events of a locker, or of one of its compartments."""

@@ -46,13 +46,13 @@ from lockstream.presentation.http.routes import (
     health,
     histories,
     lockers,
-    network,
     quarantine,
     reservations,
     search,
 )
 from lockstream.presentation.http.routes.access import audit, keys
 from lockstream.presentation.http.routes.feed import THROUGH
+from lockstream.presentation.http.routes.figures import network, system
 from lockstream.presentation.http.routes.operations import (
     ASSETS,
     CONSOLE,
@@ -65,8 +65,8 @@ from lockstream.presentation.http.routes.operations import (
 from lockstream.presentation.http.routes.telemetry import metrics
 from lockstream.presentation.http.routes.telemetry.metrics import groups_of_operations
 from lockstream.presentation.http.routes.telemetry.metrics_port import metrics_app
+from lockstream.schemas import figures, listings, records, states
 from lockstream.schemas import keys as key_bodies
-from lockstream.schemas import listings, records, states
 from lockstream.schemas import quarantine as quarantine_bodies
 from lockstream.schemas.cloud_events import REPORTED_CLOUD_EVENT, CloudEvent
 from lockstream.schemas.events import EVENT
@@ -99,6 +99,7 @@ ROUTERS = tuple(
         keys,
         audit,
         metrics,
+        system,
         health,
     )
 )
@@ -245,6 +246,7 @@ class Application(FastAPI):
                 *(*listings.RESPONSES, *states.RESPONSES, *records.RESPONSES, CloudEvent),
                 *quarantine_bodies.BODIES,
                 *key_bodies.BODIES,
+                *figures.BODIES,
             )
             _, lists = schema_components(bodies, ref_template="#/components/schemas/{name}")
             schemas = lists | contract["components"]["schemas"]  # both have `Status`, and FastAPI's is in order

@@ -108,10 +108,12 @@ def assert_same_histories(
 
 
 def assert_same_times(lists: Listings, expected: NaiveListings, last: int) -> None:
-    """Compare `times` at all positions, and `position_at` for each recorded time and one microsecond around it."""
+    """Compare `times` at all positions, and the positions of each recorded time and one microsecond around it."""
     times = lists.times(range(last + 1))
     assert times == expected.times(range(last + 1))
-    for time in {0, *(time + offset for time in times.values() for offset in (-1, 0, 1))}:
+    wanted = [0, *(time + offset for time in times.values() for offset in (-1, 0, 1))]
+    assert lists.positions_at(wanted) == expected.positions_at(wanted)
+    for time in set(wanted):
         assert lists.position_at(time) == expected.position_at(time)
 
 

@@ -1,7 +1,7 @@
 """An independent reference for lists: it filters and sorts everything that the model knows, for each page."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -161,6 +161,9 @@ class NaiveListings:
         if all(one <= time for one in times):
             return len(times)
         return max(((one, position) for position, one in enumerate(times, 1) if one <= time), default=(0, 0))[1]
+
+    def positions_at(self, times: Sequence[int]) -> list[int]:
+        return [self.position_at(time) for time in times]
 
     def _totals(self) -> list[LockerTotals]:
         """Return the totals of all lockers, sorted by id. One pass over the events serves all lockers."""

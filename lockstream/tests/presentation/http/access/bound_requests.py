@@ -39,6 +39,8 @@ GETS: Mapping[str, tuple[str, ...]] = {
     ),
     "/events/{event_id}": ("", "at=1"),
     "/network": ("", "at=1"),
+    "/network/activity": ("", "span=day", "span=week"),
+    "/system": ("", "at=1"),
     "/lockers": (
         *(*_PAGES, "q=own", "q=own-1", "q=own-10", "q=own-2", "q=other", "q=o&limit=1", "q=unknown"),
         *("available=true", "available=false", "degraded=true&limit=1", "degraded=false"),

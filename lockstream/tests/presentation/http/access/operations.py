@@ -30,6 +30,8 @@ CALLS = {
     "get_compartment_events": Call("GET", "/lockers/nowhere/compartments/1/events", READ, 404),
     "get_reservation_events": Call("GET", "/reservations/none/events", READ, 404),
     "get_network": Call("GET", "/network", READ, 200),
+    "get_activity": Call("GET", "/network/activity", READ, 200),
+    "get_system": Call("GET", "/system", READ, 200),
     "get_lockers": Call("GET", "/lockers", READ, 200),
     "get_locker": Call("GET", "/lockers/nowhere", READ, 404),
     "get_locker_state": Call("GET", "/lockers/nowhere/state", READ, 404),

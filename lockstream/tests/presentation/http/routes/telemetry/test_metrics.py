@@ -235,10 +235,10 @@ def test_openmetrics_is_served_if_accept_prefers_it(client: TestClient) -> None:
 def test_a_bound_key_gets_403_on_every_path() -> None:
     with keyed_clients({"bound": caller("b0undK3y", "mine-*"), "free": caller("fr33K3y0")}, open_in_memory) as clients:
         response = clients["bound"].get("/metrics")
-        assert (response.status_code, response.json()["code"]) == (403, "key_is_bound")
+        assert (response.status_code, response.json()["code"]) == (403, "lockers_bound")
         assert "fr33K3y0" not in clients["free"].get("/metrics").text
         found = scrape(clients["free"])
-        assert found.values("lockstream_keys_refused_total") == {("key_is_bound",): 1}
+        assert found.values("lockstream_keys_refused_total") == {("lockers_bound",): 1}
 
 
 def test_there_are_fewer_than_300_series_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +265,7 @@ def test_there_are_fewer_than_300_series_whatever_is_asked(monkeypatch: pytest.M
 
 ALL_KEY_CODES = [
     *("key_missing", "key_malformed", "key_unknown", "key_expired", "key_revoked", "key_in_url"),
-    *("scope_missing", "locker_not_allowed", "key_is_bound", "keys_required", "auth_off"),
+    *("scope_missing", "locker_not_allowed", "lockers_bound", "keys_required", "auth_off"),
 ]
 
 
