@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import httpx
-from playwright.sync_api import Browser, BrowserContext, Page, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request
 
 from lockstream.presentation.console.pages import PAGES
 from lockstream.presentation.console.session import COOKIE
@@ -149,9 +149,17 @@ def _watched(context: BrowserContext, site_url: str) -> Watched:
         if not request.url.startswith((site_url, "data:,")):
             faults.append(f"asked for {request.url}")
 
+    def note_message(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            faults.append(f"printed: {message.text}")
+
+    def note_dialog(dialog: Dialog) -> None:
+        faults.append(f"opened a dialog: {dialog.message}")
+        dialog.dismiss()
+
     page.add_init_script(VIOLATIONS)
     page.on("request", note_request)
     page.on("pageerror", lambda error: faults.append(f"failed: {error}"))
-    page.on("console", lambda message: message.type == "error" and faults.append(f"printed: {message.text}"))
-    page.on("dialog", lambda dialog: (faults.append(f"opened a dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("console", note_message)
+    page.on("dialog", note_dialog)
     return Watched(page, faults)
