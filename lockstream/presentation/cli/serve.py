@@ -46,7 +46,7 @@ def serve(settings: Settings) -> None:
 
     with BackgroundStart(start) as startup:
         startup.wait(START_SECONDS)
-        app = create_app(startup.lockstream, lambda: settings, make_console if settings.console else None)
+        app = create_app(startup.lockstream, lambda: settings, make_console)
         is_started = server.run(app, settings, lambda: startup.has_failed, app.stop_waiting, tls)
         startup.require_no_failure()
     if not is_started:

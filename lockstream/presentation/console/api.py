@@ -78,7 +78,7 @@ class Api:
         self._application, self._scope = application, scope
         self.caller: Caller = caller_of(scope)
 
-    async def get(self, path: str, **query: object) -> Answer:
+    async def get(self, path: str, /, **query: object) -> Answer:
         """Return the answer to GET. A value of `query` that is None is left out.
 
         Raises:
@@ -86,12 +86,12 @@ class Api:
         """
         return await self._request("GET", path, query)
 
-    async def get_raw(self, path: str, **query: object) -> tuple[Answer, bytes]:
+    async def get_raw(self, path: str, /, **query: object) -> tuple[Answer, bytes]:
         """Return the answer to GET with its body as it is. Raises what `get` raises."""
         response = await self._respond("GET", path, query)
         return _answer(response, _target(path, query)), bytes(response.body)
 
-    async def part(self, path: str, **query: object) -> "Answer | Failed":
+    async def part(self, path: str, /, **query: object) -> "Answer | Failed":
         """Return the answer to GET, or why there is none, for a page that can do without it."""
         try:
             return await self.get(path, **query)

@@ -109,8 +109,8 @@ def create_app(
 ) -> "Application":
     """Return an application over the Lockstream that `open_lockstream` opens; it is closed when the server stops.
 
-    `read_settings` is called at the first request, for the settings of browsers and proxies. Without `make_console`
-    there is no console, and the root leads to the documentation.
+    `read_settings` is called at the first request, for the settings of browsers and proxies. Without `make_console`,
+    or if the settings say so, there is no console, and the root leads to the documentation.
     """
     app = Application(Lifecycle(open_lockstream), read_settings, make_console)
     _serve_documentation(app)
@@ -176,11 +176,11 @@ class Application(FastAPI):
 
     @cached_property
     def _console(self) -> ASGIApp:
-        return self._make_console(self) if self._make_console else _without_console
+        return self._make_console(self) if self._make_console and self.settings.console else _without_console
 
     async def _lead_on(self, request: Request) -> Response:
         """Lead the root of the server to the console, or to the documentation if there is none."""
-        path = CONSOLE_PATH if self._make_console else "/docs"
+        path = CONSOLE_PATH if self._make_console and self.settings.console else "/docs"
         return RedirectResponse(f"{request.scope.get('root_path', '')}{path}", 307)
 
     async def respond(self, scope: Scope, receive: Receive) -> Response:

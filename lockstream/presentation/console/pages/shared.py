@@ -51,7 +51,7 @@ class PageRequest:
         """Return the parameters of the query that have a value, apart from some: those that the API gets."""
         return {name: value for name, value in self.query.items() if name not in names}
 
-    def redirect(self, path: str, **query: object) -> Response:
+    def redirect(self, path: str, /, **query: object) -> Response:
         """Return a response that leads to another page."""
         return see_other(self.scope, path, **query)
 
@@ -116,14 +116,14 @@ def query_of(scope: Scope) -> dict[str, str]:
     return dict(pairs)
 
 
-def see_other(scope: Scope, path: str, **query: object) -> Response:
-    """Return a response that leads to the page with a path behind that of the console."""
+def see_other(scope: Scope, path: str, /, **query: object) -> Response:
+    """Return a response that leads to the page with a quoted path behind that of the console."""
     given = {name: value for name, value in query.items() if value is not None}
     text = f"?{urlencode(given)}" if given else ""
     return RedirectResponse(f"{scope.get('root_path', '')}{CONSOLE_PATH}{path}{text}", 303)
 
 
-async def list_or_refusal(wanted: PageRequest, path: str, **query: object) -> Answer | Failed:
+async def list_or_refusal(wanted: PageRequest, path: str, /, **query: object) -> Answer | Failed:
     """Return a page of a list, or why its filters are not allowed, so that the form is shown with the reason.
 
     Raises:
