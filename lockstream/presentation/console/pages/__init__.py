@@ -7,10 +7,16 @@ parcels and overdue ones, `faults` the queue of faults, `events` a raw event and
 
 from typing import NamedTuple
 
-from lockstream.presentation.console.pages import lockers
+from lockstream.presentation.console.pages import events, faults, lockers, reservations, searching
 from lockstream.presentation.console.pages.shared import PageRoute
 
-PAGES: tuple[PageRoute, ...] = (*lockers.PAGES,)
+PAGES: tuple[PageRoute, ...] = (
+    *lockers.PAGES,
+    *reservations.PAGES,
+    *faults.PAGES,
+    *events.PAGES,
+    *searching.PAGES,
+)
 """Every page. Of two that match, the first one counts."""
 
 
