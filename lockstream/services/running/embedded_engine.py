@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import StoreUnavailable
@@ -18,6 +19,9 @@ from lockstream.infrastructure.stores.embedded import EmbeddedStore
 from lockstream.services.running.checkpointer import Checkpointer
 from lockstream.services.running.durable_position import DurablePosition
 from lockstream.services.running.group_commit import STOPPING, HasLockerId, Outcomes, decide_batch
+
+if TYPE_CHECKING:
+    from lockstream.services.running.telemetry.spans import Tracing
 
 LISTING_THREADS = 2
 """Lists that are read at the same time. More would wait for Python's lock."""
@@ -32,12 +36,12 @@ class EmbeddedEngine:
     weight_bytes = 512
     """With 250 events in a batch, some 128 KiB are decoded at most before other requests are served."""
 
-    def __init__(self, store: EmbeddedStore, batch_limit: int) -> None:
+    def __init__(self, store: EmbeddedStore, batch_limit: int, tracing: "Tracing | None" = None) -> None:
         self.batch_limit = batch_limit
         self.on_ready: Callable[[], object] = lambda: None
         self.log: EventLog = store.log
         self.durable = DurablePosition(store.log)
-        self.checkpointer = Checkpointer(store, self.durable, self._caught_up)
+        self.checkpointer = _checkpointer(store, self.durable, self._caught_up, tracing)
         self._store = store
         self._listers = ThreadPoolExecutor(LISTING_THREADS, "lockstream-list")
         self._log_readers = ThreadPoolExecutor(LOG_READING_THREADS, "lockstream-feed")
@@ -134,3 +138,13 @@ class EmbeddedEngine:
             self._store.discard_unflushed()
             self._has_discarded_unflushed = True
             self.checkpointer.forget_failure()
+
+
+def _checkpointer(
+    store: EmbeddedStore, durable: DurablePosition, on_caught_up: Callable[[], object], tracing: "Tracing | None"
+) -> Checkpointer:
+    if tracing is None:
+        return Checkpointer(store, durable, on_caught_up)
+    from lockstream.services.running.telemetry.traced_checkpointer import TracedCheckpointer  # noqa: PLC0415
+
+    return TracedCheckpointer(store, durable, on_caught_up, tracing)
