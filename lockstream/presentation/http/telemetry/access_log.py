@@ -30,12 +30,13 @@ class AccessLog:
         """Log an exchange, if it is part of the share, failed or was slow."""
         if self._is_wanted(exchange):
             logger.info(
-                "%s %s %s in %.1f ms, %s%s, request %s",
+                "%s %s %s in %.1f ms, %s, from %s%s, request %s",
                 exchange.method,
                 exchange.path,
                 exchange.status or "unanswered",
                 exchange.seconds * 1000,
                 counted(exchange.body_bytes, "byte"),
+                exchange.address or "the Unix socket",
                 f", key {exchange.key_id}" if exchange.key_id else "",
                 exchange.request_id,
                 extra=_fields(exchange),

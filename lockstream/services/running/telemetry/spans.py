@@ -41,9 +41,13 @@ class RequestSpan:
         self._span = span
         self._token: Token[Span | None] = _current.set(span)
         context = span.get_span_context()
-        self.trace_id = f"{context.trace_id:032x}"
-        self.trace_parent = f"00-{self.trace_id}-{context.span_id:016x}-{context.trace_flags:02x}"
+        self.trace_id: str | None = None
+        self.trace_parent: str | None = None
         """The trace context to give back to the client."""
+
+        if context.is_valid:  # not so if OTEL_SDK_DISABLED is set
+            self.trace_id = f"{context.trace_id:032x}"
+            self.trace_parent = f"00-{self.trace_id}-{context.span_id:016x}-{context.trace_flags:02x}"
 
     def end(self, status: int | None, attributes: Mapping[str, str | int]) -> None:
         """End the span with the status of the response, or with None if there was none."""

@@ -1,4 +1,4 @@
-"""Traces: opened if the settings ask for them. Without them, OpenTelemetry is not even imported."""
+"""Traces: opened if the settings ask for them. Without them, OpenTelemetry's SDK is not even imported."""
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
