@@ -39,7 +39,7 @@ class AccessLog:
                 exchange.address or "the Unix socket",
                 f", key {exchange.key_id}" if exchange.key_id else "",
                 exchange.request_id,
-                extra=_fields(exchange),
+                extra={"event_name": "request", **_fields(exchange)},
             )
 
     def _is_wanted(self, exchange: Exchange) -> bool:
@@ -50,7 +50,6 @@ class AccessLog:
 
 def _fields(exchange: Exchange) -> dict[str, object]:
     return {
-        "event_name": "request",
         "method": exchange.method,
         "path": exchange.path,
         "operation": exchange.operation,

@@ -8,13 +8,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
+from threading import Timer
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.environment_variables import OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -23,6 +24,9 @@ from lockstream.services.running.telemetry.deliveries import Deliveries
 
 POSITION = "lockstream.position"
 """Attribute with the position of an event, or with the position that a batch or a checkpoint has reached."""
+
+CLOSE_SECONDS = 2.0
+"""Time after which sending is not tried again when the server stops."""
 
 FAILED = 500
 """The lowest status of a request that failed."""
@@ -64,7 +68,9 @@ class RequestSpan:
 class Tracing:
     """Begins spans, and sends them away when they have ended. For any thread, apart from `deliveries`."""
 
-    def __init__(self, provider: TracerProvider) -> None:
+    def __init__(self, provider: TracerProvider, exporter: SpanExporter) -> None:
+        """`provider` begins spans, and `exporter` sends them away."""
+        self._exporter = exporter
         self._provider = provider
         self._tracer = provider.get_tracer("lockstream", __version__)
         self.deliveries = Deliveries(self._tracer)
@@ -108,8 +114,11 @@ class Tracing:
             span.end()
 
     def close(self) -> None:
-        """Send the spans that have ended, and stop."""
+        """Send the spans that have ended, and stop. A collector that is away delays that by `CLOSE_SECONDS`."""
+        giving_up = Timer(CLOSE_SECONDS, self._exporter.shutdown)
+        giving_up.start()
         self._provider.shutdown()
+        giving_up.cancel()
 
 
 def fail(span: Span, reason: str) -> None:
@@ -117,8 +126,8 @@ def fail(span: Span, reason: str) -> None:
     span.set_status(Status(StatusCode.ERROR, reason))
 
 
-def exporting_provider() -> TracerProvider:
-    """Return a provider that samples and exports as the variables `OTEL_*` say, by OTLP over HTTP.
+def exported_tracing() -> Tracing:
+    """Return traces that are sampled and exported as the variables `OTEL_*` say, by OTLP over HTTP.
 
     Raises:
         ValueError: one of these variables has a value that cannot be used.
@@ -127,5 +136,6 @@ def exporting_provider() -> TracerProvider:
     if OTEL_SERVICE_NAME not in os.environ and f"{SERVICE_NAME}=" not in os.environ.get(OTEL_RESOURCE_ATTRIBUTES, ""):
         names[SERVICE_NAME] = "lockstream"
     provider = TracerProvider(resource=Resource.create(names), shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return provider
+    exporter = OTLPSpanExporter()
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return Tracing(provider, exporter)

@@ -26,12 +26,14 @@ def open_tracing(settings: Settings) -> "Tracing | None":
             "LOCKSTREAM_TRACES is on, but OpenTelemetry is not installed. Run `pip install 'lockstream[otel]'`, or set "
             "LOCKSTREAM_TRACES=off."
         )
-    from lockstream.services.running.telemetry.spans import Tracing, exporting_provider  # noqa: PLC0415
+    from lockstream.services.running.telemetry.spans import exported_tracing  # noqa: PLC0415
 
     try:
-        return Tracing(exporting_provider())
+        return exported_tracing()
     except ValueError as error:
-        raise StartRefused(f"The traces cannot be exported: {error}. Correct the variables OTEL_*.") from error
+        raise StartRefused(
+            f"The traces cannot be exported: {str(error).rstrip('.')}. Correct the variables OTEL_*."
+        ) from error
 
 
 def _is_installed(package: str) -> bool:

@@ -43,3 +43,9 @@ def test_traces_without_the_extra_are_refused_at_the_start(monkeypatch: pytest.M
     assert tracing.open_tracing(Settings()) is None
     with pytest.raises(StartRefused, match=r"pip install 'lockstream\[otel\]'"):
         tracing.open_tracing(Settings(traces="on"))
+
+
+def test_a_variable_that_cannot_be_used_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "100000")
+    with pytest.raises(StartRefused, match=r"max_queue_size\. Correct the variables OTEL_\*\."):
+        tracing.open_tracing(Settings(traces="on"))
