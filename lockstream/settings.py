@@ -39,6 +39,26 @@ def _split(value: Any) -> Any:
 type _List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
+def _share_of(text: str) -> float:
+    """Return the share that `on`, `off` or a number stands for. Raises ValueError if it is neither."""
+    share = {"on": 1.0, "off": 0.0}.get(text)
+    share = float(text) if share is None else share
+    if not 0 <= share <= 1:
+        raise ValueError
+    return share
+
+
+def _require_share(value: Any) -> str:
+    text = str(value).lower()
+    try:
+        _share_of(text)
+    except ValueError as error:
+        raise PydanticCustomError(
+            "share", "The value is neither on nor off, nor a number from 0 to 1 such as 0.01"
+        ) from error
+    return text
+
+
 def _setting(default: Any, group: str, *names: str, **limits: Any) -> Any:
     """Return a field of `group` in the help. `names` are its environment variables, if not derived from its name."""
     return Field(
@@ -202,7 +222,21 @@ class Settings(BaseSettings):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = _setting(
         "info", OPERATION
     )
-    """Lowest level that is logged to standard error: `debug`, `info`, `warning` or `error`. Requests are not logged."""
+    """Lowest level that is logged to standard error: `debug`, `info`, `warning` or `error`."""
+
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(str.lower)] = _setting("text", OPERATION)
+    """`text`: the server log has lines for people. `json`: each line is a JSON object, for programs."""
+
+    access_log: Annotated[str, BeforeValidator(_require_share)] = _setting("off", OPERATION)
+    """Share of requests that are logged: `off`, `on` or a number such as `0.01`. Unless off, failed ones always are."""
+
+    traces: Annotated[Literal["on", "off"], BeforeValidator(str.lower)] = _setting("off", OPERATION)
+    """`on`: send OpenTelemetry traces, as the variables `OTEL_*` say. Needs `pip install 'lockstream[otel]'`."""
+
+    @property
+    def access_log_share(self) -> float:
+        """The share of requests that are logged, from 0 to 1."""
+        return _share_of(self.access_log)
 
     @field_validator("database_url", "read_url")
     @classmethod

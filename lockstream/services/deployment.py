@@ -4,7 +4,7 @@ Modules that load SQLAlchemy, NumPy or psycopg are imported inside functions, be
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,11 +21,13 @@ from lockstream.services.commands.import_events import ImportCounts, import_even
 from lockstream.services.running.access.access import Access
 from lockstream.services.running.access.exposure import require_safe_address
 from lockstream.services.running.lockstream import Lockstream
+from lockstream.services.running.telemetry.traces.tracing import open_tracing
 from lockstream.settings import Auth, Settings
 
 if TYPE_CHECKING:
     from lockstream.infrastructure.stores.embedded import EmbeddedStore
     from lockstream.services.commands.verify import Verification
+    from lockstream.services.running.telemetry.traces.spans import Tracing
 
 PROGRESS_RECORDS = 1_000
 """Records between two calls of a progress callback."""
@@ -117,6 +119,17 @@ def open_access(settings: Settings, store: KeyStore) -> Access:
     return access
 
 
+@contextmanager
+def closing_on_failure(tracing: "Tracing | None") -> "Iterator[Tracing | None]":
+    """Give `tracing`, and close it if the block fails."""
+    try:
+        yield tracing
+    except BaseException:
+        if tracing:
+            tracing.close()
+        raise
+
+
 def with_progress(records: Iterable[Record], total: int, on_progress: OnProgress) -> Iterator[Record]:
     """Yield `records`, and call `on_progress` every `PROGRESS_RECORDS` records."""
     for record in records:
@@ -139,6 +152,10 @@ class FileDeployment:
         return EmbeddedStore(self._log, settings.row_cache_rows, on_progress, settings.min_free_bytes)
 
     def start(self, on_progress: OnProgress = ignore_progress) -> Lockstream:
+        with closing_on_failure(open_tracing(self._settings)) as tracing:
+            return self._start(on_progress, tracing)
+
+    def _start(self, on_progress: OnProgress, tracing: "Tracing | None") -> Lockstream:
         from lockstream.infrastructure.quarantine.store import open_quarantine  # noqa: PLC0415
         from lockstream.services.running.embedded_engine import EmbeddedEngine  # noqa: PLC0415
 
@@ -154,7 +171,8 @@ class FileDeployment:
             if limits:
                 free = settings.min_free_bytes
                 quarantine = open_quarantine(self._log, limits, store.accepted_among, free)
-            return Lockstream(store, EmbeddedEngine(store, settings.batch_limit), settings, quarantine, access)
+            engine = EmbeddedEngine(store, settings.batch_limit, tracing)
+            return Lockstream(store, engine, settings, quarantine, access, tracing)
         except BaseException:
             access.close()
             store.close()

@@ -381,7 +381,9 @@ class _ResponseTransport:
 def _log_too_many_connections(limit: int) -> None:
     """Log once that connections were closed."""
     logger.warning(
-        "Connections beyond %d were closed: the process may not open more files. Raise its limit (ulimit -n).", limit
+        "Connections beyond %d were closed: the process may not open more files. Raise its limit (ulimit -n).",
+        limit,
+        extra={"event_name": "connections_exhausted"},
     )
 
 

@@ -64,7 +64,11 @@ class Tls:
         try:
             self._load()
         except (TlsRefused, OSError) as refused:
-            logger.error("%s The last certificate stays in use. Correct the files, and send SIGHUP again.", refused)  # noqa: TRY400  # a sentence, no traceback
+            logger.error(  # noqa: TRY400  # a sentence, no traceback
+                "%s The last certificate stays in use. Correct the files, and send SIGHUP again.",
+                refused,
+                extra={"event_name": "tls_reload_failed"},
+            )
 
     def _load(self) -> None:
         load_certificate(new_context(), self._certificate, self._key)
@@ -154,8 +158,24 @@ def _log_certificate(path: Path) -> None:
     begin, end = str(decoded["notBefore"]), str(decoded["notAfter"])
     names = ", ".join(str(value) for _, value in decoded.get("subjectAltName", ())) or "no name"
     if ssl.cert_time_to_seconds(end) < time.time():
-        logger.warning("The TLS certificate in %s has expired on %s. Renew it, and send SIGHUP.", path, end)
+        logger.warning(
+            "The TLS certificate in %s has expired on %s. Renew it, and send SIGHUP.",
+            path,
+            end,
+            extra={"event_name": "tls_certificate_expired"},
+        )
     elif ssl.cert_time_to_seconds(begin) > time.time():
-        logger.warning("The TLS certificate in %s is not valid before %s. Check the clock.", path, begin)
+        logger.warning(
+            "The TLS certificate in %s is not valid before %s. Check the clock.",
+            path,
+            begin,
+            extra={"event_name": "tls_certificate_not_yet_valid"},
+        )
     else:
-        logger.info("The TLS certificate in %s is for %s, and valid until %s.", path, names, end)
+        logger.info(
+            "The TLS certificate in %s is for %s, and valid until %s.",
+            path,
+            names,
+            end,
+            extra={"event_name": "tls_certificate_loaded"},
+        )

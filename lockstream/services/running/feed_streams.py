@@ -4,7 +4,7 @@ Streams that have read equally far share a page: it is read and encoded once, fo
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 
 from lockstream.core.entities.feed import EMPTY_LOG_ID, FeedFilter, FeedPage
@@ -42,6 +42,9 @@ class FeedStreams:
         self._engine, self._feed, self._limit = engine, feed, limit
         self.count = 0
         self._open = set[FeedStream]()
+        self.on_page: Callable[[Sequence[bytes]], object] | None = None
+        """Called with the lines of each page that streams are about to send, once for all that share it."""
+
         self._pausing: asyncio.Task[None] | None = None
         self._pages: dict[tuple[FeedFilter, int, Encode], asyncio.Task[tuple[FeedPage, bytes]]] = {}
 
@@ -93,7 +96,13 @@ class FeedStreams:
             )
             self._pages[key] = reading
             reading.add_done_callback(lambda _: self._pages.pop(key))
+            if self.on_page:
+                reading.add_done_callback(self._note)
         return await asyncio.shield(reading)  # a stream that ends must not end the others' reading
+
+    def _note(self, reading: asyncio.Task[tuple[FeedPage, bytes]]) -> None:
+        if self.on_page and not reading.cancelled() and reading.exception() is None:
+            self.on_page(reading.result()[0].items)
 
 
 class FeedStream:
