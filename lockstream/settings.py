@@ -143,7 +143,7 @@ class Settings(BaseSettings):
     """Most events that wait for their acknowledgement. Further ones get 503."""
 
     stream_limit: int = _setting(1_000, LIMITS, ge=0)
-    """Most streams of the feed that are open at a time. Further ones get 503."""
+    """Most streams of the feed that are open at a time, of one key at most half of them. Further ones get 503."""
 
     requests_per_second: float | None = _setting(None, LIMITS, ge=0.001, allow_inf_nan=False)
     """Most requests a second of each key that has no limit of its own; then 429. Not set: no limit."""
