@@ -172,6 +172,9 @@ class Settings(BaseSettings):
     row_cache_rows: int = _setting(200_000, OPERATION, f"{PREFIX}ROW_CACHE_ROWS", f"{PREFIX}WORKING_SET_ROWS", ge=1)
     """Rows of the projection that are kept in memory, some 400 bytes each."""
 
+    audit_bytes: int = _setting(64 * 1024 * 1024, OPERATION, ge=16 * 1024)
+    """Largest size of the refused requests in the audit log, in bytes; as much again for changes of keys."""
+
     min_free_bytes: int = _setting(
         100 * 1024 * 1024, OPERATION, f"{PREFIX}MIN_FREE_BYTES", f"{PREFIX}DISK_FLOOR_BYTES", ge=0
     )

@@ -21,7 +21,7 @@ from lockstream.services.commands.copy_log import import_log
 from lockstream.services.commands.import_events import ImportCounts, import_events
 from lockstream.services.commands.verify import Verification
 from lockstream.services.commands.verify_database import verify_database
-from lockstream.services.deployment import open_access, quarantine_limits, with_progress
+from lockstream.services.deployment import audit_limits, open_access, quarantine_limits, with_progress
 from lockstream.services.running.database_engine import DatabaseEngine
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.settings import Settings
@@ -45,7 +45,7 @@ class DatabaseDeployment:
     def start(self, on_progress: OnProgress = ignore_progress) -> Lockstream:
         store, limits = self.open_store(on_progress), quarantine_limits(self._settings)
         try:
-            access = open_access(self._settings, PostgresKeyStore(self._database()))
+            access = open_access(self._settings, self._new_key_store(self._database()))
         except BaseException:
             store.close()
             raise
@@ -62,7 +62,7 @@ class DatabaseDeployment:
         except BaseException:
             database.close()
             raise
-        return PostgresKeyStore(database)
+        return self._new_key_store(database)
 
     def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
         with closing(self._database()) as database:
@@ -73,7 +73,7 @@ class DatabaseDeployment:
         with closing(self._database()) as database:
             found = verify_database(database, on_progress)
             try:
-                PostgresKeyStore(database).keys()
+                self._new_key_store(database).keys()
             except (KeysDamaged, KeysMissing) as error:
                 found.problems.append(str(error))
             return found
@@ -106,6 +106,9 @@ class DatabaseDeployment:
 
     def log_file(self, remedy: str) -> Path:
         raise StartRefused(f"The log is in a database, as DATABASE_URL says. {remedy}")
+
+    def _new_key_store(self, database: Database) -> PostgresKeyStore:
+        return PostgresKeyStore(database, audit_limits(self._settings))
 
     def _database(self) -> Database:
         return Database(self._url, self.limits)

@@ -186,7 +186,7 @@ def test_a_key_may_have_as_many_streams_as_are_still_free() -> None:
 
         async def open_all(key_id: str) -> list[FeedStream]:
             opened = []
-            with pytest.raises(TooManyStreams, match="share of .* of 9 open streams"):  # noqa: PT012
+            with pytest.raises(TooManyStreams, match=r"share of .* of 9 open streams"):  # noqa: PT012
                 while True:
                     opened.append(await streams.open(ALL, 0, None, encode, key_id))
             return opened
