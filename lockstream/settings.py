@@ -173,7 +173,7 @@ class Settings(BaseSettings):
     """Most events that wait for their acknowledgement. Further ones get 503."""
 
     stream_limit: int = _setting(1_000, LIMITS, ge=0)
-    """Most streams of the feed that are open at a time. Further ones get 503."""
+    """Most streams of the feed that are open at a time, of one key at most half of them. Further ones get 503."""
 
     requests_per_second: float | None = _setting(None, LIMITS, ge=0.001, allow_inf_nan=False)
     """Most requests a second of each key that has no limit of its own; then 429. Not set: no limit."""
@@ -201,6 +201,9 @@ class Settings(BaseSettings):
 
     row_cache_rows: int = _setting(200_000, OPERATION, f"{PREFIX}ROW_CACHE_ROWS", f"{PREFIX}WORKING_SET_ROWS", ge=1)
     """Rows of the projection that are kept in memory, some 400 bytes each."""
+
+    audit_bytes: int = _setting(64 * 1024 * 1024, OPERATION, ge=16 * 1024)
+    """Largest size of the refused requests in the audit log, in bytes; as much again for changes of keys."""
 
     min_free_bytes: int = _setting(
         100 * 1024 * 1024, OPERATION, f"{PREFIX}MIN_FREE_BYTES", f"{PREFIX}DISK_FLOOR_BYTES", ge=0

@@ -21,7 +21,13 @@ from lockstream.services.commands.copy_log import import_log
 from lockstream.services.commands.import_events import ImportCounts, import_events
 from lockstream.services.commands.verify import Verification
 from lockstream.services.commands.verify_database import verify_database
-from lockstream.services.deployment import closing_on_failure, open_access, quarantine_limits, with_progress
+from lockstream.services.deployment import (
+    audit_limits,
+    closing_on_failure,
+    open_access,
+    quarantine_limits,
+    with_progress,
+)
 from lockstream.services.running.database_engine import DatabaseEngine
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.services.running.telemetry.traces.tracing import open_tracing
@@ -53,7 +59,7 @@ class DatabaseDeployment:
     def _start(self, on_progress: OnProgress, tracing: "Tracing | None") -> Lockstream:
         store, limits = self.open_store(on_progress), quarantine_limits(self._settings)
         try:
-            access = open_access(self._settings, PostgresKeyStore(self._database()))
+            access = open_access(self._settings, self._new_key_store(self._database()))
         except BaseException:
             store.close()
             raise
@@ -70,7 +76,7 @@ class DatabaseDeployment:
         except BaseException:
             database.close()
             raise
-        return PostgresKeyStore(database)
+        return self._new_key_store(database)
 
     def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
         with closing(self._database()) as database:
@@ -81,7 +87,7 @@ class DatabaseDeployment:
         with closing(self._database()) as database:
             found = verify_database(database, on_progress)
             try:
-                PostgresKeyStore(database).keys()
+                self._new_key_store(database).keys()
             except (KeysDamaged, KeysMissing) as error:
                 found.problems.append(str(error))
             return found
@@ -114,6 +120,9 @@ class DatabaseDeployment:
 
     def log_file(self, remedy: str) -> Path:
         raise StartRefused(f"The log is in a database, as DATABASE_URL says. {remedy}")
+
+    def _new_key_store(self, database: Database) -> PostgresKeyStore:
+        return PostgresKeyStore(database, audit_limits(self._settings))
 
     def _database(self) -> Database:
         return Database(self._url, self.limits)

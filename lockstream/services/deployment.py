@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from lockstream.core.entities.log import START, Record
 from lockstream.core.entities.quarantine import QuarantineLimits
 from lockstream.core.errors import StartRefused
-from lockstream.core.key_store import KeyStore
+from lockstream.core.key_store import AuditLimits, KeyStore
 from lockstream.core.ports import Listings, OnProgress, ReadResult, Store, ignore_progress
 from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.infrastructure.file_log.reader import last_position, read_log
@@ -98,6 +98,11 @@ def quarantine_limits(settings: Settings) -> QuarantineLimits | None:
     return QuarantineLimits(settings.quarantine_entries, settings.quarantine_bytes, settings.quarantine_days)
 
 
+def audit_limits(settings: Settings) -> AuditLimits:
+    """Return the bounds of the audit log."""
+    return AuditLimits(settings.audit_bytes, settings.min_free_bytes)
+
+
 def open_access(settings: Settings, store: KeyStore) -> Access:
     """Return the check of the keys in `store`, which closes the store.
 
@@ -179,7 +184,7 @@ class FileDeployment:
             raise
 
     def key_store(self) -> FileKeyStore:
-        return FileKeyStore(self._log)
+        return FileKeyStore(self._log, audit_limits(self._settings))
 
     def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
         return with_progress(read_log(self._log, START), last_position(self._log), on_progress)

@@ -37,7 +37,7 @@ from lockstream.presentation.http.errors import error_response
 from lockstream.presentation.http.event_stream import LAST_EVENT_ID
 from lockstream.presentation.http.log_id import LOG
 from lockstream.presentation.http.min_position import MIN_POSITION, POSITION
-from lockstream.presentation.http.proxies import BehindProxy
+from lockstream.presentation.http.proxies import BehindProxy, remote_address
 from lockstream.presentation.http.routes import (
     batches,
     events,
@@ -75,7 +75,7 @@ from lockstream.schemas import keys as key_bodies
 from lockstream.schemas import quarantine as quarantine_bodies
 from lockstream.schemas.cloud_events import REPORTED_CLOUD_EVENT, CloudEvent
 from lockstream.schemas.events import EVENT
-from lockstream.services.running.access.rate_limits import RateLimits
+from lockstream.services.running.access.rate_limits import RateLimits, TooManyRequests
 from lockstream.services.running.lifecycle import Lifecycle
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.services.running.telemetry.metrics.collector import MetricsCollector
@@ -317,7 +317,8 @@ class Application(FastAPI):
                 take_request(self.rate_limits, caller)
                 require_scope(self.lockstream.access, scope, operation.name, operation.scope)
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
-            await self._respond(error_response(Request(scope, receive), error), scope, receive, send)
+            response = self._error_response(Request(scope, receive), error, operation)
+            await self._respond(response, scope, receive, send)
             return
         if operation is DOCUMENTATION:
             await super().__call__(scope, receive, securing(send, scope))
@@ -333,17 +334,19 @@ class Application(FastAPI):
             await self._serve_feed(operation, scope, receive, send)
         else:
             endpoint = partial(operation.endpoint, **parameters) if parameters else operation.endpoint
-            await self._serve(endpoint, scope, receive, send)
+            await self._serve(operation, endpoint, scope, receive, send)
 
     async def _serve_feed(self, operation: Operation, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that may last long, and end it once its key is no longer accepted."""
 
         async def serve(send: Send) -> None:
-            await self._serve(operation.endpoint, scope, receive, send)
+            await self._serve(operation, operation.endpoint, scope, receive, send)
 
         await serve_until_ended(self.lockstream.access, scope, serve, send)
 
-    async def _serve(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(
+        self, operation: Operation, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Answer a request. One that is cancelled gets the reason: its key has ended, or the server stops."""
         request = Request(scope, receive)
         try:
@@ -351,8 +354,15 @@ class Application(FastAPI):
         except asyncio.CancelledError as cancelled:
             response = error_response(request, refusal_of(scope) or cancelled)
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
-            response = error_response(request, error)
+            response = self._error_response(request, error, operation)
         await self._respond(response, scope, receive, send)
+
+    def _error_response(self, request: Request, error: Exception, operation: Operation) -> Response:
+        """Return the response to an error. A request beyond a rate limit is noted for the audit log."""
+        if isinstance(error, TooManyRequests) and (running := self.lifecycle.running):
+            scope = request.scope
+            running.access.note_refusal(caller_of(scope).key_id, remote_address(scope), operation.name, error.code)
+        return error_response(request, error)
 
     async def _respond(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a response with security headers, which tells a caller with a key its limits."""

@@ -18,6 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from lockstream.core.errors import StartRefused
+from lockstream.presentation.server.handshakes import HANDSHAKE_SECONDS
 from lockstream.presentation.server.protocol import connection_class
 from lockstream.presentation.server.tls import Tls, TlsConfig
 from lockstream.settings import Settings
@@ -106,7 +107,8 @@ def configuration(
 
     The server sends neither its name nor the date: no client needs them, and they cost a tenth of the requests.
     """
-    plain_or_tls = partial(TlsConfig, tls=tls, handshake_seconds=settings.header_seconds) if tls else uvicorn.Config
+    handshake_seconds = min(HANDSHAKE_SECONDS, settings.header_seconds)
+    plain_or_tls = partial(TlsConfig, tls=tls, handshake_seconds=handshake_seconds) if tls else uvicorn.Config
     return plain_or_tls(
         app,
         loop="uvloop",

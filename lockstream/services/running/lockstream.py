@@ -230,9 +230,17 @@ class Lockstream:
         return page
 
     async def open_stream(
-        self, wanted: FeedFilter, after: int | None, log_id: str | None, encode: Encode, min_position: int = 0
+        self,
+        wanted: FeedFilter,
+        after: int | None,
+        log_id: str | None,
+        encode: Encode,
+        min_position: int = 0,
+        caller: Caller = ANYONE,
     ) -> FeedStream:
         """Return a stream of the feed, to be closed. See `FeedStreams.open`, which also tells what is raised.
+
+        `caller` reads it.
 
         Raises:
             PositionNotReached: the log that reads show ends before `min_position`, even after `MIN_POSITION_SECONDS`.
@@ -241,7 +249,7 @@ class Lockstream:
             await self._read(self._feed.head, min_position)
         if self.lockers is not None:
             wanted = replace(wanted, lockers=self.lockers)
-        return await self._call(self._streams.open, wanted, after, log_id, encode)
+        return await self._call(self._streams.open, wanted, after, log_id, encode, str(caller.key_id))
 
     async def parts(self, stream: FeedStream) -> AsyncIterator[bytes]:
         """Yield the encoded pages of a stream. Raises what `FeedStream.parts` raises."""
