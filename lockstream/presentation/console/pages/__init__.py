@@ -7,10 +7,16 @@ parcels and overdue ones, `faults` the queue of faults, `events` a raw event and
 
 from typing import NamedTuple
 
-from lockstream.presentation.console.pages import lockers
+from lockstream.presentation.console.pages import keys, lockers, overview, quarantine, system
 from lockstream.presentation.console.pages.shared import PageRoute
 
-PAGES: tuple[PageRoute, ...] = (*lockers.PAGES,)
+PAGES: tuple[PageRoute, ...] = (
+    *overview.PAGES,
+    *lockers.PAGES,
+    *quarantine.PAGES,
+    *system.PAGES,
+    *keys.PAGES,
+)
 """Every page. Of two that match, the first one counts."""
 
 
