@@ -17,13 +17,15 @@ from msgspec import Struct
 
 from lockstream.core.errors import SimulationFailed
 from lockstream.presentation.cli.output import info
-from lockstream.presentation.cli.simulate import Posting
+from lockstream.presentation.cli.simulate import Posting, write_log
 from lockstream.settings import PREFIX, Settings
 from lockstream.simulator.rhythm import DAY
 from lockstream.simulator.simulation import Simulation
 
 STOP_SECONDS = 10
 """Time that the server has to stop before it is killed."""
+
+LOG = "event_log.jsonl"
 
 _LISTENING = re.compile(r"running on (http://\S+) ")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -46,18 +48,25 @@ class _Event(Struct):
 def run(settings: Settings, lockers: int, days: float, seed: int) -> None:
     """Serve and simulate until a signal comes.
 
+    The past is recorded with its own times, before the server starts. What was refused then is posted to the server, so
+    that the quarantine has it.
+
     Raises:
         SimulationFailed: the server could not be started, or has ended.
     """
     for sent in _SIGNALS:
         signal.signal(sent, signal.default_int_handler)
     try:
-        with TemporaryDirectory(prefix="lockstream-demo-") as folder, _Server(Path(folder), settings) as server:
+        with TemporaryDirectory(prefix="lockstream-demo-") as folder:
             now = int(time.time())
             simulation = Simulation(lockers, seed, now - round(days * DAY))
-            with closing(Posting(simulation, server.url, server.require_running)) as posting:
-                posting.post_until(now)
-                for line in _introduction(simulation, posting.summary, server.url):
+            past = write_log(simulation, now, Path(folder) / LOG)
+            with (
+                _Server(Path(folder), settings) as server,
+                closing(Posting(simulation, server.url, server.require_running)) as posting,
+            ):
+                posting.post(past.refused)
+                for line in _introduction(simulation, server.url):
                     info(line)
                 for arrival, outcome in posting.follow():
                     info(_line(arrival.text, outcome))
@@ -73,7 +82,7 @@ class _Server:
         self._messages = folder / "messages.txt"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)},
-            "EVENT_LOG_PATH": str(folder / "event_log.jsonl"),
+            "EVENT_LOG_PATH": str(folder / LOG),
             "LOCKSTREAM_HOST": settings.host,
             "LOCKSTREAM_PORT": str(settings.port),
         }
@@ -120,12 +129,12 @@ class _Server:
             self._process.wait()
 
 
-def _introduction(simulation: Simulation, summary: str, url: str) -> Iterator[str]:
+def _introduction(simulation: Simulation, url: str) -> Iterator[str]:
     """Yield lines that say where to look."""
     example = simulation.example()
     locker = f"{url}/lockers/{example.locker.name}"
-    yield summary
     yield ""
+    yield f"  console        {url}/console"
     yield f"  documentation  {url}/docs"
     yield f"  a locker       curl {locker}"
     yield f"  a compartment  curl {locker}/compartments/{example.name}"
