@@ -295,8 +295,8 @@ class Lockstream:
             await asyncio.sleep(MIN_POSITION_RETRY_SECONDS)
 
     async def _figures(self) -> SystemFigures:
-        settings, storage = self.settings, await self._engine.figures()
-        quarantine = await value_in_time(self._quarantine_figures())
+        settings = self.settings
+        storage, quarantine = await asyncio.gather(self._engine.figures(), value_in_time(self._quarantine_figures()))
         missing = ("quarantine",) if self._quarantine and not quarantine else ()
         return SystemFigures(
             version=__version__,
