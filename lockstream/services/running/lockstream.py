@@ -319,18 +319,21 @@ class Lockstream:
 
     async def _figures(self) -> SystemFigures:
         settings = self.settings
+        storage, quarantine = await asyncio.gather(self._engine.figures(), value_in_time(self._quarantine_figures()))
+        missing = ("quarantine",) if self._quarantine and not quarantine else ()
         return SystemFigures(
             version=__version__,
             started_at=self._started_at,
-            storage=await self._engine.figures(),
+            storage=storage,
             min_free_bytes=settings.min_free_bytes,
             events_waiting=self._group_commit.events_waiting,
             queue_limit=settings.queue_limit,
             open_streams=self._streams.count,
             stream_limit=settings.stream_limit,
-            quarantine=await value_in_time(self._quarantine_figures()),
+            quarantine=quarantine,
             unavailable_reason=self.unavailable_reason,
             failing_keys=self.access.failing,
+            missing=(*storage.missing, *missing),
         )
 
     async def _counts(self) -> SystemCounts:
