@@ -8,6 +8,7 @@ from lockstream.core.entities.access import Lockers
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.feed import LogPage
 from lockstream.core.entities.listings import (
+    Activity,
     CompartmentQuery,
     FaultQuery,
     HistoryQuery,
@@ -195,6 +196,9 @@ class Listings(Protocol):
         """The position that the lists reflect."""
 
     def network(self) -> NetworkTotals: ...
+
+    def activity(self, since: int, through: int) -> Activity:
+        """Return the number of lockers with an event from position `since` on, and of deposits through `through`."""
 
     def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
         """Return up to `limit` lockers whose ids follow `after`."""

@@ -101,6 +101,8 @@ class ListingStatements:
         self._prepared: dict[Hashable, Prepared] = {}
         self.totals = Prepared(totals, dialect)
         self.open_faults = Prepared(open_faults, dialect)
+        self.active_lockers = Prepared(_ACTIVE_LOCKERS, dialect)
+        self.old_deposits = Prepared(_OLD_DEPOSITS, dialect)
         self.has_locker = Prepared(_HAS_LOCKER, dialect)
         self.has_compartment = Prepared(_HAS_COMPARTMENT, dialect)
         self.reservation = Prepared(_RESERVATION, dialect)
@@ -440,6 +442,14 @@ def _text_expression(column: ColumnElement[str]) -> ColumnElement[str]:
     return column.concat(literal_column("''"))
 
 
+_ACTIVE_LOCKERS = select(func.count()).where(lockers.c.last_position >= bindparam("lower", type_=BigInteger))
+_OLD_DEPOSITS = select(func.count()).select_from(
+    select(reservations.c.changed_position)
+    .where(HAS_STATUS[Status.DEPOSITED], reservations.c.changed_position <= bindparam("upper", type_=BigInteger))
+    .order_by(reservations.c.changed_position)
+    .limit(LIMIT)
+    .subquery()
+)
 _HAS_LOCKER = select(lockers.c.locker_id).where(lockers.c.locker_id == _LOCKER_ID)
 _HAS_COMPARTMENT = select(compartments.c.compartment_id).where(
     compartments.c.locker_id == _LOCKER_ID,

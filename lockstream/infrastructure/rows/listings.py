@@ -10,6 +10,8 @@ from msgspec.structs import replace
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.fields import IDENTIFIER_MAX, uuid_prefix
 from lockstream.core.entities.listings import (
+    MAX_OLD_DEPOSITS,
+    Activity,
     CompartmentQuery,
     FaultQuery,
     HistoryQuery,
@@ -81,6 +83,13 @@ class SqlListings:
         return replace(
             NetworkTotals(*totals), open_faults={severity: count for severity, count in open_faults if count}
         )
+
+    def activity(self, since: int, through: int) -> Activity:
+        """Count active lockers by reading the totals of each locker, and old deposits from an index."""
+        deposits = {"upper": _within_range(through), "limit": MAX_OLD_DEPOSITS}
+        [active] = self._row(_Position, self._statements.active_lockers, {"lower": _within_range(since)})
+        [old] = self._row(_Position, self._statements.old_deposits, deposits)
+        return Activity(active, old)
 
     def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
         bounds = _id_bounds(after, prefix=query.prefix)

@@ -1,7 +1,7 @@
 """The store of many nodes on one PostgreSQL database."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import psycopg
@@ -13,6 +13,7 @@ from lockstream.core.ports import Listings, OnProgress, ReadResult, Reads, ignor
 from lockstream.infrastructure.postgres.connection import (
     DEFAULT_LIMITS,
     DIALECT,
+    ConnectionCounts,
     Database,
     DatabaseRows,
     Session,
@@ -152,6 +153,11 @@ class PostgresStore:
         since = time_of(found[missing][0][0]) if replica is not None and found[missing] else None
         return Heads(cursor_of(found[HEAD]), replica, since, failure)
 
+    @property
+    def counts(self) -> Sequence[ConnectionCounts]:
+        """Counts of the use of the primary, and of the read replica if there is one."""
+        return [database.counts for database in dict.fromkeys((self._database, self._replica))]
+
     def newest_position(self) -> int:
         """Return the position of the last record of the primary.
 
@@ -187,5 +193,9 @@ class PostgresStore:
         if not is_valid(self._session):
             if not auto_migrate:
                 require_no_other_version(self._session, self._database.name)
-            logger.info("The projection in the database %s is rebuilt from the log.", self._database.name)
+            logger.info(
+                "The projection in the database %s is rebuilt from the log.",
+                self._database.name,
+                extra={"event_name": "projection_rebuilt"},
+            )
             rebuild(self._database, on_progress, only_if_invalid=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.feed import EMPTY_LOG_ID
@@ -23,8 +23,12 @@ from lockstream.services.running.checkpointer import Checkpointer
 from lockstream.services.running.durable_position import DurablePosition
 from lockstream.services.running.group_commit import STOPPING, HasLockerId, Outcomes, decide_batch
 from lockstream.services.running.telemetry.attempts import value_in_time
+from lockstream.services.running.telemetry.counts import FileCounts
 from lockstream.services.running.telemetry.figures import StorageFigures, StorageKind
 from lockstream.services.running.telemetry.growth import events_a_day, lag_seconds
+
+if TYPE_CHECKING:
+    from lockstream.services.running.telemetry.traces.spans import Tracing
 
 LISTING_THREADS = 2
 """Lists that are read at the same time. More would wait for Python's lock."""
@@ -39,12 +43,12 @@ class EmbeddedEngine:
     weight_bytes = 512
     """With 250 events in a batch, some 128 KiB are decoded at most before other requests are served."""
 
-    def __init__(self, store: EmbeddedStore, batch_limit: int) -> None:
+    def __init__(self, store: EmbeddedStore, batch_limit: int, tracing: "Tracing | None" = None) -> None:
         self.batch_limit = batch_limit
         self.on_ready: Callable[[], object] = lambda: None
         self.log: EventLog = store.log
         self.durable = DurablePosition(store.log)
-        self.checkpointer = Checkpointer(store, self.durable, self._caught_up)
+        self.checkpointer = _checkpointer(store, self.durable, self._caught_up, tracing)
         self._store = store
         self._listers = ThreadPoolExecutor(LISTING_THREADS, "lockstream-list")
         self._log_readers = ThreadPoolExecutor(LOG_READING_THREADS, "lockstream-feed")
@@ -133,6 +137,25 @@ class EmbeddedEngine:
             projection_failure=self.checkpointer.failure,
         )
 
+    @property
+    def counts(self) -> FileCounts:
+        store, checkpointer = self._store, self.checkpointer
+        cache, compactions = store.cache, store.compactions
+        return FileCounts(
+            flush_seconds=store.log.flush_seconds.read(),
+            checkpoint_seconds=checkpointer.seconds.read(),
+            checkpoint_failures=checkpointer.failures,
+            batches=cache.counts.batches,
+            missing_batches=cache.counts.missing_batches,
+            read_rows=cache.counts.read_rows,
+            cached_rows=cache.rows,
+            changed_rows=cache.changed_count,
+            memtable_ids=len(cache.ids.memtable),
+            run_ids=cache.ids.run_size,
+            compactions=compactions.finished,
+            failed_compactions=compactions.failed,
+        )
+
     def stop_waiting(self) -> None:
         self.durable.watch.stop()
 
@@ -180,3 +203,13 @@ class _Space(NamedTuple):
 def _space(store: EmbeddedStore) -> _Space:
     """Return the space of the disk. For any thread. Raises OSError or StoreUnavailable."""
     return _Space(store.log.free_bytes, store.projection_bytes(), store.list(events_a_day).value)
+
+
+def _checkpointer(
+    store: EmbeddedStore, durable: DurablePosition, on_caught_up: Callable[[], object], tracing: "Tracing | None"
+) -> Checkpointer:
+    if tracing is None:
+        return Checkpointer(store, durable, on_caught_up)
+    from lockstream.services.running.telemetry.traces.traced_checkpointer import TracedCheckpointer  # noqa: PLC0415
+
+    return TracedCheckpointer(store, durable, on_caught_up, tracing)

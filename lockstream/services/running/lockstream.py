@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
@@ -38,8 +38,12 @@ from lockstream.services.running.quarantine.entries import BoundEntries, Entries
 from lockstream.services.running.quarantine.quarantine import Quarantine
 from lockstream.services.running.quarantine.resubmission import resubmit_entries
 from lockstream.services.running.telemetry.attempts import value_in_time
+from lockstream.services.running.telemetry.counts import EventCounts, SystemCounts
 from lockstream.services.running.telemetry.figures import QuarantineFigures, SystemFigures
 from lockstream.settings import Settings
+
+if TYPE_CHECKING:
+    from lockstream.services.running.telemetry.traces.spans import Tracing
 
 REPORT = "report"
 """Names the report of events in the audit log, by a single event, a batch or a resubmission."""
@@ -61,17 +65,24 @@ class Lockstream:
         settings: Settings,
         quarantine: QuarantineStore | None = None,
         access: Access | None = None,
+        tracing: "Tracing | None" = None,
     ) -> None:
-        """Without a `quarantine`, events that are not accepted are not kept. Without an `access`, no key is needed."""
+        """Without a `quarantine`, events that are not accepted are not kept. Without an `access`, no key is needed.
+
+        `tracing` is closed with the system.
+        """
         self.settings = settings
         self.access = access or Access()
         self._store = store
         self._engine = engine
         self._quarantine = Quarantine(quarantine, engine) if quarantine else None
-        self._group_commit = GroupCommit(engine, settings.queue_limit, self._quarantine)
+        self.tracing = tracing
+        self._group_commit = _group_commit(engine, settings.queue_limit, self._quarantine, tracing)
         self._group_commit.on_not_allowed = self._note_not_allowed
         self._feed = Feed(engine)
         self._streams = FeedStreams(engine, self._feed, settings.stream_limit)
+        if tracing:
+            self._streams.on_page = partial(tracing.deliveries.note, form="stream")
         self._runner = LoopRunner()
         self._started_at = utc_now()
         self._parsing_lock, self._resubmitting = asyncio.Lock(), asyncio.Lock()
@@ -124,6 +135,7 @@ class Lockstream:
 
     def note_malformed(self, reason: str, detail: str, body: bytes, address: str) -> None:
         """Note a malformed body in the quarantine, if there is one. `reason` and `detail` are of its first error."""
+        self._group_commit.tally.malformed += 1
         if self._quarantine and self._runner.loop:
             self._runner.loop.call_soon_threadsafe(self._quarantine.note_malformed, reason, detail, body, address)
 
@@ -212,12 +224,23 @@ class Lockstream:
             await self._read(self._feed.head, min_position)
         if self.lockers is not None:
             wanted = replace(wanted, lockers=self.lockers)
-        return await self._call(self._feed.page, wanted, after, limit, wait_seconds, log_id)
+        page = await self._call(self._feed.page, wanted, after, limit, wait_seconds, log_id)
+        if self.tracing:
+            self.tracing.deliveries.note(page.items, "page", self.tracing.sampled_request())
+        return page
 
     async def open_stream(
-        self, wanted: FeedFilter, after: int | None, log_id: str | None, encode: Encode, min_position: int = 0
+        self,
+        wanted: FeedFilter,
+        after: int | None,
+        log_id: str | None,
+        encode: Encode,
+        min_position: int = 0,
+        caller: Caller = ANYONE,
     ) -> FeedStream:
         """Return a stream of the feed, to be closed. See `FeedStreams.open`, which also tells what is raised.
+
+        `caller` reads it.
 
         Raises:
             PositionNotReached: the log that reads show ends before `min_position`, even after `MIN_POSITION_SECONDS`.
@@ -226,7 +249,7 @@ class Lockstream:
             await self._read(self._feed.head, min_position)
         if self.lockers is not None:
             wanted = replace(wanted, lockers=self.lockers)
-        return await self._call(self._streams.open, wanted, after, log_id, encode)
+        return await self._call(self._streams.open, wanted, after, log_id, encode, str(caller.key_id))
 
     async def parts(self, stream: FeedStream) -> AsyncIterator[bytes]:
         """Yield the encoded pages of a stream. Raises what `FeedStream.parts` raises."""
@@ -237,6 +260,10 @@ class Lockstream:
     def figures(self) -> Awaitable[SystemFigures]:
         """Return the figures of the system at this moment, even while events are refused."""
         return self._call(self._figures)
+
+    def counts(self) -> Awaitable[SystemCounts]:
+        """Return the counts of the system since its start."""
+        return self._call(self._counts)
 
     def stop_waiting(self) -> None:
         """Let no reader of the feed wait any longer, because the server stops. May be called from any thread."""
@@ -259,6 +286,8 @@ class Lockstream:
         with closing(self._store):
             await self._runner.run(self._close)
             await asyncio.to_thread(self.access.close)
+            if self.tracing:
+                await asyncio.to_thread(self.tracing.close)
             await asyncio.to_thread(self._runner.stop)
 
     @property
@@ -304,6 +333,14 @@ class Lockstream:
             failing_keys=self.access.failing,
         )
 
+    async def _counts(self) -> SystemCounts:
+        return SystemCounts(
+            EventCounts.of(self._group_commit.tally),
+            self._engine.counts,
+            self._streams.lag(self._engine.log.durable.position),
+            dict(self.access.refused),
+        )
+
     async def _quarantine_figures(self) -> QuarantineFigures | None:
         return await self._quarantine.figures(self.settings.quarantine_entries) if self._quarantine else None
 
@@ -332,6 +369,17 @@ class Lockstream:
                 await self._quarantine.close()
         finally:
             await self._engine.close()
+
+
+def _group_commit(
+    engine: Engine, queue_limit: int, quarantine: Quarantine | None, tracing: "Tracing | None"
+) -> GroupCommit:
+    """Return the group commit that costs no more than it must: one without spans, if there are no traces."""
+    if tracing is None:
+        return GroupCommit(engine, queue_limit, quarantine)
+    from lockstream.services.running.telemetry.traces.traced_group_commit import TracedGroupCommit  # noqa: PLC0415
+
+    return TracedGroupCommit(engine, queue_limit, quarantine, tracing)
 
 
 @asynccontextmanager

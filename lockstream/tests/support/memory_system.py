@@ -24,6 +24,7 @@ def open_in_memory() -> Lockstream:
 class _MemoryEngine:
     is_overloaded = False
     weight_bytes = 2**30
+    counts = None
     unavailable_reason = None
 
     def __init__(self, store: MemoryStore, batch_limit: int) -> None:

@@ -36,10 +36,11 @@ def identify(access: Access, request: ASGIScope, operation: str) -> None:
         if access.is_open:
             _require_no_exposure(access, request)
             return
-        if request["query_string"]:
-            _require_no_key_in(unquote_to_bytes(request["query_string"]).decode("latin-1"))
-        if PREFIX in request["path"]:
-            _require_no_key_in(request["path"])
+        if key_id := id_of_key_in_url(request):
+            raise NotAuthenticated(
+                f"The URL contains the API key {key_id}, and URLs are kept in logs. Rotate this key. {HOW_TO_SEND}",
+                KEY_IN_URL,
+            )
         caller = access.authenticate(_authorization(request))
     except AccessRefused as refused:
         address = remote_address(request)
@@ -77,6 +78,13 @@ def require_scope(access: Access, request: ASGIScope, operation: str, needed: Sc
     )
 
 
+def id_of_key_in_url(request: ASGIScope) -> str | None:
+    """Return the public part of an API key that the URL of a request contains, or None."""
+    query, path = request["query_string"], request["path"]
+    found = id_of_key_in(unquote_to_bytes(query).decode("latin-1")) if query else None
+    return found or (id_of_key_in(path) if PREFIX in path else None)
+
+
 def _authorization(request: ASGIScope) -> bytes | None:
     """Return the value of the header `Authorization`. Raises NotAuthenticated if there are several."""
     found: bytes | None = None
@@ -104,12 +112,4 @@ def _require_no_exposure(access: Access, request: ASGIScope) -> None:
             f"This server has no API key, and the address {exposed[0]} belongs to a network, so that other machines "
             f"can reach it. {REMEDY}",
             KEYS_REQUIRED,
-        )
-
-
-def _require_no_key_in(text: str) -> None:
-    if key_id := id_of_key_in(text):
-        raise NotAuthenticated(
-            f"The URL contains the API key {key_id}, and URLs are kept in logs. Rotate this key. {HOW_TO_SEND}",
-            KEY_IN_URL,
         )

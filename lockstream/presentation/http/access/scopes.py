@@ -38,12 +38,13 @@ SCOPES: dict[str, Scope | None] = {
     "revoke_key": Scope.ADMIN,
     "rotate_key": Scope.ADMIN,
     "get_audit": Scope.ADMIN,
+    "get_metrics": Scope.READ,
     "get_live": None,
     "get_ready": None,
 }
 """The scope by the name of the operation. None: the operation needs no key."""
 
-WHOLE_NETWORK = frozenset({"get_activity", "get_system"})
+WHOLE_NETWORK = frozenset({"get_activity", "get_metrics", "get_system"})
 """Operations that show figures of the whole network, so a key that is bound to lockers may not call them."""
 
 

@@ -76,6 +76,8 @@ def assert_same_lists(
     """Compare all lists, unpaged and in pages. `ids` are those of lockers and of compartments."""
     locker_ids, compartment_ids = ids
     assert lists.network() == expected.network()
+    for position in (0, 1, last // 2, last, last + 1):
+        assert lists.activity(position, position) == expected.activity(position, position)
     for of_lockers in locker_queries(prefixes):
         _assert_same_pages(partial(lists.lockers, of_lockers), partial(expected.lockers, of_lockers), "locker_id")
     for of_compartments in compartment_queries(locker_ids):

@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from lockstream.core.entities.listings import (
+    Activity,
     CompartmentQuery,
     CompartmentState,
     FaultQuery,
@@ -49,6 +50,13 @@ class NaiveListings:
         sums = {name: sum(map(attrgetter(name), rows)) for name in names}
         severities = Counter(fault["severity"] for fault in self.model.faults.values() if not fault["cleared"])
         return NetworkTotals(len(rows), **sums, open_faults=dict(severities))
+
+    def activity(self, since: int, through: int) -> Activity:
+        deposits = [row for row in map(self._reservation, self.model.reservations) if row.status == "DEPOSITED"]
+        return Activity(
+            sum(row.last_position >= since for row in self._totals()),
+            sum(row.changed_position <= through for row in deposits),
+        )
 
     def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
         rows = [row for row in self._totals() if row.locker_id.startswith(query.prefix)]

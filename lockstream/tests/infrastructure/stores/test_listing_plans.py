@@ -97,6 +97,7 @@ OTHERS = {
     "reservation_ids": {"reservations_pkey"},
     "times": {"moments_pkey"},
     "positions_at": {"moments_pkey", "moments_by_time"},
+    "old_deposits": {"deposited_reservations_by_change"},
     "has_locker": {"lockers_pkey"},
     "has_compartment": {"compartments_pkey|compartments_by_compartment_id"},
     "reservation": {"reservations_pkey"},

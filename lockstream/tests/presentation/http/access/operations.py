@@ -54,6 +54,7 @@ CALLS = {
     "revoke_key": Call("POST", "/keys/unknown1/revoke", ADMIN, 404),
     "rotate_key": Call("POST", "/keys/unknown1/rotate", ADMIN, 404, {}),
     "get_audit": Call("GET", "/audit", ADMIN, 200),
+    "get_metrics": Call("GET", "/metrics", READ, 200),
     "get_live": Call("GET", "/health/live", None, 200),
     "get_ready": Call("GET", "/health/ready", None, 200),
 }
