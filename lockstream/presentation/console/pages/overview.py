@@ -36,6 +36,9 @@ class Chart(NamedTuple):
     """Begin of each step, as a text, and its events."""
 
     total: int
+    most: int
+    """Events of the busiest step."""
+
     summary: str
     """The text alternative."""
 
@@ -119,6 +122,7 @@ def _chart(activity: Answer) -> Chart:
         unit,
         steps,
         total,
+        most,
         f"Events a {unit} from {begin:%H:%M} to {now:%H:%M} UTC: {summary}",
     )
 
