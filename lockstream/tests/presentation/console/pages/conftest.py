@@ -41,7 +41,10 @@ HOURS_AGO: dict[int, list[Body]] = {
     5: [registered(HOSTILE, locker=HOSTILE), reserved(HOSTILE, HOSTILE, locker=HOSTILE)],  # 18, 19
     1: [reserved("expired", "A3", locker=SEVEN), expired("expired", locker=SEVEN), REFUSED],
 }
-"""Events by the hours since they were accepted, whose ids begin with no digit. `REFUSED` is refused. The deposit of `new` was reported late."""
+"""Events by the hours since they were accepted, whose ids begin with no digit.
+
+`REFUSED` is refused. The deposit of `new` was reported late.
+"""
 
 LAST = 21
 

@@ -113,14 +113,14 @@ def test_the_feed_has_older_pages_without_scripts(settings: Settings, monkeypatc
             ("?locker_id=l1", range(20, 0, -3)),
         ):
             found: list[int] = []
-            url: str | None = f"{FEED}{query}"
-            while url:
+            following: list[str] = [query]
+            while following:
+                url = f"{FEED}{following[0]}"
                 found += positions(client, url)
                 page = document(client, url)
                 following = [link["href"] for _, link in page.elements if link.get("rel") == "next"]
-                url = f"{FEED}{following[0]}" if following else None
+                assert ("This is the beginning of the log." in page.text) == (not following)
             assert found == list(expected)
-            assert "This is the beginning of the log." in page.text
 
 
 @pytest.mark.parametrize("before", ["x", "-1", "1.5", "9" * 5_000])
