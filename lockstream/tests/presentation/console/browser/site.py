@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import httpx
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request, Response
 
 from lockstream.presentation.console.pages import PAGES
 from lockstream.presentation.console.session import COOKIE
@@ -32,6 +32,10 @@ addEventListener("securitypolicyviolation", ({violatedDirective, blockedURI}) =>
   refused.push(`${violatedDirective} ${blockedURI}`));
 """
 """Script that notes what the content security policy refuses."""
+
+
+_NOT_FOUND = "Failed to load resource: the server responded with a status of"
+"""Beginning of a message about a page that was refused, which is no fault of its scripts."""
 
 
 class Site(NamedTuple):
@@ -65,7 +69,7 @@ def path_of(template: str, ids: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def simulated_site(folder: Path) -> Iterator[Site]:
+def simulated_site(folder: Path, lockers: int = LOCKERS, days: int = DAYS) -> Iterator[Site]:
     """Serve the console over a network that the simulator has made, with keys of every kind."""
     log = folder / "event_log.jsonl"
     keys = add_keys(log)
@@ -73,7 +77,7 @@ def simulated_site(folder: Path) -> Iterator[Site]:
     with serving(app) as url, httpx.Client(base_url=url, headers=bearer(keys["all"]), timeout=60) as client:
         app.lockstream.access.failure_limits = NoFailureLimits()
         now = int(time())
-        for batch in batches(Simulation(LOCKERS, SEED, now - DAYS * DAY), now):
+        for batch in batches(Simulation(lockers, SEED, now - days * DAY), now):
             client.post("/events/batch", content=b"[" + b",".join(one.text for one in batch) + b"]").raise_for_status()
         yield Site(url, app, keys, log, _examples(client, keys))
 
@@ -149,8 +153,12 @@ def _watched(context: BrowserContext, site_url: str) -> Watched:
         if not request.url.startswith((site_url, "data:,")):
             faults.append(f"asked for {request.url}")
 
+    def note_response(response: Response) -> None:
+        if response.status >= 400 and not response.request.is_navigation_request():
+            faults.append(f"was refused {response.url}: {response.status}")
+
     def note_message(message: ConsoleMessage) -> None:
-        if message.type == "error":
+        if message.type == "error" and not message.text.startswith(_NOT_FOUND):
             faults.append(f"printed: {message.text}")
 
     def note_dialog(dialog: Dialog) -> None:
@@ -159,6 +167,7 @@ def _watched(context: BrowserContext, site_url: str) -> Watched:
 
     page.add_init_script(VIOLATIONS)
     page.on("request", note_request)
+    page.on("response", note_response)
     page.on("pageerror", lambda error: faults.append(f"failed: {error}"))
     page.on("console", note_message)
     page.on("dialog", note_dialog)
