@@ -8,6 +8,7 @@ from lockstream.core.entities.access import Lockers
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.feed import LogPage
 from lockstream.core.entities.listings import (
+    Activity,
     CompartmentQuery,
     FaultQuery,
     HistoryQuery,
@@ -196,6 +197,9 @@ class Listings(Protocol):
 
     def network(self) -> NetworkTotals: ...
 
+    def activity(self, since: int, through: int) -> Activity:
+        """Return the number of lockers with an event from position `since` on, and of deposits through `through`."""
+
     def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
         """Return up to `limit` lockers whose ids follow `after`."""
 
@@ -248,6 +252,9 @@ class Listings(Protocol):
         time that is not after `time` then counts, and of several events with this time, the last one. If no event has
         a time after `time`, the result is the position of the last event.
         """
+
+    def positions_at(self, times: Sequence[int]) -> list[int]:
+        """Return `position_at` of each time, in their order, by one read."""
 
 
 class LogPages(Protocol):

@@ -34,6 +34,7 @@ LOWEST = {
     "quarantine_bytes": 1024,
     "quarantine_days": 1,
     "row_cache_rows": 1,
+    "audit_bytes": 16 * 1024,
     "min_free_bytes": 0,
     "stop_seconds": 1,
 }

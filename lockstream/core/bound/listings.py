@@ -5,7 +5,7 @@ of all lockers within a number of positions, and may be short.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from operator import attrgetter
@@ -20,7 +20,9 @@ from lockstream.core.entities.access import Lockers
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.fields import uuid_prefix
 from lockstream.core.entities.listings import (
+    MAX_OLD_DEPOSITS,
     SUMMED,
+    Activity,
     CompartmentQuery,
     FaultQuery,
     HistoryQuery,
@@ -32,7 +34,7 @@ from lockstream.core.entities.listings import (
     ReservationQuery,
 )
 from lockstream.core.entities.log import Record
-from lockstream.core.entities.state import Fault, LockerTotals, Reservation
+from lockstream.core.entities.state import Fault, LockerTotals, Reservation, Status
 from lockstream.core.errors import TooManyLockers
 from lockstream.core.past import LastingRows
 from lockstream.core.ports import Listings
@@ -67,6 +69,13 @@ class BoundListings:
         last_position = max((row.last_position for row in own), default=0)
         severities = Counter(fault.severity for fault in self._open_faults(own))
         return NetworkTotals(len(own), **sums, open_faults=dict(severities), last_position=last_position)
+
+    def activity(self, since: int, through: int) -> Activity:
+        active = sum(row.last_position >= since for row in self._all_lockers())
+        query = ReservationQuery(Status.DEPOSITED, changed_through=through)
+        deposits = all_rows(partial(self._listings.reservations, query), attrgetter("changed_position"))
+        own = filter(self._is_own, deposits)
+        return Activity(active, sum(1 for _ in islice(own, MAX_OLD_DEPOSITS)))
 
     def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
         found: list[LockerTotals] = []
@@ -133,6 +142,9 @@ class BoundListings:
 
     def position_at(self, time: int) -> int:
         return self._listings.position_at(time)
+
+    def positions_at(self, times: Sequence[int]) -> list[int]:
+        return self._listings.positions_at(times)
 
     def _in_range(self, part: LockerRange, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
         """Return up to `limit` lockers of a range whose ids follow `after`."""

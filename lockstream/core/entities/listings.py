@@ -152,6 +152,20 @@ class NetworkTotals(Struct, frozen=True):
     """Position of the last event of the lockers that are counted. None: of the last event of the log."""
 
 
+class Activity(NamedTuple):
+    """Counts of what has happened in the network lately, or has not."""
+
+    active_lockers: int
+    """Lockers whose last event is at a position or after it."""
+
+    old_deposits: int
+    """Parcels that were deposited at a position or before it, and are still there. Up to `MAX_OLD_DEPOSITS`."""
+
+
+MAX_OLD_DEPOSITS = 10_000
+"""Most old deposits that are counted, so that counting takes the same time in a network that forgets its parcels."""
+
+
 class Matches(Struct, frozen=True):
     """Ids that begin with a search text, sorted by id."""
 

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
+from time import perf_counter
 
 from lockstream.infrastructure.fs import sync_data
+from lockstream.infrastructure.telemetry.histogram import DISK_SECONDS, Histogram
 
 type OnFlushed = Callable[[OSError | None], object]
 """Called on the event loop after a flush, with the error if it failed."""
@@ -17,6 +19,9 @@ class FlushThread:
 
     def __init__(self, file: int) -> None:
         self._file = file
+        self.seconds = Histogram(DISK_SECONDS)
+        """The durations of flushes."""
+
         self._requests: SimpleQueue[tuple[asyncio.AbstractEventLoop, OnFlushed] | None] = SimpleQueue()
         # A daemon thread does not keep the process alive. If nobody closes it, the process ends as in a crash, and no
         # acknowledged event is lost.
@@ -35,10 +40,11 @@ class FlushThread:
     def _run(self) -> None:
         while request := self._requests.get():
             loop, on_flushed = request
-            failure = None
+            failure, began_at = None, perf_counter()
             try:
                 sync_data(self._file)
             except OSError as error:
                 failure = error
+            self.seconds.observe(perf_counter() - began_at)
             with suppress(RuntimeError):  # the event loop is closed, and nobody waits on it any more
                 loop.call_soon_threadsafe(on_flushed, failure)

@@ -21,21 +21,29 @@ class FreeSpaceGuard:
         self._is_short = False
 
     @property
+    def free_bytes(self) -> int:
+        """The free space of the disk that this process may use. Raises OSError."""
+        disk = os.fstatvfs(self._file)
+        return disk.f_bavail * disk.f_frsize
+
+    @property
     def shortage(self) -> str | None:
         """The sentence that explains the shortage to clients, or None if the disk has enough free space."""
         try:
-            disk = os.fstatvfs(self._file)
+            free = self.free_bytes
         except OSError as error:
             return (
                 f"The free space on the disk of the log {self._path} is unknown ({error.strerror}). Check that the "
                 "disk works."
             )
-        free = disk.f_bavail * disk.f_frsize
         if free >= self._min_free_bytes:
             if self._is_short:
                 self._is_short = False
                 logger.info(
-                    "The disk of the log %s has %s bytes free. Events are accepted again.", self._path, f"{free:,}"
+                    "The disk of the log %s has %s bytes free. Events are accepted again.",
+                    self._path,
+                    f"{free:,}",
+                    extra={"event_name": "disk_space_recovered"},
                 )
             return None
         shortage = (
@@ -44,5 +52,5 @@ class FreeSpaceGuard:
         )
         if not self._is_short:
             self._is_short = True
-            logger.warning("%s Until then no event is accepted.", shortage)
+            logger.warning("%s Until then no event is accepted.", shortage, extra={"event_name": "disk_space_short"})
         return shortage

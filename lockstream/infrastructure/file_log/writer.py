@@ -29,6 +29,7 @@ from lockstream.infrastructure.fs import (
     sync_directory,
     write_all,
 )
+from lockstream.infrastructure.telemetry.histogram import DISK_SECONDS, Histogram
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,16 @@ class LogWriter:
         except OSError as error:
             return _failure(self.path, error)
         return self._free_space.shortage
+
+    @property
+    def free_bytes(self) -> int:
+        """The free space of the log's disk. Raises OSError."""
+        return self._free_space.free_bytes
+
+    @property
+    def flush_seconds(self) -> Histogram:
+        """The durations of flushes that ran beside the event loop."""
+        return self._flush_thread.seconds if self._flush_thread else Histogram(DISK_SECONDS)
 
     def check_writable(self) -> None:
         """Check, before a batch is decided, that it can be appended.
@@ -205,7 +216,7 @@ class LogWriter:
         """
         if not self.failure:
             self.failure = _failure(self.path, error)
-            logger.critical("%s", self.failure)
+            logger.critical("%s", self.failure, extra={"event_name": "log_failed", "position": self.durable.position})
         return StoreUnavailable(self.failure)
 
 

@@ -10,11 +10,21 @@ from lockstream.infrastructure.id_index.sorted_run import RunRef, remove_runs, w
 logger = logging.getLogger(__name__)
 
 
+class CompactionCounts:
+    """Counts of the compactions of one log's id index, which outlive it."""
+
+    __slots__ = ("failed", "finished")
+
+    def __init__(self) -> None:
+        self.finished = self.failed = 0
+
+
 class Compactor:
     """Compacts one id index, whose runs are stored beside a projection. For the thread that uses the index."""
 
-    def __init__(self, index: IdIndex, projection: Path, run: RunRef) -> None:
-        """`run` is the run that the projection names on disk."""
+    def __init__(self, index: IdIndex, projection: Path, run: RunRef, counts: CompactionCounts | None = None) -> None:
+        """`run` is the run that the projection names on disk. Compactions are added to `counts`."""
+        self.counts = counts or CompactionCounts()
         self.run = run
         """The newest run. The next checkpoint must name it."""
 
@@ -52,9 +62,12 @@ class Compactor:
             logger.warning(
                 "The id index could not be compacted (%r). Check the disk; Lockstream tries again by itself.",
                 error,
+                extra={"event_name": "compaction_failed"},
             )
+            self.counts.failed += 1
             self._index.end_compaction(None)
         else:
+            self.counts.finished += 1
             self._index.end_compaction(run)
 
     def confirm(self, run: RunRef) -> None:

@@ -127,6 +127,11 @@ class IdIndex:
         waiting = len(self.memtable) - len(self._compacting) - len(self._compacted)
         return not self._compacting and waiting > max(MEMTABLE_MIN, self._run.hashes.size // MEMTABLE_SHARE)
 
+    @property
+    def run_size(self) -> int:
+        """Number of ids in the run."""
+        return int(self._run.hashes.size)
+
     def add(self, new: Mapping[str, int]) -> None:
         """Add ids with the positions of their events."""
         self.memtable.update(new)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import psycopg
@@ -125,6 +126,8 @@ def execute(connection: psycopg.Connection, statements: Sequence[Statement]) -> 
     Raises:
         psycopg.Error: a statement has failed.
     """
+    if isinstance(connection, Connection) and connection.on_round_trip:
+        connection.on_round_trip()
     with connection.pipeline():
         cursors = [
             connection.execute(statement.text, statement.values or None, prepare=bool(statement.values))
@@ -165,6 +168,22 @@ def unavailable(name: str, error: Exception) -> StoreUnavailable:
     )
 
 
+class ConnectionCounts:
+    """Counts of the use of one database. For any thread."""
+
+    def __init__(self) -> None:
+        self.connections = self.round_trips = 0
+        self._lock = Lock()
+
+    def note_connection(self) -> None:
+        with self._lock:
+            self.connections += 1
+
+    def note_round_trip(self) -> None:
+        with self._lock:
+            self.round_trips += 1
+
+
 class Database:
     """The database that a URL names: the first writable host, if the URL names several."""
 
@@ -182,6 +201,7 @@ class Database:
         """Database and host, for messages; without user and password."""
 
         self.limits = limits
+        self.counts = ConnectionCounts()
         self._pool = QueuePool(
             partial(self.connect, limits.answer_seconds),  # type: ignore[arg-type]  # it accepts any object as a connection
             pool_size=READ_CONNECTIONS,
@@ -203,6 +223,8 @@ class Database:
         if is_pooled(connection):
             connection.prepare_threshold = None  # a prepared statement would stay in a session that others share
         connection.timeout_seconds = timeout_seconds
+        connection.on_round_trip = self.counts.note_round_trip
+        self.counts.note_connection()
         return connection
 
     def read(self, *statements: Statement) -> Results:

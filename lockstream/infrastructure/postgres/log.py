@@ -26,6 +26,7 @@ from lockstream.infrastructure.postgres.statements import (
     end_abandoned_transaction,
     version_mismatch,
 )
+from lockstream.infrastructure.telemetry.histogram import DISK_SECONDS, Histogram
 
 PAGE_RECORDS = 1_000
 """Records that are read at a time."""
@@ -54,6 +55,9 @@ class PostgresLog:
         self.unavailable_reason: str | None = None
         self.reads_unavailable_reason: str | None = None
         """Why reads failed at the last probe, or None."""
+
+        self.lock_seconds, self.commit_seconds = Histogram(DISK_SECONDS), Histogram(DISK_SECONDS)
+        """The times that batches have waited for the write lock, and for their commits."""
 
         self._database = database
         self._stopping = Flag()
@@ -133,7 +137,12 @@ class PostgresLog:
                 self.reads_unavailable_reason = str(unavailable(self.name, error))
             self.unavailable_reason = self.reads_unavailable_reason
             if bool(before) != bool(self.unavailable_reason):
-                logger.warning("%s", self.unavailable_reason or f"The database {self.name} can be used again.")
+                if self.unavailable_reason:
+                    logger.warning("%s", self.unavailable_reason, extra={"event_name": "database_unavailable"})
+                else:
+                    logger.warning(
+                        "The database %s can be used again.", self.name, extra={"event_name": "database_available"}
+                    )
         session.close()
 
 

@@ -6,7 +6,7 @@ PostgreSQL's own timeouts do not help if the server stands still: its disk hangs
 is away, or the machine's processes are stopped while its kernel still answers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from select import POLLIN, poll
 from typing import Any
@@ -32,6 +32,8 @@ class Connection(psycopg.Connection):
     """A connection that is given up if an answer takes longer than `timeout_seconds`."""
 
     timeout_seconds: float | None = None
+    on_round_trip: Callable[[], object] | None = None
+    """Called for each round trip."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

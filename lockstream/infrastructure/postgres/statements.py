@@ -19,7 +19,11 @@ REBUILD_LOCK_ID = WRITE_LOCK_ID + 1
 QUARANTINE_LOCK_ID = WRITE_LOCK_ID + 2
 """Id of the advisory lock that a node holds while it writes to the quarantine. The log is written meanwhile."""
 
-TAKE_WRITE_LOCK = Statement(f"SELECT pg_advisory_xact_lock({WRITE_LOCK_ID})")
+TAKE_WRITE_LOCK = Statement(
+    f"SELECT pg_advisory_xact_lock({WRITE_LOCK_ID}), "  # noqa: S608  # a number of our own
+    "extract(epoch FROM clock_timestamp() - statement_timestamp())::float8"
+)
+"""Takes the write lock, and tells the seconds that this took, in its second column."""
 
 HEAD = Statement("SELECT position, \"offset\", encode(chain, 'hex') FROM events ORDER BY position DESC LIMIT 1")
 """The end of the log, for `cursor_of`.
@@ -97,6 +101,11 @@ def events_between(lowest: str, highest: str, limit: int) -> Statement:
 def chain_at(position: int) -> Statement:
     """Return a statement that finds the chain value of the record at `position`."""
     return Statement("SELECT encode(chain, 'hex') FROM events WHERE position = %(position)s", {"position": position})
+
+
+def recorded_at(position: int) -> Statement:
+    """Return a statement that finds the recorded time of the record at `position`."""
+    return Statement("SELECT recorded_at FROM events WHERE position = %(position)s", {"position": position})
 
 
 def insert_events(events: Sequence[Event], recorded_at: str, after: Cursor) -> tuple[Statement, Cursor]:

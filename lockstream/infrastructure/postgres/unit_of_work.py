@@ -78,6 +78,7 @@ class PostgresUnitOfWork:
             except psycopg.Error as error:
                 raise self._log.failed(error) from error
             self._is_open = True
+            self._log.lock_seconds.observe(found[TAKE_WRITE_LOCK][0][1])
             self._end = self._log.moved(found[HEAD_AND_VERSION])
             self._known = dict(found[known])
             self._rows = lookup.row_set(found)
@@ -110,13 +111,18 @@ class PostgresUnitOfWork:
 
     def _commit(self, statements: Sequence[Statement], end: Cursor) -> None:
         self._is_open = False
-        reason = ""
+        reason, began_at = "", time.perf_counter()
         try:
             self._session.execute([*statements, COMMIT])
+            self._log.commit_seconds.observe(time.perf_counter() - began_at)
             is_kept = not self._session.warnings or self._resolve_unknown_commit(end)
         except CONNECTION_LOST as error:
             reason = " ".join(str(error).split())
-            logger.warning("The commit of a batch was not answered. Lockstream checks whether it was kept: %s", reason)
+            logger.warning(
+                "The commit of a batch was not answered. Lockstream checks whether it was kept: %s",
+                reason,
+                extra={"event_name": "commit_unanswered"},
+            )
             is_kept = self._resolve_unknown_commit(end)
         except INTERNAL_ERRORS:  # caused by a single event; the batch is then decided event by event
             raise

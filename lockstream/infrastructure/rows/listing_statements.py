@@ -90,7 +90,8 @@ class ListingStatements:
         totals: _Select,
         open_faults: _Select,
     ) -> None:
-        """`positions` is a table with the column `value`, made from one parameter, `positions`.
+        """`positions` is a table with the column `value`, made from one parameter, `positions`, which may also be
+        times.
 
         `totals` selects the numbers of `NetworkTotals` in the order of its fields. `open_faults` selects `LIMIT`
         severities from `MIN_SEVERITY` on that have occurred, the highest first, each with the number of open faults.
@@ -100,6 +101,8 @@ class ListingStatements:
         self._prepared: dict[Hashable, Prepared] = {}
         self.totals = Prepared(totals, dialect)
         self.open_faults = Prepared(open_faults, dialect)
+        self.active_lockers = Prepared(_ACTIVE_LOCKERS, dialect)
+        self.old_deposits = Prepared(_OLD_DEPOSITS, dialect)
         self.has_locker = Prepared(_HAS_LOCKER, dialect)
         self.has_compartment = Prepared(_HAS_COMPARTMENT, dialect)
         self.reservation = Prepared(_RESERVATION, dialect)
@@ -108,7 +111,7 @@ class ListingStatements:
         self.compartment_ids = Prepared(_ids(compartments.c.compartment_id, compartments.c.locker_id), dialect)
         self.reservation_ids = Prepared(_ids(reservations.c.reservation_id), dialect)
         self.times = Prepared(times_statement(positions), dialect)
-        self.position_at = Prepared(_POSITION_AT, dialect)
+        self.positions_at = Prepared(_positions_at(positions), dialect)
 
     def lockers(self, query: LockerQuery) -> Prepared:
         """Return the statement that lists lockers whose ids are at least `lower` and below `upper`."""
@@ -439,6 +442,14 @@ def _text_expression(column: ColumnElement[str]) -> ColumnElement[str]:
     return column.concat(literal_column("''"))
 
 
+_ACTIVE_LOCKERS = select(func.count()).where(lockers.c.last_position >= bindparam("lower", type_=BigInteger))
+_OLD_DEPOSITS = select(func.count()).select_from(
+    select(reservations.c.changed_position)
+    .where(HAS_STATUS[Status.DEPOSITED], reservations.c.changed_position <= bindparam("upper", type_=BigInteger))
+    .order_by(reservations.c.changed_position)
+    .limit(LIMIT)
+    .subquery()
+)
 _HAS_LOCKER = select(lockers.c.locker_id).where(lockers.c.locker_id == _LOCKER_ID)
 _HAS_COMPARTMENT = select(compartments.c.compartment_id).where(
     compartments.c.locker_id == _LOCKER_ID,
@@ -458,22 +469,28 @@ def _count_of(event_type: type[Event]) -> ColumnElement[int]:
 _EVENT_COUNTS = select(*map(_count_of, _POSITIONS))
 """The number of a locker's events of each type from position `lower` through position `upper`, in this order."""
 
-_TIME = bindparam("time", type_=BigInteger)
-_MOMENT = (
-    select(moments.c.position)
-    .where(moments.c.time <= _TIME)
-    .order_by(moments.c.time.desc(), moments.c.position.desc())
-    .limit(literal_column("1"))
-    .scalar_subquery()
-)
-_following = moments.alias("following")
-_POSITION_AT = select(
-    _MOMENT,
-    select(_following.c.position)
-    .where(_following.c.position > _MOMENT)
-    .order_by(_following.c.position)
-    .limit(literal_column("1"))
-    .scalar_subquery(),
-    select(func.max(moments.c.time)).scalar_subquery(),
-)
-"""The position of the moment, the position of the moment that follows it in the log, and the latest time."""
+
+def _positions_at(times: TableValuedAlias) -> _Select:
+    """Return a SELECT of times, each with the moments around it. `times` is a table with the column `value`.
+
+    Of each time it selects the position of its moment, the position of the moment that follows that one in the log, and
+    the latest time of all.
+    """
+    moment = (
+        select(moments.c.position)
+        .where(moments.c.time <= times.c.value)
+        .order_by(moments.c.time.desc(), moments.c.position.desc())
+        .limit(literal_column("1"))
+        .correlate(times)
+        .scalar_subquery()
+    )
+    following = moments.alias("following")
+    next_moment = (
+        select(following.c.position)
+        .where(following.c.position > moment)
+        .order_by(following.c.position)
+        .limit(literal_column("1"))
+        .correlate(times)
+        .scalar_subquery()
+    )
+    return select(times.c.value, moment, next_moment, select(func.max(moments.c.time)).scalar_subquery())

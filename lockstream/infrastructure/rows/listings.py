@@ -1,6 +1,6 @@
 """Lists of a projection in a database, shared by both engines."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -10,6 +10,8 @@ from msgspec.structs import replace
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.fields import IDENTIFIER_MAX, uuid_prefix
 from lockstream.core.entities.listings import (
+    MAX_OLD_DEPOSITS,
+    Activity,
     CompartmentQuery,
     FaultQuery,
     HistoryQuery,
@@ -81,6 +83,13 @@ class SqlListings:
         return replace(
             NetworkTotals(*totals), open_faults={severity: count for severity, count in open_faults if count}
         )
+
+    def activity(self, since: int, through: int) -> Activity:
+        """Count active lockers by reading the totals of each locker, and old deposits from an index."""
+        deposits = {"upper": _within_range(through), "limit": MAX_OLD_DEPOSITS}
+        [active] = self._row(_Position, self._statements.active_lockers, {"lower": _within_range(since)})
+        [old] = self._row(_Position, self._statements.old_deposits, deposits)
+        return Activity(active, old)
 
     def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
         bounds = _id_bounds(after, prefix=query.prefix)
@@ -177,13 +186,27 @@ class SqlListings:
         return found
 
     def position_at(self, time: int) -> int:
-        values = {"time": _within_range(time)}
-        moment, following, latest = self._row(_Moments, self._statements.position_at, values)
+        [position] = self.positions_at([time])
+        return position
+
+    def positions_at(self, times: Sequence[int]) -> list[int]:
+        if not times:
+            return []
+        wanted = [_within_range(time) for time in times]
+        values = {"positions": self._encode_positions(wanted)}
+        found = {row[0]: row for row in self._rows(_Moments, self._statements.positions_at, values)}
+        if missing := set(wanted) - found.keys():
+            raise projection_unavailable("read", LookupError(f"no position for the time {min(missing)}"))
+        return [self._position_in(found[time]) for time in wanted]
+
+    def _position_in(self, moments: "_Moments") -> int:
+        """Return the position of a time, as the moments around it tell."""
+        time, moment, following, latest = moments
         if moment is None:
             return 0
         if following is None or latest is None or latest <= time:
             return self.position
-        return int(following) - 1
+        return following - 1
 
     def _open_faults(self, min_severity: int, limit: int) -> list[tuple[int, int]]:
         """Return severities that have occurred, the highest first, each with its number of open faults."""
@@ -224,7 +247,7 @@ _Pair = tuple[int, int]
 _Position = tuple[int]
 _Counts = tuple[int, ...]
 _Time = tuple[int, Annotated[int, Meta(ge=0, le=LAST_TIME)]]
-_Moments = tuple[int | None, int | None, int | None]
+_Moments = tuple[int, int | None, int | None, int | None]
 _Totals = tuple[int, int, int, int, int, int, int, int]
 
 

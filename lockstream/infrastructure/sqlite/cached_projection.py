@@ -5,12 +5,12 @@ from typing import Self
 
 from lockstream.core.ports import EventLog, OnProgress
 from lockstream.core.use_cases.catch_up import catch_up
-from lockstream.infrastructure.id_index.compactor import Compactor
+from lockstream.infrastructure.id_index.compactor import CompactionCounts, Compactor
 from lockstream.infrastructure.id_index.index import IdIndex
 from lockstream.infrastructure.id_index.sorted_run import read_run
 from lockstream.infrastructure.sqlite.checkpoint import Checkpoint
 from lockstream.infrastructure.sqlite.projection import SqliteProjection
-from lockstream.infrastructure.sqlite.row_cache import RowCache
+from lockstream.infrastructure.sqlite.row_cache import CacheCounts, RowCache
 
 
 class CachedProjection:
@@ -24,6 +24,7 @@ class CachedProjection:
         """
         self.stored = projection
         self._path, self._capacity = path, capacity
+        self.cache_counts, self.compactions = CacheCounts(), CompactionCounts()
         self.cache, self._compactor = self._load()
 
     @classmethod
@@ -94,7 +95,8 @@ class CachedProjection:
         """Return an empty row cache over the projection, with the id index and its compactor."""
         stored = self.stored
         ids = IdIndex(read_run(self._path, stored.run), stored.memtable())
-        return RowCache(stored, stored.reached, self._capacity, ids), Compactor(ids, self._path, stored.run)
+        cache = RowCache(stored, stored.reached, self._capacity, ids, self.cache_counts)
+        return cache, Compactor(ids, self._path, stored.run, self.compactions)
 
 
 def create_projection(path: Path, log: EventLog, capacity: float, on_progress: OnProgress) -> int:

@@ -48,6 +48,20 @@ class NullRowStore:
         return ()
 
 
+class CacheCounts:
+    """Counts of the use of a row cache, which outlive it."""
+
+    __slots__ = ("batches", "missing_batches", "read_rows")
+
+    def __init__(self) -> None:
+        self.batches = 0
+        self.missing_batches = 0
+        """Batches that needed a row which was not in memory, and which the row store may hold."""
+
+        self.read_rows = 0
+        """Rows that were asked of the row store."""
+
+
 def _size(rows: RowsByClass) -> int:
     return sum(map(len, rows.values()))
 
@@ -109,11 +123,13 @@ class RowCache:
         reached: Cursor = START,
         capacity: float = float("inf"),
         ids: IdIndex | None = None,
+        counts: CacheCounts | None = None,
     ) -> None:
         """`capacity` bounds the rows in memory, apart from changed rows that wait for a checkpoint.
 
-        `ids` holds the ids used up to `reached`.
+        `ids` holds the ids used up to `reached`. The use of the cache is added to `counts`.
         """
+        self.counts = counts or CacheCounts()
         self.reached = self.checkpointed = reached
         self.ids = ids or IdIndex()
         self._store = store
@@ -131,12 +147,22 @@ class RowCache:
     @property
     def is_full(self) -> bool:
         """Whether more changed rows wait for a checkpoint than the cache should hold."""
-        return sum(_size(change_set.rows) for change_set in self._change_sets) > self._capacity
+        return self.changed_count > self._capacity
 
     @property
     def is_overloaded(self) -> bool:
         """Whether events should wait for the checkpoint."""
         return _size(self._changed.rows) > OVERLOAD_ROWS
+
+    @property
+    def rows(self) -> int:
+        """Number of rows in memory, without those that are about to be dropped."""
+        return sum(map(_size, (self._young, self._old)))
+
+    @property
+    def changed_count(self) -> int:
+        """Number of changed rows that wait for a checkpoint, or for the end of one."""
+        return sum(_size(change_set.rows) for change_set in self._change_sets)
 
     @property
     def lockers_added(self) -> set[str]:
@@ -154,6 +180,7 @@ class RowCache:
         What is saved in the row set is in the cache at once. The batch ends with `apply` or `discard`.
         """
         self._age()
+        self.counts.batches += 1
         return RowSet(*self._young.values())
 
     def load(self, events: Sequence[Event]) -> None:
@@ -162,13 +189,14 @@ class RowCache:
         Raises:
             StoreUnavailable: the row store cannot be read.
         """
-        keys, reservations = read_set_of(events), self._young[Reservation]
+        keys, reservations, before = read_set_of(events), self._young[Reservation], self.counts.read_rows
         self._load(Reservation, keys.reservations, reservation_id_of)
         found = [row for key in keys.reservations if (row := reservations[key])]
         keys.compartments.update([(row.locker_id, row.compartment_id) for row in found])
         self._load(Compartment, keys.compartments, compartment_id_of)
         self._load(Fault, keys.faults, str)
         self._load(LockerTotals, keys.lockers)
+        self.counts.missing_batches += self.counts.read_rows > before
 
     def fetch(self, events: Sequence[Event]) -> RowSet:
         """Return a row set with all rows that `events` need. Raises StoreUnavailable if they cannot be read."""
@@ -269,6 +297,7 @@ class RowCache:
             names = {index_name(key): key for key in missing}
             candidates = self.ids.candidate_blocks(list(names))
             possible = [key for name, key in names.items() if name in candidates or name in self.ids.memtable]
+        self.counts.read_rows += len(possible)
         found = self._store.fetch(row_class, possible) if possible else ()
         young.update(with_absent(missing, found))
 

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext, suppress
+from glob import escape
 from pathlib import Path
 
 from lockstream.core.entities.feed import EMPTY_LOG_ID, LogPage, log_id_of
@@ -13,6 +14,7 @@ from lockstream.core.ports import Listings, OnProgress, ReadResult, ignore_progr
 from lockstream.core.wording import counted
 from lockstream.infrastructure.file_log.writer import LogWriter
 from lockstream.infrastructure.fs import sync_directory
+from lockstream.infrastructure.id_index.compactor import CompactionCounts
 from lockstream.infrastructure.id_index.sorted_run import remove_runs, run_path
 from lockstream.infrastructure.sqlite.cached_projection import CachedProjection, create_projection
 from lockstream.infrastructure.sqlite.checkpoint import Checkpoint
@@ -26,6 +28,7 @@ from lockstream.infrastructure.sqlite.database import (
 from lockstream.infrastructure.sqlite.listings import SqliteListings
 from lockstream.infrastructure.sqlite.overlay_reads import OverlayReads
 from lockstream.infrastructure.sqlite.projection import projection_reads, read_progress
+from lockstream.infrastructure.sqlite.row_cache import RowCache
 from lockstream.infrastructure.sqlite.snapshot_gate import SnapshotGate
 from lockstream.infrastructure.stores.unit_of_work import UnitOfWork
 
@@ -128,6 +131,35 @@ class EmbeddedStore:
         ids = self._projection.cache.ids
         found = ids.positions(event_ids, ids.candidate_blocks(event_ids), self.log.event_ids).values()
         return [AcceptedEvent(record.event, record.end.position) for record in self.reads.records(sorted(found))]
+
+    @property
+    def checkpointed(self) -> int:
+        """Position that the projection on disk has reached."""
+        return self._projection.cache.checkpointed.position
+
+    @property
+    def behind_since(self) -> int | None:
+        """Recorded time of the first event that the projection on disk lacks, or None if it lacks none."""
+        cache = self._projection.cache
+        return cache.time_at(self.checkpointed + 1) if self.checkpointed < cache.reached.position else None
+
+    @property
+    def compactions(self) -> CompactionCounts:
+        """Counts of the compactions of the id index."""
+        return self._projection.compactions
+
+    @property
+    def cache(self) -> RowCache:
+        """The row cache. For the thread of the store alone."""
+        return self._projection.cache
+
+    def projection_bytes(self) -> int:
+        """Return the size of the files of the projection. For any thread. Raises OSError."""
+        sizes = []
+        for path in self._path.parent.glob(f"{escape(self._path.name)}*"):
+            with suppress(FileNotFoundError):  # a compaction has removed it
+                sizes.append(path.stat().st_size)
+        return sum(sizes)
 
     @property
     def needs_checkpoint(self) -> bool:
@@ -237,7 +269,13 @@ def _open_projection(log: LogWriter, path: Path, capacity: float, on_progress: O
         return _open_fitting(log, path, capacity, on_progress)
     except (ProjectionInvalid, StoreUnavailable, InconsistentHistory) as error:
         level = logging.WARNING if path.exists() else logging.INFO
-        logger.log(level, "The projection %s is rebuilt from the log. %s", path, error)
+        logger.log(
+            level,
+            "The projection %s is rebuilt from the log. %s",
+            path,
+            error,
+            extra={"event_name": "projection_rebuilt"},
+        )
     _rebuild(log, capacity, on_progress)
     return _open_fitting(log, path, capacity, on_progress)
 

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.fields import uuid_prefix
 from lockstream.core.entities.listings import (
+    MAX_OLD_DEPOSITS,
     SUMMED,
+    Activity,
     CompartmentQuery,
     CompartmentState,
     FaultQuery,
@@ -46,6 +48,11 @@ class MemoryListings:
         sums = {name: sum(map(attrgetter(name), lockers)) for name in SUMMED}
         open_faults = Counter(fault.severity for fault in self._cache.changed_rows(Fault) if not fault.is_cleared)
         return NetworkTotals(len(lockers), **sums, open_faults=dict(open_faults))
+
+    def activity(self, since: int, through: int) -> Activity:
+        active = sum(row.last_position >= since for row in self._cache.changed_rows(LockerTotals))
+        query = ReservationQuery(Status.DEPOSITED, changed_through=through)
+        return Activity(active, len(self.reservations(query, None, MAX_OLD_DEPOSITS)))
 
     def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
         """Return up to `limit` lockers whose ids follow `after`."""
@@ -160,6 +167,10 @@ class MemoryListings:
         ends = [*(moment.position - 1 for moment in moments[1:]), last]
         earlier = [(moment.time, end) for moment, end in zip(moments, ends, strict=True) if moment.time <= time]
         return max(earlier, default=(0, 0))[1]
+
+    def positions_at(self, times: Sequence[int]) -> list[int]:
+        """Return `position_at` of each time, in their order."""
+        return [self.position_at(time) for time in times]
 
     def _events_of(self, locker_id: str, compartment_id: str | None) -> Iterator[Positioned]:
         """Return the positions and events of a locker, or of one of its compartments."""

@@ -1,16 +1,19 @@
 """The store of many nodes on one PostgreSQL database."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import psycopg
 
+from lockstream.core.entities.log import Cursor, time_of
 from lockstream.core.entities.quarantine import QuarantineLimits
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import Listings, OnProgress, ReadResult, Reads, ignore_progress
 from lockstream.infrastructure.postgres.connection import (
     DEFAULT_LIMITS,
     DIALECT,
+    ConnectionCounts,
     Database,
     DatabaseRows,
     Session,
@@ -24,11 +27,25 @@ from lockstream.infrastructure.postgres.migrate import migrate, require_current
 from lockstream.infrastructure.postgres.quarantine.store import PostgresQuarantine
 from lockstream.infrastructure.postgres.reads import PostgresReads
 from lockstream.infrastructure.postgres.shadow_tables import end_of_log, is_valid, rebuild, require_no_other_version
-from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
+from lockstream.infrastructure.postgres.statements import HEAD, cursor_of, recorded_at
 from lockstream.infrastructure.postgres.unit_of_work import PostgresUnitOfWork
 from lockstream.infrastructure.rows.reads import SqlStatements
 
 logger = logging.getLogger(__name__)
+
+
+class Heads(NamedTuple):
+    """The ends of a log in the primary and in its read replica."""
+
+    primary: Cursor
+    replica: int | None
+    """None if there is no read replica, or if it is away."""
+
+    replica_behind_since: int | None
+    """Recorded time of the first event that the read replica lacks, or None if it lacks none."""
+
+    replica_failure: str | None
+    """Why the read replica is away."""
 
 
 class PostgresStore:
@@ -119,6 +136,28 @@ class PostgresStore:
         self._check_readable()
         return cursor_of(self._replica.read(HEAD)[HEAD]).position
 
+    def heads(self) -> "Heads":
+        """Return the ends of the log in the primary and in its read replica. A replica may be away.
+
+        Raises:
+            StoreUnavailable: the primary cannot be used.
+        """
+        replica, failure = None, None
+        if self._replica is not self._database:
+            try:
+                replica = cursor_of(self._replica.read(HEAD)[HEAD]).position
+            except StoreUnavailable as error:
+                failure = str(error)
+        missing = recorded_at((replica or 0) + 1)
+        found = self._database.read(HEAD, missing)
+        since = time_of(found[missing][0][0]) if replica is not None and found[missing] else None
+        return Heads(cursor_of(found[HEAD]), replica, since, failure)
+
+    @property
+    def counts(self) -> Sequence[ConnectionCounts]:
+        """Counts of the use of the primary, and of the read replica if there is one."""
+        return [database.counts for database in dict.fromkeys((self._database, self._replica))]
+
     def newest_position(self) -> int:
         """Return the position of the last record of the primary.
 
@@ -154,5 +193,9 @@ class PostgresStore:
         if not is_valid(self._session):
             if not auto_migrate:
                 require_no_other_version(self._session, self._database.name)
-            logger.info("The projection in the database %s is rebuilt from the log.", self._database.name)
+            logger.info(
+                "The projection in the database %s is rebuilt from the log.",
+                self._database.name,
+                extra={"event_name": "projection_rebuilt"},
+            )
             rebuild(self._database, on_progress, only_if_invalid=True)

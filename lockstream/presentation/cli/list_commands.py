@@ -22,9 +22,9 @@ from lockstream.core.entities.subjects import (
     absence,
 )
 from lockstream.core.errors import UnknownSubject
-from lockstream.core.wording import quoted
+from lockstream.core.wording import printable, quoted
 from lockstream.presentation.cli.options import with_deployment
-from lockstream.presentation.cli.output import info, printable, standard_output
+from lockstream.presentation.cli.output import info, standard_output
 from lockstream.presentation.cli.usage import FLAG, Command
 
 if TYPE_CHECKING:

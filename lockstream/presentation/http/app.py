@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
-from typing import Any
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -16,7 +17,7 @@ from msgspec.json import schema_components
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lockstream import __version__
 from lockstream.core.entities.access import Scope as AccessScope
@@ -33,10 +34,10 @@ from lockstream.presentation.http.access.rate_limits import (
 )
 from lockstream.presentation.http.access.security_headers import policy_of_page, secure, securing
 from lockstream.presentation.http.errors import error_response
-from lockstream.presentation.http.event_stream import IS_HEAD, LAST_EVENT_ID
+from lockstream.presentation.http.event_stream import LAST_EVENT_ID
 from lockstream.presentation.http.log_id import LOG
 from lockstream.presentation.http.min_position import MIN_POSITION, POSITION
-from lockstream.presentation.http.proxies import BehindProxy
+from lockstream.presentation.http.proxies import BehindProxy, remote_address
 from lockstream.presentation.http.routes import (
     batches,
     events,
@@ -45,13 +46,13 @@ from lockstream.presentation.http.routes import (
     health,
     histories,
     lockers,
-    network,
     quarantine,
     reservations,
     search,
 )
 from lockstream.presentation.http.routes.access import audit, keys
 from lockstream.presentation.http.routes.feed import THROUGH
+from lockstream.presentation.http.routes.figures import network, system
 from lockstream.presentation.http.routes.operations import (
     ASSETS,
     CONSOLE,
@@ -60,21 +61,35 @@ from lockstream.presentation.http.routes.operations import (
     Endpoint,
     Operation,
     Operations,
+    as_get,
+    path_of,
 )
+from lockstream.presentation.http.routes.telemetry import metrics
+from lockstream.presentation.http.routes.telemetry.metrics import groups_of_operations
+from lockstream.presentation.http.routes.telemetry.metrics_port import metrics_app
+from lockstream.presentation.http.telemetry.access_log import AccessLog
+from lockstream.presentation.http.telemetry.exchanges import Exchanges
+from lockstream.presentation.http.telemetry.request_ids import REQUEST_ID, TRACE_PARENT, giving_back, names_itself
+from lockstream.schemas import figures, listings, records, states
 from lockstream.schemas import keys as key_bodies
-from lockstream.schemas import listings, records, states
 from lockstream.schemas import quarantine as quarantine_bodies
 from lockstream.schemas.cloud_events import REPORTED_CLOUD_EVENT, CloudEvent
 from lockstream.schemas.events import EVENT
-from lockstream.services.running.access.rate_limits import RateLimits
+from lockstream.services.running.access.rate_limits import RateLimits, TooManyRequests
 from lockstream.services.running.lifecycle import Lifecycle
 from lockstream.services.running.lockstream import Lockstream
+from lockstream.services.running.telemetry.metrics.collector import MetricsCollector
+from lockstream.services.running.telemetry.request_tally import RequestTally
 from lockstream.settings import Settings
+
+if TYPE_CHECKING:
+    from lockstream.services.running.telemetry.traces.spans import Tracing
 
 DESCRIPTION = """\
 The system of record of a parcel-locker network. Lockers report events; the rules refuse what cannot have happened, and
 the rest is kept for ever in an append-only log. A read shows all events that were acknowledged before it began, or,
-with `at`, the state at an earlier position or time.
+with `at`, the state at an earlier position or time. A response bears the `X-Request-ID` and the `traceparent` of its
+request.
 """
 
 ROUTERS = tuple(
@@ -92,6 +107,8 @@ ROUTERS = tuple(
         quarantine,
         keys,
         audit,
+        metrics,
+        system,
         health,
     )
 )
@@ -115,6 +132,10 @@ def create_app(
     app = Application(Lifecycle(open_lockstream), read_settings, make_console)
     _serve_documentation(app)
     return app
+
+
+_ARRIVAL = "lockstream.arrival"
+"""Names the operation of a request, and the time of its arrival, in its scope."""
 
 
 class Application(FastAPI):
@@ -153,6 +174,9 @@ class Application(FastAPI):
         self._read_settings = read_settings
         self._make_console = make_console
         self._entry: ASGIApp | None = None
+        self._has_exchanges = False
+        self._requests = RequestTally(groups_of_operations())
+        self.metrics = MetricsCollector(self._requests)
         self._operations = Operations([route for router in ROUTERS for route in router.routes], self._lead_on)
         for router in ROUTERS:
             self.include_router(router, responses={} if router is health.router else {429: TOO_MANY})
@@ -174,6 +198,11 @@ class Application(FastAPI):
         """The rate limits of all keys."""
         return RateLimits(self.settings)
 
+    @property
+    def metrics_app(self) -> ASGIApp:
+        """An application that serves the metrics without an API key, for a port of its own."""
+        return metrics_app(self.lifecycle, self.metrics)
+
     @cached_property
     def _console(self) -> ASGIApp:
         return self._make_console(self) if self._make_console and self.settings.console else _without_console
@@ -185,7 +214,7 @@ class Application(FastAPI):
 
     async def respond(self, scope: Scope, receive: Receive) -> Response:
         """Return the response of an operation to a request of the console, whose caller is known."""
-        operation, parameters = self._operations.find(scope["method"], _path_of(scope))
+        operation, parameters = self._operations.find(scope["method"], path_of(scope))
         request = Request(scope, receive)
         try:
             require_scope(self.lockstream.access, scope, operation.name, operation.scope)
@@ -195,7 +224,8 @@ class Application(FastAPI):
 
     async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request of the console for an operation, whose caller is known."""
-        operation, parameters = self._operations.find(scope["method"], _path_of(scope))
+        operation, parameters = self._operations.find(scope["method"], path_of(scope))
+        scope = {**scope, _ARRIVAL: (operation.name, scope[_ARRIVAL][1])}
         try:
             require_scope(self.lockstream.access, scope, operation.name, operation.scope)
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
@@ -211,6 +241,8 @@ class Application(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             self._entry = self._entry or self._build_entry()
+            if names_itself(scope["headers"]) and not self._has_exchanges:
+                send = giving_back(send, scope)
             await self._entry(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
@@ -226,6 +258,7 @@ class Application(FastAPI):
                 *(*listings.RESPONSES, *states.RESPONSES, *records.RESPONSES, CloudEvent),
                 *quarantine_bodies.BODIES,
                 *key_bodies.BODIES,
+                *figures.BODIES,
             )
             _, lists = schema_components(bodies, ref_template="#/components/schemas/{name}")
             schemas = lists | contract["components"]["schemas"]  # both have `Status`, and FastAPI's is in order
@@ -238,11 +271,9 @@ class Application(FastAPI):
         return self.openapi_schema
 
     def _build_entry(self) -> ASGIApp:
-        """Return the application that answers a request, with CORS and a path prefix only if the settings name them."""
+        """Return the application that answers a request, in the layers that the settings ask for alone."""
         settings = self.settings
         entry: ASGIApp = self._answer
-        if settings.root_path or settings.trusted_proxies:
-            entry = BehindProxy(entry, settings.root_path or "", settings.trusted_proxies)
         if settings.cors_origins:
             entry = CORSMiddleware(
                 entry,
@@ -250,21 +281,35 @@ class Application(FastAPI):
                 allow_methods=["GET", "HEAD", "POST"],
                 allow_headers=[
                     *("Authorization", "Content-Type", "Content-Encoding", "If-None-Match"),
-                    *(MIN_POSITION, LOG, LAST_EVENT_ID),
+                    *(MIN_POSITION, LOG, LAST_EVENT_ID, REQUEST_ID, TRACE_PARENT),
                 ],
                 expose_headers=[
                     *(POSITION, THROUGH, LOG, "Retry-After", "ETag", "Link", "Content-Disposition"),
-                    *(RATE_LIMIT, RATE_LIMIT_POLICY, "WWW-Authenticate"),
+                    *(RATE_LIMIT, RATE_LIMIT_POLICY, "WWW-Authenticate", REQUEST_ID, TRACE_PARENT),
                 ],
             )
+        share = settings.access_log_share
+        if share or settings.traces == "on":
+            self._has_exchanges = True
+            access_log = AccessLog(share) if share else None
+            entry = Exchanges(entry, self._operation_of, access_log, self._running_tracing)
+        if settings.root_path or settings.trusted_proxies:
+            entry = BehindProxy(entry, settings.root_path or "", settings.trusted_proxies)
         return entry
+
+    def _operation_of(self, method: str, path: str) -> Operation:
+        return self._operations.find(method, path)[0]
+
+    def _running_tracing(self) -> "Tracing | None":
+        return self.lifecycle.running.tracing if self.lifecycle.running else None
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "HEAD":
-            scope, send = {**scope, "method": "GET", IS_HEAD: True}, _without_body(send)
+            scope, send = as_get(scope, send)
         scope["app"] = self
-        path = _path_of(scope)
+        path = path_of(scope)
         operation, parameters = self._operations.find(scope["method"], path)
+        scope[_ARRIVAL] = operation.name, perf_counter()
         try:
             if operation.needs_key and not (self.settings.open_docs and operation is DOCUMENTATION):
                 identify(self.lockstream.access, scope, operation.name)
@@ -272,7 +317,8 @@ class Application(FastAPI):
                 take_request(self.rate_limits, caller)
                 require_scope(self.lockstream.access, scope, operation.name, operation.scope)
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
-            await self._respond(error_response(Request(scope, receive), error), scope, receive, send)
+            response = self._error_response(Request(scope, receive), error, operation)
+            await self._respond(response, scope, receive, send)
             return
         if operation is DOCUMENTATION:
             await super().__call__(scope, receive, securing(send, scope))
@@ -288,17 +334,19 @@ class Application(FastAPI):
             await self._serve_feed(operation, scope, receive, send)
         else:
             endpoint = partial(operation.endpoint, **parameters) if parameters else operation.endpoint
-            await self._serve(endpoint, scope, receive, send)
+            await self._serve(operation, endpoint, scope, receive, send)
 
     async def _serve_feed(self, operation: Operation, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that may last long, and end it once its key is no longer accepted."""
 
         async def serve(send: Send) -> None:
-            await self._serve(operation.endpoint, scope, receive, send)
+            await self._serve(operation, operation.endpoint, scope, receive, send)
 
         await serve_until_ended(self.lockstream.access, scope, serve, send)
 
-    async def _serve(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(
+        self, operation: Operation, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Answer a request. One that is cancelled gets the reason: its key has ended, or the server stops."""
         request = Request(scope, receive)
         try:
@@ -306,11 +354,20 @@ class Application(FastAPI):
         except asyncio.CancelledError as cancelled:
             response = error_response(request, refusal_of(scope) or cancelled)
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
-            response = error_response(request, error)
+            response = self._error_response(request, error, operation)
         await self._respond(response, scope, receive, send)
+
+    def _error_response(self, request: Request, error: Exception, operation: Operation) -> Response:
+        """Return the response to an error. A request beyond a rate limit is noted for the audit log."""
+        if isinstance(error, TooManyRequests) and (running := self.lifecycle.running):
+            scope = request.scope
+            running.access.note_refusal(caller_of(scope).key_id, remote_address(scope), operation.name, error.code)
+        return error_response(request, error)
 
     async def _respond(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a response with security headers, which tells a caller with a key its limits."""
+        operation, arrived_at = scope[_ARRIVAL]
+        self._requests.note(operation, response.status_code, perf_counter() - arrived_at)
         caller = caller_of(scope)
         secure(response, scope, needs_key=bool(caller.key_id))
         if caller.key_id:
@@ -337,20 +394,6 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 async def _without_console(scope: Scope, receive: Receive, send: Send) -> None:
     await error_response(Request(scope, receive), HTTPException(404))(scope, receive, send)
-
-
-def _path_of(scope: Scope) -> str:
-    """Return the path behind the prefix at which the application is served."""
-    path: str = scope["path"]
-    root_path: str = scope.get("root_path", "")
-    return path[len(root_path) :] if root_path and path.startswith(f"{root_path}/") else path
-
-
-def _without_body(send: Send) -> Send:
-    async def send_headers(message: Message) -> None:
-        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
-
-    return send_headers
 
 
 def _serve_documentation(app: FastAPI) -> None:

@@ -9,6 +9,7 @@ from lockstream.core.wording import quoted
 
 JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
 CLOUD_EVENT, CLOUD_EVENT_BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
+TEXT, OPENMETRICS = "text/plain", "application/openmetrics-text"
 EVENT_STREAM = "text/event-stream"
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"

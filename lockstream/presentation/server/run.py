@@ -1,5 +1,6 @@
 """Start the ASGI server that comes with Lockstream."""
 
+import asyncio
 import errno
 import gc
 import logging
@@ -16,6 +17,8 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from lockstream.core.errors import StartRefused
+from lockstream.presentation.server.handshakes import HANDSHAKE_SECONDS
 from lockstream.presentation.server.protocol import connection_class
 from lockstream.presentation.server.tls import Tls, TlsConfig
 from lockstream.settings import Settings
@@ -37,10 +40,17 @@ class Server(uvicorn.Server):
     """A uvicorn server that also stops if the startup in the background has failed."""
 
     def __init__(
-        self, config: uvicorn.Config, has_failed: Callable[[], bool], on_stop: Callable[[], object] = lambda: None
+        self,
+        config: uvicorn.Config,
+        has_failed: Callable[[], bool],
+        on_stop: Callable[[], object] = lambda: None,
+        metrics: uvicorn.Config | None = None,
     ) -> None:
+        """`metrics` is the configuration of the port that serves the metrics alone, if there is one."""
         super().__init__(config)
         self._has_failed, self._on_stop = has_failed, on_stop
+        self._metrics = metrics
+        self._metrics_server: asyncio.Server | None = None
         self.socket_error: OSError | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -52,25 +62,33 @@ class Server(uvicorn.Server):
         """
         try:
             await super().startup(sockets)
+            if self._metrics:
+                self._metrics_server = await self._listen(self._metrics)
         except OSError as error:
             self.socket_error = error
             await self.lifespan.shutdown()
             sys.exit(1)
 
+    async def _listen(self, config: uvicorn.Config) -> asyncio.Server:
+        """Listen on the address of another configuration. Its connections end as all others do."""
+        config.load()
+
+        def connect() -> asyncio.Protocol:
+            return config.http_protocol_class(config=config, server_state=self.server_state, app_state={})  # type: ignore[call-arg]  # as uvicorn calls it
+
+        server = await asyncio.get_running_loop().create_server(connect, config.host, config.port)
+        host, port, *_ = server.sockets[0].getsockname()
+        logger.info("Metrics are served on http://%s:%d/metrics", f"[{host}]" if ":" in host else host, port)
+        return server
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_stop()
+        if self._metrics_server:
+            self._metrics_server.close()
         await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or self._has_failed()
-
-
-def configure_logging(level: str) -> None:
-    """Log to standard error, one line per message."""
-    logging.basicConfig(
-        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
-    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns about each lost connection; Lockstream does so once
 
 
 def exit_on_signals() -> None:
@@ -89,7 +107,8 @@ def configuration(
 
     The server sends neither its name nor the date: no client needs them, and they cost a tenth of the requests.
     """
-    plain_or_tls = partial(TlsConfig, tls=tls, handshake_seconds=settings.header_seconds) if tls else uvicorn.Config
+    handshake_seconds = min(HANDSHAKE_SECONDS, settings.header_seconds)
+    plain_or_tls = partial(TlsConfig, tls=tls, handshake_seconds=handshake_seconds) if tls else uvicorn.Config
     return plain_or_tls(
         app,
         loop="uvloop",
@@ -110,13 +129,16 @@ def run(
     has_failed: Callable[[], bool] = lambda: False,
     on_stop: Callable[[], object] = lambda: None,
     tls: Tls | None = None,
+    metrics_app: ASGIApp | None = None,
 ) -> bool:
     """Serve `app` until SIGTERM or SIGINT, or until `has_failed`; return whether the server could be started.
+
+    `metrics_app` is served on a port of its own, if the settings name one.
 
     `on_stop` is called then, and open requests have `stop_seconds` to finish. SIGHUP reloads the certificate of `tls`.
 
     Raises:
-        SystemExit: the address or the Unix socket cannot be listened on.
+        StartRefused: the address or the Unix socket cannot be listened on.
     """
     _raise_file_limit()
     address: dict[str, Any] = {"host": settings.host, "port": settings.port}
@@ -124,7 +146,10 @@ def run(
         _require_no_listener(settings.unix_socket)
         address = {"uds": str(settings.unix_socket)}
     config = configuration(app, settings, tls=tls, timeout_graceful_shutdown=settings.stop_seconds, **address)
-    server = Server(config, has_failed, on_stop)
+    metrics = None
+    if metrics_app and settings.metrics_port is not None:
+        metrics = configuration(metrics_app, settings, host=settings.metrics_host, port=settings.metrics_port)
+    server = Server(config, has_failed, on_stop, metrics)
     # uvicorn catches signals later, and raises a signal that it has caught again once it has shut down.
     for stopping in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stopping, server.handle_exit)
@@ -135,25 +160,26 @@ def run(
     except SystemExit:
         if server.started:
             raise
-        sys.exit(f"lockstream: {_listen_failure(settings, server.socket_error)}")
+        raise StartRefused(_listen_failure(settings, server.socket_error)) from None
     return server.started
 
 
 def _log_hangup() -> None:
-    logger.info("SIGHUP does nothing: the server has no TLS certificate to reload.")
+    logger.info(
+        "SIGHUP does nothing: the server has no TLS certificate to reload.", extra={"event_name": "hangup_ignored"}
+    )
 
 
 def _require_no_listener(path: Path) -> None:
-    """Exit if a process listens on this Unix socket: uvicorn would take its clients from it.
+    """Require that no process listens on this Unix socket: uvicorn would take its clients from it.
 
     The file of a socket that nobody listens on is replaced, so a server that was killed hinders no start.
     """
     with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):  # a path that is too long is refused later
         probe.setblocking(False)
         if probe.connect_ex(str(path)) in (0, errno.EAGAIN):
-            sys.exit(
-                f"lockstream: another process already listens on {path}. Stop it, or set LOCKSTREAM_UNIX_SOCKET to "
-                "another path."
+            raise StartRefused(
+                f"another process already listens on {path}. Stop it, or set LOCKSTREAM_UNIX_SOCKET to another path."
             )
 
 

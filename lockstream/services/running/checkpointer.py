@@ -7,9 +7,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 
 from lockstream.core.errors import StoreUnavailable
 from lockstream.infrastructure.stores.embedded import EmbeddedStore
+from lockstream.infrastructure.telemetry.histogram import WORK_SECONDS, Histogram
 from lockstream.services.running.durable_position import DurablePosition
 from lockstream.services.running.event_loop import STOPPED
 
@@ -35,6 +37,12 @@ class Checkpointer:
         self._durable = durable
         self._on_caught_up = on_caught_up
         self._reached = durable.current
+        self.seconds = Histogram(WORK_SECONDS)
+        """The durations of checkpoints that were written."""
+
+        self.failures = 0
+        """Number of checkpoints that have failed."""
+
         self._failure: str | None = None
         self._has_noted_acknowledged = self._is_closed = False
         self._task: asyncio.Task[None] | None = None
@@ -50,6 +58,11 @@ class Checkpointer:
     def is_overloaded(self) -> bool:
         """Whether so many changed rows wait that events should wait for the checkpoint."""
         return self._task is not None and self._store.is_overloaded
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last checkpoint has failed, or None."""
+        return self._failure
 
     @property
     def unavailable_reason(self) -> str | None:
@@ -144,12 +157,16 @@ class Checkpointer:
             self._failure = None
         except StoreUnavailable as error:
             if not self._store.log.failure:  # a failed log has said so itself
-                logger.warning("%s", error)
+                logger.warning("%s", error, extra={"event_name": "checkpoint_failed", "position": self._reached})
             self._failure = str(error)
         except Exception:  # an internal error; without this task, memory would fill up
-            logger.exception("The projection could not be brought up to the log.")
+            logger.exception(
+                "The projection could not be brought up to the log.",
+                extra={"event_name": "checkpoint_failed", "position": self._reached},
+            )
             self._failure = "The projection cannot follow the log, because of an internal error. Restart Lockstream."
         if self._failure:
+            self.failures += 1
             self._retry_at = asyncio.get_running_loop().time() + RETRY_SECONDS
         self._notify_ended()
 
@@ -158,7 +175,9 @@ class Checkpointer:
         checkpoint = self._store.begin_checkpoint()
         try:
             await self._durable.reached(checkpoint.reached.position)
+            writing_since = perf_counter()
             await asyncio.get_running_loop().run_in_executor(self._thread, self._store.write, checkpoint)
+            self.seconds.observe(perf_counter() - writing_since)
         except BaseException:
             checkpoint.rollback()
             raise
@@ -173,4 +192,7 @@ class Checkpointer:
         except StoreUnavailable:  # the disk may be the reason why the log has failed; a close tries again
             pass
         except Exception:  # an internal error; without an end of this task, reads and the close would wait for ever
-            logger.exception("The acknowledged position could not be noted in the projection.")
+            logger.exception(
+                "The acknowledged position could not be noted in the projection.",
+                extra={"event_name": "acknowledged_position_not_noted"},
+            )

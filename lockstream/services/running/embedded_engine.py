@@ -10,14 +10,25 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from lockstream.core.entities.events import Event
+from lockstream.core.entities.feed import EMPTY_LOG_ID
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import EventLog, Listings, LogPages, ReadResult, Reads
 from lockstream.infrastructure.stores.embedded import EmbeddedStore
 from lockstream.services.running.checkpointer import Checkpointer
 from lockstream.services.running.durable_position import DurablePosition
 from lockstream.services.running.group_commit import STOPPING, HasLockerId, Outcomes, decide_batch
+from lockstream.services.running.telemetry.attempts import value_in_time
+from lockstream.services.running.telemetry.counts import FileCounts
+from lockstream.services.running.telemetry.figures import StorageFigures, StorageKind
+from lockstream.services.running.telemetry.growth import events_a_day, lag_seconds
+
+if TYPE_CHECKING:
+    from lockstream.services.running.telemetry.traces.spans import Tracing
 
 LISTING_THREADS = 2
 """Lists that are read at the same time. More would wait for Python's lock."""
@@ -32,12 +43,12 @@ class EmbeddedEngine:
     weight_bytes = 512
     """With 250 events in a batch, some 128 KiB are decoded at most before other requests are served."""
 
-    def __init__(self, store: EmbeddedStore, batch_limit: int) -> None:
+    def __init__(self, store: EmbeddedStore, batch_limit: int, tracing: "Tracing | None" = None) -> None:
         self.batch_limit = batch_limit
         self.on_ready: Callable[[], object] = lambda: None
         self.log: EventLog = store.log
         self.durable = DurablePosition(store.log)
-        self.checkpointer = Checkpointer(store, self.durable, self._caught_up)
+        self.checkpointer = _checkpointer(store, self.durable, self._caught_up, tracing)
         self._store = store
         self._listers = ThreadPoolExecutor(LISTING_THREADS, "lockstream-list")
         self._log_readers = ThreadPoolExecutor(LOG_READING_THREADS, "lockstream-feed")
@@ -86,9 +97,7 @@ class EmbeddedEngine:
         if self.log.failure:
             await self._discard_unflushed()
             await self.checkpointer.reached(self.durable.current)
-        if self._is_closed:
-            raise StoreUnavailable(STOPPING)
-        return await asyncio.get_running_loop().run_in_executor(self._listers, self._store.list, query)
+        return await self._in_list_thread(partial(self._store.list, query))
 
     async def read_log[ValueT](self, query: Callable[[LogPages], ValueT]) -> ValueT:
         if self._is_closed:
@@ -105,6 +114,48 @@ class EmbeddedEngine:
     def is_stopping(self) -> bool:
         return self.durable.watch.is_stopped
 
+    async def figures(self) -> StorageFigures:
+        store, log = self._store, self._store.log
+        log_id = EMPTY_LOG_ID
+        with suppress(StoreUnavailable):
+            log_id = await self.read_log(lambda pages: pages.page(0, 0).log_id)
+        space = await value_in_time(self._in_list_thread(partial(_space, store)))
+        return StorageFigures(
+            kind=StorageKind.FILE,
+            log_name=str(log.path),
+            log_id=log_id,
+            appended_position=log.end.position,
+            durable_position=self.durable.current,
+            head=self.durable.current,
+            projection_position=store.checkpointed,
+            projection_lag_seconds=lag_seconds(store.behind_since),
+            log_bytes=log.durable.offset,
+            projection_bytes=space and space.projection_bytes,
+            disk_free_bytes=space and space.free_bytes,
+            events_a_day=space and space.events_a_day,
+            log_failure=log.failure,
+            projection_failure=self.checkpointer.failure,
+        )
+
+    @property
+    def counts(self) -> FileCounts:
+        store, checkpointer = self._store, self.checkpointer
+        cache, compactions = store.cache, store.compactions
+        return FileCounts(
+            flush_seconds=store.log.flush_seconds.read(),
+            checkpoint_seconds=checkpointer.seconds.read(),
+            checkpoint_failures=checkpointer.failures,
+            batches=cache.counts.batches,
+            missing_batches=cache.counts.missing_batches,
+            read_rows=cache.counts.read_rows,
+            cached_rows=cache.rows,
+            changed_rows=cache.changed_count,
+            memtable_ids=len(cache.ids.memtable),
+            run_ids=cache.ids.run_size,
+            compactions=compactions.finished,
+            failed_compactions=compactions.failed,
+        )
+
     def stop_waiting(self) -> None:
         self.durable.watch.stop()
 
@@ -114,6 +165,11 @@ class EmbeddedEngine:
         for threads in (self._listers, self._log_readers):  # they use files that the store is about to close
             await asyncio.to_thread(threads.shutdown)
         await self.checkpointer.close()
+
+    async def _in_list_thread[ValueT](self, read: Callable[[], ValueT]) -> ValueT:
+        if self._is_closed:
+            raise StoreUnavailable(STOPPING)
+        return await asyncio.get_running_loop().run_in_executor(self._listers, read)
 
     def _caught_up(self) -> None:
         self.on_ready()
@@ -134,3 +190,26 @@ class EmbeddedEngine:
             self._store.discard_unflushed()
             self._has_discarded_unflushed = True
             self.checkpointer.forget_failure()
+
+
+class _Space(NamedTuple):
+    """The disk of a log and its projection, and how fast it fills."""
+
+    free_bytes: int
+    projection_bytes: int
+    events_a_day: float | None
+
+
+def _space(store: EmbeddedStore) -> _Space:
+    """Return the space of the disk. For any thread. Raises OSError or StoreUnavailable."""
+    return _Space(store.log.free_bytes, store.projection_bytes(), store.list(events_a_day).value)
+
+
+def _checkpointer(
+    store: EmbeddedStore, durable: DurablePosition, on_caught_up: Callable[[], object], tracing: "Tracing | None"
+) -> Checkpointer:
+    if tracing is None:
+        return Checkpointer(store, durable, on_caught_up)
+    from lockstream.services.running.telemetry.traces.traced_checkpointer import TracedCheckpointer  # noqa: PLC0415
+
+    return TracedCheckpointer(store, durable, on_caught_up, tracing)

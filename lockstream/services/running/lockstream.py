@@ -5,11 +5,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
+from lockstream import __version__
 from lockstream.core.bound.listings import BoundListings
 from lockstream.core.bound.reads import BoundReads
 from lockstream.core.entities.access import ANYONE, Caller, Lockers
@@ -19,6 +20,7 @@ from lockstream.core.entities.quarantine import QuarantineQuery
 from lockstream.core.errors import LockerNotAllowed, PositionNotReached, QuarantineOff
 from lockstream.core.ports import Listings, QuarantineStore, ReadResult, Reads, Store
 from lockstream.core.use_cases.resubmit import Resubmitted, ResubmittedEvents
+from lockstream.infrastructure.codec.log_line import utc_now
 from lockstream.services.running.access.access import Access
 from lockstream.services.running.event_loop import LoopRunner
 from lockstream.services.running.feed import Feed
@@ -35,7 +37,13 @@ from lockstream.services.running.group_commit import (
 from lockstream.services.running.quarantine.entries import BoundEntries, Entries
 from lockstream.services.running.quarantine.quarantine import Quarantine
 from lockstream.services.running.quarantine.resubmission import resubmit_entries
+from lockstream.services.running.telemetry.attempts import value_in_time
+from lockstream.services.running.telemetry.counts import EventCounts, SystemCounts
+from lockstream.services.running.telemetry.figures import QuarantineFigures, SystemFigures
 from lockstream.settings import Settings
+
+if TYPE_CHECKING:
+    from lockstream.services.running.telemetry.traces.spans import Tracing
 
 REPORT = "report"
 """Names the report of events in the audit log, by a single event, a batch or a resubmission."""
@@ -57,18 +65,26 @@ class Lockstream:
         settings: Settings,
         quarantine: QuarantineStore | None = None,
         access: Access | None = None,
+        tracing: "Tracing | None" = None,
     ) -> None:
-        """Without a `quarantine`, events that are not accepted are not kept. Without an `access`, no key is needed."""
+        """Without a `quarantine`, events that are not accepted are not kept. Without an `access`, no key is needed.
+
+        `tracing` is closed with the system.
+        """
         self.settings = settings
         self.access = access or Access()
         self._store = store
         self._engine = engine
         self._quarantine = Quarantine(quarantine, engine) if quarantine else None
-        self._group_commit = GroupCommit(engine, settings.queue_limit, self._quarantine)
+        self.tracing = tracing
+        self._group_commit = _group_commit(engine, settings.queue_limit, self._quarantine, tracing)
         self._group_commit.on_not_allowed = self._note_not_allowed
         self._feed = Feed(engine)
         self._streams = FeedStreams(engine, self._feed, settings.stream_limit)
+        if tracing:
+            self._streams.on_page = partial(tracing.deliveries.note, form="stream")
         self._runner = LoopRunner()
+        self._started_at = utc_now()
         self._parsing_lock, self._resubmitting = asyncio.Lock(), asyncio.Lock()
         self._key_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.lockers: Lockers | None = None
@@ -119,6 +135,7 @@ class Lockstream:
 
     def note_malformed(self, reason: str, detail: str, body: bytes, address: str) -> None:
         """Note a malformed body in the quarantine, if there is one. `reason` and `detail` are of its first error."""
+        self._group_commit.tally.malformed += 1
         if self._quarantine and self._runner.loop:
             self._runner.loop.call_soon_threadsafe(self._quarantine.note_malformed, reason, detail, body, address)
 
@@ -207,12 +224,23 @@ class Lockstream:
             await self._read(self._feed.head, min_position)
         if self.lockers is not None:
             wanted = replace(wanted, lockers=self.lockers)
-        return await self._call(self._feed.page, wanted, after, limit, wait_seconds, log_id)
+        page = await self._call(self._feed.page, wanted, after, limit, wait_seconds, log_id)
+        if self.tracing:
+            self.tracing.deliveries.note(page.items, "page", self.tracing.sampled_request())
+        return page
 
     async def open_stream(
-        self, wanted: FeedFilter, after: int | None, log_id: str | None, encode: Encode, min_position: int = 0
+        self,
+        wanted: FeedFilter,
+        after: int | None,
+        log_id: str | None,
+        encode: Encode,
+        min_position: int = 0,
+        caller: Caller = ANYONE,
     ) -> FeedStream:
         """Return a stream of the feed, to be closed. See `FeedStreams.open`, which also tells what is raised.
+
+        `caller` reads it.
 
         Raises:
             PositionNotReached: the log that reads show ends before `min_position`, even after `MIN_POSITION_SECONDS`.
@@ -221,13 +249,21 @@ class Lockstream:
             await self._read(self._feed.head, min_position)
         if self.lockers is not None:
             wanted = replace(wanted, lockers=self.lockers)
-        return await self._call(self._streams.open, wanted, after, log_id, encode)
+        return await self._call(self._streams.open, wanted, after, log_id, encode, str(caller.key_id))
 
     async def parts(self, stream: FeedStream) -> AsyncIterator[bytes]:
         """Yield the encoded pages of a stream. Raises what `FeedStream.parts` raises."""
         parts = stream.parts()
         while part := await self._call(anext, parts, b""):
             yield part
+
+    def figures(self) -> Awaitable[SystemFigures]:
+        """Return the figures of the system at this moment, even while events are refused."""
+        return self._call(self._figures)
+
+    def counts(self) -> Awaitable[SystemCounts]:
+        """Return the counts of the system since its start."""
+        return self._call(self._counts)
 
     def stop_waiting(self) -> None:
         """Let no reader of the feed wait any longer, because the server stops. May be called from any thread."""
@@ -250,6 +286,8 @@ class Lockstream:
         with closing(self._store):
             await self._runner.run(self._close)
             await asyncio.to_thread(self.access.close)
+            if self.tracing:
+                await asyncio.to_thread(self.tracing.close)
             await asyncio.to_thread(self._runner.stop)
 
     @property
@@ -279,6 +317,33 @@ class Lockstream:
                 raise PositionNotReached(result.position, min_position)
             await asyncio.sleep(MIN_POSITION_RETRY_SECONDS)
 
+    async def _figures(self) -> SystemFigures:
+        settings = self.settings
+        return SystemFigures(
+            version=__version__,
+            started_at=self._started_at,
+            storage=await self._engine.figures(),
+            min_free_bytes=settings.min_free_bytes,
+            events_waiting=self._group_commit.events_waiting,
+            queue_limit=settings.queue_limit,
+            open_streams=self._streams.count,
+            stream_limit=settings.stream_limit,
+            quarantine=await value_in_time(self._quarantine_figures()),
+            unavailable_reason=self.unavailable_reason,
+            failing_keys=self.access.failing,
+        )
+
+    async def _counts(self) -> SystemCounts:
+        return SystemCounts(
+            EventCounts.of(self._group_commit.tally),
+            self._engine.counts,
+            self._streams.lag(self._engine.log.durable.position),
+            dict(self.access.refused),
+        )
+
+    async def _quarantine_figures(self) -> QuarantineFigures | None:
+        return await self._quarantine.figures(self.settings.quarantine_entries) if self._quarantine else None
+
     async def _resubmit(self, event_id: str, caller: Caller) -> Resubmitted | None:
         entry = await self.quarantine(lambda entries: entries.entry(event_id))
         if entry is None:
@@ -304,6 +369,17 @@ class Lockstream:
                 await self._quarantine.close()
         finally:
             await self._engine.close()
+
+
+def _group_commit(
+    engine: Engine, queue_limit: int, quarantine: Quarantine | None, tracing: "Tracing | None"
+) -> GroupCommit:
+    """Return the group commit that costs no more than it must: one without spans, if there are no traces."""
+    if tracing is None:
+        return GroupCommit(engine, queue_limit, quarantine)
+    from lockstream.services.running.telemetry.traces.traced_group_commit import TracedGroupCommit  # noqa: PLC0415
+
+    return TracedGroupCommit(engine, queue_limit, quarantine, tracing)
 
 
 @asynccontextmanager

@@ -142,3 +142,13 @@ def test_an_id_that_no_subject_can_have_gets_404(nodes: list[Server], impossible
         *(f"{locker}/compartments/{impossible}/events", f"{locker}/state?at=0", f"{reservation}/state?at=0"),
     ):
         assert nodes[0].get(path)[0] == 404, path
+
+
+def test_the_activity_of_one_node_has_the_events_of_another(nodes: list[Server]) -> None:
+    first, second = nodes
+    for number in range(3):
+        post(first, registered(f"busy-{number}", locker=LOCKER))
+        events = shown(first, "/network")["position"]
+        for span in ("hour", "day"):
+            found = shown(second, f"/network/activity?span={span}")
+            assert sum(item["events"] for item in found["items"]) == events

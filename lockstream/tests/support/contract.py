@@ -78,11 +78,12 @@ def _assert_declared(response: Response, template: str, method: str) -> None:
 
 def _assert_body_declared(response: Response, template: str, method: str, content: dict[str, Any]) -> None:
     media_type = response.headers["content-type"]
-    assert media_type.removesuffix("; charset=utf-8") in content
+    assert media_type.partition(";")[0] in content
     if not media_type.endswith("json") or media_type == "application/x-ndjson":
         assert media_type in (
             *("text/csv; charset=utf-8", "text/event-stream; charset=utf-8"),
             "application/x-ndjson",
+            *("text/plain; version=0.0.4; charset=utf-8", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
         )
     elif response.request.method != "HEAD":
         response_validator(template, method, str(response.status_code), media_type).validate(response.json())

@@ -10,6 +10,7 @@ from lockstream.infrastructure.stores.memory import MemoryStore
 from lockstream.services.running.durable_position import DurablePosition
 from lockstream.services.running.group_commit import HasLockerId, Outcomes, decide_batch
 from lockstream.services.running.lockstream import Lockstream
+from lockstream.services.running.telemetry.figures import StorageFigures, StorageKind
 from lockstream.settings import Settings
 
 
@@ -23,6 +24,7 @@ def open_in_memory() -> Lockstream:
 class _MemoryEngine:
     is_overloaded = False
     weight_bytes = 2**30
+    counts = None
     unavailable_reason = None
 
     def __init__(self, store: MemoryStore, batch_limit: int) -> None:
@@ -57,6 +59,19 @@ class _MemoryEngine:
     @property
     def is_stopping(self) -> bool:
         return self.durable.watch.is_stopped
+
+    async def figures(self) -> StorageFigures:
+        position = self.durable.current
+        return StorageFigures(
+            kind=StorageKind.FILE,
+            log_name="memory",
+            log_id=self._store.log_pages.page(0, 0).log_id,
+            appended_position=self.log.end.position,
+            durable_position=position,
+            head=position,
+            projection_position=position,
+            log_bytes=self.log.end.offset,
+        )
 
     def stop_waiting(self) -> None:
         self.durable.watch.stop()

@@ -11,10 +11,11 @@ from lockstream.core.entities.key_text import id_of_key_in
 from lockstream.core.entities.log import present_time
 from lockstream.core.errors import UnknownKey
 from lockstream.core.use_cases.manage_keys import KeyRequest, NewKey, Operator, create, revoke, rotate
+from lockstream.core.wording import printable
 from lockstream.presentation.cli.access.durations import seconds_of
 from lockstream.presentation.cli.list_commands import Format, FormatOption, encode_pages, table
 from lockstream.presentation.cli.options import with_deployment
-from lockstream.presentation.cli.output import info, printable, standard_output
+from lockstream.presentation.cli.output import info, standard_output
 from lockstream.presentation.cli.usage import Command
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """The shared parts of all pages: the request of a page, and the page that answers it."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
@@ -10,11 +11,19 @@ from msgspec import Struct
 from starlette.types import Scope
 
 from lockstream.core.entities.access import Scope as AccessScope
+from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.presentation.console.api import Answer, Api, ApiRefused, Failed
 from lockstream.presentation.console.forms import Form
+from lockstream.presentation.console.texts import EVENT_WORDS
 from lockstream.presentation.http.routes.operations import CONSOLE_PATH
 
 UNPROCESSABLE = 422
+
+TYPE_CHOICES = ("", "All"), *((name, EVENT_WORDS[name]) for name in EVENT_TYPES)
+"""The choices of a filter by the type of an event."""
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_CLOCK = re.compile(r"\d{2}:\d{2}")
 
 
 class PageRequest:
@@ -96,9 +105,11 @@ class ListFilter(NamedTuple):
     label: str
     value: str
     choices: tuple[tuple[str, str], ...] = ()
-    """Values and their labels. Without choices, the filter is a text."""
+    """Values and their labels. Without choices, the viewer types the value."""
 
     hint: str = ""
+    kind: str = "text"
+    """Type of the field of a value that is typed, as HTML calls it: text, number or datetime-local."""
 
 
 def query_of(scope: Scope) -> dict[str, str]:
@@ -126,3 +137,11 @@ async def list_or_refusal(wanted: PageRequest, path: str, /, **query: object) ->
         if refused.status != UNPROCESSABLE:
             raise
         return Failed(str(refused), path)
+
+
+def moment_of(query: Mapping[str, str]) -> str | None:
+    """Return the time of a day and a clock, both in UTC, or None if the form of a moment has not sent them."""
+    day, clock = query.get("day", ""), query.get("clock", "")
+    if not _DAY.fullmatch(day):
+        return None
+    return f"{day}T{clock if _CLOCK.fullmatch(clock) else '12:00'}:00Z"

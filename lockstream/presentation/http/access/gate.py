@@ -9,6 +9,7 @@ from lockstream.core.entities.access import Scope
 from lockstream.core.entities.key_text import PREFIX, id_of_key_in
 from lockstream.core.errors import AccessRefused, NotAllowed, NotAuthenticated
 from lockstream.presentation.http.access.callers import caller_of, set_caller
+from lockstream.presentation.http.access.scopes import WHOLE_NETWORK
 from lockstream.presentation.http.proxies import remote_address
 from lockstream.services.running.access.access import Access
 from lockstream.services.running.access.exposure import REMEDY, is_exposed
@@ -20,6 +21,7 @@ OTHER_PATH = "other"
 """Names all requests that are not to an operation of the contract, for the audit log."""
 
 SCOPE_MISSING, KEYS_REQUIRED, KEY_IN_URL = "scope_missing", "keys_required", "key_in_url"
+LOCKERS_BOUND = "lockers_bound"
 
 
 def identify(access: Access, request: ASGIScope, operation: str) -> None:
@@ -53,10 +55,18 @@ def require_scope(access: Access, request: ASGIScope, operation: str, needed: Sc
     """Require that the key of a request has the scope of its operation. None means any key.
 
     Raises:
-        NotAllowed: the key lacks this scope.
+        NotAllowed: the key lacks this scope, or is bound to lockers and the operation shows the whole network.
     """
     caller = caller_of(request)
     if needed is None or needed in caller.scopes:
+        if caller.lockers is not None and operation in WHOLE_NETWORK:
+            access.note_refusal(caller.key_id, remote_address(request), operation, LOCKERS_BOUND)
+            raise NotAllowed(
+                f"The key {caller.key_id} is bound to lockers, and this operation shows the whole network. Use a key "
+                "that is not bound to lockers, or ask an administrator for one.",
+                LOCKERS_BOUND,
+                caller.key_id,
+            )
         return
     access.note_refusal(caller.key_id, remote_address(request), operation, SCOPE_MISSING)
     raise NotAllowed(

@@ -14,6 +14,8 @@ SCOPES: dict[str, Scope | None] = {
     "get_compartment_events": Scope.READ,
     "get_reservation_events": Scope.READ,
     "get_network": Scope.READ,
+    "get_activity": Scope.READ,
+    "get_system": Scope.READ,
     "get_lockers": Scope.READ,
     "get_locker": Scope.READ,
     "get_locker_state": Scope.READ,
@@ -36,10 +38,14 @@ SCOPES: dict[str, Scope | None] = {
     "revoke_key": Scope.ADMIN,
     "rotate_key": Scope.ADMIN,
     "get_audit": Scope.ADMIN,
+    "get_metrics": Scope.READ,
     "get_live": None,
     "get_ready": None,
 }
 """The scope by the name of the operation. None: the operation needs no key."""
+
+WHOLE_NETWORK = frozenset({"get_activity", "get_metrics", "get_system"})
+"""Operations that show figures of the whole network, so a key that is bound to lockers may not call them."""
 
 
 def require_scopes(operations: Iterable[str]) -> None:

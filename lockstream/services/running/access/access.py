@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Lock, Thread
@@ -61,6 +62,10 @@ class Access:
         self._live = LiveKeys()
         self._version: object = None
         self._refusals = Refusals()
+        self._counting = Lock()
+        self.refused = Counter[str]()
+        """Refused requests and events since the start, by the code of the refusal."""
+
         self._used_written_at = time.time()
         self._reload_lock = Lock()
         self._failing: set[str] = set()
@@ -77,6 +82,11 @@ class Access:
             for name, work in (("lockstream-access", self._follow), ("lockstream-audit", self._write_often)):
                 self._threads.append(Thread(target=work, args=(store,), name=name, daemon=True))
                 self._threads[-1].start()
+
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """The steps whose last attempt has failed, such as "read the keys"."""
+        return tuple(sorted(self._failing))
 
     def authenticate(self, header: bytes | None) -> Caller:
         """Return the caller of a request, from its header `Authorization`.
@@ -100,6 +110,8 @@ class Access:
 
         `key_id` is the key of the request if its secret was right, else empty.
         """
+        with self._counting:
+            self.refused[code] += count
         if self._threads:
             self._refusals.note(Refusal(str(key_id), address, operation, code), time.time(), count)
 
@@ -194,11 +206,12 @@ class Access:
                     "%s This server goes on with the keys that it has read before.",
                     error if known else "The API keys cannot be followed.",
                     exc_info=None if known else error,
+                    extra={"event_name": "keys_unavailable"},
                 )
             self._failing.add(name)
         else:
             if name in self._failing:
-                logger.info("The API keys can be used again (%s).", name)
+                logger.info("The API keys can be used again (%s).", name, extra={"event_name": "keys_available"})
             self._failing.discard(name)
 
     def _reload(self, store: KeyStore) -> None:

@@ -30,6 +30,7 @@ def require_safe_address(settings: Settings, access: Access) -> None:
         logger.warning(
             "LOCKSTREAM_AUTH is off. Anybody who reaches %s may read and change everything.",
             settings.unix_socket or settings.host,
+            extra={"event_name": "access_off"},
         )
     elif access.is_open and not is_local:
         raise KeysRequired(
@@ -41,6 +42,7 @@ def require_safe_address(settings: Settings, access: Access) -> None:
             "API keys cross the network to %s in plain text. Set LOCKSTREAM_TLS_CERT and LOCKSTREAM_TLS_KEY, or listen "
             "on 127.0.0.1 behind a proxy that ends TLS.",
             settings.host,
+            extra={"event_name": "keys_in_plain_text"},
         )
 
 

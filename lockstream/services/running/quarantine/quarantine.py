@@ -24,6 +24,7 @@ from lockstream.infrastructure.codec.event_json import have_same_content, have_s
 from lockstream.infrastructure.codec.log_line import utc_now
 from lockstream.services.running.group_commit import Origin
 from lockstream.services.running.quarantine.buffer import Arrival, NotedDuplicate, QuarantineBuffer
+from lockstream.services.running.telemetry.figures import QuarantineFigures
 
 WRITE_SECONDS = 1.0
 """Time between an arrival and its write, and so what a crash may lose."""
@@ -124,6 +125,20 @@ class Quarantine:
         """Return the counts over all entries, or over those of `lockers`. Raises StoreUnavailable."""
         return await self._read(lambda: self._store.totals(lockers))
 
+    async def figures(self, limit: int) -> QuarantineFigures:
+        """Return the figures of the quarantine, as it was last written. `limit` bounds its entries.
+
+        Raises StoreUnavailable.
+        """
+        totals = await asyncio.get_running_loop().run_in_executor(self._thread, self._store.totals)
+        return QuarantineFigures(
+            open_by_code=totals.open,
+            discarded=totals.discarded,
+            limit=limit,
+            dropped=totals.dropped,
+            is_behind=self._store.is_behind or self._has_failed,
+        )
+
     async def malformed(self, after: int | None, limit: int) -> list[MalformedBody]:
         """Return up to `limit` malformed bodies before the one with number `after`. Raises StoreUnavailable."""
         return await self._read(lambda: self._store.malformed(after, limit))
@@ -191,10 +206,17 @@ class Quarantine:
             except StoreUnavailable as error:
                 self._buffer.put_back(buffer.changes(utc_now()))
                 if not self._has_failed:
-                    logger.warning("The quarantine cannot be written, and is kept in memory until it can. %s", error)
+                    logger.warning(
+                        "The quarantine cannot be written, and is kept in memory until it can. %s",
+                        error,
+                        extra={"event_name": "quarantine_write_failed"},
+                    )
                 self._has_failed = True
             except Exception:  # an internal error, which must not stop later writes
-                logger.exception("Changes of the quarantine could not be written, and are lost.")
+                logger.exception(
+                    "Changes of the quarantine could not be written, and are lost.",
+                    extra={"event_name": "quarantine_changes_lost"},
+                )
             finally:
                 self._in_write = frozenset()
             self._write_later()
@@ -207,6 +229,7 @@ class Quarantine:
                 "The quarantine is full: %s dropped. GET /quarantine shows the senders; "
                 "LOCKSTREAM_QUARANTINE_ENTRIES and LOCKSTREAM_QUARANTINE_BYTES are its bounds.",
                 f"{counted(self._unreported, 'refused event')} {agreeing(self._unreported, 'was', 'were')}",
+                extra={"event_name": "quarantine_full"},
             )
             self._warned_at, self._unreported = now, 0
 

@@ -76,6 +76,8 @@ def assert_same_lists(
     """Compare all lists, unpaged and in pages. `ids` are those of lockers and of compartments."""
     locker_ids, compartment_ids = ids
     assert lists.network() == expected.network()
+    for position in (0, 1, last // 2, last, last + 1):
+        assert lists.activity(position, position) == expected.activity(position, position)
     for of_lockers in locker_queries(prefixes):
         _assert_same_pages(partial(lists.lockers, of_lockers), partial(expected.lockers, of_lockers), "locker_id")
     for of_compartments in compartment_queries(locker_ids):
@@ -106,10 +108,12 @@ def assert_same_histories(
 
 
 def assert_same_times(lists: Listings, expected: NaiveListings, last: int) -> None:
-    """Compare `times` at all positions, and `position_at` for each recorded time and one microsecond around it."""
+    """Compare `times` at all positions, and the positions of each recorded time and one microsecond around it."""
     times = lists.times(range(last + 1))
     assert times == expected.times(range(last + 1))
-    for time in {0, *(time + offset for time in times.values() for offset in (-1, 0, 1))}:
+    wanted = [0, *(time + offset for time in times.values() for offset in (-1, 0, 1))]
+    assert lists.positions_at(wanted) == expected.positions_at(wanted)
+    for time in set(wanted):
         assert lists.position_at(time) == expected.position_at(time)
 
 

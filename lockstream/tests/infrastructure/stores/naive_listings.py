@@ -1,7 +1,7 @@
 """An independent reference for lists: it filters and sorts everything that the model knows, for each page."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from lockstream.core.entities.listings import (
+    Activity,
     CompartmentQuery,
     CompartmentState,
     FaultQuery,
@@ -49,6 +50,13 @@ class NaiveListings:
         sums = {name: sum(map(attrgetter(name), rows)) for name in names}
         severities = Counter(fault["severity"] for fault in self.model.faults.values() if not fault["cleared"])
         return NetworkTotals(len(rows), **sums, open_faults=dict(severities))
+
+    def activity(self, since: int, through: int) -> Activity:
+        deposits = [row for row in map(self._reservation, self.model.reservations) if row.status == "DEPOSITED"]
+        return Activity(
+            sum(row.last_position >= since for row in self._totals()),
+            sum(row.changed_position <= through for row in deposits),
+        )
 
     def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
         rows = [row for row in self._totals() if row.locker_id.startswith(query.prefix)]
@@ -153,6 +161,9 @@ class NaiveListings:
         if all(one <= time for one in times):
             return len(times)
         return max(((one, position) for position, one in enumerate(times, 1) if one <= time), default=(0, 0))[1]
+
+    def positions_at(self, times: Sequence[int]) -> list[int]:
+        return [self.position_at(time) for time in times]
 
     def _totals(self) -> list[LockerTotals]:
         """Return the totals of all lockers, sorted by id. One pass over the events serves all lockers."""

@@ -17,6 +17,7 @@ from lockstream.core.bound.listings import BoundListings
 from lockstream.core.entities.access import Lockers
 from lockstream.core.entities.listings import (
     SUMMED,
+    Activity,
     FaultQuery,
     LockerQuery,
     Matches,
@@ -25,6 +26,7 @@ from lockstream.core.entities.listings import (
     ReservationOrder,
     ReservationQuery,
 )
+from lockstream.core.entities.state import Status
 from lockstream.core.errors import TooManyLockers
 from lockstream.core.past import LastingRows
 from lockstream.core.ports import Listings
@@ -122,6 +124,8 @@ def test_every_list_has_the_rows_of_the_callers_lockers_on_every_store(
         bound = BoundListings(lists, lockers)
         assert bound.network() == network_of(lists, lockers)
         assert bound.position == lists.position
+        for position in range(lists.position + 2):
+            assert bound.activity(position, position) == activity_of(lists, lockers, position)
         for query in (LockerQuery(), LockerQuery("a"), LockerQuery("", available=True), LockerQuery("b", None, True)):
             expected = [row for row in lists.lockers(query, None, ALL) if lockers.allow(row.locker_id)]
             assert read_all(partial(bound.lockers, query), attrgetter("locker_id"), 2) == expected
@@ -281,6 +285,16 @@ def read_all(page: Callable[[Any, int], list[Any] | None], key: Key, limit: int)
             return rows
         else:
             after = key(found[-1])
+
+
+def activity_of(lists: Listings, lockers: Lockers, position: int) -> Activity:
+    """Return the activity of some lockers, counted from the rows of all."""
+    totals = [row for row in lists.lockers(LockerQuery(), None, ALL) if lockers.allow(row.locker_id)]
+    deposits = lists.reservations(ReservationQuery(Status.DEPOSITED), None, ALL)
+    return Activity(
+        sum(row.last_position >= position for row in totals),
+        sum(row.changed_position <= position and lockers.allow(row.locker_id) for row in deposits),
+    )
 
 
 def network_of(lists: Listings, lockers: Lockers) -> NetworkTotals:

@@ -96,7 +96,8 @@ OTHERS = {
     "compartment_ids": {"compartments_by_compartment_id"},
     "reservation_ids": {"reservations_pkey"},
     "times": {"moments_pkey"},
-    "position_at": {"moments_pkey", "moments_by_time"},
+    "positions_at": {"moments_pkey", "moments_by_time"},
+    "old_deposits": {"deposited_reservations_by_change"},
     "has_locker": {"lockers_pkey"},
     "has_compartment": {"compartments_pkey|compartments_by_compartment_id"},
     "reservation": {"reservations_pkey"},
@@ -255,7 +256,6 @@ VALUES = {
     "compartment_id": "C",
     "reservation_id": "R",
     "limit": 5,
-    "time": 1,
 }
 
 

@@ -241,6 +241,8 @@ def test_lists_of_an_empty_network_are_empty(network: Network[Any]) -> None:
     assert lists_of(network, lambda lists: lists.search("", ALL)) == Matches([], [], [], [])
     assert lists_of(network, lambda lists: lists.times([0])) == {}
     assert lists_of(network, lambda lists: lists.position_at(2**63)) == 0
+    assert lists_of(network, lambda lists: lists.positions_at([])) == []
+    assert lists_of(network, lambda lists: lists.positions_at([2**63, 0, 2**63])) == [0, 0, 0]
 
 
 def test_a_page_beyond_the_last_compartment_of_a_locker_is_empty_and_not_unknown(network: Network[Any]) -> None:

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from itertools import product
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from lockstream.core.entities.events import CompartmentRegistered, Event, FaultReported
 from lockstream.core.entities.listings import HistoryQuery
 from lockstream.core.entities.state import LockerState
+from lockstream.core.entities.subjects import CompartmentSubject, LockerSubject, ReservationSubject, Subject
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import Listings
+from lockstream.core.use_cases.history import EventFilter, recorded_events
 from lockstream.core.use_cases.time_travel import past_compartment, past_locker, past_reservation
 from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.tests.core.story import EVENTS, OTHER, STORY
@@ -38,6 +41,42 @@ def past_of(network: Network[Any], locker_id: str, position: int) -> object:
 def records_at(network: Network[Any], positions: list[int]) -> list[tuple[int, Event]]:
     records = network.store.list(lambda lists: lists.records(positions)).value
     return [(record.end.position, record.event) for record in records]
+
+
+def bounded_history(lists: Listings, subject: Subject, wanted: EventFilter, limit: int = ALL) -> list[list[int]]:
+    """Return the positions on each page of a history."""
+    pages: list[list[int]] = []
+    after = None
+    while rows := recorded_events(lists, subject, wanted, after, limit):
+        pages.append([record.end.position for record in rows.rows])
+        if not rows.has_more:
+            break
+        after = pages[-1][-1]
+    return pages
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [LockerSubject(LOCKER), LockerSubject(OTHER), CompartmentSubject(LOCKER, "A"), ReservationSubject("long")],
+)
+def test_a_history_is_bounded_by_positions(network: Network[Any], subject: Subject) -> None:
+    network.ingest(*STORY)
+    bounds = range(0, LAST + 2, 3)
+
+    def compare(lists: Listings) -> int:
+        compared = 0
+        for event_type, descending in product((None, FaultReported), (False, True)):
+            [whole] = bounded_history(lists, subject, EventFilter(event_type, descending))
+            for first, last in product(bounds, (*bounds, None)):
+                wanted = EventFilter(event_type, descending, first, last)
+                expected = [position for position in whole if first <= position and (last is None or position <= last)]
+                assert bounded_history(lists, subject, wanted) == [expected]
+                pages = bounded_history(lists, subject, wanted, limit=2)
+                assert pages == ([expected[start : start + 2] for start in range(0, len(expected), 2)] or [[]])
+                compared += 1
+        return compared
+
+    assert lists_of(network, compare) == 4 * len(bounds) * (len(bounds) + 1)
 
 
 def test_the_past_at_each_position_is_the_state_that_was_shown_then(network: Network[Any]) -> None:

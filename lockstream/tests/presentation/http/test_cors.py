@@ -128,7 +128,7 @@ def test_every_response_to_a_configured_origin_may_be_read(browser_client: Brows
         assert exposed == [
             *("Lockstream-Position", "Lockstream-Through", "Lockstream-Log"),
             *("Retry-After", "ETag", "Link", "Content-Disposition", "RateLimit", "RateLimit-Policy"),
-            "WWW-Authenticate",
+            *("WWW-Authenticate", "X-Request-ID", "traceparent"),
         ]
         assert response.headers["vary"] == "Origin"
 

@@ -9,6 +9,7 @@ import pytest
 
 from lockstream.core.entities.access import Scope
 from lockstream.core.entities.key_text import is_key_text, new_key_text
+from lockstream.core.entities.keys import AuditAction, AuditEntry, AuditQuery
 from lockstream.infrastructure.access.key_file import keys_path
 from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.presentation.http.app import create_app
@@ -181,3 +182,24 @@ def test_a_command_sends_its_key(run_command: RunCommand, guarded: tuple[str, di
     arguments, scope = COMMANDS[name]
     result = run_command(*[argument.format(url) for argument in arguments], LOCKSTREAM_API_KEY=keys[scope])
     assert result.exit_code == 0, result.errors
+
+
+def test_a_backup_has_keys_and_both_parts_of_the_audit_log(run_command: RunCommand, log_path: Path) -> None:
+    log_path.touch()
+    with closing(FileKeyStore(log_path)) as store:
+        older = created(store), keys_path(log_path).read_bytes()
+        later = created(store)
+        store.append_audit([AuditEntry(at="2026-11-23T00:00:00.000000Z", action=AuditAction.REFUSED, code="x")])
+        before, entries = store.keys(), store.audit(AuditQuery(), None, 10)
+    copy = log_path.parent / "copy.jsonl"
+    made = run_command("backup", str(copy))
+    assert made.exit_code == 0
+    assert f"The audit log is copied to {copy}.audit and {copy}.audit.refused." in made.errors
+    with closing(FileKeyStore(copy)) as store:
+        assert (store.keys(), store.audit(AuditQuery(), None, 10)) == (before, entries)
+    assert "lacks" not in run_command("verify").errors
+    # a file of keys that is older than the audit log is noticed
+    keys_path(log_path).write_bytes(older[1])
+    verified = run_command("verify")
+    assert verified.exit_code == 0
+    assert f"names 1 key that {keys_path(log_path)} lacks ({later.key.key_id})" in verified.errors

@@ -30,6 +30,8 @@ CALLS = {
     "get_compartment_events": Call("GET", "/lockers/nowhere/compartments/1/events", READ, 404),
     "get_reservation_events": Call("GET", "/reservations/none/events", READ, 404),
     "get_network": Call("GET", "/network", READ, 200),
+    "get_activity": Call("GET", "/network/activity", READ, 200),
+    "get_system": Call("GET", "/system", READ, 200),
     "get_lockers": Call("GET", "/lockers", READ, 200),
     "get_locker": Call("GET", "/lockers/nowhere", READ, 404),
     "get_locker_state": Call("GET", "/lockers/nowhere/state", READ, 404),
@@ -52,6 +54,7 @@ CALLS = {
     "revoke_key": Call("POST", "/keys/unknown1/revoke", ADMIN, 404),
     "rotate_key": Call("POST", "/keys/unknown1/rotate", ADMIN, 404, {}),
     "get_audit": Call("GET", "/audit", ADMIN, 200),
+    "get_metrics": Call("GET", "/metrics", READ, 200),
     "get_live": Call("GET", "/health/live", None, 200),
     "get_ready": Call("GET", "/health/ready", None, 200),
 }

@@ -26,6 +26,7 @@ def test_the_table_covers_the_contract() -> None:
         for path, methods in contract["paths"].items()
         for method, operation in methods.items()
         if SCOPES[operation["operationId"]] is not Scope.ADMIN  # such a key is never bound
+        and operation["operationId"] != "get_metrics"  # refused, see test_metrics
     }
     assert operations == {("GET", path) for path in (*GETS, STREAM)} | {("POST", path) for path in POSTS}
 

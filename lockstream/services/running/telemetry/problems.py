@@ -1,0 +1,142 @@
+"""The problems of the running system, as its figures show them: what is wrong, and what to do."""
+
+from msgspec import Struct
+
+from lockstream.core.wording import counted
+from lockstream.services.running.telemetry.figures import QuarantineFigures, StorageFigures, SystemFigures
+
+NEARLY_FULL = 0.8
+"""Share of a bound from which it counts as nearly reached."""
+
+NEARLY_FULL_DISK = 5
+"""Multiple of LOCKSTREAM_MIN_FREE_BYTES below which the disk counts as nearly full."""
+
+FEW_DAYS = 7.0
+"""Days of free space that count as few."""
+
+LONG_LAG_SECONDS = 30.0
+"""Age of an event that a projection or a read replica should have had by now. A checkpoint is due each second."""
+
+
+class Problem(Struct, frozen=True):
+    """Something that is wrong."""
+
+    code: str
+    """Stable name, for programs."""
+
+    is_critical: bool
+    """Whether events are refused now."""
+
+    what: str
+    """Sentence that says what is wrong."""
+
+    remedy: str
+    """Sentence that says what to do."""
+
+    page: str
+    """Name of the section of docs/operations.md about this problem."""
+
+
+def problems(figures: SystemFigures) -> list[Problem]:
+    """Return the problems that the figures show, the critical ones first."""
+    storage = figures.storage
+    found = [*_of_log(storage), *_of_disk(figures), *_of_projection(figures), *_of_replica(storage)]
+    if figures.unavailable_reason and not any(problem.is_critical for problem in found):
+        found.append(_events_refused(figures.unavailable_reason))
+    found += [*_of_load(figures), *_of_keys(figures)]
+    if figures.quarantine:
+        found += _of_quarantine(figures.quarantine)
+    return sorted(found, key=lambda problem: not problem.is_critical)
+
+
+def _events_refused(reason: str) -> Problem:
+    return Problem(
+        "events_refused", True, f"Events are refused. {reason}", "Do what the reason says.", "events-are-refused"
+    )
+
+
+def _of_log(storage: StorageFigures) -> list[Problem]:
+    if not storage.log_failure:
+        return []
+    remedy = "Make sure that the disk has free space and works, then restart Lockstream."
+    return [Problem("log_failed", True, storage.log_failure, remedy, "a-poisoned-log")]
+
+
+def _of_disk(figures: SystemFigures) -> list[Problem]:
+    free, least, days = figures.storage.disk_free_bytes, figures.min_free_bytes, figures.days_left
+    if free is None:
+        return []
+    page = "a-full-disk"
+    if free < least:
+        what = f"The disk of the log has {free:,} bytes free, less than the {least:,} of LOCKSTREAM_MIN_FREE_BYTES."
+        return [Problem("disk_full", True, what, "Free some space; no restart is needed.", page)]
+    remedy = f"Free some space, or move the log to a larger disk. Below {least:,} bytes, no event is accepted."
+    if free < NEARLY_FULL_DISK * least:
+        what = f"The disk of the log has only {free:,} bytes free."
+        return [Problem("disk_nearly_full", False, what, remedy, page)]
+    if days is not None and days < FEW_DAYS:
+        what = f"The disk of the log is full in {days:.1f} days, at the rate of the last 24 hours."
+        return [Problem("disk_full_soon", False, what, remedy, page)]
+    return []
+
+
+def _of_projection(figures: SystemFigures) -> list[Problem]:
+    storage = figures.storage
+    if storage.log_failure:  # after a failure of the log, checkpoints end at the durable position
+        return []
+    remedy = "Make sure that the disk has free space and works, and that no other program locks the projection."
+    page = "a-projection-that-is-behind"
+    if storage.projection_failure:
+        is_critical = figures.unavailable_reason == storage.projection_failure
+        return [Problem("checkpoint_failing", is_critical, storage.projection_failure, remedy, page)]
+    if storage.projection_lag_seconds > LONG_LAG_SECONDS:
+        lag = counted(storage.projection_lag, "event")
+        what = f"The projection is {lag} and {storage.projection_lag_seconds:.0f} seconds behind the log."
+        return [Problem("projection_behind", False, what, remedy, page)]
+    return []
+
+
+def _of_replica(storage: StorageFigures) -> list[Problem]:
+    remedy, page = "Check its replication, or let reads go to the primary.", "a-replica-that-is-behind"
+    if storage.replica_failure:
+        return [Problem("replica_away", False, storage.replica_failure, remedy, page)]
+    lag, seconds = storage.replica_lag, storage.replica_lag_seconds
+    if lag is None or seconds is None or seconds <= LONG_LAG_SECONDS:
+        return []
+    what = f"The read replica is {counted(lag, 'event')} and {seconds:.0f} seconds behind the database."
+    return [Problem("replica_behind", False, what, remedy, page)]
+
+
+def _of_load(figures: SystemFigures) -> list[Problem]:
+    found = []
+    if figures.events_waiting >= NEARLY_FULL * figures.queue_limit:
+        waiting, limit = figures.events_waiting, figures.queue_limit
+        what = f"The ingest queue is nearly full: {waiting:,} of at most {limit:,} events wait for acknowledgement."
+        remedy = "Find out whether the disk is slow or a client floods the queue. LOCKSTREAM_QUEUE_LIMIT is its bound."
+        found.append(Problem("queue_nearly_full", False, what, remedy, "a-full-queue"))
+    if figures.open_streams >= figures.stream_limit > 0:
+        what = f"As many streams of the feed are open as may be: {figures.open_streams:,}."
+        remedy = "Find out whether readers leave streams open. LOCKSTREAM_STREAM_LIMIT is the bound."
+        found.append(Problem("streams_at_limit", False, what, remedy, "too-many-streams"))
+    return found
+
+
+def _of_keys(figures: SystemFigures) -> list[Problem]:
+    if not figures.failing_keys:
+        return []
+    what = f"Work on API keys fails: {', '.join(figures.failing_keys)}. Revoked keys may still be accepted."
+    remedy = "The log of the server has the reason. Mend the files or the database that hold the keys."
+    return [Problem("keys_failing", False, what, remedy, "keys-that-cannot-be-followed")]
+
+
+def _of_quarantine(quarantine: QuarantineFigures) -> list[Problem]:
+    page = "a-quarantine-that-fills"
+    if quarantine.is_behind:
+        what = "The quarantine cannot be written, and is kept in memory alone."
+        remedy = "Make sure that its disk or database has free space and works."
+        return [Problem("quarantine_behind", False, what, remedy, page)]
+    if quarantine.entries >= NEARLY_FULL * quarantine.limit:
+        what = f"The quarantine holds {quarantine.entries:,} of at most {quarantine.limit:,} entries."
+        remedy = "Find the senders in GET /quarantine, mend them, and resubmit or discard their events."
+        return [Problem("quarantine_filling", False, what, remedy, page)]
+    return []

@@ -1,0 +1,1 @@
+"""Tests of `presentation.http.routes.figures`."""
