@@ -56,7 +56,7 @@ def test_a_wall_is_seen_as_it_was_and_a_door_has_its_own_page(site: Site, page: 
     expect(page.locator("#moment")).to_contain_text("The wall as it was")
     page.get_by_label("Day (UTC)").fill("2000-01-01")
     page.get_by_role("button", name="Show that moment").click()
-    assert page.url.endswith("?at=2000-01-01T12%3A00%3A00Z")
+    assert "?at=2000-01-01T" in page.url
     expect(page.get_by_role("alert")).to_contain_text("There was no locker")
     page.goto(f"{site.url}/console/lockers/{ids['locker_id']}")
     page.locator(".door", has_text=ids["compartment_id"]).first.click()
