@@ -53,10 +53,9 @@ def shots(site: Site, folder: Path) -> Iterator[Shot]:
     for template in (*templates, "/sign-in", "/lockers/unknown"):
         name = re.sub(r"[^a-z]+", "-", template).strip("-") or "overview"
         path = path_of(template, site.examples)
-        for theme, width in (("light", WIDE), ("dark", WIDE), ("light", NARROW), ("dark", NARROW)):
-            yield Shot(
-                path, folder / f"{name}-{width}-{theme}.png", "dark" if theme == "dark" else "light", width, True
-            )
+        for width in (WIDE, NARROW):
+            yield Shot(path, folder / f"{name}-{width}-light.png", "light", width, True)
+            yield Shot(path, folder / f"{name}-{width}-dark.png", "dark", width, True)
         if template in README:
             yield Shot(path, README[template], "light", README_WIDTH, False)
 
