@@ -31,7 +31,7 @@ DOCS = Path(__file__).parents[3] / "docs"
 README = {"": DOCS / "console-overview.png", "/lockers/{locker_id}": DOCS / "console-wall.png"}
 """Pages that README shows, and where their pictures lie."""
 
-README_WIDTH = 1200
+README_WIDTH = 1440
 
 SETTLING_MILLISECONDS = 800
 

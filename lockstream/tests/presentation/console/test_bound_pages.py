@@ -32,10 +32,12 @@ ABOUT_THE_SERVER = {"/system"}
 """Pages that tell what is so for all callers: how long the log is, and how the server does."""
 
 _HIDDEN = re.compile(
-    r"<time [^>]*>[^<]*</time>"  # when something was recorded
-    r"|position (<b>)?[0-9,]+|data-(position|first|last|shown)=\"[0-9]+\""
-    r"|(after|at|since|until|from)=[^&\"' <]+|<summary>.*?</summary>"
+    r"<time [^>]*>[^<]*</time>|20[0-9-]{8}T[0-9:]{8}\.[0-9]{6}Z"  # when something was recorded
+    r"|position ?(<b>|</dt><dd>|&#34;:)?[0-9,]+|data-(position|first|last|shown)=\"[0-9]+\"|[0-9a-f]{64}"
+    r"|(after|at|since|until|from|limit)=[^&\"' <]+|<summary>.*?</summary>",
+    re.IGNORECASE,
 )
+"""Positions, chain values and times, which belong to the whole log."""
 
 
 def urls(template: str) -> Iterator[str]:

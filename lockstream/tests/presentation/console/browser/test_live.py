@@ -48,6 +48,24 @@ def test_a_wall_shows_an_event_as_it_arrives(site: Site, watched: Watched) -> No
     expect(page.locator("#events")).to_contain_text("Deposited")
 
 
+def test_the_feed_shows_an_event_as_it_arrives(site: Site, watched: Watched) -> None:
+    page = watched.page
+    before = site.streams
+    page.goto(f"{site.url}/console/feed")
+    wait_until(lambda: site.streams == before + 1)
+    report(site, registered("<b>A1", locker="fed-<i>1"))
+    row = page.locator("#list li").first
+    expect(row).to_contain_text("fed-<i>1")
+    expect(row).to_contain_text("<b>A1")
+    # and a paused feed waits
+    page.keyboard.press("p")
+    report(site, registered("A2", locker="fed-<i>1"))
+    expect(page.locator("#status")).to_contain_text("Paused, 1 behind")
+    expect(row).to_contain_text("<b>A1")
+    page.keyboard.press("p")
+    expect(row).to_contain_text("A2")
+
+
 def test_a_person_pauses_and_goes_on(site: Site, watched: Watched) -> None:
     page = watched.page
     open_wall(page, site, "live-2")
