@@ -10,6 +10,7 @@ from lockstream.core.use_cases.manage_keys import DEFAULT_OVERLAP_SECONDS
 from lockstream.presentation.console.api import ApiRefused, api_path
 from lockstream.presentation.console.forms import Form
 from lockstream.presentation.console.pages.shared import ListFilter, Page, PageRequest, PageRoute, list_or_refusal
+from lockstream.presentation.console.texts import time_of_field
 
 DAY_SECONDS, HOUR_SECONDS = 86_400, 3_600
 DEFAULT_OVERLAP_HOURS = DEFAULT_OVERLAP_SECONDS // HOUR_SECONDS
@@ -113,12 +114,14 @@ async def change_key(wanted: PageRequest) -> Page | Response:
 
 async def show_audit(wanted: PageRequest) -> Page:
     """Return the audit log."""
-    query = wanted.query
+    query = dict(wanted.query)
+    if "since" in query:
+        query["since"] = time_of_field(query["since"])
     found = await list_or_refusal(wanted, "/audit", **query)
     fields = [
         ListFilter("key_id", "Key", query.get("key_id", ""), hint="8 characters"),
         ListFilter("action", "Action", query.get("action", ""), _ACTIONS),
-        ListFilter("since", "Since", query.get("since", ""), hint="2026-11-20T08:00:00Z"),
+        ListFilter("since", "Since (UTC)", query.get("since", ""), kind="datetime-local"),
     ]
     return Page(
         "audit.html",

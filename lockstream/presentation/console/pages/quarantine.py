@@ -18,7 +18,7 @@ from lockstream.presentation.console.pages.shared import (
     list_or_refusal,
 )
 from lockstream.presentation.console.refusals import CODE_TEXTS
-from lockstream.presentation.console.texts import EVENT_WORDS, instant
+from lockstream.presentation.console.texts import EVENT_WORDS, instant, time_of_field
 
 MAX_CHOSEN = 1_000
 """Most events that one form resubmits or discards."""
@@ -55,6 +55,8 @@ class Outcome(NamedTuple):
 async def show_quarantine(wanted: PageRequest) -> Page:
     """Return the list of refused events."""
     query = {"order": "desc", **wanted.query_without(NOTHING)}
+    if "since" in query:
+        query["since"] = time_of_field(query["since"])
     found = await list_or_refusal(wanted, "/quarantine", **query)
     totals = found if found.value else await wanted.api.part("/quarantine", limit=1)
     counts: dict[str, int] = totals.value["totals"]["open"] if totals.value else {}
@@ -67,7 +69,7 @@ async def show_quarantine(wanted: PageRequest) -> Page:
             "type", "Type", query.get("type", ""), (("", "All"), *((name, EVENT_WORDS[name]) for name in EVENT_TYPES))
         ),
         ListFilter("locker_id", "Locker", query.get("locker_id", ""), hint="station-7"),
-        ListFilter("since", "Arrived since", query.get("since", ""), hint="2026-11-20T08:00:00Z"),
+        ListFilter("since", "Arrived since (UTC)", query.get("since", ""), kind="datetime-local"),
         ListFilter("order", "Order", query["order"], _ORDERS),
     ]
     return Page(
@@ -140,9 +142,9 @@ async def change_entry(wanted: PageRequest) -> Page | Response:
     event_id, reason = wanted.parameters["event_id"], wanted.value("reason")
     if wanted.value("action") == RESUBMIT:
         outcome = await _resubmitted_once(wanted, event_id)
-        if outcome.is_accepted:
+        if outcome.is_accepted or outcome.is_gone:
             return wanted.redirect(api_path("events", event_id))
-        return wanted.redirect(api_path("quarantine", event_id), outcome="refused")
+        return wanted.redirect(api_path("quarantine", event_id), outcome=outcome.word)
     if not reason:
         page = await _entry_page(wanted)
         return _with(page, _UNPROCESSABLE, problem="A reason is missing. Say why this event is not needed.")
