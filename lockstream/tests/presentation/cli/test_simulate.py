@@ -211,8 +211,8 @@ def test_a_server_that_does_not_run_is_an_error(run_command: RunCommand) -> None
 
 
 WRONG = [
-    ([], "Events go to a file or to a server. Give either --out or --post."),
-    (["--out", "a", "--post", "http://b"], "Give either --out or --post."),
+    ([], "Events go to a file, a log or a server. Give one of --out, --log and --post."),
+    (["--out", "a", "--post", "http://b"], "Give one of --out, --log and --post."),
     (["--out", "a", "--speed", "5"], "A file has no pace. Leave out --speed and --live"),
     (["--out", "a", "--live"], "A file has no pace. Leave out --speed and --live"),
     (["--post", "http://a", "--live", "--speed", "5"], "--live goes on in real time. Leave out --speed."),
@@ -237,3 +237,34 @@ def test_wrong_arguments_are_errors_of_usage(run_command: RunCommand, arguments:
     assert result.exit_code == 2
     assert sentence in " ".join(re.sub("[│╭╮╰╯─]", " ", result.errors).split())
     assert not Path("a").exists()
+
+
+def test_a_log_of_the_past_has_the_times_of_arrival(run_command: RunCommand, out: Path) -> None:
+    # given the events of a simulation in the order of their arrival
+    events = out.with_name("same.ndjson")
+    assert run_command("simulate", *SMALL, "--start", "2026-02-02", "--out", events).exit_code == 0
+    # when the same simulation is recorded as a log
+    log = out.with_suffix(".jsonl")
+    result = run_command("simulate", *SMALL, "--start", "2026-02-02", "--log", log)
+    # then the log is valid, and each accepted event is in it once
+    assert result.exit_code == 0, result.errors
+    lines = [json.loads(line) for line in log.read_bytes().splitlines()]
+    arrived = [json.loads(line)["event_id"] for line in events.read_bytes().splitlines()]
+    accepted = [line["event_id"] for line in lines]
+    assert len(set(accepted)) == len(accepted) > 100
+    assert [event_id for event_id in dict.fromkeys(arrived) if event_id in set(accepted)] == accepted
+    audited(log)
+    # and its recorded times are those of the simulated days, never before the event itself, and never go back
+    recorded = [datetime.fromisoformat(line["recorded_at"]) for line in lines]
+    occurred = [datetime.fromisoformat(line["occurred_at"]) for line in lines]
+    assert recorded == sorted(recorded)
+    assert all(one >= other for one, other in zip(recorded, occurred, strict=True))
+    assert recorded[-1] <= datetime(2026, 2, 6, tzinfo=UTC)
+    assert re.search(r"Left out: \d+ duplicate, \d+ refused\.", result.errors)
+
+
+def test_a_log_of_the_past_overwrites_nothing(run_command: RunCommand, log_path: Path) -> None:
+    log_path.write_bytes(b"precious")
+    result = run_command("simulate", *SMALL, "--log", log_path)
+    assert (result.exit_code, log_path.read_bytes()) == (1, b"precious")
+    assert "overwrites nothing" in result.errors
