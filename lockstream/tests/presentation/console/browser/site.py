@@ -8,15 +8,14 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import httpx
-import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request, Response
 
-from lockstream.infrastructure.codec import log_line
+from lockstream.presentation.cli.simulate import write_log
 from lockstream.presentation.console.pages import PAGES
 from lockstream.presentation.console.session import COOKIE
 from lockstream.presentation.http.app import Application
 from lockstream.settings import Settings
-from lockstream.simulator.rhythm import DAY, HOUR
+from lockstream.simulator.rhythm import DAY
 from lockstream.simulator.simulation import Simulation
 from lockstream.tests.presentation.console.calling import console_app
 from lockstream.tests.presentation.http.access.conftest import add_keys
@@ -24,10 +23,6 @@ from lockstream.tests.support.clients import serving
 from lockstream.tests.support.keys import NoFailureLimits, bearer
 
 LOCKERS, DAYS, SEED = 8, 12, 7
-
-MINUTE = 60
-
-_STEP_SECONDS = 6 * HOUR
 
 WIDE, NARROW = 1440, 390
 
@@ -78,26 +73,14 @@ def simulated_site(folder: Path, lockers: int = LOCKERS, days: int = DAYS) -> It
     """Serve the console over a network that the simulator has made, with keys of every kind."""
     log = folder / "event_log.jsonl"
     keys = add_keys(log)
+    now = int(time())
+    past = write_log(Simulation(lockers, SEED, now - days * DAY), now, log)
     app = console_app(Settings.model_validate({"EVENT_LOG_PATH": log}))
     with serving(app) as url, httpx.Client(base_url=url, headers=bearer(keys["all"]), timeout=60) as client:
         app.lockstream.access.failure_limits = NoFailureLimits()
-        _simulate(client, lockers, days)
+        refused = b"[" + b",".join(past.refused) + b"]"
+        client.post("/events/batch", content=refused).raise_for_status()  # so that the quarantine has them
         yield Site(url, app, keys, log, _examples(client, keys))
-
-
-def _simulate(client: httpx.Client, lockers: int, days: int) -> None:
-    """Report the events of the days before now. The log records them at their simulated times, not all of them now."""
-    now = int(time())
-    start = now - days * DAY
-    simulation = Simulation(lockers, SEED, start)
-    steps = [*range(start + _STEP_SECONDS, now - HOUR, _STEP_SECONDS), *range(now - HOUR, now, MINUTE), now]
-    for end in steps:
-        batch = list(simulation.arrivals(end))
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(log_line, "present_time", lambda end=end: end * 1_000_000)
-            if batch:
-                content = b"[" + b",".join(one.text for one in batch) + b"]"
-                client.post("/events/batch", content=content).raise_for_status()
 
 
 def _examples(client: httpx.Client, keys: Mapping[str, str]) -> dict[str, str]:
