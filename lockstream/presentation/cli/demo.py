@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import webbrowser
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from msgspec import Struct
 from lockstream.core.errors import SimulationFailed
 from lockstream.presentation.cli.output import info
 from lockstream.presentation.cli.simulate import Posting, write_log
+from lockstream.presentation.http.routes.operations import CONSOLE_PATH
 from lockstream.settings import PREFIX, Settings
 from lockstream.simulator.rhythm import DAY
 from lockstream.simulator.simulation import Simulation
@@ -45,8 +47,8 @@ class _Event(Struct):
     payload: _Payload
 
 
-def run(settings: Settings, lockers: int, days: float, seed: int) -> None:
-    """Serve and simulate until a signal comes.
+def run(settings: Settings, lockers: int, days: float, seed: int, *, opens_browser: bool = True) -> None:
+    """Serve and simulate until a signal comes. The browser of a desktop shows the console, unless told not to.
 
     The past is recorded with its own times, before the server starts. What was refused then is posted to the server, so
     that the quarantine has it.
@@ -68,10 +70,19 @@ def run(settings: Settings, lockers: int, days: float, seed: int) -> None:
                 posting.post(past.refused)
                 for line in _introduction(simulation, server.url):
                     info(line)
+                if opens_browser and has_desktop(os.environ, sys.platform):
+                    webbrowser.open(server.url + CONSOLE_PATH)
                 for arrival, outcome in posting.follow():
                     info(_line(arrival.text, outcome))
     except KeyboardInterrupt:
         info("The demo has ended, and its log is removed.")
+
+
+def has_desktop(environment: Mapping[str, str], platform: str) -> bool:
+    """Return whether a browser can be shown here: on a desktop, and not in a job of continuous integration."""
+    if environment.get("CI"):
+        return False
+    return platform == "darwin" or any(environment.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 class _Server:
@@ -134,7 +145,7 @@ def _introduction(simulation: Simulation, url: str) -> Iterator[str]:
     example = simulation.example()
     locker = f"{url}/lockers/{example.locker.name}"
     yield ""
-    yield f"  console        {url}/console"
+    yield f"  console        {url}{CONSOLE_PATH}"
     yield f"  documentation  {url}/docs"
     yield f"  a locker       curl {locker}"
     yield f"  a compartment  curl {locker}/compartments/{example.name}"

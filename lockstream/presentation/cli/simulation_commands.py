@@ -110,6 +110,9 @@ def demo(
         float, typer.Option(min=0.01, max=10_000, metavar="N", help="Days before now that are simulated at once.")
     ] = DAYS,
     seed: Seed = 1,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", metavar=FLAG, help="Do not open the console in a browser.")
+    ] = False,
 ) -> None:
     """Show Lockstream with a simulated month, and new events in real time. Ctrl-C ends it and leaves nothing behind.
 
@@ -117,7 +120,7 @@ def demo(
     """
     from lockstream.presentation.cli.demo import run  # noqa: PLC0415
 
-    run(settings, lockers, days, seed)
+    run(settings, lockers, days, seed, opens_browser=not no_browser)
 
 
 def _speed(text: str | None) -> float | None:
