@@ -14,9 +14,9 @@ from lockstream.core.errors import MalformedEvent, QueueFull, StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate
 from lockstream.services.running.checkpointer import Checkpointer
 from lockstream.services.running.embedded_engine import EmbeddedEngine
-from lockstream.services.running.telemetry import deliveries
-from lockstream.services.running.telemetry.spans import RequestSpan, Tracing
-from lockstream.services.running.telemetry.traced_group_commit import TracedGroupCommit
+from lockstream.services.running.telemetry.traces import deliveries
+from lockstream.services.running.telemetry.traces.spans import RequestSpan, Tracing
+from lockstream.services.running.telemetry.traces.traced_group_commit import TracedGroupCommit
 from lockstream.tests.support.builders import event, registered, reserved
 from lockstream.tests.support.coroutines import run, wait_for
 from lockstream.tests.support.faulty_store import POISON, FaultyStore
