@@ -21,7 +21,7 @@ from lockstream.services.commands.copy_log import import_log
 from lockstream.services.commands.import_events import ImportCounts, import_events
 from lockstream.services.commands.verify import Verification
 from lockstream.services.commands.verify_database import verify_database
-from lockstream.services.deployment import open_access, quarantine_limits, with_progress
+from lockstream.services.deployment import open_access, quarantine_limits, silence_limits, with_progress
 from lockstream.services.running.database_engine import DatabaseEngine
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.settings import Settings
@@ -36,6 +36,7 @@ class DatabaseDeployment:
     def __init__(self, settings: Settings, url: str) -> None:
         self._settings = settings
         self._url = url
+        self.silence_limits = silence_limits(settings)
 
     def open_store(self, on_progress: OnProgress = ignore_progress) -> PostgresStore:
         settings = self._settings
