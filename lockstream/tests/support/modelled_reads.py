@@ -97,7 +97,7 @@ def _paged[RowT](
 
 
 def _lockers(path: str, query: Callable[[Names], LockerQuery]) -> Read:
-    """Return a list of lockers, none of which is silent. Their usual silence depends on the time, and is None."""
+    """Return a list of lockers, none of which is silent."""
 
     def rows(lists: Listings, names: Names, after: Any, limit: int) -> list[ListedLocker]:
         found = lists.lockers(query(names), after, limit)
@@ -106,11 +106,11 @@ def _lockers(path: str, query: Callable[[Names], LockerQuery]) -> Read:
     return _paged(path, LockerItem, "locker_id", rows)
 
 
-def without_usual_silence(body: Any) -> Any:
-    """Return a body of a list as the model gives it: without the usual silence of lockers."""
+def without_silence(body: Any) -> Any:
+    """Return a body as the model gives it: its lockers are not silent, which depends on the present time."""
     for item in body["items"] if isinstance(body, dict) and "items" in body else ():
         if "usual_silence_seconds" in item:
-            item["usual_silence_seconds"] = None
+            item |= {"silent": False, "gone": False, "usual_silence_seconds": None}
     return body
 
 

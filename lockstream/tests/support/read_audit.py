@@ -12,7 +12,7 @@ from lockstream.core.ports import Listings
 from lockstream.tests.infrastructure.stores.model import Model
 from lockstream.tests.infrastructure.stores.naive_listings import NaiveListings
 from lockstream.tests.support.builders import Body
-from lockstream.tests.support.modelled_reads import LISTS, STATES, UNKNOWN, Names, Read, without_usual_silence
+from lockstream.tests.support.modelled_reads import LISTS, STATES, UNKNOWN, Names, Read, without_silence
 from lockstream.tests.support.processes import Server
 
 ALL = 10**9
@@ -77,7 +77,7 @@ class Walk:
         assert status in (200, 404), f"{self.url}: {status} {content!r}"
         position, body = (
             int(headers["lockstream-position"]),
-            without_usual_silence(json.loads(content)) if status == 200 else None,
+            without_silence(json.loads(content)) if status == 200 else None,
         )
         url, after, self.url = self.url, self._after, None
         self.pages += 1

@@ -24,9 +24,9 @@ class _Sweep(NamedTuple):
 class SilenceSweep:
     """Sweeps when it is asked, and no more than one sweep is needed. For one event loop."""
 
-    def __init__(self, read_lists: ReadLists, limits: SilenceLimits, clock: Callable[[], int] = present_time) -> None:
-        """`clock` returns the present time in microseconds since 1970."""
-        self._read_lists, self._limits, self._clock = read_lists, limits, clock
+    def __init__(self, read_lists: ReadLists, limits: SilenceLimits) -> None:
+        """`read_lists` reads the lists of all lockers, whoever asks."""
+        self._read_lists, self._limits = read_lists, limits
         self._lock = asyncio.Lock()
         self._last: _Sweep | None = None
 
@@ -37,7 +37,7 @@ class SilenceSweep:
             StoreUnavailable: the lists cannot be read.
         """
         async with self._lock:
-            now = self._clock()
+            now = present_time()
             if self._last is None or not 0 <= now - self._last.swept_at < SWEEP_SECONDS * SECOND:
                 found = await self._read_lists(lambda listings: silence_at(listings, now, self._limits))
                 self._last = _Sweep(found.value, now)

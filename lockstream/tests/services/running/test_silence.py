@@ -17,6 +17,7 @@ from lockstream.core.use_cases.silent_lockers import SilentLockers
 from lockstream.infrastructure.stores import unit_of_work
 from lockstream.infrastructure.stores.memory import MemoryStore
 from lockstream.services.running.lockstream import Lockstream
+from lockstream.services.running.silence import sweep as sweep_module
 from lockstream.services.running.silence.sweep import SWEEP_SECONDS, SilenceSweep
 from lockstream.tests.support.builders import event, fault_reported, registered
 from lockstream.tests.support.coroutines import run
@@ -59,9 +60,10 @@ class Clock:
 
 
 @run_async
-async def test_all_who_ask_within_a_minute_share_a_sweep() -> None:
+async def test_all_who_ask_within_a_minute_share_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     lists, clock = Lists(), Clock()
-    sweep = SilenceSweep(lists, SilenceLimits(), clock)
+    monkeypatch.setattr(sweep_module, "present_time", clock)
+    sweep = SilenceSweep(lists, SilenceLimits())
     assert set(await asyncio.gather(*(sweep.silence() for _ in range(5)))) == {NO_SILENCE}
     clock.now += SWEEP_SECONDS * SECOND - 1
     await sweep.silence()
@@ -72,9 +74,10 @@ async def test_all_who_ask_within_a_minute_share_a_sweep() -> None:
 
 
 @run_async
-async def test_a_clock_that_is_set_back_causes_a_sweep() -> None:
+async def test_a_clock_that_is_set_back_causes_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     lists, clock = Lists(), Clock()
-    sweep = SilenceSweep(lists, SilenceLimits(), clock)
+    monkeypatch.setattr(sweep_module, "present_time", clock)
+    sweep = SilenceSweep(lists, SilenceLimits())
     await sweep.silence()
     clock.now -= 1
     await sweep.silence()
@@ -84,7 +87,7 @@ async def test_a_clock_that_is_set_back_causes_a_sweep() -> None:
 @run_async
 async def test_a_sweep_that_fails_is_tried_again() -> None:
     lists = Lists()
-    sweep = SilenceSweep(lists, SilenceLimits(), Clock())
+    sweep = SilenceSweep(lists, SilenceLimits())
     lists.failure = StoreUnavailable("The projection cannot be read.")
     with pytest.raises(StoreUnavailable):
         await sweep.silence()
@@ -95,7 +98,7 @@ async def test_a_sweep_that_fails_is_tried_again() -> None:
 @run_async
 async def test_a_sweep_whose_caller_leaves_is_made_for_the_next_one() -> None:
     lists = Lists()
-    sweep = SilenceSweep(lists, SilenceLimits(), Clock())
+    sweep = SilenceSweep(lists, SilenceLimits())
     leaving = asyncio.create_task(sweep.silence())
     await asyncio.sleep(0)
     leaving.cancel()
