@@ -34,7 +34,9 @@ ABOUT_THE_SERVER = {"/system"}
 _HIDDEN = re.compile(
     r"<time [^>]*>[^<]*</time>"  # when something was recorded
     r"|position (<b>)?[0-9,]+|data-(position|first|last|shown)=\"[0-9]+\""
-    r"|(after|at|since|until|from)=[^&\"' <]+|<summary>.*?</summary>"
+    r"|(after|at|before|since|until|from)=[^&\"' <]+|<summary>.*?</summary>"
+    r"|&#34;position&#34;:[0-9]+|&#34;recorded_at&#34;:&#34;[^&]+|[0-9,]+ of the log|[0-9a-f]{64}"
+    r"|recorded [^<]* later|clock is [^<]* ahead"
 )
 
 
