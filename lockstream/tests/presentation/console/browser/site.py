@@ -35,7 +35,7 @@ addEventListener("securitypolicyviolation", ({violatedDirective, blockedURI}) =>
 
 
 _NOT_FOUND = "Failed to load resource: the server responded with a status of"
-"""Beginning of a message about a page that was refused, which is no fault of its scripts."""
+"""Beginning of a message about a page that was refused. Its scripts have done nothing wrong."""
 
 
 class Site(NamedTuple):

@@ -72,7 +72,7 @@ def test_the_wall_of_another_moment_has_an_address(site: Site, watched: Watched)
     page.wait_for_url(f"{locker}?")
     expect(page.locator("#moment")).to_be_empty()
     # and before its first event there was no locker, but the way to all pages
-    page.goto(f"{locker}?at=1")
+    page.goto(f"{locker}?at=0")
     expect(page.get_by_role("alert")).to_contain_text("There was no locker")
     expect(page.get_by_role("navigation")).to_be_visible()
 
