@@ -142,19 +142,21 @@ class Console:
             return sign_out(request)
         if not access.is_open and key_of(request) is None:
             return _to_sign_in(request, path)
+        return await self._answer(request, path, is_post=is_post)
+
+    async def _answer(self, request: Request, path: str, *, is_post: bool) -> Response:
+        """Return the response of a page to a person who is signed in."""
         found = find_page(path)
+        scope = self._identified(request)
+        wanted = PageRequest(Api(self._application, scope), scope, found.parameters if found else {})
+        request.scope[_WANTED] = wanted  # so that an error has the navigation of the person
         if found is None:
             raise Refused(404, "There is no such page. The search above finds lockers, parcels and events by their id.")
         handler = found.page.act if is_post else found.page.show
         if handler is None:
             raise Refused(405, "This page has no form. Open it in a browser.", _ALLOWED)
-        scope = self._identified(request)
-        wanted = PageRequest(
-            Api(self._application, scope),
-            scope,
-            found.parameters,
-            form=await form_of(request) if is_post else {},
-        )
+        if is_post:
+            wanted.form = await form_of(request)
         result = await handler(wanted)
         if isinstance(result, Response):
             return result
@@ -178,7 +180,7 @@ class Console:
     ) -> Response:
         title = _TITLES.get(status, "Not possible")
         page = Page("error.html", title, {"detail": detail, "code": status}, status=status)
-        response = await self._rendered(request, page)
+        response = await self._rendered(request, page, request.scope.get(_WANTED))
         response.headers.update(headers)
         return response
 
@@ -190,6 +192,8 @@ class Console:
         end_session(response, request)
         return response
 
+
+_WANTED = "lockstream.wanted_page"
 
 _ALLOWED = {"Allow": "GET, HEAD"}
 

@@ -229,14 +229,14 @@ def test_responses_with_503_do_not_exclude_a_node_from_other_requests(nodes: lis
 @pytest.mark.parametrize(
     ("status", "sent"),
     [
-        (413, b"POST /events HTTP/1.1\r\nhost: test\r\ncontent-length: %d\r\n\r\n" % (17 * 1024 * 1024 + 1)),
-        (400, b"GET /lockers/unknown HTTP/1.1\r\nhost: test\r\nx: %b\r\n\r\n" % (b"y" * 10_000)),
-        (400, b"GET /lockers/%b HTTP/1.1\r\nhost: test\r\n\r\n" % (b"y" * 10_000)),
+        (413, b"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % (17 * 1024 * 1024 + 1)),
+        (400, b"GET /lockers/unknown HTTP/1.1\r\nhost: localhost\r\nx: %b\r\n\r\n" % (b"y" * 10_000)),
+        (400, b"GET /lockers/%b HTTP/1.1\r\nhost: localhost\r\n\r\n" % (b"y" * 10_000)),
         (400, b"GET / HTTP/1.1\r\nno header\r\n\r\n"),
         (400, b"no HTTP\r\n\r\n"),
-        (400, b"TRACE /events HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n"),
-        (400, b"POST /events HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\ntransfer-encoding: gzip\r\n\r\n"),
-        (400, b"GET / HTTP/9.9\r\nhost: test\r\n\r\n"),
+        (400, b"TRACE /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"),
+        (400, b"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\ntransfer-encoding: gzip\r\n\r\n"),
+        (400, b"GET / HTTP/9.9\r\nhost: localhost\r\n\r\n"),
     ],
     ids=["body", "header", "path", "no header", "no HTTP", "method", "encoding", "version"],
 )

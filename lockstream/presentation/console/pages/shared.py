@@ -29,10 +29,12 @@ _CLOCK = re.compile(r"\d{2}:\d{2}")
 class PageRequest:
     """A request for a page by a person who is signed in."""
 
-    def __init__(self, api: Api, scope: Scope, parameters: Mapping[str, str], form: Form) -> None:
+    def __init__(self, api: Api, scope: Scope, parameters: Mapping[str, str]) -> None:
         """`parameters` are the values in the path."""
-        self.api, self.scope, self.parameters, self.form = api, scope, parameters, form
+        self.api, self.scope, self.parameters = api, scope, parameters
         self.query = query_of(scope)
+        self.form: Form = {}
+        """The fields of the form that was sent, if the page was asked to change something."""
 
     @property
     def scopes(self) -> frozenset[AccessScope]:

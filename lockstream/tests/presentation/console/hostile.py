@@ -79,6 +79,7 @@ class Subject(NamedTuple):
             yield f"/console{page.path.format(**ids)}"
             if "{" not in page.path:
                 yield from (f"/console{page.path}?{name}={value}" for name in ("q", "locker_id", "after", value))
+                yield f"/console{page.path}?limit=1"
 
 
 SUBJECTS = [Subject(text) for text in IDENTIFIERS]

@@ -32,12 +32,13 @@ ABOUT_THE_SERVER = {"/system"}
 """Pages that tell what is so for all callers: how long the log is, and how the server does."""
 
 _HIDDEN = re.compile(
-    r"<time [^>]*>[^<]*</time>"  # when something was recorded
-    r"|position (<b>)?[0-9,]+|data-(position|first|last|shown)=\"[0-9]+\""
-    r"|(after|at|before|since|until|from)=[^&\"' <]+|<summary>.*?</summary>"
-    r"|&#34;position&#34;:[0-9]+|&#34;recorded_at&#34;:&#34;[^&]+|[0-9,]+ of the log|[0-9a-f]{64}"
-    r"|recorded [^<]* later|clock is [^<]* ahead"
+    r"<time [^>]*>[^<]*</time>|20[0-9-]{8}T[0-9:]{8}\.[0-9]{6}Z"  # when something was recorded
+    r"|position ?(<b>|</dt><dd>|&#34;:)?[0-9,]+|data-(position|first|last|shown)=\"[0-9]+\"|[0-9a-f]{64}"
+    r"|(after|at|before|since|until|from|limit)=[^&\"' <]+|<summary>.*?</summary>"
+    r"|[0-9,]+ of the log|recorded [^<]* later|clock is [^<]* ahead",
+    re.IGNORECASE,
 )
+"""Positions, chain values and times, which belong to the whole log."""
 
 
 def urls(template: str) -> Iterator[str]:

@@ -58,6 +58,8 @@ ORIGINS: list[tuple[bool, str, dict[str, str]]] = [
     (False, "http", {SITE: "same-origin", FROM: "http://testserver:8000"}),
     (False, "http", {SITE: "same-origin", FROM: "http://testserver.evil.example"}),
     (False, "http", {SITE: "same-origin", FROM: "http://evil.example@testserver"}),
+    (False, "http", {SITE: "same-origin", FROM: "http://["}),
+    (False, "http", {SITE: "same-origin", FROM: "file://testserver"}),
     (False, "http", {SITE: "same-site", FROM: ORIGIN}),
     (False, "http", {SITE: "cross-site", FROM: ORIGIN}),
     (False, "http", {SITE: "none", FROM: ORIGIN}),

@@ -13,7 +13,7 @@ from lockstream.core.errors import StoreUnavailable
 from lockstream.infrastructure.telemetry.histogram import Observations
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.services.running.telemetry.counts import SystemCounts
-from lockstream.services.running.telemetry.figures import StorageKind, SystemFigures
+from lockstream.services.running.telemetry.figures import SystemFigures
 from lockstream.services.running.telemetry.metrics.events import batch_families, event_families
 from lockstream.services.running.telemetry.metrics.forms import counters
 from lockstream.services.running.telemetry.metrics.network import NetworkFigures, network_families, network_figures
@@ -25,7 +25,7 @@ from lockstream.services.running.telemetry.request_tally import RequestTally
 PART_SECONDS = 3.0
 """Time that a part of a scrape may take. Prometheus gives up a scrape after 10 seconds by default."""
 
-PARTS = "system", "counts", "disk", "quarantine", "network", "requests", "process"
+PARTS = "system", "counts", "disk", "database", "quarantine", "network", "requests", "process"
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +56,8 @@ class MetricsCollector:
             self._attempt("counts", lockstream.counts),
             self._attempt("network", lambda: lockstream.list(partial(network_figures, overdue_days=days), at=0)),
         )
-        if figures:
-            self._errors["disk"] += figures.storage.kind is StorageKind.FILE and figures.storage.disk_free_bytes is None
-            self._errors["quarantine"] += lockstream.settings.quarantine and figures.quarantine is None
+        for part in figures.missing if figures else ():
+            self._errors[part] += 1
         seconds = {group: found.read() for group, found in self._requests.seconds.items()}
         scraped = _Scraped(figures, counts, network and network.value, dict(self._requests.counts), seconds)
         return await asyncio.to_thread(self._families, scraped)

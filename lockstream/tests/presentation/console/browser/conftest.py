@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from lockstream.tests.presentation.console.browser.site import Site, Watched, simulated_site, watched_page
 from lockstream.tests.support.browsers import BROWSER
+
+expect.set_options(timeout=60_000)  # so that a slow machine fails no test
 
 
 @pytest.fixture(scope="package")

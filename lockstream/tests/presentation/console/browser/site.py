@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import httpx
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request, Response
 
+from lockstream.presentation.cli.simulate import write_log
 from lockstream.presentation.console.pages import PAGES
 from lockstream.presentation.console.session import COOKIE
 from lockstream.presentation.http.app import Application
 from lockstream.settings import Settings
-from lockstream.simulator.pace import batches
 from lockstream.simulator.rhythm import DAY
 from lockstream.simulator.simulation import Simulation
 from lockstream.tests.presentation.console.calling import console_app
@@ -32,6 +32,10 @@ addEventListener("securitypolicyviolation", ({violatedDirective, blockedURI}) =>
   refused.push(`${violatedDirective} ${blockedURI}`));
 """
 """Script that notes what the content security policy refuses."""
+
+
+_NOT_FOUND = "Failed to load resource: the server responded with a status of"
+"""Beginning of a message about a page that was refused, which is no fault of its scripts."""
 
 
 class Site(NamedTuple):
@@ -65,16 +69,17 @@ def path_of(template: str, ids: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def simulated_site(folder: Path) -> Iterator[Site]:
+def simulated_site(folder: Path, lockers: int = LOCKERS, days: int = DAYS) -> Iterator[Site]:
     """Serve the console over a network that the simulator has made, with keys of every kind."""
     log = folder / "event_log.jsonl"
     keys = add_keys(log)
+    now = int(time())
+    past = write_log(Simulation(lockers, SEED, now - days * DAY), now, log)
     app = console_app(Settings.model_validate({"EVENT_LOG_PATH": log}))
     with serving(app) as url, httpx.Client(base_url=url, headers=bearer(keys["all"]), timeout=60) as client:
         app.lockstream.access.failure_limits = NoFailureLimits()
-        now = int(time())
-        for batch in batches(Simulation(LOCKERS, SEED, now - DAYS * DAY), now):
-            client.post("/events/batch", content=b"[" + b",".join(one.text for one in batch) + b"]").raise_for_status()
+        refused = b"[" + b",".join(past.refused) + b"]"
+        client.post("/events/batch", content=refused).raise_for_status()  # so that the quarantine has them
         yield Site(url, app, keys, log, _examples(client, keys))
 
 
@@ -82,7 +87,9 @@ def _examples(client: httpx.Client, keys: Mapping[str, str]) -> dict[str, str]:
     def first(path: str) -> dict[str, Any]:
         return next(iter(client.get(path).json()["items"]), {})
 
-    fault = first("/faults?open=true&min_severity=3") or first("/faults")
+    lockers = {one["locker_id"]: one["compartments"] for one in client.get("/lockers?limit=1000").json()["items"]}
+    faults = client.get("/faults?open=true&min_severity=3").json()["items"] or client.get("/faults").json()["items"]
+    fault = max(faults, key=lambda one: lockers[one["locker_id"]])
     parcel = first("/reservations?status=DEPOSITED&order=asc")
     return {
         "locker_id": fault["locker_id"],
@@ -149,8 +156,12 @@ def _watched(context: BrowserContext, site_url: str) -> Watched:
         if not request.url.startswith((site_url, "data:,")):
             faults.append(f"asked for {request.url}")
 
+    def note_response(response: Response) -> None:
+        if response.status >= 400 and not response.request.is_navigation_request():
+            faults.append(f"was refused {response.url}: {response.status}")
+
     def note_message(message: ConsoleMessage) -> None:
-        if message.type == "error":
+        if message.type == "error" and not message.text.startswith(_NOT_FOUND):
             faults.append(f"printed: {message.text}")
 
     def note_dialog(dialog: Dialog) -> None:
@@ -159,6 +170,7 @@ def _watched(context: BrowserContext, site_url: str) -> Watched:
 
     page.add_init_script(VIOLATIONS)
     page.on("request", note_request)
+    page.on("response", note_response)
     page.on("pageerror", lambda error: faults.append(f"failed: {error}"))
     page.on("console", note_message)
     page.on("dialog", note_dialog)
