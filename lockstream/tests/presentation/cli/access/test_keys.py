@@ -17,7 +17,7 @@ from lockstream.tests.support.clients import open_from_environment, serving
 from lockstream.tests.support.commands import RunCommand, run_command
 from lockstream.tests.support.databases import empty_database_url
 from lockstream.tests.support.keys import created, request
-from lockstream.tests.support.processes import command
+from lockstream.tests.support.processes import Server, command
 
 __all__ = ["empty_database_url", "run_command"]
 
@@ -216,3 +216,13 @@ def test_a_backup_has_keys_and_both_parts_of_the_audit_log(run_command: RunComma
     verified = run_command("verify")
     assert verified.exit_code == 0
     assert f"names 1 key that {keys_path(log_path)} lacks ({later.key.key_id})" in verified.errors
+
+
+def test_a_server_that_prints_a_key_fails_its_test(log_path: Path) -> None:
+    key_id, text = new_key_text()
+    printing = "-c", f"import sys; sys.stderr.write('Authorization: Bearer {text}')"
+    with Server(log_path, program=printing) as server:
+        server.launch()
+        with pytest.raises(AssertionError, match=key_id) as failed:
+            server.wait()
+    assert text not in str(failed.value)
