@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from lockstream.core.use_cases.manage_keys import MAX_BURST_SECONDS, MIN_RATE
 from lockstream.settings import (
     SCHEMES,
     Settings,
@@ -230,3 +231,13 @@ def test_settings_cannot_be_changed() -> None:
 def test_the_access_log_is_on_off_or_a_share(value: str, share: float) -> None:
     assert Settings(access_log=value).access_log_share == share
     assert Settings().access_log_share == 0
+
+
+def test_the_limits_of_all_keys_have_the_bounds_of_those_of_one_key() -> None:
+    """Settings import nothing of the core, so both name the bounds."""
+    lowest, longest = str(MIN_RATE), str(MAX_BURST_SECONDS)
+    assert problems(LOCKSTREAM_REQUESTS_PER_SECOND=lowest, LOCKSTREAM_EVENTS_PER_SECOND=lowest) == []
+    assert problems(LOCKSTREAM_BURST_SECONDS=longest) == []
+    for name in "LOCKSTREAM_REQUESTS_PER_SECOND", "LOCKSTREAM_EVENTS_PER_SECOND":
+        assert problems(**{name: str(MIN_RATE / 2)}) == [f"Input should be greater than or equal to {MIN_RATE}"]
+    assert problems(LOCKSTREAM_BURST_SECONDS=str(MAX_BURST_SECONDS + 1)) != []
