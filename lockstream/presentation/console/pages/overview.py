@@ -2,7 +2,8 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from lockstream.core.entities.access import Scope
 from lockstream.core.entities.state import DEGRADING_SEVERITY
@@ -50,6 +51,7 @@ async def show_overview(wanted: PageRequest) -> Page:
     faults = f"/faults?open=true&min_severity={DEGRADING_SEVERITY}&order=asc&limit={_SHOWN}"
     overdue = f"/reservations?status=DEPOSITED&order=asc&changed_before={before}&limit={COUNTED}"
     is_operator = reads and is_whole
+    silent_lockers = f"/lockers?silent=true&limit={COUNTED}"
     system, network, hour, day, severe, late, silent, quarantine, tail = await asyncio.gather(
         _part(wanted, "/system", is_allowed=is_operator),
         _part(wanted, "/network", is_allowed=reads),
@@ -57,7 +59,7 @@ async def show_overview(wanted: PageRequest) -> Page:
         _part(wanted, "/network/activity?span=day", is_allowed=is_operator),
         _part(wanted, faults, is_allowed=reads),
         _part(wanted, overdue, is_allowed=reads),
-        _part(wanted, f"/lockers?silent=true&limit={COUNTED}", is_allowed=reads),
+        _part(wanted, silent_lockers, is_allowed=reads),
         _part(wanted, "/quarantine?limit=1", is_allowed=wanted.may(Scope.QUARANTINE)),
         _newest_events(wanted, _NEWEST if is_whole else _BOUND_WINDOW),
     )
@@ -74,6 +76,7 @@ async def show_overview(wanted: PageRequest) -> Page:
             "severe_count": _severe_count(network),
             "overdue": late,
             "silent": silent,
+            "longest_silent": _longest_silent(silent),
             "quarantine": quarantine,
             "tail": tail,
             "events": tail.value["items"][::-1][:_NEWEST] if tail and tail.value else [],
@@ -105,6 +108,12 @@ def _severe_count(network: Part) -> int:
     if network is None or network.value is None:
         return 0
     return sum(one["count"] for one in network.value["open_faults"] if one["severity"] >= DEGRADING_SEVERITY)
+
+
+def _longest_silent(silent: Part) -> list[dict[str, Any]]:
+    """Return the lockers that were heard of longest ago, of those that were counted."""
+    found = silent.value["items"] if silent and silent.value else []
+    return sorted(found, key=itemgetter("last_position"))[:_SHOWN]
 
 
 def _chart(activity: Answer) -> Chart:

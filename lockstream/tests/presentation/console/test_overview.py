@@ -1,5 +1,7 @@
 """The overview: health first, then what needs a person, totals, activity and the newest events."""
 
+import inspect
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +14,14 @@ from lockstream.core.entities.access import Scope
 from lockstream.infrastructure.stores import unit_of_work
 from lockstream.presentation.console.pages.overview import OVERDUE_HOURS
 from lockstream.presentation.console.runbook import RUNBOOK
+from lockstream.services.running.telemetry import problems
 from lockstream.settings import Settings
 from lockstream.tests.presentation.console.calling import Document, console_client, document
 from lockstream.tests.presentation.http.access.conftest import Guarded
 from lockstream.tests.support.builders import LOCKER, deposited, fault_reported, registered, reserved
 from lockstream.tests.support.keys import bearer
 from lockstream.tests.support.processes import wait_until
+from lockstream.tests.support.silent_network import SILENT, record_silent_network
 
 OPERATIONS = Path(__file__).parents[4] / "docs/operations.md"
 
@@ -72,6 +76,11 @@ def test_each_problem_has_its_remedy_and_its_section_of_the_runbook(log_path: Pa
         assert "Not ready." in system.text
 
 
+def test_the_runbook_has_a_section_about_each_problem() -> None:
+    source = inspect.getsource(problems)
+    assert set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', source)) == set(RUNBOOK)
+
+
 def test_the_runbook_has_the_sections_of_the_documentation() -> None:
     headings = {
         line[3:].lower().replace(" ", "-"): line[3:]
@@ -96,6 +105,17 @@ def test_overdue_parcels_are_counted_and_the_oldest_are_listed(log_path: Path, m
         assert "100+ overdue parcels" in " ".join(page.text.split())
         assert f"/console/overdue?older_than={OVERDUE_HOURS}" in page.values("href")
         assert "/console/reservations/r0" in page.values("href")
+
+
+def test_silent_lockers_are_listed(log_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_silent_network(log_path, monkeypatch)
+    with client_with() as client:
+        page = document(client, "/console")
+        assert "2 silent lockers" in " ".join(page.text.split())
+        silent = {f"/console/lockers/{locker_id}" for locker_id in SILENT}
+        assert silent | {"/console/lockers?silent=true"} <= set(page.values("href"))
+        found = document(client, "/console/lockers?silent=true")
+        assert {href for href in found.values("href") if href.startswith("/console/lockers/")} == silent
 
 
 def test_faults_of_low_severity_need_nobody(log_path: Path) -> None:
