@@ -73,6 +73,8 @@ GOALS = (
     ),
     Goal("keys-single", "keys", "single events, with keys", "of the rate without keys", 0.97),
     Goal("keys-batch", "keys", "batches of 100, with keys", "of the rate without keys", 0.97),
+    Goal("metrics-single", "metrics", "single events, scraped each second", "of the rate without metrics", 0.98),
+    Goal("metrics-batch", "metrics", "batches of 100, scraped each second", "of the rate without metrics", 0.98),
     Goal("per-compartment", "memory", "memory per compartment, at 1 million", "bytes", 140.0, True),
     Goal("per-event", "memory", "memory per event of history", "bytes", 20.0, True),
     Goal("slow-disk", "slow-disk", "flushes 10 ms longer, 256 connections", "of the rate without", 0.6),

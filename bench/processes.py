@@ -109,11 +109,18 @@ class ServerProcess:
 
 
 class Lockstream(ServerProcess):
-    """`python run.py` on `log`. Every setting that is not given has its default."""
+    """`python run.py` on `log`, or another program. Every setting that is not given has its default."""
 
-    def __init__(self, log: Path, *, under: Sequence[str] = (), **settings: str) -> None:
+    def __init__(
+        self,
+        log: Path,
+        *,
+        under: Sequence[str] = (),
+        program: Sequence[str] = (str(ROOT / "run.py"),),
+        **settings: str,
+    ) -> None:
         given = {"EVENT_LOG_PATH": str(log), "LOCKSTREAM_PORT": "0", **settings}
-        super().__init__([str(ROOT / "run.py")], under=under, **given)
+        super().__init__(program, under=under, **given)
         self.log = log
 
     @property

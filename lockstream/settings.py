@@ -219,6 +219,12 @@ class Settings(BaseSettings):
     overdue_days: float = _setting(3.0, OPERATION, gt=0, le=36_500, allow_inf_nan=False)
     """Days after its deposit from which a parcel counts as overdue."""
 
+    silent_minutes: int = _setting(60, OPERATION, ge=1, le=1_000_000)
+    """Minutes for which every locker may be quiet. A locker is silent if that is unusual for it, too."""
+
+    gone_days: int = _setting(30, OPERATION, ge=1, le=36_500)
+    """Days after which a silent locker counts as gone, and no longer as silent."""
+
     stop_seconds: int = _setting(5, OPERATION, ge=1)
     """Seconds for open requests to finish after SIGTERM."""
 

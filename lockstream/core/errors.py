@@ -80,6 +80,10 @@ class UnknownSubject(LockstreamError):
     """Raised when no accepted event has named the subject of a history."""
 
 
+class StatusUnknown(LockstreamError):
+    """Raised when the command line cannot read the state of a server."""
+
+
 class FollowFailed(LockstreamError):
     """Raised when the command line cannot follow the feed of a server."""
 

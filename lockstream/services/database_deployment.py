@@ -26,6 +26,7 @@ from lockstream.services.deployment import (
     closing_on_failure,
     open_access,
     quarantine_limits,
+    silence_limits,
     with_progress,
 )
 from lockstream.services.running.database_engine import DatabaseEngine
@@ -46,6 +47,7 @@ class DatabaseDeployment:
     def __init__(self, settings: Settings, url: str) -> None:
         self._settings = settings
         self._url = url
+        self.silence_limits = silence_limits(settings)
 
     def open_store(self, on_progress: OnProgress = ignore_progress) -> PostgresStore:
         settings = self._settings

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lockstream.core.entities.log import START, Record
 from lockstream.core.entities.quarantine import QuarantineLimits
+from lockstream.core.entities.silence import SilenceLimits
 from lockstream.core.errors import StartRefused
 from lockstream.core.key_store import AuditLimits, KeyStore
 from lockstream.core.ports import Listings, OnProgress, ReadResult, Store, ignore_progress
@@ -35,6 +36,10 @@ PROGRESS_RECORDS = 1_000
 
 class Deployment(Protocol):
     """A log and its projection. Each method raises LockstreamError or OSError, whose text names the next step."""
+
+    @property
+    def silence_limits(self) -> SilenceLimits:
+        """Times of silence, from the settings."""
 
     def open_store(self, on_progress: OnProgress = ignore_progress) -> Store:
         """Open the store, with its projection brought up to its log."""
@@ -103,6 +108,11 @@ def audit_limits(settings: Settings) -> AuditLimits:
     return AuditLimits(settings.audit_bytes, settings.min_free_bytes)
 
 
+def silence_limits(settings: Settings) -> SilenceLimits:
+    """Return the times of silence."""
+    return SilenceLimits.of(settings.silent_minutes, settings.gone_days)
+
+
 def open_access(settings: Settings, store: KeyStore) -> Access:
     """Return the check of the keys in `store`, which closes the store.
 
@@ -149,6 +159,7 @@ class FileDeployment:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._log = settings.event_log_path
+        self.silence_limits = silence_limits(settings)
 
     def open_store(self, on_progress: OnProgress = ignore_progress) -> "EmbeddedStore":
         from lockstream.infrastructure.stores.embedded import EmbeddedStore  # noqa: PLC0415

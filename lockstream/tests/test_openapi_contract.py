@@ -82,7 +82,7 @@ FIELDS = {
     "LockerPage": {"items", "next"},
     "LockerItem": {
         *("locker_id", "compartments", "available", "reserved", "occupied", "degraded"),
-        *("events", "last_event_at", "last_position"),
+        *("events", "last_event_at", "last_position", "silent", "gone", "usual_silence_seconds"),
     },
     "CompartmentPage": {"items", "next"},
     "CompartmentItem": {

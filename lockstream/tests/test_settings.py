@@ -144,6 +144,12 @@ def test_an_empty_value_is_invalid(variable: str, value: str) -> None:
         ("LOCKSTREAM_BATCH_LIMIT", "1.5", "valid integer"),
         ("LOCKSTREAM_AUTO_MIGRATE", "perhaps", "valid boolean"),
         ("LOCKSTREAM_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+        ("LOCKSTREAM_LOG_FORMAT", "xml", "'text' or 'json'"),
+        ("LOCKSTREAM_TRACES", "perhaps", "'on' or 'off'"),
+        *(
+            ("LOCKSTREAM_ACCESS_LOG", value, "neither on nor off, nor a number from 0 to 1")
+            for value in ("all", "1.01", "-0.1", "nan", "inf")
+        ),
         ("LOCKSTREAM_ROOT_PATH", "lockstream", "not a path that begins with /"),
         ("LOCKSTREAM_TRUSTED_PROXIES", "10.0.0.0/8,proxy", "'proxy' does not appear to be an IPv4 or IPv6 network"),
         ("LOCKSTREAM_TRUSTED_PROXIES", "10.0.0.1/8", "10.0.0.1/8 has host bits set. Give addresses or networks"),
@@ -216,3 +222,11 @@ def test_the_two_urls_are_the_only_secrets() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         Settings().port = 1
+
+
+@pytest.mark.parametrize(
+    ("value", "share"), [("on", 1), ("OFF", 0), ("0.25", 0.25), ("1", 1), ("0", 0), ("1e-3", 0.001)]
+)
+def test_the_access_log_is_on_off_or_a_share(value: str, share: float) -> None:
+    assert Settings(access_log=value).access_log_share == share
+    assert Settings().access_log_share == 0

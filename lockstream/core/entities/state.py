@@ -143,10 +143,20 @@ class LockerTotals(Struct, frozen=True, gc=False, array_like=True):
 
     picked_up: int = 0
     expired: int = 0
+    gap_sum: int = 1
+    """Sum of the gaps between its events, in positions, from which the usual gap is learned. Not kept for the past."""
+
+    gap_squares: int = 1
+    """Sum of the squares of these gaps."""
 
     @property
     def key(self) -> str:
         return self.locker_id
+
+    @property
+    def usual_gap(self) -> int:
+        """The average length of the gap in which an event of the network falls, in positions."""
+        return self.gap_squares // self.gap_sum
 
 
 type Row = Compartment | Reservation | Fault | LockerTotals

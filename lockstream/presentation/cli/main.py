@@ -16,6 +16,7 @@ from lockstream.presentation.cli.options import with_settings
 from lockstream.presentation.cli.output import error
 from lockstream.presentation.cli.quarantine.commands import commands as quarantine_commands
 from lockstream.presentation.cli.simulation_commands import commands as simulation_commands
+from lockstream.presentation.cli.status.commands import commands as status_commands
 from lockstream.presentation.cli.usage import FLAG, Command, CommandGroup
 from lockstream.settings import Settings
 
@@ -70,6 +71,7 @@ def serve(settings: Settings) -> None:
 commands.add_typer(log_commands)
 commands.add_typer(list_commands)
 commands.add_typer(feed_commands)
+commands.add_typer(status_commands)
 commands.add_typer(quarantine_commands, name="quarantine", cls=CommandGroup)
 commands.add_typer(key_commands, name="keys", cls=CommandGroup)
 commands.add_typer(audit_commands)

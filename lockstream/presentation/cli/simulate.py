@@ -13,11 +13,11 @@ from typing import IO
 
 import typer
 
-from lockstream.core.errors import SimulationFailed
+from lockstream.core.errors import LockerNotAllowed, SimulationFailed
 from lockstream.core.wording import counted
 from lockstream.presentation.cli.output import ProgressBar, info, progress_bar, standard_output
 from lockstream.services.commands.record_history import Arrived, HistoryCounts, record_history
-from lockstream.simulator.client import BATCH_EVENTS, Client, Item
+from lockstream.simulator.client import BATCH_EVENTS, KEY_VARIABLE, Client, Item
 from lockstream.simulator.pace import Batch, Clock, batches, clock_at
 from lockstream.simulator.simulation import Simulation
 from lockstream.simulator.world import Arrival
@@ -112,10 +112,16 @@ class Posting:
         """The numbers of events as a sentence."""
         accepted, duplicate = self.outcomes["accepted"], self.outcomes["duplicate"]
         refused = self.outcomes.total() - accepted - duplicate
-        return (
+        summary = (
             f"{counted(self.outcomes.total(), 'event')} posted: {accepted:,} accepted, {duplicate:,} duplicate, "
             f"{refused:,} refused."
         )
+        if foreign := self.outcomes[LockerNotAllowed.code]:
+            summary += (
+                f" {counted(foreign, 'event')} refused because the key in {KEY_VARIABLE} is bound to other lockers "
+                f"({LockerNotAllowed.code}). Use a key that is not bound."
+            )
+        return summary
 
     def post_until(self, end: int, clock: Clock | None = None) -> None:
         """Post the events that arrive before `end`, each when `clock` has reached it, with a progress bar."""

@@ -13,7 +13,7 @@ EVENT_WORDS: Final = {
     "FaultReported": "Fault reported",
     "FaultCleared": "Fault cleared",
 }
-"""What each type of event says, in one or two words."""
+"""One or two words for each type of event."""
 
 STATUS_WORDS: Final = {
     "CREATED": "Reserved, not deposited",
@@ -21,7 +21,7 @@ STATUS_WORDS: Final = {
     "PICKED_UP": "Picked up",
     "EXPIRED": "Expired",
 }
-"""What each status of a reservation means."""
+"""The meaning of each status of a reservation."""
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 

@@ -312,7 +312,7 @@ class Application(FastAPI):
         scope[_ARRIVAL] = operation.name, perf_counter()
         try:
             if operation.needs_key and not (self.settings.open_docs and operation is DOCUMENTATION):
-                identify(self.lockstream.access, scope, operation.name)
+                identify(self.lockstream.access, scope, operation.name, self.settings.cors_origins)
             if (caller := caller_of(scope)).key_id:
                 take_request(self.rate_limits, caller)
                 require_scope(self.lockstream.access, scope, operation.name, operation.scope)

@@ -51,6 +51,7 @@ class Server(uvicorn.Server):
         self._has_failed, self._on_stop = has_failed, on_stop
         self._metrics = metrics
         self._metrics_server: asyncio.Server | None = None
+        self.metrics_error: str | None = None
         self.socket_error: OSError | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -63,23 +64,35 @@ class Server(uvicorn.Server):
         try:
             await super().startup(sockets)
             if self._metrics:
-                self._metrics_server = await self._listen(self._metrics)
+                await self._listen_for_metrics(self._metrics)
         except OSError as error:
             self.socket_error = error
             await self.lifespan.shutdown()
             sys.exit(1)
 
-    async def _listen(self, config: uvicorn.Config) -> asyncio.Server:
-        """Listen on the address of another configuration. Its connections end as all others do."""
+    async def _listen_for_metrics(self, config: uvicorn.Config) -> None:
+        """Listen on the port of the metrics. Its connections end as all others do.
+
+        Raises:
+            SystemExit: that address cannot be listened on.
+        """
         config.load()
 
         def connect() -> asyncio.Protocol:
             return config.http_protocol_class(config=config, server_state=self.server_state, app_state={})  # type: ignore[call-arg]  # as uvicorn calls it
 
-        server = await asyncio.get_running_loop().create_server(connect, config.host, config.port)
-        host, port, *_ = server.sockets[0].getsockname()
-        logger.info("Metrics are served on http://%s:%d/metrics", f"[{host}]" if ":" in host else host, port)
-        return server
+        shown = f"[{config.host}]" if ":" in config.host else config.host
+        try:
+            server = await asyncio.get_running_loop().create_server(connect, config.host, config.port)
+        except OSError as error:
+            self.metrics_error = (
+                f"cannot listen on {shown}:{config.port} for metrics: {error.strerror or error}. Set "
+                "LOCKSTREAM_METRICS_HOST and LOCKSTREAM_METRICS_PORT to another address."
+            )
+            await self.shutdown()
+            sys.exit(1)
+        logger.info("Metrics are served on http://%s:%d/metrics", shown, server.sockets[0].getsockname()[1])
+        self._metrics_server = server
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_stop()
@@ -158,6 +171,8 @@ def run(
     try:
         server.run()
     except SystemExit:
+        if server.metrics_error:
+            sys.exit(f"lockstream: {server.metrics_error}")
         if server.started:
             raise
         raise StartRefused(_listen_failure(settings, server.socket_error)) from None

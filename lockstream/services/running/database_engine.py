@@ -99,15 +99,17 @@ class DatabaseEngine:
 
     async def figures(self) -> StorageFigures:
         store, log = self._store, self._store.log
-        heads, log_id = None, EMPTY_LOG_ID
+        heads, log_id = None, None
         if not log.unavailable_reason:
-            heads = await value_in_time(asyncio.get_running_loop().run_in_executor(self._readers, store.heads))
-            log_id = await value_in_time(self.read_log(lambda pages: pages.page(0, 0).log_id)) or EMPTY_LOG_ID
+            heads, log_id = await asyncio.gather(
+                value_in_time(asyncio.get_running_loop().run_in_executor(self._readers, store.heads)),
+                value_in_time(self.read_log(lambda pages: pages.page(0, 0).log_id)),
+            )
         end, since = heads.primary if heads else log.end, heads and heads.replica_behind_since
         return StorageFigures(
             kind=StorageKind.POSTGRESQL,
             log_name=log.name,
-            log_id=log_id,
+            log_id=log_id or EMPTY_LOG_ID,
             appended_position=log.end.position,
             durable_position=log.end.position,
             head=end.position,
@@ -116,6 +118,7 @@ class DatabaseEngine:
             replica_position=heads and heads.replica,
             replica_lag_seconds=lag_seconds(since) if heads and heads.replica is not None else None,
             replica_failure=heads and heads.replica_failure,
+            missing=() if heads or log.unavailable_reason else ("database",),
         )
 
     @property

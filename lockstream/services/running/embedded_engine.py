@@ -10,7 +10,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -116,14 +115,14 @@ class EmbeddedEngine:
 
     async def figures(self) -> StorageFigures:
         store, log = self._store, self._store.log
-        log_id = EMPTY_LOG_ID
-        with suppress(StoreUnavailable):
-            log_id = await self.read_log(lambda pages: pages.page(0, 0).log_id)
-        space = await value_in_time(self._in_list_thread(partial(_space, store)))
+        log_id, space = await asyncio.gather(
+            value_in_time(self.read_log(lambda pages: pages.page(0, 0).log_id)),
+            value_in_time(self._in_list_thread(partial(_space, store))),
+        )
         return StorageFigures(
             kind=StorageKind.FILE,
             log_name=str(log.path),
-            log_id=log_id,
+            log_id=log_id or EMPTY_LOG_ID,
             appended_position=log.end.position,
             durable_position=self.durable.current,
             head=self.durable.current,
@@ -135,6 +134,7 @@ class EmbeddedEngine:
             events_a_day=space and space.events_a_day,
             log_failure=log.failure,
             projection_failure=self.checkpointer.failure,
+            missing=() if space else ("disk",),
         )
 
     @property

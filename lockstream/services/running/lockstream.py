@@ -17,9 +17,11 @@ from lockstream.core.entities.access import ANYONE, Caller, Lockers
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.feed import FeedFilter, FeedPage
 from lockstream.core.entities.quarantine import QuarantineQuery
+from lockstream.core.entities.silence import Silence, SilenceLimits
 from lockstream.core.errors import LockerNotAllowed, PositionNotReached, QuarantineOff
 from lockstream.core.ports import Listings, QuarantineStore, ReadResult, Reads, Store
 from lockstream.core.use_cases.resubmit import Resubmitted, ResubmittedEvents
+from lockstream.core.use_cases.silent_lockers import SilentLockers, silent_lockers
 from lockstream.infrastructure.codec.log_line import utc_now
 from lockstream.services.running.access.access import Access
 from lockstream.services.running.event_loop import LoopRunner
@@ -37,6 +39,7 @@ from lockstream.services.running.group_commit import (
 from lockstream.services.running.quarantine.entries import BoundEntries, Entries
 from lockstream.services.running.quarantine.quarantine import Quarantine
 from lockstream.services.running.quarantine.resubmission import resubmit_entries
+from lockstream.services.running.silence.sweep import SilenceSweep
 from lockstream.services.running.telemetry.attempts import value_in_time
 from lockstream.services.running.telemetry.counts import EventCounts, SystemCounts
 from lockstream.services.running.telemetry.figures import QuarantineFigures, SystemFigures
@@ -81,6 +84,8 @@ class Lockstream:
         self._group_commit.on_not_allowed = self._note_not_allowed
         self._feed = Feed(engine)
         self._streams = FeedStreams(engine, self._feed, settings.stream_limit)
+        limits = SilenceLimits.of(settings.silent_minutes, settings.gone_days)
+        self._sweep = SilenceSweep(engine.list, limits)
         if tracing:
             self._streams.on_page = partial(tracing.deliveries.note, form="stream")
         self._runner = LoopRunner()
@@ -206,6 +211,23 @@ class Lockstream:
             await self._read(partial(self._engine.list, lambda _: None, needed), min_position)
         return await self._read(partial(self._engine.list, query, needed), min_position)
 
+    async def silence(self) -> Silence:
+        """Return the measure by which lockers are silent, for a `LockerQuery`. It is up to a minute old.
+
+        Raises:
+            StoreUnavailable: the lists cannot be read.
+        """
+        return await self._call(self._sweep.silence)
+
+    async def silent_lockers(self, limit: int = 0) -> SilentLockers:
+        """Return the number of silent lockers and of those that are gone, and up to `limit` silent ones by id.
+
+        Raises:
+            StoreUnavailable: the lists cannot be read.
+        """
+        silence = await self.silence()
+        return (await self.list(lambda listings: silent_lockers(listings, silence, limit))).value
+
     async def feed_page(
         self,
         wanted: FeedFilter,
@@ -319,18 +341,21 @@ class Lockstream:
 
     async def _figures(self) -> SystemFigures:
         settings = self.settings
+        storage, quarantine = await asyncio.gather(self._engine.figures(), value_in_time(self._quarantine_figures()))
+        missing = ("quarantine",) if self._quarantine and not quarantine else ()
         return SystemFigures(
             version=__version__,
             started_at=self._started_at,
-            storage=await self._engine.figures(),
+            storage=storage,
             min_free_bytes=settings.min_free_bytes,
             events_waiting=self._group_commit.events_waiting,
             queue_limit=settings.queue_limit,
             open_streams=self._streams.count,
             stream_limit=settings.stream_limit,
-            quarantine=await value_in_time(self._quarantine_figures()),
+            quarantine=quarantine,
             unavailable_reason=self.unavailable_reason,
             failing_keys=self.access.failing,
+            missing=(*storage.missing, *missing),
         )
 
     async def _counts(self) -> SystemCounts:

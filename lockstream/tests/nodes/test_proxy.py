@@ -8,7 +8,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -140,9 +140,9 @@ def test_a_form_of_the_console_comes_from_the_address_that_the_browser_shows(pro
 def test_a_request_without_a_host_reaches_a_node(daemon: Daemon) -> None:
     with socket.create_connection(("127.0.0.1", daemon.port), TIMEOUT_SECONDS) as connection:
         connection.sendall(b"GET /health/live HTTP/1.0\r\n\r\n")
-        response = HTTPResponse(connection)
-        response.begin()
-        assert response.status == 200
+        with closing(HTTPResponse(connection)) as response:
+            response.begin()
+            assert response.status == 200
 
 
 @pytest.mark.parametrize("path", ["/keys", "/console/keys/new", "/console/keys/k3yEx4mp"])
@@ -161,14 +161,14 @@ def test_the_stream_of_a_page_is_not_held_back(proxy: Server) -> None:
     with socket.create_connection(("127.0.0.1", proxy.port), TIMEOUT_SECONDS) as connection:
         # given a page that follows the feed through the proxy
         connection.sendall(b"GET /console/api/events/stream?after=head HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
-        response = HTTPResponse(connection)
-        response.begin()
-        assert (response.status, response.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
-        # when an event is accepted
-        assert proxy.post(json.dumps(registered("streamed", locker="behind")).encode()) == 202
-        # then it arrives while the stream goes on
-        while b"streamed" not in response.readline():
-            pass
+        with closing(HTTPResponse(connection)) as response:
+            response.begin()
+            assert response.headers["content-type"].partition(";")[0] == "text/event-stream"
+            # when an event is accepted
+            assert proxy.post(json.dumps(registered("streamed", locker="behind")).encode()) == 202
+            # then it arrives while the stream goes on
+            while b"streamed" not in response.readline():
+                pass
 
 
 @contextmanager
@@ -229,14 +229,14 @@ def test_responses_with_503_do_not_exclude_a_node_from_other_requests(nodes: lis
 @pytest.mark.parametrize(
     ("status", "sent"),
     [
-        (413, b"POST /events HTTP/1.1\r\nhost: test\r\ncontent-length: %d\r\n\r\n" % (17 * 1024 * 1024 + 1)),
-        (400, b"GET /lockers/unknown HTTP/1.1\r\nhost: test\r\nx: %b\r\n\r\n" % (b"y" * 10_000)),
-        (400, b"GET /lockers/%b HTTP/1.1\r\nhost: test\r\n\r\n" % (b"y" * 10_000)),
+        (413, b"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % (17 * 1024 * 1024 + 1)),
+        (400, b"GET /lockers/unknown HTTP/1.1\r\nhost: localhost\r\nx: %b\r\n\r\n" % (b"y" * 10_000)),
+        (400, b"GET /lockers/%b HTTP/1.1\r\nhost: localhost\r\n\r\n" % (b"y" * 10_000)),
         (400, b"GET / HTTP/1.1\r\nno header\r\n\r\n"),
         (400, b"no HTTP\r\n\r\n"),
-        (400, b"TRACE /events HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n"),
-        (400, b"POST /events HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\ntransfer-encoding: gzip\r\n\r\n"),
-        (400, b"GET / HTTP/9.9\r\nhost: test\r\n\r\n"),
+        (400, b"TRACE /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"),
+        (400, b"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\ntransfer-encoding: gzip\r\n\r\n"),
+        (400, b"GET / HTTP/9.9\r\nhost: localhost\r\n\r\n"),
     ],
     ids=["body", "header", "path", "no header", "no HTTP", "method", "encoding", "version"],
 )

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from lockstream.services.deployment import Deployment
 
 LEFT_OUT = frozenset(
-    {"created_by", "replaces", "replaced_by", "requests_per_second", "events_per_second", "burst_seconds", "revoked_at"}
+    {
+        *("created_by", "replaces", "requests_per_second", "events_per_second", "burst_seconds"),
+        *("expires_at", "revoked_at"),
+    }
 )
-"""Columns that a table leaves out, because a terminal is narrow."""
+"""Columns that a table leaves out, because a terminal is narrow. `ends_at` stands for the last two."""
 
 commands = typer.Typer(
     help="Create, list, rotate and revoke API keys. A server may run: it picks up each change within a second.",
@@ -163,9 +166,9 @@ def _print_new(made: NewKey, store_name: str, done: str) -> None:
     key = made.key
     with standard_output() as output:
         output.write(made.text.encode() + b"\n")
-    info(
-        f"The key {key.key_id} ({printable(key.name)}) {done} with {' '.join(key.scopes)}. It is kept in {store_name}."
-    )
+    lockers = f"the lockers {' '.join(key.lockers)}" if key.lockers else "all lockers"
+    info(f"The key {key.key_id} ({printable(key.name)}) {done} with {' '.join(key.scopes)}, for {lockers}.")
+    info(f"It is kept in {store_name}.")
     info("Keep it now: it cannot be shown again. Send it with each request, as `Authorization: Bearer lsk_…`; commands")
     info("such as `lockstream follow` read it from LOCKSTREAM_API_KEY.")
 

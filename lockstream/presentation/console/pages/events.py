@@ -3,6 +3,7 @@
 import asyncio
 import re
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import msgspec
 from fastapi import Response
@@ -139,7 +140,8 @@ async def _searched(wanted: PageRequest, event_type: str | None, end: int) -> Fo
             break
     shown = items[:SHOWN_EVENTS]
     older = shown[-1]["position"] if len(items) > SHOWN_EVENTS else start + 1
-    return Found(shown, older if older > 1 else None, answer)
+    query = {"after": older - 1, "limit": SHOWN_EVENTS, **({"type": event_type} if event_type else {})}
+    return Found(shown, older if older > 1 else None, answer._replace(path=f"/events?{urlencode(query)}"))
 
 
 def _first(answer: Answer | Failed) -> dict[str, Any] | None:

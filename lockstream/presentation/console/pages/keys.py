@@ -22,7 +22,7 @@ SCOPE_TEXTS = {
     Scope.QUARANTINE: "see, resubmit and discard refused events",
     Scope.ADMIN: "create, rotate and revoke keys, and read the audit log",
 }
-"""What each scope allows."""
+"""The operations that each scope allows, in words."""
 
 _CONFLICT, _UNPROCESSABLE = 409, 422
 _ACTIONS = (("", "All"), *((action.value, action.value.capitalize()) for action in AuditAction))

@@ -28,6 +28,7 @@ async def show_lockers(wanted: PageRequest) -> Page:
         ListFilter("q", "Id begins with", query.get("q", ""), hint="station-"),
         ListFilter("available", "Has a free door", query.get("available", ""), _YES_NO),
         ListFilter("degraded", "Has a degraded door", query.get("degraded", ""), _YES_NO),
+        ListFilter("silent", "Is silent", query.get("silent", ""), _YES_NO),
     ]
     return Page(
         "lockers.html",

@@ -15,7 +15,7 @@ OVERDUE_HOURS = 72
 """Hours after which a deposited parcel is overdue."""
 
 COUNTED = 100
-"""Most overdue parcels that are counted. More are shown as `100+`."""
+"""Most overdue parcels, and most silent lockers, that are counted. More are shown as `100+`."""
 
 _SHOWN = 5
 _NEWEST = 10
@@ -50,17 +50,18 @@ async def show_overview(wanted: PageRequest) -> Page:
     faults = f"/faults?open=true&min_severity={DEGRADING_SEVERITY}&order=asc&limit={_SHOWN}"
     overdue = f"/reservations?status=DEPOSITED&order=asc&changed_before={before}&limit={COUNTED}"
     is_operator = reads and is_whole
-    system, network, hour, day, severe, late, quarantine, tail = await asyncio.gather(
+    system, network, hour, day, severe, late, silent, quarantine, tail = await asyncio.gather(
         _part(wanted, "/system", is_allowed=is_operator),
         _part(wanted, "/network", is_allowed=reads),
         _part(wanted, "/network/activity?span=hour", is_allowed=is_operator),
         _part(wanted, "/network/activity?span=day", is_allowed=is_operator),
         _part(wanted, faults, is_allowed=reads),
         _part(wanted, overdue, is_allowed=reads),
+        _part(wanted, f"/lockers?silent=true&limit={COUNTED}", is_allowed=reads),
         _part(wanted, "/quarantine?limit=1", is_allowed=wanted.may(Scope.QUARANTINE)),
         _newest_events(wanted, _NEWEST if is_whole else _BOUND_WINDOW),
     )
-    answers = (system, network, hour, day, severe, late, quarantine, tail)
+    answers = (system, network, hour, day, severe, late, silent, quarantine, tail)
     return Page(
         "overview.html",
         "Overview",
@@ -72,6 +73,7 @@ async def show_overview(wanted: PageRequest) -> Page:
             "severe": severe,
             "severe_count": _severe_count(network),
             "overdue": late,
+            "silent": silent,
             "quarantine": quarantine,
             "tail": tail,
             "events": tail.value["items"][::-1][:_NEWEST] if tail and tail.value else [],

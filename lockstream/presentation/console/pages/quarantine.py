@@ -43,7 +43,7 @@ type Entry = dict[str, Any]
 
 
 class Outcome(NamedTuple):
-    """What has become of one event."""
+    """The outcome of a change to one event."""
 
     event_id: str
     word: str

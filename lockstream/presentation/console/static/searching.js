@@ -20,6 +20,10 @@ class Search {
     input.addEventListener("input", () => this.later());
     input.addEventListener("keydown", (event) => this.key(event));
     input.addEventListener("blur", () => this.close());
+    this.list.addEventListener("click", (event) => {
+      const option = event.target.closest("[role=option]");
+      if (option) open(option, event.ctrlKey || event.metaKey);
+    });
     this.list.addEventListener("mousedown", (event) => event.preventDefault()); // the box keeps the focus until the click
   }
 
@@ -66,7 +70,7 @@ class Search {
   key(event) {
     const options = [...this.list.querySelectorAll("[role=option]")];
     if (event.key === "Escape" && !this.list.hidden) this.close();
-    else if (event.key === "Enter" && this.chosen) location.href = this.chosen.firstElementChild.href;
+    else if (event.key === "Enter" && this.chosen) open(this.chosen, event.ctrlKey || event.metaKey);
     else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       if (this.list.hidden || !options.length) return this.later();
       const step = event.key === "ArrowDown" ? 1 : -1;
@@ -85,18 +89,24 @@ function results({ lockers, compartments, reservations, events }, text) {
     ...reservations.slice(0, MAX_RESULTS).map((id) => ["Parcel", id, "", `/reservations/${part(id)}`]),
     ...events.slice(0, MAX_RESULTS).map((one) => ["Event", one.event_id, `position ${one.position.toLocaleString("en")}`, `/events/${part(one.event_id)}`]),
   ];
+  if (/^[0-9]{1,15}$/.test(text)) found.push(["Event", `at position ${Number(text).toLocaleString("en")}`, "", `/search?q=${text}`]);
   if (found.length) found.push(["All", `Everything found for “${text}”`, "", `/search?q=${part(text)}`]);
   return found;
 }
 
+// An option is no link, because an option may hold nothing that can be focused.
 function optionOf([kind, label, note, path], index) {
   const option = Object.assign(document.createElement("li"), { id: `result-${index}`, className: "result" });
-  const link = Object.assign(document.createElement("a"), { href: document.body.dataset.console + path, tabIndex: -1 });
   option.setAttribute("role", "option");
   option.setAttribute("aria-selected", "false");
-  for (const [name, text] of [["result__kind", kind], ["id", label], ["muted", note]]) {
-    if (text) link.append(Object.assign(document.createElement("bdi"), { className: name, textContent: text }));
+  option.dataset.address = document.body.dataset.console + path;
+  for (const [name, text] of [["result__kind", kind], [kind === "All" ? "" : "id", label], ["muted", note]]) {
+    if (text) option.append(Object.assign(document.createElement("bdi"), { className: name, textContent: text }));
   }
-  option.append(link);
   return option;
+}
+
+function open(option, isNewTab) {
+  if (isNewTab) window.open(option.dataset.address, "_blank", "noopener");
+  else location.href = option.dataset.address;
 }

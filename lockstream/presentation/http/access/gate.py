@@ -1,5 +1,6 @@
 """The gate: admits a request with a key that allows its operation, and refuses any other."""
 
+from collections.abc import Collection
 from time import monotonic
 from urllib.parse import unquote_to_bytes
 
@@ -9,6 +10,7 @@ from lockstream.core.entities.access import Scope
 from lockstream.core.entities.key_text import PREFIX, id_of_key_in
 from lockstream.core.errors import AccessRefused, NotAllowed, NotAuthenticated
 from lockstream.presentation.http.access.callers import caller_of, set_caller
+from lockstream.presentation.http.access.other_sites import require_no_other_site
 from lockstream.presentation.http.access.scopes import WHOLE_NETWORK
 from lockstream.presentation.http.proxies import remote_address
 from lockstream.services.running.access.access import Access
@@ -24,17 +26,19 @@ SCOPE_MISSING, KEYS_REQUIRED, KEY_IN_URL = "scope_missing", "keys_required", "ke
 LOCKERS_BOUND = "lockers_bound"
 
 
-def identify(access: Access, request: ASGIScope, operation: str) -> None:
-    """Find out who sends a request, and note its caller.
+def identify(access: Access, request: ASGIScope, operation: str, origins: Collection[str] = ()) -> None:
+    """Find out who sends a request, and note its caller. Pages of `origins` may call a server without keys.
 
     Raises:
         NotAuthenticated: the request has no key that is accepted.
-        NotAllowed: the server needs keys and has none.
+        NotAllowed: the server needs keys and has none, or a page of another site has sent the request.
         TooManyRequests: too many requests without such a key came from the remote address.
     """
     try:
         if access.is_open:
-            _require_no_exposure(access, request)
+            if access.is_enforced:
+                _require_no_exposure(request)
+            require_no_other_site(request, origins, is_enforced=access.is_enforced)
             return
         if key_id := id_of_key_in_url(request):
             raise NotAuthenticated(
@@ -96,20 +100,21 @@ def _authorization(request: ASGIScope) -> bytes | None:
     return found
 
 
-def _require_no_exposure(access: Access, request: ASGIScope) -> None:
-    """Require that a request to a server without keys comes from its own machine, unless keys are not enforced.
+def _require_no_exposure(request: ASGIScope) -> None:
+    """Require that a request to a server without keys comes from its own machine.
 
     `lockstream serve` does not start on any other address. This holds for other ASGI servers, and for the clients of a
     trusted proxy on the same machine.
     """
-    if not access.is_enforced:
-        return
-    server = request.get("server")
-    exposed = [server[0]] if server and server[1] is not None else []
-    exposed = [address for address in [*exposed, remote_address(request)] if is_exposed(address)]
+    server, client = request.get("server"), remote_address(request)
+    exposed = ""
+    if server and server[1] is not None and is_exposed(server[0]):
+        exposed = server[0]
+    elif is_exposed(client):
+        exposed = client
     if exposed:
         raise NotAllowed(
-            f"This server has no API key, and the address {exposed[0]} belongs to a network, so that other machines "
+            f"This server has no API key, and the address {exposed} belongs to a network, so that other machines "
             f"can reach it. {REMEDY}",
             KEYS_REQUIRED,
         )

@@ -1,6 +1,7 @@
 """Exposure: a server without API keys serves loopback addresses and Unix sockets only."""
 
 import logging
+from functools import lru_cache
 
 from lockstream.core.addresses import address_of
 from lockstream.core.errors import KeysRequired
@@ -51,6 +52,7 @@ def is_loopback(host: str) -> bool:
     return host == LOCALHOST or (address_of(host) is not None and not is_exposed(host))
 
 
+@lru_cache(10_000)
 def is_exposed(host: str) -> bool:
     """Return whether this is an address that another machine may reach. A name belongs to a server in this process."""
     address = address_of(host)

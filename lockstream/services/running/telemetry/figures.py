@@ -66,6 +66,9 @@ class StorageFigures(Struct, frozen=True, kw_only=True):
     replica_failure: str | None = None
     """Why the read replica does not answer."""
 
+    missing: tuple[str, ...] = ()
+    """Parts that could not be read in time, such as "disk"."""
+
     @property
     def projection_lag(self) -> int:
         """Durable events that the projection on disk lacks."""
@@ -124,6 +127,9 @@ class SystemFigures(Struct, frozen=True, kw_only=True):
 
     failing_keys: tuple[str, ...] = ()
     """Work on API keys whose last attempt has failed, such as "read the keys"."""
+
+    missing: tuple[str, ...] = ()
+    """Parts that could not be read in time, also those of the storage."""
 
     @property
     def days_left(self) -> float | None:

@@ -5,15 +5,19 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from lockstream.core.entities.access import Scope
+from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.tests.presentation.cli.running_command import running
 from lockstream.tests.support.commands import RunCommand
+from lockstream.tests.support.keys import created, request
 from lockstream.tests.support.log_audit import audited
-from lockstream.tests.support.processes import Server, file_size_limit, wait_until
+from lockstream.tests.support.processes import Server, command, file_size_limit, wait_until
 
 SMALL = ("--lockers", "5", "--days", "4")
 
@@ -268,3 +272,17 @@ def test_a_log_of_the_past_overwrites_nothing(run_command: RunCommand, log_path:
     result = run_command("simulate", *SMALL, "--log", log_path)
     assert (result.exit_code, log_path.read_bytes()) == (1, b"precious")
     assert "overwrites nothing" in result.errors
+
+
+def test_a_bound_key_is_the_reason_of_refusals(log_path: Path) -> None:
+    with closing(FileKeyStore(log_path)) as store:
+        key = created(store, request(Scope.EVENTS_WRITE, lockers=["another"]))
+    with Server(log_path).listen() as server:
+        ended = command(log_path, "simulate", *SMALL, "--post", url(server), LOCKSTREAM_API_KEY=key.text)
+    assert ended.returncode == 0
+    [summary] = re.findall(r"[0-9,]+ events? posted: .*", ended.stderr.decode())
+    assert re.fullmatch(
+        r"([0-9,]+) events posted: 0 accepted, 0 duplicate, \1 refused\. \1 events refused because the key in "
+        r"LOCKSTREAM_API_KEY is bound to other lockers \(locker_not_allowed\)\. Use a key that is not bound\.",
+        summary,
+    )

@@ -34,7 +34,8 @@ ABOUT_THE_SERVER = {"/system"}
 _HIDDEN = re.compile(
     r"<time [^>]*>[^<]*</time>|20[0-9-]{8}T[0-9:]{8}\.[0-9]{6}Z"  # when something was recorded
     r"|position ?(<b>|</dt><dd>|&#34;:)?[0-9,]+|data-(position|first|last|shown)=\"[0-9]+\"|[0-9a-f]{64}"
-    r"|(after|at|since|until|from|limit)=[^&\"' <]+|<summary>.*?</summary>",
+    r"|(after|at|before|since|until|from|limit)=[^&\"' <]+|<summary>.*?</summary>"
+    r"|[0-9,]+ of the log|recorded [^<]* later|clock is [^<]* ahead",
     re.IGNORECASE,
 )
 """Positions, chain values and times, which belong to the whole log."""

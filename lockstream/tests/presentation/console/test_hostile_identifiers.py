@@ -48,10 +48,10 @@ def client() -> Iterator[TestClient]:
 
 @pytest.fixture(scope="module")
 def usual(client: TestClient) -> set[Shape]:
-    """The shapes of all pages of harmless networks."""
+    """The shapes of all pages of harmless networks, of which one is large enough for further pages of each list."""
     found = set[Shape]()
-    for number in range(30):  # so many that lists have further pages
-        client.post("/events/batch", json=Subject(f"{PLAIN} {number}").story())
+    many = [event for number in range(110) for event in Subject(f"~{PLAIN} {number}").story()]
+    assert client.post("/events/batch", json=many).status_code == 200
     for subject in (Subject(PLAIN), Subject("other plain")):
         for _, shapes in shapes_of(client, subject):
             found |= shapes.found

@@ -38,7 +38,7 @@ def create(guarded: Guarded, **form: Any) -> str:
     response = send(guarded, "/keys/new", newest=newest(guarded), **{"name": "test", "scopes": ["read"]} | form)
     assert response.status_code == 200, response.text
     [text] = set(KEY_TEXT.findall(response.text))
-    return text
+    return str(text)
 
 
 def shown(guarded: Guarded, text: str) -> dict[str, Any]:

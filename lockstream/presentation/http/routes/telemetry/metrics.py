@@ -11,6 +11,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from lockstream.presentation.http.access.scopes import SCOPES
+from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.errors import HEADERS_TOO_LARGE, INTERNAL, NOT_ACCEPTABLE, UNAVAILABLE
 from lockstream.presentation.http.media_types import OPENMETRICS, TEXT, negotiate
 from lockstream.services.running.lockstream import Lockstream
@@ -51,7 +52,7 @@ async def get_metrics(request: Request) -> Response:
 
     A key that is bound to lockers gets 403: the metrics are about the whole network.
     """
-    return await metrics_response(request, request.app.lockstream, request.app.metrics)
+    return await metrics_response(request, lockstream_of(request), request.app.metrics)
 
 
 async def metrics_response(request: Request, lockstream: Lockstream, metrics: MetricsCollector) -> Response:

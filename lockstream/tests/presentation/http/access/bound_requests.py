@@ -52,6 +52,7 @@ GETS: Mapping[str, tuple[str, ...]] = {
     "/lockers": (
         *(*_PAGES, "q=own", "q=own-1", "q=own-10", "q=own-2", "q=other", "q=o&limit=1", "q=unknown"),
         *("available=true", "available=false", "degraded=true&limit=1", "degraded=false"),
+        *("silent=true", "silent=false", "gone=true", "gone=false&limit=1"),
     ),
     "/lockers/{locker_id}": _AT,
     "/lockers/{locker_id}/state": (*_AT, "{known}"),

@@ -146,6 +146,7 @@ def test_a_read_that_hangs_leaves_out_only_its_own_figures(store: FaultyStore, m
         figures = await lockstream.figures()
         assert figures.quarantine is None
         assert (figures.storage.disk_free_bytes, figures.storage.head) == (None, 0)
+        assert figures.missing == ("disk", "quarantine")
         release.set()
         await lockstream._close()
 

@@ -1,0 +1,65 @@
+"""Metrics: what counting them costs events, while a monitoring system scrapes once a second."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+
+from bench.figures import GroupResult, ratios
+from bench.goals import result
+from bench.groups.plans import hundreds, singles
+from bench.load.plan import Plan
+from bench.load.process import run_load
+from bench.processes import Lockstream
+from bench.session import Contestant, Measurement, Session
+
+SCRAPE_SECONDS = 1.0
+"""Interval of scrapes. Prometheus scrapes every 15 seconds in most places, so this is 15 times as many."""
+
+
+def measure(session: Session) -> GroupResult:
+    """Measure servers with and without the recording of metrics in turns."""
+
+    def rate(plan: Plan) -> Measurement:
+        with session.lockstream() as server, _scrapes(server):
+            return run_load(plan, server).measurement
+
+    def rate_unmetered(plan: Plan) -> Measurement:
+        with (
+            session.folder() as folder,
+            Lockstream(folder / "log.jsonl", program=("-m", "bench.peers.unmetered", "serve")) as server,
+        ):
+            measurement = run_load(plan, server).measurement
+            server.stop()
+            return measurement
+
+    series = session.take_turns(
+        [
+            Contestant("single events, with metrics", "events/s", lambda: rate(singles(session))),
+            Contestant("batches of 100, with metrics", "events/s", lambda: rate(hundreds(session))),
+            Contestant("single events, without metrics", "events/s", lambda: rate_unmetered(singles(session))),
+            Contestant("batches of 100, without metrics", "events/s", lambda: rate_unmetered(hundreds(session))),
+        ]
+    )
+    results = [
+        result(name, metered.figure, ratios(metered, without))
+        for name, metered, without in zip(("metrics-single", "metrics-batch"), series[:2], series[2:], strict=True)
+    ]
+    return GroupResult(results, series)
+
+
+@contextmanager
+def _scrapes(server: Lockstream) -> Iterator[None]:
+    """Scrape a server in a thread until the end of the block."""
+    stopping = Event()
+
+    def scrape() -> None:
+        while not stopping.wait(SCRAPE_SECONDS):
+            server.get("/metrics")
+
+    thread = Thread(target=scrape)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
