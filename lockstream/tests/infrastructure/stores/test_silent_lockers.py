@@ -1,5 +1,6 @@
 """Silent lockers that all stores find alike, after restarts and rebuilds, and on two nodes."""
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from lockstream.core.entities.access import Lockers
 from lockstream.core.entities.listings import ListedLocker, LockerQuery
 from lockstream.core.entities.log import microseconds_of
 from lockstream.core.entities.silence import NO_SILENCE, Silence, SilenceLimits
+from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import Listings
 from lockstream.core.use_cases.silent_lockers import (
     SilentLocker,
@@ -22,8 +24,9 @@ from lockstream.core.use_cases.silent_lockers import (
 )
 from lockstream.infrastructure.postgres import unit_of_work as shared_log
 from lockstream.infrastructure.stores import unit_of_work as own_log
+from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.infrastructure.stores.postgres import PostgresStore
-from lockstream.tests.infrastructure.stores.network import Network, PostgresNetwork, lists_of
+from lockstream.tests.infrastructure.stores.network import EmbeddedNetwork, Network, PostgresNetwork, lists_of
 from lockstream.tests.support.builders import Body, fault_reported, registered
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -229,3 +232,19 @@ def test_two_nodes_find_the_same(history: History, second_node: PostgresStore) -
     found = second_node.list(lambda lists: silence_at(lists, microsecond(132), LIMITS)).value
     assert found == history.silence(132)
     assert second_node.list(lambda lists: lists.silent_counts(found)).value == (2, 0)
+
+
+@pytest.mark.parametrize("network", ["embedded"], indirect=True)
+@pytest.mark.parametrize("damage", ["gap_sum = 0", "gap_squares = -1", "gap_sum = 'x'"])
+def test_damaged_gaps_make_the_list_unavailable_until_a_rebuild(
+    history: History, network: EmbeddedNetwork, damage: str
+) -> None:
+    history.record(130, OTHERS, rounds=100)
+    with closing(sqlite3.connect(projection_path(network.path))) as database:
+        database.execute(f"UPDATE lockers SET {damage} WHERE locker_id = '{BUSY}'")
+        database.commit()
+    for query in (LockerQuery(), LockerQuery(silent=False, silence=Silence(10**6))):
+        with pytest.raises(StoreUnavailable, match="lockstream rebuild"):
+            history.listed(query)
+    network.rebuild()
+    assert history.silent(132) == ([BUSY, SLOW], [])
