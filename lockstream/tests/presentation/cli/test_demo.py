@@ -51,7 +51,7 @@ def test_the_demo_serves_a_simulated_network_until_it_is_stopped(
         # when the days before now are posted
         command.wait_for(INTRODUCED)
         # then everything that the demo points to is there
-        places = re.findall(r"http://\S+", command.errors)
+        places = re.findall(r"^  [a-z].* (http://\S+)$", command.errors, re.MULTILINE)
         assert [urlsplit(place).path.split("/")[1] for place in places] == [
             "console",
             "docs",
