@@ -11,7 +11,7 @@ COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --quiet --no-config --
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test check static format formatted lint types layers crash fuzz soak bench bench-quick openapi \
-	requirements upgrade clean runtime tools
+	screenshots requirements upgrade clean runtime tools
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F '#' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -71,6 +71,9 @@ requirements: tools ## write requirements*.txt from pyproject.toml, keeping the 
 
 upgrade: COMPILE += --upgrade
 upgrade: requirements ## write requirements*.txt with the newest versions
+
+screenshots: tools ## make pictures of every page of the console in FOLDER=screenshots, and those of README
+	@$(BIN)/python -m lockstream.tests.docs.screenshots $(or $(FOLDER),screenshots)
 
 clean: ## remove everything that make and its tools have made, but no log
 	@rm -rf .venv dist htmlcov .coverage .coverage.* .hypothesis .schemathesis .*_cache

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console as Terminal
 
 from bench import report
 from bench.errors import BenchFailure
 from bench.figures import GroupResult, RunResult
 from bench.groups import (
     big_log,
+    console,
     feed,
     keys,
     lists,
@@ -44,6 +45,7 @@ _GROUPS: dict[str, Callable[[Session], GroupResult]] = {
     "rebuild": rebuild.measure,
     "reads": reads.measure,
     "lists": lists.measure,
+    "console": console.measure,
     "feed": feed.measure,
     "quarantine": quarantine.measure,
     "keys": keys.measure,
@@ -81,10 +83,10 @@ def main(
     """Measure Lockstream beside its peers, and hold it to its goals."""
     if unknown := set(names or []) - set(_GROUPS):
         raise typer.BadParameter(f"There is no group {', '.join(unknown)}. The groups are {', '.join(_GROUPS)}.")
-    console = Console(highlight=False)
+    terminal = Terminal(highlight=False)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lockstream-bench-", dir=directory) as folder:
-        _require_disk(Path(folder), console)
+        _require_disk(Path(folder), terminal)
         session = Session(QUICK if quick else FULL, Path(folder), _progress_printer())
         run = _measure([name for name in _GROUPS if not names or name in names], session)
         machine = describe(Path(folder)) | {
@@ -92,11 +94,11 @@ def main(
             "other work": f"at most {run.busy_cores:.0%} of a core, before each group",
             "command": f"`{' '.join(['python -m bench', *sys.argv[1:]])}`",
         }
-    report.show(run, machine, console)
-    console.print(f"{time.monotonic() - started:,.0f} s")
+    report.show(run, machine, terminal)
+    terminal.print(f"{time.monotonic() - started:,.0f} s")
     if write:
         written = report.write(write, run, machine, is_complete=not names)
-        console.print(f"Written: {', '.join(map(str, written)) or 'nothing'}")
+        terminal.print(f"Written: {', '.join(map(str, written)) or 'nothing'}")
     if run.missing:
         raise typer.Exit(1)
 
@@ -116,16 +118,16 @@ def _measure(groups: list[str], session: Session) -> RunResult:
     return run
 
 
-def _require_disk(directory: Path, console: Console) -> None:
+def _require_disk(directory: Path, terminal: Terminal) -> None:
     if (kind := filesystem(directory)) in _WITHOUT_DISK:
-        console.print(f"{directory} is on {kind}, which flushes nothing. Name a folder on a disk with --dir.")
+        terminal.print(f"{directory} is on {kind}, which flushes nothing. Name a folder on a disk with --dir.")
         raise typer.Exit(2)
 
 
 def _progress_printer() -> Callable[[str], None]:
     """Return a function that prints a line with the time on standard error."""
-    console = Console(stderr=True, highlight=False, markup=False)
-    return lambda line: console.print(f"{time.strftime('%H:%M:%S')} {line}")
+    terminal = Terminal(stderr=True, highlight=False, markup=False)
+    return lambda line: terminal.print(f"{time.strftime('%H:%M:%S')} {line}")
 
 
 if __name__ == "__main__":

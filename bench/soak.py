@@ -97,7 +97,7 @@ class ShortConnections(threading.Thread):
             self._request(connection, "GET", "/health/ready", 200)
             self._request(connection, "GET", "/lockers/unknown", 404)
         with create_connection(("127.0.0.1", self._port)) as incomplete:
-            incomplete.sendall(b"POST /events HTTP/1.1\r\nHost: soak\r\nContent-Length: 1000\r\n\r\n" + event[:50])
+            incomplete.sendall(b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + event[:50])
 
     def _request(self, connection: HTTPConnection, method: str, path: str, status: int, body: bytes = b"") -> None:
         connection.request(method, path, body, {"Content-Type": "application/json"})

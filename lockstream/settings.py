@@ -39,6 +39,26 @@ def _split(value: Any) -> Any:
 type _List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
+def _share_of(text: str) -> float:
+    """Return the share that `on`, `off` or a number stands for. Raises ValueError if it is neither."""
+    share = {"on": 1.0, "off": 0.0}.get(text)
+    share = float(text) if share is None else share
+    if not 0 <= share <= 1:
+        raise ValueError
+    return share
+
+
+def _require_share(value: Any) -> str:
+    text = str(value).lower()
+    try:
+        _share_of(text)
+    except ValueError as error:
+        raise PydanticCustomError(
+            "share", "The value is neither on nor off, nor a number from 0 to 1 such as 0.01"
+        ) from error
+    return text
+
+
 def _setting(default: Any, group: str, *names: str, **limits: Any) -> Any:
     """Return a field of `group` in the help. `names` are its environment variables, if not derived from its name."""
     return Field(
@@ -153,7 +173,7 @@ class Settings(BaseSettings):
     """Most events that wait for their acknowledgement. Further ones get 503."""
 
     stream_limit: int = _setting(1_000, LIMITS, ge=0)
-    """Most streams of the feed that are open at a time. Further ones get 503."""
+    """Most streams of the feed that are open at a time, of one key at most half of them. Further ones get 503."""
 
     requests_per_second: float | None = _setting(None, LIMITS, ge=0.001, allow_inf_nan=False)
     """Most requests a second of each key that has no limit of its own; then 429. Not set: no limit."""
@@ -182,6 +202,9 @@ class Settings(BaseSettings):
     row_cache_rows: int = _setting(200_000, OPERATION, f"{PREFIX}ROW_CACHE_ROWS", f"{PREFIX}WORKING_SET_ROWS", ge=1)
     """Rows of the projection that are kept in memory, some 400 bytes each."""
 
+    audit_bytes: int = _setting(64 * 1024 * 1024, OPERATION, ge=16 * 1024)
+    """Largest size of the refused requests in the audit log, in bytes; as much again for changes of keys."""
+
     min_free_bytes: int = _setting(
         100 * 1024 * 1024, OPERATION, f"{PREFIX}MIN_FREE_BYTES", f"{PREFIX}DISK_FLOOR_BYTES", ge=0
     )
@@ -196,13 +219,33 @@ class Settings(BaseSettings):
     overdue_days: float = _setting(3.0, OPERATION, gt=0, le=36_500, allow_inf_nan=False)
     """Days after its deposit from which a parcel counts as overdue."""
 
+    silent_minutes: int = _setting(60, OPERATION, ge=1, le=1_000_000)
+    """Minutes for which every locker may be quiet. A locker is silent if that is unusual for it, too."""
+
+    gone_days: int = _setting(30, OPERATION, ge=1, le=36_500)
+    """Days after which a silent locker counts as gone, and no longer as silent."""
+
     stop_seconds: int = _setting(5, OPERATION, ge=1)
     """Seconds for open requests to finish after SIGTERM."""
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = _setting(
         "info", OPERATION
     )
-    """Lowest level that is logged to standard error: `debug`, `info`, `warning` or `error`. Requests are not logged."""
+    """Lowest level that is logged to standard error: `debug`, `info`, `warning` or `error`."""
+
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(str.lower)] = _setting("text", OPERATION)
+    """`text`: the server log has lines for people. `json`: each line is a JSON object, for programs."""
+
+    access_log: Annotated[str, BeforeValidator(_require_share)] = _setting("off", OPERATION)
+    """Share of requests that are logged: `off`, `on` or a number such as `0.01`. Unless off, failed ones always are."""
+
+    traces: Annotated[Literal["on", "off"], BeforeValidator(str.lower)] = _setting("off", OPERATION)
+    """`on`: send OpenTelemetry traces, as the variables `OTEL_*` say. Needs `pip install 'lockstream[otel]'`."""
+
+    @property
+    def access_log_share(self) -> float:
+        """The share of requests that are logged, from 0 to 1."""
+        return _share_of(self.access_log)
 
     @field_validator("database_url", "read_url")
     @classmethod

@@ -35,7 +35,7 @@ READER_RATE = 2
 POST_RATE = 1_000
 """Single events a second that come in meanwhile."""
 
-_POST_CONNECTIONS = 32
+POST_CONNECTIONS = 32
 
 _MEANWHILE = f"{READERS} readers, {POST_RATE:,} events/s"
 
@@ -57,7 +57,7 @@ _GOALS = {
 def measure(session: Session) -> GroupResult:
     with session.folder() as folder:
         log = folder / "log.jsonl"
-        targets = _fill(session, log)
+        targets = fill(session, log)
         on_disk = sum(512 * file.stat().st_blocks for file in projection_files(log)) / targets.events
         with Lockstream(log) as server:
             server.wait_for_reads()
@@ -67,7 +67,7 @@ def measure(session: Session) -> GroupResult:
     return GroupResult.of([*parts, GroupResult([], [projection])])
 
 
-def _fill(session: Session, log: Path) -> Targets:
+def fill(session: Session, log: Path) -> Targets:
     """Import the events of a network into a new log."""
     network = Network(session.tag(), session.scale.listed_lockers)
     file = log.with_name("events.ndjson")
@@ -191,7 +191,7 @@ def _read(session: Session, server: ServerProcess, targets: Targets, repetition:
     posts = Plan(
         tag="",
         kind="event",
-        connections=_POST_CONNECTIONS,
+        connections=POST_CONNECTIONS,
         network=targets.network,
         turn=repetition,
         turns=session.scale.repetitions,

@@ -62,14 +62,14 @@ def arrivals(rate: float, seconds: float) -> list[float]:
     return [(number + random.random()) / rate for number in range(round(rate * seconds))]
 
 
-def p99_by_kind(readers: Sequence[Reader], counted: Iterable[tuple[float, int]]) -> dict[str, float]:
-    """Return the 99th percentile of each kind of reader. `counted` are latencies with the number of the reader."""
+def latencies_by_kind(readers: Sequence[Reader], counted: Iterable[tuple[float, int]]) -> dict[str, list[float]]:
+    """Return the latencies of each kind of reader. `counted` are latencies with the number of the reader."""
     latencies: dict[str, list[float]] = {reader.kind: [] for reader in readers}
     for latency, number in counted if readers else ():
         latencies[readers[number].kind].append(latency)
     if missing := [kind for kind, values in latencies.items() if not values]:
         raise BenchFailure(f"No response came in the measured time to the readers of {', '.join(missing)}.")
-    return {kind: percentile(values, 0.99) for kind, values in latencies.items()}
+    return latencies
 
 
 def _run(client: Client, job: Job) -> Result:
@@ -91,6 +91,7 @@ def _run(client: Client, job: Job) -> Result:
     if not counted:
         raise BenchFailure("No response came in the measured time, or the requests ran out before it.")
     latencies = [latency for latency, _ in counted]
+    by_kind = latencies_by_kind(plan.readers, counted)
     return Result(
         requests=len(latencies),
         events=plan.events or len(latencies) * plan.per_request,
@@ -98,7 +99,8 @@ def _run(client: Client, job: Job) -> Result:
         caught_up_seconds=_wait_for_projection(plan) - started if plan.projection else 0,
         p50=percentile(latencies, 0.50),
         p99=percentile(latencies, 0.99),
-        p99_by_kind=p99_by_kind(plan.readers, counted),
+        p95_by_kind={kind: percentile(values, 0.95) for kind, values in by_kind.items()},
+        p99_by_kind={kind: percentile(values, 0.99) for kind, values in by_kind.items()},
         cpu=cpu,
     )
 

@@ -23,7 +23,7 @@ type Check = Callable[[int, bytes | bytearray], str]
 def post(path: str, body: bytes, media_type: str = "application/json", key: str = "") -> bytes:
     """Return a POST. `key` is the API key that it shows, if any."""
     authorization = b"Authorization: Bearer %b\r\n" % key.encode() if key else b""
-    return b"POST %b HTTP/1.1\r\nHost: bench\r\n%bContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+    return b"POST %b HTTP/1.1\r\nHost: localhost\r\n%bContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (
         path.encode(),
         authorization,
         media_type.encode(),
@@ -38,7 +38,7 @@ def post_batch(events: Iterable[bytes], key: str = "") -> bytes:
 
 
 def get(path: str) -> bytes:
-    return b"GET %b HTTP/1.1\r\nHost: bench\r\n\r\n" % path.encode()
+    return b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode()
 
 
 class ResponseReader:

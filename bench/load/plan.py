@@ -66,6 +66,8 @@ class Result(Struct, frozen=True):
     """Median latency in seconds."""
     p99: float
     """99th percentile of the latencies in seconds."""
+    p95_by_kind: dict[str, float]
+    """95th percentile of the latencies of each kind of reader."""
     p99_by_kind: dict[str, float]
     """99th percentile of the latencies of each kind of reader."""
     cpu: Cpu

@@ -47,7 +47,7 @@ def _single_subject(targets: Targets, random: Random) -> str:
     paths = (
         f"/lockers/{locker}",
         f"/lockers/{locker}/state",
-        f"/lockers/{locker}/compartments/{_random_compartment(random)}",
+        f"/lockers/{locker}/compartments/{random_compartment(random)}",
         f"/reservations/{reservation}",
         f"/reservations/{reservation}/state",
     )
@@ -79,7 +79,7 @@ def _history(targets: Targets, random: Random) -> str:
     locker, reservation = targets.network.random_locker(random), targets.network.random_reservation(random)
     paths = (
         f"/lockers/{locker}/events?order=desc",
-        f"/lockers/{locker}/compartments/{_random_compartment(random)}/events",
+        f"/lockers/{locker}/compartments/{random_compartment(random)}/events",
         f"/reservations/{reservation}/events",
     )
     return random.choice(paths)
@@ -92,7 +92,7 @@ def _past_state(targets: Targets, random: Random) -> str:
     return f"/lockers/{targets.network.random_locker(random)}/state?at={position}"
 
 
-def _random_compartment(random: Random) -> str:
+def random_compartment(random: Random) -> str:
     return compartment_name(random.randrange(PER_LOCKER))
 
 

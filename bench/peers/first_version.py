@@ -115,6 +115,8 @@ class LockerRow(Base):
     occupied: Mapped[int]
     picked_up: Mapped[int]
     expired: Mapped[int]
+    gap_sum: Mapped[int]
+    gap_squares: Mapped[int]
 
     def value(self) -> LockerTotals:
         return LockerTotals(
@@ -128,6 +130,8 @@ class LockerRow(Base):
             self.occupied,
             self.picked_up,
             self.expired,
+            self.gap_sum,
+            self.gap_squares,
         )
 
 

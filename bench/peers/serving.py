@@ -6,10 +6,11 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from lockstream.presentation.server import run as server
+from lockstream.presentation.server.server_log import configure_server_log
 from lockstream.settings import Settings
 
 
 def serve(app: ASGIApp) -> None:
     """Serve `app` on a free port until SIGTERM, by Lockstream's own server with its default options."""
-    server.configure_logging("info")
+    configure_server_log("info")
     server.run(cast(FastAPI, app), Settings(host="127.0.0.1", port=0))

@@ -162,13 +162,17 @@ class QueueFull(StoreUnavailable):
 
 
 class TooManyStreams(StoreUnavailable):
-    """Raised when as many streams of the feed are open as may be."""
+    """Raised when as many streams of the feed are open as may be, or as many of one key."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(
-            f"The limit of LOCKSTREAM_STREAM_LIMIT is reached ({counted(limit, 'open stream')} of the feed). Try again "
-            "later, use another node, or read pages of GET /events."
-        )
+    def __init__(self, limit: int, held: int = 0) -> None:
+        """`held` is the number of open streams of the key, if other keys may open more."""
+        reached = f"The limit of LOCKSTREAM_STREAM_LIMIT is reached ({counted(limit, 'open stream')} of the feed). Try"
+        if held:
+            reached = (
+                f"The key has its share of LOCKSTREAM_STREAM_LIMIT: {held:,} of {counted(limit, 'open stream')} of the "
+                "feed. Close some, try"
+            )
+        super().__init__(f"{reached} again later, use another node, or read pages of GET /events.")
 
 
 class PositionNotReached(StoreUnavailable):

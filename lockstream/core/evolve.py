@@ -13,6 +13,7 @@ from lockstream.core.entities.events import (
     ReservationCreated,
     ReservationExpired,
 )
+from lockstream.core.entities.silence import LEARNED_GAPS, MAX_GAP, SILENT_FACTOR
 from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Row, Status
 from lockstream.core.errors import InconsistentHistory
 from lockstream.core.row_set import RowSet
@@ -179,7 +180,23 @@ def _totals(  # noqa: PLR0913, PLR0917  # keywords would cost 0.2 µs an event
     expired: int,
     /,
 ) -> LockerTotals:
-    """Return the totals of a locker after one more event, with these numbers added."""
+    """Return the totals of a locker after one more event, with these numbers added.
+
+    Every event but a registration ends a gap, which adds to the sums. Once they span `LEARNED_GAPS` usual gaps, older
+    gaps give way to it.
+    """
+    gap_sum, gap_squares = row.gap_sum, row.gap_squares
+    if not compartments:
+        usual_gap, gap = gap_squares // gap_sum, position - row.last_position
+        if gap > usual_gap * SILENT_FACTOR:  # noqa: PLR1730  # `min` would cost 0.1 µs an event
+            gap = usual_gap * SILENT_FACTOR
+        if gap > MAX_GAP:  # noqa: PLR1730
+            gap = MAX_GAP
+        if gap_sum > usual_gap * LEARNED_GAPS:
+            gap_squares += gap * (gap - usual_gap)  # it replaces as many positions of usual gaps
+        else:
+            gap_sum += gap
+            gap_squares += gap * gap
     return LockerTotals(
         row.locker_id,
         row.events + 1,
@@ -191,6 +208,8 @@ def _totals(  # noqa: PLR0913, PLR0917  # keywords would cost 0.2 µs an event
         row.occupied + occupied,
         row.picked_up + picked_up,
         row.expired + expired,
+        gap_sum,
+        gap_squares,
     )
 
 

@@ -18,6 +18,22 @@ class KeyChange(Struct, frozen=True):
     audit: Sequence[AuditEntry] = ()
 
 
+class AuditLimits(Struct, frozen=True):
+    """Bounds of an audit log. Changes of keys and refusals are bounded each on its own, so neither displaces the other.
+
+    Beyond a bound, the oldest entries are dropped.
+    """
+
+    max_bytes: int | None = None
+    """Largest size of the refusals, and of the changes of keys, in bytes. None: no bound."""
+
+    min_free_bytes: int = 0
+    """Free space that the disk of a file must have for a refusal to be written."""
+
+
+NO_AUDIT_LIMITS = AuditLimits()
+
+
 class KeyStore(Protocol):
     """Keeps API keys and the audit log. Any thread may call it, and other processes may change the same store.
 
@@ -49,7 +65,7 @@ class KeyStore(Protocol):
         """
 
     def append_audit(self, entries: Sequence[AuditEntry]) -> None:
-        """Append entries to the audit log, and flush them to disk."""
+        """Append entries to the audit log, and flush them to disk. The oldest ones beyond its bounds are dropped."""
 
     def audit(self, query: AuditQuery, before: int | None, limit: int) -> list[NumberedEntry]:
         """Return up to `limit` entries that pass the filter, the newest first, with numbers below `before`."""

@@ -27,6 +27,7 @@ from lockstream.core.entities.quarantine import (
     QuarantineQuery,
     QuarantineTotals,
 )
+from lockstream.core.entities.silence import Silence
 from lockstream.core.entities.state import Compartment, Fault, Locker, LockerState, LockerTotals, Reservation
 from lockstream.core.past import LastingRows
 from lockstream.core.row_set import RowSet
@@ -202,6 +203,15 @@ class Listings(Protocol):
 
     def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
         """Return up to `limit` lockers whose ids follow `after`."""
+
+    def recent_position(self, rank: int, highest: int) -> int:
+        """Return the last position of the locker that was heard of as number `rank`, counted from the last one.
+
+        If it is higher than `highest`, the result is `highest`. The network has as many lockers.
+        """
+
+    def silent_counts(self, silence: Silence) -> tuple[int, int]:
+        """Return the number of silent lockers, and of those that are gone. This reads the row of each locker."""
 
     def compartments(self, query: CompartmentQuery, after: str | None, limit: int) -> list[ListedCompartment] | None:
         """Return up to `limit` compartments whose ids follow `after`, or None if the locker is unknown."""

@@ -1,7 +1,12 @@
 """Agreement of numbers with nouns, verbs and pronouns, and values that a client has sent, for messages."""
 
+import re
+
 SHOWN_CHARACTERS = 80
 """Characters of a wrong value that a message repeats."""
+
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""A character that a terminal could obey, or that ends a line."""
 
 
 def counted(number: int, noun: str) -> str:
@@ -17,3 +22,8 @@ def agreeing(number: int, singular: str, plural: str) -> str:
 def quoted(text: str) -> str:
     """Return a value in quotation marks, and only the beginning of a long one."""
     return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…")
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, with control characters escaped as in JSON."""
+    return _CONTROL_CHARACTER.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

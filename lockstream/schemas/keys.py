@@ -45,6 +45,10 @@ class KeyItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Time | None,
         Meta(description="The time from which it is not accepted. It may lie in the future, by a rotation."),
     ]
+    ends_at: Annotated[
+        Time | None,
+        Meta(description="The earlier of `expires_at` and `revoked_at`. Of a rotated key: the end of the overlap."),
+    ]
     last_used_at: Annotated[Time | None, Meta(description="The minute of its last use, which may lag by a minute.")]
     replaces: Annotated[str | None, Meta(description="The key in whose place it came.")]
     replaced_by: Annotated[str | None, Meta(description="The key that came in its place.")]
@@ -67,6 +71,7 @@ class KeyItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             created_by=key.created_by,
             expires_at=_time(key.expires_at),
             revoked_at=_time(key.revoked_at),
+            ends_at=_time(key.ends_at),
             last_used_at=None if used_minute is None else _time(used_minute * _MINUTE),
             replaces=key.replaces or None,
             replaced_by=key.replaced_by or None,
@@ -118,7 +123,12 @@ class RotateKeyRequest(Struct, frozen=True, forbid_unknown_fields=True):
 class AuditItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An entry of the audit log. A member that does not apply is null."""
 
-    at: Annotated[Time, Meta(description="The time of the action, or of the last of several refusals.")]
+    at: Annotated[
+        Time,
+        Meta(
+            description="The time of the action, or of the last of several refusals. The first may be a minute older."
+        ),
+    ]
     action: AuditAction
     key_id: Annotated[str | None, Meta(description="The key that was changed, or whose request was refused.")]
     name: Annotated[str | None, Meta(description="Name of the key that was changed.")]

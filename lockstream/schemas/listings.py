@@ -11,9 +11,9 @@ from typing import Annotated, Protocol
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct
 
-from lockstream.core.entities.listings import CompartmentState, ListedCompartment, Matches, NetworkTotals
+from lockstream.core.entities.listings import CompartmentState, ListedCompartment, ListedLocker, Matches, NetworkTotals
 from lockstream.core.entities.log import recorded_at_of
-from lockstream.core.entities.state import Fault, LockerTotals, Reservation, Status
+from lockstream.core.entities.state import Fault, Reservation, Status
 from lockstream.core.ports import Listings
 
 
@@ -59,25 +59,37 @@ class LockerItem(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     events: Annotated[int, Meta(ge=1, description="Number of accepted events: the version of the locker's state.")]
     last_event_at: Annotated[Time, Meta(description="When the last event was accepted: RFC 3339 in UTC.")]
     last_position: Annotated[_Position, Meta(description="Position of the last event.")]
+    silent: Annotated[
+        bool, Meta(description="Whether it was not heard of for much longer than usual, but is not gone.")
+    ]
+    gone: Annotated[bool, Meta(description="Whether it has been silent for so long that nobody waits for it.")]
+    usual_silence_seconds: Annotated[
+        _Count | None,
+        Meta(description="Usual time between two events, in seconds. Null until it has had enough events."),
+    ]
 
     @classmethod
-    def of(cls, row: LockerTotals, recorded_at: RecordedAt) -> "LockerItem":
+    def of(cls, row: ListedLocker, recorded_at: RecordedAt) -> "LockerItem":
+        totals = row.totals
         return cls(
-            row.locker_id,
-            row.compartments,
-            row.available,
-            row.reserved,
-            row.occupied,
-            row.degraded,
-            row.events,
-            recorded_at(row.last_position),
-            row.last_position,
+            totals.locker_id,
+            totals.compartments,
+            totals.available,
+            totals.reserved,
+            totals.occupied,
+            totals.degraded,
+            totals.events,
+            recorded_at(totals.last_position),
+            totals.last_position,
+            row.silent,
+            row.gone,
+            row.usual_silence_seconds,
         )
 
     @staticmethod
-    def positions_in(row: LockerTotals) -> Sequence[int]:
+    def positions_in(row: ListedLocker) -> Sequence[int]:
         """Return the positions whose recorded times the item shows. 0 stands for none."""
-        return (row.last_position,)
+        return (row.totals.last_position,)
 
 
 class CompartmentItem(Struct, frozen=True, gc=False, forbid_unknown_fields=True):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from lockstream.core.entities.log import START, Record
 from lockstream.core.errors import KeysDamaged, KeysMissing, StartRefused
@@ -21,10 +21,21 @@ from lockstream.services.commands.copy_log import import_log
 from lockstream.services.commands.import_events import ImportCounts, import_events
 from lockstream.services.commands.verify import Verification
 from lockstream.services.commands.verify_database import verify_database
-from lockstream.services.deployment import open_access, quarantine_limits, with_progress
+from lockstream.services.deployment import (
+    audit_limits,
+    closing_on_failure,
+    open_access,
+    quarantine_limits,
+    silence_limits,
+    with_progress,
+)
 from lockstream.services.running.database_engine import DatabaseEngine
 from lockstream.services.running.lockstream import Lockstream
+from lockstream.services.running.telemetry.traces.tracing import open_tracing
 from lockstream.settings import Settings
+
+if TYPE_CHECKING:
+    from lockstream.services.running.telemetry.traces.spans import Tracing
 
 
 class DatabaseDeployment:
@@ -36,6 +47,7 @@ class DatabaseDeployment:
     def __init__(self, settings: Settings, url: str) -> None:
         self._settings = settings
         self._url = url
+        self.silence_limits = silence_limits(settings)
 
     def open_store(self, on_progress: OnProgress = ignore_progress) -> PostgresStore:
         settings = self._settings
@@ -43,14 +55,18 @@ class DatabaseDeployment:
         return PostgresStore(self._url, on_progress, settings.auto_migrate, read_url, self.limits)
 
     def start(self, on_progress: OnProgress = ignore_progress) -> Lockstream:
+        with closing_on_failure(open_tracing(self._settings)) as tracing:
+            return self._start(on_progress, tracing)
+
+    def _start(self, on_progress: OnProgress, tracing: "Tracing | None") -> Lockstream:
         store, limits = self.open_store(on_progress), quarantine_limits(self._settings)
         try:
-            access = open_access(self._settings, PostgresKeyStore(self._database()))
+            access = open_access(self._settings, self._new_key_store(self._database()))
         except BaseException:
             store.close()
             raise
         quarantine = store.quarantine(limits) if limits else None
-        return Lockstream(store, DatabaseEngine(store), self._settings, quarantine, access)
+        return Lockstream(store, DatabaseEngine(store, tracing), self._settings, quarantine, access, tracing)
 
     def key_store(self) -> PostgresKeyStore:
         database = self._database()
@@ -62,7 +78,7 @@ class DatabaseDeployment:
         except BaseException:
             database.close()
             raise
-        return PostgresKeyStore(database)
+        return self._new_key_store(database)
 
     def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
         with closing(self._database()) as database:
@@ -73,7 +89,7 @@ class DatabaseDeployment:
         with closing(self._database()) as database:
             found = verify_database(database, on_progress)
             try:
-                PostgresKeyStore(database).keys()
+                self._new_key_store(database).keys()
             except (KeysDamaged, KeysMissing) as error:
                 found.problems.append(str(error))
             return found
@@ -106,6 +122,9 @@ class DatabaseDeployment:
 
     def log_file(self, remedy: str) -> Path:
         raise StartRefused(f"The log is in a database, as DATABASE_URL says. {remedy}")
+
+    def _new_key_store(self, database: Database) -> PostgresKeyStore:
+        return PostgresKeyStore(database, audit_limits(self._settings))
 
     def _database(self) -> Database:
         return Database(self._url, self.limits)

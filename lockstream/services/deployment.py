@@ -4,14 +4,15 @@ Modules that load SQLAlchemy, NumPy or psycopg are imported inside functions, be
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lockstream.core.entities.log import START, Record
 from lockstream.core.entities.quarantine import QuarantineLimits
+from lockstream.core.entities.silence import SilenceLimits
 from lockstream.core.errors import StartRefused
-from lockstream.core.key_store import KeyStore
+from lockstream.core.key_store import AuditLimits, KeyStore
 from lockstream.core.ports import Listings, OnProgress, ReadResult, Store, ignore_progress
 from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.infrastructure.file_log.reader import last_position, read_log
@@ -21,11 +22,13 @@ from lockstream.services.commands.import_events import ImportCounts, import_even
 from lockstream.services.running.access.access import Access
 from lockstream.services.running.access.exposure import require_safe_address
 from lockstream.services.running.lockstream import Lockstream
+from lockstream.services.running.telemetry.traces.tracing import open_tracing
 from lockstream.settings import Auth, Settings
 
 if TYPE_CHECKING:
     from lockstream.infrastructure.stores.embedded import EmbeddedStore
     from lockstream.services.commands.verify import Verification
+    from lockstream.services.running.telemetry.traces.spans import Tracing
 
 PROGRESS_RECORDS = 1_000
 """Records between two calls of a progress callback."""
@@ -33,6 +36,10 @@ PROGRESS_RECORDS = 1_000
 
 class Deployment(Protocol):
     """A log and its projection. Each method raises LockstreamError or OSError, whose text names the next step."""
+
+    @property
+    def silence_limits(self) -> SilenceLimits:
+        """Times of silence, from the settings."""
 
     def open_store(self, on_progress: OnProgress = ignore_progress) -> Store:
         """Open the store, with its projection brought up to its log."""
@@ -96,6 +103,16 @@ def quarantine_limits(settings: Settings) -> QuarantineLimits | None:
     return QuarantineLimits(settings.quarantine_entries, settings.quarantine_bytes, settings.quarantine_days)
 
 
+def audit_limits(settings: Settings) -> AuditLimits:
+    """Return the bounds of the audit log."""
+    return AuditLimits(settings.audit_bytes, settings.min_free_bytes)
+
+
+def silence_limits(settings: Settings) -> SilenceLimits:
+    """Return the times of silence."""
+    return SilenceLimits.of(settings.silent_minutes, settings.gone_days)
+
+
 def open_access(settings: Settings, store: KeyStore) -> Access:
     """Return the check of the keys in `store`, which closes the store.
 
@@ -117,6 +134,17 @@ def open_access(settings: Settings, store: KeyStore) -> Access:
     return access
 
 
+@contextmanager
+def closing_on_failure(tracing: "Tracing | None") -> "Iterator[Tracing | None]":
+    """Give `tracing`, and close it if the block fails."""
+    try:
+        yield tracing
+    except BaseException:
+        if tracing:
+            tracing.close()
+        raise
+
+
 def with_progress(records: Iterable[Record], total: int, on_progress: OnProgress) -> Iterator[Record]:
     """Yield `records`, and call `on_progress` every `PROGRESS_RECORDS` records."""
     for record in records:
@@ -131,6 +159,7 @@ class FileDeployment:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._log = settings.event_log_path
+        self.silence_limits = silence_limits(settings)
 
     def open_store(self, on_progress: OnProgress = ignore_progress) -> "EmbeddedStore":
         from lockstream.infrastructure.stores.embedded import EmbeddedStore  # noqa: PLC0415
@@ -139,6 +168,10 @@ class FileDeployment:
         return EmbeddedStore(self._log, settings.row_cache_rows, on_progress, settings.min_free_bytes)
 
     def start(self, on_progress: OnProgress = ignore_progress) -> Lockstream:
+        with closing_on_failure(open_tracing(self._settings)) as tracing:
+            return self._start(on_progress, tracing)
+
+    def _start(self, on_progress: OnProgress, tracing: "Tracing | None") -> Lockstream:
         from lockstream.infrastructure.quarantine.store import open_quarantine  # noqa: PLC0415
         from lockstream.services.running.embedded_engine import EmbeddedEngine  # noqa: PLC0415
 
@@ -154,14 +187,15 @@ class FileDeployment:
             if limits:
                 free = settings.min_free_bytes
                 quarantine = open_quarantine(self._log, limits, store.accepted_among, free)
-            return Lockstream(store, EmbeddedEngine(store, settings.batch_limit), settings, quarantine, access)
+            engine = EmbeddedEngine(store, settings.batch_limit, tracing)
+            return Lockstream(store, engine, settings, quarantine, access, tracing)
         except BaseException:
             access.close()
             store.close()
             raise
 
     def key_store(self) -> FileKeyStore:
-        return FileKeyStore(self._log)
+        return FileKeyStore(self._log, audit_limits(self._settings))
 
     def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
         return with_progress(read_log(self._log, START), last_position(self._log), on_progress)

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from lockstream.presentation.http.app import create_app
 from lockstream.services.deployment import deployment_of
 from lockstream.settings import Settings
-from lockstream.tests.support.processes import TEST_VARIABLES
+from lockstream.tests.support.processes import TEST_VARIABLES, printed_keys
 from lockstream.tests.support.requirements import IS_COMPLETE, MISSING
 
 _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '(?!lockstream|bench)(\w+)")
@@ -58,7 +58,8 @@ def pytest_make_collect_report(
 def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Skip a test that needs a development package, if only `requirements.txt` is installed.
 
-    If the run must be complete, a test that is skipped for something missing fails instead.
+    If the run must be complete, a test that is skipped for something missing fails instead. So does a test in which a
+    server in this process has logged or printed an API key.
     """
     report = yield
     if report.failed and not IS_COMPLETE and call.excinfo and call.excinfo.errisinstance(ModuleNotFoundError):
@@ -67,4 +68,7 @@ def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, py
             report.longrepr = (report.location[0], report.location[1] or 0, f"Skipped: {MISSING}the package {found[1]}")
     elif report.skipped and IS_COMPLETE and MISSING in str(report.longrepr):
         report.outcome = "failed"
+    elif report.passed and (ids := printed_keys(report.caplog + report.capstdout + report.capstderr)):
+        report.outcome = "failed"
+        report.longrepr = f"the keys {ids} were printed with their secrets"
     return report

@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from lockstream.core.use_cases.manage_keys import MAX_BURST_SECONDS, MIN_RATE
 from lockstream.settings import (
     SCHEMES,
     Settings,
@@ -34,6 +35,7 @@ LOWEST = {
     "quarantine_bytes": 1024,
     "quarantine_days": 1,
     "row_cache_rows": 1,
+    "audit_bytes": 16 * 1024,
     "min_free_bytes": 0,
     "stop_seconds": 1,
 }
@@ -143,6 +145,12 @@ def test_an_empty_value_is_invalid(variable: str, value: str) -> None:
         ("LOCKSTREAM_BATCH_LIMIT", "1.5", "valid integer"),
         ("LOCKSTREAM_AUTO_MIGRATE", "perhaps", "valid boolean"),
         ("LOCKSTREAM_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+        ("LOCKSTREAM_LOG_FORMAT", "xml", "'text' or 'json'"),
+        ("LOCKSTREAM_TRACES", "perhaps", "'on' or 'off'"),
+        *(
+            ("LOCKSTREAM_ACCESS_LOG", value, "neither on nor off, nor a number from 0 to 1")
+            for value in ("all", "1.01", "-0.1", "nan", "inf")
+        ),
         ("LOCKSTREAM_ROOT_PATH", "lockstream", "not a path that begins with /"),
         ("LOCKSTREAM_TRUSTED_PROXIES", "10.0.0.0/8,proxy", "'proxy' does not appear to be an IPv4 or IPv6 network"),
         ("LOCKSTREAM_TRUSTED_PROXIES", "10.0.0.1/8", "10.0.0.1/8 has host bits set. Give addresses or networks"),
@@ -215,3 +223,21 @@ def test_the_two_urls_are_the_only_secrets() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         Settings().port = 1
+
+
+@pytest.mark.parametrize(
+    ("value", "share"), [("on", 1), ("OFF", 0), ("0.25", 0.25), ("1", 1), ("0", 0), ("1e-3", 0.001)]
+)
+def test_the_access_log_is_on_off_or_a_share(value: str, share: float) -> None:
+    assert Settings(access_log=value).access_log_share == share
+    assert Settings().access_log_share == 0
+
+
+def test_the_limits_of_all_keys_have_the_bounds_of_those_of_one_key() -> None:
+    """Settings import nothing of the core, so both name the bounds."""
+    lowest, longest = str(MIN_RATE), str(MAX_BURST_SECONDS)
+    assert problems(LOCKSTREAM_REQUESTS_PER_SECOND=lowest, LOCKSTREAM_EVENTS_PER_SECOND=lowest) == []
+    assert problems(LOCKSTREAM_BURST_SECONDS=longest) == []
+    for name in "LOCKSTREAM_REQUESTS_PER_SECOND", "LOCKSTREAM_EVENTS_PER_SECOND":
+        assert problems(**{name: str(MIN_RATE / 2)}) == [f"Input should be greater than or equal to {MIN_RATE}"]
+    assert problems(LOCKSTREAM_BURST_SECONDS=str(MAX_BURST_SECONDS + 1)) != []

@@ -34,6 +34,7 @@ from lockstream.core.entities.listings import (
     ReservationQuery,
 )
 from lockstream.core.entities.log import Record
+from lockstream.core.entities.silence import Silence
 from lockstream.core.entities.state import Fault, LockerTotals, Reservation, Status
 from lockstream.core.errors import TooManyLockers
 from lockstream.core.past import LastingRows
@@ -84,6 +85,14 @@ class BoundListings:
             if within and within.has_ids_after(after) and len(found) < limit:
                 found += self._in_range(within, query, after, limit - len(found))
         return found
+
+    def recent_position(self, rank: int, highest: int) -> int:
+        """Return the last position of a locker of the whole network. A position tells nothing of its locker."""
+        return self._listings.recent_position(rank, highest)
+
+    def silent_counts(self, silence: Silence) -> tuple[int, int]:
+        own = list(self._all_lockers())
+        return sum(map(silence.is_silent, own)), sum(map(silence.is_gone, own))
 
     def compartments(self, query: CompartmentQuery, after: str | None, limit: int) -> list[ListedCompartment] | None:
         return self._listings.compartments(query, after, limit) if self._lockers.allow(query.locker_id) else None

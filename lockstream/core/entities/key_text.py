@@ -75,6 +75,11 @@ def id_of_key_in(text: str) -> str | None:
     return found and found[0][PUBLIC_ID]
 
 
+def without_keys(text: str) -> str:
+    """Return `text` with only the public id left of each key, or text of its form, that is somewhere in it."""
+    return _FORM.sub(lambda found: f"{PREFIX}{found[0][PUBLIC_ID]}_…", text) if PREFIX in text else text
+
+
 def _checksum(body: str) -> str:
     return _base62(crc32(body.encode()), CHECKSUM_LENGTH)
 

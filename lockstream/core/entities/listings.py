@@ -10,7 +10,8 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from lockstream.core.entities.events import Event
-from lockstream.core.entities.state import Status
+from lockstream.core.entities.silence import NO_SILENCE, Silence
+from lockstream.core.entities.state import LockerTotals, Status
 
 
 class CompartmentState(StrEnum):
@@ -50,6 +51,14 @@ class LockerQuery(Struct, frozen=True):
 
     degraded: bool | None = None
     """Whether a compartment is degraded."""
+
+    silent: bool | None = None
+    """Whether the locker is silent by the measure `silence`."""
+
+    gone: bool | None = None
+    """Whether the locker is gone by the measure `silence`."""
+
+    silence: Silence = NO_SILENCE
 
 
 class CompartmentQuery(Struct, frozen=True):
@@ -116,6 +125,24 @@ class HistoryQuery(Struct, frozen=True):
     compartment_id: str | None = None
     event_type: type[Event] | None = None
     descending: bool = False
+
+
+class ListedLocker(Struct, frozen=True, gc=False):
+    """A locker as lists show it."""
+
+    totals: LockerTotals
+    silent: bool
+    gone: bool
+    usual_silence_seconds: int | None
+    """Usual time between two events, or None while it is not known."""
+
+    @classmethod
+    def of(cls, totals: LockerTotals, silence: Silence) -> "ListedLocker":
+        return cls(totals, silence.is_silent(totals), silence.is_gone(totals), silence.usual_seconds(totals))
+
+    @property
+    def locker_id(self) -> str:
+        return self.totals.locker_id
 
 
 class ListedCompartment(Struct, frozen=True, gc=False):

@@ -7,9 +7,9 @@ a million tracked objects would stop the process for 100 to 200 ms (docs/decisio
 """
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 DEGRADING_SEVERITY = 3
 """Lowest severity of an open fault that degrades its compartment (docs/rules.md, "Things")."""
@@ -143,10 +143,20 @@ class LockerTotals(Struct, frozen=True, gc=False, array_like=True):
 
     picked_up: int = 0
     expired: int = 0
+    gap_sum: Annotated[int, Meta(ge=1)] = 1
+    """Sum of the gaps between its events, in positions, from which the usual gap is learned. Not kept for the past."""
+
+    gap_squares: Annotated[int, Meta(ge=1)] = 1
+    """Sum of the squares of these gaps."""
 
     @property
     def key(self) -> str:
         return self.locker_id
+
+    @property
+    def usual_gap(self) -> int:
+        """The average length of the gap in which an event of the network falls, in positions."""
+        return self.gap_squares // self.gap_sum
 
 
 type Row = Compartment | Reservation | Fault | LockerTotals

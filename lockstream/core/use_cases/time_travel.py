@@ -99,7 +99,10 @@ def _contradictory(subject: str) -> StoreUnavailable:
 
 
 def _totals_at(listings: Listings, lasting: LockerTotals, position: int) -> LockerTotals:
-    """Return the totals of a locker at `position`. `lasting` lacks the events that no longer mattered then."""
+    """Return the totals of a locker at `position`. `lasting` lacks the events that no longer mattered then.
+
+    The gaps between its events are not among them.
+    """
     counts = listings.event_counts(lasting.locker_id, position)
     last = listings.history(HistoryQuery(lasting.locker_id, descending=True), position + 1, 1) or [0]
     return replace(
@@ -108,4 +111,6 @@ def _totals_at(listings: Listings, lasting: LockerTotals, position: int) -> Lock
         last_position=last[0],
         picked_up=counts[ParcelPickedUp],
         expired=counts[ReservationExpired],
+        gap_sum=1,
+        gap_squares=1,
     )

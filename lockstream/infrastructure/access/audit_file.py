@@ -1,5 +1,10 @@
-"""The audit log in a file: one JSON object a line, only appended, and flushed with each append."""
+"""The files of the audit log: changes of keys in one, refused requests in the other.
 
+Each has one JSON object a line, and is only appended and flushed, until it exceeds its bound. Then a shorter file takes
+its place. A flood of refusals so displaces no change of a key. Numbers give both files one order.
+"""
+
+import heapq
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -7,21 +12,33 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from lockstream.core.entities.keys import AuditEntry, AuditQuery, NumberedEntry
-from lockstream.infrastructure.access.key_file import PRIVATE, give_to_owner
-from lockstream.infrastructure.fs import sync_data, sync_directory, write_all
+from lockstream.infrastructure.access.key_file import PRIVATE, give_to_owner, replace_file
+from lockstream.infrastructure.fs import COPY_BYTES, sync_data, sync_directory, write_all
 
 BLOCK_BYTES = 64 * 1024
 """Bytes that are read at a time, from the end of the file."""
 
+
+class _Number(Struct):
+    number: int = 0
+
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AuditEntry).decode
+_decode_number = msgspec.json.Decoder(_Number).decode
 
 
 def audit_path(log_path: Path) -> Path:
-    """Return the path of a log's audit log, beside it."""
+    """Return the path of a log's changes of keys, beside it."""
     return Path(f"{log_path}.audit")
+
+
+def refusals_path(log_path: Path) -> Path:
+    """Return the path of a log's refused requests, beside it."""
+    return Path(f"{log_path}.audit.refused")
 
 
 class AuditLine(NamedTuple):
@@ -30,11 +47,17 @@ class AuditLine(NamedTuple):
     start: int
     """Offset of the line, in bytes."""
 
+    text: bytes
     entry: AuditEntry | None
 
+    @property
+    def number(self) -> int:
+        """The number of the entry. A line without a number, of an early version, has its offset plus 1."""
+        return _decode_number(self.text).number or self.start + 1
 
-def append_entries(path: Path, entries: Sequence[AuditEntry]) -> None:
-    """Append entries, and flush them to disk. The caller keeps other writers away.
+
+def append_entries(path: Path, entries: Sequence[AuditEntry], first_number: int) -> None:
+    """Append entries with numbers from `first_number`, and flush them to disk. The caller keeps other writers away.
 
     An incomplete last line, which a crash has left, gets a line end and stays. Readers leave it out.
 
@@ -51,7 +74,10 @@ def append_entries(path: Path, entries: Sequence[AuditEntry]) -> None:
         if is_new:
             give_to_owner(file, path.parent)
         is_torn = found.st_size > 0 and os.pread(file, 1, found.st_size - 1) != b"\n"
-        write_all(file, b"\n" * is_torn + b"".join([_encode(entry) + b"\n" for entry in entries]))
+        lines = [
+            b'{"number":%d,%b\n' % (number, _encode(entry)[1:]) for number, entry in enumerate(entries, first_number)
+        ]
+        write_all(file, b"\n" * is_torn + b"".join(lines))
         sync_data(file)
     finally:
         os.close(file)
@@ -82,30 +108,59 @@ def read_backwards(path: Path) -> Iterator[AuditLine]:
             for line in reversed(lines):
                 offset -= len(line)
                 if not is_last and line:  # behind the last line end, a server may be writing
-                    yield AuditLine(offset, _entry_of(line))
+                    yield AuditLine(offset, line, _entry_of(line))
                 is_last = False
                 offset -= 1
             rest = first
         if rest and not is_last:
-            yield AuditLine(0, _entry_of(rest))
+            yield AuditLine(0, rest, _entry_of(rest))
     finally:
         os.close(file)
 
 
-def newest_entries(path: Path, query: AuditQuery, before: int | None, limit: int) -> list[NumberedEntry]:
-    """Return up to `limit` entries that pass the filter, with numbers below `before`. A number is an offset plus 1.
+def newest_entries(paths: Sequence[Path], query: AuditQuery, before: int | None, limit: int) -> list[NumberedEntry]:
+    """Return up to `limit` entries of all files that pass the filter, with numbers below `before`, the newest first.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: a file cannot be read.
     """
     found: list[NumberedEntry] = []
-    for start, entry in read_backwards(path):
-        number = start + 1
-        if entry and (before is None or number < before) and query.matches(entry):
+    for number, entry in heapq.merge(*map(_numbered, paths), key=lambda numbered: -numbered[0]):
+        if (before is None or number < before) and query.matches(entry):
             found.append(NumberedEntry(number, entry))
             if len(found) >= limit:
                 break
     return found
+
+
+def next_number(paths: Sequence[Path]) -> int:
+    """Return a number above those of all entries in the files. Raises OSError."""
+    newest = (next(_numbered(path), None) for path in paths)
+    return max((number for number, _ in filter(None, newest)), default=0) + 1
+
+
+def drop_oldest(path: Path, max_bytes: int) -> None:
+    """Drop the older half of a file that is larger than `max_bytes`. A crash leaves the old file or the new one.
+
+    Raises:
+        OSError: the file is the old one or the new one.
+    """
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return
+    if size > max_bytes:
+        with path.open("rb") as file:
+            file.seek(size - max_bytes // 2)
+            file.readline()  # the rest of a line
+            replace_file(path, iter(lambda: file.read(COPY_BYTES), b""))
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, AuditEntry]]:
+    """Yield the number and entry of each line that can be read, the newest first."""
+    for line in read_backwards(path):
+        if line.entry:
+            yield line.number, line.entry
 
 
 def _entry_of(line: bytes) -> AuditEntry | None:

@@ -100,11 +100,11 @@ def write_keys(path: Path, keys: Mapping[str, Key]) -> None:
     Raises:
         OSError: the file is the old one or the new one.
     """
-    replace_file(path, encode_keys(keys.values()))
+    replace_file(path, [encode_keys(keys.values())])
 
 
-def replace_file(path: Path, content: bytes, *, is_lasting: bool = True) -> None:
-    """Put a private file with this content in the place of `path`, and flush it if it is lasting.
+def replace_file(path: Path, parts: Iterable[bytes], *, is_lasting: bool = True) -> None:
+    """Put a private file with these parts in the place of `path`, and flush it if it is lasting.
 
     Raises:
         OSError: the file is the old one or the new one.
@@ -116,7 +116,8 @@ def replace_file(path: Path, content: bytes, *, is_lasting: bool = True) -> None
     try:
         os.fchmod(file, PRIVATE)
         give_to_owner(file, path.parent)
-        write_all(file, content)
+        for part in parts:
+            write_all(file, part)
         if is_lasting:
             sync_data(file)
     except BaseException:

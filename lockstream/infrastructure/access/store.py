@@ -1,17 +1,29 @@
 """The key store of a log file: keys, audit log and last use, in private files beside it."""
 
+import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from lockstream.core.entities.keys import AuditAction, AuditEntry, AuditQuery, NumberedEntry
+from lockstream.core.entities.log import time_of
 from lockstream.core.errors import KeysMissing, StoreUnavailable
-from lockstream.core.key_store import KeyChange, Keys
-from lockstream.infrastructure.access.audit_file import append_entries, audit_path, newest_entries, read_backwards
+from lockstream.core.key_store import NO_AUDIT_LIMITS, AuditLimits, KeyChange, Keys
+from lockstream.infrastructure.access.audit_file import (
+    append_entries,
+    audit_path,
+    drop_oldest,
+    newest_entries,
+    next_number,
+    read_backwards,
+    refusals_path,
+)
 from lockstream.infrastructure.access.key_file import (
     PRIVATE,
     give_to_owner,
@@ -27,9 +39,10 @@ _decode_used = msgspec.json.Decoder(dict[str, int]).decode
 class FileKeyStore:
     """Implements `core.key_store.KeyStore` beside a log file. Servers and commands may change it at the same time."""
 
-    def __init__(self, log_path: Path) -> None:
+    def __init__(self, log_path: Path, limits: AuditLimits = NO_AUDIT_LIMITS) -> None:
         """Touch no file yet."""
-        self._keys, self._audit = keys_path(log_path), audit_path(log_path)
+        self._limits = limits
+        self._keys, self._audit, self._refusals = keys_path(log_path), audit_path(log_path), refusals_path(log_path)
         self._used, self._lock = Path(f"{self._keys}.used"), Path(f"{self._keys}.lock")
 
     @property
@@ -47,13 +60,13 @@ class FileKeyStore:
     def keys(self) -> Keys:
         with self._errors("read"):
             keys = read_keys(self._keys)
-            if not keys and self._were_created(keys is None):
+            if keys is None and any(self._changes()):
                 raise KeysMissing(
                     f"The API keys in {self._keys} are gone, and the audit log {self._audit} says that keys were "
                     "created. Nothing was changed. Restore the file from a backup. If the "
                     "keys are meant to be gone, move the audit log away as well."
                 )
-            return keys or {}
+            return self._without_revoked(keys) if keys else {}
 
     def change[ChangeT: KeyChange](self, decide: Callable[[Keys], ChangeT]) -> ChangeT:
         with self._errors("written"), self._locked():
@@ -62,18 +75,27 @@ class FileKeyStore:
             if change.audit:
                 if not self._keys.exists():  # so that a missing file always means that somebody has removed it
                     write_keys(self._keys, {})
-                append_entries(self._audit, change.audit)
+                self._append(self._audit, change.audit)
             if change.keys:
                 write_keys(self._keys, keys | {key.key_id: key for key in change.keys})
             return change
 
     def append_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Append entries. A disk with too little free space keeps no refusals: it is for events."""
         with self._errors("written"), self._locked():
-            append_entries(self._audit, entries)
+            changes = [entry for entry in entries if entry.action is not AuditAction.REFUSED]
+            refusals = [entry for entry in entries if entry.action is AuditAction.REFUSED]
+            if changes:
+                self._append(self._audit, changes)
+            if refusals:
+                if shutil.disk_usage(self._refusals.parent).free < self._limits.min_free_bytes:
+                    reason = "the disk has less free space than LOCKSTREAM_MIN_FREE_BYTES"
+                    raise OSError(errno.ENOSPC, reason, str(self._refusals))
+                self._append(self._refusals, refusals)
 
     def audit(self, query: AuditQuery, before: int | None, limit: int) -> list[NumberedEntry]:
         with self._errors("read"):
-            return newest_entries(self._audit, query, before, limit)
+            return newest_entries([self._audit, self._refusals], query, before, limit)
 
     def last_used(self) -> dict[str, int]:
         try:
@@ -85,19 +107,45 @@ class FileKeyStore:
         with self._errors("written"), self._locked():
             before = self.last_used()
             latest = {key_id: max(minute, before.get(key_id, 0)) for key_id, minute in used.items()}
-            replace_file(self._used, msgspec.json.encode(before | latest), is_lasting=False)
+            replace_file(self._used, [msgspec.json.encode(before | latest)], is_lasting=False)
 
     def close(self) -> None:
         pass
 
-    def _were_created(self, is_missing: bool) -> bool:
-        """Return whether the audit log says that keys were created.
+    def _append(self, path: Path, entries: Sequence[AuditEntry]) -> None:
+        """Append entries to a file of the audit log. If it becomes too large, its older half is dropped.
 
-        A crash while the first key was created may leave a file without keys. A missing file is never left.
+        If that fails, the file grows until the next attempt: a revocation must not wait for space.
         """
-        if not is_missing:
-            return False
-        return any(entry and entry.action is AuditAction.CREATED for _, entry in read_backwards(self._audit))
+        append_entries(path, entries, next_number([self._audit, self._refusals]))
+        if self._limits.max_bytes is not None:
+            with suppress(OSError):
+                drop_oldest(path, self._limits.max_bytes)
+
+    def _changes(self) -> Iterator[AuditEntry]:
+        """Yield the changes of keys in the audit log, the newest first.
+
+        A crash while the first key was created may leave a file without keys, and an entry. A missing file is never
+        left.
+        """
+        for line in read_backwards(self._audit):
+            if line.entry and line.entry.action is not AuditAction.REFUSED:
+                yield line.entry
+
+    def _without_revoked(self, keys: Keys) -> Keys:
+        """Return keys, of which those are revoked that the audit log says are.
+
+        A file of keys that was restored from an older backup has them as active. So has a crash between the entry of a
+        revocation and the keys.
+        """
+        found = dict(keys)
+        for entry in self._changes():
+            key = found.get(entry.key_id)
+            if key and entry.action is AuditAction.REVOKED:
+                at = time_of(entry.at)
+                if key.revoked_at is None or key.revoked_at > at:
+                    found[key.key_id] = replace(key, revoked_at=at)
+        return found
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -40,7 +40,10 @@ class FreeSpaceGuard:
             if self._is_short:
                 self._is_short = False
                 logger.info(
-                    "The disk of the log %s has %s bytes free. Events are accepted again.", self._path, f"{free:,}"
+                    "The disk of the log %s has %s bytes free. Events are accepted again.",
+                    self._path,
+                    f"{free:,}",
+                    extra={"event_name": "disk_space_recovered"},
                 )
             return None
         shortage = (
@@ -49,5 +52,5 @@ class FreeSpaceGuard:
         )
         if not self._is_short:
             self._is_short = True
-            logger.warning("%s Until then no event is accepted.", shortage)
+            logger.warning("%s Until then no event is accepted.", shortage, extra={"event_name": "disk_space_short"})
         return shortage

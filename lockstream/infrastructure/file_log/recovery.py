@@ -180,6 +180,7 @@ def _truncate_tail(file: int, tail: Tail, offset: int) -> None:
             counted(kept.stat().st_size, "byte"),
             reason,
             kept,
+            extra={"event_name": "tail_truncated", "position": tail.after.position},
         )
 
 

@@ -216,7 +216,7 @@ class LogWriter:
         """
         if not self.failure:
             self.failure = _failure(self.path, error)
-            logger.critical("%s", self.failure)
+            logger.critical("%s", self.failure, extra={"event_name": "log_failed", "position": self.durable.position})
         return StoreUnavailable(self.failure)
 
 

@@ -62,6 +62,7 @@ class Compactor:
             logger.warning(
                 "The id index could not be compacted (%r). Check the disk; Lockstream tries again by itself.",
                 error,
+                extra={"event_name": "compaction_failed"},
             )
             self.counts.failed += 1
             self._index.end_compaction(None)

@@ -137,7 +137,12 @@ class PostgresLog:
                 self.reads_unavailable_reason = str(unavailable(self.name, error))
             self.unavailable_reason = self.reads_unavailable_reason
             if bool(before) != bool(self.unavailable_reason):
-                logger.warning("%s", self.unavailable_reason or f"The database {self.name} can be used again.")
+                if self.unavailable_reason:
+                    logger.warning("%s", self.unavailable_reason, extra={"event_name": "database_unavailable"})
+                else:
+                    logger.warning(
+                        "The database %s can be used again.", self.name, extra={"event_name": "database_available"}
+                    )
         session.close()
 
 

@@ -183,7 +183,10 @@ def _rebuild(database: Database, session: Session, on_progress: OnProgress) -> N
 
     catch_up_closely()
     while not tables.swap_in(schema, follow):
-        logger.warning("A long read holds the tables of the projection. They are replaced as soon as it has ended.")
+        logger.warning(
+            "A long read holds the tables of the projection. They are replaced as soon as it has ended.",
+            extra={"event_name": "projection_swap_delayed"},
+        )
         on_progress(tables.reached.position, log.end.position)
         time.sleep(database.limits.swap_retry_seconds)
         catch_up_closely()

@@ -118,7 +118,11 @@ class PostgresUnitOfWork:
             is_kept = not self._session.warnings or self._resolve_unknown_commit(end)
         except CONNECTION_LOST as error:
             reason = " ".join(str(error).split())
-            logger.warning("The commit of a batch was not answered. Lockstream checks whether it was kept: %s", reason)
+            logger.warning(
+                "The commit of a batch was not answered. Lockstream checks whether it was kept: %s",
+                reason,
+                extra={"event_name": "commit_unanswered"},
+            )
             is_kept = self._resolve_unknown_commit(end)
         except INTERNAL_ERRORS:  # caused by a single event; the batch is then decided event by event
             raise

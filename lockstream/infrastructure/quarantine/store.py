@@ -116,7 +116,7 @@ class FileQuarantine:
             self._keep(lines)
         except StoreUnavailable as error:
             if not self.is_behind:
-                logger.warning("%s", error)
+                logger.warning("%s", error, extra={"event_name": "quarantine_write_failed"})
             self.is_behind = True
         return len(dropped) + changes.dropped
 
@@ -216,7 +216,7 @@ class FileQuarantine:
                 "can. Make sure that the folder of the log is writable, and that its disk works and has free space."
             ) from error
         if self.is_behind:
-            logger.info("The quarantine is written to disk again.")
+            logger.info("The quarantine is written to disk again.", extra={"event_name": "quarantine_write_recovered"})
         self._must_replace = self.is_behind = False
 
     def _lines(self) -> Iterator[Line]:
@@ -246,6 +246,7 @@ class FileQuarantine:
                 damaged[0],
                 agreeing(len(damaged), "it", "them"),
                 f"is kept as {copy}" if copy else "cannot be kept, and is replaced with the next write",
+                extra={"event_name": "quarantine_damaged"},
             )
 
     def _apply(self, line: Line) -> None:

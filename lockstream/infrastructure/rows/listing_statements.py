@@ -58,6 +58,7 @@ from lockstream.core.entities.listings import (
 from lockstream.core.entities.state import DEGRADING_SEVERITY, FINAL, Compartment, Fault, Reservation, Row, Status
 from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.rows.reads import times_statement
+from lockstream.infrastructure.rows.silence import IS_GONE, IS_SILENT
 from lockstream.infrastructure.rows.tables import (
     HAS_STATUS,
     IS_CLEARED,
@@ -110,12 +111,15 @@ class ListingStatements:
         self.locker_ids = Prepared(_ids(lockers.c.locker_id), dialect)
         self.compartment_ids = Prepared(_ids(compartments.c.compartment_id, compartments.c.locker_id), dialect)
         self.reservation_ids = Prepared(_ids(reservations.c.reservation_id), dialect)
+        self.heard_lockers = Prepared(_HEARD_LOCKERS, dialect)
+        self.recent_position = Prepared(_RECENT_POSITION, dialect)
+        self.silent_counts = Prepared(_SILENT_COUNTS, dialect)
         self.times = Prepared(times_statement(positions), dialect)
         self.positions_at = Prepared(_positions_at(positions), dialect)
 
     def lockers(self, query: LockerQuery) -> Prepared:
         """Return the statement that lists lockers whose ids are at least `lower` and below `upper`."""
-        return self._statement(_lockers, query.available, query.degraded)
+        return self._statement(_lockers, query.available, query.degraded, query.silent, query.gone)
 
     def compartments(self, query: CompartmentQuery) -> Prepared:
         """Return the statement that lists compartments whose ids are at least `lower` and below `upper`."""
@@ -149,8 +153,11 @@ class ListingStatements:
         return prepared
 
 
-def _lockers(available: bool | None, degraded: bool | None) -> _Statement:
+def _lockers(available: bool | None, degraded: bool | None, silent: bool | None, gone: bool | None) -> _Statement:
     page = select(lockers).where(_ids_within_bounds(lockers.c.locker_id))
+    for wanted, condition in ((silent, IS_SILENT), (gone, IS_GONE)):
+        if wanted is not None:
+            page = page.where(condition if wanted else not_(condition))
     if available is None and degraded is None:
         return page.order_by(lockers.c.locker_id).limit(LIMIT)
     has = [
@@ -456,6 +463,23 @@ _HAS_COMPARTMENT = select(compartments.c.compartment_id).where(
     compartments.c.compartment_id == bindparam("compartment_id", type_=String),
 )
 _RESERVATION = select(reservations).where(reservations.c.reservation_id == bindparam("reservation_id", type_=String))
+
+
+_HEARD_LOCKERS = select(func.count()).select_from(
+    select(lockers.c.locker_id)
+    .where(lockers.c.last_position >= bindparam("highest", type_=BigInteger))
+    .limit(LIMIT)
+    .subquery()
+)
+_RECENT_POSITION = (
+    select(lockers.c.last_position)
+    .order_by(lockers.c.last_position.desc())
+    .limit(literal_column("1"))
+    .offset(bindparam("others", type_=BigInteger))
+)
+_SILENT_COUNTS = select(
+    func.count(case((IS_SILENT, literal_column("1")))), func.count(case((IS_GONE, literal_column("1"))))
+).select_from(lockers)
 
 
 def _count_of(event_type: type[Event]) -> ColumnElement[int]:

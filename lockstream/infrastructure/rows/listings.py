@@ -23,6 +23,7 @@ from lockstream.core.entities.listings import (
     ReservationQuery,
 )
 from lockstream.core.entities.log import LAST_TIME, Record
+from lockstream.core.entities.silence import Silence
 from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Row, Status
 from lockstream.core.past import LastingRows
 from lockstream.core.wording import counted
@@ -92,8 +93,23 @@ class SqlListings:
         return Activity(active, old)
 
     def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
-        bounds = _id_bounds(after, prefix=query.prefix)
-        return self._page(LockerTotals, self._statements.lockers(query), bounds, limit)
+        values = _id_bounds(after, prefix=query.prefix) | _positions_of(query.silence)
+        return self._page(LockerTotals, self._statements.lockers(query), values, limit)
+
+    def recent_position(self, rank: int, highest: int) -> int:
+        """Return the last position of a locker, or `highest`, which takes a part of the time.
+
+        The last positions of all lockers are sorted only if too few of them are that high.
+        """
+        [found] = self._row(_Position, self._statements.heard_lockers, {"highest": highest, "limit": rank})
+        if found >= rank:
+            return highest
+        [position] = self._row(_Position, self._statements.recent_position, {"others": rank - 1})
+        return int(position)
+
+    def silent_counts(self, silence: Silence) -> tuple[int, int]:
+        silent, gone = self._row(_Pair, self._statements.silent_counts, _positions_of(silence))
+        return silent, gone
 
     def compartments(self, query: CompartmentQuery, after: str | None, limit: int) -> list[ListedCompartment] | None:
         locker = {"locker_id": query.locker_id}
@@ -249,6 +265,11 @@ _Counts = tuple[int, ...]
 _Time = tuple[int, Annotated[int, Meta(ge=0, le=LAST_TIME)]]
 _Moments = tuple[int, int | None, int | None, int | None]
 _Totals = tuple[int, int, int, int, int, int, int, int]
+
+
+def _positions_of(silence: Silence) -> Values:
+    """Return the parameters of the conditions that a locker is silent, or gone."""
+    return {name: getattr(silence, name) for name in ("position", "quiet_through", "young_through", "gone_through")}
 
 
 def _listed(row: _CompartmentRow) -> ListedCompartment:

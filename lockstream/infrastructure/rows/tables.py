@@ -28,7 +28,7 @@ from sqlalchemy.types import TypeEngine
 from lockstream.core.entities.listings import SUMMED
 from lockstream.core.entities.state import FINAL, Compartment, Fault, LockerTotals, Reservation, Row, Status
 
-RULES_VERSION = 3
+RULES_VERSION = 4
 """Increase this number when `evolve` gives another state for the same log, or run files get another form: older
 projections are then rebuilt."""
 
@@ -98,6 +98,8 @@ lockers = Table(
     Column("occupied", Integer, nullable=False),
     Column("picked_up", BigInteger, nullable=False),
     Column("expired", BigInteger, nullable=False),
+    Column("gap_sum", BigInteger, nullable=False),
+    Column("gap_squares", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -269,7 +269,13 @@ def _open_projection(log: LogWriter, path: Path, capacity: float, on_progress: O
         return _open_fitting(log, path, capacity, on_progress)
     except (ProjectionInvalid, StoreUnavailable, InconsistentHistory) as error:
         level = logging.WARNING if path.exists() else logging.INFO
-        logger.log(level, "The projection %s is rebuilt from the log. %s", path, error)
+        logger.log(
+            level,
+            "The projection %s is rebuilt from the log. %s",
+            path,
+            error,
+            extra={"event_name": "projection_rebuilt"},
+        )
     _rebuild(log, capacity, on_progress)
     return _open_fitting(log, path, capacity, on_progress)
 

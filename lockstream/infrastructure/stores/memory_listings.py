@@ -25,6 +25,7 @@ from lockstream.core.entities.listings import (
     ReservationQuery,
 )
 from lockstream.core.entities.log import Record
+from lockstream.core.entities.silence import Silence
 from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Status
 from lockstream.core.past import LastingRows, Positioned, events_of
 from lockstream.infrastructure.id_index.index import is_event_id
@@ -62,8 +63,20 @@ class MemoryListings:
             if row.locker_id.startswith(query.prefix)
             and query.available in (None, row.available > 0)
             and query.degraded in (None, row.degraded > 0)
+            and query.silent in (None, query.silence.is_silent(row))
+            and query.gone in (None, query.silence.is_gone(row))
         ]
         return _page(found, attrgetter("locker_id"), after, limit)
+
+    def recent_position(self, rank: int, highest: int) -> int:
+        """Return the last position of the locker that was heard of as number `rank`, or `highest` if that is lower."""
+        positions = sorted((row.last_position for row in self._cache.changed_rows(LockerTotals)), reverse=True)
+        return min(positions[rank - 1], highest)
+
+    def silent_counts(self, silence: Silence) -> tuple[int, int]:
+        """Return the number of silent lockers, and of those that are gone."""
+        lockers = list(self._cache.changed_rows(LockerTotals))
+        return sum(map(silence.is_silent, lockers)), sum(map(silence.is_gone, lockers))
 
     def compartments(self, query: CompartmentQuery, after: str | None, limit: int) -> list[ListedCompartment] | None:
         """Return up to `limit` compartments whose ids follow `after`, or None if the locker is unknown."""

@@ -193,5 +193,9 @@ class PostgresStore:
         if not is_valid(self._session):
             if not auto_migrate:
                 require_no_other_version(self._session, self._database.name)
-            logger.info("The projection in the database %s is rebuilt from the log.", self._database.name)
+            logger.info(
+                "The projection in the database %s is rebuilt from the log.",
+                self._database.name,
+                extra={"event_name": "projection_rebuilt"},
+            )
             rebuild(self._database, on_progress, only_if_invalid=True)

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import webbrowser
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,13 +18,16 @@ from msgspec import Struct
 
 from lockstream.core.errors import SimulationFailed
 from lockstream.presentation.cli.output import info
-from lockstream.presentation.cli.simulate import Posting
+from lockstream.presentation.cli.simulate import Posting, write_log
+from lockstream.presentation.http.routes.operations import CONSOLE_PATH
 from lockstream.settings import PREFIX, Settings
 from lockstream.simulator.rhythm import DAY
 from lockstream.simulator.simulation import Simulation
 
 STOP_SECONDS = 10
 """Time that the server has to stop before it is killed."""
+
+LOG = "event_log.jsonl"
 
 _LISTENING = re.compile(r"running on (http://\S+) ")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -43,8 +47,11 @@ class _Event(Struct):
     payload: _Payload
 
 
-def run(settings: Settings, lockers: int, days: float, seed: int) -> None:
-    """Serve and simulate until a signal comes.
+def run(settings: Settings, lockers: int, days: float, seed: int, *, opens_browser: bool = True) -> None:
+    """Serve and simulate until a signal comes. The browser of a desktop shows the console, unless told not to.
+
+    The past is recorded with its own times, before the server starts. What was refused then is posted to the server, so
+    that the quarantine has it.
 
     Raises:
         SimulationFailed: the server could not be started, or has ended.
@@ -52,17 +59,30 @@ def run(settings: Settings, lockers: int, days: float, seed: int) -> None:
     for sent in _SIGNALS:
         signal.signal(sent, signal.default_int_handler)
     try:
-        with TemporaryDirectory(prefix="lockstream-demo-") as folder, _Server(Path(folder), settings) as server:
+        with TemporaryDirectory(prefix="lockstream-demo-") as folder:
             now = int(time.time())
             simulation = Simulation(lockers, seed, now - round(days * DAY))
-            with closing(Posting(simulation, server.url, server.require_running)) as posting:
-                posting.post_until(now)
-                for line in _introduction(simulation, posting.summary, server.url):
+            past = write_log(simulation, now, Path(folder) / LOG)
+            with (
+                _Server(Path(folder), settings) as server,
+                closing(Posting(simulation, server.url, server.require_running)) as posting,
+            ):
+                posting.post(past.refused)
+                for line in _introduction(simulation, server.url):
                     info(line)
+                if opens_browser and has_desktop(os.environ, sys.platform):
+                    webbrowser.open(server.url + CONSOLE_PATH)
                 for arrival, outcome in posting.follow():
                     info(_line(arrival.text, outcome))
     except KeyboardInterrupt:
         info("The demo has ended, and its log is removed.")
+
+
+def has_desktop(environment: Mapping[str, str], platform: str) -> bool:
+    """Return whether a browser can be shown here: on a desktop, and not in a job of continuous integration."""
+    if environment.get("CI"):
+        return False
+    return platform == "darwin" or any(environment.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 class _Server:
@@ -73,7 +93,7 @@ class _Server:
         self._messages = folder / "messages.txt"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)},
-            "EVENT_LOG_PATH": str(folder / "event_log.jsonl"),
+            "EVENT_LOG_PATH": str(folder / LOG),
             "LOCKSTREAM_HOST": settings.host,
             "LOCKSTREAM_PORT": str(settings.port),
         }
@@ -120,12 +140,12 @@ class _Server:
             self._process.wait()
 
 
-def _introduction(simulation: Simulation, summary: str, url: str) -> Iterator[str]:
+def _introduction(simulation: Simulation, url: str) -> Iterator[str]:
     """Yield lines that say where to look."""
     example = simulation.example()
     locker = f"{url}/lockers/{example.locker.name}"
-    yield summary
     yield ""
+    yield f"  console        {url}{CONSOLE_PATH}"
     yield f"  documentation  {url}/docs"
     yield f"  a locker       curl {locker}"
     yield f"  a compartment  curl {locker}/compartments/{example.name}"

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from lockstream.core.errors import FollowFailed
-from lockstream.core.wording import quoted
-from lockstream.presentation.cli.output import info, printable, standard_output
+from lockstream.core.wording import printable, quoted
+from lockstream.presentation.cli.output import info, standard_output
 from lockstream.simulator.client import access_refusal, connection_to, key_headers, reason_of
 
 WAIT_SECONDS = 30

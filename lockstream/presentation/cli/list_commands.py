@@ -22,9 +22,9 @@ from lockstream.core.entities.subjects import (
     absence,
 )
 from lockstream.core.errors import UnknownSubject
-from lockstream.core.wording import quoted
+from lockstream.core.wording import printable, quoted
 from lockstream.presentation.cli.options import with_deployment
-from lockstream.presentation.cli.output import info, printable, standard_output
+from lockstream.presentation.cli.output import info, standard_output
 from lockstream.presentation.cli.usage import FLAG, Command
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ type _Rows = Callable[["Listings", Any, int], Sequence[Any]]
 
 @commands.command(cls=Command)
 @with_deployment
-def lockers(
+def lockers(  # noqa: PLR0913, PLR0917  # an option each
     deployment: "Deployment",
     prefix: Annotated[str | None, typer.Option("--prefix", metavar="TEXT", help="Beginning of the id.")] = None,
     available: Annotated[
@@ -85,16 +85,24 @@ def lockers(
     degraded: Annotated[
         bool | None, typer.Option(metavar=FLAG, help="With a degraded compartment, or without one.")
     ] = None,
+    silent: Annotated[
+        bool | None, typer.Option(metavar=FLAG, help="Not heard of for much longer than usual, or not so.")
+    ] = None,
+    gone: Annotated[bool | None, typer.Option(metavar=FLAG, help="Silent for so long that it counts as gone.")] = None,
     limit: LimitOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """List lockers with their counts, sorted by id. It may run beside a server, and is then up to a second behind."""
+    from lockstream.core.entities.log import present_time  # noqa: PLC0415
+    from lockstream.core.use_cases.silent_lockers import listed_lockers, silence_at  # noqa: PLC0415
     from lockstream.schemas.listings import LockerItem  # noqa: PLC0415
 
-    query = LockerQuery(identifier("--prefix", prefix) or "", available, degraded)
+    beginning = identifier("--prefix", prefix) or ""
+    silence = deployment.list(lambda listings: silence_at(listings, present_time(), deployment.silence_limits)).value
+    query = LockerQuery(beginning, available, degraded, silent, gone, silence)
     source = _Source(
         LockerItem,
-        lambda listings, after, count: listings.lockers(query, after, count),
+        lambda listings, after, count: listed_lockers(listings, query, after, count),
         lambda row: row.locker_id,
     )
     _print(deployment, source, limit, form)

@@ -142,21 +142,21 @@ def backup(
     """Copy the log file, check every line of the copy, and flush it to disk. It may run beside a server.
 
     The quarantine of the log, if there is one, is copied to DEST.quarantine, the API keys to DEST.keys, and the audit
-    log to DEST.audit.
+    log to DEST.audit and DEST.audit.refused.
     """
     from lockstream.services.commands.backup import back_up  # noqa: PLC0415
 
     log = deployment.log_file("Back up the database instead: see docs/scaling.md.")
     with progress_bar("Backing up") as bar:
-        end, quarantine, audit, keys = back_up(log, destination, bar.update)
+        end, quarantine, audit, refusals, keys = back_up(log, destination, bar.update)
     chain = f" The last one has the chain value {end.chain}." if end.position else ""
     info(f"{counted(end.position, 'event')} copied to {destination}.{chain}")
     if quarantine:
         info(f"The quarantine is copied to {quarantine}.")
     if keys:
         info(f"The API keys are copied to {keys}, which only its owner may read.")
-    if audit:
-        info(f"The audit log is copied to {audit}.")
+    if copied := [str(path) for path in (audit, refusals) if path]:
+        info(f"The audit log is copied to {' and '.join(copied)}.")
 
 
 @commands.command(cls=Command)

@@ -4,7 +4,6 @@ Output for programs goes to standard output.
 """
 
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,15 +17,6 @@ if TYPE_CHECKING:
 
 BAR_AFTER_SECONDS = 0.5
 """Time after which a progress bar appears. Shorter work needs none."""
-
-
-_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""A character that a terminal could obey."""
-
-
-def printable(text: str) -> str:
-    """Return a text on one line, with control characters escaped as in JSON."""
-    return _CONTROL_CHARACTER.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def info(text: str) -> None:

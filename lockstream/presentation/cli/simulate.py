@@ -1,28 +1,32 @@
-"""Simulate a locker network: its events go to a file or to a server."""
+"""Simulate a locker network: its events go to a file, to a log of their own, or to a server."""
 
 import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import batched, groupby, islice
 from pathlib import Path
 from typing import IO
 
 import typer
 
-from lockstream.core.errors import SimulationFailed
+from lockstream.core.errors import LockerNotAllowed, SimulationFailed
 from lockstream.core.wording import counted
 from lockstream.presentation.cli.output import ProgressBar, info, progress_bar, standard_output
-from lockstream.simulator.client import Client, Item
+from lockstream.services.commands.record_history import Arrived, HistoryCounts, record_history
+from lockstream.simulator.client import BATCH_EVENTS, KEY_VARIABLE, Client, Item
 from lockstream.simulator.pace import Batch, Clock, batches, clock_at
 from lockstream.simulator.simulation import Simulation
 from lockstream.simulator.world import Arrival
 
 INTERRUPTED = 130
 """Exit code of a simulation that Ctrl-C has ended too early."""
+
+MINUTE = 60
+"""Events of a simulated past that arrive in the same minute are recorded together, at its end."""
 
 _OUTCOMES = {202: "accepted", 200: "duplicate"}
 
@@ -42,6 +46,29 @@ def write_events(simulation: Simulation, end: int, path: Path | None) -> None:
             file.write(b"".join([arrival.text + b"\n" for arrival in batch]))
             _show_progress(bar, simulation, len(batch), end)
     info(f"{counted(bar.done, 'event')} of {_described(simulation)} written to {path or 'standard output'}.")
+
+
+def write_log(simulation: Simulation, end: int, path: Path) -> HistoryCounts:
+    """Write a log with the events that arrive before `end`, each recorded at the minute of its arrival.
+
+    Raises:
+        StartRefused: the file exists or cannot be created.
+        StoreUnavailable: the file cannot be written.
+    """
+    with progress_bar("Simulating") as bar:
+
+        def arrivals() -> Iterator[Arrived]:
+            for minute, arrived in groupby(simulation.arrivals(end), lambda arrival: arrival.time // MINUTE):
+                texts = [arrival.text for arrival in arrived]
+                _show_progress(bar, simulation, len(texts), end)
+                yield Arrived(min((minute + 1) * MINUTE, end), texts)
+
+        counts = record_history(path, arrivals())
+    info(
+        f"{counted(counts.accepted, 'event')} of {_described(simulation)} recorded. Left out: "
+        f"{counts.duplicate:,} duplicate, {len(counts.refused):,} refused."
+    )
+    return counts
 
 
 def post_events(simulation: Simulation, end: int, url: str, speed: float | None, *, is_live: bool) -> None:
@@ -85,16 +112,27 @@ class Posting:
         """The numbers of events as a sentence."""
         accepted, duplicate = self.outcomes["accepted"], self.outcomes["duplicate"]
         refused = self.outcomes.total() - accepted - duplicate
-        return (
+        summary = (
             f"{counted(self.outcomes.total(), 'event')} posted: {accepted:,} accepted, {duplicate:,} duplicate, "
             f"{refused:,} refused."
         )
+        if foreign := self.outcomes[LockerNotAllowed.code]:
+            summary += (
+                f" {counted(foreign, 'event')} refused because the key in {KEY_VARIABLE} is bound to other lockers "
+                f"({LockerNotAllowed.code}). Use a key that is not bound."
+            )
+        return summary
 
     def post_until(self, end: int, clock: Clock | None = None) -> None:
         """Post the events that arrive before `end`, each when `clock` has reached it, with a progress bar."""
         with progress_bar("Posting") as bar:
             for batch in self._posted(end, clock):
                 _show_progress(bar, self._simulation, len(batch), end)
+
+    def post(self, texts: Sequence[bytes]) -> None:
+        """Post the texts of events at once."""
+        for some in batched(texts, BATCH_EVENTS):
+            self.outcomes.update(_outcome(item) for item in self._client.post(list(some)))
 
     def follow(self) -> Iterator[tuple[Arrival, str]]:
         """Post all further events in real time, and yield each with its outcome."""

@@ -48,11 +48,17 @@ def simulate(  # noqa: PLR0913, PLR0917  # one argument an option
         typer.Option(
             metavar="TIME",
             help="When the simulation starts: a date, or RFC 3339 with an offset. "
-            f"[default: {START} for --out, --days before now for --post]",
+            f"[default: {START} for --out, else --days before now]",
         ),
     ] = None,
     out: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write the events to a new file; `-` is standard output.")
+    ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write a new log, whose events were recorded when they arrived: a network with a past."
+        ),
     ] = None,
     post: Annotated[str | None, typer.Option(metavar="URL", help="Post the events to the server at this URL.")] = None,
     speed: Annotated[
@@ -71,23 +77,26 @@ def simulate(  # noqa: PLR0913, PLR0917  # one argument an option
     Couriers come in the morning and customers in the evening. Parcels lie and expire, doors break in batches, lockers
     go offline and report everything later. Some events are sent twice, and a few are refused.
 
-    `lockstream import FILE` imports the written events. Post events only to a server whose log is for trying: a log
+    `lockstream import FILE` imports the written events. A server started over the log of `--log` shows a network that
+    has lived for as long. Post events only to a server whose log is for trying: a log
     never forgets.
     """
-    from lockstream.presentation.cli.simulate import post_events, write_events  # noqa: PLC0415
+    from lockstream.presentation.cli.simulate import post_events, write_events, write_log  # noqa: PLC0415
     from lockstream.simulator.simulation import Simulation  # noqa: PLC0415
 
-    if (out is None) == (post is None):
-        raise typer.BadParameter("Events go to a file or to a server. Give either --out or --post.")
-    if out is not None and (speed is not None or live):
-        raise typer.BadParameter("A file has no pace. Leave out --speed and --live, or give --post instead of --out.")
+    if sum(place is not None for place in (out, log, post)) != 1:
+        raise typer.BadParameter("Events go to a file, a log or a server. Give one of --out, --log and --post.")
+    if post is None and (speed is not None or live):
+        raise typer.BadParameter("A file has no pace. Leave out --speed and --live, or give --post instead.")
     if live and speed is not None:
         raise typer.BadParameter("--live goes on in real time. Leave out --speed.")
     factor = _speed(speed)
-    period = _period(start, days, is_posted=post is not None, is_live=live)
+    period = _period(start, days, ends_now=out is None, is_live=live)
     simulation = Simulation(lockers, seed, period.start)
     if post is not None:
         post_events(simulation, period.end, post, factor, is_live=live)
+    elif log is not None:
+        write_log(simulation, period.end, log)
     else:
         write_events(simulation, period.end, None if out == "-" else Path(str(out)))
 
@@ -101,6 +110,9 @@ def demo(
         float, typer.Option(min=0.01, max=10_000, metavar="N", help="Days before now that are simulated at once.")
     ] = DAYS,
     seed: Seed = 1,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", metavar=FLAG, help="Do not open the console in a browser.")
+    ] = False,
 ) -> None:
     """Show Lockstream with a simulated month, and new events in real time. Ctrl-C ends it and leaves nothing behind.
 
@@ -108,7 +120,7 @@ def demo(
     """
     from lockstream.presentation.cli.demo import run  # noqa: PLC0415
 
-    run(settings, lockers, days, seed)
+    run(settings, lockers, days, seed, opens_browser=not no_browser)
 
 
 def _speed(text: str | None) -> float | None:
@@ -124,10 +136,10 @@ def _speed(text: str | None) -> float | None:
     return speed
 
 
-def _period(start: str | None, days: float | None, *, is_posted: bool, is_live: bool) -> Period:
+def _period(start: str | None, days: float | None, *, ends_now: bool, is_live: bool) -> Period:
     now = int(time.time())
     length = round((DAYS if days is None else days) * DAY)
-    if start is None and is_posted:
+    if start is None and ends_now:
         return Period(now - length, now)
     begin = _seconds(START if start is None else start)
     if not is_live:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, unquote, urlencode
 
@@ -77,7 +78,7 @@ class Api:
         self._application, self._scope = application, scope
         self.caller: Caller = caller_of(scope)
 
-    async def get(self, path: str, **query: object) -> Answer:
+    async def get(self, path: str, /, **query: object) -> Answer:
         """Return the answer to GET. A value of `query` that is None is left out.
 
         Raises:
@@ -85,12 +86,12 @@ class Api:
         """
         return await self._request("GET", path, query)
 
-    async def get_raw(self, path: str, **query: object) -> tuple[Answer, bytes]:
+    async def get_raw(self, path: str, /, **query: object) -> tuple[Answer, bytes]:
         """Return the answer to GET with its body as it is. Raises what `get` raises."""
         response = await self._respond("GET", path, query)
         return _answer(response, _target(path, query)), bytes(response.body)
 
-    async def part(self, path: str, **query: object) -> "Answer | Failed":
+    async def part(self, path: str, /, **query: object) -> "Answer | Failed":
         """Return the answer to GET, or why there is none, for a page that can do without it."""
         try:
             return await self.get(path, **query)
@@ -149,12 +150,21 @@ def _text(value: object) -> str:
 
 
 def _answer(response: Response, target: str) -> Answer:
-    value = msgspec.json.decode(response.body) if response.body else None
+    value = _decoder.decode(response.body) if response.body else None
     if response.status_code >= FIRST_ERROR:
         raise ApiRefused(response.status_code, _detail(value), value.get("code", "") if isinstance(value, dict) else "")
     headers = dict(response.raw_headers)
     position = headers.get(POSITION.lower().encode())
     return Answer(value, None if position is None else int(position), target, response.status_code)
+
+
+def _float(text: str) -> float | str:
+    """Return a number of a payload, or its text if it is beyond all floats."""
+    number = float(text)
+    return number if isfinite(number) else text
+
+
+_decoder = msgspec.json.Decoder(float_hook=_float)
 
 
 def _detail(value: Any) -> str:

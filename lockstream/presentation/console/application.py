@@ -2,6 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
@@ -13,12 +16,13 @@ from lockstream.core.errors import (
     KeysMissing,
     NotAllowed,
     NotAuthenticated,
+    StartingUp,
     StoreUnavailable,
 )
 from lockstream.presentation.console import files
 from lockstream.presentation.console.api import Api, ApiRefused, Application
 from lockstream.presentation.console.forms import MalformedForm, form_of
-from lockstream.presentation.console.pages import Found, find_page
+from lockstream.presentation.console.pages import find_page
 from lockstream.presentation.console.pages.shared import Page, PageRequest, see_other
 from lockstream.presentation.console.pages.signing_in import sign_in, sign_in_page, sign_out
 from lockstream.presentation.console.rendering import Rendering
@@ -29,8 +33,9 @@ from lockstream.presentation.console.session import (
     require_same_origin,
 )
 from lockstream.presentation.http.access.callers import caller_of
+from lockstream.presentation.http.access.gate import KEY_IN_URL, id_of_key_in_url
 from lockstream.presentation.http.access.rate_limits import take_request
-from lockstream.presentation.http.errors import error_response
+from lockstream.presentation.http.errors import RETRY_AFTER_SECONDS, error_response
 from lockstream.presentation.http.routes.operations import CONSOLE_PATH
 from lockstream.services.running.access.rate_limits import TooManyRequests
 
@@ -56,9 +61,9 @@ logger = logging.getLogger(__name__)
 class Refused(Exception):
     """Raised when the console itself refuses a request, with a status and a sentence."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         super().__init__(detail)
-        self.status = status
+        self.status, self.headers = status, headers
 
 
 class Console:
@@ -71,7 +76,7 @@ class Console:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         path = _path_in_console(scope)
-        if path.startswith(STATIC):
+        if path.startswith(STATIC) and request.method == "GET":
             response: Response = files.response_to(request, path.removeprefix(STATIC), self._application.settings)
         elif path.startswith(API):
             await self._forward(request, path.removeprefix(API), send)
@@ -99,17 +104,21 @@ class Console:
         try:
             return await self._respond(request, path)
         except NotAuthenticated as refused:
+            if refused.code == KEY_IN_URL:
+                return await self._error(request, 401, str(refused))
             return self._signed_out(request, path, refused)
-        except ApiRefused as refused:
-            return await self._error(request, refused.status, str(refused))
-        except (Refused, MalformedForm) as refused:
+        except Refused as refused:
+            return await self._error(request, refused.status, str(refused), refused.headers)
+        except (ApiRefused, MalformedForm) as refused:
             return await self._error(request, refused.status, str(refused))
         except NotAllowed as refused:
             return await self._error(request, 403, str(refused))
+        except StartingUp as error:
+            return await self._error(request, 503, f"{error} {_RELOADS}", _STARTING)
         except (KeysDamaged, KeysMissing, StoreUnavailable) as error:
-            return await self._error(request, 503, str(error))
+            return await self._error(request, 503, str(error), {"Retry-After": str(RETRY_AFTER_SECONDS)})
         except TooManyRequests as refused:
-            return await self._error(request, 429, str(refused))
+            return await self._error(request, 429, str(refused), {"Retry-After": str(refused.retry_after)})
         except asyncio.CancelledError:
             raise
         except Exception:
@@ -119,10 +128,12 @@ class Console:
     async def _respond(self, request: Request, path: str) -> Response:
         is_post = request.method == "POST"
         if not is_post and request.method != "GET":
-            raise Refused(405, f"The method {request.method} is not allowed here. Use a browser.")
+            raise Refused(405, f"The method {request.method} is not allowed here. Use a browser.", _ALLOWED)
         if is_post:
             require_same_origin(request)
         access = self._application.lockstream.access
+        if id_of_key_in_url(request.scope):
+            identified(access, request.scope, None)
         if path == SIGN_IN:
             if is_post:
                 return await sign_in(self._application, request, self._rendering)
@@ -131,22 +142,21 @@ class Console:
             return sign_out(request)
         if not access.is_open and key_of(request) is None:
             return _to_sign_in(request, path)
+        return await self._answer(request, path, is_post=is_post)
+
+    async def _answer(self, request: Request, path: str, *, is_post: bool) -> Response:
+        """Return the response of a page to a person who is signed in."""
         found = find_page(path)
+        scope = self._identified(request)
+        wanted = PageRequest(Api(self._application, scope), scope, found.parameters if found else {})
+        request.scope[_WANTED] = wanted  # so that an error has the navigation of the person
         if found is None:
             raise Refused(404, "There is no such page. The search above finds lockers, parcels and events by their id.")
-        scope = self._identified(request)
-        wanted = PageRequest(
-            Api(self._application, scope),
-            scope,
-            found.parameters,
-            form=await form_of(request) if is_post else {},
-        )
-        return await self._answer(request, wanted, found, is_post=is_post)
-
-    async def _answer(self, request: Request, wanted: PageRequest, found: Found, *, is_post: bool) -> Response:
         handler = found.page.act if is_post else found.page.show
         if handler is None:
-            raise Refused(405, "This page has no form. Open it in a browser.")
+            raise Refused(405, "This page has no form. Open it in a browser.", _ALLOWED)
+        if is_post:
+            wanted.form = await form_of(request)
         result = await handler(wanted)
         if isinstance(result, Response):
             return result
@@ -165,11 +175,14 @@ class Console:
         html = await asyncio.to_thread(self._rendering.html, request, page, wanted)
         return Response(html, page.status, media_type="text/html; charset=utf-8")
 
-    async def _error(self, request: Request, status: int, detail: str) -> Response:
-        page = Page(
-            "error.html", _TITLES.get(status, "Not possible"), {"detail": detail, "code": status}, status=status
-        )
-        return await self._rendered(request, page)
+    async def _error(
+        self, request: Request, status: int, detail: str, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> Response:
+        title = _TITLES.get(status, "Not possible")
+        page = Page("error.html", title, {"detail": detail, "code": status}, status=status)
+        response = await self._rendered(request, page, request.scope.get(_WANTED))
+        response.headers.update(headers)
+        return response
 
     def _signed_out(self, request: Request, path: str, refused: NotAuthenticated) -> Response:
         """Return the way to the sign-in page of a person whose key is not accepted any more."""
@@ -180,7 +193,17 @@ class Console:
         return response
 
 
+_WANTED = "lockstream.wanted_page"
+
+_ALLOWED = {"Allow": "GET, HEAD"}
+
+_RELOADS = "This page reloads itself."
+
+_STARTING = {"Retry-After": str(RETRY_AFTER_SECONDS), "Refresh": "2"}
+"""Headers of each page while the server starts. Browsers take `Refresh` for a reload, also without scripts."""
+
 _TITLES = {
+    401: "A key in the address",
     403: "Not allowed",
     404: "Not found",
     422: "Not understood",
@@ -192,7 +215,7 @@ _TITLES = {
 
 def _to_sign_in(request: Request, path: str, code: str = "") -> Response:
     query = request.scope["query_string"].decode("latin-1")
-    wanted = f"{path}?{query}" if query else path
+    wanted = f"{quote(path)}?{query}" if query else quote(path)
     return see_other(
         request.scope, SIGN_IN, next=wanted if request.method == "GET" and wanted else None, why=code or None
     )

@@ -18,7 +18,8 @@ YEAR_SECONDS = 31_536_000
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 _FOLDER = files("lockstream.presentation.console") / "static"
 _COLOUR = re.compile(r"#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})")
-_DARK, _LIGHT = "#101418", "#ffffff"
+_BLACK, _WHITE = "#000000", "#ffffff"
+"""One of both has a contrast of at least 4.5 with any colour."""
 
 
 def response_to(request: Request, name: str, settings: Settings) -> Response:
@@ -76,4 +77,4 @@ def _text_on(colour: str) -> str:
     parts = [int(part, 16) / 255 for part in match.groups()] if match else [1.0, 1.0, 1.0]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return _DARK if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else _LIGHT
+    return _BLACK if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else _WHITE

@@ -71,12 +71,15 @@ class Rendering:
             "size": texts.size,
             "clock": texts.clock,
             "duration": texts.duration,
+            "field_of_time": texts.field_of_time,
             "segment": lambda text: quote(str(text), safe=""),
         }
         environment.globals |= {
             "counted": texts.counted,
             "seconds_between": texts.seconds_between,
             "seconds_since": texts.seconds_since,
+            "gap": texts.gap,
+            "is_late": texts.is_late,
             "EVENT_WORDS": texts.EVENT_WORDS,
             "STATUS_WORDS": texts.STATUS_WORDS,
             "pictures": pictures,

@@ -4,9 +4,6 @@ The key itself is the session, so every node knows it, a restart ends nothing, a
 (docs/decisions/0029). The cookie is sent to the console alone, and no script can read it.
 """
 
-from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
-
 from fastapi import Request, Response
 from starlette.types import Scope
 
@@ -24,13 +21,14 @@ ORIGIN_REFUSED = "origin_refused"
 
 
 def key_of(request: Request) -> str | None:
-    """Return the API key of the session, or None if nobody is signed in."""
-    cookies: SimpleCookie = SimpleCookie()
-    try:
-        cookies.load(request.headers.get("cookie", ""))
-    except CookieError:
-        return None
-    return cookies[COOKIE].value if COOKIE in cookies else None
+    """Return the API key of the session, or None if nobody is signed in.
+
+    Another site under the same domain can add a cookie of the same name, to have a person work in the session of
+    somebody else. Of several keys, none counts. Cookies of other names may have any form.
+    """
+    pairs = (pair.partition("=") for value in request.headers.getlist("cookie") for pair in value.split(";"))
+    keys = {value.strip() for name, _, value in pairs if name.strip() == COOKIE}
+    return keys.pop() if len(keys) == 1 else None
 
 
 def identified(access: Access, scope: Scope, key: str | None) -> Scope:
@@ -66,10 +64,10 @@ def require_same_origin(request: Request) -> None:
     Raises:
         NotAllowed: another site has sent it, or a program that is not a browser.
     """
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if site == "same-origin" and origin and urlsplit(origin).netloc == request.headers.get("host"):
+    site, origin, host = (request.headers.get(name) for name in ("sec-fetch-site", "origin", "host"))
+    if site == "same-origin" and origin in {f"http://{host}", f"https://{host}"}:
         return
-    if site is None and origin and origin == f"{request.url.scheme}://{request.headers.get('host')}":
+    if site is None and origin == f"http://{host}" and not _is_secure(request):
         return  # a browser sends no Sec-Fetch-Site to an address without TLS that is not of this machine
     raise NotAllowed(
         "The request does not come from a page of this console. Open the console, and send the form there. Programs "
@@ -84,4 +82,4 @@ def cookie_path(request: Request) -> str:
 
 
 def _is_secure(request: Request) -> bool:
-    return request.url.scheme == "https"
+    return bool(request.scope["scheme"] == "https")

@@ -1,5 +1,6 @@
 """Texts of values: numbers, times, durations and the words of the domain."""
 
+import re
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,7 +13,7 @@ EVENT_WORDS: Final = {
     "FaultReported": "Fault reported",
     "FaultCleared": "Fault cleared",
 }
-"""What each type of event says, in one or two words."""
+"""One or two words for each type of event."""
 
 STATUS_WORDS: Final = {
     "CREATED": "Reserved, not deposited",
@@ -20,12 +21,16 @@ STATUS_WORDS: Final = {
     "PICKED_UP": "Picked up",
     "EXPIRED": "Expired",
 }
-"""What each status of a reservation means."""
+"""The meaning of each status of a reservation."""
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
+_DAY_AND_CLOCK = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?")
 _SHOWN_UNITS = 2
+
+LATE_SECONDS = 3_600
+"""Seconds between an event and its record from which a page calls the event reported late."""
 
 
 def number(value: int) -> str:
@@ -44,8 +49,15 @@ def size(count: int) -> str:
 
 
 def instant(text: str) -> datetime:
-    """Return the time of an RFC 3339 text, in UTC. A leap second is the second before it."""
-    return datetime.fromisoformat(text.upper().replace(":60", ":59")).astimezone(UTC)
+    """Return the time of an RFC 3339 text, in UTC. A leap second is the second before it.
+
+    A time in the first or last hours of all years may have no time in UTC: its clock is then taken for UTC.
+    """
+    time = datetime.fromisoformat(text.upper().replace(":60", ":59"))
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        return time.replace(tzinfo=UTC)
 
 
 def clock(text: str) -> str:
@@ -53,9 +65,39 @@ def clock(text: str) -> str:
     return f"{instant(text):%Y-%m-%d %H:%M} UTC"
 
 
+def time_of_field(text: str) -> str:
+    """Return the time of a field for day and clock, which has no offset, in UTC. Another text stays as it is."""
+    if not _DAY_AND_CLOCK.fullmatch(text):
+        return text
+    return f"{text}Z" if text.count(":") > 1 else f"{text}:00Z"
+
+
+def field_of_time(text: str) -> str:
+    """Return a time as a field for day and clock has it, in UTC, or an empty text if the time cannot be read."""
+    try:
+        return f"{instant(time_of_field(text)):%Y-%m-%dT%H:%M}"
+    except ValueError:
+        return ""
+
+
 def seconds_between(earlier: str, later: str) -> float:
     """Return the seconds from one time to another."""
     return (instant(later) - instant(earlier)).total_seconds()
+
+
+def gap(occurred_at: str, recorded_at: str) -> str:
+    """Return how long after an event, by the clock of its locker, the event was recorded."""
+    seconds = seconds_between(occurred_at, recorded_at)
+    if abs(seconds) < 1:
+        return "recorded at once"
+    if seconds < 0:
+        return f"the locker's clock is {duration(seconds)} ahead"
+    return f"recorded {duration(seconds)} later"
+
+
+def is_late(occurred_at: str, recorded_at: str) -> bool:
+    """Return whether an event was recorded more than an hour after it happened, by the clock of its locker."""
+    return seconds_between(occurred_at, recorded_at) > LATE_SECONDS
 
 
 def seconds_since(text: str) -> float:

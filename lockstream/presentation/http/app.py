@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -17,7 +17,7 @@ from msgspec.json import schema_components
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lockstream import __version__
 from lockstream.core.entities.access import Scope as AccessScope
@@ -34,10 +34,10 @@ from lockstream.presentation.http.access.rate_limits import (
 )
 from lockstream.presentation.http.access.security_headers import policy_of_page, secure, securing
 from lockstream.presentation.http.errors import error_response
-from lockstream.presentation.http.event_stream import IS_HEAD, LAST_EVENT_ID
+from lockstream.presentation.http.event_stream import LAST_EVENT_ID
 from lockstream.presentation.http.log_id import LOG
 from lockstream.presentation.http.min_position import MIN_POSITION, POSITION
-from lockstream.presentation.http.proxies import BehindProxy
+from lockstream.presentation.http.proxies import BehindProxy, remote_address
 from lockstream.presentation.http.routes import (
     batches,
     events,
@@ -61,26 +61,35 @@ from lockstream.presentation.http.routes.operations import (
     Endpoint,
     Operation,
     Operations,
+    as_get,
+    path_of,
 )
 from lockstream.presentation.http.routes.telemetry import metrics
 from lockstream.presentation.http.routes.telemetry.metrics import groups_of_operations
 from lockstream.presentation.http.routes.telemetry.metrics_port import metrics_app
+from lockstream.presentation.http.telemetry.access_log import AccessLog
+from lockstream.presentation.http.telemetry.exchanges import Exchanges
+from lockstream.presentation.http.telemetry.request_ids import REQUEST_ID, TRACE_PARENT, giving_back, names_itself
 from lockstream.schemas import figures, listings, records, states
 from lockstream.schemas import keys as key_bodies
 from lockstream.schemas import quarantine as quarantine_bodies
 from lockstream.schemas.cloud_events import REPORTED_CLOUD_EVENT, CloudEvent
 from lockstream.schemas.events import EVENT
-from lockstream.services.running.access.rate_limits import RateLimits
+from lockstream.services.running.access.rate_limits import RateLimits, TooManyRequests
 from lockstream.services.running.lifecycle import Lifecycle
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.services.running.telemetry.metrics.collector import MetricsCollector
 from lockstream.services.running.telemetry.request_tally import RequestTally
 from lockstream.settings import Settings
 
+if TYPE_CHECKING:
+    from lockstream.services.running.telemetry.traces.spans import Tracing
+
 DESCRIPTION = """\
 The system of record of a parcel-locker network. Lockers report events; the rules refuse what cannot have happened, and
 the rest is kept for ever in an append-only log. A read shows all events that were acknowledged before it began, or,
-with `at`, the state at an earlier position or time.
+with `at`, the state at an earlier position or time. A response bears the `X-Request-ID` and the `traceparent` of its
+request.
 """
 
 ROUTERS = tuple(
@@ -117,8 +126,8 @@ def create_app(
 ) -> "Application":
     """Return an application over the Lockstream that `open_lockstream` opens; it is closed when the server stops.
 
-    `read_settings` is called at the first request, for the settings of browsers and proxies. Without `make_console`
-    there is no console, and the root leads to the documentation.
+    `read_settings` is called at the first request, for the settings of browsers and proxies. Without `make_console`,
+    or if the settings say so, there is no console, and the root leads to the documentation.
     """
     app = Application(Lifecycle(open_lockstream), read_settings, make_console)
     _serve_documentation(app)
@@ -165,6 +174,7 @@ class Application(FastAPI):
         self._read_settings = read_settings
         self._make_console = make_console
         self._entry: ASGIApp | None = None
+        self._has_exchanges = False
         self._requests = RequestTally(groups_of_operations())
         self.metrics = MetricsCollector(self._requests)
         self._operations = Operations([route for router in ROUTERS for route in router.routes], self._lead_on)
@@ -188,18 +198,23 @@ class Application(FastAPI):
         """The rate limits of all keys."""
         return RateLimits(self.settings)
 
+    @property
+    def metrics_app(self) -> ASGIApp:
+        """An application that serves the metrics without an API key, for a port of its own."""
+        return metrics_app(self.lifecycle, self.metrics)
+
     @cached_property
     def _console(self) -> ASGIApp:
-        return self._make_console(self) if self._make_console else _without_console
+        return self._make_console(self) if self._make_console and self.settings.console else _without_console
 
     async def _lead_on(self, request: Request) -> Response:
         """Lead the root of the server to the console, or to the documentation if there is none."""
-        path = CONSOLE_PATH if self._make_console else "/docs"
+        path = CONSOLE_PATH if self._make_console and self.settings.console else "/docs"
         return RedirectResponse(f"{request.scope.get('root_path', '')}{path}", 307)
 
     async def respond(self, scope: Scope, receive: Receive) -> Response:
         """Return the response of an operation to a request of the console, whose caller is known."""
-        operation, parameters = self._operations.find(scope["method"], _path_of(scope))
+        operation, parameters = self._operations.find(scope["method"], path_of(scope))
         request = Request(scope, receive)
         try:
             require_scope(self.lockstream.access, scope, operation.name, operation.scope)
@@ -209,18 +224,14 @@ class Application(FastAPI):
 
     async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request of the console for an operation, whose caller is known."""
-        operation, parameters = self._operations.find(scope["method"], _path_of(scope))
+        operation, parameters = self._operations.find(scope["method"], path_of(scope))
+        scope = {**scope, _ARRIVAL: (operation.name, scope[_ARRIVAL][1])}
         try:
             require_scope(self.lockstream.access, scope, operation.name, operation.scope)
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
             await self._respond(error_response(Request(scope, receive), error), scope, receive, send)
             return
         await self._perform(operation, parameters, scope, receive, send)
-
-    @property
-    def metrics_app(self) -> ASGIApp:
-        """An application that serves the metrics without an API key, for a port of its own."""
-        return metrics_app(self.lifecycle, self.metrics)
 
     def stop_waiting(self) -> None:
         """Answer the readers of the feed that wait for an event, because the server stops."""
@@ -230,6 +241,8 @@ class Application(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             self._entry = self._entry or self._build_entry()
+            if names_itself(scope["headers"]) and not self._has_exchanges:
+                send = giving_back(send, scope)
             await self._entry(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
@@ -258,11 +271,9 @@ class Application(FastAPI):
         return self.openapi_schema
 
     def _build_entry(self) -> ASGIApp:
-        """Return the application that answers a request, with CORS and a path prefix only if the settings name them."""
+        """Return the application that answers a request, in the layers that the settings ask for alone."""
         settings = self.settings
         entry: ASGIApp = self._answer
-        if settings.root_path or settings.trusted_proxies:
-            entry = BehindProxy(entry, settings.root_path or "", settings.trusted_proxies)
         if settings.cors_origins:
             entry = CORSMiddleware(
                 entry,
@@ -270,30 +281,44 @@ class Application(FastAPI):
                 allow_methods=["GET", "HEAD", "POST"],
                 allow_headers=[
                     *("Authorization", "Content-Type", "Content-Encoding", "If-None-Match"),
-                    *(MIN_POSITION, LOG, LAST_EVENT_ID),
+                    *(MIN_POSITION, LOG, LAST_EVENT_ID, REQUEST_ID, TRACE_PARENT),
                 ],
                 expose_headers=[
                     *(POSITION, THROUGH, LOG, "Retry-After", "ETag", "Link", "Content-Disposition"),
-                    *(RATE_LIMIT, RATE_LIMIT_POLICY, "WWW-Authenticate"),
+                    *(RATE_LIMIT, RATE_LIMIT_POLICY, "WWW-Authenticate", REQUEST_ID, TRACE_PARENT),
                 ],
             )
+        share = settings.access_log_share
+        if share or settings.traces == "on":
+            self._has_exchanges = True
+            access_log = AccessLog(share) if share else None
+            entry = Exchanges(entry, self._operation_of, access_log, self._running_tracing)
+        if settings.root_path or settings.trusted_proxies:
+            entry = BehindProxy(entry, settings.root_path or "", settings.trusted_proxies)
         return entry
+
+    def _operation_of(self, method: str, path: str) -> Operation:
+        return self._operations.find(method, path)[0]
+
+    def _running_tracing(self) -> "Tracing | None":
+        return self.lifecycle.running.tracing if self.lifecycle.running else None
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "HEAD":
-            scope, send = {**scope, "method": "GET", IS_HEAD: True}, _without_body(send)
+            scope, send = as_get(scope, send)
         scope["app"] = self
-        path = _path_of(scope)
+        path = path_of(scope)
         operation, parameters = self._operations.find(scope["method"], path)
         scope[_ARRIVAL] = operation.name, perf_counter()
         try:
             if operation.needs_key and not (self.settings.open_docs and operation is DOCUMENTATION):
-                identify(self.lockstream.access, scope, operation.name)
+                identify(self.lockstream.access, scope, operation.name, self.settings.cors_origins)
             if (caller := caller_of(scope)).key_id:
                 take_request(self.rate_limits, caller)
                 require_scope(self.lockstream.access, scope, operation.name, operation.scope)
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
-            await self._respond(error_response(Request(scope, receive), error), scope, receive, send)
+            response = self._error_response(Request(scope, receive), error, operation)
+            await self._respond(response, scope, receive, send)
             return
         if operation is DOCUMENTATION:
             await super().__call__(scope, receive, securing(send, scope))
@@ -309,17 +334,19 @@ class Application(FastAPI):
             await self._serve_feed(operation, scope, receive, send)
         else:
             endpoint = partial(operation.endpoint, **parameters) if parameters else operation.endpoint
-            await self._serve(endpoint, scope, receive, send)
+            await self._serve(operation, endpoint, scope, receive, send)
 
     async def _serve_feed(self, operation: Operation, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that may last long, and end it once its key is no longer accepted."""
 
         async def serve(send: Send) -> None:
-            await self._serve(operation.endpoint, scope, receive, send)
+            await self._serve(operation, operation.endpoint, scope, receive, send)
 
         await serve_until_ended(self.lockstream.access, scope, serve, send)
 
-    async def _serve(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(
+        self, operation: Operation, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Answer a request. One that is cancelled gets the reason: its key has ended, or the server stops."""
         request = Request(scope, receive)
         try:
@@ -327,8 +354,15 @@ class Application(FastAPI):
         except asyncio.CancelledError as cancelled:
             response = error_response(request, refusal_of(scope) or cancelled)
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
-            response = error_response(request, error)
+            response = self._error_response(request, error, operation)
         await self._respond(response, scope, receive, send)
+
+    def _error_response(self, request: Request, error: Exception, operation: Operation) -> Response:
+        """Return the response to an error. A request beyond a rate limit is noted for the audit log."""
+        if isinstance(error, TooManyRequests) and (running := self.lifecycle.running):
+            scope = request.scope
+            running.access.note_refusal(caller_of(scope).key_id, remote_address(scope), operation.name, error.code)
+        return error_response(request, error)
 
     async def _respond(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a response with security headers, which tells a caller with a key its limits."""
@@ -360,20 +394,6 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 async def _without_console(scope: Scope, receive: Receive, send: Send) -> None:
     await error_response(Request(scope, receive), HTTPException(404))(scope, receive, send)
-
-
-def _path_of(scope: Scope) -> str:
-    """Return the path behind the prefix at which the application is served."""
-    path: str = scope["path"]
-    root_path: str = scope.get("root_path", "")
-    return path[len(root_path) :] if root_path and path.startswith(f"{root_path}/") else path
-
-
-def _without_body(send: Send) -> Send:
-    async def send_headers(message: Message) -> None:
-        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
-
-    return send_headers
 
 
 def _serve_documentation(app: FastAPI) -> None:

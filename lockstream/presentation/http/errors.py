@@ -27,6 +27,7 @@ from lockstream.presentation.http.log_id import LOG, InvalidLogId
 from lockstream.presentation.http.media_types import NotAcceptable
 from lockstream.presentation.http.min_position import POSITION, InvalidMinPosition
 from lockstream.presentation.http.query_parameters import InvalidQuery
+from lockstream.presentation.http.telemetry.request_ids import REQUEST_ID, request_id_of
 from lockstream.schemas.events import MalformedBody
 from lockstream.schemas.outcomes import INTERNAL_ERROR
 from lockstream.schemas.responses import ErrorBody
@@ -148,8 +149,15 @@ def error_response(request: Request, error: BaseException) -> Response:
         case ClientDisconnect():
             return Response(status_code=400)  # never read, because the client has closed the connection
         case _:
-            logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-            return JSONResponse({"detail": INTERNAL_ERROR}, 500)
+            request_id, is_new = request_id_of(request.scope)
+            logger.error(
+                "%s %s failed",
+                request.method,
+                request.url.path,
+                exc_info=error,
+                extra={"event_name": "request_failed", "request_id": request_id},
+            )
+            return JSONResponse({"detail": INTERNAL_ERROR}, 500, {REQUEST_ID: request_id} if is_new else None)
 
 
 def _challenge(code: str) -> str:

@@ -1,4 +1,4 @@
-"""Path prefix and remote address behind a proxy, from a setting or from a trusted proxy's headers."""
+"""Path prefix, remote address and scheme behind a proxy, from a setting or from a trusted proxy's headers."""
 
 import re
 from collections.abc import Sequence
@@ -12,6 +12,9 @@ from lockstream.settings import PATH_PREFIX
 
 FORWARDED_PREFIX = b"x-forwarded-prefix"
 FORWARDED_FOR = b"x-forwarded-for"
+FORWARDED_PROTO = b"x-forwarded-proto"
+
+SCHEMES = "http", "https"
 
 UNIX = "unix"
 """Names the clients of a Unix socket among the trusted proxies."""
@@ -26,7 +29,9 @@ def remote_address(scope: Scope) -> str:
 
 
 class BehindProxy:
-    """Passes path prefix and remote address to the application behind it, whether or not the proxy strips the prefix.
+    """Passes path prefix, remote address and scheme to the application behind it.
+
+    The proxy may strip the prefix or not.
 
     A prefix that equals the beginning of an operation's path, such as `/events`, works only if the proxy keeps it.
     """
@@ -39,7 +44,8 @@ class BehindProxy:
         self._has_trusted_address = lru_cache(10_000)(partial(_is_in, networks))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if prefix := self._forwarded_prefix(scope) or self._root_path:
+        is_trusted = self._is_trusted(scope.get("client"))
+        if prefix := (_forwarded_prefix(scope) if is_trusted else "") or self._root_path:
             # An application in which this one is mounted has already set a root path, with the prefix or without.
             root_path = _with_prefix(prefix, scope.get("root_path", ""))
             path = scope["path"]
@@ -48,28 +54,20 @@ class BehindProxy:
             elif not _is_under(root_path, path):
                 path = prefix + path
             scope = {**scope, "root_path": root_path, "path": path}
-        if address := self._forwarded_for(scope):
-            scope = {**scope, "client": (address, 0)}
+        if is_trusted:
+            if address := self._forwarded_for(scope):
+                scope = {**scope, "client": (address, 0)}
+            if (scheme := _last_value(scope, FORWARDED_PROTO).lower()) in SCHEMES:
+                scope = {**scope, "scheme": scheme}
         await self._app(scope, receive, send)
-
-    def _forwarded_prefix(self, scope: Scope) -> str:
-        """Return the prefix that a trusted proxy has sent, or an empty string."""
-        for name, value in scope["headers"]:
-            if name == FORWARDED_PREFIX and self._is_trusted(scope.get("client")):
-                prefix = value.decode("latin-1").strip().rstrip("/")
-                return prefix if _PREFIX.fullmatch(prefix) else ""
-        return ""
 
     def _forwarded_for(self, scope: Scope) -> str:
         """Return the last address of `X-Forwarded-For` that does not belong to a trusted proxy, or an empty string.
 
         Each proxy appends the address of its client, so any address before an untrusted one may be made up.
         """
-        if not self._is_trusted(scope.get("client")):
-            return ""
-        values = [value.decode("latin-1") for name, value in scope["headers"] if name == FORWARDED_FOR]
-        for address in reversed(",".join(values).split(",")):
-            text = _without_port(address.strip())
+        for address in reversed(_values(scope, FORWARDED_FOR)):
+            text = _without_port(address)
             if not address_of(text):
                 return ""
             if not self._has_trusted_address(text):
@@ -78,6 +76,26 @@ class BehindProxy:
 
     def _is_trusted(self, client: tuple[str, int] | None) -> bool:
         return self._has_trusted_address(client[0]) if client else self._trusts_unix
+
+
+def _forwarded_prefix(scope: Scope) -> str:
+    """Return the prefix that a proxy has sent, or an empty string."""
+    for name, value in scope["headers"]:
+        if name == FORWARDED_PREFIX:
+            prefix = value.decode("latin-1").strip().rstrip("/")
+            return prefix if _PREFIX.fullmatch(prefix) else ""
+    return ""
+
+
+def _last_value(scope: Scope, name: bytes) -> str:
+    """Return the last value of a header, which the nearest proxy has sent. Any before it may be made up."""
+    return _values(scope, name)[-1]
+
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    """Return the values of a header that is a list, at least an empty one."""
+    values = [value.decode("latin-1") for found, value in scope["headers"] if found == name]
+    return [value.strip() for value in ",".join(values).split(",")]
 
 
 def _without_port(text: str) -> str:

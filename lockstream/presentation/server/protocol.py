@@ -92,7 +92,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
         self._next_tick = self.loop.call_later(self.tick, self._tick)
-        if len(self.connections) > self.max_connections:
+        if self.room < 0:
             transport.abort()
             _log_too_many_connections(self.max_connections)
 
@@ -168,6 +168,11 @@ class Connection(uvicorn_http.HttpToolsProtocol):
             self._linger_and_close()
         else:
             self.transport.close()
+
+    @property
+    def room(self) -> int:
+        """Number of connections that may be opened beside those that are open."""
+        return self.max_connections - len(self.connections)
 
     @property
     def _is_answering(self) -> bool:
@@ -381,7 +386,9 @@ class _ResponseTransport:
 def _log_too_many_connections(limit: int) -> None:
     """Log once that connections were closed."""
     logger.warning(
-        "Connections beyond %d were closed: the process may not open more files. Raise its limit (ulimit -n).", limit
+        "Connections beyond %d were closed: the process may not open more files. Raise its limit (ulimit -n).",
+        limit,
+        extra={"event_name": "connections_exhausted"},
     )
 
 

@@ -17,6 +17,8 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from lockstream.core.errors import StartRefused
+from lockstream.presentation.server.handshakes import HANDSHAKE_SECONDS
 from lockstream.presentation.server.protocol import connection_class
 from lockstream.presentation.server.tls import Tls, TlsConfig
 from lockstream.settings import Settings
@@ -102,14 +104,6 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter) or self._has_failed()
 
 
-def configure_logging(level: str) -> None:
-    """Log to standard error, one line per message."""
-    logging.basicConfig(
-        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
-    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns about each lost connection; Lockstream does so once
-
-
 def exit_on_signals() -> None:
     """Let SIGTERM and SIGINT end the process with exit code 0, until `run`: no event was accepted yet. SIGHUP, which
     only asks for a renewed certificate, does nothing until then.
@@ -126,7 +120,8 @@ def configuration(
 
     The server sends neither its name nor the date: no client needs them, and they cost a tenth of the requests.
     """
-    plain_or_tls = partial(TlsConfig, tls=tls, handshake_seconds=settings.header_seconds) if tls else uvicorn.Config
+    handshake_seconds = min(HANDSHAKE_SECONDS, settings.header_seconds)
+    plain_or_tls = partial(TlsConfig, tls=tls, handshake_seconds=handshake_seconds) if tls else uvicorn.Config
     return plain_or_tls(
         app,
         loop="uvloop",
@@ -156,7 +151,7 @@ def run(
     `on_stop` is called then, and open requests have `stop_seconds` to finish. SIGHUP reloads the certificate of `tls`.
 
     Raises:
-        SystemExit: the address or the Unix socket cannot be listened on.
+        StartRefused: the address or the Unix socket cannot be listened on.
     """
     _raise_file_limit()
     address: dict[str, Any] = {"host": settings.host, "port": settings.port}
@@ -180,25 +175,26 @@ def run(
             sys.exit(f"lockstream: {server.metrics_error}")
         if server.started:
             raise
-        sys.exit(f"lockstream: {_listen_failure(settings, server.socket_error)}")
+        raise StartRefused(_listen_failure(settings, server.socket_error)) from None
     return server.started
 
 
 def _log_hangup() -> None:
-    logger.info("SIGHUP does nothing: the server has no TLS certificate to reload.")
+    logger.info(
+        "SIGHUP does nothing: the server has no TLS certificate to reload.", extra={"event_name": "hangup_ignored"}
+    )
 
 
 def _require_no_listener(path: Path) -> None:
-    """Exit if a process listens on this Unix socket: uvicorn would take its clients from it.
+    """Require that no process listens on this Unix socket: uvicorn would take its clients from it.
 
     The file of a socket that nobody listens on is replaced, so a server that was killed hinders no start.
     """
     with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):  # a path that is too long is refused later
         probe.setblocking(False)
         if probe.connect_ex(str(path)) in (0, errno.EAGAIN):
-            sys.exit(
-                f"lockstream: another process already listens on {path}. Stop it, or set LOCKSTREAM_UNIX_SOCKET to "
-                "another path."
+            raise StartRefused(
+                f"another process already listens on {path}. Stop it, or set LOCKSTREAM_UNIX_SOCKET to another path."
             )
 
 

@@ -17,7 +17,12 @@ import uvicorn
 import uvloop
 
 from lockstream.core.errors import LockstreamError
+from lockstream.presentation.server.handshakes import Handshake, Handshakes
+from lockstream.presentation.server.protocol import Connection
 from lockstream.settings import Settings
+
+_MISMATCHES = "KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"
+"""Reasons of OpenSSL if a key belongs to another certificate. The last two: it is of another kind, such as RSA."""
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +69,11 @@ class Tls:
         try:
             self._load()
         except (TlsRefused, OSError) as refused:
-            logger.error("%s The last certificate stays in use. Correct the files, and send SIGHUP again.", refused)  # noqa: TRY400  # a sentence, no traceback
+            logger.error(  # noqa: TRY400  # a sentence, no traceback
+                "%s The last certificate stays in use. Correct the files, and send SIGHUP again.",
+                refused,
+                extra={"event_name": "tls_reload_failed"},
+            )
 
     def _load(self) -> None:
         load_certificate(new_context(), self._certificate, self._key)
@@ -73,14 +82,20 @@ class Tls:
 
 
 class TlsLoop(uvloop.Loop):
-    """An event loop that gives a client a limited time for the TLS handshake. uvicorn leaves it at a minute."""
+    """An event loop whose servers count a connection from the beginning of its TLS handshake."""
 
-    def __init__(self, handshake_seconds: int) -> None:
+    def __init__(self, handshakes: Handshakes) -> None:
         super().__init__()
-        self._handshake_seconds = handshake_seconds
+        self._handshakes = handshakes
 
     async def create_server(self, *args: Any, **more: Any) -> Any:
-        return await super().create_server(*args, ssl_handshake_timeout=self._handshake_seconds, **more)
+        return await super().create_server(self._factory(*args[:1]), *args[1:], **more | {"ssl": None})
+
+    async def create_unix_server(self, *args: Any, **more: Any) -> Any:
+        return await super().create_unix_server(self._factory(*args[:1]), *args[1:], **more | {"ssl": None})
+
+    def _factory(self, new_connection: Callable[[], Connection]) -> Callable[[], Handshake]:
+        return partial(Handshake, self._handshakes, new_connection)
 
 
 class TlsConfig(uvicorn.Config):
@@ -89,10 +104,10 @@ class TlsConfig(uvicorn.Config):
     def __init__(self, *args: Any, tls: Tls, handshake_seconds: int, **more: Any) -> None:
         more["ssl_context_factory"] = lambda *_: tls.context
         super().__init__(*args, **more)
-        self._handshake_seconds = handshake_seconds
+        self._handshakes = Handshakes(tls.context, handshake_seconds)
 
     def get_loop_factory(self) -> Callable[[], uvloop.Loop]:
-        return partial(TlsLoop, self._handshake_seconds)
+        return partial(TlsLoop, self._handshakes)
 
 
 def new_context() -> ssl.SSLContext:
@@ -111,7 +126,7 @@ def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> N
     try:
         context.load_cert_chain(certificate, key, password=partial(_refuse_encrypted, key))
     except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
+        if error.reason in _MISMATCHES:
             raise TlsRefused(
                 f"The key in {key} (LOCKSTREAM_TLS_KEY) does not belong to the certificate in {certificate} "
                 "(LOCKSTREAM_TLS_CERT). Name the two files of one certificate."
@@ -154,8 +169,24 @@ def _log_certificate(path: Path) -> None:
     begin, end = str(decoded["notBefore"]), str(decoded["notAfter"])
     names = ", ".join(str(value) for _, value in decoded.get("subjectAltName", ())) or "no name"
     if ssl.cert_time_to_seconds(end) < time.time():
-        logger.warning("The TLS certificate in %s has expired on %s. Renew it, and send SIGHUP.", path, end)
+        logger.warning(
+            "The TLS certificate in %s has expired on %s. Renew it, and send SIGHUP.",
+            path,
+            end,
+            extra={"event_name": "tls_certificate_expired"},
+        )
     elif ssl.cert_time_to_seconds(begin) > time.time():
-        logger.warning("The TLS certificate in %s is not valid before %s. Check the clock.", path, begin)
+        logger.warning(
+            "The TLS certificate in %s is not valid before %s. Check the clock.",
+            path,
+            begin,
+            extra={"event_name": "tls_certificate_not_yet_valid"},
+        )
     else:
-        logger.info("The TLS certificate in %s is for %s, and valid until %s.", path, names, end)
+        logger.info(
+            "The TLS certificate in %s is for %s, and valid until %s.",
+            path,
+            names,
+            end,
+            extra={"event_name": "tls_certificate_loaded"},
+        )

@@ -15,7 +15,7 @@ from typing import IO, NamedTuple
 from lockstream.core.entities.log import START, Cursor
 from lockstream.core.errors import BackupFailed, LogFileDamaged
 from lockstream.core.ports import OnProgress, ignore_progress
-from lockstream.infrastructure.access.audit_file import audit_path
+from lockstream.infrastructure.access.audit_file import audit_path, refusals_path
 from lockstream.infrastructure.access.key_file import decode_keys, keys_path
 from lockstream.infrastructure.file_log.reader import CHUNK_LINES, last_position, line_start, read_log
 from lockstream.infrastructure.fs import copy_bytes, sync_directory
@@ -32,7 +32,10 @@ class Backup(NamedTuple):
     """The copy of the quarantine, or None if the log has none."""
 
     audit: Path | None
-    """The copy of the audit log, or None if the log has none."""
+    """The copy of the changes of keys in the audit log, or None if the log has none."""
+
+    refusals: Path | None
+    """The copy of the refused requests in the audit log, or None if the log has none."""
 
     keys: Path | None
     """The copy of the API keys, or None if the log has none."""
@@ -50,7 +53,7 @@ def back_up(log: Path, destination: Path, on_progress: OnProgress) -> Backup:
             `destination`.
         OSError: the log or a file beside it cannot be read.
     """
-    path_functions = quarantine_path, audit_path, keys_path
+    path_functions = quarantine_path, audit_path, refusals_path, keys_path
     copies = [path_of(destination) for path_of in path_functions]
     for path in destination, *copies:
         _require_free(path)

@@ -157,10 +157,13 @@ class Checkpointer:
             self._failure = None
         except StoreUnavailable as error:
             if not self._store.log.failure:  # a failed log has said so itself
-                logger.warning("%s", error)
+                logger.warning("%s", error, extra={"event_name": "checkpoint_failed", "position": self._reached})
             self._failure = str(error)
         except Exception:  # an internal error; without this task, memory would fill up
-            logger.exception("The projection could not be brought up to the log.")
+            logger.exception(
+                "The projection could not be brought up to the log.",
+                extra={"event_name": "checkpoint_failed", "position": self._reached},
+            )
             self._failure = "The projection cannot follow the log, because of an internal error. Restart Lockstream."
         if self._failure:
             self.failures += 1
@@ -189,4 +192,7 @@ class Checkpointer:
         except StoreUnavailable:  # the disk may be the reason why the log has failed; a close tries again
             pass
         except Exception:  # an internal error; without an end of this task, reads and the close would wait for ever
-            logger.exception("The acknowledged position could not be noted in the projection.")
+            logger.exception(
+                "The acknowledged position could not be noted in the projection.",
+                extra={"event_name": "acknowledged_position_not_noted"},
+            )

@@ -8,11 +8,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.feed import EMPTY_LOG_ID
 from lockstream.core.errors import StoreUnavailable
-from lockstream.core.ports import EventLog, Listings, LogPages, ReadResult, Reads
+from lockstream.core.ports import EventLog, Listings, LogPages, ReadResult, Reads, UnitOfWork
 from lockstream.infrastructure.postgres.connection import READ_CONNECTIONS
 from lockstream.infrastructure.stores.postgres import PostgresStore
 from lockstream.services.running.durable_position import DurablePosition
@@ -22,6 +23,9 @@ from lockstream.services.running.telemetry.attempts import value_in_time
 from lockstream.services.running.telemetry.counts import DatabaseCounts
 from lockstream.services.running.telemetry.figures import StorageFigures, StorageKind
 from lockstream.services.running.telemetry.growth import lag_seconds
+
+if TYPE_CHECKING:
+    from lockstream.services.running.telemetry.traces.spans import Tracing
 
 BATCH_EVENTS = 5_000
 """Most events that are decided together: all of them share two round trips."""
@@ -43,11 +47,12 @@ class DatabaseEngine:
     weight_bytes = WEIGHT_BYTES
     is_overloaded = False
 
-    def __init__(self, store: PostgresStore) -> None:
+    def __init__(self, store: PostgresStore, tracing: "Tracing | None" = None) -> None:
         self.on_ready: Callable[[], object] = lambda: None
         self.log: EventLog = store.log
         self.durable = DurablePosition(store.log)
         self._store = store
+        self._unit_of_work = _transactions(store.unit_of_work, tracing)
         self._decider = ThreadPoolExecutor(1, "lockstream-decide")
         self._readers = ThreadPoolExecutor(READ_CONNECTIONS, "lockstream-read")
         self._log_readers = ThreadPoolExecutor(LOG_READING_THREADS, "lockstream-feed")
@@ -63,7 +68,7 @@ class DatabaseEngine:
 
     def decide(self, events: Sequence[Event], on_decided: Callable[[Outcomes], object]) -> None:
         loop = asyncio.get_running_loop()
-        deciding = loop.run_in_executor(self._decider, decide_batch, events, self._store.unit_of_work)
+        deciding = loop.run_in_executor(self._decider, decide_batch, events, self._unit_of_work)
         deciding.add_done_callback(lambda decided: on_decided(decided.result()))
 
     async def read[ValueT: HasLockerId](self, query: Callable[[Reads], ValueT | None]) -> ReadResult[ValueT | None]:
@@ -94,15 +99,17 @@ class DatabaseEngine:
 
     async def figures(self) -> StorageFigures:
         store, log = self._store, self._store.log
-        heads, log_id = None, EMPTY_LOG_ID
+        heads, log_id = None, None
         if not log.unavailable_reason:
-            heads = await value_in_time(asyncio.get_running_loop().run_in_executor(self._readers, store.heads))
-            log_id = await value_in_time(self.read_log(lambda pages: pages.page(0, 0).log_id)) or EMPTY_LOG_ID
+            heads, log_id = await asyncio.gather(
+                value_in_time(asyncio.get_running_loop().run_in_executor(self._readers, store.heads)),
+                value_in_time(self.read_log(lambda pages: pages.page(0, 0).log_id)),
+            )
         end, since = heads.primary if heads else log.end, heads and heads.replica_behind_since
         return StorageFigures(
             kind=StorageKind.POSTGRESQL,
             log_name=log.name,
-            log_id=log_id,
+            log_id=log_id or EMPTY_LOG_ID,
             appended_position=log.end.position,
             durable_position=log.end.position,
             head=end.position,
@@ -147,3 +154,11 @@ class DatabaseEngine:
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             self._polling = None
+
+
+def _transactions(unit_of_work: Callable[[], UnitOfWork], tracing: "Tracing | None") -> Callable[[], UnitOfWork]:
+    if tracing is None:
+        return unit_of_work
+    from lockstream.services.running.telemetry.traces.traced_transactions import traced_transactions  # noqa: PLC0415
+
+    return traced_transactions(tracing, unit_of_work)

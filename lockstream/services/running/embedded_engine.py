@@ -10,9 +10,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.feed import EMPTY_LOG_ID
@@ -27,6 +26,9 @@ from lockstream.services.running.telemetry.counts import FileCounts
 from lockstream.services.running.telemetry.figures import StorageFigures, StorageKind
 from lockstream.services.running.telemetry.growth import events_a_day, lag_seconds
 
+if TYPE_CHECKING:
+    from lockstream.services.running.telemetry.traces.spans import Tracing
+
 LISTING_THREADS = 2
 """Lists that are read at the same time. More would wait for Python's lock."""
 
@@ -40,12 +42,12 @@ class EmbeddedEngine:
     weight_bytes = 512
     """With 250 events in a batch, some 128 KiB are decoded at most before other requests are served."""
 
-    def __init__(self, store: EmbeddedStore, batch_limit: int) -> None:
+    def __init__(self, store: EmbeddedStore, batch_limit: int, tracing: "Tracing | None" = None) -> None:
         self.batch_limit = batch_limit
         self.on_ready: Callable[[], object] = lambda: None
         self.log: EventLog = store.log
         self.durable = DurablePosition(store.log)
-        self.checkpointer = Checkpointer(store, self.durable, self._caught_up)
+        self.checkpointer = _checkpointer(store, self.durable, self._caught_up, tracing)
         self._store = store
         self._listers = ThreadPoolExecutor(LISTING_THREADS, "lockstream-list")
         self._log_readers = ThreadPoolExecutor(LOG_READING_THREADS, "lockstream-feed")
@@ -113,14 +115,14 @@ class EmbeddedEngine:
 
     async def figures(self) -> StorageFigures:
         store, log = self._store, self._store.log
-        log_id = EMPTY_LOG_ID
-        with suppress(StoreUnavailable):
-            log_id = await self.read_log(lambda pages: pages.page(0, 0).log_id)
-        space = await value_in_time(self._in_list_thread(partial(_space, store)))
+        log_id, space = await asyncio.gather(
+            value_in_time(self.read_log(lambda pages: pages.page(0, 0).log_id)),
+            value_in_time(self._in_list_thread(partial(_space, store))),
+        )
         return StorageFigures(
             kind=StorageKind.FILE,
             log_name=str(log.path),
-            log_id=log_id,
+            log_id=log_id or EMPTY_LOG_ID,
             appended_position=log.end.position,
             durable_position=self.durable.current,
             head=self.durable.current,
@@ -201,3 +203,13 @@ class _Space(NamedTuple):
 def _space(store: EmbeddedStore) -> _Space:
     """Return the space of the disk. For any thread. Raises OSError or StoreUnavailable."""
     return _Space(store.log.free_bytes, store.projection_bytes(), store.list(events_a_day).value)
+
+
+def _checkpointer(
+    store: EmbeddedStore, durable: DurablePosition, on_caught_up: Callable[[], object], tracing: "Tracing | None"
+) -> Checkpointer:
+    if tracing is None:
+        return Checkpointer(store, durable, on_caught_up)
+    from lockstream.services.running.telemetry.traces.traced_checkpointer import TracedCheckpointer  # noqa: PLC0415
+
+    return TracedCheckpointer(store, durable, on_caught_up, tracing)

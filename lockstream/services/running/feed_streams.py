@@ -1,10 +1,12 @@
 """Streams of the feed: each reads pages of the log at its own pace, and nothing is buffered for it.
 
-Streams that have read equally far share a page: it is read and encoded once, for a thousand readers at the head.
+Streams that have read equally far share a page: it is read and encoded once, for a thousand readers at the head. A key
+may have as many streams open as others still may (dynamic thresholds, as in `ingest_queue`), so none takes all of them.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 
 from lockstream.core.entities.feed import EMPTY_LOG_ID, FeedFilter, FeedPage
@@ -42,25 +44,37 @@ class FeedStreams:
         self._engine, self._feed, self._limit = engine, feed, limit
         self.count = 0
         self._open = set[FeedStream]()
+        self.on_page: Callable[[Sequence[bytes]], object] | None = None
+        """Called with the lines of each page that streams are about to send, once for all that share it."""
+        self._held: Counter[str] = Counter()
+        """Open streams of each key."""
+
         self._pausing: asyncio.Task[None] | None = None
         self._pages: dict[tuple[FeedFilter, int, Encode], asyncio.Task[tuple[FeedPage, bytes]]] = {}
 
-    async def open(self, wanted: FeedFilter, after: int | None, log_id: str | None, encode: Encode) -> "FeedStream":
+    async def open(
+        self, wanted: FeedFilter, after: int | None, log_id: str | None, encode: Encode, key_id: str = ""
+    ) -> "FeedStream":
         """Return a stream of the events after position `after`, or after the present head if `after` is None.
 
+        `key_id` is the key of the reader, or an empty text.
+
         Raises:
-            TooManyStreams: as many streams are open as may be.
+            TooManyStreams: as many streams are open as may be, or as many of this key.
             CursorRefused, PositionNotReached, StoreUnavailable: as `Feed.page` does.
         """
-        if self.count >= self._limit:
+        free = self._limit - self.count
+        if free <= 0:
             raise TooManyStreams(self._limit)
-        self.count += 1
+        if key_id and self._held[key_id] >= free:
+            raise TooManyStreams(self._limit, self._held[key_id])
+        self._hold(key_id)
         try:
             start, found = await self._feed.start(after, log_id)
         except BaseException:
-            self.count -= 1
+            self._release(key_id)
             raise
-        stream = FeedStream(self, self._engine, wanted, start, found, encode)
+        stream = FeedStream(self, self._engine, wanted, start, found, encode, key_id)
         self._open.add(stream)
         return stream
 
@@ -70,8 +84,18 @@ class FeedStreams:
 
     def note_closed(self, stream: "FeedStream") -> None:
         """Give up the place of a stream."""
-        self.count -= 1
         self._open.discard(stream)
+        self._release(stream.key_id)
+
+    def _hold(self, key_id: str) -> None:
+        self.count += 1
+        self._held[key_id] += 1
+
+    def _release(self, key_id: str) -> None:
+        self.count -= 1
+        self._held[key_id] -= 1
+        if not self._held[key_id]:
+            del self._held[key_id]
 
     async def pause(self) -> None:
         """Let events collect. All streams at the head end their pause at the same time, and so share the next page."""
@@ -93,16 +117,30 @@ class FeedStreams:
             )
             self._pages[key] = reading
             reading.add_done_callback(lambda _: self._pages.pop(key))
+            if self.on_page:
+                reading.add_done_callback(self._note)
         return await asyncio.shield(reading)  # a stream that ends must not end the others' reading
+
+    def _note(self, reading: asyncio.Task[tuple[FeedPage, bytes]]) -> None:
+        if self.on_page and not reading.cancelled() and reading.exception() is None:
+            self.on_page(reading.result()[0].items)
 
 
 class FeedStream:
     """One stream of the feed. It takes a place among the open streams until `close`."""
 
-    def __init__(
-        self, streams: FeedStreams, engine: FeedEngine, wanted: FeedFilter, start: int, log_id: str, encode: Encode
+    def __init__(  # noqa: PLR0913, PLR0917
+        self,
+        streams: FeedStreams,
+        engine: FeedEngine,
+        wanted: FeedFilter,
+        start: int,
+        log_id: str,
+        encode: Encode,
+        key_id: str,
     ) -> None:
         self.log_id = log_id
+        self.key_id = key_id
         self._streams, self._engine = streams, engine
         self._wanted, self._encode = wanted, encode
         self.start = self.through = start

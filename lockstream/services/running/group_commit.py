@@ -145,11 +145,10 @@ class GroupCommit:
         self.on_not_allowed: OnNotAllowed = lambda errors, origin: None
         self._engine = engine
         self._queue_limit = queue_limit
-        self._queue: IngestQueue[_Submission] = IngestQueue(queue_limit, engine.weight_bytes)
+        self._queue: IngestQueue[Submission] = IngestQueue(queue_limit, engine.weight_bytes)
         self.tally = BatchTally()
         self._queued_at = 0.0
         """Time of the first request in the queue."""
-
         self._unflushed_batches = 0
         self._is_deciding = self._is_closing = False
         self._drained: asyncio.Event | None = None
@@ -180,13 +179,13 @@ class GroupCommit:
         """
         acknowledged, caller = asyncio.get_running_loop().create_future(), origin.caller
         if caller is ANYONE:
-            return self._enqueue(_Submission(acknowledged, events, origin, count=len(events)))
+            return self._enqueue(Submission(acknowledged, events, origin, count=len(events)))
         admission = admit(events, caller)
         if not (refused := admission.refused):
-            return self._enqueue(_Submission(acknowledged, events, origin, caller=caller, count=len(events)))
+            return self._enqueue(Submission(acknowledged, events, origin, caller=caller, count=len(events)))
         allowed = replace(origin, texts=admission.admitted(origin.texts))
         admitted = admission.admitted(events)
-        self._enqueue(_Submission(acknowledged, admitted, allowed, caller=caller, count=len(admitted)))
+        self._enqueue(Submission(acknowledged, admitted, allowed, caller=caller, count=len(admitted)))
         self._tell_not_allowed(refused, origin)
         return _all_outcomes(acknowledged, admission)
 
@@ -201,7 +200,7 @@ class GroupCommit:
             StoreUnavailable: the event is not acknowledged.
         """
         acknowledged = asyncio.get_running_loop().create_future()
-        return self._enqueue(_Submission(acknowledged, text=text, address=address, caller=caller))
+        return self._enqueue(Submission(acknowledged, text=text, address=address, caller=caller))
 
     async def close(self) -> None:
         """Finish the events that were submitted, and accept no more."""
@@ -210,7 +209,7 @@ class GroupCommit:
             self._drained = asyncio.Event()
             await self._drained.wait()
 
-    def _enqueue(self, submission: "_Submission") -> Awaitable[Any]:
+    def _enqueue(self, submission: "Submission") -> Awaitable[Any]:
         if self._is_closing:
             raise StoreUnavailable(STOPPING)
         if self._queue.is_empty:
@@ -250,7 +249,7 @@ class GroupCommit:
         self.tally.batch_events.observe(len(events))
         self._engine.decide(events, partial(self._decided, decoded))
 
-    def _decode(self, batch: "Sequence[_Submission]") -> None:
+    def _decode(self, batch: "Sequence[Submission]") -> None:
         """Decode the texts of a batch. The request of a text that is malformed, or not allowed, gets the error."""
         undecoded = [(submission, submission.text) for submission in batch if submission.text is not None]
         for (submission, _), decoded in zip(undecoded, _decode_texts([text for _, text in undecoded]), strict=True):
@@ -269,9 +268,12 @@ class GroupCommit:
         try:
             self.on_not_allowed(errors, origin)
         except Exception:
-            logger.exception("Events that were refused for their lockers could not be noted.")
+            logger.exception(
+                "Events that were refused for their lockers could not be noted.",
+                extra={"event_name": "refusals_not_noted"},
+            )
 
-    def _decided(self, batch: "Sequence[_Submission]", outcomes: Outcomes) -> None:
+    def _decided(self, batch: "Sequence[Submission]", outcomes: Outcomes) -> None:
         self._is_deciding = False
         # An outcome may depend on any event before it, so it waits for all that is appended by now.
         end = self._engine.log.end.position
@@ -279,7 +281,7 @@ class GroupCommit:
         self._engine.durable.when_reached(end, partial(self._acknowledge, batch, outcomes))
         self._decide_soon()
 
-    def _acknowledge(self, batch: "Sequence[_Submission]", outcomes: Outcomes, failure: str | None) -> None:
+    def _acknowledge(self, batch: "Sequence[Submission]", outcomes: Outcomes, failure: str | None) -> None:
         start = 0
         for submission in batch:
             stop = start + submission.count
@@ -300,7 +302,7 @@ class GroupCommit:
             self.tally.unacknowledged += len(outcomes)
 
     @staticmethod
-    def _note(observer: Observer, batch: "Sequence[_Submission]", outcomes: Outcomes) -> None:
+    def _note(observer: Observer, batch: "Sequence[Submission]", outcomes: Outcomes) -> None:
         """Have an observer note outcomes. All requests are answered, so an error here harms none of them."""
         try:
             if observer.is_concerned([submission.events or () for submission in batch], outcomes):
@@ -313,16 +315,19 @@ class GroupCommit:
                     observer.note(submission.events or (), noted, submission.origin)
                     start = stop
         except Exception:
-            logger.exception("The outcomes of a batch could not be noted in the quarantine.")
+            logger.exception(
+                "The outcomes of a batch could not be noted in the quarantine.",
+                extra={"event_name": "outcomes_not_noted"},
+            )
 
-    def _acknowledged(self, submissions: "Sequence[_Submission]") -> None:
+    def _acknowledged(self, submissions: "Sequence[Submission]") -> None:
         """Note that the events of these submissions wait no longer."""
         self._queue.release(submissions)
         if self._drained and not self._queue.waiting:
             self._drained.set()
 
 
-class _Submission(Struct, eq=False):
+class Submission(Struct, eq=False):
     """Events of one request while they wait: decoded events, or the text of a single one."""
 
     acknowledged: asyncio.Future[Any]
@@ -371,7 +376,7 @@ def _decode_texts(texts: Sequence[bytes]) -> Sequence[Event | Exception]:
     except Exception as error:
         if len(texts) > 1:
             return [decoded for text in texts for decoded in _decode_texts([text])]
-        logger.exception("An event could not be decoded.")
+        logger.exception("An event could not be decoded.", extra={"event_name": "event_not_decoded"})
         return [error]
 
 
@@ -386,5 +391,7 @@ def decide_batch(events: Sequence[Event], unit_of_work: Callable[[], UnitOfWork]
     except Exception as error:
         if len(events) > 1:
             return [outcome for event in events for outcome in decide_batch([event], unit_of_work)]
-        logger.exception("Event %s could not be decided.", events[0].event_id)
+        logger.exception(
+            "Event %s could not be decided.", events[0].event_id, extra={"event_name": "event_not_decided"}
+        )
         return [error]

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
@@ -17,9 +17,11 @@ from lockstream.core.entities.access import ANYONE, Caller, Lockers
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.feed import FeedFilter, FeedPage
 from lockstream.core.entities.quarantine import QuarantineQuery
+from lockstream.core.entities.silence import Silence, SilenceLimits
 from lockstream.core.errors import LockerNotAllowed, PositionNotReached, QuarantineOff
 from lockstream.core.ports import Listings, QuarantineStore, ReadResult, Reads, Store
 from lockstream.core.use_cases.resubmit import Resubmitted, ResubmittedEvents
+from lockstream.core.use_cases.silent_lockers import SilentLockers, silent_lockers
 from lockstream.infrastructure.codec.log_line import utc_now
 from lockstream.services.running.access.access import Access
 from lockstream.services.running.event_loop import LoopRunner
@@ -37,10 +39,14 @@ from lockstream.services.running.group_commit import (
 from lockstream.services.running.quarantine.entries import BoundEntries, Entries
 from lockstream.services.running.quarantine.quarantine import Quarantine
 from lockstream.services.running.quarantine.resubmission import resubmit_entries
+from lockstream.services.running.silence.sweep import SilenceSweep
 from lockstream.services.running.telemetry.attempts import value_in_time
 from lockstream.services.running.telemetry.counts import EventCounts, SystemCounts
 from lockstream.services.running.telemetry.figures import QuarantineFigures, SystemFigures
 from lockstream.settings import Settings
+
+if TYPE_CHECKING:
+    from lockstream.services.running.telemetry.traces.spans import Tracing
 
 REPORT = "report"
 """Names the report of events in the audit log, by a single event, a batch or a resubmission."""
@@ -62,17 +68,26 @@ class Lockstream:
         settings: Settings,
         quarantine: QuarantineStore | None = None,
         access: Access | None = None,
+        tracing: "Tracing | None" = None,
     ) -> None:
-        """Without a `quarantine`, events that are not accepted are not kept. Without an `access`, no key is needed."""
+        """Without a `quarantine`, events that are not accepted are not kept. Without an `access`, no key is needed.
+
+        `tracing` is closed with the system.
+        """
         self.settings = settings
         self.access = access or Access()
         self._store = store
         self._engine = engine
         self._quarantine = Quarantine(quarantine, engine) if quarantine else None
-        self._group_commit = GroupCommit(engine, settings.queue_limit, self._quarantine)
+        self.tracing = tracing
+        self._group_commit = _group_commit(engine, settings.queue_limit, self._quarantine, tracing)
         self._group_commit.on_not_allowed = self._note_not_allowed
         self._feed = Feed(engine)
         self._streams = FeedStreams(engine, self._feed, settings.stream_limit)
+        limits = SilenceLimits.of(settings.silent_minutes, settings.gone_days)
+        self._sweep = SilenceSweep(engine.list, limits)
+        if tracing:
+            self._streams.on_page = partial(tracing.deliveries.note, form="stream")
         self._runner = LoopRunner()
         self._started_at = utc_now()
         self._parsing_lock, self._resubmitting = asyncio.Lock(), asyncio.Lock()
@@ -196,6 +211,23 @@ class Lockstream:
             await self._read(partial(self._engine.list, lambda _: None, needed), min_position)
         return await self._read(partial(self._engine.list, query, needed), min_position)
 
+    async def silence(self) -> Silence:
+        """Return the measure by which lockers are silent, for a `LockerQuery`. It is up to a minute old.
+
+        Raises:
+            StoreUnavailable: the lists cannot be read.
+        """
+        return await self._call(self._sweep.silence)
+
+    async def silent_lockers(self, limit: int = 0) -> SilentLockers:
+        """Return the number of silent lockers and of those that are gone, and up to `limit` silent ones by id.
+
+        Raises:
+            StoreUnavailable: the lists cannot be read.
+        """
+        silence = await self.silence()
+        return (await self.list(lambda listings: silent_lockers(listings, silence, limit))).value
+
     async def feed_page(
         self,
         wanted: FeedFilter,
@@ -214,12 +246,23 @@ class Lockstream:
             await self._read(self._feed.head, min_position)
         if self.lockers is not None:
             wanted = replace(wanted, lockers=self.lockers)
-        return await self._call(self._feed.page, wanted, after, limit, wait_seconds, log_id)
+        page = await self._call(self._feed.page, wanted, after, limit, wait_seconds, log_id)
+        if self.tracing:
+            self.tracing.deliveries.note(page.items, "page", self.tracing.sampled_request())
+        return page
 
     async def open_stream(
-        self, wanted: FeedFilter, after: int | None, log_id: str | None, encode: Encode, min_position: int = 0
+        self,
+        wanted: FeedFilter,
+        after: int | None,
+        log_id: str | None,
+        encode: Encode,
+        min_position: int = 0,
+        caller: Caller = ANYONE,
     ) -> FeedStream:
         """Return a stream of the feed, to be closed. See `FeedStreams.open`, which also tells what is raised.
+
+        `caller` reads it.
 
         Raises:
             PositionNotReached: the log that reads show ends before `min_position`, even after `MIN_POSITION_SECONDS`.
@@ -228,7 +271,7 @@ class Lockstream:
             await self._read(self._feed.head, min_position)
         if self.lockers is not None:
             wanted = replace(wanted, lockers=self.lockers)
-        return await self._call(self._streams.open, wanted, after, log_id, encode)
+        return await self._call(self._streams.open, wanted, after, log_id, encode, str(caller.key_id))
 
     async def parts(self, stream: FeedStream) -> AsyncIterator[bytes]:
         """Yield the encoded pages of a stream. Raises what `FeedStream.parts` raises."""
@@ -265,6 +308,8 @@ class Lockstream:
         with closing(self._store):
             await self._runner.run(self._close)
             await asyncio.to_thread(self.access.close)
+            if self.tracing:
+                await asyncio.to_thread(self.tracing.close)
             await asyncio.to_thread(self._runner.stop)
 
     @property
@@ -295,8 +340,8 @@ class Lockstream:
             await asyncio.sleep(MIN_POSITION_RETRY_SECONDS)
 
     async def _figures(self) -> SystemFigures:
-        settings, storage = self.settings, await self._engine.figures()
-        quarantine = await value_in_time(self._quarantine_figures())
+        settings = self.settings
+        storage, quarantine = await asyncio.gather(self._engine.figures(), value_in_time(self._quarantine_figures()))
         missing = ("quarantine",) if self._quarantine and not quarantine else ()
         return SystemFigures(
             version=__version__,
@@ -349,6 +394,17 @@ class Lockstream:
                 await self._quarantine.close()
         finally:
             await self._engine.close()
+
+
+def _group_commit(
+    engine: Engine, queue_limit: int, quarantine: Quarantine | None, tracing: "Tracing | None"
+) -> GroupCommit:
+    """Return the group commit that costs no more than it must: one without spans, if there are no traces."""
+    if tracing is None:
+        return GroupCommit(engine, queue_limit, quarantine)
+    from lockstream.services.running.telemetry.traces.traced_group_commit import TracedGroupCommit  # noqa: PLC0415
+
+    return TracedGroupCommit(engine, queue_limit, quarantine, tracing)
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from lockstream.tests.support.builders import (
     registered,
     reserved,
 )
+from lockstream.tests.support.gaps import gap_sums
 
 REPORT = fault_reported(3)
 POSITION = 9
@@ -59,6 +60,7 @@ def state(*rows: Compartment | Reservation | Fault, after: bool = False) -> Stat
         occupied=statuses.count(Status.DEPOSITED),
         picked_up=statuses.count(Status.PICKED_UP),
         expired=statuses.count(Status.EXPIRED),
+        **gap_sums([(1, True), (7, False), *([(POSITION, False)] if after else [])]),
     )
     by_class = {type(row): row for row in rows}
     return State(one, by_class.get(Reservation), by_class.get(Fault), totals)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from lockstream.core.errors import InconsistentHistory
 from lockstream.core.past import LastingRows, events_of, reservation_at, rows_at
 from lockstream.tests.core.story import EVENTS, rows_after
 from lockstream.tests.support.builders import COMPARTMENT, LOCKER
+from lockstream.tests.support.gaps import gap_sums
 
 ROWS = rows_after().changed
 POSITIONS = range(len(EVENTS) + 1)
@@ -61,7 +62,8 @@ def test_rows_that_no_longer_matter_are_not_needed() -> None:
     lasting = rows_at(LastingRows([REGISTERED], [last], [degrading]), 10).changed
 
     assert lasting[Compartment] == whole[Compartment] == {REGISTERED.key: Compartment(*REGISTERED.key, None, 0, 9, 1)}
-    assert lasting[LockerTotals] == {LOCKER: LockerTotals(LOCKER, 5, 9, 1, 1, expired=1)}
+    sums = gap_sums([(1, True), (5, False), (7, False), (8, False), (9, False)])
+    assert lasting[LockerTotals] == {LOCKER: LockerTotals(LOCKER, 5, 9, 1, 1, expired=1, **sums)}
 
 
 @pytest.mark.parametrize(

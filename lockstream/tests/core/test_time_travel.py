@@ -14,6 +14,7 @@ from lockstream.infrastructure.stores.memory import MemoryStore
 from lockstream.infrastructure.stores.memory_listings import MemoryListings
 from lockstream.tests.core.story import EVENTS, OTHER
 from lockstream.tests.support.builders import COMPARTMENT, LOCKER
+from lockstream.tests.support.gaps import without_gaps
 
 LOCKERS = (LOCKER, OTHER)
 PLACES = ((LOCKER, "A"), (LOCKER, "B"), (OTHER, "A"))
@@ -33,7 +34,7 @@ class Shown(NamedTuple):
 
 def shown_by(reads: Reads) -> Shown:
     return Shown(
-        [reads.locker_state(locker_id) for locker_id in LOCKERS],
+        [without_gaps(reads.locker_state(locker_id)) for locker_id in LOCKERS],
         [reads.compartment(*place) for place in PLACES],
         [reads.reservation(reservation_id) for reservation_id in RESERVATIONS],
     )

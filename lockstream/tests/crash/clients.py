@@ -182,7 +182,7 @@ class Clients:
         self, form: Format, events: list[Body], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         body = form.encode(*events)
-        head = f"POST {form.path} HTTP/1.1\r\nhost: test\r\ncontent-type: {form.media_type}\r\n"
+        head = f"POST {form.path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {form.media_type}\r\n"
         writer.write(b"%bcontent-length: %d\r\n\r\n%b" % (head.encode(), len(body), body))
         status, response = await self._response(reader)
         if form is SINGLE:

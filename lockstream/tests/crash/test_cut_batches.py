@@ -129,7 +129,7 @@ def test_a_disk_that_fills_up_within_a_batch_stops_writes_until_a_restart(log_pa
 def half_sent(server: Server, form: Format, body: bytes, share: float) -> socket.socket:
     """Return a client that has sent this share of a batch, but never the last byte. The server has read that part."""
     client = socket.create_connection(("127.0.0.1", server.port))
-    head = f"POST {form.path} HTTP/1.1\r\nhost: test\r\ncontent-type: {form.media_type}\r\n"
+    head = f"POST {form.path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {form.media_type}\r\n"
     client.sendall(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body[: int(share * (len(body) - 1))])
     assert server.get("/health/live")[0] == 200  # the event loop reads connections in the order of their data
     return client

@@ -12,7 +12,7 @@ from lockstream.tests.support.builders import registered
 from lockstream.tests.support.log_audit import audited
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server
 
-HEAD = b"POST /events HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
+HEAD = b"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
 
 STALLED_BODIES = HEAD, HEAD + b"{", HEAD + b'{"event_id":', HEAD + b"{" * 999
 
@@ -53,7 +53,7 @@ def test_idle_and_stalled_connections_do_not_keep_a_server_from_stopping(log_pat
         # given an idle client, and clients that have each sent a part of a request
         assert server.post(json.dumps(registered()).encode()) == 202
         idle = connected()
-        idle.sendall(b"GET /lockers/x HTTP/1.1\r\nhost: test\r\n\r\n")
+        idle.sendall(b"GET /lockers/x HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert idle.recv(1)
         stalled = [connected() for _ in STALLED_BODIES]
         for client, sent in zip(stalled, STALLED_BODIES, strict=True):

@@ -1,6 +1,7 @@
 """deploy/ names only files, services and settings that exist."""
 
 import re
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,15 @@ def test_a_body_that_a_node_would_take_is_let_through_and_a_silent_connection_is
     assert taken <= int(largest) << 20 < taken + (1 << 20)
     [silent] = re.findall(r"keepalive_timeout (\d+)s;", PROXY)
     assert int(silent) < Settings.model_fields["header_seconds"].default
+
+
+def test_the_nodes_trust_the_address_of_the_proxy_alone() -> None:
+    [address] = [network["ipv4_address"] for network in SERVICES["proxy"]["networks"].values()]
+    [subnet] = COMPOSE["networks"]["default"]["ipam"]["config"]
+    assert ip_address(address) in ip_network(subnet["subnet"])
+    for node in NODES.values():
+        assert node["environment"]["LOCKSTREAM_TRUSTED_PROXIES"] == address
+    # and it names the host, the client and the scheme in each request
+    places = [place for place in PROXY.split("location ") if "proxy_pass" in place]
+    passed = [re.findall(r"proxy_set_header (\S+) ", place) for place in places]
+    assert passed == [["Connection", "Host", "X-Forwarded-For", "X-Forwarded-Proto"]] * 2

@@ -90,7 +90,7 @@ class Clients:
 
     async def _post(self, event: Body, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         content = json.dumps(event).encode()
-        head = b"POST /events HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
+        head = b"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         writer.write(head + b"content-length: %d\r\n\r\n%b" % (len(content), content))
         head = await reader.readuntil(b"\r\n\r\n")
         body = await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))

@@ -14,7 +14,7 @@ import pytest
 
 from lockstream.tests.nodes.cluster import cluster
 from lockstream.tests.nodes.test_proxy import nginx_for
-from lockstream.tests.presentation.http.test_documentation import BROWSER
+from lockstream.tests.support.browsers import BROWSER
 from lockstream.tests.support.builders import registered
 from lockstream.tests.support.processes import Server, wait_until
 from lockstream.tests.support.requirements import requires, requires_program

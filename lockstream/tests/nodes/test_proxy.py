@@ -8,9 +8,11 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPResponse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import quote
 
 import pytest
@@ -41,6 +43,8 @@ http {{
 }}
 """
 """The configuration into which the shipped one is included."""
+
+FORM = "application/x-www-form-urlencoded"
 
 FUTURE = {"Lockstream-Min-Position": "1000000"}
 """A header that demands a position which the log has not reached."""
@@ -124,6 +128,73 @@ def test_pages_of_a_history_and_past_states_are_read_through_the_proxy(proxy: Se
             assert json.loads(body)["compartments"] == count
 
 
+def test_a_form_of_the_console_comes_from_the_address_that_the_browser_shows(proxy: Server) -> None:
+    shown = f"http://127.0.0.1:{proxy.port}"
+    for origin, status in ((shown, 303), ("http://evil.example", 403), ("http://nodes", 403)):
+        headers = {"Origin": origin, "Sec-Fetch-Site": "same-origin", "Content-Type": FORM}
+        found, answered, body = proxy.request("POST", "/console/quarantine", b"action=none", headers=headers)
+        assert found == status, body
+        assert answered.get("location") == ("/console/quarantine" if status == 303 else None)
+
+
+def test_a_request_without_a_host_reaches_a_node(daemon: Daemon) -> None:
+    with socket.create_connection(("127.0.0.1", daemon.port), TIMEOUT_SECONDS) as connection:
+        connection.sendall(b"GET /health/live HTTP/1.0\r\n\r\n")
+        with closing(HTTPResponse(connection)) as response:
+            response.begin()
+            assert response.status == 200
+
+
+@pytest.mark.parametrize("path", ["/keys", "/console/keys/new", "/console/keys/k3yEx4mp"])
+def test_a_form_that_makes_a_key_is_sent_to_one_node_alone(path: str) -> None:
+    # given two nodes that answer 503, so that nginx would ask the other one
+    with stub_nodes(2) as (ports, asked), nginx_for(ports) as daemon:
+        for one, expected in ((path, 1), ("/events", 2)):
+            asked.clear()
+            proxy = Server(daemon.home)
+            proxy.port = daemon.port
+            assert proxy.request("POST", one, b"a=1", headers={"Content-Type": FORM})[0] == 503
+            assert len(asked) == expected, one
+
+
+def test_the_stream_of_a_page_is_not_held_back(proxy: Server) -> None:
+    with socket.create_connection(("127.0.0.1", proxy.port), TIMEOUT_SECONDS) as connection:
+        # given a page that follows the feed through the proxy
+        connection.sendall(b"GET /console/api/events/stream?after=head HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+        with closing(HTTPResponse(connection)) as response:
+            response.begin()
+            assert response.headers["content-type"].partition(";")[0] == "text/event-stream"
+            # when an event is accepted
+            assert proxy.post(json.dumps(registered("streamed", locker="behind")).encode()) == 202
+            # then it arrives while the stream goes on
+            while b"streamed" not in response.readline():
+                pass
+
+
+@contextmanager
+def stub_nodes(count: int) -> Iterator[tuple[list[int], list[str]]]:
+    """Give the ports of servers that answer 503, and the list of paths that they were asked for."""
+    asked: list[str] = []
+
+    class Unavailable(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), Unavailable) for _ in range(count)]
+    for server in servers:
+        Thread(target=server.serve_forever, daemon=True).start()
+    yield [server.server_port for server in servers], asked
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
 def test_clients_of_the_proxy_do_not_notice_that_a_node_goes_away_and_comes_back(
     sent: signal.Signals, url: str, nodes: list[Server], daemon: Daemon, proxy: Server
@@ -158,14 +229,14 @@ def test_responses_with_503_do_not_exclude_a_node_from_other_requests(nodes: lis
 @pytest.mark.parametrize(
     ("status", "sent"),
     [
-        (413, b"POST /events HTTP/1.1\r\nhost: test\r\ncontent-length: %d\r\n\r\n" % (17 * 1024 * 1024 + 1)),
-        (400, b"GET /lockers/unknown HTTP/1.1\r\nhost: test\r\nx: %b\r\n\r\n" % (b"y" * 10_000)),
-        (400, b"GET /lockers/%b HTTP/1.1\r\nhost: test\r\n\r\n" % (b"y" * 10_000)),
+        (413, b"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % (17 * 1024 * 1024 + 1)),
+        (400, b"GET /lockers/unknown HTTP/1.1\r\nhost: localhost\r\nx: %b\r\n\r\n" % (b"y" * 10_000)),
+        (400, b"GET /lockers/%b HTTP/1.1\r\nhost: localhost\r\n\r\n" % (b"y" * 10_000)),
         (400, b"GET / HTTP/1.1\r\nno header\r\n\r\n"),
         (400, b"no HTTP\r\n\r\n"),
-        (400, b"TRACE /events HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n"),
-        (400, b"POST /events HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\ntransfer-encoding: gzip\r\n\r\n"),
-        (400, b"GET / HTTP/9.9\r\nhost: test\r\n\r\n"),
+        (400, b"TRACE /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"),
+        (400, b"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\ntransfer-encoding: gzip\r\n\r\n"),
+        (400, b"GET / HTTP/9.9\r\nhost: localhost\r\n\r\n"),
     ],
     ids=["body", "header", "path", "no header", "no HTTP", "method", "encoding", "version"],
 )

@@ -10,7 +10,7 @@ from bench.postgres import free_port
 from lockstream.core.entities.log import SECOND, START, present_time, recorded_at_of
 from lockstream.infrastructure.codec.log_line import encode_lines
 from lockstream.tests.nodes.cluster import cluster
-from lockstream.tests.observability.deployed import NOT_SERVED_YET, RECORDED, RULES, dashboard_queries, metrics_in
+from lockstream.tests.observability.deployed import RECORDED, RULES, dashboard_queries, metrics_in
 from lockstream.tests.observability.load import create_key, simulated
 from lockstream.tests.observability.prometheus import Prometheus, needs_prometheus
 from lockstream.tests.support.builders import event, picked_up, registered
@@ -62,11 +62,11 @@ def test_each_metric_that_a_rule_or_the_dashboard_names_is_served(prometheus: Pr
     named = set().union(*map(metrics_in, expressions)) - RECORDED
     served = prometheus.names(NODES) | prometheus.names(FILE)
     assert "lockstream_ready" in named
-    assert named - served == NOT_SERVED_YET
+    assert named - served == set()
 
 
 def test_each_query_of_the_dashboard_returns_series(prometheus: Prometheus) -> None:
-    left = {panel: query for panel, query in dashboard_queries().items() if not metrics_in(query) & NOT_SERVED_YET}
+    left = dashboard_queries()
     assert len(left) > 30
 
     def is_complete() -> bool:

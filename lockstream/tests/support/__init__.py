@@ -4,6 +4,6 @@
 `clients`, `keyed_clients` and `memory_system` run the application in this process, `commands` the command line, and
 `processes` real servers. `scripted_server` sends the responses that a test writes. `databases` and `postgres_server`
 are a real PostgreSQL, and `faulty_store` is a store whose flushes fail. `contract` compares responses with
-`openapi.yaml`. `kept_logs` has logs of earlier formats. `budgets`, `coroutines` and `requirements` set limits and skip
-tests.
+`openapi.yaml`. `otlp` is a collector of traces. `kept_logs` has logs of earlier formats. `budgets`, `coroutines` and
+`requirements` set limits and skip tests.
 """

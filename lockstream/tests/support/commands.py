@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lockstream.presentation.cli.main import main
+from lockstream.tests.support.processes import assert_no_key
 
 
 @dataclass
@@ -44,6 +45,7 @@ def run_command(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.
             with pytest.raises(SystemExit) as exited:
                 main([str(argument) for argument in arguments])
         written = capsysbinary.readouterr()
+        assert_no_key(written.err)
         assert isinstance(exited.value.code, int)
         return CommandResult(exited.value.code, written.out, written.err.decode())
 

@@ -14,6 +14,7 @@ from lockstream.core.entities.listings import (
     CompartmentQuery,
     CompartmentState,
     FaultQuery,
+    ListedLocker,
     LockerQuery,
     ReservationOrder,
     ReservationQuery,
@@ -96,7 +97,21 @@ def _paged[RowT](
 
 
 def _lockers(path: str, query: Callable[[Names], LockerQuery]) -> Read:
-    return _paged(path, LockerItem, "locker_id", lambda lists, names, *page: lists.lockers(query(names), *page))
+    """Return a list of lockers, none of which is silent."""
+
+    def rows(lists: Listings, names: Names, after: Any, limit: int) -> list[ListedLocker]:
+        found = lists.lockers(query(names), after, limit)
+        return [ListedLocker(row, silent=False, gone=False, usual_silence_seconds=None) for row in found]
+
+    return _paged(path, LockerItem, "locker_id", rows)
+
+
+def without_silence(body: Any) -> Any:
+    """Return a body as the model gives it: its lockers are not silent, which depends on the present time."""
+    for item in body["items"] if isinstance(body, dict) and "items" in body else ():
+        if "usual_silence_seconds" in item:
+            item |= {"silent": False, "gone": False, "usual_silence_seconds": None}
+    return body
 
 
 def _compartments(path: str, state: CompartmentState | None) -> Read:

@@ -29,7 +29,20 @@ TEST_VARIABLES = "LOCKSTREAM_TEST_", "LOCKSTREAM_CRASH"
 COVERAGE_VARIABLE = "COVERAGE_PROCESS_CONFIG"
 """Its presence has the coverage of a process measured, if the tests measure theirs."""
 
+_KEY = re.compile("lsk_([0-9A-Za-z]{8})_[0-9A-Za-z]{43}")
+
 _ADDRESS = re.compile(r"running on http://127\.0\.0\.1:(\d+) ")  # with the blank, so that the number is complete
+
+
+def printed_keys(text: str) -> list[str]:
+    """Return the public id of each API key in a text that has its secret as well."""
+    return _KEY.findall(text)
+
+
+def assert_no_key(printed: str | bytes) -> None:
+    """Require that a server or command has printed no API key. The message repeats its public id alone."""
+    ids = printed_keys(printed.decode("latin-1") if isinstance(printed, bytes) else printed)
+    assert not ids, f"the keys {ids} were printed with their secrets"
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -51,7 +64,7 @@ def command(
     log: Path, *arguments: str, standard_input: bytes | None = None, under: Sequence[str] = (), **settings: str
 ) -> subprocess.CompletedProcess[bytes]:
     """Run `lockstream` with `arguments` as a process, and wait for its end. `under` is a command that runs it."""
-    return subprocess.run(
+    ended = subprocess.run(
         [*under, sys.executable, "-m", "lockstream", *arguments],
         cwd=log.parent,
         env=environment(log, **settings),
@@ -60,6 +73,8 @@ def command(
         timeout=TIMEOUT_SECONDS,
         check=False,
     )
+    assert_no_key(ended.stderr)
+    return ended
 
 
 NO_SPACE = ("env", "-u", COVERAGE_VARIABLE, "sh", "-c", 'ulimit -f 1; exec "$@"', "sh")
@@ -200,6 +215,7 @@ class Server:
             process.kill()
             process.wait()
             self._process = None
+            assert_no_key(self.stderr)
 
     @property
     def pid(self) -> int:

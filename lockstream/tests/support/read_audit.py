@@ -12,7 +12,7 @@ from lockstream.core.ports import Listings
 from lockstream.tests.infrastructure.stores.model import Model
 from lockstream.tests.infrastructure.stores.naive_listings import NaiveListings
 from lockstream.tests.support.builders import Body
-from lockstream.tests.support.modelled_reads import LISTS, STATES, UNKNOWN, Names, Read
+from lockstream.tests.support.modelled_reads import LISTS, STATES, UNKNOWN, Names, Read, without_silence
 from lockstream.tests.support.processes import Server
 
 ALL = 10**9
@@ -75,7 +75,10 @@ class Walk:
         """Return the reading of the response to a request for `url`, and turn to the next page."""
         assert self.url is not None
         assert status in (200, 404), f"{self.url}: {status} {content!r}"
-        position, body = int(headers["lockstream-position"]), json.loads(content) if status == 200 else None
+        position, body = (
+            int(headers["lockstream-position"]),
+            without_silence(json.loads(content)) if status == 200 else None,
+        )
         url, after, self.url = self.url, self._after, None
         self.pages += 1
         if body is not None and self._read.key is not None:

@@ -8,7 +8,7 @@ import msgspec
 from lockstream.core.entities.key_text import is_digest, is_key_id
 from lockstream.core.entities.keys import AuditEntry, AuditQuery, Key, NumberedEntry
 from lockstream.core.errors import KeysDamaged, KeysMissing
-from lockstream.core.key_store import KeyChange, Keys
+from lockstream.core.key_store import NO_AUDIT_LIMITS, AuditLimits, KeyChange, Keys
 from lockstream.infrastructure.postgres.connection import (
     COMMIT,
     Database,
@@ -22,8 +22,14 @@ _VERSION = Statement("SELECT version FROM access_version")
 _TAKE_LOCK = Statement("SELECT version FROM access_version FOR UPDATE")
 _ADD_VERSION = Statement("UPDATE access_version SET version = version + 1")
 _KEYS = Statement("SELECT key_id, record FROM access_keys ORDER BY key_id")
-_WERE_CREATED = Statement("SELECT EXISTS (SELECT 1 FROM access_audit WHERE action = 'created')")
+_WERE_CREATED = Statement("SELECT EXISTS (SELECT 1 FROM access_audit WHERE action = 'created')")  # by an index
 _LAST_USED = Statement("SELECT key_id, last_used_minute FROM access_keys WHERE last_used_minute IS NOT NULL")
+
+ROW_BYTES = 200
+"""Bytes that an entry of the audit log takes beside its record, about."""
+
+TRIM_ENTRIES = 1_000
+"""Entries that are appended between two looks at the size of the audit log, which reads it."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_key = msgspec.json.Decoder(Key).decode
@@ -33,12 +39,15 @@ _decode_entry = msgspec.json.Decoder(AuditEntry).decode
 class PostgresKeyStore:
     """Implements `core.key_store.KeyStore` in the primary database of many nodes."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, limits: AuditLimits = NO_AUDIT_LIMITS) -> None:
         """Make no connection yet. `close` closes the pool of `database`, so no other store may use it.
 
-        Reads of the log may take all connections of their pool for long, and a revocation must not wait for them.
+        Reads of the log may take all connections of their pool for long, and a revocation must not wait for them. The
+        free space of the database's disk is unknown here.
         """
-        self._database = database
+        self._database, self._max_bytes = database, limits.max_bytes
+        self._untrimmed = TRIM_ENTRIES
+        """Entries that were appended since the size of the audit log was looked at."""
 
     @property
     def name(self) -> str:
@@ -71,6 +80,10 @@ class PostgresKeyStore:
     def append_audit(self, entries: Sequence[AuditEntry]) -> None:
         if entries:
             self._write(_append(entries))
+            self._untrimmed += len(entries)
+            if self._untrimmed >= TRIM_ENTRIES and self._max_bytes is not None:
+                self._write(_drop_oldest(self._max_bytes))
+                self._untrimmed = 0
 
     def audit(self, query: AuditQuery, before: int | None, limit: int) -> list[NumberedEntry]:
         statement = Statement(
@@ -136,6 +149,17 @@ def _put(keys: Sequence[Key]) -> Statement:
         "INSERT INTO access_keys (key_id, record) SELECT * FROM unnest(%s::text[], %s::text[]) "
         "ON CONFLICT (key_id) DO UPDATE SET record = excluded.record",
         [[key.key_id for key in keys], [_encode(key).decode() for key in keys]],
+    )
+
+
+def _drop_oldest(max_bytes: int) -> Statement:
+    """Return a statement that drops the oldest refusals, and the oldest changes of keys, beyond `max_bytes` of each."""
+    return Statement(
+        "DELETE FROM access_audit AS a USING ("
+        "SELECT number, sum(octet_length(record) + %(row_bytes)s) "
+        "OVER (PARTITION BY action = 'refused' ORDER BY number DESC) AS bytes FROM access_audit"
+        ") AS sized WHERE a.number = sized.number AND sized.bytes > %(max_bytes)s",
+        {"row_bytes": ROW_BYTES, "max_bytes": max_bytes},
     )
 
 

@@ -163,7 +163,11 @@ class PostgresQuarantine:
         try:
             self._session.execute([*statements, COMMIT])
         except CONNECTION_LOST as error:
-            logger.warning("The commit of a write to the quarantine was not answered: %s", " ".join(str(error).split()))
+            logger.warning(
+                "The commit of a write to the quarantine was not answered: %s",
+                " ".join(str(error).split()),
+                extra={"event_name": "quarantine_commit_unanswered"},
+            )
             if not self._was_committed(transaction_id):
                 raise
 

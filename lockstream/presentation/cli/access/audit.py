@@ -27,13 +27,15 @@ def audit(
     key: Annotated[str | None, typer.Option(metavar="ID", help="Entries about this key, or by it.")] = None,
     action: Annotated[AuditAction | None, typer.Option(help="Entries about this action.")] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Entries of this time or later: RFC 3339, with an offset.")
+        str | None,
+        typer.Option(metavar="TIME", help="Entries of this time or later, sums by their last refusal: RFC 3339."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", metavar=FLAG, help="One object a line.")] = False,
 ) -> None:
     """Print the audit log, the newest entries first: changes of keys, and refused requests.
 
-    Equal refusals are summed up, one entry a minute at most.
+    Equal refusals are summed up, one entry a minute at most. `at` is the time of the last one, and the first one may be
+    up to a minute before.
     """
     from lockstream.schemas.instants import recorded_text  # noqa: PLC0415
     from lockstream.schemas.keys import AuditItem  # noqa: PLC0415

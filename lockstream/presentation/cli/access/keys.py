@@ -11,10 +11,11 @@ from lockstream.core.entities.key_text import id_of_key_in
 from lockstream.core.entities.log import present_time
 from lockstream.core.errors import UnknownKey
 from lockstream.core.use_cases.manage_keys import KeyRequest, NewKey, Operator, create, revoke, rotate
+from lockstream.core.wording import printable
 from lockstream.presentation.cli.access.durations import seconds_of
 from lockstream.presentation.cli.list_commands import Format, FormatOption, encode_pages, table
 from lockstream.presentation.cli.options import with_deployment
-from lockstream.presentation.cli.output import info, printable, standard_output
+from lockstream.presentation.cli.output import info, standard_output
 from lockstream.presentation.cli.usage import Command
 
 if TYPE_CHECKING:
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
     from lockstream.services.deployment import Deployment
 
 LEFT_OUT = frozenset(
-    {"created_by", "replaces", "replaced_by", "requests_per_second", "events_per_second", "burst_seconds", "revoked_at"}
+    {
+        *("created_by", "replaces", "requests_per_second", "events_per_second", "burst_seconds"),
+        *("expires_at", "revoked_at"),
+    }
 )
-"""Columns that a table leaves out, because a terminal is narrow."""
+"""Columns that a table leaves out, because a terminal is narrow. `ends_at` stands for the last two."""
 
 commands = typer.Typer(
     help="Create, list, rotate and revoke API keys. A server may run: it picks up each change within a second.",
@@ -162,9 +166,9 @@ def _print_new(made: NewKey, store_name: str, done: str) -> None:
     key = made.key
     with standard_output() as output:
         output.write(made.text.encode() + b"\n")
-    info(
-        f"The key {key.key_id} ({printable(key.name)}) {done} with {' '.join(key.scopes)}. It is kept in {store_name}."
-    )
+    lockers = f"the lockers {' '.join(key.lockers)}" if key.lockers else "all lockers"
+    info(f"The key {key.key_id} ({printable(key.name)}) {done} with {' '.join(key.scopes)}, for {lockers}.")
+    info(f"It is kept in {store_name}.")
     info("Keep it now: it cannot be shown again. Send it with each request, as `Authorization: Bearer lsk_…`; commands")
     info("such as `lockstream follow` read it from LOCKSTREAM_API_KEY.")
 

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from lockstream.core.errors import QuarantineRequestFailed
+from lockstream.core.wording import printable
 from lockstream.presentation.cli.follow import unexpected_response
-from lockstream.presentation.cli.output import printable
 from lockstream.presentation.cli.quarantine.answers import (
     Entry,
     MalformedPage,

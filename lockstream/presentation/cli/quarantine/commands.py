@@ -9,7 +9,7 @@ import typer
 
 from lockstream.core.entities.fields import is_uuid
 from lockstream.core.entities.quarantine import EntryKind, EntryStatus
-from lockstream.core.wording import agreeing, counted, quoted
+from lockstream.core.wording import agreeing, counted, printable, quoted
 from lockstream.presentation.cli.list_commands import (
     TABLE_ROWS,
     Format,
@@ -22,7 +22,7 @@ from lockstream.presentation.cli.list_commands import (
     more_rows,
     table,
 )
-from lockstream.presentation.cli.output import error, info, printable, standard_output
+from lockstream.presentation.cli.output import error, info, standard_output
 from lockstream.presentation.cli.usage import FLAG, Command
 
 if TYPE_CHECKING:

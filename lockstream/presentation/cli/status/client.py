@@ -6,8 +6,8 @@ from typing import NamedTuple
 import msgspec
 
 from lockstream.core.errors import StatusUnknown
+from lockstream.core.wording import printable
 from lockstream.presentation.cli.follow import unexpected_response
-from lockstream.presentation.cli.output import printable
 from lockstream.presentation.cli.status.answers import Status
 from lockstream.simulator.client import access_refusal, connection_to, key_headers, reason_of
 

@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from lockstream.core.wording import counted
-from lockstream.presentation.cli.output import printable
+from lockstream.core.wording import counted, printable
 from lockstream.presentation.cli.status.answers import Problem, Quarantine, Status, Storage
 
 PAGE = "docs/operations.md"

@@ -7,10 +7,30 @@ parcels and overdue ones, `faults` the queue of faults, `events` a raw event and
 
 from typing import NamedTuple
 
-from lockstream.presentation.console.pages import lockers
+from lockstream.presentation.console.pages import (
+    events,
+    faults,
+    keys,
+    lockers,
+    overview,
+    quarantine,
+    reservations,
+    searching,
+    system,
+)
 from lockstream.presentation.console.pages.shared import PageRoute
 
-PAGES: tuple[PageRoute, ...] = (*lockers.PAGES,)
+PAGES: tuple[PageRoute, ...] = (
+    *overview.PAGES,
+    *lockers.PAGES,
+    *reservations.PAGES,
+    *faults.PAGES,
+    *events.PAGES,
+    *searching.PAGES,
+    *quarantine.PAGES,
+    *system.PAGES,
+    *keys.PAGES,
+)
 """Every page. Of two that match, the first one counts."""
 
 

@@ -1,19 +1,22 @@
 """The list of lockers, a locker as a wall of doors at any moment, a door, and their histories."""
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import Response
 
-from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.presentation.console.api import api_path
-from lockstream.presentation.console.pages.shared import ListFilter, Page, PageRequest, PageRoute, list_or_refusal
-from lockstream.presentation.console.texts import EVENT_WORDS
+from lockstream.presentation.console.pages.shared import (
+    TYPE_CHOICES,
+    ListFilter,
+    Page,
+    PageRequest,
+    PageRoute,
+    list_or_refusal,
+    moment_of,
+)
 
 _YES_NO = (("", "All"), ("true", "Yes"), ("false", "No"))
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_CLOCK = re.compile(r"\d{2}:\d{2}")
 _NEWEST_EVENTS = 20
 
 
@@ -25,6 +28,7 @@ async def show_lockers(wanted: PageRequest) -> Page:
         ListFilter("q", "Id begins with", query.get("q", ""), hint="station-"),
         ListFilter("available", "Has a free door", query.get("available", ""), _YES_NO),
         ListFilter("degraded", "Has a degraded door", query.get("degraded", ""), _YES_NO),
+        ListFilter("silent", "Silent", query.get("silent", ""), _YES_NO),
     ]
     return Page(
         "lockers.html",
@@ -40,7 +44,7 @@ async def show_locker(wanted: PageRequest) -> Page | Response:
     """Return a locker as a wall of doors, now or at an earlier moment."""
     locker_id = wanted.parameters["locker_id"]
     path, query = api_path("lockers", locker_id), wanted.query
-    if moment := _moment_of(query.get("day", ""), query.get("clock", "")):
+    if moment := moment_of(query):
         return wanted.redirect(path, at=moment)
     at = query.get("at")
     state = await wanted.api.get(f"{path}/state", at=at)
@@ -96,20 +100,22 @@ async def show_door(wanted: PageRequest) -> Page:
 
 
 async def show_history(wanted: PageRequest) -> Page:
-    """Return the events of a locker."""
-    locker_id = wanted.parameters["locker_id"]
+    """Return the events of a locker, or of one of its doors."""
+    locker_id, compartment_id = wanted.parameters["locker_id"], wanted.parameters.get("compartment_id")
     path, query = api_path("lockers", locker_id), {"order": "desc", **wanted.query}
+    if compartment_id is not None:
+        path += api_path("compartments", compartment_id)
     found = await list_or_refusal(wanted, f"{path}/events", **query)
     fields = [
-        ListFilter(
-            "type", "Type", query.get("type", ""), (("", "All"), *((name, EVENT_WORDS[name]) for name in EVENT_TYPES))
-        ),
+        ListFilter("type", "Type", query.get("type", ""), TYPE_CHOICES),
+        ListFilter("since", "Since (position or time)", query.get("since", ""), hint="81204"),
+        ListFilter("until", "Until (position or time)", query.get("until", ""), hint="2026-11-22T12:00:00Z"),
         ListFilter("order", "Order", query["order"], (("desc", "Newest first"), ("asc", "Oldest first"))),
     ]
     return Page(
         "history.html",
-        f"Events of {locker_id}",
-        {"list": found, "fields": fields, "locker_id": locker_id},
+        f"Events of {locker_id}" if compartment_id is None else f"Events of door {compartment_id} of {locker_id}",
+        {"list": found, "fields": fields, "locker_id": locker_id, "compartment_id": compartment_id},
         answers=(found,),
         csv=found.path,
         has_live_parts="after" not in query,
@@ -122,13 +128,6 @@ def _totals(doors: list[dict[str, Any]]) -> dict[str, int]:
     return counts | {"degraded": sum(door["degraded"] for door in doors)}
 
 
-def _moment_of(day: str, clock: str) -> str | None:
-    """Return the time of a day and a clock, both in UTC, or None if a form has not sent them."""
-    if not _DAY.fullmatch(day):
-        return None
-    return f"{day}T{clock if _CLOCK.fullmatch(clock) else '12:00'}:00Z"
-
-
 def _text(time: datetime) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
@@ -138,4 +137,5 @@ PAGES = (
     PageRoute("/lockers/{locker_id}", show_locker),
     PageRoute("/lockers/{locker_id}/events", show_history),
     PageRoute("/lockers/{locker_id}/compartments/{compartment_id}", show_door),
+    PageRoute("/lockers/{locker_id}/compartments/{compartment_id}/events", show_history),
 )

@@ -1,5 +1,6 @@
 """The shared parts of all pages: the request of a page, and the page that answers it."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
@@ -10,20 +11,30 @@ from msgspec import Struct
 from starlette.types import Scope
 
 from lockstream.core.entities.access import Scope as AccessScope
+from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.presentation.console.api import Answer, Api, ApiRefused, Failed
 from lockstream.presentation.console.forms import Form
+from lockstream.presentation.console.texts import EVENT_WORDS
 from lockstream.presentation.http.routes.operations import CONSOLE_PATH
 
 UNPROCESSABLE = 422
+
+TYPE_CHOICES = ("", "All"), *((name, EVENT_WORDS[name]) for name in EVENT_TYPES)
+"""The choices of a filter by the type of an event."""
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_CLOCK = re.compile(r"\d{2}:\d{2}")
 
 
 class PageRequest:
     """A request for a page by a person who is signed in."""
 
-    def __init__(self, api: Api, scope: Scope, parameters: Mapping[str, str], form: Form) -> None:
+    def __init__(self, api: Api, scope: Scope, parameters: Mapping[str, str]) -> None:
         """`parameters` are the values in the path."""
-        self.api, self.scope, self.parameters, self.form = api, scope, parameters, form
+        self.api, self.scope, self.parameters = api, scope, parameters
         self.query = query_of(scope)
+        self.form: Form = {}
+        """The fields of the form that was sent, if the page was asked to change something."""
 
     @property
     def scopes(self) -> frozenset[AccessScope]:
@@ -42,7 +53,7 @@ class PageRequest:
         """Return the parameters of the query that have a value, apart from some: those that the API gets."""
         return {name: value for name, value in self.query.items() if name not in names}
 
-    def redirect(self, path: str, **query: object) -> Response:
+    def redirect(self, path: str, /, **query: object) -> Response:
         """Return a response that leads to another page."""
         return see_other(self.scope, path, **query)
 
@@ -94,9 +105,11 @@ class ListFilter(NamedTuple):
     label: str
     value: str
     choices: tuple[tuple[str, str], ...] = ()
-    """Values and their labels. Without choices, the filter is a text."""
+    """Values and their labels. Without choices, the viewer types the value."""
 
     hint: str = ""
+    kind: str = "text"
+    """Type of the field of a value that is typed, as HTML calls it: text, number or datetime-local."""
 
 
 def query_of(scope: Scope) -> dict[str, str]:
@@ -105,14 +118,14 @@ def query_of(scope: Scope) -> dict[str, str]:
     return dict(pairs)
 
 
-def see_other(scope: Scope, path: str, **query: object) -> Response:
-    """Return a response that leads to the page with a path behind that of the console."""
+def see_other(scope: Scope, path: str, /, **query: object) -> Response:
+    """Return a response that leads to the page with a quoted path behind that of the console."""
     given = {name: value for name, value in query.items() if value is not None}
     text = f"?{urlencode(given)}" if given else ""
     return RedirectResponse(f"{scope.get('root_path', '')}{CONSOLE_PATH}{path}{text}", 303)
 
 
-async def list_or_refusal(wanted: PageRequest, path: str, **query: object) -> Answer | Failed:
+async def list_or_refusal(wanted: PageRequest, path: str, /, **query: object) -> Answer | Failed:
     """Return a page of a list, or why its filters are not allowed, so that the form is shown with the reason.
 
     Raises:
@@ -124,3 +137,11 @@ async def list_or_refusal(wanted: PageRequest, path: str, **query: object) -> An
         if refused.status != UNPROCESSABLE:
             raise
         return Failed(str(refused), path)
+
+
+def moment_of(query: Mapping[str, str]) -> str | None:
+    """Return the time of a day and a clock, both in UTC, or None if the form of a moment has not sent them."""
+    day, clock = query.get("day", ""), query.get("clock", "")
+    if not _DAY.fullmatch(day):
+        return None
+    return f"{day}T{clock if _CLOCK.fullmatch(clock) else '12:00'}:00Z"

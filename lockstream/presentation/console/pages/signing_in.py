@@ -1,10 +1,13 @@
 """Signing in with an API key, and signing out."""
 
+from urllib.parse import parse_qsl, unquote
+
 from fastapi import Request, Response
 
 from lockstream.core.errors import NotAuthenticated
 from lockstream.presentation.console.api import Application
 from lockstream.presentation.console.forms import form_of
+from lockstream.presentation.console.pages import find_page
 from lockstream.presentation.console.pages.shared import Page, query_of, see_other
 from lockstream.presentation.console.rendering import Rendering
 from lockstream.presentation.console.session import begin_session, end_session, identified
@@ -30,6 +33,8 @@ async def sign_in(application: Application, request: Request, rendering: Renderi
     """Sign a person in, and lead to the page that was asked for, or say why the key is not accepted."""
     form = await form_of(request)
     key, wanted = form.get("key", [""])[0].strip(), form.get("next", [""])[0]
+    if application.lockstream.access.is_open:
+        return _to_page(request, wanted)
     try:
         if not key.isascii() or any(character.isspace() for character in key):
             key = "?"  # no key has such characters, and no header may
@@ -37,10 +42,7 @@ async def sign_in(application: Application, request: Request, rendering: Renderi
     except NotAuthenticated as refused:
         html = rendering.html(request, sign_in_page(request, str(refused), wanted, 401), None)
         return Response(html, 401, media_type="text/html; charset=utf-8")
-    path, _, query = (wanted if wanted.startswith("/") else "").partition("?")
-    response = see_other(request.scope, path)
-    if query:
-        response.headers["location"] += f"?{query}"
+    response = _to_page(request, wanted)
     begin_session(response, request, key)
     return response
 
@@ -50,3 +52,14 @@ def sign_out(request: Request) -> Response:
     response = see_other(request.scope, "/sign-in")
     end_session(response, request)
     return response
+
+
+def _to_page(request: Request, wanted: str) -> Response:
+    """Return a response that leads to the page that was asked for, or to the first one if there is no such page.
+
+    A link to the sign-in page may come from anybody, so `wanted` leads to no other place.
+    """
+    path, _, query = wanted.partition("?")
+    if find_page(unquote(path)) is None:
+        return see_other(request.scope, "")
+    return see_other(request.scope, path, **dict(parse_qsl(query)))

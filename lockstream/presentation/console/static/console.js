@@ -2,9 +2,11 @@
 import { showTheme } from "./appearance.js";
 import { openDialogs } from "./dialogs.js";
 import { bindKeys } from "./keys.js";
+import { growFeed } from "./feed.js";
 import { followLists } from "./lists.js";
 import { followFeed } from "./live.js";
 import { bindMoment } from "./moment.js";
+import { searchWhileTyping } from "./searching.js";
 import { keepTimes } from "./times.js";
 
 keepTimes();
@@ -13,4 +15,6 @@ bindKeys();
 openDialogs();
 followLists();
 bindMoment();
+growFeed();
+searchWhileTyping();
 followFeed();

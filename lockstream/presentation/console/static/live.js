@@ -59,6 +59,7 @@ function openStream() {
 }
 
 function readSoon() {
+  if (document.querySelector("[data-feed]")) return showPosition(newest); // its rows come with the events
   if (timer) return;
   timer = setTimeout(() => {
     timer = 0;
@@ -88,12 +89,14 @@ export function replaceParts(page, selector = "[data-live]") {
     if (focused) part.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   }
   const position = Number(page.body.dataset.position ?? 0);
-  if (position) {
-    shown = position;
-    newest = Math.max(newest, shown);
-    const text = status?.querySelector(".status__text b");
-    if (text) text.textContent = shown.toLocaleString("en");
-  }
+  if (position) showPosition(position);
+}
+
+function showPosition(position) {
+  shown = position;
+  newest = Math.max(newest, shown);
+  const text = status?.querySelector(".status__text b");
+  if (text) text.textContent = shown.toLocaleString("en");
 }
 
 function addPauseButton() {
@@ -103,6 +106,7 @@ function addPauseButton() {
   button.setAttribute("aria-keyshortcuts", "p");
   button.addEventListener("click", () => {
     isPaused = !isPaused;
+    document.dispatchEvent(new CustomEvent("lockstream:pause", { detail: isPaused }));
     if (!isPaused) start(true);
     show();
   });

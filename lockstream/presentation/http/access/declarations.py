@@ -4,13 +4,8 @@ from typing import Any
 
 from lockstream.core.entities.access import Scope
 from lockstream.core.errors import LockerNotAllowed
-from lockstream.presentation.http.access.gate import (
-    KEY_IN_URL,
-    KEY_IS_BOUND,
-    KEYS_REQUIRED,
-    LOCKERS_BOUND,
-    SCOPE_MISSING,
-)
+from lockstream.presentation.http.access.gate import KEY_IN_URL, KEYS_REQUIRED, LOCKERS_BOUND, SCOPE_MISSING
+from lockstream.presentation.http.access.other_sites import CROSS_SITE, HOST_NOT_ALLOWED
 from lockstream.presentation.http.access.scopes import SCOPES
 from lockstream.presentation.http.media_types import JSON
 from lockstream.services.running.access.live_keys import (
@@ -26,7 +21,10 @@ SCHEME = "ApiKey"
 AUTH_OFF = "auth_off"
 
 UNAUTHENTICATED_CODES = KEY_MISSING, KEY_MALFORMED, KEY_UNKNOWN, KEY_EXPIRED, KEY_REVOKED, KEY_IN_URL
-FORBIDDEN_CODES = SCOPE_MISSING, LockerNotAllowed.code, KEY_IS_BOUND, LOCKERS_BOUND, KEYS_REQUIRED, AUTH_OFF
+FORBIDDEN_CODES = (
+    *(SCOPE_MISSING, LockerNotAllowed.code, LOCKERS_BOUND, KEYS_REQUIRED, AUTH_OFF),
+    *(CROSS_SITE, HOST_NOT_ALLOWED),
+)
 
 _SECURITY_SCHEME = {
     "type": "http",

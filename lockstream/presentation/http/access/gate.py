@@ -1,5 +1,6 @@
 """The gate: admits a request with a key that allows its operation, and refuses any other."""
 
+from collections.abc import Collection
 from time import monotonic
 from urllib.parse import unquote_to_bytes
 
@@ -9,6 +10,7 @@ from lockstream.core.entities.access import Scope
 from lockstream.core.entities.key_text import PREFIX, id_of_key_in
 from lockstream.core.errors import AccessRefused, NotAllowed, NotAuthenticated
 from lockstream.presentation.http.access.callers import caller_of, set_caller
+from lockstream.presentation.http.access.other_sites import require_no_other_site
 from lockstream.presentation.http.access.scopes import WHOLE_NETWORK
 from lockstream.presentation.http.proxies import remote_address
 from lockstream.services.running.access.access import Access
@@ -21,26 +23,28 @@ OTHER_PATH = "other"
 """Names all requests that are not to an operation of the contract, for the audit log."""
 
 SCOPE_MISSING, KEYS_REQUIRED, KEY_IN_URL = "scope_missing", "keys_required", "key_in_url"
-KEY_IS_BOUND = "key_is_bound"
 LOCKERS_BOUND = "lockers_bound"
 
 
-def identify(access: Access, request: ASGIScope, operation: str) -> None:
-    """Find out who sends a request, and note its caller.
+def identify(access: Access, request: ASGIScope, operation: str, origins: Collection[str] = ()) -> None:
+    """Find out who sends a request, and note its caller. Pages of `origins` may call a server without keys.
 
     Raises:
         NotAuthenticated: the request has no key that is accepted.
-        NotAllowed: the server needs keys and has none.
+        NotAllowed: the server needs keys and has none, or a page of another site has sent the request.
         TooManyRequests: too many requests without such a key came from the remote address.
     """
     try:
         if access.is_open:
-            _require_no_exposure(access, request)
+            if access.is_enforced:
+                _require_no_exposure(request)
+            require_no_other_site(request, origins, is_enforced=access.is_enforced)
             return
-        if request["query_string"]:
-            _require_no_key_in(unquote_to_bytes(request["query_string"]).decode("latin-1"))
-        if PREFIX in request["path"]:
-            _require_no_key_in(request["path"])
+        if key_id := id_of_key_in_url(request):
+            raise NotAuthenticated(
+                f"The URL contains the API key {key_id}, and URLs are kept in logs. Rotate this key. {HOW_TO_SEND}",
+                KEY_IN_URL,
+            )
         caller = access.authenticate(_authorization(request))
     except AccessRefused as refused:
         address = remote_address(request)
@@ -78,21 +82,11 @@ def require_scope(access: Access, request: ASGIScope, operation: str, needed: Sc
     )
 
 
-def require_unbound(access: Access, request: ASGIScope, operation: str) -> None:
-    """Require that the key of a request is not bound to lockers, because the response is about the whole network.
-
-    Raises:
-        NotAllowed: the key is bound.
-    """
-    caller = caller_of(request)
-    if caller.lockers is not None:
-        access.note_refusal(caller.key_id, remote_address(request), operation, KEY_IS_BOUND)
-        raise NotAllowed(
-            f"The key {caller.key_id} is bound to lockers, and the response is about the whole network. Use a key that "
-            "is not bound.",
-            KEY_IS_BOUND,
-            caller.key_id,
-        )
+def id_of_key_in_url(request: ASGIScope) -> str | None:
+    """Return the public part of an API key that the URL of a request contains, or None."""
+    query, path = request["query_string"], request["path"]
+    found = id_of_key_in(unquote_to_bytes(query).decode("latin-1")) if query else None
+    return found or (id_of_key_in(path) if PREFIX in path else None)
 
 
 def _authorization(request: ASGIScope) -> bytes | None:
@@ -106,28 +100,21 @@ def _authorization(request: ASGIScope) -> bytes | None:
     return found
 
 
-def _require_no_exposure(access: Access, request: ASGIScope) -> None:
-    """Require that a request to a server without keys comes from its own machine, unless keys are not enforced.
+def _require_no_exposure(request: ASGIScope) -> None:
+    """Require that a request to a server without keys comes from its own machine.
 
     `lockstream serve` does not start on any other address. This holds for other ASGI servers, and for the clients of a
     trusted proxy on the same machine.
     """
-    if not access.is_enforced:
-        return
-    server = request.get("server")
-    exposed = [server[0]] if server and server[1] is not None else []
-    exposed = [address for address in [*exposed, remote_address(request)] if is_exposed(address)]
+    server, client = request.get("server"), remote_address(request)
+    exposed = ""
+    if server and server[1] is not None and is_exposed(server[0]):
+        exposed = server[0]
+    elif is_exposed(client):
+        exposed = client
     if exposed:
         raise NotAllowed(
-            f"This server has no API key, and the address {exposed[0]} belongs to a network, so that other machines "
+            f"This server has no API key, and the address {exposed} belongs to a network, so that other machines "
             f"can reach it. {REMEDY}",
             KEYS_REQUIRED,
-        )
-
-
-def _require_no_key_in(text: str) -> None:
-    if key_id := id_of_key_in(text):
-        raise NotAuthenticated(
-            f"The URL contains the API key {key_id}, and URLs are kept in logs. Rotate this key. {HOW_TO_SEND}",
-            KEY_IN_URL,
         )

@@ -44,7 +44,7 @@ SCOPES: dict[str, Scope | None] = {
 }
 """The scope by the name of the operation. None: the operation needs no key."""
 
-WHOLE_NETWORK = frozenset({"get_activity", "get_system"})
+WHOLE_NETWORK = frozenset({"get_activity", "get_metrics", "get_system"})
 """Operations that show figures of the whole network, so a key that is bound to lockers may not call them."""
 
 

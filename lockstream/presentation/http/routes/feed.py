@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.core.entities.feed import FeedFilter, FeedPage
+from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.errors import NOT_ACCEPTABLE
 from lockstream.presentation.http.event_stream import LAST_EVENT_ID, EventStream, last_event_id_of
@@ -185,7 +186,8 @@ async def get_event_stream(request: Request) -> Response:
         after = await _start(lockstream, values, min_position)
     wanted = FeedFilter(values[_TYPE], values[_LOCKER_ID], values[_PARTITION])
     encode = cloud_event_stream if accepts_by_name(request, CLOUD_EVENT) else feed_event_stream
-    stream = await lockstream.open_stream(wanted, after, log_id_of(request), encode, min_position)
+    caller = caller_of(request.scope)
+    stream = await lockstream.open_stream(wanted, after, log_id_of(request), encode, min_position, caller)
     return EventStream(lockstream, stream, {LOG: stream.log_id, "Vary": "Accept"})
 
 

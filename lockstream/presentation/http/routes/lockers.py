@@ -3,10 +3,17 @@
 from fastapi import APIRouter, Request, Response
 from msgspec.structs import asdict
 
-from lockstream.core.entities.listings import CompartmentQuery, CompartmentState, ListedCompartment, LockerQuery
-from lockstream.core.entities.state import LockerTotals
+from lockstream.core.entities.listings import (
+    CompartmentQuery,
+    CompartmentState,
+    ListedCompartment,
+    ListedLocker,
+    LockerQuery,
+)
 from lockstream.core.entities.subjects import CompartmentSubject, LockerSubject, absence, can_exist
 from lockstream.core.use_cases.history import dated_locker_state
+from lockstream.core.use_cases.silent_lockers import listed_lockers
+from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.entity_tags import ETAG, IF_NONE_MATCH, NOT_MODIFIED
 from lockstream.presentation.http.query_parameters import choice, flag, identifier
 from lockstream.presentation.http.routes.shared.lists import PagedList, Source, paged
@@ -34,6 +41,8 @@ router = APIRouter(prefix="/lockers", tags=["network"])
 _PREFIX = identifier("q", "Beginning of the locker's id.")
 _AVAILABLE = flag("available", "Whether at least one compartment is available.")
 _DEGRADED = flag("degraded", "Whether at least one compartment is degraded.")
+_SILENT = flag("silent", "Whether the locker is silent: not heard of for much longer than usual.")
+_GONE = flag("gone", "Whether the locker has been silent for so long (30 days by default) that it counts as gone.")
 _STATUS = choice(
     "status",
     CompartmentState,
@@ -41,10 +50,12 @@ _STATUS = choice(
     "Compartments in this state. A reserved or occupied compartment that is degraded as well is in both.",
 )
 
-_LOCKERS: PagedList[LockerTotals] = PagedList("lockers", LockerItem, LockerPage, _PREFIX, _AVAILABLE, _DEGRADED)
+_LOCKERS: PagedList[ListedLocker] = PagedList(
+    "lockers", LockerItem, LockerPage, _PREFIX, _AVAILABLE, _DEGRADED, _SILENT, _GONE
+)
 _COMPARTMENTS: PagedList[ListedCompartment] = PagedList("compartments", CompartmentItem, CompartmentPage, _STATUS)
 
-_EXAMPLE = LockerItem("station-7", 40, 31, 4, 4, 1, 5120, "2026-11-23T08:15:00.000000Z", 81204)
+_EXAMPLE = LockerItem("station-7", 40, 31, 4, 4, 1, 5120, "2026-11-23T08:15:00.000000Z", 81204, False, False, 2460)
 _COMPARTMENT_EXAMPLE = CompartmentItem(
     "A1", CompartmentState.OCCUPIED, False, "parcel-77", "2026-11-23T08:15:00.000000Z", 81204
 )
@@ -68,9 +79,18 @@ _STATE_RESPONSES[200]["headers"]["ETag"] = ETAG
 async def get_lockers(request: Request) -> Response:
     """Lockers with their counts, sorted by id."""
     values = _LOCKERS.parse(request)
-    query = LockerQuery(values[_PREFIX] or "", values[_AVAILABLE], values[_DEGRADED])
-    source: Source[LockerTotals, str] = Source(
-        str, lambda row: row.locker_id, paged(lambda listings, after, limit: listings.lockers(query, after, limit))
+    query = LockerQuery(
+        values[_PREFIX] or "",
+        values[_AVAILABLE],
+        values[_DEGRADED],
+        values[_SILENT],
+        values[_GONE],
+        await lockstream_of(request).silence(),
+    )
+    source: Source[ListedLocker, str] = Source(
+        str,
+        lambda row: row.locker_id,
+        paged(lambda listings, after, limit: listed_lockers(listings, query, after, limit)),
     )
     return await _LOCKERS.answer(request, values, source)
 

@@ -8,10 +8,12 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
+from starlette.types import Message, Scope, Send
 
-from lockstream.core.entities.access import Scope
+from lockstream.core.entities.access import Scope as AccessScope
 from lockstream.presentation.http.access.gate import OTHER_PATH
 from lockstream.presentation.http.access.scopes import SCOPES, require_scopes
+from lockstream.presentation.http.event_stream import IS_HEAD
 
 ASSETS = "/docs/assets"
 """Path of the files of the documentation."""
@@ -31,7 +33,7 @@ class Operation(NamedTuple):
 
     name: str
     endpoint: Endpoint
-    scope: Scope | None
+    scope: AccessScope | None
     """The scope that it needs. None: any key will do."""
 
     needs_key: bool = True
@@ -106,6 +108,25 @@ class Operations:
             else:
                 return operation, parameters
         return None
+
+
+def as_get(scope: Scope, send: Send) -> tuple[Scope, Send]:
+    """Return the scope and the `send` of the GET that a HEAD stands for, which send no body."""
+    return {**scope, "method": "GET", IS_HEAD: True}, _without_body(send)
+
+
+def path_of(scope: Scope) -> str:
+    """Return the path behind the prefix at which the application is served."""
+    path: str = scope["path"]
+    root_path: str = scope.get("root_path", "")
+    return path[len(root_path) :] if root_path and path.startswith(f"{root_path}/") else path
+
+
+def _without_body(send: Send) -> Send:
+    async def send_headers(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_headers
 
 
 def _refusal_of_method(allowed: Iterable[str]) -> Operation:

@@ -206,11 +206,12 @@ class Access:
                     "%s This server goes on with the keys that it has read before.",
                     error if known else "The API keys cannot be followed.",
                     exc_info=None if known else error,
+                    extra={"event_name": "keys_unavailable"},
                 )
             self._failing.add(name)
         else:
             if name in self._failing:
-                logger.info("The API keys can be used again (%s).", name)
+                logger.info("The API keys can be used again (%s).", name, extra={"event_name": "keys_available"})
             self._failing.discard(name)
 
     def _reload(self, store: KeyStore) -> None:

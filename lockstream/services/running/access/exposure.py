@@ -1,6 +1,7 @@
 """Exposure: a server without API keys serves loopback addresses and Unix sockets only."""
 
 import logging
+from functools import lru_cache
 
 from lockstream.core.addresses import address_of
 from lockstream.core.errors import KeysRequired
@@ -30,6 +31,7 @@ def require_safe_address(settings: Settings, access: Access) -> None:
         logger.warning(
             "LOCKSTREAM_AUTH is off. Anybody who reaches %s may read and change everything.",
             settings.unix_socket or settings.host,
+            extra={"event_name": "access_off"},
         )
     elif access.is_open and not is_local:
         raise KeysRequired(
@@ -41,6 +43,7 @@ def require_safe_address(settings: Settings, access: Access) -> None:
             "API keys cross the network to %s in plain text. Set LOCKSTREAM_TLS_CERT and LOCKSTREAM_TLS_KEY, or listen "
             "on 127.0.0.1 behind a proxy that ends TLS.",
             settings.host,
+            extra={"event_name": "keys_in_plain_text"},
         )
 
 
@@ -49,6 +52,7 @@ def is_loopback(host: str) -> bool:
     return host == LOCALHOST or (address_of(host) is not None and not is_exposed(host))
 
 
+@lru_cache(10_000)
 def is_exposed(host: str) -> bool:
     """Return whether this is an address that another machine may reach. A name belongs to a server in this process."""
     address = address_of(host)

@@ -122,8 +122,9 @@ class RateLimits:
 class FailureLimits:
     """The limit of failed authentications of each remote address.
 
-    It keeps a client in a loop from flooding the audit. It does not keep off guesses at keys: those are hopeless. So
-    a valid key is served whatever was counted, since other clients may share its address.
+    It keeps a client in a loop from using up the kinds of refusals that the audit log tells apart. It does not keep
+    off guesses at keys: those are hopeless. So a valid key is served whatever was counted, since other clients may
+    share its address.
     """
 
     def __init__(self, max_addresses: int = MAX_ADDRESSES) -> None:
@@ -137,7 +138,7 @@ class FailureLimits:
         """Count a failed authentication.
 
         Raises:
-            TooManyRequests: too many came from this address. This one is to leave no trace but its response.
+            TooManyRequests: too many came from this address. The audit log has them as one sum a minute.
         """
         network = _network_of(address)
         bucket = self._buckets.get(network)

@@ -206,10 +206,17 @@ class Quarantine:
             except StoreUnavailable as error:
                 self._buffer.put_back(buffer.changes(utc_now()))
                 if not self._has_failed:
-                    logger.warning("The quarantine cannot be written, and is kept in memory until it can. %s", error)
+                    logger.warning(
+                        "The quarantine cannot be written, and is kept in memory until it can. %s",
+                        error,
+                        extra={"event_name": "quarantine_write_failed"},
+                    )
                 self._has_failed = True
             except Exception:  # an internal error, which must not stop later writes
-                logger.exception("Changes of the quarantine could not be written, and are lost.")
+                logger.exception(
+                    "Changes of the quarantine could not be written, and are lost.",
+                    extra={"event_name": "quarantine_changes_lost"},
+                )
             finally:
                 self._in_write = frozenset()
             self._write_later()
@@ -222,6 +229,7 @@ class Quarantine:
                 "The quarantine is full: %s dropped. GET /quarantine shows the senders; "
                 "LOCKSTREAM_QUARANTINE_ENTRIES and LOCKSTREAM_QUARANTINE_BYTES are its bounds.",
                 f"{counted(self._unreported, 'refused event')} {agreeing(self._unreported, 'was', 'were')}",
+                extra={"event_name": "quarantine_full"},
             )
             self._warned_at, self._unreported = now, 0
 

@@ -10,7 +10,12 @@ import pytest
 from lockstream.core.entities.keys import AuditAction, AuditEntry, AuditQuery
 from lockstream.core.errors import KeysDamaged, KeysMissing, StoreUnavailable
 from lockstream.infrastructure.access import key_file
-from lockstream.infrastructure.access.audit_file import BLOCK_BYTES, audit_path, read_backwards
+from lockstream.infrastructure.access.audit_file import (
+    BLOCK_BYTES,
+    audit_path,
+    read_backwards,
+    refusals_path,
+)
 from lockstream.infrastructure.access.key_file import decode_keys, encode_keys, keys_path
 from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.tests.support.keys import created
@@ -164,7 +169,7 @@ def test_a_link_in_the_place_of_the_audit_log_is_not_followed(store: FileKeyStor
 
 def test_a_torn_line_of_the_audit_log_stays_alone(store: FileKeyStore, log_path: Path) -> None:
     store.append_audit([entry(1), entry(2)])
-    path = audit_path(log_path)
+    path = refusals_path(log_path)
     for torn in (b'{"at":"2026', b"\x00" * 100, b'{"at":"2026-11-23T00:00:00.000009Z","action":"refused"}'):
         path.write_bytes(path.read_bytes() + torn)
         before = [one.entry for one in store.audit(EVERYTHING, None, 100)]
@@ -177,11 +182,12 @@ def test_a_torn_line_of_the_audit_log_stays_alone(store: FileKeyStore, log_path:
 def test_a_long_audit_log_is_read_from_its_end(store: FileKeyStore, log_path: Path) -> None:
     entries = [entry(number) for number in range(2 * BLOCK_BYTES // 50)]
     store.append_audit(entries)
-    content = audit_path(log_path).read_bytes()
+    content = refusals_path(log_path).read_bytes()
     assert len(content) > 2 * BLOCK_BYTES
-    found = list(read_backwards(audit_path(log_path)))
+    found = list(read_backwards(refusals_path(log_path)))
     assert [line.entry for line in found] == entries[::-1]
-    for start, _ in found[::500]:
+    assert [line.number for line in found] == list(range(len(entries), 0, -1))
+    for start, *_ in found[::500]:
         assert content[start - 1 : start] in (b"", b"\n")
         assert msgspec.json.decode(content[start : content.index(b"\n", start)])
 

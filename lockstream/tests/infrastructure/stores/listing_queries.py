@@ -16,6 +16,7 @@ from lockstream.core.entities.listings import (
     ReservationOrder,
     ReservationQuery,
 )
+from lockstream.core.entities.silence import NO_SILENCE, Silence
 from lockstream.core.entities.state import Status
 from lockstream.core.ports import Listings
 from lockstream.tests.infrastructure.stores.naive_listings import NaiveListings
@@ -30,9 +31,19 @@ type Page = Callable[[Any, int], list[Any] | None]
 type Key = Callable[[Any], Any]
 
 
-def locker_queries(prefixes: Sequence[str]) -> Iterator[LockerQuery]:
+def locker_queries(prefixes: Sequence[str], last: int) -> Iterator[LockerQuery]:
     for prefix, available, degraded in product(prefixes, ANY, ANY):
         yield LockerQuery(prefix, available, degraded)
+    for silence, silent, gone in product(silences(last), ANY, ANY):
+        yield LockerQuery("", None, None, silent, gone, silence)
+
+
+def silences(last: int) -> Iterator[Silence]:
+    """Yield measures of silence: none, and some at and beyond the position `last`."""
+    yield NO_SILENCE
+    yield Silence(last, last, last - 1, 0)
+    yield Silence(last + 100, last, last // 2, last // 3)
+    yield Silence(2**63 - 1, last - 1, last // 4, last // 2)
 
 
 def compartment_queries(locker_ids: Sequence[str]) -> Iterator[CompartmentQuery]:
@@ -78,8 +89,12 @@ def assert_same_lists(
     assert lists.network() == expected.network()
     for position in (0, 1, last // 2, last, last + 1):
         assert lists.activity(position, position) == expected.activity(position, position)
-    for of_lockers in locker_queries(prefixes):
+    for of_lockers in locker_queries(prefixes, last):
         _assert_same_pages(partial(lists.lockers, of_lockers), partial(expected.lockers, of_lockers), "locker_id")
+    for silence in silences(last):
+        assert lists.silent_counts(silence) == expected.silent_counts(silence)
+    for rank, highest in product(range(1, expected.network().lockers + 1), (0, last // 2, last, 2**62)):
+        assert lists.recent_position(rank, highest) == expected.recent_position(rank, highest)
     for of_compartments in compartment_queries(locker_ids):
         _assert_same_pages(
             partial(lists.compartments, of_compartments),

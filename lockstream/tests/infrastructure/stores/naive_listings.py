@@ -20,6 +20,7 @@ from lockstream.core.entities.listings import (
     NetworkTotals,
     ReservationQuery,
 )
+from lockstream.core.entities.silence import Silence
 from lockstream.core.entities.state import (
     CompartmentView,
     Fault,
@@ -31,6 +32,7 @@ from lockstream.core.entities.state import (
     Status,
 )
 from lockstream.tests.infrastructure.stores.model import Model, Place
+from lockstream.tests.support.gaps import gap_sums
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,18 @@ class NaiveListings:
             rows = [row for row in rows if (row.available > 0) == query.available]
         if query.degraded is not None:
             rows = [row for row in rows if (row.degraded > 0) == query.degraded]
+        for wanted, of_gone in ((query.silent, False), (query.gone, True)):
+            if wanted is not None:
+                rows = [row for row in rows if _is_overdue(row, query.silence, of_gone) == wanted]
         return _page(rows, attrgetter("locker_id"), after, limit)
+
+    def recent_position(self, rank: int, highest: int) -> int:
+        return min(highest, sorted(row.last_position for row in self._totals())[-rank])
+
+    def silent_counts(self, silence: Silence) -> tuple[int, int]:
+        rows = self._totals()
+        silent, gone = ([row for row in rows if _is_overdue(row, silence, of_gone)] for of_gone in (False, True))
+        return len(silent), len(gone)
 
     def compartments(self, query: CompartmentQuery, after: str | None, limit: int) -> list[ListedCompartment] | None:
         if query.locker_id not in self.model.lockers():
@@ -168,10 +181,12 @@ class NaiveListings:
     def _totals(self) -> list[LockerTotals]:
         """Return the totals of all lockers, sorted by id. One pass over the events serves all lockers."""
         places, positions = defaultdict[str, list[Place]](list), defaultdict[str, list[int]](list)
+        gaps = defaultdict[str, list[tuple[int, bool]]](list)
         for place in self.model.compartments:
             places[place[0]].append(place)
         for position, body in enumerate(self.model.accepted, 1):
             positions[body["locker_id"]].append(position)
+            gaps[body["locker_id"]].append((position, body["type"] == "CompartmentRegistered"))
         statuses = Counter((row["place"][0], row["status"]) for row in self.model.reservations.values())
         return [
             LockerTotals(
@@ -188,6 +203,7 @@ class NaiveListings:
                 occupied=statuses[locker_id, "DEPOSITED"],
                 picked_up=statuses[locker_id, "PICKED_UP"],
                 expired=statuses[locker_id, "EXPIRED"],
+                **gap_sums(gaps[locker_id]),
             )
             for locker_id in self.model.lockers()
         ]
@@ -226,6 +242,15 @@ class NaiveListings:
             deposited_position=steps.get("DEPOSITED", 0),
             changed_position=steps[status],
         )
+
+
+def _is_overdue(row: LockerTotals, silence: Silence, of_gone: bool) -> bool:
+    """Return whether a locker was not heard of for long, and whether it is gone as `of_gone` demands."""
+    if (row.last_position <= silence.gone_through) != of_gone or row.last_position > silence.quiet_through:
+        return False
+    if row.events < row.compartments + 50:
+        return row.last_position <= silence.young_through
+    return row.last_position + 6 * (row.gap_squares // row.gap_sum) <= silence.position
 
 
 @cache

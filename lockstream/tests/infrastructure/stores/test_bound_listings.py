@@ -147,7 +147,7 @@ def by_id(bound: BoundListings) -> Iterator[ReservationQuery]:
 
 
 QUERIES = [
-    *locker_queries(PREFIXES),
+    *locker_queries(PREFIXES, len(STORY)),
     *compartment_queries((*LOCKER_IDS, UNKNOWN)),
     *reservation_queries((*LOCKER_IDS[:3], UNKNOWN), len(STORY)),
     *fault_queries((*LOCKER_IDS[:3], UNKNOWN), COMPARTMENT_IDS),

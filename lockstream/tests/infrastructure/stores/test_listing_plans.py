@@ -96,8 +96,8 @@ OTHERS = {
     "compartment_ids": {"compartments_by_compartment_id"},
     "reservation_ids": {"reservations_pkey"},
     "times": {"moments_pkey"},
-    "old_deposits": {"deposited_reservations_by_change"},
     "positions_at": {"moments_pkey", "moments_by_time"},
+    "old_deposits": {"deposited_reservations_by_change"},
     "has_locker": {"lockers_pkey"},
     "has_compartment": {"compartments_pkey|compartments_by_compartment_id"},
     "reservation": {"reservations_pkey"},
@@ -106,7 +106,8 @@ OTHERS = {
 """Indexes that statements without filters read, by the name of the statement."""
 
 MANY_LOCKERS = """
-    INSERT INTO lockers SELECT 'L' || i, 9, i, 4, i % 50, i % 20 / 19, 1, 1, 5, 1 FROM generate_series(1, 5000) i;
+    INSERT INTO lockers SELECT 'L' || i, 9, i, 4, i % 50, i % 20 / 19, 1, 1, 5, 1, 300, 9000
+        FROM generate_series(1, 5000) i;
     INSERT INTO compartments SELECT 'L' || i / 4, 'C' || i % 4, CASE WHEN i % 3 = 0 THEN md5(i::text) END, 0, i, i
         FROM generate_series(1, 20000) i;
     INSERT INTO reservations SELECT md5(i::text), 'L' || i / 4, 'C' || i % 4,
@@ -122,7 +123,7 @@ MANY_LOCKERS = """
 """
 
 LONG_LIVES = """
-    INSERT INTO lockers SELECT 'L' || i, 9, i, 20, i % 50, i % 2, 1, 1, 5, 1 FROM generate_series(0, 9) i;
+    INSERT INTO lockers SELECT 'L' || i, 9, i, 20, i % 50, i % 2, 1, 1, 5, 1, 300, 9000 FROM generate_series(0, 9) i;
     INSERT INTO compartments SELECT 'L' || i % 10, 'C' || i / 10, CASE WHEN i % 3 = 0 THEN md5(i::text) END, 0, i, i
         FROM generate_series(0, 199) i;
     INSERT INTO reservations SELECT md5(i::text), 'L' || i % 10, 'C' || i / 10 % 20,
@@ -140,7 +141,7 @@ FILLINGS = {"empty": "SELECT 1", "many lockers": MANY_LOCKERS, "long lives": LON
 
 def queries() -> Iterator[Query]:
     """Yield one query for each combination of filters and orders."""
-    for wanted in product(ANY, ANY):
+    for wanted in product(ANY, ANY, ANY, ANY):
         yield LockerQuery("L", *wanted)
     for state in (None, *CompartmentState):
         yield CompartmentQuery("L", state)
@@ -256,6 +257,11 @@ VALUES = {
     "compartment_id": "C",
     "reservation_id": "R",
     "limit": 5,
+    "time": 1,
+    "position": 9,
+    "quiet_through": 9,
+    "young_through": 9,
+    "gone_through": 1,
 }
 
 

@@ -40,6 +40,7 @@ from lockstream.tests.support.builders import (
     registered,
     reserved,
 )
+from lockstream.tests.support.gaps import gap_sums
 
 SECOND = 1_000_000
 ALL = 1_000
@@ -117,8 +118,9 @@ def test_lockers_are_filtered(lists: MemoryListings, query: LockerQuery, expecte
 
 
 def test_a_locker_is_listed_with_its_totals(lists: MemoryListings) -> None:
+    sums = gap_sums([(5, True), (13, False), (15, False), (16, False), (17, False)])
     assert lists.lockers(LockerQuery(prefix="l2"), None, 1) == [
-        LockerTotals("l2", events=5, last_position=17, compartments=1, available=1, expired=1)
+        LockerTotals("l2", events=5, last_position=17, compartments=1, available=1, expired=1, **sums)
     ]
 
 

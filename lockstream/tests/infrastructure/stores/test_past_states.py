@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from itertools import product
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from lockstream.core.entities.events import CompartmentRegistered, Event, FaultReported
 from lockstream.core.entities.listings import HistoryQuery
 from lockstream.core.entities.state import LockerState
+from lockstream.core.entities.subjects import CompartmentSubject, LockerSubject, ReservationSubject, Subject
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import Listings
+from lockstream.core.use_cases.history import EventFilter, recorded_events
 from lockstream.core.use_cases.time_travel import past_compartment, past_locker, past_reservation
 from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.tests.core.story import EVENTS, OTHER, STORY
@@ -19,6 +22,7 @@ from lockstream.tests.infrastructure.stores.listing_queries import ALL
 from lockstream.tests.infrastructure.stores.network import EmbeddedNetwork, Network, PostgresNetwork, lists_of
 from lockstream.tests.support.builders import LOCKER, deposited, picked_up, registered, reserved
 from lockstream.tests.support.databases import connect
+from lockstream.tests.support.gaps import without_gaps
 
 LAST = len(STORY)
 HUGE = 2**70
@@ -40,9 +44,45 @@ def records_at(network: Network[Any], positions: list[int]) -> list[tuple[int, E
     return [(record.end.position, record.event) for record in records]
 
 
+def bounded_history(lists: Listings, subject: Subject, wanted: EventFilter, limit: int = ALL) -> list[list[int]]:
+    """Return the positions on each page of a history."""
+    pages: list[list[int]] = []
+    after = None
+    while rows := recorded_events(lists, subject, wanted, after, limit):
+        pages.append([record.end.position for record in rows.rows])
+        if not rows.has_more:
+            break
+        after = pages[-1][-1]
+    return pages
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [LockerSubject(LOCKER), LockerSubject(OTHER), CompartmentSubject(LOCKER, "A"), ReservationSubject("long")],
+)
+def test_a_history_is_bounded_by_positions(network: Network[Any], subject: Subject) -> None:
+    network.ingest(*STORY)
+    bounds = range(0, LAST + 2, 3)
+
+    def compare(lists: Listings) -> int:
+        compared = 0
+        for event_type, descending in product((None, FaultReported), (False, True)):
+            [whole] = bounded_history(lists, subject, EventFilter(event_type, descending))
+            for first, last in product(bounds, (*bounds, None)):
+                wanted = EventFilter(event_type, descending, first, last)
+                expected = [position for position in whole if first <= position and (last is None or position <= last)]
+                assert bounded_history(lists, subject, wanted) == [expected]
+                pages = bounded_history(lists, subject, wanted, limit=2)
+                assert pages == ([expected[start : start + 2] for start in range(0, len(expected), 2)] or [[]])
+                compared += 1
+        return compared
+
+    assert lists_of(network, compare) == 4 * len(bounds) * (len(bounds) + 1)
+
+
 def test_the_past_at_each_position_is_the_state_that_was_shown_then(network: Network[Any]) -> None:
     def shown() -> list[LockerState | None]:
-        return [network.store.reads.locker_state(locker_id) for locker_id in (LOCKER, OTHER)]
+        return [without_gaps(network.store.reads.locker_state(locker_id)) for locker_id in (LOCKER, OTHER)]
 
     states = [shown()]
     for body in STORY:
@@ -115,7 +155,7 @@ def test_a_page_of_a_history_begins_behind_any_position(
 
 def test_a_number_beyond_all_positions_shows_the_present_or_nothing(network: Network[Any]) -> None:
     network.ingest(*STORY)
-    present = network.store.reads.locker_state(LOCKER)
+    present = without_gaps(network.store.reads.locker_state(LOCKER))
     for position in (LAST, LAST + 1, 2**63 - 1, 2**63, HUGE):
         assert past_of(network, LOCKER, position) == present
     for position in (0, -1, -(2**63), -HUGE):
@@ -181,7 +221,7 @@ def test_rows_that_another_program_has_changed_make_the_past_unavailable(
     with pytest.raises(StoreUnavailable, match=rf"rows of locker '{LOCKER}' contradict each other.*lockstream rebuild"):
         past_of(network, LOCKER, LAST)
     network.rebuild()
-    assert past_of(network, LOCKER, LAST) == network.store.reads.locker_state(LOCKER)
+    assert past_of(network, LOCKER, LAST) == without_gaps(network.store.reads.locker_state(LOCKER))
 
 
 @pytest.mark.parametrize("network", ["embedded", "postgres"], indirect=True)

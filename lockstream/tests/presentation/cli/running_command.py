@@ -9,7 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lockstream.tests.support.processes import COVERAGE_VARIABLE, TIMEOUT_SECONDS, environment, wait_until
+from lockstream.tests.support.processes import (
+    COVERAGE_VARIABLE,
+    TIMEOUT_SECONDS,
+    assert_no_key,
+    environment,
+    wait_until,
+)
 
 LOCKSTREAM = (sys.executable, "-m", "lockstream")
 
@@ -78,3 +84,4 @@ def running(
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        assert_no_key(errors.read_bytes())

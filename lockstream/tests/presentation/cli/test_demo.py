@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from lockstream.presentation.cli.demo import has_desktop
 from lockstream.tests.presentation.cli.running_command import running
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, needs_proc, wait_until
 from lockstream.tests.support.requirements import requires_program
@@ -27,6 +28,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setenv("LOCKSTREAM_PORT", "0")
+    for name in ("CI", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
     return folder
 
 
@@ -48,15 +51,16 @@ def test_the_demo_serves_a_simulated_network_until_it_is_stopped(
         # when the days before now are posted
         command.wait_for(INTRODUCED)
         # then everything that the demo points to is there
-        places = re.findall(r"http://\S+", command.errors)
+        places = re.findall(r"^  [a-z].* (http://\S+)$", command.errors, re.MULTILINE)
         assert [urlsplit(place).path.split("/")[1] for place in places] == [
+            "console",
             "docs",
             "lockers",
             "lockers",
             "reservations",
         ]
-        assert [status_of(place) for place in places] == [200] * 4
-        assert re.search(r"^[\d,]+ events posted: [\d,]+ accepted, ", command.errors)
+        assert [status_of(place) for place in places] == [200] * 5
+        assert re.search(r"[\d,]+ events of 3 lockers with \d+ compartments recorded\.", command.errors)
         # and at its end, nothing is left
         assert command.stop(sent) == 0
         assert command.errors.endswith("The demo has ended, and its log is removed.\n")
@@ -64,6 +68,43 @@ def test_the_demo_serves_a_simulated_network_until_it_is_stopped(
     with pytest.raises(ConnectionRefusedError):
         status_of(places[0])
     assert not log_path.exists()
+
+
+DESKTOPS = [
+    ({}, "linux", False),
+    ({"DISPLAY": ":0"}, "linux", True),
+    ({"DISPLAY": ""}, "linux", False),
+    ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
+    ({"WAYLAND_DISPLAY": "wayland-0", "CI": "true"}, "linux", False),
+    ({}, "darwin", True),
+    ({"CI": "1"}, "darwin", False),
+]
+
+
+@pytest.mark.parametrize(("environment", "platform", "expected"), DESKTOPS)
+def test_a_browser_is_opened_on_a_desktop_alone(environment: dict[str, str], platform: str, expected: bool) -> None:
+    assert has_desktop(environment, platform) == expected
+
+
+@pytest.mark.parametrize("options", [(), ("--no-browser",)])
+def test_the_demo_opens_the_console_in_a_browser(
+    log_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    # given a desktop, whose browser writes the address into a file
+    opened, browser = temporary.parent / "opened.txt", temporary.parent / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(browser))
+    monkeypatch.setenv("DISPLAY", ":99")
+    with running(log_path, *SMALL, *options) as command:
+        command.wait_for(INTRODUCED)
+        if options:
+            assert command.stop(signal.SIGINT) == 0
+            assert not opened.exists()
+        else:
+            wait_until(lambda: opened.exists() and opened.read_text().endswith("\n"))
+            assert opened.read_text().strip() in command.errors
+            assert opened.read_text().endswith("/console\n")
 
 
 def test_the_demo_shows_new_events_in_real_time(log_path: Path, temporary: Path) -> None:
@@ -91,7 +132,7 @@ def test_a_port_in_use_is_an_error(log_path: Path, temporary: Path) -> None:
         running(log_path, *SMALL, "--port", str(port := taken.getsockname()[1])) as command,
     ):
         assert command.wait() == 1
-        assert command.errors == (
+        assert command.errors.splitlines(keepends=True)[-1] == (
             f"lockstream: cannot listen on 127.0.0.1:{port}. Set LOCKSTREAM_HOST and LOCKSTREAM_PORT to another "
             "address.\n"
         )

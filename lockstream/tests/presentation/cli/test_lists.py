@@ -16,6 +16,7 @@ from lockstream.presentation.cli import list_commands
 from lockstream.tests.support.builders import fault_cleared, fault_reported, registered, reserved
 from lockstream.tests.support.commands import RunCommand, items
 from lockstream.tests.support.histories import CAPACITY, history, record
+from lockstream.tests.support.silent_network import GONE, NEW, OTHERS, SILENT, record_silent_network
 
 LOCKERS = [f"locker-{number}" for number in range(1, 6)]
 
@@ -36,6 +37,16 @@ def test_lockers_are_listed_with_their_counts(log: Path, run_command: RunCommand
     assert [one["locker_id"] for one in items(run_command, "lockers", "--degraded")] == LOCKERS
     assert [one["locker_id"] for one in items(run_command, "lockers", "--no-degraded", "--limit", "1")] == ["=cmd"]
     assert items(run_command, "lockers", "--no-available", "--prefix", "=") == []
+
+
+def test_silent_lockers_are_listed(log_path: Path, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_silent_network(log_path, monkeypatch)
+    silent = items(run_command, "lockers", "--silent")
+    assert [one["locker_id"] for one in silent] == SILENT
+    assert all(one["silent"] and not one["gone"] and one["usual_silence_seconds"] > 0 for one in silent)
+    assert [one["locker_id"] for one in items(run_command, "lockers", "--gone")] == [GONE]
+    assert [one["locker_id"] for one in items(run_command, "lockers", "--no-silent", "--no-gone")] == [NEW, *OTHERS]
+    assert items(run_command, "lockers", "--silent", LOCKSTREAM_SILENT_MINUTES="2000") == []
 
 
 def test_the_position_of_a_list_is_named_beside_it(log: Path, run_command: RunCommand) -> None:

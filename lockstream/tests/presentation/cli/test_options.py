@@ -37,6 +37,9 @@ TEXTS = {
     "trusted_proxies": ("10.0.0.0/8", "unix,::1"),
     "cors_origins": ("https://a.example", "https://b.example, http://b.example:8080"),
     "log_level": ("debug", "error"),
+    "log_format": ("JSON", "text"),
+    "access_log": ("on", "0.25"),
+    "traces": ("on", "off"),
 }
 """Valid values of the other settings, as text."""
 
@@ -55,6 +58,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "tls_key": (Path("a.key"), Path("b.key")),
     "trusted_proxies": (("10.0.0.0/8",), ("unix", "::1")),
     "cors_origins": (("https://a.example",), ("https://b.example", "http://b.example:8080")),
+    "log_format": ("json", "text"),
 }
 """The values that these texts stand for."""
 

@@ -5,15 +5,19 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from lockstream.core.entities.access import Scope
+from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.tests.presentation.cli.running_command import running
 from lockstream.tests.support.commands import RunCommand
+from lockstream.tests.support.keys import created, request
 from lockstream.tests.support.log_audit import audited
-from lockstream.tests.support.processes import Server, file_size_limit, wait_until
+from lockstream.tests.support.processes import Server, command, file_size_limit, wait_until
 
 SMALL = ("--lockers", "5", "--days", "4")
 
@@ -211,8 +215,8 @@ def test_a_server_that_does_not_run_is_an_error(run_command: RunCommand) -> None
 
 
 WRONG = [
-    ([], "Events go to a file or to a server. Give either --out or --post."),
-    (["--out", "a", "--post", "http://b"], "Give either --out or --post."),
+    ([], "Events go to a file, a log or a server. Give one of --out, --log and --post."),
+    (["--out", "a", "--post", "http://b"], "Give one of --out, --log and --post."),
     (["--out", "a", "--speed", "5"], "A file has no pace. Leave out --speed and --live"),
     (["--out", "a", "--live"], "A file has no pace. Leave out --speed and --live"),
     (["--post", "http://a", "--live", "--speed", "5"], "--live goes on in real time. Leave out --speed."),
@@ -237,3 +241,48 @@ def test_wrong_arguments_are_errors_of_usage(run_command: RunCommand, arguments:
     assert result.exit_code == 2
     assert sentence in " ".join(re.sub("[│╭╮╰╯─]", " ", result.errors).split())
     assert not Path("a").exists()
+
+
+def test_a_log_of_the_past_has_the_times_of_arrival(run_command: RunCommand, out: Path) -> None:
+    # given the events of a simulation in the order of their arrival
+    events = out.with_name("same.ndjson")
+    assert run_command("simulate", *SMALL, "--start", "2026-02-02", "--out", events).exit_code == 0
+    # when the same simulation is recorded as a log
+    log = out.with_suffix(".jsonl")
+    result = run_command("simulate", *SMALL, "--start", "2026-02-02", "--log", log)
+    # then the log is valid, and each accepted event is in it once
+    assert result.exit_code == 0, result.errors
+    lines = [json.loads(line) for line in log.read_bytes().splitlines()]
+    arrived = [json.loads(line)["event_id"] for line in events.read_bytes().splitlines()]
+    accepted = [line["event_id"] for line in lines]
+    assert len(set(accepted)) == len(accepted) > 100
+    assert [event_id for event_id in dict.fromkeys(arrived) if event_id in set(accepted)] == accepted
+    audited(log)
+    # and its recorded times are those of the simulated days, never before the event itself, and never go back
+    recorded = [datetime.fromisoformat(line["recorded_at"]) for line in lines]
+    occurred = [datetime.fromisoformat(line["occurred_at"]) for line in lines]
+    assert recorded == sorted(recorded)
+    assert all(one >= other for one, other in zip(recorded, occurred, strict=True))
+    assert recorded[-1] <= datetime(2026, 2, 6, tzinfo=UTC)
+    assert re.search(r"Left out: \d+ duplicate, \d+ refused\.", result.errors)
+
+
+def test_a_log_of_the_past_overwrites_nothing(run_command: RunCommand, log_path: Path) -> None:
+    log_path.write_bytes(b"precious")
+    result = run_command("simulate", *SMALL, "--log", log_path)
+    assert (result.exit_code, log_path.read_bytes()) == (1, b"precious")
+    assert "overwrites nothing" in result.errors
+
+
+def test_a_bound_key_is_the_reason_of_refusals(log_path: Path) -> None:
+    with closing(FileKeyStore(log_path)) as store:
+        key = created(store, request(Scope.EVENTS_WRITE, lockers=["another"]))
+    with Server(log_path).listen() as server:
+        ended = command(log_path, "simulate", *SMALL, "--post", url(server), LOCKSTREAM_API_KEY=key.text)
+    assert ended.returncode == 0
+    [summary] = re.findall(r"[0-9,]+ events? posted: .*", ended.stderr.decode())
+    assert re.fullmatch(
+        r"([0-9,]+) events posted: 0 accepted, 0 duplicate, \1 refused\. \1 events refused because the key in "
+        r"LOCKSTREAM_API_KEY is bound to other lockers \(locker_not_allowed\)\. Use a key that is not bound\.",
+        summary,
+    )

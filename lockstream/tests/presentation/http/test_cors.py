@@ -53,9 +53,10 @@ def test_a_preflight_gets_405_by_default(browser_client: BrowserClient, path: st
 
 def test_a_response_has_no_cors_header_by_default(browser_client: BrowserClient) -> None:
     with browser_client(None) as client:
+        client.post("/events", json=registered())
         posted = client.post("/events", json=registered(), headers={"origin": OURS})
         read = client.get(f"/lockers/{LOCKER}", headers={"origin": OURS})
-    assert (posted.status_code, read.status_code) == (202, 200)
+    assert (posted.status_code, read.status_code) == (403, 200), "without keys, another site may not change anything"
     assert cors_headers(posted) == cors_headers(read) == {}
     assert "vary" not in posted.headers
 
@@ -128,7 +129,7 @@ def test_every_response_to_a_configured_origin_may_be_read(browser_client: Brows
         assert exposed == [
             *("Lockstream-Position", "Lockstream-Through", "Lockstream-Log"),
             *("Retry-After", "ETag", "Link", "Content-Disposition", "RateLimit", "RateLimit-Policy"),
-            "WWW-Authenticate",
+            *("WWW-Authenticate", "X-Request-ID", "traceparent"),
         ]
         assert response.headers["vary"] == "Origin"
 
@@ -148,9 +149,12 @@ def test_an_unavailable_response_to_a_configured_origin_may_be_read(
 def test_a_response_to_another_origin_may_not_be_read(browser_client: BrowserClient, origin: str | None) -> None:
     headers = {"origin": origin} if origin else {}
     with browser_client(OURS) as client:
-        posted = client.post("/events", json=registered(), headers=headers)
+        first = client.post("/events", json=registered())
+        posted = client.post("/events", json=registered("c2"), headers=headers)
         read = client.get(f"/lockers/{LOCKER}", headers=headers)
-    assert (posted.status_code, read.status_code) == (202, 200), "the browser keeps the rule, not the server"
+    assert first.status_code == 202
+    assert posted.status_code == (403 if origin else 202), "without keys, another site may not change anything"
+    assert read.status_code == 200, "the browser keeps the rule of reads, not the server"
     for response in posted, read:
         assert "access-control-allow-origin" not in response.headers
         assert response.headers["vary"] == "Origin", "a cache must not give it to a configured origin"

@@ -1,7 +1,6 @@
 """GET /docs: an API documentation that loads nothing from the internet."""
 
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,15 +9,10 @@ from urllib.parse import urljoin
 import pytest
 from fastapi.testclient import TestClient
 
-from lockstream.tests.support.requirements import requires
+from lockstream.tests.support.browsers import BROWSER, needs_browser
 
 PAGE = "http://testserver/docs"
 TIMEOUT_SECONDS = 120
-
-BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (found := shutil.which(name))),
-    None,
-)
 
 
 class Page(HTMLParser):
@@ -80,7 +74,7 @@ def test_no_other_file_is_served(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
-@requires(BROWSER is not None, "chromium")
+@needs_browser
 def test_a_browser_shows_the_operations(served: str, tmp_path: Path) -> None:
     # given a browser that can reach no host but ours, when it opens the page
     dom = subprocess.run(

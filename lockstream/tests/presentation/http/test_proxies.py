@@ -1,4 +1,7 @@
-"""A path prefix of a proxy, by LOCKSTREAM_ROOT_PATH or X-Forwarded-Prefix, and a mounted Lockstream."""
+"""A path prefix of a proxy, by LOCKSTREAM_ROOT_PATH or X-Forwarded-Prefix, and a mounted Lockstream.
+
+Address and scheme of the client, by X-Forwarded-For and X-Forwarded-Proto.
+"""
 
 import asyncio
 import re
@@ -258,3 +261,29 @@ def test_the_remote_address_is_the_last_one_that_no_trusted_proxy_has(
     with proxied_client(peer=peer) as client:
         assert client.post("/events", json=refused, headers=httpx.Headers(headers)).status_code == 422
         assert client.get(f"/quarantine/{refused['event_id']}").json()["address"] == expected
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "is_secure"),
+    [
+        (PROXY, ["https"], True),
+        (PROXY, ["HTTPS"], True),
+        (PROXY, ["http, https"], True),
+        (PROXY, ["http", "https"], True),
+        (PROXY, ["https, http"], False),
+        (PROXY, ["https, "], False),
+        (PROXY, ["wss"], False),
+        (PROXY, [], False),
+        (None, ["https"], True),
+        (STRANGER, ["https"], False),
+    ],
+)
+def test_the_scheme_is_that_of_the_nearest_trusted_proxy(
+    peer: tuple[str, int] | None, forwarded: list[str], is_secure: bool
+) -> None:
+    headers = httpx.Headers([("x-forwarded-proto", value) for value in forwarded])
+    with proxied_client(peer=peer) as client:
+        for path in "/docs", "/lockers/unknown":
+            assert ("strict-transport-security" in client.get(path, headers=headers).headers) == is_secure
+        headers["host"] = "localhost"
+        assert "strict-transport-security" not in client.get("/docs", headers=headers).headers

@@ -102,7 +102,7 @@ def request(
     body: bytes = b"", path: str = "/events", media_type: str = "application/json", method: str = "POST", **headers: Any
 ) -> bytes:
     """Return a request. A header with the value None is left out."""
-    given = {"host": "test", "content-type": media_type, "content-length": len(body)}
+    given = {"host": "localhost", "content-type": media_type, "content-length": len(body)}
     given |= {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [f"{name}: {value}" for name, value in given.items() if value is not None]
     return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode() + body

@@ -19,7 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from lockstream.presentation.http.app import create_app
 from lockstream.presentation.server.protocol import Connection, connection_class
-from lockstream.presentation.server.run import Server, configuration, configure_logging
+from lockstream.presentation.server.run import Server, configuration
+from lockstream.presentation.server.server_log import configure_server_log
 from lockstream.services.deployment import deployment_of
 from lockstream.settings import Settings
 from lockstream.tests.presentation.server.client import RawConnection
@@ -146,7 +147,7 @@ def _has_received(connection: _ObservedConnection | None, opened_at: float, sent
 
 def main() -> None:
     settings = Settings()
-    configure_logging(settings.log_level)
+    configure_server_log(settings.log_level)
     app = create_app(lambda: deployment_of(settings).start(), lambda: settings)
     server = clocked_server(app, settings, port=settings.port, timeout_graceful_shutdown=settings.stop_seconds)
     for stopping in (signal.SIGTERM, signal.SIGINT):

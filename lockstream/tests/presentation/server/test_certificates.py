@@ -53,6 +53,11 @@ def take_key_of_another(certificate: Certificate) -> str:
     return "The key in {key} (LOCKSTREAM_TLS_KEY) does not belong to the certificate in {path} (LOCKSTREAM_TLS_CERT)."
 
 
+def take_key_of_another_kind(certificate: Certificate) -> str:
+    openssl("genpkey", "-algorithm", "RSA", "-out", certificate.key)
+    return "The key in {key} (LOCKSTREAM_TLS_KEY) does not belong to the certificate in {path} (LOCKSTREAM_TLS_CERT)."
+
+
 def encrypt_key(certificate: Certificate) -> str:
     encrypted = certificate.key.with_suffix(".encrypted")
     openssl("pkey", "-in", certificate.key, "-aes256", "-passout", "pass:secret", "-out", encrypted)
@@ -73,6 +78,7 @@ MISTAKES = [
     replace_key_by_folder,
     empty_key,
     take_key_of_another,
+    take_key_of_another_kind,
     encrypt_key,
     truncate_certificate,
 ]

@@ -86,7 +86,7 @@ def test_a_request_after_a_pause_has_the_whole_time_limit(served: GuardedServer)
         pass_seconds(HEADER_SECONDS, connection)
         connection.send(b"GET /lockers/unk")
         pass_seconds(HEADER_SECONDS, connection)
-        connection.send(b"nown HTTP/1.1\r\nhost: test\r\n\r\n")
+        connection.send(b"nown HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert connection.response().status == 404
 
 
@@ -97,7 +97,7 @@ def test_only_the_setting_limits_the_time_between_requests(served: GuardedServer
         assert connection.response().status == 404
         pass_seconds(HEADER_SECONDS, connection)
         served.assert_serves_others()
-        connection.send(b"nown HTTP/1.1\r\nhost: test\r\n\r\n")
+        connection.send(b"nown HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert connection.response().status == 404
 
 

@@ -35,7 +35,7 @@ def assert_nothing_is_left(destination: Path) -> None:
 def test_a_backup_is_a_copy_and_its_end_is_returned(log: Path, destination: Path) -> None:
     log.chmod(0o640)
     *_, last = read_log(log)
-    assert back_up(log, destination, ignore_progress) == (last.end, None, None, None)
+    assert back_up(log, destination, ignore_progress) == (last.end, None, None, None, None)
     assert destination.read_bytes() == log.read_bytes()
     assert destination.stat().st_mode & 0o777 == 0o640
     assert list(destination.parent.iterdir()) == [destination]
@@ -43,7 +43,7 @@ def test_a_backup_is_a_copy_and_its_end_is_returned(log: Path, destination: Path
 
 def test_a_backup_of_an_empty_log_is_empty(log_path: Path, destination: Path) -> None:
     log_path.touch()
-    assert back_up(log_path, destination, ignore_progress) == (START, None, None, None)
+    assert back_up(log_path, destination, ignore_progress) == (START, None, None, None, None)
     assert destination.read_bytes() == b""
 
 

@@ -180,6 +180,36 @@ def test_no_more_streams_are_opened_than_may_be() -> None:
     run(check())
 
 
+def test_a_key_may_have_as_many_streams_as_are_still_free() -> None:
+    async def check() -> None:
+        streams = streams_of(ScriptedEngine(REGISTRATIONS[:10]), limit=9)
+
+        async def open_all(key_id: str) -> list[FeedStream]:
+            opened = []
+            with pytest.raises(TooManyStreams, match=r"share of .* of 9 open streams"):  # noqa: PT012
+                while True:
+                    opened.append(await streams.open(ALL, 0, None, encode, key_id))
+            return opened
+
+        # given a key that opens all that it may
+        greedy = await open_all("greedy")
+        assert len(greedy) == 5
+        # then other keys, and callers without a key, find some
+        assert len(await open_all("second")) == 2
+        assert len(await open_all("third")) == 1
+        await streams.open(ALL, 0, None, encode)
+        with pytest.raises(TooManyStreams, match="is reached"):
+            await streams.open(ALL, 0, None, encode, "fourth")
+        # and a stream that is closed, or was refused, gives its place back
+        for stream in greedy:
+            stream.close()
+        with pytest.raises(CursorRefused):
+            await streams.open(ALL, 11, None, encode, "greedy")
+        assert len(await open_all("greedy")) == 3
+
+    run(check())
+
+
 def test_an_unreadable_log_ends_a_stream_behind_the_last_event_before() -> None:
     async def check() -> None:
         streams = streams_of(ScriptedEngine(REGISTRATIONS, damaged=301))

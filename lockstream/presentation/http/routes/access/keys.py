@@ -41,6 +41,7 @@ _EXAMPLE = KeyItem(
     created_by="the command line (ops)",
     expires_at="2027-02-21T17:40:12.250000Z",
     revoked_at=None,
+    ends_at="2027-02-21T17:40:12.250000Z",
     last_used_at="2026-11-24T08:02:00.000000Z",
     replaces=None,
     replaced_by=None,

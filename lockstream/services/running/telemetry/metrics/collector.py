@@ -10,13 +10,19 @@ from prometheus_client import ProcessCollector
 from prometheus_client.core import Metric
 
 from lockstream.core.errors import StoreUnavailable
+from lockstream.core.use_cases.silent_lockers import SilentLockers
 from lockstream.infrastructure.telemetry.histogram import Observations
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.services.running.telemetry.counts import SystemCounts
 from lockstream.services.running.telemetry.figures import SystemFigures
 from lockstream.services.running.telemetry.metrics.events import batch_families, event_families
 from lockstream.services.running.telemetry.metrics.forms import counters
-from lockstream.services.running.telemetry.metrics.network import NetworkFigures, network_families, network_figures
+from lockstream.services.running.telemetry.metrics.network import (
+    NetworkFigures,
+    network_families,
+    network_figures,
+    silence_families,
+)
 from lockstream.services.running.telemetry.metrics.readers import feed_families, key_families, quarantine_families
 from lockstream.services.running.telemetry.metrics.requests import request_families
 from lockstream.services.running.telemetry.metrics.storage import engine_families, position_families, system_families
@@ -25,7 +31,7 @@ from lockstream.services.running.telemetry.request_tally import RequestTally
 PART_SECONDS = 3.0
 """Time that a part of a scrape may take. Prometheus gives up a scrape after 10 seconds by default."""
 
-PARTS = "system", "counts", "disk", "database", "quarantine", "network", "requests", "process"
+PARTS = "system", "counts", "disk", "database", "quarantine", "network", "silence", "requests", "process"
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +42,7 @@ class _Scraped(NamedTuple):
     figures: SystemFigures | None
     counts: SystemCounts | None
     network: NetworkFigures | None
+    silent: SilentLockers | None
     requests: dict[tuple[str, int], int]
     request_seconds: dict[str, Observations]
 
@@ -51,15 +58,16 @@ class MetricsCollector:
     async def collect(self, lockstream: Lockstream) -> list[Metric]:
         """Return all families. Neither a slow disk nor a database that is away holds them up for long."""
         days = lockstream.settings.overdue_days
-        figures, counts, network = await asyncio.gather(
+        figures, counts, network, silent = await asyncio.gather(
             self._attempt("system", lockstream.figures),
             self._attempt("counts", lockstream.counts),
             self._attempt("network", lambda: lockstream.list(partial(network_figures, overdue_days=days), at=0)),
+            self._attempt("silence", lockstream.silent_lockers),
         )
         for part in figures.missing if figures else ():
             self._errors[part] += 1
         seconds = {group: found.read() for group, found in self._requests.seconds.items()}
-        scraped = _Scraped(figures, counts, network and network.value, dict(self._requests.counts), seconds)
+        scraped = _Scraped(figures, counts, network and network.value, silent, dict(self._requests.counts), seconds)
         return await asyncio.to_thread(self._families, scraped)
 
     async def _attempt[ValueT](self, part: str, read: Callable[[], Awaitable[ValueT]]) -> ValueT | None:
@@ -90,6 +98,8 @@ class MetricsCollector:
             found += self._build("quarantine", lambda: quarantine_families(quarantine))
         if network := scraped.network:
             found += self._build("network", lambda: network_families(network))
+        if silent := scraped.silent:
+            found += self._build("silence", lambda: silence_families(silent))
         found += self._build("requests", lambda: request_families(scraped.requests, scraped.request_seconds))
         found += self._build("process", self._process.collect)
         errors = {(part,): count for part, count in self._errors.items()}

@@ -9,6 +9,7 @@ from lockstream.core.entities.listings import Activity, NetworkTotals
 from lockstream.core.entities.log import SECOND, present_time
 from lockstream.core.entities.state import DEGRADING_SEVERITY
 from lockstream.core.ports import Listings
+from lockstream.core.use_cases.silent_lockers import SilentLockers
 from lockstream.services.running.telemetry.growth import DAY
 from lockstream.services.running.telemetry.metrics.forms import gauge, gauges
 
@@ -45,3 +46,9 @@ def network_families(network: NetworkFigures) -> Iterable[Metric]:
     )
     yield from gauges("lockstream_network_open_faults", "Open faults.", "degrading", faults)
     yield from gauge("lockstream_network_overdue_parcels", "Parcels not picked up in time.", activity.old_deposits)
+
+
+def silence_families(lockers: SilentLockers) -> Iterable[Metric]:
+    """Yield the families of lockers that were not heard of for long."""
+    yield from gauge("lockstream_network_silent_lockers", "Lockers silent for longer than usual.", lockers.silent)
+    yield from gauge("lockstream_network_gone_lockers", "Lockers silent for too long to be waited for.", lockers.gone)

@@ -9,6 +9,7 @@ import pytest
 
 from lockstream.core.entities.access import Scope
 from lockstream.core.entities.key_text import is_key_text, new_key_text
+from lockstream.core.entities.keys import AuditAction, AuditEntry, AuditQuery
 from lockstream.infrastructure.access.key_file import keys_path
 from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.presentation.http.app import create_app
@@ -16,7 +17,7 @@ from lockstream.tests.support.clients import open_from_environment, serving
 from lockstream.tests.support.commands import RunCommand, run_command
 from lockstream.tests.support.databases import empty_database_url
 from lockstream.tests.support.keys import created, request
-from lockstream.tests.support.processes import command
+from lockstream.tests.support.processes import Server, command
 
 __all__ = ["empty_database_url", "run_command"]
 
@@ -40,6 +41,7 @@ def test_a_key_is_printed_once_alone(run_command: RunCommand, variables: Variabl
     assert is_key_text(text)
     assert "`Authorization: Bearer lsk_…`" in made.errors
     assert text not in made.errors
+    assert "(station 7) was created with events:write read, for the lockers a s-7*." in made.errors
     [listed] = run_command("keys", "list", "--format", "json", **variables).output.decode().splitlines()
     key = json.loads(listed)
     assert key["key_id"] == text[4:12]
@@ -54,8 +56,20 @@ def test_a_key_is_printed_once_alone(run_command: RunCommand, variables: Variabl
 
 
 def test_a_key_is_rotated_and_revoked(run_command: RunCommand, variables: Variables) -> None:
-    old = run_command("keys", "create", "x", "--scope", "read", **variables).output.decode()[4:12]
+    first = run_command("keys", "create", "x", "--scope", "read", "--expires", "90d", **variables)
+    assert "was created with read, for all lockers." in first.errors
+    old = first.output.decode()[4:12]
     new = run_command("keys", "rotate", old, "--overlap", "2h", **variables).output.decode()[4:12]
+    # the list shows the end of the overlap, and the successor
+    header, *rows = run_command("keys", "list", **variables).output.decode().splitlines()
+    shown = {row.split()[0]: row.split() for row in rows}  # without empty cells
+    assert {"ends_at", "replaced_by"} < set(header.split())
+    assert new in shown[old]
+    items = run_command("keys", "list", "--format", "json", **variables).output.decode().splitlines()
+    ends = {item["key_id"]: item for item in map(json.loads, items)}
+    assert ends[old]["ends_at"] == ends[old]["revoked_at"] < ends[old]["expires_at"]
+    assert ends[new]["ends_at"] == ends[new]["expires_at"]
+    assert ends[old]["ends_at"] in shown[old]
     again = run_command("keys", "rotate", old, **variables)
     assert again.exit_code == 1
     assert f"Rotate the key {new}" in again.errors
@@ -181,3 +195,34 @@ def test_a_command_sends_its_key(run_command: RunCommand, guarded: tuple[str, di
     arguments, scope = COMMANDS[name]
     result = run_command(*[argument.format(url) for argument in arguments], LOCKSTREAM_API_KEY=keys[scope])
     assert result.exit_code == 0, result.errors
+
+
+def test_a_backup_has_keys_and_both_parts_of_the_audit_log(run_command: RunCommand, log_path: Path) -> None:
+    log_path.touch()
+    with closing(FileKeyStore(log_path)) as store:
+        older = created(store), keys_path(log_path).read_bytes()
+        later = created(store)
+        store.append_audit([AuditEntry(at="2026-11-23T00:00:00.000000Z", action=AuditAction.REFUSED, code="x")])
+        before, entries = store.keys(), store.audit(AuditQuery(), None, 10)
+    copy = log_path.parent / "copy.jsonl"
+    made = run_command("backup", str(copy))
+    assert made.exit_code == 0
+    assert f"The audit log is copied to {copy}.audit and {copy}.audit.refused." in made.errors
+    with closing(FileKeyStore(copy)) as store:
+        assert (store.keys(), store.audit(AuditQuery(), None, 10)) == (before, entries)
+    assert "lacks" not in run_command("verify").errors
+    # a file of keys that is older than the audit log is noticed
+    keys_path(log_path).write_bytes(older[1])
+    verified = run_command("verify")
+    assert verified.exit_code == 0
+    assert f"names 1 key that {keys_path(log_path)} lacks ({later.key.key_id})" in verified.errors
+
+
+def test_a_server_that_prints_a_key_fails_its_test(log_path: Path) -> None:
+    key_id, text = new_key_text()
+    printing = "-c", f"import sys; sys.stderr.write('Authorization: Bearer {text}')"
+    with Server(log_path, program=printing) as server:
+        server.launch()
+        with pytest.raises(AssertionError, match=key_id) as failed:
+            server.wait()
+    assert text not in str(failed.value)

@@ -27,7 +27,15 @@ IDS: dict[str, tuple[str, ...]] = {
 
 _PAGES = ("", "limit=1", "limit=4&{accept}")
 _AT = ("", "at=0", "at={last}", "at={first}", "at={middle}", "at=2999-01-01T00:00:00Z", "at=1999-01-01T00:00:00Z")
-_HISTORY = (*_PAGES, "order=desc", "type=FaultReported", "type=ParcelPickedUp&order=desc&limit=1")
+_HISTORY = (
+    *(*_PAGES, "order=desc", "type=FaultReported", "type=ParcelPickedUp&order=desc&limit=1"),
+    *(
+        "since={middle}",
+        "until={middle}&order=desc",
+        "since=2999-01-01T00:00:00Z",
+        "until=2999-01-01T00:00:00Z",
+    ),
+)
 _LOCKERS = ("own-1", "own-2", "own-10", "other", "unknown")
 
 GETS: Mapping[str, tuple[str, ...]] = {
@@ -44,6 +52,7 @@ GETS: Mapping[str, tuple[str, ...]] = {
     "/lockers": (
         *(*_PAGES, "q=own", "q=own-1", "q=own-10", "q=own-2", "q=other", "q=o&limit=1", "q=unknown"),
         *("available=true", "available=false", "degraded=true&limit=1", "degraded=false"),
+        *("silent=true", "silent=false", "gone=true", "gone=false&limit=1"),
     ),
     "/lockers/{locker_id}": _AT,
     "/lockers/{locker_id}/state": (*_AT, "{known}"),

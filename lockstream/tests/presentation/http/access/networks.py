@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lockstream.core.entities.access import ANYONE, Caller, Lockers
 from lockstream.core.entities.events import KeyId
+from lockstream.presentation.console.entry import make_console
 from lockstream.presentation.http.access.callers import set_caller
 from lockstream.presentation.http.app import create_app
 from lockstream.services.deployment import deployment_of
@@ -119,7 +120,7 @@ def app_of(kind: str, folder: Path, stack: ExitStack) -> ASGIApp:
     if kind == "postgres":
         settings = Settings.model_validate({"DATABASE_URL": stack.enter_context(new_database()), **NO_KEYS})
     opened = open_in_memory if kind == "memory" else lambda: deployment_of(settings).start()
-    return with_callers(create_app(opened, lambda: settings))
+    return with_callers(create_app(opened, lambda: settings, make_console))
 
 
 def with_callers(app: ASGIApp) -> ASGIApp:

@@ -1,20 +1,27 @@
-"""Fair turns between keys: a key that floods the ingest queue takes neither room nor turns from another."""
+"""Fair turns between keys: a key that floods the ingest queue takes neither room nor turns from another.
+
+Neither does a key that opens streams of the feed.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from lockstream.presentation.http.app import create_app
+from lockstream.services.deployment import deployment_of
 from lockstream.settings import Settings
 from lockstream.tests.presentation.http.access.calling import with_limits
 from lockstream.tests.support.builders import Body, registered
+from lockstream.tests.support.clients import serving
 from lockstream.tests.support.coroutines import run
 from lockstream.tests.support.faulty_store import FaultyStore, running_on
+from lockstream.tests.support.keyed_clients import NO_KEYS
 from lockstream.tests.support.log_audit import audited
+from lockstream.tests.support.processes import TIMEOUT_SECONDS
 
 FLOODING, QUIET = {"Test-Caller": "flooding"}, {"Test-Caller": "quiet"}
 
@@ -92,3 +99,22 @@ def test_a_batch_of_a_quiet_key_is_parsed_in_front_of_many_of_another(log_path: 
 
     run(check())
     assert len(audited(log_path)) == 10_500
+
+
+def test_a_key_that_opens_all_streams_it_may_leaves_some_for_others(log_path: Path) -> None:
+    settings = Settings.model_validate({"EVENT_LOG_PATH": log_path, "stream_limit": 5} | NO_KEYS)
+    app = with_limits(create_app(lambda: deployment_of(settings).start(), lambda: settings))
+    with serving(app) as url, httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS) as client, ExitStack() as opened:
+
+        def opened_stream(headers: dict[str, str]) -> httpx.Response:
+            return opened.enter_context(client.stream("GET", "/events/stream?after=head", headers=headers))
+
+        assert [opened_stream(FLOODING).status_code for _ in range(4)] == [200, 200, 200, 503]
+        refused = client.get("/events/stream?after=head", headers=FLOODING)
+        assert (refused.status_code, refused.json()["detail"]) == (
+            503,
+            "The key has its share of LOCKSTREAM_STREAM_LIMIT: 3 of 5 open streams of the feed. Close some, try again "
+            "later, use another node, or read pages of GET /events.",
+        )
+        assert refused.headers["retry-after"]
+        assert opened_stream(QUIET).status_code == 200

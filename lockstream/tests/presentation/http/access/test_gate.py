@@ -192,7 +192,7 @@ def test_failed_authentications_of_an_address_are_limited_but_not_those_of_a_val
     assert [response.status_code for response in refused] == [401] * 10 + [429] * 2
     assert refused[-1].json()["code"] == "too_many_failed_authentications"
     assert int(refused[-1].headers["retry-after"]) in range(1, 7)
-    assert noted == ["key_missing"] * 10
+    assert noted == ["key_missing"] * 10 + ["too_many_failed_authentications"] * 2
     assert guarded.client.get("/network", headers=bearer(guarded.keys["read"])).status_code == 200
 
 

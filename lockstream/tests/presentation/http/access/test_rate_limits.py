@@ -3,20 +3,27 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from lockstream.core.entities.access import Limits
+from lockstream.core.entities.access import Limits, Scope
+from lockstream.core.entities.keys import AuditAction, AuditQuery
+from lockstream.core.use_cases.manage_keys import KeyRequest
+from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.presentation.http.app import create_app
 from lockstream.presentation.http.routes import batches
 from lockstream.services.deployment import deployment_of
 from lockstream.settings import Settings
 from lockstream.tests.presentation.http.access.calling import client_with_key, with_limits
 from lockstream.tests.support.builders import Body, registered
+from lockstream.tests.support.clients import contract_client
 from lockstream.tests.support.coroutines import run
+from lockstream.tests.support.keys import bearer, created
 from lockstream.tests.support.log_audit import audited
 
 ANOTHER_KEY = {"Test-Caller": "bbbbbbbb"}
@@ -185,3 +192,41 @@ def test_settings_refuse_limits_that_let_nothing_through() -> None:
     for value in (0, -1, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="requests_per_second"):
             Settings.model_validate({"requests_per_second": value})
+
+
+def test_requests_beyond_each_limit_are_in_the_audit_log_as_sums(log_path: Path) -> None:
+    with closing(FileKeyStore(log_path)) as store:
+        asked = KeyRequest(
+            name="x", scopes=list(Scope), requests_per_second=0.001, events_per_second=0.001, burst_seconds=8_000
+        )
+        key = created(store, asked)
+    settings = Settings.model_validate({"EVENT_LOG_PATH": log_path})
+    with contract_client(create_app(lambda: deployment_of(settings).start(), lambda: settings)) as client:
+        # when a key sends more events than it may, and then more requests
+        client.headers |= bearer(key.text)
+        assert accepted(client.post("/events/batch", json=bodies(9))) == 9
+        assert_refused(client.post("/events", json=registered("more")), "too_many_events")
+        assert_refused(client.post("/events/batch", json=bodies(2)), "too_many_events")
+        assert_refused(post_lines(client, bodies(2)), "too_many_events")
+        for _ in range(4):
+            assert client.get("/network").status_code == 200
+        for _ in range(3):
+            assert_refused(client.get("/network"), "too_many_requests")
+        # and somebody without a key sends more than an address may
+        client.headers["Authorization"] = "Bearer nothing"
+        assert [client.get("/network").status_code for _ in range(13)] == [401] * 10 + [429] * 3
+    # then the audit log has them, once the server has stopped
+    with closing(FileKeyStore(log_path)) as store:
+        found = [one.entry for one in store.audit(AuditQuery(action=AuditAction.REFUSED), None, 100)]
+    of_key: dict[tuple[str, str, str], int] = {}
+    for entry in found:
+        kind = entry.key_id, entry.operation, entry.code
+        of_key[kind] = of_key.get(kind, 0) + entry.count
+        assert entry.address == "testclient"
+    assert of_key == {
+        (key.key.key_id, "post_event", "too_many_events"): 1,
+        (key.key.key_id, "post_batch", "too_many_events"): 2,
+        (key.key.key_id, "get_network", "too_many_requests"): 3,
+        ("", "get_network", "key_malformed"): 10,
+        ("", "get_network", "too_many_failed_authentications"): 3,
+    }

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 import pytest
 from fastapi.testclient import TestClient
 
+from lockstream.core.entities.log import time_of
 from lockstream.infrastructure.stores import unit_of_work
 from lockstream.presentation.http.app import create_app
+from lockstream.services.running.silence import sweep
 from lockstream.tests.support.builders import (
     Body,
     deposited,
@@ -61,7 +63,8 @@ def time_on(day: int) -> str:
 
 @contextmanager
 def client_of_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """Give a client of a system in memory that has accepted the events of `DAYS`."""
+    """Give a client of a system in memory that has accepted the events of `DAYS`. No locker is silent yet."""
+    monkeypatch.setattr(sweep, "present_time", lambda: time_of(time_on(23)))
     with contract_client(create_app(open_in_memory)) as client:
         for day, events in DAYS.items():
             monkeypatch.setattr(unit_of_work, "utc_now", lambda day=day: f"{day}T08:00:00.000000Z")

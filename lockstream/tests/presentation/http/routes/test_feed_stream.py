@@ -192,7 +192,7 @@ def test_a_stream_ends_if_its_client_has_closed_its_side(server: Server, has_beg
     """A stream that went on would keep its place, and send a heartbeat after each five seconds."""
     with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as connection:
         # given a client that closes its side once the stream has begun, or together with its request
-        connection.sendall(b"GET /events/stream?after=head HTTP/1.1\r\nHost: lockstream\r\n\r\n")
+        connection.sendall(b"GET /events/stream?after=head HTTP/1.1\r\nHost: localhost\r\n\r\n")
         received = b""
         while has_begun and b"\nid: 0\n\n" not in received:
             received += connection.recv(4096)

@@ -79,6 +79,60 @@ def test_a_history_is_filtered_by_type(client: TestClient, path: str, event_type
 
 
 @pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("since=8", [8, 9, 10, 11, 12, 14]),
+        ("until=8", [1, 2, 3, 4, 6, 7, 8]),
+        ("since=5&until=9", [6, 7, 8, 9]),
+        ("since=5&until=9&order=desc", [9, 8, 7, 6]),
+        ("since=8&until=8", [8]),
+        ("since=9&until=8", []),
+        ("since=0&until=0", []),
+        ("since=15", []),
+        ("until=999", [1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 14]),
+        ("since=2026-11-21T08:00:00Z", [9, 10, 11, 12, 14]),
+        ("since=2026-11-21T09:00:00.000001%2B01:00", [12, 14]),
+        ("since=2026-11-20T08:00:00.0000001Z&until=2026-11-21T08:00:00Z", [9, 10, 11]),
+        ("until=2026-11-21T07:59:59.9999999Z&order=desc", [8, 7, 6, 4, 3, 2, 1]),
+        ("since=10&until=2026-11-22T08:00:00Z&type=ParcelPickedUp", [12]),
+        ("since=2999-01-01T00:00:00Z", []),
+        ("until=1999-01-01T00:00:00Z", []),
+    ],
+)
+def test_a_history_has_a_first_and_a_last_moment(client: TestClient, query: str, expected: list[int]) -> None:
+    assert positions(client, f"/lockers/l1/events?{query}") == expected
+    rows = csv.DictReader(StringIO(client.get(f"/lockers/l1/events?{query}", headers=CSV).text, newline=""))
+    assert [int(row["position"]) for row in rows] == expected
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_the_pages_of_a_part_of_a_history_are_that_part(client: TestClient, order: str) -> None:
+    url = f"/lockers/l1/events?since=3&until=2026-11-21T08:00:00Z&order={order}&limit=2"
+    found, token = list[int](), ""
+    while True:
+        page = client.get(url + token).json()
+        found += [item["position"] for item in page["items"]]
+        if page["next"] is None:
+            break
+        token = f"&after={page['next']}"
+    assert sorted(found, reverse=order == "desc") == found
+    assert sorted(found) == [3, 4, 6, 7, 8, 9, 10, 11]
+    # and a token is bound to the moments
+    assert client.get(f"/lockers/l1/events?since=4&order={order}&limit=2{token}").status_code == 422
+
+
+@pytest.mark.parametrize("name", ["since", "until"])
+@pytest.mark.parametrize("value", ["-1", "01", "yesterday", "2026-11-21", "2026-11-21T08:00:00"])
+def test_a_moment_that_is_neither_a_position_nor_a_time_gets_422(client: TestClient, name: str, value: str) -> None:
+    for path in HISTORIES:
+        response = client.get(f"{path}?{name}={value}")
+        assert response.status_code == 422
+        assert response.json()["detail"].startswith(
+            f"The query parameter {name} is '{value}'. Send a position, such as 81204, or a time with an offset"
+        )
+
+
+@pytest.mark.parametrize(
     ("path", "sentence"),
     [
         ("/lockers/l9", "There is no locker 'l9'. Its first CompartmentRegistered event creates it."),

@@ -45,9 +45,10 @@ def empty_client() -> Iterator[TestClient]:
 def test_lockers_as_csv(client: TestClient) -> None:
     response = client.get("/lockers", headers=CSV)
     assert response.content.decode() == (
-        "locker_id,compartments,available,reserved,occupied,degraded,events,last_event_at,last_position\r\n"
-        f"l1,4,1,1,1,2,12,{time_on(22)},14\r\n"
-        f"l2,1,1,0,0,0,5,{time_on(23)},17\r\n"
+        "locker_id,compartments,available,reserved,occupied,degraded,events,last_event_at,last_position,"
+        "silent,gone,usual_silence_seconds\r\n"
+        f"l1,4,1,1,1,2,12,{time_on(22)},14,false,false,\r\n"
+        f"l2,1,1,0,0,0,5,{time_on(23)},17,false,false,\r\n"
     )
 
 

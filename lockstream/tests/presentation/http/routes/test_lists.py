@@ -81,6 +81,9 @@ def test_a_locker_is_listed_with_its_counts(client: TestClient) -> None:
             "events": 12,
             "last_event_at": time_on(22),
             "last_position": 14,
+            "silent": False,
+            "gone": False,
+            "usual_silence_seconds": None,
         },
         {
             "locker_id": "l2",
@@ -92,6 +95,9 @@ def test_a_locker_is_listed_with_its_counts(client: TestClient) -> None:
             "events": 5,
             "last_event_at": time_on(23),
             "last_position": 17,
+            "silent": False,
+            "gone": False,
+            "usual_silence_seconds": None,
         },
     ]
 

@@ -1,0 +1,60 @@
+// The page of the feed: events that arrive are put on top. Texts of events become text, and never markup.
+import { showTimes } from "./times.js";
+
+const MAX_ROWS = 200;
+
+export function growFeed() {
+  const feed = document.querySelector("[data-feed]");
+  const list = feed?.querySelector("ol");
+  const template = feed?.querySelector("template[data-row]");
+  if (!list || !template) return;
+  const words = JSON.parse(feed.dataset.words);
+  let waiting = [];
+  let isPaused = false;
+  const add = () => {
+    for (const event of waiting) list.prepend(rowOf(event, template, words));
+    while (list.children.length > MAX_ROWS) list.lastElementChild.remove();
+    if (waiting.length) feed.querySelector(".nothing")?.remove();
+    waiting = [];
+  };
+  document.addEventListener("lockstream:event", ({ detail }) => {
+    waiting = [...waiting, JSON.parse(detail)].slice(-MAX_ROWS);
+    if (waiting.length === 1) requestAnimationFrame(() => isPaused || add());
+  });
+  document.addEventListener("lockstream:pause", ({ detail }) => {
+    isPaused = detail;
+    if (!isPaused) add();
+  });
+}
+
+function rowOf({ event_id, recorded_at, type, locker_id, position, payload }, template, words) {
+  const row = template.content.firstElementChild.cloneNode(true);
+  const slot = (name) => row.querySelector(`[data-slot="${name}"]`);
+  const locker = `/lockers/${encodeURIComponent(locker_id)}`;
+  slot("time").dateTime = slot("time").title = recorded_at;
+  slot("event").textContent = words[type] ?? type;
+  slot("event").href = address(`/events/${encodeURIComponent(event_id)}`);
+  link(slot("locker"), locker, locker_id);
+  link(slot("reservation"), `/reservations/${encodeURIComponent(payload.reservation_id)}`, payload.reservation_id);
+  link(slot("compartment"), `${locker}/compartments/${encodeURIComponent(payload.compartment_id)}`, payload.compartment_id);
+  if (payload.compartment_id === undefined) slot("place").remove();
+  if (payload.severity === undefined) slot("severity").remove();
+  else showSeverity(slot("severity").lastElementChild, payload.severity);
+  slot("position").textContent = position.toLocaleString("en");
+  showTimes(row);
+  return row;
+}
+
+function link(anchor, path, text) {
+  if (text === undefined) return void anchor.remove();
+  anchor.href = address(path);
+  anchor.firstElementChild.textContent = text;
+}
+
+function showSeverity(element, severity) {
+  element.textContent = severity;
+  element.classList.add(severity >= 3 ? "severity--high" : "severity--low");
+  element.title = severity >= 3 ? "Degrades its compartment" : "Does not degrade its compartment";
+}
+
+const address = (path) => document.body.dataset.console + path;

@@ -1,0 +1,1 @@
+"""Tests of the operators' console: its session, its pages, and in `browser` what a person sees."""

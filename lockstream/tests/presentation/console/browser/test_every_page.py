@@ -1,0 +1,66 @@
+"""Every page of the console: accessibility, the content security policy, other hosts, and its weight."""
+
+from typing import Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, Page, Request
+
+from lockstream.presentation.console.pages import PAGES
+from lockstream.tests.presentation.console.browser.site import NARROW, WIDE, Site, path_of, watched_page
+from lockstream.tests.support.browsers import needs_browser
+
+pytestmark = needs_browser
+
+MAX_BYTES = 150 * 1024
+"""Largest page with all that it loads, uncompressed and not cached."""
+
+SIGN_IN, UNKNOWN = "/sign-in", "/lockers/unknown"
+
+TEMPLATES = (*(page.path for page in PAGES), SIGN_IN, UNKNOWN)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_every_page_is_accessible_and_keeps_its_policy(browser: Browser, site: Site, template: str) -> None:
+    url = f"{site.url}/console{path_of(template, site.examples)}"
+    for theme, width in (("light", WIDE), ("dark", WIDE), ("light", NARROW)):
+        with watched_page(browser, site.url, site.keys["all"], theme=_theme(theme), width=width) as watched:
+            response = watched.page.goto(url)
+            assert response
+            assert response.status == (404 if template == UNKNOWN else 200)
+            _require_accessible(watched.page, f"{template}, {theme}, {width}")
+            _require_no_sideways_scrolling(watched.page, f"{template}, {width}")
+            watched.require_no_fault()
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_every_page_is_light(browser: Browser, site: Site, template: str) -> None:
+    with watched_page(browser, site.url, site.keys["all"]) as watched:
+        sizes: dict[str, int] = {}
+
+        def note(request: Request) -> None:
+            response = request.response()
+            if response and "/api/" not in response.url:
+                sizes[response.url] = len(response.body())
+
+        watched.page.on("requestfinished", note)
+        watched.page.goto(f"{site.url}/console{path_of(template, site.examples)}", wait_until="load")
+        watched.page.wait_for_function("!document.querySelector('#theme[hidden]')")  # all scripts have run
+        assert len(sizes) > 5
+        assert sum(sizes.values()) <= MAX_BYTES, sizes
+
+
+def _theme(name: str) -> Literal["light", "dark"]:
+    return "dark" if name == "dark" else "light"
+
+
+def _require_accessible(page: Page, where: str) -> None:
+    found = [
+        (violation["id"], [node["target"] for node in violation["nodes"]], violation["nodes"][0]["failureSummary"])
+        for violation in Axe().run(page).response["violations"]
+    ]
+    assert found == [], where
+
+
+def _require_no_sideways_scrolling(page: Page, where: str) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), where

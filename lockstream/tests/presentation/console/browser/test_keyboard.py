@@ -1,0 +1,68 @@
+"""Shortcuts, the theme, and the search box."""
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from lockstream.tests.presentation.console.browser.site import Site, Watched, watched_page
+from lockstream.tests.support.browsers import needs_browser
+
+pytestmark = needs_browser
+
+
+def test_shortcuts_lead_to_the_search_and_to_pages(site: Site, watched: Watched) -> None:
+    page = watched.page
+    page.goto(f"{site.url}/console/lockers/{site.examples['locker_id']}")
+    page.keyboard.press("/")
+    expect(page.locator("#search")).to_be_focused()
+    # letters in a field are text
+    page.keyboard.press("g")
+    page.keyboard.press("l")
+    expect(page.locator("#search")).to_have_value("gl")
+    page.locator("#search").blur()
+    page.keyboard.press("g")
+    page.keyboard.press("l")
+    page.wait_for_url("**/console/lockers")
+    # rows are reached one by one
+    rows = page.locator("tbody th a")
+    page.keyboard.press("j")
+    expect(rows.nth(0)).to_be_focused()
+    page.keyboard.press("j")
+    expect(rows.nth(1)).to_be_focused()
+    page.keyboard.press("k")
+    expect(rows.nth(0)).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/console/lockers/*")
+
+
+def test_the_list_of_shortcuts_opens_and_closes(site: Site, watched: Watched) -> None:
+    page = watched.page
+    page.goto(f"{site.url}/console/lockers")
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keys")
+    expect(dialog).to_contain_text("find a locker, compartment, parcel or event")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
+def test_the_first_stop_of_the_keyboard_leads_to_the_content(site: Site, watched: Watched) -> None:
+    page = watched.page
+    page.goto(f"{site.url}/console/lockers")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_person_chooses_the_other_theme_for_all_pages(browser: Browser, site: Site, theme: str) -> None:
+    other = "light" if theme == "dark" else "dark"
+    with watched_page(browser, site.url, site.keys["all"], theme="dark" if theme == "dark" else "light") as watched:
+        page = watched.page
+        page.goto(f"{site.url}/console/lockers")
+        ground = "getComputedStyle(document.body).backgroundColor"
+        before = page.evaluate(ground)
+        page.get_by_role("button", name=other.capitalize(), exact=True).click()
+        assert page.evaluate(ground) != before
+        page.goto(f"{site.url}/console/lockers/{site.examples['locker_id']}")
+        expect(page.locator("html")).to_have_attribute("data-theme", other)
+        watched.require_no_fault()

@@ -1,0 +1,132 @@
+"""Live pages: events arrive, a person pauses, a hidden tab lets go of its stream, a revoked key ends the session."""
+
+import re
+from contextlib import closing
+
+from playwright.sync_api import Browser, Page, expect
+
+from lockstream.core.entities.access import Scope
+from lockstream.core.use_cases.manage_keys import revoke
+from lockstream.infrastructure.access.store import FileKeyStore
+from lockstream.tests.presentation.console.browser.site import Site, Watched, watched_page
+from lockstream.tests.support.browsers import needs_browser
+from lockstream.tests.support.builders import Body, deposited, registered, reserved
+from lockstream.tests.support.keys import NOW, OPERATOR, created, request
+from lockstream.tests.support.processes import wait_until
+
+pytestmark = needs_browser
+
+HIDE = """(isHidden) => {
+  Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+"""Script that has the page believe that its tab is hidden, or is seen again."""
+
+
+def report(site: Site, *events: Body) -> None:
+    with site.api() as api:
+        statuses = [item["status"] for item in api.post("/events/batch", json=events).json()]
+    assert statuses == [202] * len(events)
+
+
+def open_wall(page: Page, site: Site, locker: str) -> None:
+    """Open the wall of a new locker with one door, and wait for its stream."""
+    before = site.streams
+    report(site, registered("A1", locker=locker))
+    page.goto(f"{site.url}/console/lockers/{locker}")
+    expect(page.locator("#status")).to_contain_text("Live")
+    wait_until(lambda: site.streams == before + 1)
+
+
+def test_a_wall_shows_an_event_as_it_arrives(site: Site, watched: Watched) -> None:
+    page = watched.page
+    open_wall(page, site, "live-1")
+    report(site, reserved("live-parcel-1", "A1", locker="live-1"))
+    expect(page.locator(".door")).to_have_class(re.compile("door--reserved"))
+    report(site, deposited("live-parcel-1", locker="live-1"))
+    expect(page.locator(".door")).to_have_class(re.compile("door--occupied"))
+    expect(page.locator("#events")).to_contain_text("Deposited")
+
+
+def test_the_feed_shows_an_event_as_it_arrives(site: Site, watched: Watched) -> None:
+    page = watched.page
+    before = site.streams
+    page.goto(f"{site.url}/console/feed")
+    wait_until(lambda: site.streams == before + 1)
+    report(site, registered("<b>A1", locker="fed-<i>1"))
+    row = page.locator("#list li").first
+    expect(row).to_contain_text("fed-<i>1")
+    expect(row).to_contain_text("<b>A1")
+    # and a paused feed waits
+    page.keyboard.press("p")
+    report(site, registered("A2", locker="fed-<i>1"))
+    expect(page.locator("#status")).to_contain_text("Paused, 1 behind")
+    expect(row).to_contain_text("<b>A1")
+    page.keyboard.press("p")
+    expect(row).to_contain_text("A2")
+
+
+def test_a_person_pauses_and_goes_on(site: Site, watched: Watched) -> None:
+    page = watched.page
+    open_wall(page, site, "live-2")
+    page.keyboard.press("p")
+    expect(page.locator("#status")).to_contain_text("Paused, 0 behind")
+    report(site, reserved("live-parcel-2", "A1", locker="live-2"))
+    expect(page.locator("#status")).to_contain_text("Paused, 1 behind")
+    expect(page.locator(".door")).to_have_class(re.compile("door--available"))
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator(".door")).to_have_class(re.compile("door--reserved"))
+    expect(page.locator("#status")).to_contain_text("Live")
+
+
+def test_a_hidden_tab_closes_its_stream_and_catches_up_when_it_is_seen_again(site: Site, watched: Watched) -> None:
+    page = watched.page
+    open_wall(page, site, "live-3")
+    open_streams = site.streams
+    page.evaluate(HIDE, True)
+    wait_until(lambda: site.streams == open_streams - 1)
+    report(site, reserved("live-parcel-3", "A1", locker="live-3"))
+    page.evaluate(HIDE, False)
+    expect(page.locator(".door")).to_have_class(re.compile("door--reserved"))
+    wait_until(lambda: site.streams == open_streams)
+    # and it follows again
+    report(site, deposited("live-parcel-3", locker="live-3"))
+    expect(page.locator(".door")).to_have_class(re.compile("door--occupied"))
+
+
+def test_a_page_that_is_left_lets_go_of_its_stream(site: Site, watched: Watched) -> None:
+    open_wall(watched.page, site, "live-4")
+    open_streams = site.streams
+    watched.page.goto(f"{site.url}/console/sign-in")
+    wait_until(lambda: site.streams == open_streams - 1)
+
+
+def test_a_person_is_signed_out_when_the_key_is_revoked(browser: Browser, site: Site) -> None:
+    with closing(FileKeyStore(site.log)) as store:
+        key = created(store, request(Scope.READ, Scope.FEED))
+        with site.api() as api:
+            wait_until(lambda: api.get("/lockers", headers={"Authorization": f"Bearer {key.text}"}).is_success)
+        with watched_page(browser, site.url, key.text) as watched:
+            page = watched.page
+            page.goto(f"{site.url}/console/lockers?degraded=false")
+            expect(page.locator("#status")).to_contain_text("Live")
+            # when
+            store.change(lambda keys: revoke(keys, key.key.key_id, OPERATOR, NOW + 1))
+            # then the page leads to the sign-in page, which says why
+            page.wait_for_url("**/console/sign-in?*")
+            expect(page.get_by_role("alert")).to_contain_text("the key was revoked")
+            # and another key leads back
+            page.get_by_label("API key").fill(site.keys["all"])
+            page.get_by_role("button", name="Sign in").click()
+            page.wait_for_url("**/console/lockers?degraded=false")
+
+
+def test_a_key_without_the_feed_reads_its_page_now_and_then(browser: Browser, site: Site) -> None:
+    with watched_page(browser, site.url, site.keys["read"]) as watched:
+        before = site.streams
+        watched.page.goto(f"{site.url}/console/lockers")
+        expect(watched.page.locator("#status")).to_contain_text("Live")
+        with watched.page.expect_request("**/console/lockers", timeout=60_000):
+            pass
+        assert site.streams == before
+        watched.require_no_fault()

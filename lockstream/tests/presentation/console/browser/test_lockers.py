@@ -1,0 +1,133 @@
+"""Stories of the lockers' pages: lists, a wall of doors now and earlier, and a door."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from fastapi import FastAPI
+from playwright.sync_api import Browser, Page, expect
+
+from lockstream.presentation.console.entry import make_console
+from lockstream.presentation.http.app import create_app
+from lockstream.settings import Settings
+from lockstream.tests.presentation.console.browser.site import Site, Watched, watched_page
+from lockstream.tests.support.browsers import needs_browser
+from lockstream.tests.support.builders import fault_reported, registered, reserved
+from lockstream.tests.support.clients import serving
+from lockstream.tests.support.keyed_clients import NO_KEYS
+from lockstream.tests.support.memory_system import open_in_memory
+
+pytestmark = needs_browser
+
+MANY = 10_000
+
+
+def test_typing_narrows_the_list_without_a_new_page(site: Site, watched: Watched) -> None:
+    page, locker = watched.page, site.examples["locker_id"]
+    page.goto(f"{site.url}/console/lockers")
+    page.evaluate("window.isSamePage = true")
+    page.get_by_label("Id begins with").press_sequentially(locker)
+    expect(page.locator("#list tbody tr")).to_have_count(1)
+    expect(page.locator("#list tbody th")).to_have_text(locker)
+    assert page.url.endswith(f"?q={locker}")
+    assert page.evaluate("window.isSamePage")
+    # and the address shows the same list to a colleague
+    page.goto(page.url)
+    expect(page.locator("#list tbody tr")).to_have_count(1)
+
+
+def test_a_door_is_seen_before_its_fault(site: Site, watched: Watched) -> None:
+    # given a locker with a door that a fault has degraded
+    page = watched.page
+    with site.api() as api:
+        story = [registered("A1", locker="slid-1"), registered("A2", locker="slid-1")]
+        story += [reserved("slid-parcel", "A2", locker="slid-1"), fault_reported(4, "A1", locker="slid-1")]
+        position = api.post("/events/batch", json=story).json()[-1]["position"]
+    page.goto(f"{site.url}/console/lockers/slid-1")
+    door = page.locator(".door", has_text="A1")
+    expect(door).to_have_class(re.compile("door--degraded"))
+    # when the slider goes back to the event before the fault
+    slider = page.get_by_role("slider")
+    slider.fill(str(position - 1))
+    # then the door is as it was, and the address says so
+    expect(door).to_have_class(re.compile("door--available"))
+    expect(page.locator("#moment")).to_contain_text("The wall as it was")
+    assert f"at={position - 1}" in page.url
+    expect(page.locator("#later-title")).to_have_text("Between that moment and now")
+    # and the keyboard slides too
+    slider.focus()
+    slider.press("ArrowLeft")
+    expect(page.locator(".door", has_text="A2")).to_have_class(re.compile("door--available"))
+    slider.press("End")
+    expect(door).to_have_class(re.compile("door--degraded"))
+    expect(page.locator("#moment")).not_to_contain_text("The wall as it was")
+
+
+def test_the_wall_of_another_moment_has_an_address(site: Site, watched: Watched) -> None:
+    page, locker = watched.page, f"{site.url}/console/lockers/{site.examples['locker_id']}"
+    page.goto(f"{locker}?at={datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    expect(page.locator("#moment")).to_contain_text("The wall as it was")
+    page.get_by_role("link", name="Back to now").click()
+    page.wait_for_url(f"{locker}?")
+    expect(page.locator("#moment")).to_be_empty()
+    # and before its first event there was no locker, but the way to all pages
+    page.goto(f"{locker}?at=0")
+    expect(page.get_by_role("alert")).to_contain_text("There was no locker")
+    expect(page.get_by_role("navigation")).to_be_visible()
+
+
+def test_a_door_opens_in_a_dialog_and_its_link_has_the_focus_again(site: Site, watched: Watched) -> None:
+    page, ids = watched.page, site.examples
+    page.goto(f"{site.url}/console/lockers/{ids['locker_id']}")
+    door = page.locator(".door", has_text=ids["compartment_id"]).first
+    door.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("What happened here")
+    expect(dialog).to_contain_text(ids["compartment_id"])
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(door).to_be_focused()
+    # and the dialog leads to a page of its own
+    door.click()
+    dialog.get_by_role("link", name="Open as a page").click()
+    expect(page).to_have_title(f"Door {ids['compartment_id']} of {ids['locker_id']} · Lockstream")
+
+
+@pytest.fixture(scope="module")
+def many() -> Iterator[str]:
+    """The address of a server with 10,000 lockers."""
+    settings = Settings.model_validate(NO_KEYS)
+    app: FastAPI = create_app(open_in_memory, lambda: settings, make_console)
+    with serving(app) as url:
+        import httpx
+
+        with httpx.Client(base_url=url, timeout=60) as client:
+            for start in range(0, MANY, 5_000):
+                events = [registered("1", locker=f"L{number:05}") for number in range(start, start + 5_000)]
+                client.post("/events/batch", json=events).raise_for_status()
+        yield url
+
+
+def test_ten_thousand_lockers_scroll_with_few_rows_in_the_page(browser: Browser, many: str) -> None:
+    with watched_page(browser, many) as watched:
+        page = watched.page
+        page.goto(f"{many}/console/lockers?limit=1000")
+        most = 0
+        while page.locator("a[data-next]").count():
+            page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+            most = max(most, _rows(page))
+            page.wait_for_timeout(20)
+        expect(page.locator("#list tbody")).to_have_count(MANY // 1000)
+        expect(page.get_by_text("L09999")).to_be_visible()
+        assert most < MANY / 2
+        assert _rows(page) < 3_000
+        # and the first rows are there again at the top
+        page.evaluate("scrollTo(0, 0)")
+        expect(page.get_by_text("L00000")).to_be_visible()
+        watched.require_no_fault()
+
+
+def _rows(page: Page) -> int:
+    count: int = page.locator("#list tbody tr").count()
+    return count
