@@ -17,7 +17,7 @@ from lockstream.tests.support.processes import Server, command, environment
 
 def create_key(log: Path) -> str:
     """Create a key of a log in a file, and return its text. A server follows within a second."""
-    done = command(log, "keys", "create", "test", "--scope", "admin")
+    done = command(log, "keys", "create", "test", "--scope", "read", "--scope", "events:write")
     [key] = re.findall(r"lsk_\w+", done.stdout.decode())
     return str(key)
 

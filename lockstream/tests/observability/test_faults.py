@@ -98,7 +98,7 @@ def test_a_disk_that_is_nearly_full(tmp_path: Path, log: Path) -> None:
 @needs_strace
 def test_slow_flushes(tmp_path: Path, log: Path) -> None:
     slow = traced(
-        Path(os.devnull), log, "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=300000:when=20..200"
+        Path(os.devnull), log, "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=300000:when=20..100"
     )
     with (
         Server(log, under=slow).start() as server,
