@@ -160,7 +160,7 @@ def test_a_quarantine_that_fills(tmp_path: Path, log: Path) -> None:
 def test_a_node_that_is_killed_and_a_replica_that_is_behind(tmp_path: Path) -> None:
     with (
         PostgresServer(fsync="off") as primary,
-        PostgresServer(primary, hot_standby="on", fsync="off") as standby,
+        PostgresServer(primary, hot_standby="on", fsync="off", max_standby_streaming_delay="-1") as standby,
         cluster(3, tmp_path, primary.url, LOCKSTREAM_READ_URL=standby.url) as nodes,
         watched(tmp_path, nodes) as watch,
         reporting(nodes[0]),
