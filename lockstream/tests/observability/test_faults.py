@@ -17,11 +17,13 @@ from pathlib import Path
 import pytest
 
 from bench.postgres import free_port
+from lockstream.core.entities.log import SECOND, START, present_time, recorded_at_of
+from lockstream.infrastructure.codec.log_line import encode_lines
 from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.tests.nodes.cluster import cluster
 from lockstream.tests.observability.load import create_key, reporting
 from lockstream.tests.observability.prometheus import Prometheus, needs_prometheus
-from lockstream.tests.support.builders import registered, reserved
+from lockstream.tests.support.builders import event, fault_reported, registered, reserved
 from lockstream.tests.support.postgres_server import PostgresServer
 from lockstream.tests.support.processes import Server, needs_strace, traced, wait_until
 
@@ -186,4 +188,24 @@ def test_a_database_that_is_away(tmp_path: Path) -> None:
         database.kill()
         watch.wait_for("LockstreamEventsRefused")
         database.start()
+        watch.wait_for()
+
+
+def test_a_locker_that_is_silent(tmp_path: Path, log: Path) -> None:
+    # given four lockers that have reported in turns, of which one has stopped two hours ago
+    names = ["a", "b", "c", "d"]
+    turns = [fault_reported(1, "c1", locker=name) for _ in range(60) for name in names]
+    later = [fault_reported(1, "c1", locker=name) for _ in range(60) for name in names[1:]]
+    now = present_time()
+    first, end = encode_lines(
+        [event(one) for one in [*(registered("c1", locker=name) for name in names), *turns]],
+        recorded_at_of(now - 2 * 3_600 * SECOND),
+        START,
+    )
+    last, _ = encode_lines([event(one) for one in later], recorded_at_of(now - 60 * SECOND), end)
+    log.write_bytes(b"".join([*first, *last]))
+    with served(log).start() as server, watched(tmp_path, [server]) as watch:
+        watch.wait_for("LockstreamLockersSilent")
+        # when it reports again
+        assert post(server, fault_reported(1, "c1", locker="a")) == 202
         watch.wait_for()
