@@ -18,7 +18,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if TESTS not in path.par
 MAX_FILES = 12
 """Modules in one folder: in a longer list, a newcomer sees no groups."""
 
-TESTED_ELSEWHERE = {"crash", "nodes", "docs", "bench", "fuzz", "support"}
+TESTED_ELSEWHERE = {"crash", "nodes", "docs", "bench", "fuzz", "observability", "support"}
 """Folders of tests that no folder of the product matches."""
 
 BROWSER_TESTS = Path("presentation/console/browser")

@@ -19,6 +19,7 @@ WIDTHS = [80, 100, 200]
 PANELS = {
     "simulate": {"Options"},
     "follow": {"Arguments", "Options"},
+    "status": {"Arguments", "Options"},
     "demo": {"Options", "Address"},
     "quarantine": {"Options", "Commands"},
     "keys": {"Options", "Commands"},
