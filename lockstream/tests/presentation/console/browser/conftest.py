@@ -1,19 +1,27 @@
-"""Fixtures: one browser and one server over a simulated network, which all tests of this folder share."""
+"""Fixtures: one browser and one server over a simulated network, which all tests of this folder share.
+
+They import Playwright when they are used, so that a run without the development packages skips these tests.
+"""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
 
-from lockstream.tests.presentation.console.browser.site import Site, Watched, simulated_site, watched_page
 from lockstream.tests.support.browsers import BROWSER
 
-expect.set_options(timeout=60_000)  # so that a slow machine fails no test
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from lockstream.tests.presentation.console.browser.site import Site, Watched
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def browser() -> "Iterator[Browser]":
     """The browser of the system, which reaches no host but this one."""
+    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415
+
+    expect.set_options(timeout=60_000)  # so that a slow machine fails no test
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
             executable_path=BROWSER,
@@ -24,15 +32,19 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Site]":
     """A server over a simulated network. Tests that change it add lockers of their own."""
+    from lockstream.tests.presentation.console.browser.site import simulated_site  # noqa: PLC0415
+
     with simulated_site(tmp_path_factory.mktemp("site")) as site:
         yield site
 
 
 @pytest.fixture
-def watched(browser: Browser, site: Site) -> Iterator[Watched]:
+def watched(browser: "Browser", site: "Site") -> "Iterator[Watched]":
     """A page of a person who may do everything. At the end it must have done nothing that is forbidden."""
+    from lockstream.tests.presentation.console.browser.site import watched_page  # noqa: PLC0415
+
     with watched_page(browser, site.url, site.keys["all"]) as watched:
         yield watched
         watched.require_no_fault()
