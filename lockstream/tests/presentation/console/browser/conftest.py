@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="package")
 def browser() -> "Iterator[Browser]":
     """The browser of the system, which reaches no host but this one."""
-    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415
+    from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=60_000)  # so that a slow machine fails no test
     with sync_playwright() as playwright:
@@ -34,7 +34,7 @@ def browser() -> "Iterator[Browser]":
 @pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Site]":
     """A server over a simulated network. Tests that change it add lockers of their own."""
-    from lockstream.tests.presentation.console.browser.site import simulated_site  # noqa: PLC0415
+    from lockstream.tests.presentation.console.browser.site import simulated_site
 
     with simulated_site(tmp_path_factory.mktemp("site")) as site:
         yield site
@@ -43,7 +43,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Site]":
 @pytest.fixture
 def watched(browser: "Browser", site: "Site") -> "Iterator[Watched]":
     """A page of a person who may do everything. At the end it must have done nothing that is forbidden."""
-    from lockstream.tests.presentation.console.browser.site import watched_page  # noqa: PLC0415
+    from lockstream.tests.presentation.console.browser.site import watched_page
 
     with watched_page(browser, site.url, site.keys["all"]) as watched:
         yield watched
