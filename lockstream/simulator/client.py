@@ -80,7 +80,7 @@ class Client:
             SimulationFailed: the server was never reached, did not come back in time, or rejects every request.
         """
         body = b"\n".join(events)
-        pause, waited = SHORTEST_PAUSE, 0.0
+        pause, waited, may_be_stale = SHORTEST_PAUSE, 0.0, self._connection.sock is not None
         while True:
             try:
                 self._send(body)
@@ -88,6 +88,9 @@ class Client:
                 return self._receive()
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
+                if may_be_stale:  # a server closes a connection that was silent for long
+                    may_be_stale = False
+                    continue
                 reason, asked = f"{self._url} cannot be reached ({reason_of(error)}).", 0
                 if not self._was_reached:
                     raise SimulationFailed(f"{reason} Start a server there, or name another with --post.") from error

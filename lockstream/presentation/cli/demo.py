@@ -67,7 +67,7 @@ def run(settings: Settings, lockers: int, days: float, seed: int, *, opens_brows
                 _Server(Path(folder), settings) as server,
                 closing(Posting(simulation, server.url, server.require_running)) as posting,
             ):
-                posting.post(past.refused)
+                posting.post(past.still_refused)
                 for line in _introduction(simulation, server.url):
                     info(line)
                 if opens_browser and has_desktop(os.environ, sys.platform):

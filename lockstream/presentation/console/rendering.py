@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from lockstream import __version__
 from lockstream.core.entities.access import Scope
@@ -28,6 +29,9 @@ NAVIGATION = (
     ("/audit", "Audit", Scope.ADMIN),
 )
 """Path, label and scope of each page in the navigation. A page whose scope the key lacks is not shown."""
+
+WHOLE_SYSTEM = frozenset({"/system"})
+"""Pages that a key which is bound to lockers does not open."""
 
 
 class Rendering:
@@ -52,7 +56,7 @@ class Rendering:
             "query": query_of(request.scope),
             "query_string": request.scope["query_string"].decode("latin-1"),
             "caller": wanted.api.caller if wanted else None,
-            "navigation": [(path, label) for path, label, scope in NAVIGATION if wanted and scope in wanted.scopes],
+            "navigation": _navigation(wanted),
         }
         return self._environment.get_template(page.template).render(shared | dict(page.values))
 
@@ -72,6 +76,7 @@ class Rendering:
             "clock": texts.clock,
             "duration": texts.duration,
             "field_of_time": texts.field_of_time,
+            "breakable": breakable,
             "segment": lambda text: quote(str(text), safe=""),
         }
         environment.globals |= {
@@ -86,6 +91,19 @@ class Rendering:
             "query_with": query_with,
         }
         return environment
+
+
+def _navigation(wanted: PageRequest | None) -> list[tuple[str, str]]:
+    """Return path and label of the pages that the key of a person opens."""
+    if wanted is None:
+        return []
+    hidden = WHOLE_SYSTEM if wanted.api.caller.lockers is not None else frozenset()
+    return [(path, label) for path, label, scope in NAVIGATION if scope in wanted.scopes and path not in hidden]
+
+
+def breakable(code: str) -> Markup:
+    """Return a code in which a line may end behind each underscore."""
+    return Markup("_<wbr>").join(code.split("_"))
 
 
 def query_with(query: Mapping[str, str], **changes: Any) -> str:

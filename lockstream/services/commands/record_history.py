@@ -14,6 +14,7 @@ from lockstream.core.entities.events import Event
 from lockstream.core.entities.log import SECOND, recorded_at_of
 from lockstream.core.errors import MalformedEvent, StartRefused
 from lockstream.core.outcomes import Accepted, Duplicate
+from lockstream.core.rules import decide
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.codec.event_json import decode_events
 from lockstream.infrastructure.file_log.writer import LogWriter
@@ -31,11 +32,13 @@ class Arrived(Struct, frozen=True, gc=False):
 
 
 class HistoryCounts(Struct):
-    """The number of events by outcome, and the texts of those that are not in the log."""
+    """The number of events by outcome, and the texts of refused ones."""
 
     accepted: int
     duplicate: int
     refused: list[bytes]
+    still_refused: list[bytes]
+    """Those that the final state refuses, too."""
 
 
 def record_history(path: Path, arrivals: Iterable[Arrived]) -> HistoryCounts:
@@ -49,13 +52,14 @@ def record_history(path: Path, arrivals: Iterable[Arrived]) -> HistoryCounts:
     """
     if path.exists():
         raise StartRefused(f"{path} exists, and a simulation overwrites nothing. Name a file that does not exist.")
-    counts = HistoryCounts(0, 0, [])
+    counts = HistoryCounts(0, 0, [], [])
     with closing(_PastLog(path)) as log:
         cache = RowCache(NullRowStore())
         for arrived in arrivals:
             log.now = arrived.time
             _record(arrived.texts, UnitOfWork(log, cache), counts)
         log.flush()
+        counts.still_refused = _still_refused(counts.refused, UnitOfWork(log, cache))
     return counts
 
 
@@ -66,6 +70,16 @@ class _PastLog(LogWriter):
 
     def append(self, events: Sequence[Event], recorded_at: str) -> None:  # that is the present
         super().append(events, recorded_at_of(self.now * SECOND))
+
+
+def _still_refused(texts: Sequence[bytes], uow: UnitOfWork) -> list[bytes]:
+    """Return the texts of those events that the final state refuses, too. Nothing is kept of this look."""
+    decoded = zip(texts, decode_events(texts), strict=True)
+    events = [(text, event) for text, event in decoded if not isinstance(event, MalformedEvent)]
+    with uow:
+        known, rows, _ = uow.begin([event for _, event in events])
+        uow.load([event for _, event in events])
+        return [text for text, event in events if event.event_id not in known and decide(rows, event)]
 
 
 def _record(texts: Sequence[bytes], uow: UnitOfWork, counts: HistoryCounts) -> None:

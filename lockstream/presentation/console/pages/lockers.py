@@ -5,7 +5,8 @@ from typing import Any
 
 from fastapi import Response
 
-from lockstream.presentation.console.api import api_path
+from lockstream.core.entities.state import DEGRADING_SEVERITY
+from lockstream.presentation.console.api import Answer, ApiRefused, Failed, api_path
 from lockstream.presentation.console.pages.shared import (
     TYPE_CHOICES,
     ListFilter,
@@ -17,6 +18,8 @@ from lockstream.presentation.console.pages.shared import (
 )
 
 _YES_NO = (("", "All"), ("true", "Yes"), ("false", "No"))
+NOT_FOUND = 404
+
 _NEWEST_EVENTS = 20
 
 
@@ -81,20 +84,33 @@ async def show_locker(wanted: PageRequest) -> Page | Response:
 
 
 async def show_door(wanted: PageRequest) -> Page:
-    """Return a door with its history."""
+    """Return a door with its history, now or at an earlier moment."""
     locker_id, compartment_id = wanted.parameters["locker_id"], wanted.parameters["compartment_id"]
     path = api_path("lockers", locker_id, "compartments", compartment_id)
-    status = await wanted.api.get(path)
-    state = await wanted.api.get(f"{api_path('lockers', locker_id)}/state")
-    history = await wanted.api.part(f"{path}/events", order="desc", limit=50, after=wanted.query.get("after"))
-    door = next(one for one in state.value["compartments"] if one["compartment_id"] == compartment_id)
+    at = wanted.query.get("at")
+    status = await wanted.api.get(path, at=at)
+    moment = status.position if at else None
+    state = await wanted.api.get(f"{api_path('lockers', locker_id)}/state", at=moment)
+    history = await wanted.api.part(
+        f"{path}/events", order="desc", limit=50, after=wanted.query.get("after"), until=moment
+    )
+    door = next((one for one in state.value["compartments"] if one["compartment_id"] == compartment_id), None)
+    if door is None:  # a read replica may have gone back between two reads
+        raise ApiRefused(NOT_FOUND, f"The locker has no compartment {compartment_id!r} yet. Load the page again.")
     return Page(
         "door.html",
         f"Door {compartment_id} of {locker_id}",
-        {"locker_id": locker_id, "compartment_id": compartment_id, "door": door, "history": history},
+        {
+            "locker_id": locker_id,
+            "compartment_id": compartment_id,
+            "door": door,
+            "degraded_since": _degraded_since(door, history),
+            "moment": moment,
+            "history": history,
+        },
         answers=(status, history),
         csv=history.path,
-        has_live_parts="after" not in wanted.query,
+        has_live_parts=not at and "after" not in wanted.query,
         live_query=f"&locker_id={api_path(locker_id)[1:]}",
     )
 
@@ -121,6 +137,13 @@ async def show_history(wanted: PageRequest) -> Page:
         has_live_parts="after" not in query,
         live_query=f"&locker_id={api_path(locker_id)[1:]}",
     )
+
+
+def _degraded_since(door: dict[str, Any], history: Answer | Failed) -> str | None:
+    """Return when the oldest open fault that degrades a door was reported, if the history shown has its report."""
+    degrading = {fault["fault_id"] for fault in door["open_faults"] if fault["severity"] >= DEGRADING_SEVERITY}
+    events = history.value["items"] if history.value else []
+    return min((event["recorded_at"] for event in events if event["event_id"] in degrading), default=None)
 
 
 def _totals(doors: list[dict[str, Any]]) -> dict[str, int]:

@@ -48,7 +48,7 @@ async def show_overview(wanted: PageRequest) -> Page:
     """Return the overview. All its parts are asked for at the same time, and a part may be missing."""
     reads, is_whole = wanted.may(Scope.READ), wanted.api.caller.lockers is None
     before = f"{datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=OVERDUE_HOURS):%Y-%m-%dT%H:%M:%SZ}"
-    faults = f"/faults?open=true&min_severity={DEGRADING_SEVERITY}&order=asc&limit={_SHOWN}"
+    faults = f"/faults?open=true&min_severity={DEGRADING_SEVERITY}&order=asc&limit={COUNTED}"
     overdue = f"/reservations?status=DEPOSITED&order=asc&changed_before={before}&limit={COUNTED}"
     is_operator = reads and is_whole
     silent_lockers = f"/lockers?silent=true&limit={COUNTED}"
@@ -73,6 +73,7 @@ async def show_overview(wanted: PageRequest) -> Page:
             "charts": [_chart(part) for part in (hour, day) if isinstance(part, Answer)],
             "activity": hour,
             "severe": severe,
+            "worst": _worst(severe),
             "severe_count": _severe_count(network),
             "overdue": late,
             "silent": silent,
@@ -102,6 +103,12 @@ async def _newest_events(wanted: PageRequest, window: int) -> Part:
     if head.value is None:
         return head
     return await wanted.api.part("/events", after=max(0, head.value["head"] - window), limit=window)
+
+
+def _worst(severe: Part) -> list[dict[str, Any]]:
+    """Return the worst of the listed faults, and of equal ones the oldest."""
+    faults = severe.value["items"] if severe and severe.value else []
+    return sorted(faults, key=lambda fault: (-fault["severity"], fault["reported_position"]))[:_SHOWN]
 
 
 def _severe_count(network: Part) -> int:

@@ -176,11 +176,25 @@ async def _entry_page(wanted: PageRequest) -> Page:
             "entry": answer.value,
             "text": _body_of(body),
             "texts": CODE_TEXTS.get(code),
+            "subjects": _subjects(answer.value["body"].get("payload")),
             "outcome": wanted.query.get("outcome"),
             "problem": "",
         },
         answers=(answer,),
     )
+
+
+class _Subjects(NamedTuple):
+    """The parcel and the door that a refused event names, which may not exist."""
+
+    parcel: str | None
+    door: str | None
+
+
+def _subjects(payload: object) -> _Subjects:
+    named = payload if isinstance(payload, dict) else {}
+    parcel, door = named.get("reservation_id"), named.get("compartment_id")
+    return _Subjects(parcel if isinstance(parcel, str) else None, door if isinstance(door, str) else None)
 
 
 def _body_of(answer: bytes) -> str:

@@ -4,6 +4,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const current = () => document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light");
 
 export function showTheme() {
+  document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   const button = document.getElementById("theme");
   if (!button) return;
   const show = () => (button.textContent = current() === "dark" ? "Light" : "Dark");
