@@ -37,6 +37,8 @@ LOWEST = {
     "row_cache_rows": 1,
     "audit_bytes": 16 * 1024,
     "min_free_bytes": 0,
+    "silent_minutes": 1,
+    "gone_days": 1,
     "stop_seconds": 1,
 }
 """The lowest value of each setting that is a number."""

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -16,6 +17,7 @@ from lockstream.core.entities.log import time_of
 from lockstream.core.errors import KeysMissing, StoreUnavailable
 from lockstream.core.key_store import NO_AUDIT_LIMITS, AuditLimits, KeyChange, Keys
 from lockstream.infrastructure.access.audit_file import (
+    AuditLine,
     append_entries,
     audit_path,
     drop_oldest,
@@ -36,6 +38,16 @@ from lockstream.infrastructure.access.key_file import (
 _decode_used = msgspec.json.Decoder(dict[str, int]).decode
 
 
+class _Revocations(NamedTuple):
+    """The revocations in the audit log, up to a line."""
+
+    last: AuditLine | None
+    """The newest line that was read. Its number makes its text unique."""
+
+    times: Mapping[str, int]
+    """The earliest time at which each key was revoked, in microseconds since 1970."""
+
+
 class FileKeyStore:
     """Implements `core.key_store.KeyStore` beside a log file. Servers and commands may change it at the same time."""
 
@@ -44,6 +56,7 @@ class FileKeyStore:
         self._limits = limits
         self._keys, self._audit, self._refusals = keys_path(log_path), audit_path(log_path), refusals_path(log_path)
         self._used, self._lock = Path(f"{self._keys}.used"), Path(f"{self._keys}.lock")
+        self._revocations = _Revocations(None, {})
 
     @property
     def name(self) -> str:
@@ -139,13 +152,28 @@ class FileKeyStore:
         revocation and the keys.
         """
         found = dict(keys)
-        for entry in self._changes():
-            key = found.get(entry.key_id)
-            if key and entry.action is AuditAction.REVOKED:
-                at = time_of(entry.at)
-                if key.revoked_at is None or key.revoked_at > at:
-                    found[key.key_id] = replace(key, revoked_at=at)
+        for key_id, at in self._revoked().items():
+            key = found.get(key_id)
+            if key and (key.revoked_at is None or key.revoked_at > at):
+                found[key_id] = replace(key, revoked_at=at)
         return found
+
+    def _revoked(self) -> Mapping[str, int]:
+        """Return the revocations in the audit log. Of a log that was appended to, only the new lines are read."""
+        known, new = self._revocations, list[AuditEntry]()
+        last, times = None, dict[str, int]()
+        for line in read_backwards(self._audit):
+            last = last or line
+            if line == known.last:
+                times = dict(known.times)
+                break
+            if line.entry and line.entry.action is AuditAction.REVOKED:
+                new.append(line.entry)
+        for entry in new:
+            at = time_of(entry.at)
+            times[entry.key_id] = min(at, times.get(entry.key_id, at))
+        self._revocations = _Revocations(last, times)
+        return times
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -9,18 +9,20 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from itertools import batched, groupby, islice
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import typer
 
 from lockstream.core.errors import LockerNotAllowed, SimulationFailed
 from lockstream.core.wording import counted
 from lockstream.presentation.cli.output import ProgressBar, info, progress_bar, standard_output
-from lockstream.services.commands.record_history import Arrived, HistoryCounts, record_history
 from lockstream.simulator.client import BATCH_EVENTS, KEY_VARIABLE, Client, Item
 from lockstream.simulator.pace import Batch, Clock, batches, clock_at
 from lockstream.simulator.simulation import Simulation
 from lockstream.simulator.world import Arrival
+
+if TYPE_CHECKING:
+    from lockstream.services.commands.record_history import HistoryCounts
 
 INTERRUPTED = 130
 """Exit code of a simulation that Ctrl-C has ended too early."""
@@ -48,13 +50,15 @@ def write_events(simulation: Simulation, end: int, path: Path | None) -> None:
     info(f"{counted(bar.done, 'event')} of {_described(simulation)} written to {path or 'standard output'}.")
 
 
-def write_log(simulation: Simulation, end: int, path: Path) -> HistoryCounts:
+def write_log(simulation: Simulation, end: int, path: Path) -> "HistoryCounts":
     """Write a log with the events that arrive before `end`, each recorded at the minute of its arrival.
 
     Raises:
         StartRefused: the file exists or cannot be created.
         StoreUnavailable: the file cannot be written.
     """
+    from lockstream.services.commands.record_history import Arrived, record_history  # noqa: PLC0415  # loads the storage
+
     with progress_bar("Simulating") as bar:
 
         def arrivals() -> Iterator[Arrived]:
@@ -63,7 +67,11 @@ def write_log(simulation: Simulation, end: int, path: Path) -> HistoryCounts:
                 _show_progress(bar, simulation, len(texts), end)
                 yield Arrived(min((minute + 1) * MINUTE, end), texts)
 
-        counts = record_history(path, arrivals())
+        try:
+            counts = record_history(path, arrivals())
+        except KeyboardInterrupt:
+            info(f"{path} was not complete, and was removed.")
+            raise
     info(
         f"{counted(counts.accepted, 'event')} of {_described(simulation)} recorded. Left out: "
         f"{counts.duplicate:,} duplicate, {len(counts.refused):,} refused."

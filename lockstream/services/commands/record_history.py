@@ -4,8 +4,8 @@ A posted simulation is recorded at the time of the request, so its past has no d
 rates and overdue parcels.
 """
 
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -48,12 +48,12 @@ def record_history(path: Path, arrivals: Iterable[Arrived]) -> HistoryCounts:
 
     Raises:
         StartRefused: `path` exists, or cannot be created.
-        StoreUnavailable: the log cannot be written.
+        StoreUnavailable: the log cannot be written. No part of it is left.
     """
     if path.exists():
         raise StartRefused(f"{path} exists, and a simulation overwrites nothing. Name a file that does not exist.")
     counts = HistoryCounts(0, 0, [], [])
-    with closing(_PastLog(path)) as log:
+    with closing(_PastLog(path)) as log, _removed_on_failure(path):
         cache = RowCache(NullRowStore())
         for arrived in arrivals:
             log.now = arrived.time
@@ -61,6 +61,16 @@ def record_history(path: Path, arrivals: Iterable[Arrived]) -> HistoryCounts:
         log.flush()
         counts.still_refused = _still_refused(counts.refused, UnitOfWork(log, cache))
     return counts
+
+
+@contextmanager
+def _removed_on_failure(path: Path) -> Iterator[None]:
+    """Remove a file if the block fails, also by Ctrl-C. A log that ends too early would look like a whole one."""
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 class _PastLog(LogWriter):

@@ -71,7 +71,12 @@ def test_a_body_that_a_node_would_take_is_let_through_and_a_silent_connection_is
 def test_the_nodes_trust_the_address_of_the_proxy_alone() -> None:
     [address] = [network["ipv4_address"] for network in SERVICES["proxy"]["networks"].values()]
     [subnet] = COMPOSE["networks"]["default"]["ipam"]["config"]
-    assert ip_address(address) in ip_network(subnet["subnet"])
+    given, whole = ip_network(subnet["ip_range"]), ip_network(subnet["subnet"])
+    assert ip_address(address) in whole
+    # and no other container gets that address, even if it starts before the proxy
+    assert set(given) < set(whole)
+    assert ip_address(address) not in given
+    assert subnet["gateway"] != address
     for node in NODES.values():
         assert node["environment"]["LOCKSTREAM_TRUSTED_PROXIES"] == address
     # and it names the host, the client and the scheme in each request

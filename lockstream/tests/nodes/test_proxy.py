@@ -145,8 +145,10 @@ def test_a_request_without_a_host_reaches_a_node(daemon: Daemon) -> None:
             assert response.status == 200
 
 
-@pytest.mark.parametrize("path", ["/keys", "/console/keys/new", "/console/keys/k3yEx4mp"])
-def test_a_form_that_makes_a_key_is_sent_to_one_node_alone(path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/keys", "/keys/k/rotate", "/console/keys/new", "/console/quarantine", "/console/sign-in"]
+)
+def test_a_form_of_the_console_or_a_key_is_sent_to_one_node_alone(path: str) -> None:
     # given two nodes that answer 503, so that nginx would ask the other one
     with stub_nodes(2) as (ports, asked), nginx_for(ports) as daemon:
         for one, expected in ((path, 1), ("/events", 2)):

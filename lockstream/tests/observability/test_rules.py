@@ -95,6 +95,25 @@ def test_each_rule_names_only_recorded_series_that_exist() -> None:
     assert named == RECORDED
 
 
+@pytest.mark.parametrize(
+    ("alert", "limit"),
+    [
+        (
+            "DiskNearlyFull",
+            f"lockstream_disk_free_bytes < {problems.NEARLY_FULL_DISK} * lockstream_disk_min_free_bytes",
+        ),
+        ("DiskFullSoon", f"lockstream_disk_left_seconds < {problems.FEW_DAYS:.0f} * 86400"),
+        ("DiskFullSoon", f"free_bytes >= {problems.NEARLY_FULL_DISK} * lockstream_disk_min_free_bytes"),
+        ("ProjectionBehind", f"lockstream_projection_lag_seconds > {problems.LONG_LAG_SECONDS:.0f}"),
+        ("ReplicaBehind", f"lockstream_replica_lag_seconds > {problems.LONG_LAG_SECONDS:.0f}"),
+        ("QueueNearlyFull", f"lockstream_queue_events >= {problems.NEARLY_FULL} * lockstream_queue_limit_events"),
+        ("QuarantineFilling", f">= {problems.NEARLY_FULL} * max by (job) (lockstream_quarantine_limit_entries)"),
+    ],
+)
+def test_an_alert_has_the_limit_of_its_problem(alert: str, limit: str) -> None:
+    assert re.search(re.escape(limit) + r"(?![\w.])", ALERT_RULES[f"Lockstream{alert}"]["expr"])
+
+
 def test_each_alert_has_a_severity_a_summary_and_a_section() -> None:
     for rule in ALERT_RULES.values():
         assert rule["labels"]["severity"] in {"critical", "warning"}

@@ -75,6 +75,27 @@ def test_the_oldest_refusals_leave_and_no_change_of_a_key(
         assert [one.entry for one in following] == refusals(990, 995)[::-1]
 
 
+def test_a_revocation_is_read_from_the_audit_log_once(log_path: Path) -> None:
+    with closing(FileKeyStore(log_path)) as writer, closing(FileKeyStore(log_path)) as store:
+        # given a store that has read a revocation, and an older file of keys, which has the key as active
+        first, second = (created(writer).key.key_id for _ in range(2))
+        older = keys_path(log_path).read_bytes()
+        writer.change(lambda keys: revoke(keys, first, OPERATOR, NOW + 1))
+        created(writer)
+        keys_path(log_path).write_bytes(older)
+        assert store.keys()[first].revoked_at == NOW + 1
+        # when its line cannot be read any more, and another key is revoked
+        *before, revoked, after = audit_path(log_path).read_bytes().splitlines(keepends=True)
+        audit_path(log_path).write_bytes(b"".join([*before, b"x" * (len(revoked) - 1), b"\n", after]))
+        writer.change(lambda keys: revoke(keys, second, OPERATOR, NOW + 2))
+        keys_path(log_path).write_bytes(older)
+        # then both are revoked
+        assert [store.keys()[key_id].revoked_at for key_id in (first, second)] == [NOW + 1, NOW + 2]
+        # and another audit log in its place is read as a whole
+        audit_path(log_path).write_bytes(b"".join([*before, revoked, after]))
+        assert [store.keys()[key_id].revoked_at for key_id in (first, second)] == [NOW + 1, None]
+
+
 def test_changes_of_keys_have_a_bound_of_their_own(
     open_bounded: Callable[[], KeyStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,9 +143,12 @@ def test_a_table_aligns_numbers_to_the_right(log_path: Path, run_command: RunCom
     # then texts are aligned to the left and numbers to the right
     time = "last_event_at".ljust(len(times["l1"]))
     assert found == [
-        f"locker_id  compartments  available  reserved  occupied  degraded  events  {time}  last_position",
-        f"l1                   10         10         0         0         0      10  {times['l1']}             10",
-        f"locker-2              1          1         0         0         0       1  {times['locker-2']}             11",
+        f"locker_id  compartments  available  reserved  occupied  degraded  events  {time}  last_position  silent  gone"
+        "   usual_silence_seconds",
+        f"l1                   10         10         0         0         0      10  {times['l1']}             10"
+        "  False   False",
+        f"locker-2              1          1         0         0         0       1  {times['locker-2']}             11"
+        "  False   False",
     ]
 
 

@@ -16,7 +16,8 @@ from lockstream.tests.support.processes import TIMEOUT_SECONDS, environment
 
 COMMANDS = [
     *("serve", "verify", "rebuild", "migrate", "import", "export", "backup", "repair"),
-    *("lockers", "reservations", "faults", "history", "follow", "quarantine", "keys", "audit", "simulate", "demo"),
+    *("lockers", "reservations", "faults", "history", "follow", "status"),
+    *("quarantine", "keys", "audit", "simulate", "demo"),
 ]
 
 

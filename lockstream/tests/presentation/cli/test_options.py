@@ -29,6 +29,7 @@ TEXTS = {
     "auth": ("OFF", "on"),
     "open_docs": ("true", "false"),
     "host": ("::1", "::"),
+    "metrics_host": ("::1", "127.0.0.2"),
     "port": ("1", "65535"),
     "unix_socket": ("a.sock", "b.sock"),
     "tls_cert": ("a.pem", "b.pem"),
@@ -36,6 +37,10 @@ TEXTS = {
     "root_path": ("/a", "/b"),
     "trusted_proxies": ("10.0.0.0/8", "unix,::1"),
     "cors_origins": ("https://a.example", "https://b.example, http://b.example:8080"),
+    "console": ("false", "true"),
+    "console_name": ("North", "South"),
+    "console_colour": ("#B3261E", "#00ff00"),
+    "audit_bytes": ("20000", "30000"),
     "log_level": ("debug", "error"),
     "log_format": ("JSON", "text"),
     "access_log": ("on", "0.25"),
@@ -58,6 +63,9 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "tls_key": (Path("a.key"), Path("b.key")),
     "trusted_proxies": (("10.0.0.0/8",), ("unix", "::1")),
     "cors_origins": (("https://a.example",), ("https://b.example", "http://b.example:8080")),
+    "console": (False, True),
+    "console_colour": ("#b3261e", "#00ff00"),
+    "audit_bytes": (20_000, 30_000),
     "log_format": ("json", "text"),
 }
 """The values that these texts stand for."""

@@ -274,6 +274,25 @@ def test_a_log_of_the_past_overwrites_nothing(run_command: RunCommand, log_path:
     assert "overwrites nothing" in result.errors
 
 
+def test_a_log_of_the_past_that_cannot_be_written_is_removed(run_command: RunCommand, log_path: Path) -> None:
+    # given a disk that fills up
+    with file_size_limit(100_000):
+        result = run_command("simulate", *SMALL, "--log", log_path)
+    # then half a log is not left, and the next attempt succeeds
+    result.assert_is_error("File too large")
+    assert not log_path.exists()
+    assert run_command("simulate", *SMALL, "--log", log_path).exit_code == 0
+    audited(log_path)
+
+
+def test_ctrl_c_removes_a_log_of_the_past(log_path: Path) -> None:
+    with running(log_path, "simulate", "--days", "10000", "--log", str(log_path)) as command:
+        wait_until(lambda: log_path.exists() and log_path.stat().st_size)
+        assert command.stop(signal.SIGINT) == 130
+        assert command.errors == f"{log_path} was not complete, and was removed.\n"
+    assert not log_path.exists()
+
+
 def test_a_bound_key_is_the_reason_of_refusals(log_path: Path) -> None:
     with closing(FileKeyStore(log_path)) as store:
         key = created(store, request(Scope.EVENTS_WRITE, lockers=["another"]))

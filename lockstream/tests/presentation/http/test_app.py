@@ -31,15 +31,19 @@ READS = [
 ]
 QUARANTINE = "/quarantine", "/quarantine/malformed", f"/quarantine/{EVENT}"
 RESUBMIT, DISCARD = f"/quarantine/{EVENT}/resubmit", f"/quarantine/{EVENT}/discard"
-LISTS = "/network", "/lockers", f"/lockers/{LOCKER}/compartments", "/reservations", "/faults", "/search?q=l"
+LISTS = [
+    *("/network", "/network/activity", "/lockers", f"/lockers/{LOCKER}/compartments", "/reservations", "/faults"),
+    "/search?q=l",
+]
 MISSING = [path.replace(EVENT, EVENT[::-1]).replace("-1", "-2") for path in READS] + ["/lockers/unknown/compartments"]
+FIGURES = "/metrics", "/system"
 HEALTH = "/health/live", "/health/ready"
 DOCUMENTATION = "/docs", "/openapi.json", "/docs/assets/swagger-ui.css"
 
 FEED, STREAM = "/events?after=0", "/events/stream"
 OPERATIONS = [
     *(("POST", "/events"), ("POST", "/events/batch"), ("HEAD", f"{STREAM}?after=0")),  # a GET of the stream has no end
-    *(("GET", path) for path in (FEED, *READS, *LISTS, *QUARANTINE, *HEALTH)),
+    *(("GET", path) for path in (FEED, *READS, *LISTS, *QUARANTINE, *FIGURES, *HEALTH)),
     *(("POST", "/quarantine/resubmit"), ("POST", RESUBMIT), ("POST", DISCARD)),
 ]
 """A request for every operation of the contract."""
@@ -135,7 +139,7 @@ def test_only_post_get_and_head_are_allowed_for_events(client: TestClient, metho
     assert (response.status_code, response.headers["allow"]) == (405, "POST, GET, HEAD")
 
 
-@pytest.mark.parametrize("path", [*READS, *LISTS, *HEALTH, "/", *DOCUMENTATION])
+@pytest.mark.parametrize("path", [*READS, *LISTS, *FIGURES, *HEALTH, "/", *DOCUMENTATION])
 def test_only_get_and_head_are_allowed_for_reads_and_documentation(client: TestClient, path: str) -> None:
     for method in "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
         response = client.request(method, path, json=registered())

@@ -1,0 +1,1 @@
+"""Tests of request ids and of the access log."""

@@ -33,7 +33,7 @@ def test_without_traces_nothing_of_the_sdk_is_imported(log_path: Path) -> None:
     )
     loaded = json.loads(ended.stdout)
     assert not [name for name in loaded if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter"))]
-    ours = [name for name in loaded if name.startswith("lockstream.services.running.telemetry.")]
+    ours = [name for name in loaded if name.startswith("lockstream.services.running.telemetry.traces.")]
     assert ours == ["lockstream.services.running.telemetry.traces.tracing"]
 
 
