@@ -20,7 +20,7 @@ run: runtime ## start the service
 	@$(BIN)/python run.py
 
 demo: runtime ## show Lockstream on a simulated network: a month at once, then live; Ctrl-C leaves nothing behind
-	@$(BIN)/python -m lockstream demo
+	@$(BIN)/python -m lockstream demo $(ARGS)
 
 test: tools ## run the tests, in parallel; COVERAGE=1 measures their coverage
 	@$(BIN)/python -m pytest -q -n auto --dist worksteal -rs $(if $(COVERAGE),--cov --cov-report=term)

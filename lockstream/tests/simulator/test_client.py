@@ -84,10 +84,17 @@ def test_a_batch_with_an_internal_error_is_sent_again() -> None:
 
 @pytest.mark.parametrize("broken", [b"", b"this is no HTTP\r\n\r\n"], ids=["closed", "other protocol"])
 def test_a_lost_connection_is_made_again(broken: bytes) -> None:
-    posted = Posted([ACCEPTED, broken, ACCEPTED])
+    posted = Posted([ACCEPTED, broken, broken, ACCEPTED])
+    assert posted.post(batches=2) == OUTCOMES
+    assert posted.requests[1] == posted.requests[2] == posted.requests[3]
+    assert "cannot be reached" in posted.failures[0]
+
+
+def test_a_connection_that_the_server_has_closed_meanwhile_is_no_failure() -> None:
+    posted = Posted([ACCEPTED, b"", ACCEPTED])
     assert posted.post(batches=2) == OUTCOMES
     assert posted.requests[1] == posted.requests[2]
-    assert "cannot be reached" in posted.failures[0]
+    assert (posted.failures, posted.slept) == ([], [])
 
 
 def test_a_server_that_was_never_reached_is_an_error_at_once() -> None:

@@ -45,7 +45,7 @@ def names(page: Document) -> list[str]:
 
 def test_a_system_without_problems_is_well(guarded: Guarded) -> None:
     page = document(guarded.client, "/console", guarded.keys["all"])
-    assert "All is well." in page.text
+    assert "The system is well." in page.text
     assert "What needs a person now" in page.text
     for heading in ("1 open severe fault", "0 overdue parcels", "1 event in quarantine", "The network"):
         assert heading in " ".join(page.text.split()), heading
@@ -65,7 +65,7 @@ def test_charts_have_a_name_and_a_table(guarded: Guarded) -> None:
 def test_each_problem_has_its_remedy_and_its_section_of_the_runbook(log_path: Path) -> None:
     with client_with(min_free_bytes=1 << 60) as client:
         page = document(client, "/console")
-        assert "All is well" not in page.text
+        assert "The system is well" not in page.text
         assert "Events are refused" in page.text
         assert "Free some space; no restart is needed." in page.text
         assert "/console/runbook#a-full-disk" in page.values("href")
@@ -82,11 +82,8 @@ def test_the_runbook_has_a_section_about_each_problem() -> None:
 
 
 def test_the_runbook_has_the_sections_of_the_documentation() -> None:
-    headings = {
-        line[3:].lower().replace(" ", "-"): line[3:]
-        for line in OPERATIONS.read_text().splitlines()
-        if line.startswith("## ")
-    }
+    titles = [title for line in OPERATIONS.read_text().splitlines() for title in re.findall("^##+ (.*)$", line)]
+    headings = {title.lower().replace(" ", "-"): title for title in titles}
     assert {name: section.title for name, section in RUNBOOK.items()}.items() <= headings.items()
 
 
@@ -139,7 +136,7 @@ def test_without_the_quarantine_its_part_says_so(log_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scope", "missing", "shown"),
     [
-        (Scope.READ, ["feed", "quarantine"], ["All is well", "The network"]),
+        (Scope.READ, ["feed", "quarantine"], ["The system is well", "The network"]),
         (Scope.FEED, ["read"], ["Newest events"]),
         (Scope.QUARANTINE, ["read", "feed"], ["1 event in quarantine"]),
         (Scope.ADMIN, ["read", "feed"], []),
@@ -156,7 +153,7 @@ def test_a_part_whose_scope_is_missing_is_left_out_with_a_sentence(
     for part in shown:
         assert part in text
     if Scope.READ.value in missing:
-        assert "All is well" not in text
+        assert "The system is well" not in text
         assert not names(page)
 
 
@@ -177,7 +174,7 @@ def test_a_key_that_is_bound_to_lockers_sees_its_own(guarded: Guarded) -> None:
     assert "Your lockers" in text
     assert "0 open severe faults" in text
     assert LOCKER not in text
-    assert "All is well" not in text
+    assert "The system is well" not in text
     assert not any(name.startswith("Events a ") for name in names(page))
     for path in ("system",):
         refused = document(guarded.client, f"/console/{path}", made["text"], 403)
