@@ -7,9 +7,11 @@ import { followLists } from "./lists.js";
 import { followFeed } from "./live.js";
 import { bindMoment } from "./moment.js";
 import { searchWhileTyping } from "./searching.js";
+import { bindTimeFields } from "./time_fields.js";
 import { keepTimes } from "./times.js";
 
 keepTimes();
+bindTimeFields();
 showTheme();
 bindKeys();
 openDialogs();
