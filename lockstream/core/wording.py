@@ -1,17 +1,27 @@
-"""Agreement of numbers with nouns, verbs and pronouns, and values that a client has sent, for messages."""
+"""Numbers with their nouns and units, verbs and pronouns that agree, and values that a client has sent."""
 
 import re
 
 SHOWN_CHARACTERS = 80
 """Characters of a wrong value that a message repeats."""
 
+_UNITS = "B", "KiB", "MiB", "GiB", "TiB"
+
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """A character that a terminal could obey, or that ends a line."""
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, such as "1 event" or "1,200 events"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, such as "1 event" or "1,200 events". A `plural` is one that not only adds an s."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes with its unit, such as "1.5 GiB"."""
+    value, unit = float(count), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{count:,} B" if unit == 0 else f"{value:,.1f} {_UNITS[unit]}"
 
 
 def agreeing(number: int, singular: str, plural: str) -> str:

@@ -9,7 +9,9 @@ from fastapi import Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lockstream import __version__
+from lockstream.core import wording
 from lockstream.core.entities.access import Scope
+from lockstream.core.entities.state import DEGRADING_SEVERITY
 from lockstream.presentation.console import files, pictures, texts
 from lockstream.presentation.console.pages.shared import Page, PageRequest, query_of
 from lockstream.presentation.http.routes.operations import CONSOLE_PATH
@@ -68,18 +70,19 @@ class Rendering:
         )
         environment.filters |= {
             "number": texts.number,
-            "size": texts.size,
+            "size": wording.size,
             "clock": texts.clock,
             "duration": texts.duration,
             "field_of_time": texts.field_of_time,
             "segment": lambda text: quote(str(text), safe=""),
         }
         environment.globals |= {
-            "counted": texts.counted,
+            "counted": wording.counted,
             "seconds_between": texts.seconds_between,
             "seconds_since": texts.seconds_since,
             "gap": texts.gap,
             "is_late": texts.is_late,
+            "DEGRADING_SEVERITY": DEGRADING_SEVERITY,
             "EVENT_WORDS": texts.EVENT_WORDS,
             "STATUS_WORDS": texts.STATUS_WORDS,
             "pictures": pictures,

@@ -4,6 +4,8 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
+from lockstream.core.wording import counted
+
 EVENT_WORDS: Final = {
     "CompartmentRegistered": "Compartment registered",
     "ReservationCreated": "Reserved",
@@ -36,16 +38,6 @@ LATE_SECONDS = 3_600
 def number(value: int) -> str:
     """Return a whole number with a separator between thousands."""
     return f"{value:,}"
-
-
-def size(count: int) -> str:
-    """Return a number of bytes with a unit of 1,024."""
-    amount = float(count)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if amount < 1_024:
-            return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.1f} {unit}"
-        amount /= 1_024
-    return f"{amount:.1f} TiB"
 
 
 def instant(text: str) -> datetime:
@@ -116,8 +108,3 @@ def duration(seconds: float) -> str:
         if len(parts) == _SHOWN_UNITS or (parts and not count):
             break
     return " ".join(parts) or "less than a second"
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """Return a number with its noun, which agrees with it."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

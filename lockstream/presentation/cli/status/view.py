@@ -2,15 +2,13 @@
 
 from typing import NamedTuple
 
-from lockstream.core.wording import counted, printable
+from lockstream.core.wording import counted, printable, size
 from lockstream.presentation.cli.status.answers import Problem, Quarantine, Status, Storage
 
 PAGE = "docs/operations.md"
 
 GOOD, WARNING, CRITICAL, FAINT, PLAIN = "green", "yellow", "bold red", "dim", ""
 """Styles of lines."""
-
-_UNITS = "B", "KiB", "MiB", "GiB", "TiB"
 
 
 class Line(NamedTuple):
@@ -30,14 +28,6 @@ def lines(status: Status, rate: float | None) -> list[Line]:
     found += [Line(f"{name:<{width}}  {value}") for name, value in figures]
     started = f"Lockstream {status.version}, started {status.started_at}, log {status.storage.log_name}"
     return [*found, Line(""), Line(printable(started), FAINT)]
-
-
-def size(count: int) -> str:
-    """Return a number of bytes with its unit, such as "1.5 GiB"."""
-    value, unit = float(count), 0
-    while value >= 1024 and unit < len(_UNITS) - 1:
-        value, unit = value / 1024, unit + 1
-    return f"{count:,} B" if unit == 0 else f"{value:,.1f} {_UNITS[unit]}"
 
 
 def _verdict(status: Status) -> Line:

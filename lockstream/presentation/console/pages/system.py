@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any, NamedTuple
 
+from lockstream.core.wording import size
 from lockstream.presentation.console.pages.shared import Page, PageRequest, PageRoute
 from lockstream.presentation.console.runbook import RUNBOOK
-from lockstream.presentation.console.texts import size
 
 POSTGRESQL = "postgresql"
 

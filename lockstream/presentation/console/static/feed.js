@@ -53,8 +53,9 @@ function link(anchor, path, text) {
 
 function showSeverity(element, severity) {
   element.textContent = severity;
-  element.classList.add(severity >= 3 ? "severity--high" : "severity--low");
-  element.title = severity >= 3 ? "Degrades its compartment" : "Does not degrade its compartment";
+  const degrades = severity >= Number(element.dataset.degrading);
+  element.classList.add(degrades ? "severity--high" : "severity--low");
+  element.title = degrades ? "Degrades its compartment" : "Does not degrade its compartment";
 }
 
 const address = (path) => document.body.dataset.console + path;

@@ -2,10 +2,10 @@
 
 import pytest
 
-from lockstream.core.wording import counted
+from lockstream.core.wording import counted, size
 from lockstream.presentation.cli.status.answers import Problem, Quarantine, Status
 from lockstream.presentation.cli.status.rates import Seen, events_a_second
-from lockstream.presentation.cli.status.view import CRITICAL, GOOD, WARNING, lines, size
+from lockstream.presentation.cli.status.view import CRITICAL, GOOD, WARNING, lines
 from lockstream.tests.presentation.cli.status.states import FULL_DISK, LAG, status, storage
 
 
