@@ -1,4 +1,4 @@
-"""Exchanges: requests with what became of them, noted for the access log and for traces.
+"""Exchanges: requests and their responses, noted for the access log and for traces.
 
 An application is wrapped only if the settings turn one of both on. So neither costs anything while it is off.
 """
