@@ -97,16 +97,22 @@ def test_an_event_is_discarded_with_a_reason(site: Site, page: Page) -> None:
 
 def test_the_search_finds_from_any_page(site: Site, page: Page) -> None:
     ids = site.examples
-    for name in ("locker_id", "reservation_id"):
-        page.goto(f"{site.url}/console/lockers")
+    page.goto(f"{site.url}/console/lockers")
+    for name, title in (
+        ("locker_id", f"Locker {ids['locker_id']}"),
+        ("reservation_id", f"Parcel {ids['reservation_id']}"),
+        ("event_id", "Fault reported"),
+    ):
+        # when the beginning of an id is typed, then its matches are listed
+        beginning = ids[name][:-1]
+        page.locator("#search").fill(beginning)
+        page.locator("#search").press("Enter")
+        expect(page.locator("h1")).to_have_text(f"Found for {beginning}")
+        expect(page.locator("main").get_by_role("link", name=ids[name]).first).to_be_visible()
+        # and a whole id leads to its page
         page.locator("#search").fill(ids[name])
         page.locator("#search").press("Enter")
-        expect(page.locator("h1")).to_have_text(f"Found for {ids[name]}")
-        expect(page.locator("main").get_by_role("link", name=ids[name]).first).to_be_visible()
-    # and a whole id of an event leads to it
-    page.locator("#search").fill(ids["event_id"])
-    page.locator("#search").press("Enter")
-    expect(page.locator("h1")).to_have_text("Fault reported")
+        expect(page.locator("h1")).to_have_text(title)
 
 
 def test_the_csv_and_the_json_of_a_page_are_at_its_foot(site: Site, page: Page) -> None:
