@@ -85,7 +85,7 @@ class Lockstream:
         self._feed = Feed(engine)
         self._streams = FeedStreams(engine, self._feed, settings.stream_limit)
         limits = SilenceLimits.of(settings.silent_minutes, settings.gone_days)
-        self._sweep = SilenceSweep(engine.list, limits)
+        self._sweep = SilenceSweep(partial(engine.list, at=0), limits)
         if tracing:
             self._streams.on_page = partial(tracing.deliveries.note, form="stream")
         self._runner = LoopRunner()
@@ -219,14 +219,24 @@ class Lockstream:
         """
         return await self._call(self._sweep.silence)
 
+    async def last_silence(self) -> Silence:
+        """Return the last measure by which lockers are silent, without waiting for a sweep if it is not outdated.
+
+        Raises:
+            StoreUnavailable: there is none, and the lists cannot be read.
+        """
+        return await self._call(self._sweep.last_silence)
+
     async def silent_lockers(self, limit: int = 0) -> SilentLockers:
         """Return the number of silent lockers and of those that are gone, and up to `limit` silent ones by id.
+
+        They may be those of a second ago: this waits for no flush and no checkpoint.
 
         Raises:
             StoreUnavailable: the lists cannot be read.
         """
         silence = await self.silence()
-        return (await self.list(lambda listings: silent_lockers(listings, silence, limit))).value
+        return (await self.list(lambda listings: silent_lockers(listings, silence, limit), at=0)).value
 
     async def feed_page(
         self,
@@ -388,6 +398,7 @@ class Lockstream:
         self.access.note_refusal(first.key_id, origin.address, REPORT, first.code, len(errors))
 
     async def _close(self) -> None:
+        self._sweep.stop()
         await self._group_commit.close()
         try:
             if self._quarantine:
