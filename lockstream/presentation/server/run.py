@@ -213,7 +213,7 @@ def _listen_for_metrics(host: str, port: int) -> list[socket.socket]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
-            listening.append(socket.create_server(address, family=family))  # noqa: PERF401  # closed if one fails
+            listening.append(socket.create_server(address, family=family))  # closed if one fails
     except OSError as error:
         for opened in listening:
             opened.close()

@@ -43,7 +43,7 @@ class _Scraped(NamedTuple):
     counts: SystemCounts | None
     network: NetworkFigures | None
     silent: SilentLockers | None
-    requests: dict[tuple[str, int], int]
+    requests: dict[tuple[str, str], int]
     request_seconds: dict[str, Observations]
 
 
@@ -67,7 +67,7 @@ class MetricsCollector:
         for part in figures.missing if figures else ():
             self._errors[part] += 1
         seconds = {group: found.read() for group, found in self._requests.seconds.items()}
-        scraped = _Scraped(figures, counts, network and network.value, silent, dict(self._requests.counts), seconds)
+        scraped = _Scraped(figures, counts, network and network.value, silent, self._requests.read(), seconds)
         return await asyncio.to_thread(self._families, scraped)
 
     async def _attempt[ValueT](self, part: str, read: Callable[[], Awaitable[ValueT]]) -> ValueT | None:
