@@ -40,7 +40,7 @@ from lockstream.services.running.quarantine.entries import BoundEntries, Entries
 from lockstream.services.running.quarantine.quarantine import Quarantine
 from lockstream.services.running.quarantine.resubmission import resubmit_entries
 from lockstream.services.running.silence.sweep import SilenceSweep
-from lockstream.services.running.telemetry.attempts import value_in_time
+from lockstream.services.running.telemetry.attempts import SharedRead
 from lockstream.services.running.telemetry.counts import EventCounts, SystemCounts
 from lockstream.services.running.telemetry.figures import QuarantineFigures, SystemFigures
 from lockstream.settings import Settings
@@ -79,6 +79,7 @@ class Lockstream:
         self._store = store
         self._engine = engine
         self._quarantine = Quarantine(quarantine, engine) if quarantine else None
+        self._shared_quarantine = SharedRead(self._quarantine_figures)
         self.tracing = tracing
         self._group_commit = _group_commit(engine, settings.queue_limit, self._quarantine, tracing)
         self._group_commit.on_not_allowed = self._note_not_allowed
@@ -351,7 +352,7 @@ class Lockstream:
 
     async def _figures(self) -> SystemFigures:
         settings = self.settings
-        storage, quarantine = await asyncio.gather(self._engine.figures(), value_in_time(self._quarantine_figures()))
+        storage, quarantine = await asyncio.gather(self._engine.figures(), self._shared_quarantine.in_time())
         missing = ("quarantine",) if self._quarantine and not quarantine else ()
         return SystemFigures(
             version=__version__,

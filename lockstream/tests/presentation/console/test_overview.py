@@ -83,9 +83,9 @@ def test_the_runbook_has_a_section_about_each_problem() -> None:
 
 def test_the_runbook_has_the_sections_of_the_documentation() -> None:
     headings = {
-        line[3:].lower().replace(" ", "-"): line[3:]
+        line.lstrip("# ").lower().replace(" ", "-"): line.lstrip("# ")
         for line in OPERATIONS.read_text().splitlines()
-        if line.startswith("## ")
+        if line.startswith(("## ", "### "))
     }
     assert {name: section.title for name, section in RUNBOOK.items()}.items() <= headings.items()
 

@@ -31,7 +31,7 @@ from lockstream.services.running.telemetry.request_tally import RequestTally
 PART_SECONDS = 3.0
 """Time that a part of a scrape may take. Prometheus gives up a scrape after 10 seconds by default."""
 
-PARTS = "system", "counts", "disk", "database", "quarantine", "network", "silence", "requests", "process"
+PARTS = "system", "counts", "disk", "growth", "database", "quarantine", "network", "silence", "requests", "process"
 
 logger = logging.getLogger(__name__)
 
