@@ -95,6 +95,7 @@ class SystemStatus(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     open_streams: Annotated[int, Meta(ge=0, description="Open streams of the feed.")]
     stream_limit: int
     failing_keys: Annotated[list[str], Meta(description="Work on API keys whose last attempt has failed.")]
+    missing: Annotated[list[str], Meta(description="Parts that could not be read in time. Their figures are null.")]
     settings: Annotated[
         dict[str, str | None], Meta(description="Limits and other settings by environment variable. Null: not set.")
     ]

@@ -81,5 +81,12 @@ RUNBOOK: Final = {
         "Audit entries wait in memory.",
         "The log of the server names the file or the database. Mend it, or restore it from a backup.",
     ),
+    "missing-figures": Section(
+        "Missing figures",
+        "Parts of the system's state could not be read within a second, such as the free space of a disk that hangs. "
+        "The other figures are right, and a problem of those parts is not seen.",
+        "Nothing.",
+        "Find out whether the disk or the database is slow, or whether long lists are read at this moment.",
+    ),
 }
 """The sections by the name that a problem has as its page."""

@@ -17,7 +17,7 @@ from msgspec.json import schema_components
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lockstream import __version__
 from lockstream.core.entities.access import Scope as AccessScope
@@ -65,7 +65,7 @@ from lockstream.presentation.http.routes.operations import (
     path_of,
 )
 from lockstream.presentation.http.routes.telemetry import metrics
-from lockstream.presentation.http.routes.telemetry.metrics import groups_of_operations
+from lockstream.presentation.http.routes.telemetry.metrics import groups_of_operations, labels_of_operations
 from lockstream.presentation.http.routes.telemetry.metrics_port import metrics_app
 from lockstream.presentation.http.telemetry.access_log import AccessLog
 from lockstream.presentation.http.telemetry.exchanges import Exchanges
@@ -135,7 +135,7 @@ def create_app(
 
 
 _ARRIVAL = "lockstream.arrival"
-"""Names the operation of a request, and the time of its arrival, in its scope."""
+"""Names the operation of a request, and the time of its arrival, in its scope. None: the console's sender counts it."""
 
 
 class Application(FastAPI):
@@ -175,7 +175,7 @@ class Application(FastAPI):
         self._make_console = make_console
         self._entry: ASGIApp | None = None
         self._has_exchanges = False
-        self._requests = RequestTally(groups_of_operations())
+        self._requests = RequestTally(groups_of_operations(), labels_of_operations())
         self.metrics = MetricsCollector(self._requests)
         self._operations = Operations([route for router in ROUTERS for route in router.routes], self._lead_on)
         for router in ROUTERS:
@@ -225,7 +225,7 @@ class Application(FastAPI):
     async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request of the console for an operation, whose caller is known."""
         operation, parameters = self._operations.find(scope["method"], path_of(scope))
-        scope = {**scope, _ARRIVAL: (operation.name, scope[_ARRIVAL][1])}
+        scope = {**scope, _ARRIVAL: None}
         try:
             require_scope(self.lockstream.access, scope, operation.name, operation.scope)
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
@@ -323,9 +323,19 @@ class Application(FastAPI):
         if operation is DOCUMENTATION:
             await super().__call__(scope, receive, securing(send, scope))
         elif operation is CONSOLE:
-            await self._console(scope, receive, securing(send, scope))
+            await self._console(scope, receive, securing(self._counting(send), scope))
         else:
             await self._perform(operation, parameters, scope, receive, send)
+
+    def _counting(self, send: Send) -> Send:
+        """Return a function that sends a response of the console, and counts it."""
+
+        async def send_counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._requests.count(CONSOLE.name, message["status"])
+            await send(message)
+
+        return send_counted
 
     async def _perform(
         self, operation: Operation, parameters: dict[str, str], scope: Scope, receive: Receive, send: Send
@@ -366,8 +376,9 @@ class Application(FastAPI):
 
     async def _respond(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a response with security headers, which tells a caller with a key its limits."""
-        operation, arrived_at = scope[_ARRIVAL]
-        self._requests.note(operation, response.status_code, perf_counter() - arrived_at)
+        if arrival := scope[_ARRIVAL]:
+            operation, arrived_at = arrival
+            self._requests.note(operation, response.status_code, perf_counter() - arrived_at)
         caller = caller_of(scope)
         secure(response, scope, needs_key=bool(caller.key_id))
         if caller.key_id:

@@ -8,7 +8,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -45,13 +45,16 @@ class Server(uvicorn.Server):
         has_failed: Callable[[], bool],
         on_stop: Callable[[], object] = lambda: None,
         metrics: uvicorn.Config | None = None,
+        metrics_sockets: Sequence[socket.socket] = (),
     ) -> None:
-        """`metrics` is the configuration of the port that serves the metrics alone, if there is one."""
+        """`metrics` is the configuration of the port that serves the metrics alone, and `metrics_sockets` listen there.
+
+        Without them, there is no such port.
+        """
         super().__init__(config)
         self._has_failed, self._on_stop = has_failed, on_stop
-        self._metrics = metrics
-        self._metrics_server: asyncio.Server | None = None
-        self.metrics_error: str | None = None
+        self._metrics, self._metrics_sockets = metrics, metrics_sockets
+        self._metrics_servers: list[asyncio.Server] = []
         self.socket_error: OSError | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -64,40 +67,32 @@ class Server(uvicorn.Server):
         try:
             await super().startup(sockets)
             if self._metrics:
-                await self._listen_for_metrics(self._metrics)
+                await self._serve_metrics(self._metrics)
         except OSError as error:
             self.socket_error = error
             await self.lifespan.shutdown()
             sys.exit(1)
 
-    async def _listen_for_metrics(self, config: uvicorn.Config) -> None:
-        """Listen on the port of the metrics. Its connections end as all others do.
-
-        Raises:
-            SystemExit: that address cannot be listened on.
-        """
+    async def _serve_metrics(self, config: uvicorn.Config) -> None:
+        """Serve the port of the metrics. Its connections end as all others do."""
         config.load()
 
         def connect() -> asyncio.Protocol:
             return config.http_protocol_class(config=config, server_state=self.server_state, app_state={})  # type: ignore[call-arg]  # as uvicorn calls it
 
-        shown = f"[{config.host}]" if ":" in config.host else config.host
-        try:
-            server = await asyncio.get_running_loop().create_server(connect, config.host, config.port)
-        except OSError as error:
-            self.metrics_error = (
-                f"cannot listen on {shown}:{config.port} for metrics: {error.strerror or error}. Set "
-                "LOCKSTREAM_METRICS_HOST and LOCKSTREAM_METRICS_PORT to another address."
+        for listening in self._metrics_sockets:
+            self._metrics_servers.append(await asyncio.get_running_loop().create_server(connect, sock=listening))
+            logger.info(
+                "Metrics are served on http://%s:%d/metrics",
+                _shown_host(config.host),
+                listening.getsockname()[1],
+                extra={"event_name": "metrics_served"},
             )
-            await self.shutdown()
-            sys.exit(1)
-        logger.info("Metrics are served on http://%s:%d/metrics", shown, server.sockets[0].getsockname()[1])
-        self._metrics_server = server
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_stop()
-        if self._metrics_server:
-            self._metrics_server.close()
+        for server in self._metrics_servers:
+            server.close()
         await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
@@ -151,7 +146,7 @@ def run(
     `on_stop` is called then, and open requests have `stop_seconds` to finish. SIGHUP reloads the certificate of `tls`.
 
     Raises:
-        StartRefused: the address or the Unix socket cannot be listened on.
+        StartRefused: the address, the Unix socket or the port of the metrics cannot be listened on.
     """
     _raise_file_limit()
     address: dict[str, Any] = {"host": settings.host, "port": settings.port}
@@ -159,10 +154,11 @@ def run(
         _require_no_listener(settings.unix_socket)
         address = {"uds": str(settings.unix_socket)}
     config = configuration(app, settings, tls=tls, timeout_graceful_shutdown=settings.stop_seconds, **address)
-    metrics = None
+    metrics, metrics_sockets = None, []
     if metrics_app and settings.metrics_port is not None:
-        metrics = configuration(metrics_app, settings, host=settings.metrics_host, port=settings.metrics_port)
-    server = Server(config, has_failed, on_stop, metrics)
+        metrics = configuration(metrics_app, settings, host=settings.metrics_host)
+        metrics_sockets = _listen_for_metrics(settings.metrics_host, settings.metrics_port)
+    server = Server(config, has_failed, on_stop, metrics, metrics_sockets)
     # uvicorn catches signals later, and raises a signal that it has caught again once it has shut down.
     for stopping in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stopping, server.handle_exit)
@@ -171,8 +167,6 @@ def run(
     try:
         server.run()
     except SystemExit:
-        if server.metrics_error:
-            sys.exit(f"lockstream: {server.metrics_error}")
         if server.started:
             raise
         raise StartRefused(_listen_failure(settings, server.socket_error)) from None
@@ -205,8 +199,34 @@ def _listen_failure(settings: Settings, socket_error: OSError | None) -> str:
             f"cannot listen on {settings.unix_socket}: {socket_error.strerror or socket_error}. Set "
             "LOCKSTREAM_UNIX_SOCKET to another path, in an existing folder."
         )
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    host = _shown_host(settings.host)
     return f"cannot listen on {host}:{settings.port}. Set LOCKSTREAM_HOST and LOCKSTREAM_PORT to another address."
+
+
+def _listen_for_metrics(host: str, port: int) -> list[socket.socket]:
+    """Return sockets that listen on each address of a host. A client waits there until the server has started.
+
+    Raises:
+        StartRefused: one of the addresses cannot be listened on.
+    """
+    listening: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            listening.append(socket.create_server(address, family=family))  # closed if one fails
+    except OSError as error:
+        for opened in listening:
+            opened.close()
+        raise StartRefused(
+            f"cannot listen on {_shown_host(host)}:{port} for metrics: {error.strerror or error}. Set "
+            "LOCKSTREAM_METRICS_HOST and LOCKSTREAM_METRICS_PORT to another address."
+        ) from error
+    return listening
+
+
+def _shown_host(host: str) -> str:
+    """Return a host as it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _raise_file_limit() -> None:

@@ -82,13 +82,15 @@ class Tls:
 
 
 class TlsLoop(uvloop.Loop):
-    """An event loop whose servers count a connection from the beginning of its TLS handshake."""
+    """An event loop whose servers with TLS count a connection from the beginning of its handshake."""
 
     def __init__(self, handshakes: Handshakes) -> None:
         super().__init__()
         self._handshakes = handshakes
 
     async def create_server(self, *args: Any, **more: Any) -> Any:
+        if more.get("ssl") is None:  # the port of the metrics
+            return await super().create_server(*args, **more)
         return await super().create_server(self._factory(*args[:1]), *args[1:], **more | {"ssl": None})
 
     async def create_unix_server(self, *args: Any, **more: Any) -> Any:

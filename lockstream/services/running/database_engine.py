@@ -15,11 +15,11 @@ from lockstream.core.entities.feed import EMPTY_LOG_ID
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import EventLog, Listings, LogPages, ReadResult, Reads, UnitOfWork
 from lockstream.infrastructure.postgres.connection import READ_CONNECTIONS
-from lockstream.infrastructure.stores.postgres import PostgresStore
+from lockstream.infrastructure.stores.postgres import Heads, PostgresStore
 from lockstream.services.running.durable_position import DurablePosition
 from lockstream.services.running.group_commit import HasLockerId, Outcomes, decide_batch
 from lockstream.services.running.head_watch import HeadWatch
-from lockstream.services.running.telemetry.attempts import value_in_time
+from lockstream.services.running.telemetry.attempts import SharedRead
 from lockstream.services.running.telemetry.counts import DatabaseCounts
 from lockstream.services.running.telemetry.figures import StorageFigures, StorageKind
 from lockstream.services.running.telemetry.growth import lag_seconds
@@ -56,6 +56,8 @@ class DatabaseEngine:
         self._decider = ThreadPoolExecutor(1, "lockstream-decide")
         self._readers = ThreadPoolExecutor(READ_CONNECTIONS, "lockstream-read")
         self._log_readers = ThreadPoolExecutor(LOG_READING_THREADS, "lockstream-feed")
+        self._heads = SharedRead(self._read_heads)
+        self._log_id = SharedRead(lambda: self.read_log(lambda pages: pages.page(0, 0).log_id))
         self._head = 0
         """The head of the log at the last poll."""
 
@@ -98,13 +100,9 @@ class DatabaseEngine:
         return self._watch.is_stopped
 
     async def figures(self) -> StorageFigures:
-        store, log = self._store, self._store.log
-        heads, log_id = None, None
+        log, heads, log_id = self._store.log, None, None
         if not log.unavailable_reason:
-            heads, log_id = await asyncio.gather(
-                value_in_time(asyncio.get_running_loop().run_in_executor(self._readers, store.heads)),
-                value_in_time(self.read_log(lambda pages: pages.page(0, 0).log_id)),
-            )
+            heads, log_id = await asyncio.gather(self._heads.in_time(), self._log_id.in_time())
         end, since = heads.primary if heads else log.end, heads and heads.replica_behind_since
         return StorageFigures(
             kind=StorageKind.POSTGRESQL,
@@ -130,6 +128,9 @@ class DatabaseEngine:
             round_trips=sum(database.round_trips for database in databases),
             connections=sum(database.connections for database in databases),
         )
+
+    async def _read_heads(self) -> Heads:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.heads)
 
     def stop_waiting(self) -> None:
         self._watch.stop()

@@ -21,7 +21,7 @@ from lockstream.infrastructure.stores.embedded import EmbeddedStore
 from lockstream.services.running.checkpointer import Checkpointer
 from lockstream.services.running.durable_position import DurablePosition
 from lockstream.services.running.group_commit import STOPPING, HasLockerId, Outcomes, decide_batch
-from lockstream.services.running.telemetry.attempts import value_in_time
+from lockstream.services.running.telemetry.attempts import SharedRead
 from lockstream.services.running.telemetry.counts import FileCounts
 from lockstream.services.running.telemetry.figures import StorageFigures, StorageKind
 from lockstream.services.running.telemetry.growth import events_a_day, lag_seconds
@@ -54,6 +54,10 @@ class EmbeddedEngine:
         self._unflushed: deque[tuple[int, set[str]]] = deque()
         """The end of each unflushed batch, and the ids of the lockers that it may have changed."""
 
+        self._disk_reader = ThreadPoolExecutor(1, "lockstream-disk")
+        self._log_id = SharedRead(lambda: self.read_log(lambda pages: pages.page(0, 0).log_id))
+        self._space = SharedRead(lambda: self._in_thread(self._disk_reader, partial(_space, store)))
+        self._growth = SharedRead(lambda: self._in_list_thread(lambda: _Growth(store.list(events_a_day).value)))
         self._has_discarded_unflushed = self._is_closed = False
 
     @property
@@ -115,10 +119,10 @@ class EmbeddedEngine:
 
     async def figures(self) -> StorageFigures:
         store, log = self._store, self._store.log
-        log_id, space = await asyncio.gather(
-            value_in_time(self.read_log(lambda pages: pages.page(0, 0).log_id)),
-            value_in_time(self._in_list_thread(partial(_space, store))),
+        log_id, space, growth = await asyncio.gather(
+            self._log_id.in_time(), self._space.in_time(), self._growth.in_time()
         )
+        missing = [name for name, found in (("disk", space), ("growth", growth)) if found is None]
         return StorageFigures(
             kind=StorageKind.FILE,
             log_name=str(log.path),
@@ -131,10 +135,10 @@ class EmbeddedEngine:
             log_bytes=log.durable.offset,
             projection_bytes=space and space.projection_bytes,
             disk_free_bytes=space and space.free_bytes,
-            events_a_day=space and space.events_a_day,
+            events_a_day=growth and growth.events_a_day,
             log_failure=log.failure,
             projection_failure=self.checkpointer.failure,
-            missing=() if space else ("disk",),
+            missing=tuple(missing),
         )
 
     @property
@@ -162,14 +166,21 @@ class EmbeddedEngine:
     async def close(self) -> None:
         self.stop_waiting()
         self._is_closed = True
-        for threads in (self._listers, self._log_readers):  # they use files that the store is about to close
+        for threads in (
+            self._listers,
+            self._log_readers,
+            self._disk_reader,
+        ):  # they use files that the store is about to close
             await asyncio.to_thread(threads.shutdown)
         await self.checkpointer.close()
 
     async def _in_list_thread[ValueT](self, read: Callable[[], ValueT]) -> ValueT:
+        return await self._in_thread(self._listers, read)
+
+    async def _in_thread[ValueT](self, threads: ThreadPoolExecutor, read: Callable[[], ValueT]) -> ValueT:
         if self._is_closed:
             raise StoreUnavailable(STOPPING)
-        return await asyncio.get_running_loop().run_in_executor(self._listers, read)
+        return await asyncio.get_running_loop().run_in_executor(threads, read)
 
     def _caught_up(self) -> None:
         self.on_ready()
@@ -193,16 +204,21 @@ class EmbeddedEngine:
 
 
 class _Space(NamedTuple):
-    """The disk of a log and its projection, and how fast it fills."""
+    """The disk of a log and its projection."""
 
     free_bytes: int
     projection_bytes: int
+
+
+class _Growth(NamedTuple):
+    """The growth of a log. None: it is too young to tell."""
+
     events_a_day: float | None
 
 
 def _space(store: EmbeddedStore) -> _Space:
     """Return the space of the disk. For any thread. Raises OSError or StoreUnavailable."""
-    return _Space(store.log.free_bytes, store.projection_bytes(), store.list(events_a_day).value)
+    return _Space(store.log.free_bytes, store.projection_bytes())
 
 
 def _checkpointer(

@@ -40,7 +40,7 @@ from lockstream.services.running.quarantine.entries import BoundEntries, Entries
 from lockstream.services.running.quarantine.quarantine import Quarantine
 from lockstream.services.running.quarantine.resubmission import resubmit_entries
 from lockstream.services.running.silence.sweep import SilenceSweep
-from lockstream.services.running.telemetry.attempts import value_in_time
+from lockstream.services.running.telemetry.attempts import SharedRead
 from lockstream.services.running.telemetry.counts import EventCounts, SystemCounts
 from lockstream.services.running.telemetry.figures import QuarantineFigures, SystemFigures
 from lockstream.settings import Settings
@@ -79,13 +79,14 @@ class Lockstream:
         self._store = store
         self._engine = engine
         self._quarantine = Quarantine(quarantine, engine) if quarantine else None
+        self._shared_quarantine = SharedRead(self._quarantine_figures)
         self.tracing = tracing
         self._group_commit = _group_commit(engine, settings.queue_limit, self._quarantine, tracing)
         self._group_commit.on_not_allowed = self._note_not_allowed
         self._feed = Feed(engine)
         self._streams = FeedStreams(engine, self._feed, settings.stream_limit)
         limits = SilenceLimits.of(settings.silent_minutes, settings.gone_days)
-        self._sweep = SilenceSweep(engine.list, limits)
+        self._sweep = SilenceSweep(partial(engine.list, at=0), limits)
         if tracing:
             self._streams.on_page = partial(tracing.deliveries.note, form="stream")
         self._runner = LoopRunner()
@@ -219,14 +220,24 @@ class Lockstream:
         """
         return await self._call(self._sweep.silence)
 
+    async def last_silence(self) -> Silence:
+        """Return the last measure by which lockers are silent, without waiting for a sweep if it is not outdated.
+
+        Raises:
+            StoreUnavailable: there is none, and the lists cannot be read.
+        """
+        return await self._call(self._sweep.last_silence)
+
     async def silent_lockers(self, limit: int = 0) -> SilentLockers:
         """Return the number of silent lockers and of those that are gone, and up to `limit` silent ones by id.
+
+        They may be those of a second ago: this waits for no flush and no checkpoint.
 
         Raises:
             StoreUnavailable: the lists cannot be read.
         """
         silence = await self.silence()
-        return (await self.list(lambda listings: silent_lockers(listings, silence, limit))).value
+        return (await self.list(lambda listings: silent_lockers(listings, silence, limit), at=0)).value
 
     async def feed_page(
         self,
@@ -341,7 +352,7 @@ class Lockstream:
 
     async def _figures(self) -> SystemFigures:
         settings = self.settings
-        storage, quarantine = await asyncio.gather(self._engine.figures(), value_in_time(self._quarantine_figures()))
+        storage, quarantine = await asyncio.gather(self._engine.figures(), self._shared_quarantine.in_time())
         missing = ("quarantine",) if self._quarantine and not quarantine else ()
         return SystemFigures(
             version=__version__,
@@ -388,6 +399,7 @@ class Lockstream:
         self.access.note_refusal(first.key_id, origin.address, REPORT, first.code, len(errors))
 
     async def _close(self) -> None:
+        self._sweep.stop()
         await self._group_commit.close()
         try:
             if self._quarantine:

@@ -79,13 +79,15 @@ _STATE_RESPONSES[200]["headers"]["ETag"] = ETAG
 async def get_lockers(request: Request) -> Response:
     """Lockers with their counts, sorted by id."""
     values = _LOCKERS.parse(request)
+    lockstream = lockstream_of(request)
+    is_filtered = values[_SILENT] is not None or values[_GONE] is not None
     query = LockerQuery(
         values[_PREFIX] or "",
         values[_AVAILABLE],
         values[_DEGRADED],
         values[_SILENT],
         values[_GONE],
-        await lockstream_of(request).silence(),
+        await (lockstream.silence() if is_filtered else lockstream.last_silence()),
     )
     source: Source[ListedLocker, str] = Source(
         str,

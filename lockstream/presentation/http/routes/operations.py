@@ -51,7 +51,7 @@ DOCUMENTATION = Operation(OTHER_PATH, _refuse_path, None)
 from those here in odd spellings of a path, and it checks no key.
 """
 
-CONSOLE = Operation(OTHER_PATH, _refuse_path, None, needs_key=False)
+CONSOLE = Operation("console", _refuse_path, None, needs_key=False)
 """Stands for a request to the console, which asks for a key by itself."""
 
 

@@ -12,6 +12,9 @@ from lockstream.core.use_cases.silent_lockers import silence_at
 SWEEP_SECONDS = 60
 """Time for which a sweep counts. A locker is found silent up to this much later, and its next event counts at once."""
 
+OUTDATED_SECONDS = 300
+"""Age from which a measure is served to nobody. Before, a list without a filter shows it while a sweep renews it."""
+
 type ReadLists = Callable[[Callable[[Listings], Silence]], Awaitable[ReadResult[Silence]]]
 """Executes a query over the lists of the whole network."""
 
@@ -20,6 +23,10 @@ class _Sweep(NamedTuple):
     silence: Silence
     swept_at: int
 
+    def is_younger_than(self, seconds: int) -> bool:
+        """Return whether the sweep began within so many seconds. A clock that was set back says no."""
+        return 0 <= present_time() - self.swept_at < seconds * SECOND
+
 
 class SilenceSweep:
     """Sweeps when it is asked, and no more than one sweep is needed. For one event loop."""
@@ -27,8 +34,8 @@ class SilenceSweep:
     def __init__(self, read_lists: ReadLists, limits: SilenceLimits) -> None:
         """`read_lists` reads the lists of all lockers, whoever asks."""
         self._read_lists, self._limits = read_lists, limits
-        self._lock = asyncio.Lock()
         self._last: _Sweep | None = None
+        self._sweeping: asyncio.Task[Silence] | None = None
 
     async def silence(self) -> Silence:
         """Return the measure of silence, which is up to `SWEEP_SECONDS` old.
@@ -36,9 +43,42 @@ class SilenceSweep:
         Raises:
             StoreUnavailable: the lists cannot be read.
         """
-        async with self._lock:
-            now = present_time()
-            if self._last is None or not 0 <= now - self._last.swept_at < SWEEP_SECONDS * SECOND:
-                found = await self._read_lists(lambda listings: silence_at(listings, now, self._limits))
-                self._last = _Sweep(found.value, now)
+        if self._last and self._last.is_younger_than(SWEEP_SECONDS):
             return self._last.silence
+        return await asyncio.shield(self._sweep())  # others may wait for it as well
+
+    async def last_silence(self) -> Silence:
+        """Return the measure of silence, which is up to `OUTDATED_SECONDS` old while a sweep renews it.
+
+        Raises:
+            StoreUnavailable: there is no such measure, and the lists cannot be read.
+        """
+        if self._last and self._last.is_younger_than(OUTDATED_SECONDS):
+            if not self._last.is_younger_than(SWEEP_SECONDS):
+                self._sweep()
+            return self._last.silence
+        return await self.silence()
+
+    def stop(self) -> None:
+        """End a sweep that is in progress."""
+        if self._sweeping:
+            self._sweeping.cancel()
+
+    def _sweep(self) -> "asyncio.Task[Silence]":
+        """Return the sweep that is in progress, or begin one."""
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = asyncio.get_running_loop().create_task(self._swept())
+            self._sweeping.add_done_callback(_retrieve)
+        return self._sweeping
+
+    async def _swept(self) -> Silence:
+        now = present_time()
+        found = await self._read_lists(lambda listings: silence_at(listings, now, self._limits))
+        self._last = _Sweep(found.value, now)
+        return found.value
+
+
+def _retrieve(sweep: "asyncio.Task[Silence]") -> None:
+    """Retrieve the error of a sweep for which nobody waits: the next one tells it to whoever waits then."""
+    if not sweep.cancelled():
+        sweep.exception()

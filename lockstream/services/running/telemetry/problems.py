@@ -43,7 +43,7 @@ def problems(figures: SystemFigures) -> list[Problem]:
     found = [*_of_log(storage), *_of_disk(figures), *_of_projection(figures), *_of_replica(storage)]
     if figures.unavailable_reason and not any(problem.is_critical for problem in found):
         found.append(_events_refused(figures.unavailable_reason))
-    found += [*_of_load(figures), *_of_keys(figures)]
+    found += [*_of_load(figures), *_of_keys(figures), *_of_missing(figures)]
     if figures.quarantine:
         found += _of_quarantine(figures.quarantine)
     return sorted(found, key=lambda problem: not problem.is_critical)
@@ -127,6 +127,14 @@ def _of_keys(figures: SystemFigures) -> list[Problem]:
     what = f"Work on API keys fails: {', '.join(figures.failing_keys)}. Revoked keys may still be accepted."
     remedy = "The log of the server has the reason. Mend the files or the database that hold the keys."
     return [Problem("keys_failing", False, what, remedy, "keys-that-cannot-be-followed")]
+
+
+def _of_missing(figures: SystemFigures) -> list[Problem]:
+    if not figures.missing:
+        return []
+    what = f"Figures could not be read in time: {', '.join(figures.missing)}. What is wrong there is not shown."
+    remedy = "Find out whether the disk or the database is slow, or whether long lists are read."
+    return [Problem("figures_missing", False, what, remedy, "missing-figures")]
 
 
 def _of_quarantine(quarantine: QuarantineFigures) -> list[Problem]:

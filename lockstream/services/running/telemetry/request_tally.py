@@ -1,5 +1,6 @@
 """The tally of HTTP requests: counts by operation and status, and durations by group of operations."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from lockstream.infrastructure.telemetry.histogram import Histogram
@@ -7,8 +8,11 @@ from lockstream.infrastructure.telemetry.histogram import Histogram
 REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Bounds for the duration of a request, as OpenTelemetry's semantic conventions for HTTP metrics (1.23) advise."""
 
-MAX_KINDS = 30
-"""Most pairs of operation and status that are told apart. Further ones count as those of `OTHER`."""
+EXACT = frozenset({401, 403, 429, 503})
+"""Statuses that are told apart, since alerts name them. Further ones count by their class, such as `4xx`."""
+
+BY_CLASS = frozenset({"get_live", "get_ready", "get_metrics", "console"})
+"""Operations of which each status counts by its class: programs and people ask for them, and no locker does."""
 
 OTHER = "other"
 """Stands for operations that are not told apart, and for requests to no operation."""
@@ -17,10 +21,14 @@ OTHER = "other"
 class RequestTally:
     """Counts requests. One thread notes them."""
 
-    def __init__(self, groups: Mapping[str, str]) -> None:
-        """`groups` has the group of each operation whose duration is measured. Readers that wait are not among them."""
-        self.counts: dict[tuple[str, int], int] = {}
-        """Requests by operation and status."""
+    def __init__(self, groups: Mapping[str, str], labels: Mapping[str, str]) -> None:
+        """`groups` has the group of each operation whose duration is measured. Readers that wait are not among them.
+
+        `labels` has the label of each operation that does not count as one of `OTHER`.
+        """
+        self._labels = labels
+        self._counts: dict[tuple[str, int], int] = {}
+        """Requests by operation and status. Both are few, because the contract has them."""
 
         self.seconds = {group: Histogram(REQUEST_SECONDS) for group in groups.values()}
         """Durations by group of operations."""
@@ -29,11 +37,20 @@ class RequestTally:
 
     def note(self, operation: str, status: int, seconds: float) -> None:
         """Count a request, whose response was ready after this time."""
-        kind, counts = (operation, status), self.counts
-        if kind in counts:
-            counts[kind] += 1
-        else:
-            kind = kind if len(counts) < MAX_KINDS else (OTHER, status)
-            counts[kind] = counts.get(kind, 0) + 1
+        self.count(operation, status)
         if histogram := self._seconds_of.get(operation):
             histogram.observe(seconds)
+
+    def count(self, operation: str, status: int) -> None:
+        """Count a request whose duration is not measured."""
+        kind = operation, status
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+
+    def read(self) -> dict[tuple[str, str], int]:
+        """Return the requests so far, by label and by status or class of status."""
+        found = Counter[tuple[str, str]]()
+        for (operation, status), count in self._counts.items():
+            label = self._labels.get(operation, OTHER)
+            is_exact = status in EXACT and label not in BY_CLASS
+            found[label, str(status) if is_exact else f"{status // 100}xx"] += count
+        return dict(found)

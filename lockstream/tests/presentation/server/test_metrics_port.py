@@ -1,5 +1,6 @@
 """LOCKSTREAM_METRICS_PORT serves /metrics alone, without an API key, on the machine itself unless a setting says so."""
 
+import json
 import signal
 import socket
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lockstream.presentation.server.run import _listen_for_metrics
 from lockstream.tests.presentation.server.client import event
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server, command
 
@@ -44,7 +46,7 @@ def test_the_port_serves_metrics_without_a_key(scraped: Scraped) -> None:
     status, body = scraped.request("GET", "/metrics")
     assert status == 200
     assert "\nlockstream_ready 1.0\n" in body
-    assert 'lockstream_http_requests_total{http_response_status_code="401",operation="get_metrics"} 1.0' in body
+    assert 'lockstream_http_requests_total{http_response_status_code="4xx",operation="get_metrics"} 1.0' in body
     assert scraped.request("HEAD", "/metrics") == (200, "")
 
 
@@ -68,8 +70,26 @@ def test_a_port_in_use_stops_the_start(log_path: Path) -> None:
         ended = command(log_path, "serve", LOCKSTREAM_PORT="0", LOCKSTREAM_METRICS_PORT=str(port))
     assert ended.returncode == 1
     last = ended.stderr.decode().splitlines()[-1]
+    assert "running on http://" not in ended.stderr.decode()  # nobody was served
     assert last.startswith(f"lockstream: cannot listen on 127.0.0.1:{port} for metrics: ")
     assert last.endswith("Set LOCKSTREAM_METRICS_HOST and LOCKSTREAM_METRICS_PORT to another address.")
+
+
+def test_a_port_in_use_is_logged_as_json_if_the_log_is(log_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = command(log_path, "serve", LOCKSTREAM_METRICS_PORT=port, LOCKSTREAM_LOG_FORMAT="json")
+    assert ended.returncode == 1
+    assert json.loads(ended.stderr.decode().splitlines()[-1])["event_name"] == "start_failed"
+
+
+def test_a_host_with_several_addresses_is_listened_on_at_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in ("127.0.0.1", "127.0.0.2")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [*found, found[0]])
+    listening = _listen_for_metrics("several", 0)
+    assert [one.getsockname()[0] for one in listening] == ["127.0.0.1", "127.0.0.2"]
+    for one in listening:
+        one.close()
 
 
 def test_an_open_connection_to_the_port_does_not_hold_up_the_stop(log_path: Path) -> None:

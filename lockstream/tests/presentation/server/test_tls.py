@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from http.client import HTTPSConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from lockstream.tests.support.processes import TIMEOUT_SECONDS, Server, command,
 pytestmark = needs_openssl
 
 LISTENS = r"running on https://127\.0\.0\.1:(\d+) "
+METRICS = r"Metrics are served on http://127\.0\.0\.1:(\d+)/metrics"
 HEADER_SECONDS = 2
 
 
@@ -79,6 +80,20 @@ def shown_certificate(server: Server) -> bytes:
 
 def encoded(certificate: Certificate) -> bytes:
     return ssl.PEM_cert_to_DER_cert(certificate.path.read_text())
+
+
+def test_the_port_of_the_metrics_speaks_plain_http(certificate: Certificate, log_path: Path) -> None:
+    with Server(log_path, **certificate.settings, LOCKSTREAM_METRICS_PORT="0") as server:
+        server.launch()
+        server.port = int(server.wait_for_log(LISTENS)[1])
+        port = int(server.wait_for_log(METRICS)[1])
+        metrics = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
+        with closing(metrics), closing(connection_to(server, trusting(certificate))) as connection:
+            assert answer(connection, "POST", "/events", event())[0] == 202
+            metrics.request("GET", "/metrics")
+            response = metrics.getresponse()
+            assert (response.status, b"\nlockstream_log_head_position 1.0\n" in response.read()) == (200, True)
+        assert server.stop(signal.SIGTERM) == 0
 
 
 def test_events_batches_and_reads_are_served_on_one_connection(served: Server, certificate: Certificate) -> None:

@@ -18,7 +18,7 @@ from lockstream.infrastructure.stores import unit_of_work
 from lockstream.infrastructure.stores.memory import MemoryStore
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.services.running.silence import sweep as sweep_module
-from lockstream.services.running.silence.sweep import SWEEP_SECONDS, SilenceSweep
+from lockstream.services.running.silence.sweep import OUTDATED_SECONDS, SWEEP_SECONDS, SilenceSweep
 from lockstream.tests.support.builders import event, fault_reported, registered
 from lockstream.tests.support.coroutines import run
 from lockstream.tests.support.memory_system import open_in_memory
@@ -42,11 +42,14 @@ class Lists:
     def __init__(self) -> None:
         self.reads = 0
         self.failure: StoreUnavailable | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
         self._store = MemoryStore()
 
     async def __call__(self, query: Callable[[Listings], Silence]) -> ReadResult[Silence]:
         self.reads += 1
         await asyncio.sleep(0)
+        await self.gate.wait()
         if self.failure:
             raise self.failure
         return self._store.list(query)
@@ -104,6 +107,45 @@ async def test_a_sweep_whose_caller_leaves_is_made_for_the_next_one() -> None:
     leaving.cancel()
     assert await sweep.silence() == NO_SILENCE
     assert leaving.cancelled()
+
+
+@run_async
+async def test_the_last_measure_is_served_while_one_sweep_renews_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists, clock = Lists(), Clock()
+    monkeypatch.setattr(sweep_module, "present_time", clock)
+    sweep = SilenceSweep(lists, SilenceLimits())
+    # given a measure that is too old to be asked for, and lists that answer no more
+    await sweep.last_silence()
+    clock.now += SWEEP_SECONDS * SECOND
+    lists.gate.clear()
+    # when it is read, then nobody waits, and one sweep is begun
+    assert [await sweep.last_silence() for _ in range(3)] == [NO_SILENCE] * 3
+    waiting = asyncio.create_task(sweep.silence())
+    await asyncio.sleep(0)
+    assert (lists.reads, waiting.done()) == (2, False)
+    lists.gate.set()
+    await waiting
+    assert lists.reads == 2
+    # and one that is outdated is served to nobody
+    clock.now += OUTDATED_SECONDS * SECOND
+    await sweep.last_silence()
+    assert lists.reads == 3
+
+
+@run_async
+async def test_a_renewal_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists, clock = Lists(), Clock()
+    monkeypatch.setattr(sweep_module, "present_time", clock)
+    sweep = SilenceSweep(lists, SilenceLimits())
+    await sweep.silence()
+    clock.now += SWEEP_SECONDS * SECOND
+    lists.failure = StoreUnavailable("The projection cannot be read.")
+    for reads in (2, 3):
+        assert await sweep.last_silence() == NO_SILENCE
+        await asyncio.sleep(0.01)
+        assert lists.reads == reads
+    with pytest.raises(StoreUnavailable):
+        await sweep.silence()
 
 
 async def ingest_at(

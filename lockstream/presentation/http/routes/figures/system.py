@@ -63,6 +63,7 @@ _EXAMPLE = SystemStatus(
     open_streams=2,
     stream_limit=1_000,
     failing_keys=[],
+    missing=[],
     settings={"LOCKSTREAM_QUEUE_LIMIT": "20000", "LOCKSTREAM_EVENTS_PER_SECOND": None},
 )
 
@@ -105,6 +106,7 @@ def _status(figures: SystemFigures, settings: Settings) -> SystemStatus:
         open_streams=figures.open_streams,
         stream_limit=figures.stream_limit,
         failing_keys=list(figures.failing_keys),
+        missing=list(figures.missing),
         settings=_shown_settings(settings),
     )
 

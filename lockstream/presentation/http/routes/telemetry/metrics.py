@@ -14,6 +14,7 @@ from lockstream.presentation.http.access.scopes import SCOPES
 from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.errors import HEADERS_TOO_LARGE, INTERNAL, NOT_ACCEPTABLE, UNAVAILABLE
 from lockstream.presentation.http.media_types import OPENMETRICS, TEXT, negotiate
+from lockstream.presentation.http.routes.operations import CONSOLE
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.services.running.telemetry.metrics.collector import MetricsCollector
 
@@ -70,6 +71,13 @@ def groups_of_operations() -> dict[str, str]:
         if scope != "feed":
             groups.setdefault(operation, "read" if scope == "read" else "other")
     return groups
+
+
+def labels_of_operations() -> dict[str, str]:
+    """Return the label of each operation that the counts of requests tell apart: by name, or as one that reads."""
+    named = "post_event", "post_batch", "get_live", "get_ready", "get_metrics", CONSOLE.name
+    reads = (operation for operation, scope in SCOPES.items() if scope in ("read", "feed"))
+    return dict.fromkeys(reads, "read") | {operation: operation for operation in named}
 
 
 class _Families(Collector):

@@ -31,7 +31,7 @@ from lockstream.services.running.telemetry.request_tally import RequestTally
 PART_SECONDS = 3.0
 """Time that a part of a scrape may take. Prometheus gives up a scrape after 10 seconds by default."""
 
-PARTS = "system", "counts", "disk", "database", "quarantine", "network", "silence", "requests", "process"
+PARTS = "system", "counts", "disk", "growth", "database", "quarantine", "network", "silence", "requests", "process"
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class _Scraped(NamedTuple):
     counts: SystemCounts | None
     network: NetworkFigures | None
     silent: SilentLockers | None
-    requests: dict[tuple[str, int], int]
+    requests: dict[tuple[str, str], int]
     request_seconds: dict[str, Observations]
 
 
@@ -67,7 +67,7 @@ class MetricsCollector:
         for part in figures.missing if figures else ():
             self._errors[part] += 1
         seconds = {group: found.read() for group, found in self._requests.seconds.items()}
-        scraped = _Scraped(figures, counts, network and network.value, silent, dict(self._requests.counts), seconds)
+        scraped = _Scraped(figures, counts, network and network.value, silent, self._requests.read(), seconds)
         return await asyncio.to_thread(self._families, scraped)
 
     async def _attempt[ValueT](self, part: str, read: Callable[[], Awaitable[ValueT]]) -> ValueT | None:
@@ -76,7 +76,9 @@ class MetricsCollector:
         except (OSError, StoreUnavailable):  # TimeoutError is an OSError
             pass
         except Exception:  # an internal error must not hide all other metrics
-            logger.exception("The part %r of the metrics could not be read.", part)
+            logger.exception(
+                "The part %r of the metrics could not be read.", part, extra={"event_name": "metrics_not_read"}
+            )
         self._errors[part] += 1
         return None
 
@@ -110,6 +112,8 @@ class MetricsCollector:
         try:
             return list(families())
         except Exception:  # an internal error must not hide all other metrics
-            logger.exception("The part %r of the metrics could not be built.", part)
+            logger.exception(
+                "The part %r of the metrics could not be built.", part, extra={"event_name": "metrics_not_built"}
+            )
             self._errors[part] += 1
             return []

@@ -8,11 +8,10 @@ from lockstream.infrastructure.telemetry.histogram import Observations
 from lockstream.services.running.telemetry.metrics.forms import counters, histograms
 
 
-def request_families(counts: Mapping[tuple[str, int], int], seconds: Mapping[str, Observations]) -> Iterable[Metric]:
+def request_families(counts: Mapping[tuple[str, str], int], seconds: Mapping[str, Observations]) -> Iterable[Metric]:
     """Yield the families of requests: counts by operation and status, and durations by group of operations."""
     labels = "operation", "http_response_status_code"
-    values = {(operation, str(status)): count for (operation, status), count in counts.items()}
-    yield from counters("lockstream_http_requests_total", "HTTP requests, by operation and status.", labels, values)
+    yield from counters("lockstream_http_requests_total", "HTTP requests, by operation and status.", labels, counts)
     yield from histograms(
         "http_server_request_duration_seconds", "Time to the response, by operations.", "operations", seconds
     )

@@ -1,5 +1,6 @@
 """The figures of a running system are right on every store, and are there while events are refused."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -131,26 +132,58 @@ def test_a_poisoned_log_still_has_figures(store: FaultyStore) -> None:
 
 
 def test_a_read_that_hangs_leaves_out_only_its_own_figures(store: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    release = Event()
+    release, reads = Event(), list[str]()
 
     class HangingQuarantine(FileQuarantine):
         def totals(self, lockers: Lockers | None = None) -> QuarantineTotals:
+            reads.append("quarantine")
             release.wait(20)
             return super().totals(lockers)
+
+    def hanging_bytes(_: EmbeddedStore) -> int:
+        reads.append("disk")
+        release.wait(20)
+        return 0
 
     async def check() -> None:
         quarantine = HangingQuarantine(QuarantineLimits())
         lockstream = Lockstream(store, EmbeddedEngine(store, 250), Settings(), quarantine)
         lockstream.bind_running_loop()
-        monkeypatch.setattr(EmbeddedStore, "projection_bytes", lambda _: release.wait(20))
+        monkeypatch.setattr(EmbeddedStore, "projection_bytes", hanging_bytes)
         figures = await lockstream.figures()
         assert figures.quarantine is None
         assert (figures.storage.disk_free_bytes, figures.storage.head) == (None, 0)
         assert figures.missing == ("disk", "quarantine")
+        assert figures.storage.events_a_day == 0
+        assert [problem.code for problem in problems(figures)] == ["figures_missing"]
+        # and further attempts share the reads that hang
+        for _ in range(2):
+            await lockstream.figures()
+        assert sorted(reads) == ["disk", "quarantine"]
         release.set()
         await lockstream._close()
 
-    monkeypatch.setattr(attempts, "ATTEMPT_SECONDS", 0.01)
+    monkeypatch.setattr(attempts, "ATTEMPT_SECONDS", 0.3)
+    run(check())
+
+
+def test_slow_lists_leave_the_figures_of_the_disk(store: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = Event()
+
+    async def check() -> None:
+        lockstream = running_on(store, Settings())
+        lockstream.bind_running_loop()
+        lists = [asyncio.ensure_future(lockstream.list(lambda _: release.wait(20), at=0)) for _ in range(2)]
+        await asyncio.sleep(0)
+        figures = await lockstream.figures()
+        assert (figures.storage.disk_free_bytes or 0) > 0
+        assert (figures.storage.events_a_day, figures.missing) == (None, ("growth",))
+        release.set()
+        await asyncio.gather(*lists)
+        assert (await lockstream.figures()).missing == ()
+        await lockstream._close()
+
+    monkeypatch.setattr(attempts, "ATTEMPT_SECONDS", 0.3)
     run(check())
 
 

@@ -71,6 +71,7 @@ CASES = {
     "streams_at_limit": replace(HEALTHY, open_streams=1_000),
     "quarantine_behind": with_quarantine(is_behind=True),
     "quarantine_filling": with_quarantine(open_by_code={"a": 50, "b": 25}, discarded=5),
+    "figures_missing": replace(HEALTHY, missing=("disk", "quarantine")),
     "keys_failing": replace(HEALTHY, failing_keys=("read the keys",)),
 }
 CRITICAL = {"events_refused", "log_failed", "disk_full"}
@@ -137,4 +138,7 @@ def test_a_problem_names_its_values() -> None:
     assert text("disk_full_soon") == "The disk of the log is full in 6.9 days, at the rate of the last 24 hours."
     assert text("projection_behind") == "The projection is 10 events and 31 seconds behind the log."
     assert text("replica_behind") == "The read replica is 1 event and 31 seconds behind the database."
+    assert text("figures_missing") == (
+        "Figures could not be read in time: disk, quarantine. What is wrong there is not shown."
+    )
     assert text("quarantine_filling") == "The quarantine holds 80 of at most 100 entries."

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from lockstream.infrastructure.stores.embedded import EmbeddedStore
 from lockstream.presentation.http.app import create_app
 from lockstream.tests.presentation.http.conftest import NewClient
 from lockstream.tests.support.builders import deposited, registered
@@ -31,7 +32,7 @@ def test_a_system_on_a_file_tells_its_positions_and_limits(client: TestClient, l
     assert client.post("/events", json=deposited("unknown")).status_code == 422
     wait_until(lambda: system(client)["quarantine"]["entries"])
     shown = system(client)
-    assert shown["problems"] == []
+    assert (shown["problems"], shown["missing"]) == ([], [])
     assert shown["unavailable_reason"] is None
     storage = shown["storage"]
     assert (storage["kind"], storage["log_name"], storage["head"]) == ("file", str(log_path), 1)
@@ -71,6 +72,16 @@ def test_a_problem_is_shown_with_its_remedy_while_events_are_refused(client: Tes
     assert "could not be written" in first["what"]
     assert "restart" in first["remedy"]
     assert shown["unavailable_reason"]
+
+
+def test_parts_that_cannot_be_read_are_named(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: EmbeddedStore) -> int:
+        raise OSError
+
+    monkeypatch.setattr(EmbeddedStore, "projection_bytes", fail)
+    shown = system(client)
+    assert (shown["missing"], shown["storage"]["disk_free_bytes"], shown["days_left"]) == (["disk"], None, None)
+    assert [problem["code"] for problem in shown["problems"]] == ["figures_missing"]
 
 
 def test_a_disk_without_room_is_a_problem(new_client: NewClient, monkeypatch: pytest.MonkeyPatch) -> None:

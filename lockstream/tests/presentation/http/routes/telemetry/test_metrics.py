@@ -14,14 +14,15 @@ from lockstream.core.entities.access import Scope
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Refusal
 from lockstream.core.ports import Listings
+from lockstream.presentation.console.entry import make_console
 from lockstream.presentation.http.app import create_app
 from lockstream.presentation.http.routes.telemetry.metrics import groups_of_operations
-from lockstream.services.running.telemetry import request_tally
 from lockstream.services.running.telemetry.figures import QuarantineFigures
 from lockstream.services.running.telemetry.metrics import collector
 from lockstream.settings import Settings
 from lockstream.tests.presentation.http.access.operations import CALLS
 from lockstream.tests.presentation.http.routes.telemetry.scrapes import Scrape, scrape
+from lockstream.tests.services.running.telemetry.test_request_tally import MAX_SERIES
 from lockstream.tests.support.builders import deposited, fault_cleared, fault_reported, registered, reserved
 from lockstream.tests.support.clients import concurrent_client, contract_client, open_from_environment
 from lockstream.tests.support.coroutines import run, wait_for
@@ -79,8 +80,8 @@ def test_events_are_counted_by_type_and_outcome_on_every_store(each_client: Test
     assert found.values("lockstream_quarantine_open_entries") == {("unknown_fault",): 1, ("compartment_reserved",): 1}
     assert found.value("lockstream_ready") == 1
     requests = found.values("lockstream_http_requests_total")
-    assert requests["202", "post_event"] == 1
-    assert requests["409", "post_event"] == 1
+    assert requests["2xx", "post_event"] == 2
+    assert requests["4xx", "post_event"] == 2
     assert found.value("http_server_request_duration_seconds_count", operations="post_event") == 4
     assert found.value("http_server_request_duration_seconds_bucket", operations="post_batch", le="+Inf") == 1
     assert found.values("lockstream_scrape_errors_total") == {}
@@ -263,10 +264,17 @@ def test_there_are_fewer_than_300_series_whatever_is_asked(monkeypatch: pytest.M
         tally.refusals.update(codes)
         client.app.lockstream.access.refused.update(ALL_KEY_CODES)  # type: ignore[attr-defined]
         found = scrape(client)
-        spare = 300 - found.series - len(codes) - 1  # codes of the quarantine: those of the rules, and of reused ids
+        others = found.series - len(found.values("lockstream_http_requests_total"))
+        spare = 300 - others - MAX_SERIES - len(codes) - 1  # codes of the quarantine: of the rules, and of reused ids
         assert spare > 0
-        kinds = len(found.values("lockstream_http_requests_total"))
-        assert request_tally.MAX_KINDS <= kinds <= request_tally.MAX_KINDS + 15
+
+
+def test_requests_to_the_console_are_counted_once() -> None:
+    with contract_client(create_app(open_from_environment, make_console=make_console), is_checked=False) as client:
+        for path, status in (("", 200), ("/unknown", 404), ("/static/unknown", 404), ("/api/network", 200)):
+            assert client.get(f"/console{path}").status_code == status, path
+        requests = scrape(client).values("lockstream_http_requests_total")
+        assert requests == {("2xx", "console"): 2, ("4xx", "console"): 2}
 
 
 ALL_KEY_CODES = [
