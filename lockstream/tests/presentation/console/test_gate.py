@@ -192,6 +192,13 @@ def test_no_other_file_is_served(guarded: Guarded, name: str) -> None:
     assert guarded.client.get(f"/console/static/{name}").status_code == 404
 
 
+def test_a_name_of_no_file_takes_no_memory(guarded: Guarded) -> None:
+    before = files._content.cache_info().currsize
+    for number in range(20):
+        assert guarded.client.get(f"/console/static/none-{number}.css").status_code == 404
+    assert files._content.cache_info().currsize == before
+
+
 def test_a_new_colour_has_a_new_address() -> None:
     plain, red = (Settings.model_validate({"console_colour": colour}) for colour in (None, "#B3261E"))
     assert files.version(plain) != files.version(red)
