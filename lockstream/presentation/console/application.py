@@ -27,6 +27,7 @@ from lockstream.presentation.console.pages.shared import Page, PageRequest, see_
 from lockstream.presentation.console.pages.signing_in import sign_in, sign_in_page, sign_out
 from lockstream.presentation.console.rendering import Rendering
 from lockstream.presentation.console.session import (
+    OPERATION,
     end_session,
     identified,
     key_of,
@@ -36,6 +37,7 @@ from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.access.gate import KEY_IN_URL, id_of_key_in_url
 from lockstream.presentation.http.access.rate_limits import take_request
 from lockstream.presentation.http.errors import RETRY_AFTER_SECONDS, error_response
+from lockstream.presentation.http.proxies import remote_address
 from lockstream.presentation.http.routes.operations import CONSOLE_PATH
 from lockstream.services.running.access.rate_limits import TooManyRequests
 
@@ -94,6 +96,7 @@ class Console:
                 raise HTTPException(405, headers={"Allow": "GET, HEAD"})
             scope = self._identified(request)
         except Exception as error:  # noqa: BLE001  # each has its response
+            self._note(request, error)
             await error_response(request, error)(scope, request.receive, send)
             return
         root_path = scope.get("root_path", "")
@@ -118,6 +121,7 @@ class Console:
         except (KeysDamaged, KeysMissing, StoreUnavailable) as error:
             return await self._error(request, 503, str(error), {"Retry-After": str(RETRY_AFTER_SECONDS)})
         except TooManyRequests as refused:
+            self._note(request, refused)
             return await self._error(request, 429, str(refused), {"Retry-After": str(refused.retry_after)})
         except asyncio.CancelledError:
             raise
@@ -129,9 +133,9 @@ class Console:
         is_post = request.method == "POST"
         if not is_post and request.method != "GET":
             raise Refused(405, f"The method {request.method} is not allowed here. Use a browser.", _ALLOWED)
-        if is_post:
-            require_same_origin(request)
         access = self._application.lockstream.access
+        if is_post:
+            require_same_origin(access, request)
         if id_of_key_in_url(request.scope):
             identified(access, request.scope, None)
         if path == SIGN_IN:
@@ -169,6 +173,13 @@ class Console:
         if (caller := caller_of(scope)).key_id:
             take_request(self._application.rate_limits, caller)
         return scope
+
+    def _note(self, request: Request, error: Exception) -> None:
+        """Note a request beyond a rate limit for the audit log. Other refusals are noted where they are decided."""
+        if isinstance(error, TooManyRequests):
+            scope = request.scope
+            access = self._application.lockstream.access
+            access.note_refusal(caller_of(scope).key_id, remote_address(scope), OPERATION, error.code)
 
     async def _rendered(self, request: Request, page: Page, wanted: PageRequest | None = None) -> Response:
         """Return a page as HTML. It is made in a thread, because a long one takes milliseconds."""

@@ -25,9 +25,9 @@ _BLACK, _WHITE = "#000000", "#ffffff"
 def response_to(request: Request, name: str, settings: Settings) -> Response:
     """Return the response to a request for a file. `name` may begin with the version that `version` has returned."""
     name = PurePosixPath(name).name
-    content = _content(name, settings.console_colour)
-    if content is None:
+    if name != THEME and name not in names():
         return Response("There is no such file.", 404, media_type="text/plain")
+    content = _content(name, settings.console_colour)
     tag = f'"{sha256(content).hexdigest()[:16]}"'
     is_versioned = f"/{version(settings)}/" in request.scope["path"]
     age = f"public, max-age={YEAR_SECONDS}, immutable" if is_versioned else "no-cache"
@@ -59,10 +59,9 @@ def _version(colour: str | None) -> str:
 
 
 @cache
-def _content(name: str, colour: str | None) -> bytes | None:
-    if name == THEME:
-        return _theme(colour)
-    return (_FOLDER / name).read_bytes() if name in names() else None
+def _content(name: str, colour: str | None) -> bytes:
+    """Return the content of a file that there is."""
+    return _theme(colour) if name == THEME else (_FOLDER / name).read_bytes()
 
 
 def _theme(colour: str | None) -> bytes:

@@ -8,7 +8,9 @@ from fastapi import Request, Response
 from starlette.types import Scope
 
 from lockstream.core.errors import NotAllowed
+from lockstream.presentation.http.access.callers import caller_of, set_caller
 from lockstream.presentation.http.access.gate import AUTHORIZATION, identify
+from lockstream.presentation.http.proxies import remote_address
 from lockstream.presentation.http.routes.operations import CONSOLE_PATH
 from lockstream.services.running.access.access import Access
 
@@ -41,6 +43,7 @@ def identified(access: Access, scope: Scope, key: str | None) -> Scope:
     headers = without if key is None else [*without, (AUTHORIZATION, b"Bearer " + key.encode())]
     found = {**scope, "headers": headers}
     identify(access, found, OPERATION)
+    set_caller(scope, caller_of(found))  # the access log and traces name the key of the request as it came
     return found
 
 
@@ -58,8 +61,8 @@ def end_session(response: Response, request: Request) -> None:
     )
 
 
-def require_same_origin(request: Request) -> None:
-    """Require that a request that changes something was sent by a page of this console.
+def require_same_origin(access: Access, request: Request) -> None:
+    """Require that a request that changes something was sent by a page of this console. The audit log has refusals.
 
     Raises:
         NotAllowed: another site has sent it, or a program that is not a browser.
@@ -69,6 +72,7 @@ def require_same_origin(request: Request) -> None:
         return
     if site is None and origin == f"http://{host}" and not _is_secure(request):
         return  # a browser sends no Sec-Fetch-Site to an address without TLS that is not of this machine
+    access.note_refusal("", remote_address(request.scope), OPERATION, ORIGIN_REFUSED)
     raise NotAllowed(
         "The request does not come from a page of this console. Open the console, and send the form there. Programs "
         "use the HTTP API with an API key.",

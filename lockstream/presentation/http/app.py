@@ -220,7 +220,7 @@ class Application(FastAPI):
             require_scope(self.lockstream.access, scope, operation.name, operation.scope)
             return await operation.endpoint(request, **parameters)
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
-            return error_response(request, error)
+            return self._error_response(request, error, operation)
 
     async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request of the console for an operation, whose caller is known."""

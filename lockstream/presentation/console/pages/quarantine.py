@@ -1,15 +1,14 @@
 """The quarantine: refused events, one by one or all that match, resubmitted or discarded."""
 
 from collections import Counter
-from collections.abc import Sequence
-from operator import attrgetter
+from collections.abc import Awaitable, Sequence
 from typing import Any, NamedTuple
 
 from fastapi import Response
 from msgspec.json import format as pretty
 
 from lockstream.core.entities.events import EVENT_TYPES
-from lockstream.presentation.console.api import Answer, ApiRefused, Failed, api_path
+from lockstream.presentation.console.api import ApiRefused, api_path
 from lockstream.presentation.console.pages.shared import (
     ListFilter,
     Page,
@@ -39,6 +38,9 @@ _KINDS = (("", "All"), ("refused", "Refused by the rules"), ("reused_id", "Id us
 _ORDERS = (("desc", "Newest first"), ("asc", "Oldest first"))
 _NOT_FOUND, _UNPROCESSABLE = 404, 422
 
+REFUSED, UNDECIDED = "refused", "not decided"
+"""Outcomes: the rules refuse the event, or it cannot be decided for a reason of the server's, such as a full disk."""
+
 type Entry = dict[str, Any]
 
 
@@ -50,6 +52,8 @@ class Outcome(NamedTuple):
     detail: str = ""
     is_accepted: bool = False
     is_gone: bool = False
+    refused: ApiRefused | None = None
+    """Why the event was not decided, if it was not."""
 
 
 async def show_quarantine(wanted: PageRequest) -> Page:
@@ -108,7 +112,10 @@ async def change_entries(wanted: PageRequest) -> Page | Response:
     """Resubmit or discard the events that were confirmed, and return the page of their outcomes.
 
     A form that is sent twice does no harm: an accepted event has left the quarantine, and one that was discarded before
-    is left as it is.
+    is left as it is. An event that cannot be decided now does not hide the outcomes of the others.
+
+    Raises:
+        ApiRefused: no event was decided.
     """
     action, reason = wanted.value("action"), wanted.value("reason")
     chosen = list(dict.fromkeys(wanted.form.get("event_id", [])))[:MAX_CHOSEN]
@@ -117,14 +124,20 @@ async def change_entries(wanted: PageRequest) -> Page | Response:
     if action == RESUBMIT:
         outcomes = await _resubmitted(wanted, chosen)
     elif reason:
-        outcomes = [await _discarded(wanted, event_id, reason) for event_id in chosen]
+        outcomes = [await _outcome(event_id, _discarded(wanted, event_id, reason)) for event_id in chosen]
     else:
         page = _confirmation(DISCARD, await _entries(wanted, chosen), None)
         return _with(page, _UNPROCESSABLE, problem="A reason is missing. Say why these events are not needed.")
+    undecided = [outcome for outcome in outcomes if outcome.refused]
+    if len(undecided) == len(outcomes) and undecided[0].refused:
+        raise undecided[0].refused
     counts = Counter(outcome.word for outcome in outcomes)
-    listed = sorted(outcomes, key=attrgetter("is_accepted"))[:MAX_SHOWN]
-    title = "Resubmitted" if action == RESUBMIT else "Discarded"
-    return Page("quarantine_outcomes.html", title, {"outcomes": listed, "counts": counts})
+    listed = sorted(outcomes, key=lambda outcome: (not outcome.refused, outcome.is_accepted))[:MAX_SHOWN]
+    return Page(
+        "quarantine_outcomes.html",
+        "Resubmitted" if action == RESUBMIT else "Discarded",
+        {"outcomes": listed, "counts": counts, "undecided": undecided, "action": action},
+    )
 
 
 async def lead_to_list(wanted: PageRequest) -> Response:
@@ -237,9 +250,33 @@ async def _matching(wanted: PageRequest, filters: dict[str, str]) -> tuple[list[
 
 
 async def _entries(wanted: PageRequest, event_ids: Sequence[str]) -> list[Entry]:
-    """Return the entries of some events that are still in the quarantine."""
-    found = [await wanted.api.part(api_path("quarantine", event_id)) for event_id in event_ids]
-    return [answer.value for answer in found if answer.value]
+    """Return the entries of some events that are still in the quarantine. Raises what `_entry` raises."""
+    found = [await _entry(wanted, event_id) for event_id in event_ids]
+    return [entry for entry in found if entry]
+
+
+async def _entry(wanted: PageRequest, event_id: str) -> Entry | None:
+    """Return the entry of an event, or None if it is not in the quarantine.
+
+    Raises:
+        ApiRefused: the entry cannot be read.
+    """
+    try:
+        answer = await wanted.api.get(api_path("quarantine", event_id))
+    except ApiRefused as refused:
+        if refused.status == _NOT_FOUND:
+            return None
+        raise
+    entry: Entry = answer.value
+    return entry
+
+
+async def _outcome(event_id: str, change: Awaitable[Outcome]) -> Outcome:
+    """Return the outcome of a change, also if the event was not decided."""
+    try:
+        return await change
+    except ApiRefused as refused:
+        return Outcome(event_id, UNDECIDED, str(refused), refused=refused)
 
 
 async def _resubmitted(wanted: PageRequest, event_ids: Sequence[str]) -> list[Outcome]:
@@ -251,10 +288,8 @@ async def _resubmitted(wanted: PageRequest, event_ids: Sequence[str]) -> list[Ou
     left = list(event_ids)
     while left:
         for event_id in left:
-            outcomes[event_id] = await _resubmitted_once(wanted, event_id)
-        refused = [
-            event_id for event_id in left if not outcomes[event_id].is_accepted and not outcomes[event_id].is_gone
-        ]
+            outcomes[event_id] = await _outcome(event_id, _resubmitted_once(wanted, event_id))
+        refused = [event_id for event_id in left if outcomes[event_id].word in (REFUSED, UNDECIDED)]
         if not any(outcomes[event_id].is_accepted for event_id in left):
             break
         left = refused
@@ -273,7 +308,7 @@ async def _resubmitted_once(wanted: PageRequest, event_id: str) -> Outcome:
         if refused.status == _NOT_FOUND:
             return Outcome(event_id, "not in the quarantine any more", is_gone=True)
         if refused.status in (409, _UNPROCESSABLE):
-            return Outcome(event_id, "refused", str(refused))
+            return Outcome(event_id, REFUSED, str(refused))
         raise
     if answer.value["outcome"] == "duplicate":
         return Outcome(event_id, "duplicate", "Another event with this id was accepted before.")
@@ -287,11 +322,11 @@ async def _discarded(wanted: PageRequest, event_id: str, reason: str) -> Outcome
         ApiRefused: it was not discarded.
     """
     path = api_path("quarantine", event_id)
-    entry: Answer | Failed = await wanted.api.part(path)
-    if entry.value is None:
+    entry = await _entry(wanted, event_id)
+    if entry is None:
         return Outcome(event_id, "not in the quarantine any more", is_gone=True)
-    if entry.value["status"] == "discarded":
-        return Outcome(event_id, "discarded before", f"Reason: {entry.value['discard_reason']}")
+    if entry["status"] == "discarded":
+        return Outcome(event_id, "discarded before", f"Reason: {entry['discard_reason']}")
     await wanted.api.post(f"{path}/discard", {"reason": reason})
     return Outcome(event_id, "discarded")
 

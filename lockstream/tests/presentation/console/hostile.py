@@ -1,5 +1,6 @@
 """Identifiers that try to become something else on a page, and the story of a network that has them."""
 
+import json
 from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import quote
@@ -8,6 +9,7 @@ from lockstream.presentation.console.pages import PAGES
 from lockstream.tests.support.builders import (
     Body,
     deposited,
+    fault_cleared,
     fault_reported,
     picked_up,
     registered,
@@ -83,3 +85,22 @@ class Subject(NamedTuple):
 
 
 SUBJECTS = [Subject(text) for text in IDENTIFIERS]
+
+ODD_VALUES = (
+    *('"high"', '"3"', '""', '"../x"', "null", "true", "0", "5", "-1", "1.5", "1e999", "9" * 40),
+    *("[]", "[3]", "{}", '{"compartment_id": 1}', "[" * 60 + "]" * 60),
+)
+"""JSON texts of values that a known member of a payload has, in an event whose type has no such member."""
+
+
+def story_with_odd_members(locker: str, value: str) -> list[bytes]:
+    """Return events that are all accepted. Those members that their types lack have a value, as a JSON text."""
+    given = {"locker": locker}
+    story = [
+        registered("c1", **given, reservation_id="?", severity="?", fault_event_id="?", status="?"),
+        reserved(f"{locker} r", "c1", **given, severity="?", fault_event_id="?"),
+        deposited(f"{locker} r", **given, compartment_id=None, severity="?", fault_event_id="?"),
+        fault := fault_reported(4, "c1", **given, reservation_id="?", fault_event_id="?"),
+        fault_cleared(fault, "c1", **given, reservation_id="?", severity="?"),
+    ]
+    return [json.dumps(event).replace('"?"', value).encode() for event in story]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstream.core.entities.access import Scope
+from lockstream.core.entities.keys import AuditAction, AuditQuery
 from lockstream.core.errors import StartingUp
 from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.presentation.console import files
@@ -81,6 +82,37 @@ def test_a_form_must_come_from_a_page_of_the_console(
         expected = 403 if not is_accepted else 405 if path == "lockers" else 303
         assert response.status_code == expected, path
         assert ("set-cookie" in response.headers) == (expected == 303)
+
+
+def test_the_audit_log_has_each_refusal_of_the_console(log_path: Path) -> None:
+    with closing(FileKeyStore(log_path)) as store:
+        key = created(store, request(Scope.READ))
+    settings = Settings.model_validate({"requests_per_second": 1, "burst_seconds": 1})
+    with console_client(settings, headers=session(key.text)) as client:
+        # when another site sends a form, and the key sends more requests than it may
+        client.post("/console/sign-out", headers={SITE: "cross-site", FROM: "http://evil.example"})
+        for path in ("/console/lockers", "/console/api/lockers"):
+            statuses = [client.get(path).status_code for _ in range(20)]
+            assert 429 in statuses
+    # then the audit log has them, once the server has stopped
+    with closing(FileKeyStore(log_path)) as store:
+        found = [one.entry for one in store.audit(AuditQuery(action=AuditAction.REFUSED), None, 100)]
+    refusals = {(entry.key_id, entry.operation, entry.code, entry.address) for entry in found}
+    assert refusals == {
+        ("", "console", "origin_refused", "testclient"),
+        (key.key.key_id, "console", "too_many_requests", "testclient"),
+    }
+    assert sum(entry.count for entry in found) > 30
+
+
+def test_the_access_log_names_the_key_of_a_session(log_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with closing(FileKeyStore(log_path)) as store:
+        key = created(store, request(Scope.READ))
+    with console_client(Settings.model_validate({"access_log": "on"}), headers=session(key.text)) as client:
+        for path in ("/console/lockers", "/console/api/lockers", "/console/sign-in"):
+            assert client.get(path).status_code == 200
+    lines = [record for record in caplog.records if record.name == "lockstream.access"]
+    assert [record.__dict__["key_id"] for record in lines] == [key.key.key_id, key.key.key_id, None]
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "POST"])
@@ -190,6 +222,13 @@ def test_files_are_kept_by_browsers_for_as_long_as_they_are_the_same(guarded: Gu
 @pytest.mark.parametrize("name", ["none.css", "..%2Fapplication.py", "%2e%2e/session.py", "a/b/c.js", ".css"])
 def test_no_other_file_is_served(guarded: Guarded, name: str) -> None:
     assert guarded.client.get(f"/console/static/{name}").status_code == 404
+
+
+def test_a_name_of_no_file_takes_no_memory(guarded: Guarded) -> None:
+    before = files._content.cache_info().currsize
+    for number in range(20):
+        assert guarded.client.get(f"/console/static/none-{number}.css").status_code == 404
+    assert files._content.cache_info().currsize == before
 
 
 def test_a_new_colour_has_a_new_address() -> None:

@@ -1,5 +1,6 @@
 """Hostile identifiers and payloads on every page: no element and no attribute comes from them."""
 
+import json
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from uuid import uuid4
@@ -13,7 +14,14 @@ from lockstream.core.entities.fields import IDENTIFIER, IDENTIFIER_MAX
 from lockstream.presentation.console.entry import make_console
 from lockstream.presentation.http.app import create_app
 from lockstream.settings import Settings
-from lockstream.tests.presentation.console.hostile import PLAIN, SUBJECTS, Subject
+from lockstream.tests.presentation.console.hostile import (
+    ODD_VALUES,
+    PLAIN,
+    SUBJECTS,
+    Subject,
+    story_with_odd_members,
+)
+from lockstream.tests.support.builders import as_array
 from lockstream.tests.support.keyed_clients import NO_KEYS
 from lockstream.tests.support.memory_system import open_in_memory
 
@@ -94,3 +102,26 @@ def test_the_identifier_is_shown_as_it_is(client: TestClient) -> None:
             text = client.get(url).text
             assert '<bdi class="id">&lt;b title=&#39;x&#39;&gt;&#34;&amp;amp;</bdi>' in text
             assert "<b title" not in text
+
+
+@pytest.mark.parametrize("value", ODD_VALUES, ids=lambda value: value[:20])
+def test_a_known_member_in_another_type_may_have_any_value(client: TestClient, usual: set[Shape], value: str) -> None:
+    locker = uuid4().hex
+    story = story_with_odd_members(locker, value)
+    outcomes = client.post("/events/batch", content=as_array(*story)).json()
+    assert [item["status"] for item in outcomes] == [202] * len(story)
+    pages = [f"lockers/{locker}", f"lockers/{locker}/events", f"lockers/{locker}/compartments/c1"]
+    pages += [f"reservations/{locker}%20r", "feed", f"feed?locker_id={locker}", ""]
+    pages += [f"events/{json.loads(event)['event_id']}" for event in story]
+    for page in pages:
+        response = client.get(f"/console/{page}")
+        assert response.status_code == 200, page
+        assert Shapes(response.text).found <= usual, page
+
+
+def test_an_event_shows_each_member_that_its_type_lacks(client: TestClient) -> None:
+    story = story_with_odd_members("odd", "[3]")
+    client.post("/events/batch", content=as_array(*story))
+    for event, names in zip(story, (4, 2, 2, 2, 2), strict=True):
+        text = client.get(f"/console/events/{json.loads(event)['event_id']}").text
+        assert text.count('<dd><bdi class="id">[3]</bdi></dd>') == names

@@ -9,13 +9,20 @@ import pytest
 from fastapi.testclient import TestClient
 
 from lockstream.core.entities.access import Scope
+from lockstream.core.entities.quarantine import QuarantineLimits
+from lockstream.infrastructure.quarantine.store import FileQuarantine
+from lockstream.presentation.console.entry import make_console
 from lockstream.presentation.console.pages import quarantine
 from lockstream.presentation.console.refusals import CODE_TEXTS
+from lockstream.presentation.http.app import create_app
 from lockstream.schemas.quarantine import CODES
+from lockstream.services.running.embedded_engine import EmbeddedEngine
+from lockstream.services.running.lockstream import Lockstream
 from lockstream.settings import Settings
 from lockstream.tests.presentation.console.calling import FROM_HERE, Document, console_client, document, session
 from lockstream.tests.presentation.http.access.conftest import Guarded
 from lockstream.tests.support.builders import Body, body, deposited, registered, reserved
+from lockstream.tests.support.faulty_store import POISON, FaultyStore
 from lockstream.tests.support.keys import bearer
 from lockstream.tests.support.processes import wait_until
 
@@ -195,6 +202,36 @@ def test_all_that_match_are_discarded_with_a_reason(client: TestClient) -> None:
     # and the first reason is kept if the form is sent again
     assert counts(send(client, "/quarantine/change", **form, reason="Another.").text) == {"discarded before": 2}
     assert client.get(f"/quarantine/{ids[0]}").json()["discard_reason"] == "A test."
+
+
+def test_an_event_that_cannot_be_decided_hides_no_outcome_of_the_others(log_path: Path) -> None:
+    # given three refused events, of which one causes an internal error once its door is registered
+    settings = Settings()
+    store = FaultyStore(settings)
+    engine, kept = EmbeddedEngine(store, settings.batch_limit), FileQuarantine(QuarantineLimits())
+    app = create_app(lambda: Lockstream(store, engine, settings, kept), lambda: settings, make_console)
+    with console_client(settings, app) as client:
+        ids = refuse(client, reserved("r1", "c1"), reserved(POISON, "c2"), deposited("unknown"))
+        assert client.post("/events/batch", json=[registered("c1"), registered("c2")]).status_code == 200
+        # when all of them are resubmitted
+        page = send(client, "/quarantine/change", action="resubmit", event_id=ids)
+        # then the page has each outcome, and offers to decide the others again
+        assert page.status_code == 200
+        assert counts(page.text) == {"not decided": 1, "accepted": 1, "refused": 1}
+        assert "An internal error of Lockstream." in page.text
+        assert hidden(page.text) == {"event_id": [ids[1]]}
+        again = send(client, "/quarantine", action="resubmit", event_id=ids[1])
+        assert "Resubmit 1 event?" in again.text
+        # and a form of which nothing is decided gets the error itself
+        assert send(client, "/quarantine/change", action="resubmit", event_id=ids[1]).status_code == 500
+
+
+def test_a_discard_that_cannot_read_its_entry_does_not_call_it_gone(guarded: Guarded) -> None:
+    form = {"action": "discard", "reason": "A test.", "event_id": UNKNOWN}
+    assert send(guarded.client, "/quarantine/change", guarded.keys["read"], **form).status_code == 403
+    assert counts(send(guarded.client, "/quarantine/change", guarded.keys["all"], **form).text) == {
+        "not in the quarantine any more": 1
+    }
 
 
 def test_one_form_changes_a_bounded_number(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
