@@ -152,7 +152,8 @@ class Console:
         """Return the response of a page to a person who is signed in."""
         found = find_page(path)
         scope = self._identified(request)
-        wanted = PageRequest(Api(self._application, scope), scope, found.parameters if found else {})
+        parameters, settings = found.parameters if found else {}, self._application.settings
+        wanted = PageRequest(Api(self._application, scope), scope, parameters, settings)
         request.scope[_WANTED] = wanted  # so that an error has the navigation of the person
         if found is None:
             raise Refused(404, "There is no such page. The search above finds lockers, parcels and events by their id.")
