@@ -28,7 +28,9 @@ from lockstream.presentation.console.pages.signing_in import sign_in, sign_in_pa
 from lockstream.presentation.console.rendering import Rendering
 from lockstream.presentation.console.session import (
     OPERATION,
+    TWO_SESSIONS,
     end_session,
+    has_two_sessions,
     identified,
     key_of,
     require_same_origin,
@@ -145,14 +147,15 @@ class Console:
         if path == SIGN_OUT and is_post:
             return sign_out(request)
         if not access.is_open and key_of(request) is None:
-            return _to_sign_in(request, path)
+            return _to_sign_in(request, path, TWO_SESSIONS if has_two_sessions(request) else "")
         return await self._answer(request, path, is_post=is_post)
 
     async def _answer(self, request: Request, path: str, *, is_post: bool) -> Response:
         """Return the response of a page to a person who is signed in."""
         found = find_page(path)
         scope = self._identified(request)
-        wanted = PageRequest(Api(self._application, scope), scope, found.parameters if found else {})
+        parameters, settings = found.parameters if found else {}, self._application.settings
+        wanted = PageRequest(Api(self._application, scope), scope, parameters, settings)
         request.scope[_WANTED] = wanted  # so that an error has the navigation of the person
         if found is None:
             raise Refused(404, "There is no such page. The search above finds lockers, parcels and events by their id.")

@@ -4,6 +4,8 @@ The key itself is the session, so every node knows it, a restart ends nothing, a
 (docs/decisions/0029). The cookie is sent to the console alone, and no script can read it.
 """
 
+import re
+
 from fastapi import Request, Response
 from starlette.types import Scope
 
@@ -15,22 +17,46 @@ from lockstream.presentation.http.routes.operations import CONSOLE_PATH
 from lockstream.services.running.access.access import Access
 
 COOKIE = "lockstream_key"
+"""Name of the cookie at an address without a port. Otherwise the port follows, because a browser keeps one set of
+cookies for all ports of a host."""
+
+TWO_SESSIONS = "two_sessions"
+"""Says why a person is signed out: the browser has sent several cookies of this name, with different keys."""
 
 OPERATION = "console"
 """Names the requests of the console in the audit log."""
 
 ORIGIN_REFUSED = "origin_refused"
 
+_PORT = re.compile("[0-9]{1,5}")
+
+
+def cookie_name(request: Request) -> str:
+    """Return the name of the cookie of a session, with the port at which the browser has found the console."""
+    port = request.headers.get("host", "").rpartition(":")[2]
+    return f"{COOKIE}_{port}" if _PORT.fullmatch(port) else COOKIE
+
 
 def key_of(request: Request) -> str | None:
     """Return the API key of the session, or None if nobody is signed in.
 
     Another site under the same domain can add a cookie of the same name, to have a person work in the session of
-    somebody else. Of several keys, none counts. Cookies of other names may have any form.
+    somebody else. Of several keys, none counts.
     """
-    pairs = (pair.partition("=") for value in request.headers.getlist("cookie") for pair in value.split(";"))
-    keys = {value.strip() for name, _, value in pairs if name.strip() == COOKIE}
+    keys = _keys_of(request)
     return keys.pop() if len(keys) == 1 else None
+
+
+def has_two_sessions(request: Request) -> bool:
+    """Return whether a browser has sent several keys, of which none counts."""
+    return len(_keys_of(request)) > 1
+
+
+def _keys_of(request: Request) -> set[str]:
+    """Return the keys of all cookies of a session. Cookies of other names may have any form."""
+    wanted = cookie_name(request)
+    pairs = (pair.partition("=") for value in request.headers.getlist("cookie") for pair in value.split(";"))
+    return {value.strip() for name, _, value in pairs if name.strip() == wanted}
 
 
 def identified(access: Access, scope: Scope, key: str | None) -> Scope:
@@ -50,14 +76,19 @@ def identified(access: Access, scope: Scope, key: str | None) -> Scope:
 def begin_session(response: Response, request: Request, key: str) -> None:
     """Sign in: have the browser keep the key until it is closed."""
     response.set_cookie(
-        COOKIE, key, path=cookie_path(request), secure=_is_secure(request), httponly=True, samesite="strict"
+        cookie_name(request),
+        key,
+        path=cookie_path(request),
+        secure=_is_secure(request),
+        httponly=True,
+        samesite="strict",
     )
 
 
 def end_session(response: Response, request: Request) -> None:
     """Sign out: have the browser forget the key."""
     response.delete_cookie(
-        COOKIE, path=cookie_path(request), secure=_is_secure(request), httponly=True, samesite="strict"
+        cookie_name(request), path=cookie_path(request), secure=_is_secure(request), httponly=True, samesite="strict"
     )
 
 

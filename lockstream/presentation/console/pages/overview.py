@@ -1,19 +1,15 @@
 """The first page: the health of the system, what needs a person now, totals, activity, and the newest events."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from lockstream.core.entities.access import Scope
 from lockstream.core.entities.state import DEGRADING_SEVERITY
 from lockstream.presentation.console.api import Answer, Failed
-from lockstream.presentation.console.pages.shared import Page, PageRequest, PageRoute
+from lockstream.presentation.console.pages.shared import Page, PageRequest, PageRoute, time_before
 from lockstream.presentation.console.runbook import RUNBOOK
-from lockstream.presentation.console.texts import clock, instant
-
-OVERDUE_HOURS = 72
-"""Hours after which a deposited parcel is overdue."""
+from lockstream.presentation.console.texts import clock, duration, instant
 
 COUNTED = 100
 """Most overdue parcels, and most silent lockers, that are counted. More are shown as `100+`."""
@@ -47,9 +43,9 @@ class Chart(NamedTuple):
 async def show_overview(wanted: PageRequest) -> Page:
     """Return the overview. All its parts are asked for at the same time, and a part may be missing."""
     reads, is_whole = wanted.may(Scope.READ), wanted.api.caller.lockers is None
-    before = f"{datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=OVERDUE_HOURS):%Y-%m-%dT%H:%M:%SZ}"
+    hours = wanted.overdue_hours
     faults = f"/faults?open=true&min_severity={DEGRADING_SEVERITY}&order=asc&limit={COUNTED}"
-    overdue = f"/reservations?status=DEPOSITED&order=asc&changed_before={before}&limit={COUNTED}"
+    overdue = f"/reservations?status=DEPOSITED&order=asc&changed_before={time_before(hours)}&limit={COUNTED}"
     is_operator = reads and is_whole
     silent_lockers = f"/lockers?silent=true&limit={COUNTED}"
     system, network, hour, day, severe, late, silent, quarantine, tail = await asyncio.gather(
@@ -82,7 +78,8 @@ async def show_overview(wanted: PageRequest) -> Page:
             "tail": tail,
             "events": tail.value["items"][::-1][:_NEWEST] if tail and tail.value else [],
             "is_whole": is_whole,
-            "hours": OVERDUE_HOURS,
+            "hours": f"{hours:g}",
+            "overdue_age": duration(hours * 3600),
             "runbook": RUNBOOK,
         },
         answers=tuple(answer for answer in answers if answer),

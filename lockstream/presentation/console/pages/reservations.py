@@ -1,6 +1,5 @@
 """The list of parcels, those that lie too long, and the timeline of one parcel at any moment."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import Response
@@ -16,13 +15,11 @@ from lockstream.presentation.console.pages.shared import (
     PageRoute,
     list_or_refusal,
     moment_of,
+    time_before,
 )
 from lockstream.presentation.console.texts import STATUS_WORDS, duration, time_of_field
 
-DEFAULT_HOURS = 72.0
-"""Hours after which a deposited parcel is overdue, unless the viewer asks for others."""
-
-_MAX_HOURS = 87_600
+_MAX_HOURS = 876_000
 _LIMITS = (24, 48, 72, 168)
 _LISTED_TIMES = {"changed_after": "Changed after (UTC)", "changed_before": "Changed before (UTC)"}
 
@@ -66,8 +63,8 @@ async def show_overdue(wanted: PageRequest) -> Page:
     The time is part of the address of each further page, and of the address for others.
     """
     text, fixed = wanted.query.get("older_than", ""), wanted.query.get("changed_before")
-    hours = _hours_of(text) if text else DEFAULT_HOURS
-    before = time_of_field(fixed) if fixed else _time_before(DEFAULT_HOURS if hours is None else hours)
+    hours = _hours_of(text) if text else wanted.overdue_hours
+    before = time_of_field(fixed) if fixed else time_before(wanted.overdue_hours if hours is None else hours)
     query = wanted.query_without("older_than")
     query |= {"status": "DEPOSITED", "order": "asc", "changed_before": before}
     if hours is None:
@@ -145,12 +142,6 @@ def _hours_of(text: str) -> float | None:
     except ValueError:
         return None
     return hours if 0 <= hours <= _MAX_HOURS else None
-
-
-def _time_before(hours: float) -> str:
-    """Return the time that many hours ago, to the minute, so that the list is the same for a while."""
-    now = datetime.now(UTC).replace(second=0, microsecond=0)
-    return f"{now - timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ}"
 
 
 PAGES = (

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
@@ -16,6 +17,7 @@ from lockstream.presentation.console.api import Answer, Api, ApiRefused, Failed
 from lockstream.presentation.console.forms import Form
 from lockstream.presentation.console.texts import EVENT_WORDS
 from lockstream.presentation.http.routes.operations import CONSOLE_PATH
+from lockstream.settings import Settings
 
 UNPROCESSABLE = 422
 
@@ -29,9 +31,9 @@ _CLOCK = re.compile(r"\d{2}:\d{2}")
 class PageRequest:
     """A request for a page by a person who is signed in."""
 
-    def __init__(self, api: Api, scope: Scope, parameters: Mapping[str, str]) -> None:
+    def __init__(self, api: Api, scope: Scope, parameters: Mapping[str, str], settings: Settings) -> None:
         """`parameters` are the values in the path."""
-        self.api, self.scope, self.parameters = api, scope, parameters
+        self.api, self.scope, self.parameters, self.settings = api, scope, parameters, settings
         self.query = query_of(scope)
         self.form: Form = {}
         """The fields of the form that was sent, if the page was asked to change something."""
@@ -52,6 +54,11 @@ class PageRequest:
     def query_without(self, *names: str) -> dict[str, str]:
         """Return the parameters of the query that have a value, apart from some: those that the API gets."""
         return {name: value for name, value in self.query.items() if name not in names}
+
+    @property
+    def overdue_hours(self) -> float:
+        """Hours after which a deposited parcel is overdue."""
+        return self.settings.overdue_days * 24
 
     def redirect(self, path: str, /, **query: object) -> Response:
         """Return a response that leads to another page."""
@@ -137,6 +144,12 @@ async def list_or_refusal(wanted: PageRequest, path: str, /, **query: object) ->
         if refused.status != UNPROCESSABLE:
             raise
         return Failed(str(refused), path)
+
+
+def time_before(hours: float) -> str:
+    """Return the time that many hours ago, to the minute, so that a list is the same for a while."""
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    return f"{now - timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def moment_of(query: Mapping[str, str]) -> str | None:

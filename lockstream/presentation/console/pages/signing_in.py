@@ -10,11 +10,13 @@ from lockstream.presentation.console.forms import form_of
 from lockstream.presentation.console.pages import find_page
 from lockstream.presentation.console.pages.shared import Page, query_of, see_other
 from lockstream.presentation.console.rendering import Rendering
-from lockstream.presentation.console.session import begin_session, end_session, identified
+from lockstream.presentation.console.session import TWO_SESSIONS, begin_session, end_session, identified
 from lockstream.services.running.access.live_keys import KEY_EXPIRED, KEY_REVOKED
 
 _REASONS = {
     KEY_REVOKED: "You were signed out, because the key was revoked. Sign in with another key.",
+    TWO_SESSIONS: "Your browser has sent two sessions with different keys, so neither counts. Another program of this "
+    "host or its domain has set a cookie as well. Remove the cookies of this site in your browser, then sign in.",
     KEY_EXPIRED: "You were signed out, because the key has expired. Sign in with another key.",
 }
 _SIGNED_OUT = "You were signed out, because the key is not accepted. Sign in with another key."

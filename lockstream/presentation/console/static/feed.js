@@ -4,19 +4,21 @@ import { showTimes } from "./times.js";
 const MAX_ROWS = 200;
 
 export function growFeed() {
-  const feed = document.querySelector("[data-feed]");
-  const list = feed?.querySelector("ol");
-  const template = feed?.querySelector("template[data-row]");
-  if (!list || !template) return;
-  const words = JSON.parse(feed.dataset.words);
   let waiting = [];
   let isPaused = false;
   const add = () => {
+    const feed = document.querySelector("[data-feed]"); // a filter replaces it
+    const list = feed?.querySelector("ol");
+    if (!list) return;
+    const template = feed.querySelector("template[data-row]");
+    const words = JSON.parse(feed.dataset.words);
     for (const event of waiting) list.prepend(rowOf(event, template, words));
     while (list.children.length > MAX_ROWS) list.lastElementChild.remove();
     if (waiting.length) feed.querySelector(".nothing")?.remove();
     waiting = [];
   };
+  if (!document.querySelector("[data-feed]")) return;
+  document.addEventListener("lockstream:filtered", () => (waiting = []));
   document.addEventListener("lockstream:event", ({ detail }) => {
     waiting = [...waiting, JSON.parse(detail)].slice(-MAX_ROWS);
     if (waiting.length === 1) requestAnimationFrame(() => isPaused || add());
@@ -37,8 +39,8 @@ function rowOf({ event_id, recorded_at, type, locker_id, position, payload }, te
   link(slot("locker"), locker, locker_id);
   link(slot("reservation"), `/reservations/${encodeURIComponent(payload.reservation_id)}`, payload.reservation_id);
   link(slot("compartment"), `${locker}/compartments/${encodeURIComponent(payload.compartment_id)}`, payload.compartment_id);
-  if (payload.compartment_id === undefined) slot("place").remove();
-  if (payload.severity === undefined) slot("severity").remove();
+  if (typeof payload.compartment_id !== "string") slot("place").remove();
+  if (type !== "FaultReported") slot("severity").remove();
   else showSeverity(slot("severity").lastElementChild, payload.severity);
   slot("position").textContent = position.toLocaleString("en");
   showTimes(row);
@@ -46,7 +48,7 @@ function rowOf({ event_id, recorded_at, type, locker_id, position, payload }, te
 }
 
 function link(anchor, path, text) {
-  if (text === undefined) return void anchor.remove();
+  if (typeof text !== "string") return void anchor.remove(); // the log keeps members of any value
   anchor.href = address(path);
   anchor.firstElementChild.textContent = text;
 }

@@ -4,6 +4,7 @@ import { showTimes } from "./times.js";
 
 const NEAR = "1200px";
 const TYPING_MILLISECONDS = 200;
+const REFUSAL = "main > .note--bad[role=alert]";
 
 export function followLists() {
   for (const list of document.querySelectorAll("[data-list]")) new List(list);
@@ -46,12 +47,13 @@ class List {
     this.watch();
   }
 
-  // A table body that is far away keeps its height, and its rows as text.
+  // A table body that is far away keeps its height, and its rows as text. One with a ticked box keeps its rows, because
+  // a form sends them.
   show({ target, isIntersecting, boundingClientRect }) {
     if (isIntersecting && target.stored) {
       target.innerHTML = target.stored;
       target.stored = "";
-    } else if (!isIntersecting && !target.stored && target.rows.length > 20) {
+    } else if (!isIntersecting && !target.stored && target.rows.length > 20 && !target.querySelector("input:checked")) {
       const row = document.createElement("tr");
       const cell = document.createElement("td");
       cell.colSpan = 20;
@@ -71,16 +73,26 @@ function submitWhileTyping(form) {
   });
 }
 
+let asked = 0; // counts requests, so that an older response overwrites no newer one
+
 async function show(form) {
   const fields = [...new FormData(form)].filter(([, value]) => value);
   const url = `${form.action}?${new URLSearchParams(fields)}`;
+  const number = ++asked;
   const page = await fetchPage(url).catch(() => null);
+  if (number !== asked) return;
   const fresh = page?.getElementById("list");
-  const list = document.getElementById("list");
-  if (!fresh || !list) return void (location.href = url);
+  const refusal = page?.querySelector(REFUSAL);
+  if (!fresh && !refusal) return void (location.href = url);
   history.replaceState(null, "", url);
+  for (const old of document.querySelectorAll(REFUSAL)) old.remove();
+  if (refusal) form.after(refusal); // while a value is being typed, it may not be one yet
+  const list = document.getElementById("list");
+  if (!fresh) return void list?.remove();
   showTimes(fresh);
-  list.replaceWith(fresh);
+  if (list) list.replaceWith(fresh);
+  else form.parentElement.insertBefore(fresh, document.querySelector(".source"));
   document.querySelector(".source")?.replaceWith(page.querySelector(".source"));
   if ("list" in fresh.dataset) new List(fresh);
+  document.dispatchEvent(new CustomEvent("lockstream:filtered", { detail: page.body.dataset.stream }));
 }

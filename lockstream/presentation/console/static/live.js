@@ -3,14 +3,16 @@ import { fetchPage } from "./dialogs.js";
 import { showTimes } from "./times.js";
 
 const PAUSE_MILLISECONDS = 1_500; // between two reads of the page, however many events come
-const POLL_MILLISECONDS = 10_000; // for a key without the scope feed
+const POLL_MILLISECONDS = 10_000; // no event of the feed tells of a refused event, a silent locker or a new key
 
 const { body } = document;
 const status = document.getElementById("status");
 let shown = Number(body.dataset.position ?? 0);
 let newest = shown;
 let source = null;
-let timer = 0;
+let timer = 0; // of the next read, or of the next attempt to open the stream
+let poller = 0;
+let reads = 0; // counts reads, so that an older response overwrites no newer one
 let isPaused = false;
 let readAt = 0;
 
@@ -18,6 +20,12 @@ export function followFeed() {
   if (!("liveParts" in body.dataset) || !status) return;
   addPauseButton();
   document.addEventListener("visibilitychange", () => (document.hidden ? stop() : start(true)));
+  document.addEventListener("lockstream:filtered", ({ detail }) => {
+    if (detail === undefined || detail === body.dataset.stream) return;
+    body.dataset.stream = detail;
+    closeStream();
+    if (!document.hidden) start(false);
+  });
   if (!document.hidden) start(false);
 }
 
@@ -25,16 +33,25 @@ function start(isBehind) {
   if (isPaused) return;
   if (isBehind) readSoon();
   if ("stream" in body.dataset) openStream();
-  else timer = setInterval(read, POLL_MILLISECONDS);
+  poll();
   show();
 }
 
 function stop() {
+  closeStream();
+  clearTimeout(timer);
+  clearInterval(poller);
+  timer = 0;
+}
+
+function closeStream() {
   source?.close();
   source = null;
-  clearTimeout(timer);
-  clearInterval(timer);
-  timer = 0;
+}
+
+function poll() {
+  clearInterval(poller);
+  poller = setInterval(() => Date.now() - readAt >= POLL_MILLISECONDS && readSoon(), POLL_MILLISECONDS);
 }
 
 function openStream() {
@@ -52,9 +69,12 @@ function openStream() {
     show();
     if (source?.readyState === EventSource.CLOSED) {
       stop();
-      timer = setTimeout(() => start(true), POLL_MILLISECONDS); // the read tells whether the key is still accepted
-      read();
+      timer = setTimeout(() => {
+        timer = 0;
+        start(true);
+      }, POLL_MILLISECONDS);
     }
+    read(); // it tells whether the key is still accepted
   });
 }
 
@@ -69,9 +89,11 @@ function readSoon() {
 
 async function read() {
   readAt = Date.now();
+  const number = ++reads;
+  const url = location.href;
   try {
-    const page = await fetchPage(location.href);
-    if (page && !isPaused) replaceParts(page);
+    const page = await fetchPage(url);
+    if (page && !isPaused && number === reads && url === location.href) replaceParts(page);
   } catch {
     // The server is away: the stream connects again, and then the page is read.
   }
@@ -107,7 +129,8 @@ function addPauseButton() {
   button.addEventListener("click", () => {
     isPaused = !isPaused;
     document.dispatchEvent(new CustomEvent("lockstream:pause", { detail: isPaused }));
-    if (!isPaused) start(true);
+    if (isPaused) clearInterval(poller);
+    else start(true);
     show();
   });
   status.prepend(shape, state);

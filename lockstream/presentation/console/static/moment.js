@@ -29,14 +29,27 @@ export function bindMoment() {
   form.append(field);
 }
 
+let asked = 0; // counts requests, so that an older response overwrites no newer one
+let hasPaused = false;
+
 async function show(position) {
   const url = new URL(location.href);
   for (const name of ["at", "day", "clock"]) url.searchParams.delete(name);
   if (position) url.searchParams.set("at", position);
-  const page = await fetchPage(url).catch(() => null);
-  if (!page) return;
-  history.replaceState(null, "", url);
   const button = document.getElementById("pause");
-  if (position && button?.textContent === "Pause") button.click(); // what is shown no longer follows the feed
+  const number = ++asked;
+  if (!position && !button) return void (location.href = url); // a page of an earlier moment does not follow the feed
+  const page = await fetchPage(url).catch(() => null);
+  if (!page || number !== asked) return;
+  history.replaceState(null, "", url);
+  if (position && button?.textContent === "Pause") {
+    hasPaused = true;
+    button.click(); // what is shown no longer follows the feed
+  }
   replaceParts(page, "[data-moment-part]");
+  const source = document.querySelector(".source ul");
+  const fresh = page.querySelector(".source ul");
+  if (source && fresh) source.replaceWith(fresh);
+  if (!position && hasPaused && button.textContent === "Go on") button.click();
+  if (!position) hasPaused = false;
 }

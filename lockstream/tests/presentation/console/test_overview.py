@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from lockstream.core.entities.access import Scope
 from lockstream.infrastructure.stores import unit_of_work
-from lockstream.presentation.console.pages.overview import OVERDUE_HOURS
+from lockstream.presentation.console.pages import overview
 from lockstream.presentation.console.runbook import RUNBOOK
 from lockstream.services.running.telemetry import problems
 from lockstream.settings import Settings
@@ -100,8 +101,34 @@ def test_overdue_parcels_are_counted_and_the_oldest_are_listed(log_path: Path, m
         # then the overview counts up to 100, and links to those that are older
         page = document(client, "/console")
         assert "100+ overdue parcels" in " ".join(page.text.split())
-        assert f"/console/overdue?older_than={OVERDUE_HOURS}" in page.values("href")
+        assert "/console/overdue?older_than=72" in page.values("href")
         assert "/console/reservations/r0" in page.values("href")
+
+
+@pytest.mark.parametrize(("days", "hours", "age"), [(1 / 48, "0.5", "30 minutes"), (400, "9600", "400 days")])
+def test_parcels_are_overdue_after_the_days_of_the_settings(
+    log_path: Path, monkeypatch: pytest.MonkeyPatch, days: float, hours: str, age: str
+) -> None:
+    with client_with(overdue_days=days) as client:
+        monkeypatch.setattr(unit_of_work, "utc_now", lambda: f"{datetime.now(UTC) - timedelta(days=1):%FT%T.000000Z}")
+        accept(client, registered(), reserved(), deposited())
+        count = int(days < 1)
+        page = document(client, "/console")
+        assert f"{count} overdue parcel" in " ".join(page.text.split())
+        assert f"waited for more than {age}." in page.text
+        assert f"/console/overdue?older_than={hours}" in page.values("href")
+        for path in ("/console/overdue", f"/console/overdue?older_than={hours}"):
+            found = document(client, path)
+            assert f"more than {age} ago" in found.text
+            assert found.values("href").count("/console/reservations/reservation-1") == count
+
+
+def test_the_longest_silent_lockers_are_those_of_the_page(log_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_silent_network(log_path, monkeypatch)
+    with client_with() as client:
+        assert "The longest:" in document(client, "/console").text
+        monkeypatch.setattr(overview, "COUNTED", 1)
+        assert "The longest of the first 1 by id:" in document(client, "/console").text
 
 
 def test_silent_lockers_are_listed(log_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

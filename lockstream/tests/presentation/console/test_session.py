@@ -194,9 +194,34 @@ def test_cookies_of_others_do_not_hide_the_session(guarded: Guarded, before: str
 def test_two_different_sessions_are_none(guarded: Guarded) -> None:
     """Another site under the same domain may set a cookie too, with the key of its owner."""
     both = f"{COOKIE}={guarded.keys['read']}; {COOKIE}={guarded.keys['all']}"
-    assert guarded.client.get("/console/lockers", headers={"Cookie": both}).status_code == 303
+    response = guarded.client.get("/console/lockers", headers={"Cookie": both})
+    assert response.status_code == 303
+    page = guarded.client.get(response.headers["location"], headers={"Cookie": both})
+    assert "two sessions with different keys" in page.text
+    assert "Remove the cookies of this site" in page.text
     same = f"{COOKIE}={guarded.keys['all']}; {COOKIE}={guarded.keys['all']}"
     assert guarded.client.get("/console/lockers", headers={"Cookie": same}).status_code == 200
+
+
+def test_installations_at_other_ports_of_a_host_have_other_cookies(guarded: Guarded) -> None:
+    host = "http://testserver:8001"
+    response = guarded.client.post(
+        f"{host}/console/sign-in", data={"key": guarded.keys["all"]}, headers=FROM_HERE | {"Origin": host}
+    )
+    assert response.headers["set-cookie"].startswith(f"{COOKIE}_8001={guarded.keys['all']};")
+    # then the sessions of two ports are two sessions
+    both = {"Cookie": f"{COOKIE}_8001={guarded.keys['all']}; {COOKIE}_8002={guarded.keys['read']}"}
+    for port, status in (("8001", 200), ("8002", 403), ("8003", 303)):
+        page = guarded.client.get(f"http://testserver:{port}/console/keys", headers=both)
+        assert page.status_code == status
+    signed_out = guarded.client.post(f"{host}/console/sign-out", headers=FROM_HERE | {"Origin": host} | both)
+    assert signed_out.headers["set-cookie"].startswith(f'{COOKIE}_8001="";')
+
+
+@pytest.mark.parametrize("host", ["testserver", "[::1]", "testserver:", "testserver:x", "a:b:c", "testserver:9999999"])
+def test_a_host_without_a_port_has_the_plain_cookie(guarded: Guarded, host: str) -> None:
+    response = guarded.client.get("/console/lockers", headers=session(guarded.keys["all"]) | {"Host": host})
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/console/lockers", "/console/sign-in", "/console/search", "/console/api/lockers"])

@@ -143,9 +143,10 @@ def watched_page(
 
 def sign_in(context: BrowserContext, site_url: str, key: str) -> None:
     """Give a browser the cookie of a session."""
-    host = urlsplit(site_url).hostname or ""
+    host, port = urlsplit(site_url).hostname or "", urlsplit(site_url).port
+    name = f"{COOKIE}_{port}"
     context.add_cookies(
-        [{"name": COOKIE, "value": key, "domain": host, "path": "/console", "httpOnly": True, "sameSite": "Strict"}]
+        [{"name": name, "value": key, "domain": host, "path": "/console", "httpOnly": True, "sameSite": "Strict"}]
     )
 
 

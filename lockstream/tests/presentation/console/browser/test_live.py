@@ -130,3 +130,38 @@ def test_a_key_without_the_feed_reads_its_page_now_and_then(browser: Browser, si
             pass
         assert site.streams == before
         watched.require_no_fault()
+
+
+def test_hiding_and_pausing_a_page_leave_no_reads_behind(browser: Browser, site: Site) -> None:
+    with watched_page(browser, site.url, site.keys["read"]) as watched:
+        page, reads = watched.page, list[str]()
+        page.clock.install()
+        page.goto(f"{site.url}/console/lockers")
+        expect(page.locator("#status")).to_contain_text("Live")
+        # given a page of a key without the feed, which was hidden and seen again three times
+        for is_hidden in (True, False) * 3:
+            page.evaluate(HIDE, is_hidden)
+        page.clock.run_for(5_000)
+        # when ten seconds pass, then it is read once
+        page.on("request", lambda request: reads.append(request.url))
+        page.clock.run_for(10_000)
+        assert len(reads) == 1
+        # and not while it is paused
+        page.keyboard.press("p")
+        page.clock.run_for(30_000)
+        assert len(reads) == 1
+
+
+def test_a_filter_of_the_feed_holds_for_events_that_arrive(site: Site, watched: Watched) -> None:
+    page = watched.page
+    before = site.streams
+    page.goto(f"{site.url}/console/feed")
+    wait_until(lambda: site.streams == before + 1)
+    report(site, registered("A1", locker="filtered-1"))
+    expect(page.locator("#list li").first).to_contain_text("filtered-1")
+    with page.expect_request("**/api/events/stream?*locker_id=filtered-1"):
+        page.get_by_label("Locker", exact=True).fill("filtered-1")
+    expect(page.locator("#list li")).to_have_count(1)
+    report(site, registered("A2", locker="other-1"), registered("A3", locker="filtered-1"))
+    expect(page.locator("#list li")).to_have_count(2)
+    expect(page.locator("#list li").first).to_contain_text("A3")

@@ -13,10 +13,11 @@ from lockstream.presentation.http.app import create_app
 from lockstream.settings import Settings
 from lockstream.tests.presentation.console.browser.site import Site, Watched, watched_page
 from lockstream.tests.support.browsers import needs_browser
-from lockstream.tests.support.builders import fault_reported, registered, reserved
+from lockstream.tests.support.builders import deposited, fault_reported, registered, reserved
 from lockstream.tests.support.clients import serving
 from lockstream.tests.support.keyed_clients import NO_KEYS
 from lockstream.tests.support.memory_system import open_in_memory
+from lockstream.tests.support.processes import wait_until
 
 pytestmark = needs_browser
 
@@ -55,6 +56,9 @@ def test_a_door_is_seen_before_its_fault(site: Site, watched: Watched) -> None:
     expect(page.locator("#moment")).to_contain_text("The wall as it was")
     assert f"at={position - 1}" in page.url
     expect(page.locator("#later-title")).to_have_text("Between that moment and now")
+    expect(page.locator("#about")).to_contain_text("3 events")
+    expect(page.locator(".source li").first).to_contain_text(f"at={position - 1}")
+    expect(page.locator("#status")).to_contain_text("Paused")
     # and the keyboard slides too
     slider.focus()
     slider.press("ArrowLeft")
@@ -62,6 +66,66 @@ def test_a_door_is_seen_before_its_fault(site: Site, watched: Watched) -> None:
     slider.press("End")
     expect(door).to_have_class(re.compile("door--degraded"))
     expect(page.locator("#moment")).not_to_contain_text("The wall as it was")
+    # and the page of now is live again
+    expect(page.locator("#status")).to_contain_text("Live")
+    expect(page.locator("#about")).to_contain_text("4 events")
+
+
+def test_an_older_response_overwrites_no_newer_one(site: Site, watched: Watched) -> None:
+    page = watched.page
+    with site.api() as api:
+        story = [registered("A1", locker="stale-1"), fault_reported(4, "A1", locker="stale-1")]
+        position = api.post("/events/batch", json=story).json()[-1]["position"]
+    # given responses that come late if they are of the earlier moment
+    page.add_init_script(
+        "const real = fetch; window.fetch = (url, more) => real(url, more).then((one) =>"
+        " String(url).includes('at=') ? new Promise((done) => { window.release = () => done(one); }) : one)"
+    )
+    page.goto(f"{site.url}/console/lockers/stale-1")
+    slider = page.get_by_role("slider")
+    slider.fill(str(position - 1))
+    wait_until(lambda: page.evaluate("Boolean(window.release)"))
+    # when the slider goes back to now, and then the first response comes
+    with page.expect_response(lambda response: response.url.endswith("/lockers/stale-1")):
+        slider.press("End")
+    page.evaluate("release()")
+    page.evaluate("new Promise((done) => setTimeout(done, 100))")
+    # then the page shows what was asked for last
+    assert "at=" not in page.url
+    expect(page.locator("#moment")).to_be_empty()
+
+
+def test_an_unfinished_value_of_a_filter_is_refused_in_place(site: Site, watched: Watched) -> None:
+    page, locker = watched.page, site.examples["locker_id"]
+    page.goto(f"{site.url}/console/lockers/{locker}/events")
+    page.evaluate("window.isSamePage = true")
+    field = page.get_by_label("Since (position or time)")
+    field.press_sequentially("2026-")
+    expect(page.get_by_role("alert")).to_contain_text("The query parameter since is '2026-'.")
+    expect(page.locator("#list")).to_have_count(0)
+    expect(field).to_be_focused()
+    field.press_sequentially("01-01T00:00:00Z")
+    expect(page.locator("#list")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(field).to_be_focused()
+    assert page.evaluate("window.isSamePage")
+
+
+def test_a_ticked_box_is_sent_however_far_the_list_is_scrolled(site: Site, watched: Watched) -> None:
+    page = watched.page
+    with site.api() as api:
+        api.post("/events/batch", json=[deposited(f"ticked-{one}", locker="ticked") for one in range(160)])
+        wait_until(lambda: len(api.get("/quarantine?locker_id=ticked&limit=500").json()["items"]) == 160)
+    page.goto(f"{site.url}/console/quarantine?locker_id=ticked&limit=40")
+    page.get_by_role("checkbox").first.check()
+    while page.locator("a[data-next]").count():
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        page.wait_for_timeout(20)
+    expect(page.locator("#list tbody")).to_have_count(4)
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(page.locator("#list tbody").nth(1).locator("tr")).to_have_count(1)  # one far away is folded
+    sent = page.evaluate("new FormData(document.querySelector('#list form')).getAll('event_id')")
+    assert len(sent) == 1
 
 
 def test_the_wall_of_another_moment_has_an_address(site: Site, watched: Watched) -> None:
