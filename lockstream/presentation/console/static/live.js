@@ -51,7 +51,7 @@ function closeStream() {
 
 function poll() {
   clearInterval(poller);
-  poller = setInterval(() => Date.now() - readAt >= POLL_MILLISECONDS && readSoon(), POLL_MILLISECONDS);
+  poller = setInterval(() => Date.now() - readAt > POLL_MILLISECONDS / 2 && readSoon(), POLL_MILLISECONDS);
 }
 
 function openStream() {
