@@ -1,6 +1,5 @@
 """Requests to the HTTP API in the same process: the source of everything that a page shows."""
 
-import asyncio
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any, NamedTuple, Protocol
@@ -97,10 +96,6 @@ class Api:
             return await self.get(path, **query)
         except ApiRefused as refused:
             return Failed(str(refused), _target(path, query))
-
-    async def parts(self, *paths: str) -> list["Answer | Failed"]:
-        """Return the answers to several GETs, each a path with its query, which are asked at the same time."""
-        return list(await asyncio.gather(*(self.part(path) for path in paths)))
 
     async def post(self, path: str, body: Mapping[str, object] | None = None) -> Answer:
         """Return the answer to POST. Raises what `get` raises."""

@@ -41,6 +41,8 @@ from lockstream.presentation.http.access.rate_limits import take_request
 from lockstream.presentation.http.errors import RETRY_AFTER_SECONDS, error_response
 from lockstream.presentation.http.proxies import remote_address
 from lockstream.presentation.http.routes.operations import CONSOLE_PATH
+from lockstream.presentation.http.telemetry.request_ids import REQUEST_ID, request_id_of
+from lockstream.schemas.outcomes import INTERNAL_ERROR
 from lockstream.services.running.access.rate_limits import TooManyRequests
 
 POLICY = (
@@ -127,9 +129,21 @@ class Console:
             return await self._error(request, 429, str(refused), {"Retry-After": str(refused.retry_after)})
         except asyncio.CancelledError:
             raise
-        except Exception:
-            logger.exception("A page of the console could not be made.")
-            return await self._error(request, 500, "An internal error of Lockstream. The server's log says more.")
+        except Exception as error:  # noqa: BLE001  # each has its response
+            return await self._failed(request, error)
+
+    async def _failed(self, request: Request, error: Exception) -> Response:
+        """Log an internal error, and return a page with the request id, under which the log has it."""
+        request_id, is_new = request_id_of(request.scope)
+        logger.error(
+            "%s %s failed",
+            request.method,
+            request.url.path,
+            exc_info=error,
+            extra={"event_name": "request_failed", "request_id": request_id},
+        )
+        detail = f"{INTERNAL_ERROR} The id of this request is {request_id}."
+        return await self._error(request, 500, detail, {REQUEST_ID: request_id} if is_new else {})
 
     async def _respond(self, request: Request, path: str) -> Response:
         is_post = request.method == "POST"

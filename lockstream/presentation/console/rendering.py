@@ -1,7 +1,6 @@
 """Templates: a page becomes HTML. Every value is escaped, since identifiers are made by others."""
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -41,6 +40,7 @@ class Rendering:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._environment = _environment()
 
     def html(self, request: Request, page: Page, wanted: PageRequest | None) -> str:
         """Return a page as HTML. Without `wanted`, nobody is known to be signed in."""
@@ -62,39 +62,6 @@ class Rendering:
         }
         return self._environment.get_template(page.template).render(shared | dict(page.values))
 
-    @cached_property
-    def _environment(self) -> Environment:
-        environment = Environment(
-            loader=PackageLoader("lockstream.presentation.console"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        environment.filters |= {
-            "number": texts.number,
-            "size": wording.size,
-            "clock": texts.clock,
-            "duration": texts.duration,
-            "field_of_time": texts.field_of_time,
-            "breakable": breakable,
-            "segment": lambda text: quote(str(text), safe=""),
-        }
-        environment.globals |= {
-            "counted": wording.counted,
-            "seconds_between": texts.seconds_between,
-            "seconds_since": texts.seconds_since,
-            "gap": texts.gap,
-            "is_late": texts.is_late,
-            "DEGRADING_SEVERITY": DEGRADING_SEVERITY,
-            "EVENT_WORDS": texts.EVENT_WORDS,
-            "STATUS_WORDS": texts.STATUS_WORDS,
-            "pictures": pictures,
-            "query_with": query_with,
-        }
-        return environment
-
 
 def _navigation(wanted: PageRequest | None) -> list[tuple[str, str]]:
     """Return path and label of the pages that the key of a person opens."""
@@ -113,3 +80,37 @@ def query_with(query: Mapping[str, str], **changes: Any) -> str:
     """Return a query with some parameters changed, with its question mark. A value of None removes a parameter."""
     changed = {name: value for name, value in {**query, **changes}.items() if value is not None}
     return f"?{urlencode(changed)}" if changed else "?"
+
+
+def _environment() -> Environment:
+    """Return the templates with the texts and pictures that they use."""
+    environment = Environment(
+        loader=PackageLoader("lockstream.presentation.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters |= {
+        "number": texts.number,
+        "size": wording.size,
+        "clock": texts.clock,
+        "duration": texts.duration,
+        "field_of_time": texts.field_of_time,
+        "breakable": breakable,
+        "segment": lambda text: quote(str(text), safe=""),
+    }
+    environment.globals |= {
+        "counted": wording.counted,
+        "seconds_between": texts.seconds_between,
+        "seconds_since": texts.seconds_since,
+        "gap": texts.gap,
+        "is_late": texts.is_late,
+        "DEGRADING_SEVERITY": DEGRADING_SEVERITY,
+        "EVENT_WORDS": texts.EVENT_WORDS,
+        "STATUS_WORDS": texts.STATUS_WORDS,
+        "pictures": pictures,
+        "query_with": query_with,
+    }
+    return environment

@@ -1,5 +1,6 @@
 """Signing in with an API key, and signing out."""
 
+import asyncio
 from urllib.parse import parse_qsl, unquote
 
 from fastapi import Request, Response
@@ -42,7 +43,8 @@ async def sign_in(application: Application, request: Request, rendering: Renderi
             key = "?"  # no key has such characters, and no header may
         identified(application.lockstream.access, request.scope, key)
     except NotAuthenticated as refused:
-        html = rendering.html(request, sign_in_page(request, str(refused), wanted, 401), None)
+        page = sign_in_page(request, str(refused), wanted, 401)
+        html = await asyncio.to_thread(rendering.html, request, page, None)
         return Response(html, 401, media_type="text/html; charset=utf-8")
     response = _to_page(request, wanted)
     begin_session(response, request, key)

@@ -1,29 +1,36 @@
 """The gate of the console: requests of other sites, methods, odd forms, files, and servers that are not ready."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import get_ident
+from typing import Any
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as ASGIScope
 
 from lockstream.core.entities.access import Scope
 from lockstream.core.entities.keys import AuditAction, AuditQuery
 from lockstream.core.errors import StartingUp
 from lockstream.infrastructure.access.store import FileKeyStore
-from lockstream.presentation.console import files
+from lockstream.presentation.console import entry, files
 from lockstream.presentation.console.application import POLICY
 from lockstream.presentation.console.entry import make_console
 from lockstream.presentation.console.forms import MAX_BYTES
-from lockstream.presentation.http.app import create_app
+from lockstream.presentation.console.pages import lockers
+from lockstream.presentation.http.app import Application, create_app
 from lockstream.services.running.lockstream import Lockstream
 from lockstream.settings import Settings
 from lockstream.tests.presentation.console.calling import (
     FROM_HERE,
     ORIGIN,
+    console_app,
     console_client,
     document,
     page_paths,
@@ -113,6 +120,21 @@ def test_the_access_log_names_the_key_of_a_session(log_path: Path, caplog: pytes
             assert client.get(path).status_code == 200
     lines = [record for record in caplog.records if record.name == "lockstream.access"]
     assert [record.__dict__["key_id"] for record in lines] == [key.key.key_id, key.key.key_id, None]
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Request-ID": "delivery-17"}], ids=["new id", "given id"])
+def test_an_internal_error_has_the_id_of_its_request(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, headers: dict[str, str]
+) -> None:
+    monkeypatch.delattr(lockers, "_totals")
+    response = guarded.client.get(f"/console/lockers/{LOCKER}", headers=session(guarded.keys["all"]) | headers)
+    assert response.status_code == 500
+    [request_id] = response.headers.get_list("x-request-id")
+    assert request_id == headers.get("X-Request-ID", request_id)
+    assert f"The id of this request is {request_id}." in response.text
+    assert "_totals" not in response.text
+    [line] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert (line.__dict__["event_name"], line.__dict__["request_id"]) == ("request_failed", request_id)
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "POST"])
@@ -275,6 +297,28 @@ def test_without_the_console_its_paths_are_unknown(log_path: Path) -> None:
         assert client.get("/").headers["location"] == "/docs"
     with console_client(Settings()) as client:
         assert client.get("/").headers["location"] == "/console"
+
+
+def test_a_thread_loads_the_console_while_the_loop_serves_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, served = list[int](), list[int]()
+
+    async def console(scope: ASGIScope, receive: Receive, send: Send) -> None:
+        served.append(get_ident())
+
+    def load(application: Application) -> ASGIApp:
+        loaded.append(get_ident())
+        return console
+
+    async def ask() -> None:
+        loading: Any = make_console(console_app(Settings()))
+        await asyncio.gather(loading({}, None, None), loading({}, None, None))
+        await loading({}, None, None)
+
+    monkeypatch.setattr(entry, "_load", load)
+    asyncio.run(ask())
+    assert loaded
+    assert get_ident() not in loaded
+    assert served == [get_ident()] * 3
 
 
 @contextmanager
