@@ -166,11 +166,7 @@ class EmbeddedEngine:
     async def close(self) -> None:
         self.stop_waiting()
         self._is_closed = True
-        for threads in (
-            self._listers,
-            self._log_readers,
-            self._disk_reader,
-        ):  # they use files that the store is about to close
+        for threads in (self._listers, self._log_readers, self._disk_reader):  # the store closes their files
             await asyncio.to_thread(threads.shutdown)
         await self.checkpointer.close()
 

@@ -11,7 +11,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from lockstream.core.entities.access import ANYONE, Caller
@@ -147,8 +147,6 @@ class GroupCommit:
         self._queue_limit = queue_limit
         self._queue: IngestQueue[Submission] = IngestQueue(queue_limit, engine.weight_bytes)
         self.tally = BatchTally()
-        self._queued_at = 0.0
-        """Time of the first request in the queue."""
         self._unflushed_batches = 0
         self._is_deciding = self._is_closing = False
         self._drained: asyncio.Event | None = None
@@ -212,8 +210,6 @@ class GroupCommit:
     def _enqueue(self, submission: "Submission") -> Awaitable[Any]:
         if self._is_closing:
             raise StoreUnavailable(STOPPING)
-        if self._queue.is_empty:
-            self._queued_at = perf_counter()
         try:
             self._queue.push(submission)
         except QueueFull:
@@ -238,9 +234,9 @@ class GroupCommit:
         if self._engine.is_overloaded:
             self._is_deciding = False
             return
-        batch, now = self._queue.next_batch(self._engine.batch_limit), perf_counter()
-        self.tally.queue_seconds.observe(now - self._queued_at)
-        self._queued_at = now
+        batch = self._queue.next_batch(self._engine.batch_limit)
+        first = min(submission.arrived_at for submission in batch)  # keys take turns, so it may not be the first one
+        self.tally.queue_seconds.observe(perf_counter() - first)
         self._decode(batch)
         # The others hold a malformed text, or an event that is not allowed. Their requests have got the error.
         decoded = [submission for submission in batch if submission.events is not None]
@@ -344,6 +340,8 @@ class Submission(Struct, eq=False):
 
     count: int = 1
     """Number of events."""
+
+    arrived_at: float = field(default_factory=perf_counter)
 
     @property
     def key_id(self) -> str:

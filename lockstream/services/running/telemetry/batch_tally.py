@@ -36,7 +36,7 @@ class BatchTally:
         """The times between the first request of a batch and its decision."""
 
         self.delay_seconds = Histogram(DELAY_SECONDS)
-        """The times between occurrence and acceptance. The first accepted event of a batch stands for all of them."""
+        """The times between occurrence and acceptance. The first accepted event of a request stands for all of it."""
 
         self.malformed = 0
         """Bodies, and items of batches, that were not events."""
@@ -52,18 +52,20 @@ class BatchTally:
         events = list(chain.from_iterable(requests))
         if set(map(type, outcomes)) == _ACCEPTED:
             self.accepted.update(map(type, events))
-            self._note_delay(events)
+            self._note_delays(requests)
             return
         self.mixed.update(zip(map(type, events), map(type, outcomes), strict=True))
         self.refusals.update(outcome.code for outcome in outcomes if isinstance(outcome, Refusal))
-        accepted = [event for event, outcome in zip(events, outcomes, strict=True) if isinstance(outcome, Accepted)]
-        if accepted:
-            self._note_delay(accepted)
+        found = iter(outcomes)
+        self._note_delays([[event for event in one if isinstance(next(found), Accepted)] for one in requests])
 
-    def _note_delay(self, accepted: Sequence[Event]) -> None:
-        """Observe the delay of the first event for all of a batch: each alone would take a microsecond."""
-        try:
-            delay = datetime.now(UTC) - datetime.fromisoformat(accepted[0].occurred_at)
-        except ValueError:  # such as a leap second
-            return
-        self.delay_seconds.observe(max(0.0, delay.total_seconds()), len(accepted))
+    def _note_delays(self, requests: Sequence[Sequence[Event]]) -> None:
+        """Observe the delay of the first event for all of a request, in 0.6 µs, or 1.2 µs with an offset."""
+        now, parse, observe = datetime.now(UTC).timestamp(), datetime.fromisoformat, self.delay_seconds.observe
+        for accepted in requests:
+            if accepted:
+                try:
+                    occurred_at = parse(accepted[0].occurred_at.upper()).timestamp()  # RFC 3339 allows "z"
+                except ValueError:  # such as a leap second
+                    continue
+                observe(now - occurred_at if now > occurred_at else 0.0, len(accepted))

@@ -195,6 +195,28 @@ def test_keys_take_turns(store: FaultyStore) -> None:
     run(check())
 
 
+def test_each_batch_has_waited_since_its_first_request_has_arrived(store: FaultyStore) -> None:
+    async def check() -> None:
+        system = System(store, batch_limit=1)
+        # given three requests of two keys, of which the second one has arrived seconds before the others
+        origins = [Origin(caller=Caller(key_id=KeyId(key))) for key in ("a", "b", "a")]
+        waiting = [
+            asyncio.ensure_future(system.group_commit.submit([event(registered(str(number)))], origin))
+            for number, origin in enumerate(origins)
+        ]
+        [_, line] = system.group_commit._queue._turns
+        [(second, _)] = line.items
+        second.arrived_at -= 5
+        # when each is decided in a batch of its own
+        await asyncio.gather(*waiting)
+        # then one batch has waited for that long
+        waits = system.group_commit.tally.queue_seconds
+        assert (sum(waits.counts), waits.sum >= 5, waits.sum < 10) == (3, True, True)
+        await system.close()
+
+    run(check())
+
+
 def test_requests_are_served_between_the_batches_of_a_burst(store: FaultyStore) -> None:
     async def check() -> None:
         system = System(store, batch_limit=10)

@@ -1,4 +1,4 @@
-"""The tally of batches counts each event once, and the delay of a batch by its first accepted event."""
+"""The tally of batches counts each event once, and the delay of a request by its first accepted event."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -68,11 +68,19 @@ def test_a_batch_without_events() -> None:
 @pytest.mark.parametrize(
     ("seconds_ago", "bucket"), [(-5, 0), (0, 0), (1, 0), (1.5, 1), (299, 4), (86_400, 8), (86_401, 9), (10**8, 9)]
 )
-def test_the_delay_of_the_first_accepted_event_stands_for_all_of_a_batch(seconds_ago: float, bucket: int) -> None:
+def test_the_delay_of_the_first_accepted_event_stands_for_all_of_a_request(seconds_ago: float, bucket: int) -> None:
     tally = BatchTally()
-    tally.note([[at(10**6), at(seconds_ago)], [at(10**6)]], [Duplicate(1), Accepted(2), Accepted(3)])
+    request = [at(10**6), at(seconds_ago), at(10**6)]
+    tally.note([request, [at(10**6)]], [Duplicate(1), Accepted(2), Accepted(3), Duplicate(1)])
     assert tally.delay_seconds.counts == [2 if number == bucket else 0 for number in range(10)]
     assert tally.delay_seconds.sum == 2 * max(0, seconds_ago)
+
+
+def test_each_request_of_a_batch_has_its_delay() -> None:
+    tally = BatchTally()
+    tally.note([[at(2)], [at(10, "z"), at(10)], []], list(map(Accepted, (1, 2, 3))))
+    assert tally.delay_seconds.counts[:4] == [0, 1, 2, 0]
+    assert tally.delay_seconds.sum == 22
 
 
 def test_a_leap_second_has_no_delay() -> None:
