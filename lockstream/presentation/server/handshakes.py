@@ -100,4 +100,5 @@ def _log_too_many_handshakes(limit: int) -> None:
         "Connections were closed whose TLS handshake did not finish: %d may wait for it at a time, or fewer if the "
         "process may not open more files. If this is no attack, look for clients that connect without speaking TLS.",
         limit,
+        extra={"event_name": "handshakes_closed"},
     )

@@ -91,7 +91,12 @@ class Server(uvicorn.Server):
             )
             await self.shutdown()
             sys.exit(1)
-        logger.info("Metrics are served on http://%s:%d/metrics", shown, server.sockets[0].getsockname()[1])
+        logger.info(
+            "Metrics are served on http://%s:%d/metrics",
+            shown,
+            server.sockets[0].getsockname()[1],
+            extra={"event_name": "metrics_served"},
+        )
         self._metrics_server = server
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -76,7 +76,9 @@ class MetricsCollector:
         except (OSError, StoreUnavailable):  # TimeoutError is an OSError
             pass
         except Exception:  # an internal error must not hide all other metrics
-            logger.exception("The part %r of the metrics could not be read.", part)
+            logger.exception(
+                "The part %r of the metrics could not be read.", part, extra={"event_name": "metrics_incomplete"}
+            )
         self._errors[part] += 1
         return None
 
@@ -110,6 +112,8 @@ class MetricsCollector:
         try:
             return list(families())
         except Exception:  # an internal error must not hide all other metrics
-            logger.exception("The part %r of the metrics could not be built.", part)
+            logger.exception(
+                "The part %r of the metrics could not be built.", part, extra={"event_name": "metrics_incomplete"}
+            )
             self._errors[part] += 1
             return []
