@@ -122,7 +122,7 @@ class Console:
         except asyncio.CancelledError:
             raise
         except Exception:
-            logger.exception("A page of the console could not be made.", extra={"event_name": "page_failed"})
+            logger.exception("A page of the console could not be made.", extra={"event_name": "request_failed"})
             return await self._error(request, 500, "An internal error of Lockstream. The server's log says more.")
 
     async def _respond(self, request: Request, path: str) -> Response:
