@@ -6,11 +6,12 @@ from contextlib import closing
 from playwright.sync_api import Browser, Page, expect
 
 from lockstream.core.entities.access import Scope
+from lockstream.core.entities.state import DEGRADING_SEVERITY
 from lockstream.core.use_cases.manage_keys import revoke
 from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.tests.presentation.console.browser.site import Site, Watched, watched_page
 from lockstream.tests.support.browsers import needs_browser
-from lockstream.tests.support.builders import Body, deposited, registered, reserved
+from lockstream.tests.support.builders import Body, deposited, fault_reported, registered, reserved
 from lockstream.tests.support.keys import NOW, OPERATOR, created, request
 from lockstream.tests.support.processes import wait_until
 
@@ -57,6 +58,12 @@ def test_the_feed_shows_an_event_as_it_arrives(site: Site, watched: Watched) -> 
     row = page.locator("#list li").first
     expect(row).to_contain_text("fed-<i>1")
     expect(row).to_contain_text("<b>A1")
+    # and a fault is marked as the rules judge it
+    for severity, marked in ((DEGRADING_SEVERITY - 1, "severity--low"), (DEGRADING_SEVERITY, "severity--high")):
+        report(site, fault_reported(severity, "<b>A1", locker="fed-<i>1"))
+        mark = page.locator("#list li").first.locator(".severity")
+        expect(mark).to_have_text(str(severity))
+        expect(mark).to_have_class(re.compile(marked))
     # and a paused feed waits
     page.keyboard.press("p")
     report(site, registered("A2", locker="fed-<i>1"))

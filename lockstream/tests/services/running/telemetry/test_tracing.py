@@ -46,6 +46,7 @@ def test_traces_without_the_extra_are_refused_at_the_start(monkeypatch: pytest.M
 
 
 def test_a_variable_that_cannot_be_used_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="needs the extra `otel`")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "100000")
     with pytest.raises(StartRefused, match=r"max_queue_size\. Correct the variables OTEL_\*\."):
         tracing.open_tracing(Settings(traces="on"))
