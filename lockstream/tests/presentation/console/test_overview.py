@@ -83,11 +83,8 @@ def test_the_runbook_has_a_section_about_each_problem() -> None:
 
 
 def test_the_runbook_has_the_sections_of_the_documentation() -> None:
-    headings = {
-        line[3:].lower().replace(" ", "-"): line[3:]
-        for line in OPERATIONS.read_text().splitlines()
-        if line.startswith("## ")
-    }
+    titles = [title for line in OPERATIONS.read_text().splitlines() for title in re.findall("^##+ (.*)$", line)]
+    headings = {title.lower().replace(" ", "-"): title for title in titles}
     assert {name: section.title for name, section in RUNBOOK.items()}.items() <= headings.items()
 
 
