@@ -38,7 +38,7 @@ class HistoryCounts(Struct):
     duplicate: int
     refused: list[bytes]
     still_refused: list[bytes]
-    """Those that the final state refuses, too."""
+    """The texts of events that the final state refuses, too."""
 
 
 def record_history(path: Path, arrivals: Iterable[Arrived]) -> HistoryCounts:
