@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from bench.figures import GroupResult, Series
 from bench.goals import result
-from bench.groups.lists import POST_CONNECTIONS, POST_RATE, fill
+from bench.groups.lists import POST_RATE, fill, posts
 from bench.groups.plans import read_while_posting
 from bench.load.plan import WARM_UP_SECONDS, Plan, Reader, Result
 from bench.load.readers import Targets, random_compartment
@@ -80,15 +80,5 @@ def _read(session: Session, server: Lockstream, targets: Targets, repetition: in
         seconds=seconds,
         rate=len(readers) * PAGE_RATE,
     )
-    posts = Plan(
-        tag="",
-        kind="event",
-        connections=POST_CONNECTIONS,
-        network=targets.network,
-        turn=repetition,
-        turns=session.scale.repetitions,
-        seconds=seconds + 2,
-        rate=POST_RATE,
-    )
-    reads, _ = read_while_posting(gets, posts, server)
+    reads, _ = read_while_posting(gets, posts(session, targets, repetition), server)
     return reads

@@ -2,13 +2,12 @@
 
 from msgspec.structs import replace
 
-from bench.figures import GroupResult, ratios
-from bench.goals import result
-from bench.groups.plans import hundreds, singles
+from bench.figures import GroupResult
+from bench.groups.plans import compare
 from bench.load.plan import Plan
 from bench.load.process import run_load
 from bench.processes import Lockstream, create_key
-from bench.session import Contestant, Measurement, Session
+from bench.session import Measurement, Session
 
 
 def measure(session: Session) -> GroupResult:
@@ -27,16 +26,4 @@ def measure(session: Session) -> GroupResult:
                 server.stop()
                 return measurement
 
-    series = session.take_turns(
-        [
-            Contestant("single events, with keys", "events/s", lambda: rate_with_key(singles(session))),
-            Contestant("batches of 100, with keys", "events/s", lambda: rate_with_key(hundreds(session))),
-            Contestant("single events, without keys", "events/s", lambda: rate(singles(session))),
-            Contestant("batches of 100, without keys", "events/s", lambda: rate(hundreds(session))),
-        ]
-    )
-    results = [
-        result(name, with_keys.figure, ratios(with_keys, without))
-        for name, with_keys, without in zip(("keys-single", "keys-batch"), series[:2], series[2:], strict=True)
-    ]
-    return GroupResult(results, series)
+    return compare(session, "keys", rate_with_key, rate)

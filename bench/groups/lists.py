@@ -188,14 +188,18 @@ def _read(session: Session, server: ServerProcess, targets: Targets, repetition:
         seconds=seconds,
         rate=READERS * READER_RATE,
     )
-    posts = Plan(
+    return read_while_posting(gets, posts(session, targets, repetition), server)
+
+
+def posts(session: Session, targets: Targets, repetition: int) -> Plan:
+    """Single events of the network that come in during a repetition, while others read."""
+    return Plan(
         tag="",
         kind="event",
         connections=POST_CONNECTIONS,
         network=targets.network,
         turn=repetition,
         turns=session.scale.repetitions,
-        seconds=seconds + 2,
+        seconds=session.scale.lists_seconds + 2,
         rate=POST_RATE,
     )
-    return read_while_posting(gets, posts, server)

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
-from bench.figures import GroupResult, ratios
-from bench.goals import result
-from bench.groups.plans import hundreds, singles
+from bench.figures import GroupResult
+from bench.groups.plans import compare
 from bench.load.plan import Plan
 from bench.load.process import run_load
 from bench.processes import Lockstream
-from bench.session import Contestant, Measurement, Session
+from bench.session import Measurement, Session
 
 SCRAPE_SECONDS = 1.0
 """Interval of scrapes. Prometheus scrapes every 15 seconds in most places, so this is 15 times as many."""
@@ -32,19 +31,7 @@ def measure(session: Session) -> GroupResult:
             server.stop()
             return measurement
 
-    series = session.take_turns(
-        [
-            Contestant("single events, with metrics", "events/s", lambda: rate(singles(session))),
-            Contestant("batches of 100, with metrics", "events/s", lambda: rate(hundreds(session))),
-            Contestant("single events, without metrics", "events/s", lambda: rate_unmetered(singles(session))),
-            Contestant("batches of 100, without metrics", "events/s", lambda: rate_unmetered(hundreds(session))),
-        ]
-    )
-    results = [
-        result(name, metered.figure, ratios(metered, without))
-        for name, metered, without in zip(("metrics-single", "metrics-batch"), series[:2], series[2:], strict=True)
-    ]
-    return GroupResult(results, series)
+    return compare(session, "metrics", rate, rate_unmetered)
 
 
 @contextmanager

@@ -1,12 +1,15 @@
-"""Loads that several groups put on servers."""
+"""Loads that several groups put on servers, and the comparison of servers with a feature and without it."""
 
 import time
+from collections.abc import Callable
 
 from bench.errors import BenchFailure
+from bench.figures import GroupResult, ratios
+from bench.goals import result
 from bench.load.plan import Plan, Result
 from bench.load.process import LoadGenerator, run_load
 from bench.processes import ServerProcess
-from bench.session import Session
+from bench.session import Contestant, Measurement, Session
 
 LEAD_SECONDS = 0.5
 """Time by which posts begin before GETs, and end after them."""
@@ -28,6 +31,31 @@ def hundreds(session: Session) -> Plan:
         seconds=session.scale.seconds,
         max_rate=2_000,
     )
+
+
+def compare(
+    session: Session,
+    feature: str,
+    rate_with: Callable[[Plan], Measurement],
+    rate_without: Callable[[Plan], Measurement],
+) -> GroupResult:
+    """Measure single events and batches of 100 with a feature and without it, in turns.
+
+    The goals of the feature are called by its name, such as `keys-single` and `keys-batch`.
+    """
+    series = session.take_turns(
+        [
+            Contestant(f"single events, with {feature}", "events/s", lambda: rate_with(singles(session))),
+            Contestant(f"batches of 100, with {feature}", "events/s", lambda: rate_with(hundreds(session))),
+            Contestant(f"single events, without {feature}", "events/s", lambda: rate_without(singles(session))),
+            Contestant(f"batches of 100, without {feature}", "events/s", lambda: rate_without(hundreds(session))),
+        ]
+    )
+    results = [
+        result(f"{feature}-{kind}", with_it.figure, ratios(with_it, without))
+        for kind, with_it, without in zip(("single", "batch"), series[:2], series[2:], strict=True)
+    ]
+    return GroupResult(results, series)
 
 
 def thousands(session: Session, events: int, connections: int = 8, projection: str = "") -> Plan:
