@@ -15,6 +15,7 @@ from lockstream.core.entities.state import DEGRADING_SEVERITY
 from lockstream.presentation.console import files, pictures, texts
 from lockstream.presentation.console.pages.shared import Page, PageRequest, query_of
 from lockstream.presentation.http.routes.operations import CONSOLE_PATH
+from lockstream.presentation.http.routes.search import MAX_MATCHES
 from lockstream.settings import Settings
 
 NAVIGATION = (
@@ -108,6 +109,7 @@ def _environment() -> Environment:
         "gap": texts.gap,
         "is_late": texts.is_late,
         "DEGRADING_SEVERITY": DEGRADING_SEVERITY,
+        "MAX_MATCHES": MAX_MATCHES,
         "EVENT_WORDS": texts.EVENT_WORDS,
         "STATUS_WORDS": texts.STATUS_WORDS,
         "pictures": pictures,

@@ -96,7 +96,7 @@ def require_same_origin(access: Access, request: Request) -> None:
     """Require that a request that changes something was sent by a page of this console. The audit log has refusals.
 
     Raises:
-        NotAllowed: another site has sent it, or a program that is not a browser.
+        NotAllowed: a page of another site has sent the request, or a program that is not a browser.
     """
     site, origin, host = (request.headers.get(name) for name in ("sec-fetch-site", "origin", "host"))
     if site == "same-origin" and origin in {f"http://{host}", f"https://{host}"}:
@@ -112,7 +112,7 @@ def require_same_origin(access: Access, request: Request) -> None:
 
 
 def cookie_path(request: Request) -> str:
-    """Return the path to which the cookie is sent."""
+    """Return the path below which browsers send the cookie of a session."""
     return f"{request.scope.get('root_path', '')}{CONSOLE_PATH}"
 
 

@@ -12,6 +12,7 @@ from lockstream.core.entities.access import Scope
 from lockstream.core.wording import quoted
 from lockstream.presentation.console.api import Answer, ApiRefused, Failed, api_path
 from lockstream.presentation.console.pages.shared import (
+    NOT_FOUND,
     TYPE_CHOICES,
     UNPROCESSABLE,
     ListFilter,
@@ -27,7 +28,6 @@ SHOWN_EVENTS = 50
 _WINDOWS = (50, 1_000, 10_000)
 """Numbers of positions that are searched in turn for the events of a page, because the API has no feed backwards."""
 
-_NOT_FOUND = 404
 _POSITION = re.compile("[0-9]{1,18}")
 
 
@@ -54,7 +54,7 @@ async def show_event(wanted: PageRequest) -> Page | Response:
     try:
         answer, body = await wanted.api.get_raw(path)
     except ApiRefused as refused:
-        if refused.status != _NOT_FOUND or not wanted.may(Scope.QUARANTINE):
+        if refused.status != NOT_FOUND or not wanted.may(Scope.QUARANTINE):
             raise
         kept = await wanted.api.part(api_path("quarantine", event_id))
         if kept.value is None:
@@ -116,7 +116,7 @@ async def _of_locker(wanted: PageRequest, locker_id: str, event_type: str | None
     try:
         answer = await list_or_refusal(wanted, path, order="desc", until=end, limit=SHOWN_EVENTS, type=event_type)
     except ApiRefused as refused:
-        if refused.status != _NOT_FOUND:
+        if refused.status != NOT_FOUND:
             raise
         answer = Failed(str(refused), path)
     if answer.value is None:

@@ -6,7 +6,14 @@ from urllib.parse import urlencode
 
 from lockstream.core.entities.state import DEGRADING_SEVERITY
 from lockstream.presentation.console.api import Answer, Failed
-from lockstream.presentation.console.pages.shared import ListFilter, Page, PageRequest, PageRoute, list_or_refusal
+from lockstream.presentation.console.pages.shared import (
+    ListFilter,
+    Page,
+    PageRequest,
+    PageRoute,
+    list_or_refusal,
+    list_page,
+)
 
 _STATES = (("true", "Open"), ("false", "Cleared"), ("all", "Open and cleared"))
 _SEVERITIES = (("", "All"), *((str(lowest), f"{lowest} or more") for lowest in range(1, 6)))
@@ -30,14 +37,7 @@ async def show_faults(wanted: PageRequest) -> Page:
         return await _queue(wanted)
     query = wanted.query_without("open") | ({} if state == "all" else {"open": state})
     found = await list_or_refusal(wanted, "/faults", **query)
-    return Page(
-        "faults.html",
-        "Faults",
-        {"list": found, "fields": _fields(wanted)},
-        answers=(found,),
-        csv=found.path,
-        has_live_parts="after" not in query,
-    )
+    return list_page(wanted, "faults.html", "Faults", found, fields=_fields(wanted))
 
 
 async def _queue(wanted: PageRequest) -> Page:

@@ -9,7 +9,16 @@ from lockstream.core.entities.keys import AuditAction
 from lockstream.core.use_cases.manage_keys import DEFAULT_OVERLAP_SECONDS
 from lockstream.presentation.console.api import ApiRefused, api_path
 from lockstream.presentation.console.forms import Form
-from lockstream.presentation.console.pages.shared import ListFilter, Page, PageRequest, PageRoute, list_or_refusal
+from lockstream.presentation.console.pages.shared import (
+    CONFLICT,
+    UNPROCESSABLE,
+    ListFilter,
+    Page,
+    PageRequest,
+    PageRoute,
+    list_or_refusal,
+    list_page,
+)
 from lockstream.presentation.console.texts import time_of_field
 
 DAY_SECONDS, HOUR_SECONDS = 86_400, 3_600
@@ -24,7 +33,6 @@ SCOPE_TEXTS = {
 }
 """The operations that each scope allows, in words."""
 
-_CONFLICT, _UNPROCESSABLE = 409, 422
 _ACTIONS = (("", "All"), *((action.value, action.value.capitalize()) for action in AuditAction))
 
 
@@ -76,13 +84,13 @@ async def create_key(wanted: PageRequest) -> Page:
             "A key was created since this form was opened, perhaps by this form itself. Look at the list of keys. If "
             "the new key is not there, create it now."
         )
-        return _new_key_page(wanted.form, newest, problem, _CONFLICT)
+        return _new_key_page(wanted.form, newest, problem, CONFLICT)
     try:
         made = await wanted.api.post("/keys", _asked(wanted))
     except (ApiRefused, NotANumber) as refused:
-        if isinstance(refused, ApiRefused) and refused.status != _UNPROCESSABLE:
+        if isinstance(refused, ApiRefused) and refused.status != UNPROCESSABLE:
             raise
-        return _new_key_page(wanted.form, newest, str(refused), _UNPROCESSABLE)
+        return _new_key_page(wanted.form, newest, str(refused), UNPROCESSABLE)
     return _made_page(made.value, "")
 
 
@@ -100,14 +108,14 @@ async def change_key(wanted: PageRequest) -> Page | Response:
             overlap = _number(wanted.value("overlap_hours") or str(DEFAULT_OVERLAP_HOURS), "The overlap in hours")
             made = await wanted.api.post(f"{path}/rotate", {"overlap_seconds": round(overlap * HOUR_SECONDS)})
         except (ApiRefused, NotANumber) as refused:
-            if isinstance(refused, ApiRefused) and refused.status not in (_CONFLICT, _UNPROCESSABLE):
+            if isinstance(refused, ApiRefused) and refused.status not in (CONFLICT, UNPROCESSABLE):
                 raise
-            return await _key_page(wanted, str(refused), _UNPROCESSABLE)
+            return await _key_page(wanted, str(refused), UNPROCESSABLE)
         return _made_page(made.value, key_id)
     key = (await wanted.api.get(path)).value
     if wanted.value("confirmed") not in (key["key_id"], key["name"]):
         problem = f"Nothing was revoked. To revoke this key, type its id {key['key_id']} or its name."
-        return await _key_page(wanted, problem, _UNPROCESSABLE)
+        return await _key_page(wanted, problem, UNPROCESSABLE)
     await wanted.api.post(f"{path}/revoke")
     return wanted.redirect(path)
 
@@ -123,14 +131,7 @@ async def show_audit(wanted: PageRequest) -> Page:
         ListFilter("action", "Action", query.get("action", ""), _ACTIONS),
         ListFilter("since", "Since (UTC)", query.get("since", ""), kind="datetime-local"),
     ]
-    return Page(
-        "audit.html",
-        "Audit",
-        {"list": found, "fields": fields},
-        answers=(found,),
-        csv=found.path,
-        has_live_parts="after" not in query,
-    )
+    return list_page(wanted, "audit.html", "Audit", found, fields=fields)
 
 
 async def _key_page(wanted: PageRequest, problem: str = "", status: int = 200) -> Page:

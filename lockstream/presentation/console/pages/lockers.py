@@ -8,18 +8,19 @@ from fastapi import Response
 from lockstream.core.entities.state import DEGRADING_SEVERITY
 from lockstream.presentation.console.api import Answer, ApiRefused, Failed, api_path
 from lockstream.presentation.console.pages.shared import (
+    NOT_FOUND,
     TYPE_CHOICES,
     ListFilter,
     Page,
     PageRequest,
     PageRoute,
+    feed_of_locker,
     list_or_refusal,
+    list_page,
     moment_of,
 )
 
 _YES_NO = (("", "All"), ("true", "Yes"), ("false", "No"))
-NOT_FOUND = 404
-
 _NEWEST_EVENTS = 20
 
 
@@ -33,14 +34,7 @@ async def show_lockers(wanted: PageRequest) -> Page:
         ListFilter("degraded", "Has a degraded door", query.get("degraded", ""), _YES_NO),
         ListFilter("silent", "Silent", query.get("silent", ""), _YES_NO),
     ]
-    return Page(
-        "lockers.html",
-        "Lockers",
-        {"list": found, "fields": fields},
-        answers=(found,),
-        csv=found.path,
-        has_live_parts="after" not in query,
-    )
+    return list_page(wanted, "lockers.html", "Lockers", found, fields=fields)
 
 
 async def show_locker(wanted: PageRequest) -> Page | Response:
@@ -79,7 +73,7 @@ async def show_locker(wanted: PageRequest) -> Page | Response:
         },
         answers=(state, history),
         has_live_parts=not at,
-        live_query=f"&locker_id={path.rpartition('/')[2]}",
+        live_query=feed_of_locker(locker_id),
     )
 
 
@@ -111,7 +105,7 @@ async def show_door(wanted: PageRequest) -> Page:
         answers=(status, history),
         csv=history.path,
         has_live_parts=not at and "after" not in wanted.query,
-        live_query=f"&locker_id={api_path(locker_id)[1:]}",
+        live_query=feed_of_locker(locker_id),
     )
 
 
@@ -135,7 +129,7 @@ async def show_history(wanted: PageRequest) -> Page:
         answers=(found,),
         csv=found.path,
         has_live_parts="after" not in query,
-        live_query=f"&locker_id={api_path(locker_id)[1:]}",
+        live_query=feed_of_locker(locker_id),
     )
 
 

@@ -10,11 +10,15 @@ from msgspec.json import format as pretty
 from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.presentation.console.api import ApiRefused, api_path
 from lockstream.presentation.console.pages.shared import (
+    CONFLICT,
+    NOT_FOUND,
+    UNPROCESSABLE,
     ListFilter,
     Page,
     PageRequest,
     PageRoute,
     list_or_refusal,
+    list_page,
 )
 from lockstream.presentation.console.refusals import CODE_TEXTS
 from lockstream.presentation.console.texts import EVENT_WORDS, instant, time_of_field
@@ -36,7 +40,6 @@ FILTERS = "status", "kind", "code", "locker_id", "type", "since"
 _STATUSES = (("", "Open"), ("discarded", "Discarded"))
 _KINDS = (("", "All"), ("refused", "Refused by the rules"), ("reused_id", "Id used before"))
 _ORDERS = (("desc", "Newest first"), ("asc", "Oldest first"))
-_NOT_FOUND, _UNPROCESSABLE = 404, 422
 
 REFUSED, UNDECIDED = "refused", "not decided"
 """Outcomes: the rules refuse the event, or it cannot be decided for a reason of the server's, such as a full disk."""
@@ -127,7 +130,7 @@ async def change_entries(wanted: PageRequest) -> Page | Response:
         outcomes = [await _outcome(event_id, _discarded(wanted, event_id, reason)) for event_id in chosen]
     else:
         page = _confirmation(DISCARD, await _entries(wanted, chosen), None)
-        return _with(page, _UNPROCESSABLE, problem="A reason is missing. Say why these events are not needed.")
+        return _with(page, UNPROCESSABLE, problem="A reason is missing. Say why these events are not needed.")
     undecided = [outcome for outcome in outcomes if outcome.refused]
     if len(undecided) == len(outcomes) and undecided[0].refused:
         raise undecided[0].refused
@@ -160,7 +163,7 @@ async def change_entry(wanted: PageRequest) -> Page | Response:
         return wanted.redirect(api_path("quarantine", event_id), outcome=outcome.word)
     if not reason:
         page = await _entry_page(wanted)
-        return _with(page, _UNPROCESSABLE, problem="A reason is missing. Say why this event is not needed.")
+        return _with(page, UNPROCESSABLE, problem="A reason is missing. Say why this event is not needed.")
     await _discarded(wanted, event_id, reason)
     return wanted.redirect(api_path("quarantine", event_id))
 
@@ -168,14 +171,7 @@ async def change_entry(wanted: PageRequest) -> Page | Response:
 async def show_malformed(wanted: PageRequest) -> Page:
     """Return the newest bodies that were not events."""
     found = await list_or_refusal(wanted, "/quarantine/malformed", **wanted.query)
-    return Page(
-        "malformed.html",
-        "Bodies that were not events",
-        {"list": found},
-        answers=(found,),
-        csv=found.path,
-        has_live_parts="after" not in wanted.query,
-    )
+    return list_page(wanted, "malformed.html", "Bodies that were not events", found)
 
 
 async def _entry_page(wanted: PageRequest) -> Page:
@@ -264,7 +260,7 @@ async def _entry(wanted: PageRequest, event_id: str) -> Entry | None:
     try:
         answer = await wanted.api.get(api_path("quarantine", event_id))
     except ApiRefused as refused:
-        if refused.status == _NOT_FOUND:
+        if refused.status == NOT_FOUND:
             return None
         raise
     entry: Entry = answer.value
@@ -305,9 +301,9 @@ async def _resubmitted_once(wanted: PageRequest, event_id: str) -> Outcome:
     try:
         answer = await wanted.api.post(f"{api_path('quarantine', event_id)}/resubmit")
     except ApiRefused as refused:
-        if refused.status == _NOT_FOUND:
+        if refused.status == NOT_FOUND:
             return Outcome(event_id, "not in the quarantine any more", is_gone=True)
-        if refused.status in (409, _UNPROCESSABLE):
+        if refused.status in (CONFLICT, UNPROCESSABLE):
             return Outcome(event_id, REFUSED, str(refused))
         raise
     if answer.value["outcome"] == "duplicate":

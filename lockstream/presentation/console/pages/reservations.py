@@ -13,7 +13,9 @@ from lockstream.presentation.console.pages.shared import (
     Page,
     PageRequest,
     PageRoute,
+    feed_of_locker,
     list_or_refusal,
+    list_page,
     moment_of,
     time_before,
 )
@@ -47,14 +49,7 @@ async def show_reservations(wanted: PageRequest) -> Page:
             "order", "Order", query["order"], (("desc", "Newest or highest first"), ("asc", "Oldest or lowest first"))
         ),
     ]
-    return Page(
-        "reservations.html",
-        "Parcels",
-        {"list": found, "fields": fields},
-        answers=(found,),
-        csv=found.path,
-        has_live_parts="after" not in query,
-    )
+    return list_page(wanted, "reservations.html", "Parcels", found, fields=fields)
 
 
 async def show_overdue(wanted: PageRequest) -> Page:
@@ -105,7 +100,6 @@ async def show_reservation(wanted: PageRequest) -> Page | Response:
     events, body = await wanted.api.get_raw(f"{path}/events", until=state.position if at else None)
     texts = [bytes(text).decode() for text in decode(body, type=_RawPage).items]
     steps = _steps(state.value, events.value["items"], texts)
-    locker = api_path(state.value["locker_id"])[1:]
     return Page(
         "reservation.html",
         f"Parcel {reservation_id}",
@@ -118,7 +112,7 @@ async def show_reservation(wanted: PageRequest) -> Page | Response:
         answers=(state, events),
         csv=events.path,
         has_live_parts=not at,
-        live_query=f"&locker_id={locker}",
+        live_query=feed_of_locker(state.value["locker_id"]),
     )
 
 

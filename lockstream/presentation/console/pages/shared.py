@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import Response
 from fastapi.responses import RedirectResponse
@@ -19,7 +19,8 @@ from lockstream.presentation.console.texts import EVENT_WORDS
 from lockstream.presentation.http.routes.operations import CONSOLE_PATH
 from lockstream.settings import Settings
 
-UNPROCESSABLE = 422
+NOT_FOUND, CONFLICT, UNPROCESSABLE = 404, 409, 422
+"""Statuses with which the API refuses a request of a page."""
 
 TYPE_CHOICES = ("", "All"), *((name, EVENT_WORDS[name]) for name in EVENT_TYPES)
 """The choices of a filter by the type of an event."""
@@ -130,6 +131,23 @@ def see_other(scope: Scope, path: str, /, **query: object) -> Response:
     given = {name: value for name, value in query.items() if value is not None}
     text = f"?{urlencode(given)}" if given else ""
     return RedirectResponse(f"{scope.get('root_path', '')}{CONSOLE_PATH}{path}{text}", 303)
+
+
+def list_page(wanted: PageRequest, template: str, title: str, found: Answer | Failed, **values: object) -> Page:
+    """Return the page of a list, with its address as CSV. Its first page is live. `values` are further ones."""
+    return Page(
+        template,
+        title,
+        {"list": found, **values},
+        answers=(found,),
+        csv=found.path,
+        has_live_parts="after" not in wanted.query,
+    )
+
+
+def feed_of_locker(locker_id: str) -> str:
+    """Return the parameters of the feed that select the events of a locker."""
+    return f"&locker_id={quote(locker_id, safe='')}"
 
 
 async def list_or_refusal(wanted: PageRequest, path: str, /, **query: object) -> Answer | Failed:
