@@ -211,7 +211,7 @@ class Listings(Protocol):
         """
 
     def silent_counts(self, silence: Silence) -> tuple[int, int]:
-        """Return the number of silent lockers, and of those that are gone. This reads the row of each locker."""
+        """Return the number of silent lockers and that of gone ones. The cost grows with the number of lockers."""
 
     def compartments(self, query: CompartmentQuery, after: str | None, limit: int) -> list[ListedCompartment] | None:
         """Return up to `limit` compartments whose ids follow `after`, or None if the locker is unknown."""

@@ -68,7 +68,7 @@ class Silence(Struct, frozen=True):
     """A silent locker is gone if its last event is at this position or before."""
 
     event_seconds: float = 0.0
-    """Average time between two events of the network."""
+    """Average time between two events of the network, in seconds."""
 
     def is_silent(self, row: LockerTotals) -> bool:
         """Return whether a locker is silent. One that is gone is not."""

@@ -229,7 +229,7 @@ class Application(FastAPI):
         try:
             require_scope(self.lockstream.access, scope, operation.name, operation.scope)
         except Exception as error:  # noqa: BLE001  # FastAPI's handlers are not reached
-            await self._respond(error_response(Request(scope, receive), error), scope, receive, send)
+            await self._respond(self._error_response(Request(scope, receive), error, operation), scope, receive, send)
             return
         await self._perform(operation, parameters, scope, receive, send)
 

@@ -73,7 +73,7 @@ WRONG_QUERY = {"model": ErrorBody, "description": "A query parameter is wrong. `
 
 
 def responses_without_position(unavailable: dict[str, Any]) -> Responses:
-    """Declare the responses of a read that shows no state of the log, such as the quarantine."""
+    """Declare the responses of a read without a position in the log, such as a list of the quarantine."""
     return {200: {"headers": {}}, 431: HEADERS_TOO_LARGE, 500: INTERNAL, 503: unavailable}
 
 

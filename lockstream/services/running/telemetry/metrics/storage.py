@@ -12,7 +12,7 @@ SECONDS_A_DAY = 86_400
 
 
 def system_families(figures: SystemFigures) -> Iterable[Metric]:
-    """Yield the families of the process and of its disk."""
+    """Yield the metric families of the running system: its version, its readiness, and the space on its disk."""
     storage, days = figures.storage, figures.days_left
     build = GaugeMetricFamily("lockstream_build_info", "Version and storage.", labels=("version", "storage"))
     build.add_metric((figures.version, storage.kind), 1)
@@ -27,7 +27,7 @@ def system_families(figures: SystemFigures) -> Iterable[Metric]:
 
 
 def position_families(storage: StorageFigures) -> Iterable[Metric]:
-    """Yield the families of positions, and of the lags between them."""
+    """Yield the metric families of positions in the log, and of the lags between them."""
     yield from gauge("lockstream_log_head_position", "Newest durable event of any node.", storage.head)
     yield from gauge("lockstream_log_appended_position", "Last event that was appended.", storage.appended_position)
     yield from gauge("lockstream_log_durable_position", "Last event known to be on disk.", storage.durable_position)

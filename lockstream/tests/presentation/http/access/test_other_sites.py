@@ -43,7 +43,7 @@ OWN: list[Mapping[str, str]] = [
 
 @contextmanager
 def opened(**settings: object) -> Iterator[TestClient]:
-    """Give a client of a server on a loopback address over this test's log."""
+    """Give an HTTP client of a server that listens on a loopback address, over this test's log."""
     chosen = Settings.model_validate(settings)
     app = create_app(lambda: deployment_of(chosen).start(), lambda: chosen)
     with contract_client(app, base_url=LOOPBACK) as client:
