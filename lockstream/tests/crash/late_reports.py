@@ -118,9 +118,11 @@ class LateClients(Clients):
 
     async def restart(self, is_last: bool = False) -> None:
         self._kept = self.kept()
+        await super().restart(is_last)
+        # This includes refusals that the killed process had answered and that were read after its end. It may have lost
+        # their entries, which it writes after a second.
         self._refused.clear()
         self._written_at.clear()
-        await super().restart(is_last)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
