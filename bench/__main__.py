@@ -104,18 +104,29 @@ def main(
 
 
 def _measure(groups: list[str], session: Session) -> RunResult:
-    """Measure one group after the other. A group that fails leaves the others their figures."""
+    """Measure the groups in turn, and each group that failed once more at the end.
+
+    A peer crashed once in many runs, and its group had no figures.
+    """
     run = RunResult()
     for name in groups:
-        busy = busy_cores()
-        run.busy_cores = max(run.busy_cores, busy)
-        session.tell(f"{name}; other work takes {busy:.0%} of a core")
-        try:
-            run.groups[name] = _GROUPS[name](session)
-        except BenchFailure as error:
-            session.tell(f"{name} has no figures: {error}")
-            run.missing[name] = str(error)
+        _measure_group(name, session, run)
+    for name in list(run.missing):
+        _measure_group(name, session, run)
     return run
+
+
+def _measure_group(name: str, session: Session, run: RunResult) -> None:
+    """Add the figures of a group to `run`, or the reason why they are missing."""
+    busy = busy_cores()
+    run.busy_cores = max(run.busy_cores, busy)
+    session.tell(f"{name}; other work takes {busy:.0%} of a core")
+    try:
+        run.groups[name] = _GROUPS[name](session)
+        run.missing.pop(name, None)
+    except BenchFailure as error:
+        session.tell(f"{name} has no figures: {error}")
+        run.missing[name] = str(error)
 
 
 def _require_disk(directory: Path, terminal: Terminal) -> None:
