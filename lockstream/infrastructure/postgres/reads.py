@@ -22,7 +22,7 @@ _TIMES = "SELECT position, recorded_at FROM events WHERE position = ANY(%(positi
 
 
 class PostgresReads(SqlReads):
-    """Reads for as many threads as `fetch` may be used by."""
+    """Reads of rows and records. May be used by as many threads as `fetch` may."""
 
     def __init__(self, statements: SqlStatements, fetch: Callable[[Statement], DatabaseRows]) -> None:
         """`fetch` executes a statement. It raises StoreUnavailable if the database cannot be used."""

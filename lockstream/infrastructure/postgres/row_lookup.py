@@ -75,7 +75,7 @@ class RowsBefore(NamedTuple):
 
     @classmethod
     def of(cls, rows: RowSet) -> Self:
-        """Return a copy, which remains when the batch saves rows."""
+        """Return copies of the rows in `rows`, which stay as they are when the batch saves rows."""
         return cls(dict(rows.lockers), dict(rows.faults))
 
 
