@@ -51,7 +51,7 @@ def read_lines(path: Path) -> Iterator[ReadLine]:
             is_torn = not text.endswith(b"\n")
             try:
                 yield ReadLine(number, decode_line(text), is_torn=is_torn)
-            except ValueError as error:  # of msgspec, too
+            except ValueError as error:  # the errors of msgspec are ValueErrors, too
                 yield ReadLine(number, None, str(error), is_torn=is_torn)
             if is_torn:  # a server may be writing the rest of the line
                 return

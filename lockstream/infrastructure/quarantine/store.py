@@ -1,4 +1,4 @@
-"""The quarantine of one machine: all entries in memory, and a file that follows them."""
+"""The quarantine of one machine: all entries in memory, and a file to which each change is written."""
 
 import errno
 import filecmp
@@ -48,9 +48,9 @@ def open_quarantine(
     accepted_among: Callable[[Sequence[str]], Iterable[AcceptedEvent]],
     min_free_bytes: int = 0,
 ) -> "FileQuarantine":
-    """Open the quarantine beside a log, without events that were accepted just before a crash.
+    """Open the quarantine beside a log, and remove the entries of events that were accepted just before a crash.
 
-    `accepted_among` returns those events with one of some ids that the log holds.
+    `accepted_among` is called with event ids, and returns the events of the log with these ids.
 
     Raises:
         StartRefused: the file cannot be read.
@@ -163,7 +163,8 @@ class FileQuarantine:
     def _remove_accepted(self, accepted: Iterable[AcceptedEvent], lines: list[Line]) -> list[str]:
         """Remove refused entries of accepted events, and return their ids.
 
-        An entry with other content stays, as one with a reused id. Its new line is added to `lines`.
+        An entry with other content stays and gets the kind `reused_id`. The new line of such an entry is added to
+        `lines`.
         """
         left = []
         for event, position in accepted:
@@ -180,7 +181,7 @@ class FileQuarantine:
         return left
 
     def _add_malformed(self, changes: QuarantineChanges) -> Iterator[MalformedBody]:
-        """Keep malformed bodies, and yield them with their numbers. The same body again is counted on the last one."""
+        """Keep malformed bodies, and yield them with their numbers. A body equal to the last one adds to its count."""
         for reason, number in changes.malformed_counts.items():
             self._totals.malformed[reason] = self._totals.malformed.get(reason, 0) + number
         for body in changes.malformed:
@@ -197,7 +198,7 @@ class FileQuarantine:
         """Write `lines` to the file, or all that is in memory if the file is too long or incomplete.
 
         Raises:
-            StoreUnavailable: something is in memory alone.
+            StoreUnavailable: the changes are in memory alone.
         """
         if self._journal is None or not (lines or self.is_behind or self._must_replace):
             return

@@ -74,7 +74,7 @@ def writing_engine(path: Path) -> Engine:
 
 
 def building_engine(path: Path) -> Engine:
-    """Return an engine for a projection that is being built and is not used yet: without a journal, the fastest way."""
+    """Return an engine for a projection that is being built and is not used yet. It keeps no journal, which is fast."""
     engine = create_engine(_url(path), poolclass=NullPool)
     _on_connect(engine, "PRAGMA journal_mode=OFF", "PRAGMA synchronous=OFF")
     return engine
