@@ -118,7 +118,7 @@ class LockerNotAllowed(LockstreamError):
 
 
 class CursorRefused(LockstreamError):
-    """Raised when a reader of the feed names another log, or a position beyond the head. `code` says which."""
+    """Raised when a reader of the feed names another log, or a position beyond the head. `code` tells these apart."""
 
     def __init__(self, text: str, code: str, log_id: str, head: int) -> None:
         super().__init__(text)
@@ -250,7 +250,7 @@ class KeyEnded(LockstreamError):
 
 
 class AccessRefused(LockstreamError):
-    """Raised when a request may not be served. `code` says why, for programs."""
+    """Raised when a request may not be served. `code` names the reason, for programs."""
 
     def __init__(self, text: str, code: str, key_id: KeyId = NO_KEY) -> None:
         """`key_id` is the key of the request if its secret was right, else empty."""

@@ -71,7 +71,7 @@ class KeyStore(Protocol):
         """Return up to `limit` entries that pass the filter, the newest first, with numbers below `before`."""
 
     def last_used(self) -> dict[str, int]:
-        """Return the minute, since 1970, in which each key was last used, for those keys of which it is known."""
+        """Return the time of the last use of each key, in minutes since 1970. Keys without a noted use are left out."""
 
     def note_used(self, used: Mapping[str, int]) -> None:
         """Note when keys were last used, in minutes since 1970. A crash may lose these times."""

@@ -224,7 +224,7 @@ class Listings(Protocol):
         """
 
     def faults(self, query: FaultQuery, after: int | None, limit: int) -> list[Fault]:
-        """Return up to `limit` faults behind the one reported at position `after`, in the order of the query.
+        """Return up to `limit` faults behind the fault reported at position `after`, in the order of the query.
 
         The result may be `PartialRows`.
         """
@@ -310,13 +310,13 @@ class QuarantineStore(Protocol):
         """Return the entry of an event id, a UUID in lower case."""
 
     def entries(self, query: QuarantineQuery, after: int | None, limit: int) -> list[Entry]:
-        """Return up to `limit` entries behind the one with number `after`, in the order of the query."""
+        """Return up to `limit` entries behind the entry with number `after`, in the order of the query."""
 
     def totals(self, lockers: Lockers | None = None) -> QuarantineTotals:
         """Return the counts over the whole quarantine, or the counts of open and discarded entries of `lockers`."""
 
     def malformed(self, after: int | None, limit: int) -> list[MalformedBody]:
-        """Return up to `limit` malformed bodies before the one with number `after`, the newest first."""
+        """Return up to `limit` malformed bodies with numbers below `after`, the newest first."""
 
     def discard(self, event_id: str, discard: Discard) -> Entry | None:
         """Mark the entry of an event id as discarded, on disk as well. Return the entry, or None if there is none."""

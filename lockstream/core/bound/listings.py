@@ -47,7 +47,7 @@ EVENT_PREFIX_LENGTH = len("0190a5e0-0000-7000")
 """Shortest beginning of an event id that a search looks for: the time and 12 random bits of a UUID of version 7."""
 
 SEARCHED_EVENTS = 200
-"""Most events of all lockers that one search looks at, for those of the caller's lockers."""
+"""Most events of the network that one search examines, to find events of the caller's lockers."""
 
 
 class BoundListings:

@@ -25,10 +25,10 @@ YOUNG_DAYS = 7
 """Days after which a locker whose usual gap is not known is silent."""
 
 FEWEST_HEARD = 3
-"""Fewest other lockers with an event since a locker's last one for that locker to be quiet, if there are as many."""
+"""A locker is quiet only if at least this many other lockers, or all others, had an event since its last event."""
 
 _LOCKERS_PER_HEARD = 10
-"""In a larger network, one in this many lockers must have had an event since then."""
+"""In a large network, one in this many lockers must have had an event since a quiet locker's last event."""
 
 _MINUTE = 60 * SECOND
 _DAY = 24 * 60 * _MINUTE
