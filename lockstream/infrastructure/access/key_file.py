@@ -1,4 +1,4 @@
-"""The file of the API keys: JSON with a format version and a checksum, written anew with each change.
+"""The file of the API keys: JSON with a format version and a checksum, replaced with each change.
 
 {"format": 1, "sha256": "<SHA-256 of the bytes of the member keys>", "keys": [<one key a line>]}
 """

@@ -63,7 +63,7 @@ class FileKeyStore:
         return str(self._keys)
 
     def version(self) -> object:
-        with self._errors("read"):
+        with self._errors_as_unavailable("read"):
             try:
                 found = self._keys.stat()
             except FileNotFoundError:
@@ -71,7 +71,7 @@ class FileKeyStore:
             return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
     def keys(self) -> Keys:
-        with self._errors("read"):
+        with self._errors_as_unavailable("read"):
             keys = read_keys(self._keys)
             if keys is None and any(self._changes()):
                 raise KeysMissing(
@@ -82,7 +82,7 @@ class FileKeyStore:
             return self._with_revocations(keys) if keys else {}
 
     def change[ChangeT: KeyChange](self, decide: Callable[[Keys], ChangeT]) -> ChangeT:
-        with self._errors("written"), self._locked():
+        with self._errors_as_unavailable("written"), self._locked():
             keys = dict(self.keys())
             change = decide(keys)
             if change.audit:
@@ -95,7 +95,7 @@ class FileKeyStore:
 
     def append_audit(self, entries: Sequence[AuditEntry]) -> None:
         """Append entries. If the disk has too little free space, refusals are not kept: the space is for events."""
-        with self._errors("written"), self._locked():
+        with self._errors_as_unavailable("written"), self._locked():
             changes = [entry for entry in entries if entry.action is not AuditAction.REFUSED]
             refusals = [entry for entry in entries if entry.action is AuditAction.REFUSED]
             if changes:
@@ -107,7 +107,7 @@ class FileKeyStore:
                 self._append(self._refusals, refusals)
 
     def audit(self, query: AuditQuery, before: int | None, limit: int) -> list[NumberedEntry]:
-        with self._errors("read"):
+        with self._errors_as_unavailable("read"):
             return newest_entries([self._audit, self._refusals], query, before, limit)
 
     def last_used(self) -> dict[str, int]:
@@ -117,7 +117,7 @@ class FileKeyStore:
             return {}
 
     def note_used(self, used: Mapping[str, int]) -> None:
-        with self._errors("written"), self._locked():
+        with self._errors_as_unavailable("written"), self._locked():
             before = self.last_used()
             latest = {key_id: max(minute, before.get(key_id, 0)) for key_id, minute in used.items()}
             replace_file(self._used, [msgspec.json.encode(before | latest)], is_lasting=False)
@@ -189,7 +189,7 @@ class FileKeyStore:
             os.close(file)
 
     @contextmanager
-    def _errors(self, done: str) -> Iterator[None]:
+    def _errors_as_unavailable(self, done: str) -> Iterator[None]:
         """Raise errors of the file system as StoreUnavailable. `done` is a participle such as "read"."""
         try:
             yield

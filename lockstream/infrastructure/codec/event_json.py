@@ -24,7 +24,7 @@ from lockstream.core.errors import MalformedEvent
 NESTING_MAX = 100
 """Deepest nesting of an event, in levels.
 
-The decoder's own limit depends on its caller's stack, so one caller could accept what another could not read again.
+The decoder's own limit depends on the stack of its caller, so another caller might be unable to read an accepted event.
 """
 
 _MINUTES_OF_DAY = 24 * 60
@@ -61,7 +61,7 @@ class _Payload(Struct, gc=False):
 
 
 class _RecordedMembers(Struct, forbid_unknown_fields=True, gc=False):
-    """The members of a log line: those of an event, undecoded, and those that the log adds."""
+    """The members of a log line: the members of an event, undecoded, and the members that the log adds."""
 
     event_id: Raw
     occurred_at: Raw
@@ -366,7 +366,7 @@ def _without_record_members(text: bytes) -> bytes | MalformedEvent:
     except MalformedEvent as error:
         return error
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return text  # decoding it as an event finds out what is wrong with it
+        return text  # decoding the text as an event reports its error
     return event
 
 

@@ -1,4 +1,4 @@
-"""Filter lines of the log without decoding them: 1 µs a line, where decoding takes 10."""
+"""Filter lines of the log without decoding them, which would take several times as long."""
 
 import re
 from collections.abc import Callable

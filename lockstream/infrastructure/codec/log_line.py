@@ -1,4 +1,4 @@
-"""One line of the log: a record as JSON, chained to the line before it. The only module that knows the stored form.
+"""One line of the log: a record as JSON, chained to the line before it. Only this module knows the stored form.
 
     {"position":…,"recorded_at":…,"event_id":…,"occurred_at":…,"locker_id":…,"type":…,"payload":{…},"chain":…}
 
@@ -39,7 +39,7 @@ _TAIL_BYTES = len(b',"chain":"') + 64 + len(b'"}\n')
 
 
 class InvalidLine(Exception):
-    """Raised when a line is not the one that was written at its place."""
+    """Raised when a line differs from the line that was written at its place."""
 
 
 def utc_now() -> str:

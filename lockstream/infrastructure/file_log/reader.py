@@ -209,7 +209,7 @@ def count_lines(path: Path, offset: int) -> int:
 
 
 def _complete(lines: list[bytes], offset: int, until: int | None) -> list[bytes]:
-    """Return those of the lines from `offset` on that are complete and begin before `until`."""
+    """Return those of `lines` that are complete and begin before `until`. The first line begins at `offset`."""
     if lines and not lines[-1].endswith(b"\n"):
         lines.pop()
     if until is not None and offset + sum(map(len, lines)) > until:

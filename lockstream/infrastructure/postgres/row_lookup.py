@@ -68,7 +68,7 @@ def insert_moments(moments: Sequence[Moment]) -> Statement:
 
 
 class RowsBefore(NamedTuple):
-    """The lockers and faults that a batch has looked up, as they were before it."""
+    """The lockers and faults that a batch has looked up, as they were before the batch."""
 
     lockers: dict[str, LockerTotals | None]
     faults: dict[str, Fault | None]

@@ -105,7 +105,7 @@ class BoundedEntries:
         self._numbers = dict.fromkeys(sorted(self._numbers))
 
     def list(self, query: QuarantineQuery, after: int | None, limit: int) -> list[Entry]:
-        """Return up to `limit` entries behind the one with number `after`, in the order of the query."""
+        """Return up to `limit` entries behind the entry with number `after`, in the order of the query."""
         numbers = reversed(self._numbers) if query.descending else iter(self._numbers)
         if after is not None:
             numbers = (pair for pair in numbers if pair[0] != after and (pair[0] < after) is query.descending)

@@ -1,4 +1,4 @@
-"""The file of the quarantine: lines are appended, and the file is written anew when most of its lines are outdated."""
+"""The file of the quarantine: lines are appended, and the file is replaced when most of its lines are outdated."""
 
 import os
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def quarantine_path(log_path: Path) -> Path:
 
 
 class ReadLine(NamedTuple):
-    """A line of a file, or what is wrong with it."""
+    """A line of a quarantine's file, or the reason why it cannot be read."""
 
     number: int
     """Number of the line, counted from 1."""

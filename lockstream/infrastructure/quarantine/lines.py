@@ -26,7 +26,7 @@ class LeftLine(Struct, frozen=True, tag_field="line", tag="left", forbid_unknown
 
 
 class MalformedLine(Struct, frozen=True, tag_field="line", tag="malformed", forbid_unknown_fields=True):
-    """A malformed body, or further arrivals of the one in the line with the same number."""
+    """A malformed body. A later line with the same number replaces it, because the body has arrived again."""
 
     body: MalformedBody
 

@@ -37,7 +37,7 @@ from lockstream.infrastructure.quarantine.journal import Journal, quarantine_pat
 from lockstream.infrastructure.quarantine.lines import EntryLine, LeftLine, Line, MalformedLine, TotalsLine
 
 SLACK_BYTES = 4 * 1024 * 1024
-"""Bytes by which the file may exceed twice the size of its entries before it is written anew."""
+"""Bytes by which the file may exceed twice the size of its entries before it is replaced."""
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class FileQuarantine:
         if dropped or changes.dropped or changes.unchecked_duplicates or changes.malformed_counts:
             lines.append(TotalsLine.of(totals, self._entries.last_number))
         try:
-            self._keep(lines)
+            self._write_lines(lines)
         except StoreUnavailable as error:
             if not self.is_behind:
                 logger.warning("%s", error, extra={"event_name": "quarantine_write_failed"})
@@ -150,7 +150,7 @@ class FileQuarantine:
         entry = replace(earlier, discard=discard)
         self._entries.put(entry)
         try:
-            self._keep([EntryLine(entry)])
+            self._write_lines([EntryLine(entry)])
         except StoreUnavailable:
             self._entries.put(earlier)
             raise
@@ -194,8 +194,8 @@ class FileQuarantine:
         if shutil.disk_usage(path.parent).free < self._min_free_bytes:
             raise OSError(errno.ENOSPC, "the disk has less free space than LOCKSTREAM_MIN_FREE_BYTES")
 
-    def _keep(self, lines: list[Line]) -> None:
-        """Write `lines` to the file, or all that is in memory if the file is too long or incomplete.
+    def _write_lines(self, lines: list[Line]) -> None:
+        """Append `lines` to the file, or replace a file that is too long or incomplete by all that is in memory.
 
         Raises:
             StoreUnavailable: the changes are in memory alone.

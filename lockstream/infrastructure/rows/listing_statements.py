@@ -292,7 +292,7 @@ _POSITIONS: dict[type[Event], list[tuple[Column[int], _Condition]]] = {
     FaultReported: [(faults.c.reported_position, IS_OPEN), (faults.c.reported_position, IS_CLEARED)],
     FaultCleared: [(faults.c.cleared_position, IS_CLEARED)],
 }
-"""The columns that hold positions of events of a type. A row has such an event if the condition beside is true."""
+"""The columns that hold positions of events of a type, each with the condition that a row has such an event."""
 
 
 EVENT_TYPES = tuple(_POSITIONS)

@@ -67,7 +67,7 @@ class SqlListings:
         find_events: FindEvents,
         encode_positions: Callable[[list[int]], object] = list,
     ) -> None:
-        """`position` is what the database reflects. `encode_positions` makes a parameter of many positions.
+        """`position` is the position that the lists reflect. `encode_positions` makes a parameter of many positions.
 
         `find_events` searches the log, whose ids are not in a table of the projection.
         """

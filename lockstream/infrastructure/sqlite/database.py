@@ -56,7 +56,7 @@ READ_CONNECTIONS = 8
 
 
 def writing_engine(path: Path) -> Engine:
-    """Return an engine for the one connection that writes a projection.
+    """Return an engine for the only connection that writes a projection.
 
     A commit does not wait for the disk (`synchronous=NORMAL`). A power failure may undo the last commits but never
     tears one, and the log still has their events. If another program locks the file, a write fails at once.

@@ -24,7 +24,7 @@ CHECKPOINT_ROWS = 20_000
 50,000 rows would make batches 3 % faster, and take 80 bytes more for each of a million compartments (`make bench`)."""
 
 OVERLOAD_ROWS = 80_000
-"""Changed rows, some 25 MB, beyond which events wait for the checkpoint, which is then too slow for their rate."""
+"""Changed rows, some 25 MB, beyond which events wait for the end of the checkpoint that is being written."""
 
 SLICE_IDS = 1_000
 """Ids that are handed to a checkpoint at once, before it lets another thread take Python's lock."""
@@ -49,7 +49,7 @@ class NullRowStore:
 
 
 class CacheCounts:
-    """Counts of the use of a row cache, which outlive it."""
+    """Counts of the use of a row cache. A cache that replaces another one goes on with its counts."""
 
     __slots__ = ("batches", "missing_batches", "read_rows")
 
@@ -59,7 +59,7 @@ class CacheCounts:
         """Batches that needed a row which was not in memory, and which the row store may hold."""
 
         self.read_rows = 0
-        """Rows that were asked of the row store."""
+        """Rows that were looked up in the row store."""
 
 
 def _size(rows: RowsByClass) -> int:

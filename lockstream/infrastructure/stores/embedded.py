@@ -199,7 +199,7 @@ class EmbeddedStore:
         self._projection.checkpoint()
 
     def checkpoint_if_full(self) -> None:
-        """Checkpoint if the row cache holds more changed rows than it should. Raises what `checkpoint` raises."""
+        """Write a checkpoint if the row cache is full. Raises what `checkpoint` raises."""
         if self.is_full:
             self.checkpoint()
 

@@ -103,7 +103,7 @@ class MemoryListings:
         return _page(found, attrgetter(key), after, limit, descending=query.descending)
 
     def faults(self, query: FaultQuery, after: int | None, limit: int) -> list[Fault]:
-        """Return up to `limit` faults behind the one reported at position `after`, in the order of the query."""
+        """Return up to `limit` faults behind the fault reported at position `after`, in the order of the query."""
         found = [
             row
             for row in self._cache.changed_rows(Fault)

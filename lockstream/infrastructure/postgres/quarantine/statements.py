@@ -218,7 +218,7 @@ def delete_excess(limits: QuarantineLimits) -> Statement:
 
 
 def entries_matching(query: QuarantineQuery, after: int | None, limit: int) -> Statement:
-    """Return a statement that finds up to `limit` entries behind the one with number `after`."""
+    """Return a statement that finds up to `limit` entries behind the entry with number `after`."""
     status = "IS NULL" if query.status is EntryStatus.OPEN else "IS NOT NULL"
     wanted: dict[str, object] = {
         "kind": query.kind and query.kind.value,
