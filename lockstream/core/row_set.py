@@ -17,7 +17,7 @@ _OF_RESERVATION = (ReservationPayload, NewReservationPayload)
 
 
 class ReadSet(NamedTuple):
-    """Keys of the rows that a batch needs. Who fetches them adds the compartments of the reservations."""
+    """Keys of the rows that a batch needs. A projection also fetches the compartments of the reservations."""
 
     compartments: set[CompartmentKey]
     reservations: set[str]

@@ -24,7 +24,7 @@ def merged_page[RowT](
     lists: Sequence[Page[RowT]], key_of: Callable[[RowT], Key], after: Key | None, limit: int, *, descending: bool
 ) -> list[RowT]:
     """Return up to `limit` rows of several lists behind the key `after`. No two rows have the same key."""
-    count = min(limit, 2 + limit // max(len(lists), 1))  # more rows follow from each list while the page needs them
+    count = min(limit, 2 + limit // max(len(lists), 1))  # each list is read again while the page needs more rows
     rows = (_rows(page, key_of, after, count) for page in lists)
     return list(islice(merge(*rows, key=key_of, reverse=descending), limit))
 

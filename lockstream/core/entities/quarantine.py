@@ -246,7 +246,7 @@ class QuarantineLimits(Struct, frozen=True):
     """Days after the last arrival of an event until its entry leaves."""
 
     def oldest_at(self, time: str) -> str:
-        """Return the earliest time of a last arrival that an entry may have at `time`."""
+        """Return the earliest last arrival of an entry that may still be kept at `time`."""
         return recorded_at_of(time_of(time) - timedelta(days=self.days) // timedelta(microseconds=1))
 
 

@@ -53,9 +53,9 @@ class SilenceLimits(Struct, frozen=True):
 
 
 class Silence(Struct, frozen=True):
-    """The measure of silence at one moment. A silent locker that has no event stays silent, or gone, by later measures.
+    """The measure of silence at one moment (docs/decisions/0032).
 
-    See docs/decisions/0032.
+    A locker that is silent by one measure, and has no event since, is silent or gone by all later measures.
     """
 
     position: int = 0
@@ -106,7 +106,7 @@ def knows_usual_gap(row: LockerTotals) -> bool:
 
 
 def longest_gap(row: LockerTotals) -> int:
-    """Return the gap from which on a locker is silent."""
+    """Return the positions without an event of a locker, from which on the locker is silent."""
     return SILENT_FACTOR * row.usual_gap
 
 

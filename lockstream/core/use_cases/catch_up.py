@@ -1,4 +1,4 @@
-"""Bring a projection up to its log. Startup, recovery and rebuild are this one function."""
+"""Bring a projection up to the end of its log. Startup, recovery and rebuild all call this function."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import batched

@@ -94,7 +94,7 @@ def create(keys: Keys, request: KeyRequest, operator: Operator, now: int) -> New
 
 
 def rotate(keys: Keys, key_id: str, overlap_seconds: int, operator: Operator, now: int) -> NewKey:
-    """Return a new key in the place of another one, which is revoked after the overlap.
+    """Return a new key that replaces the key `key_id`, which is revoked after the overlap.
 
     The new key has the same name, scopes, lockers and limits, and the same lifetime, counted from now.
 

@@ -49,7 +49,7 @@ class ResubmittedEvents(NamedTuple):
 
 
 def in_order_of_occurrence(entries: Sequence[Entry]) -> list[Entry]:
-    """Return entries by the time of the locker's clock, and by number if these times are equal.
+    """Return entries sorted by the time of the locker's clock, and by number if these times are equal.
 
     An entry whose time was damaged in the file of the quarantine comes first: its body may be intact.
     """
@@ -79,5 +79,5 @@ def _microseconds(occurred_at: str) -> int:
     text = occurred_at.upper()
     try:
         return microseconds_of(datetime.fromisoformat(f"{text[:17]}59{text[19:]}" if text[17:19] == "60" else text))
-    except (ValueError, TypeError):  # no time, or one without an offset
+    except (ValueError, TypeError):  # not a time, or a time without an offset
         return _DAMAGED_TIME

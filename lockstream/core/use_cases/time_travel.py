@@ -87,7 +87,7 @@ def _rows_at(listings: Listings, locker_id: str, compartment_id: str | None, pos
         rows = rows_at(listings.lasting_rows(locker_id, compartment_id, position), position)
     except InconsistentHistory as error:
         raise _contradictory(f"locker {locker_id!r}") from error
-    if rows.changed[LockerTotals].keys() - {locker_id}:  # a damaged id in a row
+    if rows.changed[LockerTotals].keys() - {locker_id}:  # a row has a damaged id
         raise _contradictory(f"locker {locker_id!r}")
     return rows
 
