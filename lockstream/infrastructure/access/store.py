@@ -86,7 +86,7 @@ class FileKeyStore:
             keys = dict(self.keys())
             change = decide(keys)
             if change.audit:
-                if not self._keys.exists():  # so that a missing file always means that somebody has removed it
+                if not self._keys.exists():  # a missing file must mean that somebody has removed it
                     write_keys(self._keys, {})
                 self._append(self._audit, change.audit)
             if change.keys:

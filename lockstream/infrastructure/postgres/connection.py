@@ -211,7 +211,7 @@ class Database:
         )
 
     def connect(self, timeout_seconds: float | None = None) -> Connection:
-        """Return a connection that begins and ends transactions only when told to.
+        """Return a connection in autocommit mode: explicit statements begin and end transactions.
 
         Each answer may take `timeout_seconds`; None means no limit.
 

@@ -16,7 +16,7 @@ _RECORDS = (
     "coalesce(encode(before.chain, 'hex'), repeat('0', 64)) "
     "FROM events e LEFT JOIN events before ON before.position = e.position - 1 WHERE "
 )
-"""Records, each with the end of the record before it, which its chain value continues."""
+"""Records, each with the end of the record before it, against which the chain value is checked."""
 
 _TIMES = "SELECT position, recorded_at FROM events WHERE position = ANY(%(positions)s::bigint[])"
 

@@ -120,7 +120,7 @@ def insert_records(records: Sequence[Record]) -> list[Statement]:
 
 
 def update_progress(end: Cursor) -> Statement:
-    """Return a statement that notes in a projection being built that it has reached `end`."""
+    """Return a statement that sets the cursor of a projection, which is being built, to `end`."""
     return Statement(
         'UPDATE progress SET position = %(position)s, "offset" = %(offset)s, chain = %(chain)s',
         dict(zip(Cursor.__struct_fields__, astuple(end), strict=True)),

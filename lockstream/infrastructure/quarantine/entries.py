@@ -55,7 +55,7 @@ class BoundedEntries:
         Only a new arrival changes the place of an entry in the order of arrivals. A new decision on it does not.
         """
         earlier = self.by_id.get(entry.event_id)
-        if earlier and earlier.number != entry.number:  # only a damaged file does that
+        if earlier and earlier.number != entry.number:  # only in a damaged file
             del self._numbers[earlier.number, earlier.event_id]
         if earlier and _place_of(earlier) == _place_of(entry):
             self._uncount(earlier)

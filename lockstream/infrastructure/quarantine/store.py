@@ -274,6 +274,6 @@ def _kept_copy(path: Path) -> Path | None:
                 shutil.copyfile(path, copy)
             if filecmp.cmp(path, copy, shallow=False):
                 return copy
-        except OSError:  # such as no space for it
+        except OSError:  # such as a full disk
             return None
     return None

@@ -307,5 +307,5 @@ def _position_bounds(after: int | str | None, first: int, last: int, descending:
 
 
 def _within_range(number: int | None) -> int:
-    """Return a number that a column of positions can be compared with. None stands for the highest."""
+    """Return a number within the range of a column of positions. None becomes the highest number."""
     return POSITION_MAX if number is None else max(-POSITION_MAX, min(number, POSITION_MAX))

@@ -148,20 +148,20 @@ _partial_index(
 for _status, _condition in HAS_STATUS.items():
     _name = f"{_status.lower()}_reservations"
     _partial_index(f"{_name}_by_change", _condition, reservations.c.changed_position)
-    if _status in FINAL:  # the others are those of the locker's compartments
+    if _status in FINAL:  # a locker's active reservations are found by its compartments
         _partial_index(
             f"{_name}_by_locker",
             _condition,
             *(reservations.c.locker_id, reservations.c.changed_position, reservations.c.compartment_id),
         )
-    if _status != Status.PICKED_UP:  # nearly all reservations end so, and the primary key lists them
+    if _status != Status.PICKED_UP:  # nearly all reservations end so: their list reads the primary key
         _partial_index(f"{_name}_by_id", _condition, reservations.c.reservation_id)
 
 _partial_index("open_faults", IS_OPEN, faults.c.locker_id, faults.c.compartment_id)
 for _name, _condition in (("open_faults", IS_OPEN), ("cleared_faults", IS_CLEARED)):
     _partial_index(f"{_name}_by_report", _condition, faults.c.reported_position, faults.c.severity)
     _partial_index(f"{_name}_by_severity", _condition, faults.c.severity, faults.c.reported_position)
-    # These also hold all that past states and filters need of a fault, so that its row need not be read.
+    # These indexes hold all columns of a fault that past states and filters need, so that its row is not read.
     _partial_index(
         f"{_name}_by_locker",
         _condition,

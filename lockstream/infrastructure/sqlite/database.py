@@ -33,7 +33,7 @@ from lockstream.infrastructure.rows.mapping import VALUE_ERRORS
 from lockstream.infrastructure.rows.tables import changing_columns
 
 DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error)
-"""Errors of SQLAlchemy, and of the driver where it is used directly."""
+"""Errors of SQLAlchemy, and of the driver, which some statements are given to directly."""
 
 CORRUPT_DATA_ERRORS = (*DATABASE_ERRORS, *VALUE_ERRORS)
 """Errors that reading a damaged database raises."""
@@ -188,7 +188,7 @@ def _url(path: Path) -> URL:
 def _on_connect(engine: Engine, *pragmas: str) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _: object) -> None:
-        # SQLAlchemy begins transactions itself, below. The driver would leave a SELECT outside of one.
+        # SQLAlchemy begins transactions itself, below. The driver would execute a SELECT outside of a transaction.
         connection.isolation_level = None
         for pragma in pragmas:
             connection.execute(pragma).close()

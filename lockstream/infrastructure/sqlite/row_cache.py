@@ -42,7 +42,7 @@ class RowStore(Protocol):
 
 
 class NullRowStore:
-    """A row store that is always empty: a cache over it that is never checkpointed is a projection in memory."""
+    """A row store that is always empty. A row cache over it without checkpoints is a projection in memory."""
 
     def fetch(self, row_class: type[Row], keys: Collection[Key]) -> Iterable[Row]:
         return ()

@@ -84,7 +84,7 @@ class EmbeddedStore:
         on_progress: OnProgress = ignore_progress,
         min_free_bytes: int = 0,
     ) -> None:
-        """Open log and projection, and bring the projection up to the log; rebuild it if it does not fit.
+        """Open log and projection, and apply the rest of the log. A projection that does not fit is rebuilt.
 
         `capacity` bounds the row cache. While the disk has less than `min_free_bytes` free, no event is accepted.
 
@@ -157,7 +157,7 @@ class EmbeddedStore:
         """Return the size of the files of the projection. For any thread. Raises OSError."""
         sizes = []
         for path in self._path.parent.glob(f"{escape(self._path.name)}*"):
-            with suppress(FileNotFoundError):  # a compaction has removed it
+            with suppress(FileNotFoundError):  # a compaction has removed the file
                 sizes.append(path.stat().st_size)
         return sum(sizes)
 
@@ -204,7 +204,7 @@ class EmbeddedStore:
             self.checkpoint()
 
     def note_acknowledged(self) -> None:
-        """Note in the projection how many events are durable. For a log that has failed, so that a start checks it.
+        """Note in the projection how many events are durable, so that the start after a failure of the log checks it.
 
         Raises:
             StoreUnavailable: the note was not written.
