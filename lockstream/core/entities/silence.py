@@ -106,14 +106,14 @@ def knows_usual_gap(row: LockerTotals) -> bool:
 
 
 def longest_gap(row: LockerTotals) -> int:
-    """Return the positions without an event of a locker, from which on the locker is silent."""
+    """Return the length of a gap, in positions, from which on the locker is silent."""
     return SILENT_FACTOR * row.usual_gap
 
 
 def min_others_heard(lockers: int) -> int:
     """Return how many other lockers must have had an event since a locker's last one for that locker to be quiet.
 
-    `lockers` is the number of lockers in the network. Without this minimum, the burst of a few lockers, such as an
-    import, would look like the activity of a network.
+    `lockers` is the number of lockers in the network. The result is 0 if no locker has others. Without this minimum,
+    the burst of a few lockers, such as an import, would look like the activity of a network.
     """
     return min(lockers - 1, max(FEWEST_HEARD, -(-lockers // _LOCKERS_PER_HEARD))) if lockers else 0
