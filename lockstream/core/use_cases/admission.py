@@ -1,4 +1,4 @@
-"""Admit the events of a caller: note the caller's key in them, and refuse events of lockers that the key is not for.
+"""Admit a caller's events: note the key in them, and refuse events of lockers that the caller may not report for.
 
 An event of another locker is refused before the rules see it, so the answer depends on nothing but the event and the
 key. The rules know all reservations and faults, so a caller that is bound to lockers gets concealed outcomes.

@@ -1,7 +1,7 @@
 """Decide events of the quarantine afresh, in the order in which they happened.
 
 An event may be possible only after another event of its locker, and the times of both may be equal or wrong. So refused
-events are decided again as long as another one is accepted by that.
+events are decided again until no further one is accepted.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
