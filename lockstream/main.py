@@ -1,4 +1,4 @@
-"""The application `app`, for any ASGI server. `lockstream serve` does without it, and brings a server of its own."""
+"""The application `app`, for any ASGI server. `lockstream serve` builds its own application and server."""
 
 from lockstream.presentation.console.entry import make_console
 from lockstream.presentation.http.app import create_app

@@ -40,7 +40,7 @@ type _List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 def _share_of(text: str) -> float:
-    """Return the share that `on`, `off` or a number stands for. Raises ValueError if it is neither."""
+    """Return the share that `on`, `off` or a number stands for. Raises ValueError for any other text."""
     share = {"on": 1.0, "off": 0.0}.get(text)
     share = float(text) if share is None else share
     if not 0 <= share <= 1:
@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     """`postgresql+psycopg://USER:PASSWORD@HOST/NAME`: keep log and projection there, for any number of nodes."""
 
     read_url: SecretStr | None = _setting(None, LOG)
-    """A read replica of that database, such as a standby. All reads go there, and may lag behind."""
+    """A read replica of the database, such as a standby. All reads go there, and may lag behind."""
 
     auto_migrate: bool | None = _setting(None, LOG)
     """`true`: a start upgrades old tables. `false`: a start creates none. Not set: a start creates missing tables."""
@@ -125,10 +125,10 @@ class Settings(BaseSettings):
     """A Unix socket to listen on instead of address and port, such as `/run/lockstream.sock`."""
 
     tls_cert: Path | None = _setting(None, ADDRESS)
-    """A PEM file with the server's certificate and its chain: listen with TLS. SIGHUP takes up a renewed one."""
+    """A PEM file with the server's certificate and its chain: listen with TLS. SIGHUP loads a renewed certificate."""
 
     tls_key: Path | None = _setting(None, ADDRESS)
-    """A PEM file with the key of that certificate, not encrypted."""
+    """A PEM file with the private key of the certificate, not encrypted."""
 
     auth: Annotated[Auth, BeforeValidator(str.lower)] = _setting(Auth.ON, ACCESS)
     """`on`: each request needs an API key, once there is one. `off`: no key is checked, on any address."""
@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     """The path under which a proxy serves Lockstream, such as `/lockstream`."""
 
     trusted_proxies: _List = _setting((), CLIENTS)
-    """Addresses or networks, separated by commas, whose `X-Forwarded-*` headers count; `unix` is a Unix socket."""
+    """Proxies with trusted `X-Forwarded-*` headers, separated by commas: addresses, networks or `unix` (a socket)."""
 
     cors_origins: _List = _setting((), CLIENTS)
     """Origins of browser applications that may call the API, separated by commas, such as `https://ops.example`."""
@@ -182,7 +182,7 @@ class Settings(BaseSettings):
     """Most events a second of each key that has no limit of its own; then 429. Not set: no limit."""
 
     burst_seconds: int = _setting(10, LIMITS, ge=1, le=86_400)
-    """Seconds whose requests and events a key may send at once, if it has sent none before."""
+    """Size of a burst: a key may send as many requests and events at once as its limits allow in these seconds."""
 
     batch_limit: int = _setting(250, LIMITS, ge=1)
     """Most events that are decided together before other requests are served."""
@@ -191,13 +191,13 @@ class Settings(BaseSettings):
     """`false`: events that are not accepted are not kept aside."""
 
     quarantine_entries: int = _setting(50_000, QUARANTINE, ge=1)
-    """Most entries of the quarantine. When it is full, whoever takes most of its room loses the oldest entry first."""
+    """Most entries of the quarantine. If there are more, the address with the most bytes loses its oldest entry."""
 
     quarantine_bytes: int = _setting(64 * 1024 * 1024, QUARANTINE, ge=1024)
-    """Largest size of all entries, in bytes: each counts its body and 300 bytes. They are kept in memory as well."""
+    """Largest size of all entries, in bytes: each counts its body and 300 bytes. All entries are in memory as well."""
 
     quarantine_days: int = _setting(30, QUARANTINE, ge=1, le=36_500)
-    """Days after which an event that did not come again leaves the quarantine."""
+    """Days after its last arrival until an event leaves the quarantine."""
 
     row_cache_rows: int = _setting(200_000, OPERATION, f"{PREFIX}ROW_CACHE_ROWS", f"{PREFIX}WORKING_SET_ROWS", ge=1)
     """Rows of the projection that are kept in memory, some 400 bytes each."""
@@ -214,13 +214,13 @@ class Settings(BaseSettings):
     """A TCP port that serves `/metrics` alone, by plain HTTP and without an API key. Not set: there is no such port."""
 
     metrics_host: str = _setting("127.0.0.1", OPERATION)
-    """The address of that port. Whoever reaches it sees how busy the network is, and no id of it."""
+    """The address of the metrics port. Its clients see how busy the network is, but no ids."""
 
     overdue_days: float = _setting(3.0, OPERATION, gt=0, le=36_500, allow_inf_nan=False)
     """Days after its deposit from which a parcel counts as overdue."""
 
     silent_minutes: int = _setting(60, OPERATION, ge=1, le=1_000_000)
-    """Minutes for which every locker may be quiet. A locker is silent if that is unusual for it, too."""
+    """Fewest minutes without an event for a locker to be silent. The pause must also be unusual for that locker."""
 
     gone_days: int = _setting(30, OPERATION, ge=1, le=36_500)
     """Days after which a silent locker counts as gone, and no longer as silent."""
@@ -237,7 +237,7 @@ class Settings(BaseSettings):
     """`text`: the server log has lines for people. `json`: each line is a JSON object, for programs."""
 
     access_log: Annotated[str, BeforeValidator(_require_share)] = _setting("off", OPERATION)
-    """Share of requests that are logged: `off`, `on` or a number such as `0.01`. Unless off, failed ones always are."""
+    """Share of requests to log: `off`, `on` or a number such as `0.01`. Unless off, failed requests are logged, too."""
 
     traces: Annotated[Literal["on", "off"], BeforeValidator(str.lower)] = _setting("off", OPERATION)
     """`on`: send OpenTelemetry traces, as the variables `OTEL_*` say. Needs `pip install 'lockstream[otel]'`."""

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 @lru_cache(10_000)
 def address_of(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the IP address in a text, or None if it is not one. An IPv4 address may be written as an IPv6 address."""
+    """Return the IP address that a text spells, or None. An IPv4 address mapped into IPv6 is returned as IPv4."""
     try:
         found = ip_address(text)
     except ValueError:

@@ -6,12 +6,14 @@ LockstreamError
 ├── BackupFailed              a backup cannot be written to its destination
 ├── LogMismatch               a full export belongs to another log
 ├── SimulationFailed          simulated events cannot be written or posted
+├── StatusUnknown             the state of a server cannot be read
 ├── FollowFailed              the feed of a server cannot be followed
 ├── QuarantineRequestFailed   the quarantine of a server cannot be read or changed
 ├── QuarantineOff             a request needs the quarantine, and there is none
-├── InvalidKey                no API key can be as a request asks
-├── UnknownKey                no API key has this id
+├── InvalidKey                a request to create or rotate an API key has a wrong value
+├── UnknownKey                no API key has the id of a request
 ├── KeyEnded                  an API key that is revoked, expired or replaced cannot be rotated
+├── TooManyLockers            a key has too many lockers to list their reservations by id
 ├── AccessRefused             a request may not be served
 │   ├── NotAuthenticated      the request has no key that is accepted
 │   └── NotAllowed            the key of the request does not allow the operation
@@ -116,7 +118,7 @@ class LockerNotAllowed(LockstreamError):
 
 
 class CursorRefused(LockstreamError):
-    """Raised when a reader of the feed names another log, or a position beyond the head. `code` says which."""
+    """Raised when a reader of the feed names another log, or a position beyond the head. `code` tells these apart."""
 
     def __init__(self, text: str, code: str, log_id: str, head: int) -> None:
         super().__init__(text)
@@ -154,7 +156,7 @@ class QueueFull(StoreUnavailable):
     """Raised when the ingest queue has no room for more events, or none for more events of one key."""
 
     def __init__(self, limit: int, held: int = 0) -> None:
-        """`held` is the number of events of the key that wait, if the queue has room for other keys."""
+        """`held` is the number of waiting events of the key, or 0 if the queue has no room for other keys, either."""
         room = f"The ingest queue is full ({counted(limit, 'event')})."
         if held:
             room = f"The key has its share of the ingest queue: {held:,} of {counted(limit, 'event')}."
@@ -162,10 +164,10 @@ class QueueFull(StoreUnavailable):
 
 
 class TooManyStreams(StoreUnavailable):
-    """Raised when as many streams of the feed are open as may be, or as many of one key."""
+    """Raised when the limit of open streams of the feed is reached, or the share of one key."""
 
     def __init__(self, limit: int, held: int = 0) -> None:
-        """`held` is the number of open streams of the key, if other keys may open more."""
+        """`held` is the number of open streams of the key, or 0 if no other key may open one, either."""
         reached = f"The limit of LOCKSTREAM_STREAM_LIMIT is reached ({counted(limit, 'open stream')} of the feed). Try"
         if held:
             reached = (
@@ -233,11 +235,11 @@ class KeysRequired(StartRefused):
 
 
 class InvalidKey(LockstreamError):
-    """Raised when no API key can be as a request asks."""
+    """Raised when a request to create or rotate an API key has a wrong value, such as an empty name."""
 
 
 class UnknownKey(LockstreamError):
-    """Raised when no API key has an id."""
+    """Raised when no API key has the id that a request names."""
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"There is no key {quoted(key_id)}. `lockstream keys list` and GET /keys show the ids.")
@@ -248,7 +250,7 @@ class KeyEnded(LockstreamError):
 
 
 class AccessRefused(LockstreamError):
-    """Raised when a request may not be served. `code` says why, for programs."""
+    """Raised when a request may not be served. `code` names the reason, for programs."""
 
     def __init__(self, text: str, code: str, key_id: KeyId = NO_KEY) -> None:
         """`key_id` is the key of the request if its secret was right, else empty."""
@@ -271,7 +273,7 @@ class NotAllowed(AccessRefused):
 class LogDamaged(LockstreamError):
     """Raised when a record of the log differs from the record that was written.
 
-    `position` is that of the first damaged record, counted from 1. `reason` is a sentence that names the fault.
+    `position` is the position of the first damaged record. `reason` is a sentence that names the fault.
     """
 
     def __init__(self, text: str, position: int, reason: str) -> None:
@@ -280,7 +282,7 @@ class LogDamaged(LockstreamError):
 
 
 class LogFileDamaged(LogDamaged):
-    """Raised when a line of a log file is damaged. `offset` is that of the line, in bytes from 0."""
+    """Raised when a line of a log file is damaged. `offset` is the offset of the line, in bytes."""
 
     def __init__(self, path: Path, position: int, offset: int, reason: str) -> None:
         text = (
@@ -320,7 +322,7 @@ class ProjectionInvalid(LockstreamError):
 
 
 class InconsistentHistory(LockstreamError):
-    """Raised when a recorded event needs a row that no earlier event has made."""
+    """Raised when a recorded event needs a row that no earlier event has created."""
 
     def __init__(self, event: Event) -> None:
         super().__init__(

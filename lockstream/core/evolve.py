@@ -22,12 +22,12 @@ type _Changed = tuple[Row, ...]
 
 
 def evolve(rows: RowSet, event: Event, position: int) -> _Changed:
-    """Return the rows that `event` adds or changes. It never refuses: `rules.decide` ran before it was recorded.
+    """Return the rows that `event` adds or changes. `rules.decide` accepted the event, so nothing is refused here.
 
     `position` is the event's position in the log.
 
     Raises:
-        InconsistentHistory: the event needs a row that no earlier event made, so `decide` never accepted it.
+        InconsistentHistory: the event needs a row that no earlier event created, so `decide` never accepted it.
         RowsNotLoaded: `rows` lacks a row that the event needs.
     """
     return _EVOLUTIONS[event.__class__](rows, event, position)
@@ -180,10 +180,10 @@ def _totals(  # noqa: PLR0913, PLR0917  # keywords would cost 0.2 µs an event
     expired: int,
     /,
 ) -> LockerTotals:
-    """Return the totals of a locker after one more event, with these numbers added.
+    """Return the totals of a locker after the event at `position`, with these numbers added.
 
-    Every event but a registration ends a gap, which adds to the sums. Once they span `LEARNED_GAPS` usual gaps, older
-    gaps give way to it.
+    Every event but a registration ends a gap, whose length and square are added to the sums of gaps. Once `gap_sum`
+    exceeds `LEARNED_GAPS` usual gaps, the new gap replaces as many positions of older gaps.
     """
     gap_sum, gap_squares = row.gap_sum, row.gap_squares
     if not compartments:
@@ -193,7 +193,7 @@ def _totals(  # noqa: PLR0913, PLR0917  # keywords would cost 0.2 µs an event
         if gap > MAX_GAP:  # noqa: PLR1730
             gap = MAX_GAP
         if gap_sum > usual_gap * LEARNED_GAPS:
-            gap_squares += gap * (gap - usual_gap)  # it replaces as many positions of usual gaps
+            gap_squares += gap * (gap - usual_gap)  # replaces `gap` positions of usual gaps
         else:
             gap_sum += gap
             gap_squares += gap * gap

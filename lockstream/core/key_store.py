@@ -35,7 +35,7 @@ NO_AUDIT_LIMITS = AuditLimits()
 
 
 class KeyStore(Protocol):
-    """Keeps API keys and the audit log. Any thread may call it, and other processes may change the same store.
+    """Keeps API keys and the audit log. For any thread; other processes may change the same store.
 
     Each method but `close` raises StoreUnavailable if the store cannot be read or written.
     """
@@ -45,7 +45,7 @@ class KeyStore(Protocol):
         """File or database of the keys, for messages."""
 
     def version(self) -> object:
-        """Return a value that differs after each change of the keys, by whatever process."""
+        """Return a value that differs after each change of the keys, by any process."""
 
     def keys(self) -> Keys:
         """Return all keys.
@@ -56,7 +56,7 @@ class KeyStore(Protocol):
         """
 
     def change[ChangeT: KeyChange](self, decide: Callable[[Keys], ChangeT]) -> ChangeT:
-        """Store the change that `decide` makes of the present keys, and return it. No other change comes between.
+        """Call `decide` with the present keys, and store and return its change. Nobody else changes the keys meanwhile.
 
         Entries of the audit log are on disk before the keys that they are about.
 
@@ -65,15 +65,15 @@ class KeyStore(Protocol):
         """
 
     def append_audit(self, entries: Sequence[AuditEntry]) -> None:
-        """Append entries to the audit log, and flush them to disk. The oldest ones beyond its bounds are dropped."""
+        """Append entries to the audit log, and flush them to disk. The oldest entries beyond the bounds are dropped."""
 
     def audit(self, query: AuditQuery, before: int | None, limit: int) -> list[NumberedEntry]:
         """Return up to `limit` entries that pass the filter, the newest first, with numbers below `before`."""
 
     def last_used(self) -> dict[str, int]:
-        """Return the time at which keys were last used, in minutes since 1970, as far as it is known."""
+        """Return the time of the last use of each key, in minutes since 1970. Keys without a noted use are left out."""
 
     def note_used(self, used: Mapping[str, int]) -> None:
-        """Note when keys were last used, in minutes since 1970. This may be lost in a crash."""
+        """Note when keys were last used, in minutes since 1970. A crash may lose these times."""
 
     def close(self) -> None: ...

@@ -1,7 +1,7 @@
-"""Past states: each event that still matters at a position is made from the rows of today, and folded by `evolve`.
+"""Past states: the events that still mattered at a position are made from the present rows, and applied by `evolve`.
 
-Every accepted event is a position in one row: of its compartment, its reservation or its fault. So rows tell which
-events a subject had, in which order, without a look at the log.
+One row notes the position of each accepted event: the row of its compartment, its reservation or its fault. So the rows
+give the events of a subject in order, and the log is not read.
 """
 
 from collections import defaultdict
@@ -37,25 +37,24 @@ type Positioned = tuple[int, Event]
 class LastingRows(Struct, frozen=True):
     """Rows of a locker whose events still mattered at a position. The rows themselves may be newer.
 
-    An ended reservation no longer matters once its compartment is reserved again, and a cleared fault once it degrades
-    its compartment no longer and another fault has done so. A cleared fault of low severity never mattered to the
-    state.
+    An ended reservation matters until its compartment is reserved again. A cleared fault of degrading severity matters
+    until the next degraded period of its compartment begins. A cleared fault of low severity does not matter.
     """
 
     compartments: list[Compartment]
-    """Compartments that were registered by then."""
+    """Compartments that were registered up to the position."""
 
     reservations: list[Reservation]
-    """Of each compartment, the last reservation that was created by then."""
+    """The last reservation of each compartment that was created up to the position."""
 
     faults: list[Fault]
-    """Faults that were reported by then: those that were open, and those of each compartment's last degraded period."""
+    """Faults that were open at the position, and the faults of each compartment's last degraded period up to it."""
 
 
 def rows_at(found: LastingRows, position: int) -> RowSet:
-    """Return the rows as they were at `position`, among the changed rows of a row set.
+    """Return a row set whose changed rows are the rows as they were at `position`.
 
-    Its `LockerTotals` count only the events that still mattered, and only the reservations that were found.
+    The `LockerTotals` among them count only the events that still mattered, and only the reservations in `found`.
     """
     return _folded([*found.compartments, *found.reservations, *found.faults], position)
 
@@ -68,7 +67,7 @@ def reservation_at(reservation: Reservation, position: int) -> Reservation | Non
 
 
 def events_of(row: Compartment | Reservation | Fault) -> Iterator[Positioned]:
-    """Yield the events that are positions in a row, in order."""
+    """Yield the events whose positions a row notes, in order."""
     if isinstance(row, Compartment):
         registered = CompartmentRegistered("", "", row.locker_id, CompartmentPayload(row.compartment_id))
         yield row.registered_position, registered
@@ -104,5 +103,5 @@ def _folded(rows: Iterable[Compartment | Reservation | Fault], position: int) ->
 
 
 def _absent() -> defaultdict[Any, Any]:
-    """Return rows by key, none of which exists yet."""
+    """Return a mapping of rows by key in which every key is absent: None."""
     return defaultdict(lambda: None)

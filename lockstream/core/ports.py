@@ -63,7 +63,7 @@ class EventLog(Protocol):
         """Flush all appended records to disk.
 
         Raises:
-            StoreUnavailable: records that are not durable yet are not accepted.
+            StoreUnavailable: the flush failed, so records that were not durable before are not accepted.
         """
 
     def begin_flush(self, on_flushed: Callable[[], object]) -> None:
@@ -151,7 +151,7 @@ class UnitOfWork(Protocol):
 
 
 class SubjectRows(Protocol):
-    """Reads of the rows of one subject. Each raises StoreUnavailable if it cannot be done."""
+    """Reads of the rows of one subject. Each method raises StoreUnavailable if the rows cannot be read."""
 
     def locker(self, locker_id: str) -> Locker | None: ...
 
@@ -189,7 +189,7 @@ class Reads(RowReads, SubjectReads, Protocol):
 class Listings(Protocol):
     """Lists of the state at one position, each page in the order of its keys.
 
-    Each raises StoreUnavailable if the lists cannot be read.
+    Each method raises StoreUnavailable if the lists cannot be read.
     """
 
     @property
@@ -205,13 +205,13 @@ class Listings(Protocol):
         """Return up to `limit` lockers whose ids follow `after`."""
 
     def recent_position(self, rank: int, highest: int) -> int:
-        """Return the last position of the locker that was heard of as number `rank`, counted from the last one.
+        """Return the last position of the locker with the `rank`-th latest event, and at most `highest`.
 
-        If it is higher than `highest`, the result is `highest`. The network has as many lockers.
+        `rank` counts from 1, and is at most the number of lockers.
         """
 
     def silent_counts(self, silence: Silence) -> tuple[int, int]:
-        """Return the number of silent lockers and that of gone ones. The cost grows with the number of lockers."""
+        """Return the number of silent and of gone lockers. The cost grows with the number of lockers."""
 
     def compartments(self, query: CompartmentQuery, after: str | None, limit: int) -> list[ListedCompartment] | None:
         """Return up to `limit` compartments whose ids follow `after`, or None if the locker is unknown."""
@@ -224,7 +224,7 @@ class Listings(Protocol):
         """
 
     def faults(self, query: FaultQuery, after: int | None, limit: int) -> list[Fault]:
-        """Return up to `limit` faults behind the one reported at position `after`, in the order of the query.
+        """Return up to `limit` faults behind the fault reported at position `after`, in the order of the query.
 
         The result may be `PartialRows`.
         """
@@ -249,7 +249,7 @@ class Listings(Protocol):
     def search(self, prefix: str, limit: int) -> Matches:
         """Return up to `limit` ids of each kind that begin with `prefix`, which may be in upper case for event ids.
 
-        If many event ids begin with the same 36 bits, a store may leave some of them out, but never a whole id.
+        If many event ids begin with the same 36 bits, a store may leave some of them out. A whole id is always found.
         """
 
     def times(self, positions: Iterable[int]) -> dict[int, int]:
@@ -264,7 +264,7 @@ class Listings(Protocol):
         """
 
     def positions_at(self, times: Sequence[int]) -> list[int]:
-        """Return `position_at` of each time, in their order, by one read."""
+        """Return the results of `position_at` for `times`, in the same order, by one read."""
 
 
 class LogPages(Protocol):
@@ -288,9 +288,9 @@ class QuarantineStore(Protocol):
 
     @property
     def refused_ids(self) -> Set[str]:
-        """Ids of all entries that leave once their event is accepted. Empty if the store notices that by itself.
+        """Ids of all entries that leave once their event is accepted. Empty if the store finds such entries by itself.
 
-        For any thread. The result follows all later changes.
+        For any thread. The set shows all later changes.
         """
 
     @property
@@ -310,13 +310,13 @@ class QuarantineStore(Protocol):
         """Return the entry of an event id, a UUID in lower case."""
 
     def entries(self, query: QuarantineQuery, after: int | None, limit: int) -> list[Entry]:
-        """Return up to `limit` entries behind the one with number `after`, in the order of the query."""
+        """Return up to `limit` entries behind the entry with number `after`, in the order of the query."""
 
     def totals(self, lockers: Lockers | None = None) -> QuarantineTotals:
-        """Return the counts over all entries, or over those of `lockers`, to which nothing else belongs."""
+        """Return the counts over the whole quarantine, or the counts of open and discarded entries of `lockers`."""
 
     def malformed(self, after: int | None, limit: int) -> list[MalformedBody]:
-        """Return up to `limit` malformed bodies before the one with number `after`, the newest first."""
+        """Return up to `limit` malformed bodies with numbers below `after`, the newest first."""
 
     def discard(self, event_id: str, discard: Discard) -> Entry | None:
         """Mark the entry of an event id as discarded, on disk as well. Return the entry, or None if there is none."""

@@ -17,7 +17,7 @@ _OF_RESERVATION = (ReservationPayload, NewReservationPayload)
 
 
 class ReadSet(NamedTuple):
-    """Keys of the rows that a batch needs. The compartments of its reservations are needed, too."""
+    """Keys of the rows that a batch needs. A projection also fetches the compartments of the reservations."""
 
     compartments: set[CompartmentKey]
     reservations: set[str]

@@ -1,4 +1,4 @@
-"""The state hash of a locker: equal states have equal hashes. A difference that a GET of the locker shows changes it.
+"""The state hash of a locker: equal for equal states, and different if a GET of the locker shows any difference.
 
 The canonical form is JSON by RFC 8785 (JSON Canonicalization Scheme): members sorted by name, no white space, UTF-8.
 Compartments are sorted by id and open faults by fault id, in code point order:

@@ -1,4 +1,4 @@
-"""Build what reads show of a locker from its rows."""
+"""Lockers as reads show them, built from rows."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby

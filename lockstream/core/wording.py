@@ -1,4 +1,4 @@
-"""Numbers with their nouns and units, verbs and pronouns that agree, and values that a client has sent."""
+"""Parts of messages: numbers with nouns and units, verbs and pronouns that agree, and values that a client has sent."""
 
 import re
 
@@ -12,7 +12,7 @@ _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """Return a number with its noun, such as "1 event" or "1,200 events". A `plural` is one that not only adds an s."""
+    """Return a number with its noun, such as "1 event" or "1,200 events". Without `plural`, an s makes the plural."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 

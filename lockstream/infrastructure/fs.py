@@ -87,14 +87,14 @@ def check_same_file(name: str, opened: FileIdentity, min_size: int = 0, max_size
 
 
 def write_all(file: int, content: Buffer) -> None:
-    """Write all of `content`. A file system that is nearly full may accept it in pieces."""
+    """Write all of `content`. A file system that is nearly full may accept the bytes in pieces."""
     rest = memoryview(content).cast("B")
     while rest:
         rest = rest[os.write(file, rest) :]
 
 
 def copy_bytes(source: int, target: int, start: int, end: int) -> None:
-    """Append the bytes of `source` from offset `start` to offset `end`, or to its end, to `target`."""
+    """Append the bytes of `source` from offset `start` to offset `end` to `target`. `source` may end earlier."""
     while start < end and (block := os.pread(source, min(COPY_BYTES, end - start), start)):
         write_all(target, block)
         start += len(block)

@@ -1,7 +1,7 @@
-"""Lists for a caller that is bound to lockers: they have the rows of its lockers alone.
+"""Lists for a caller that is bound to lockers: a list contains the rows of these lockers alone.
 
-The lists of up to `FEW_LOCKERS` lockers are merged, each read from an index. For more lockers, a page searches the rows
-of all lockers within a number of positions, and may be short.
+The lists of up to `FEW_LOCKERS` lockers are merged, each read from an index. For more lockers, a page is searched for
+among the rows of all lockers, over at most `SEARCHED_POSITIONS` positions, and may be short.
 """
 
 from collections import Counter
@@ -47,14 +47,14 @@ EVENT_PREFIX_LENGTH = len("0190a5e0-0000-7000")
 """Shortest beginning of an event id that a search looks for: the time and 12 random bits of a UUID of version 7."""
 
 SEARCHED_EVENTS = 200
-"""Most events of all lockers that one search looks at, for those of the caller's lockers."""
+"""Most events of the network that one search examines, to find events of the caller's lockers."""
 
 
 class BoundListings:
-    """Implements `ports.Listings` over those of a store, and raises what they raise. For one query."""
+    """Implements `ports.Listings` for one query, by filtering the lists of a store. Errors of the store are raised."""
 
     def __init__(self, listings: Listings, lockers: Lockers) -> None:
-        """`lockers` are those that the caller may see."""
+        """`lockers` are the lockers that the caller may see."""
         self._listings, self._lockers = listings, lockers
         self._ranges = locker_ranges(lockers)
         self._few: list[str] | None = None
@@ -98,7 +98,7 @@ class BoundListings:
         return self._listings.compartments(query, after, limit) if self._lockers.allow(query.locker_id) else None
 
     def reservations(self, query: ReservationQuery, after: int | str | None, limit: int) -> list[Reservation]:
-        """Return up to `limit` reservations behind `after`. They are `PartialRows` if the search ended early.
+        """Return up to `limit` reservations behind `after`, as `PartialRows` if the search ended early.
 
         Raises:
             TooManyLockers: the order is by id, and the caller has too many lockers for it.
@@ -111,7 +111,7 @@ class BoundListings:
         return self._own_rows(self._listings.reservations, query, key_of, span, after, limit)
 
     def faults(self, query: FaultQuery, after: int | None, limit: int) -> list[Fault]:
-        """Return up to `limit` faults behind `after`. They are `PartialRows` if the search ended early."""
+        """Return up to `limit` faults behind `after`, as `PartialRows` if the search ended early."""
         span = Span(1, self.position, query.descending)
         return self._own_rows(self._listings.faults, query, attrgetter("reported_position"), span, after, limit)
 
@@ -136,8 +136,9 @@ class BoundListings:
     def search(self, prefix: str, limit: int) -> Matches:
         """Return up to `limit` ids of each kind of the caller's lockers.
 
-        Of more than `FEW_LOCKERS`, it finds the compartments of the first ones, and reservations by their whole ids.
-        Events need a prefix of `EVENT_PREFIX_LENGTH`. Only `SEARCHED_EVENTS` others with it would change the result.
+        If the caller has more than `FEW_LOCKERS` lockers, only the first of them are searched for compartments, and a
+        reservation is found by its whole id alone. Events need a prefix of `EVENT_PREFIX_LENGTH` characters, and are
+        found among the first `SEARCHED_EVENTS` events of the network with this prefix.
         """
         return Matches(
             [row.locker_id for row in self.lockers(LockerQuery(prefix), None, limit)],
@@ -180,7 +181,7 @@ class BoundListings:
         after: Any,
         limit: int,
     ) -> list[RowT]:
-        """Return up to `limit` rows of a list behind the key `after`, those of the caller's lockers."""
+        """Return up to `limit` rows of the caller's lockers from a list, behind the key `after`."""
         if query.locker_id is not None:
             return rows(query, after, limit) if self._lockers.allow(query.locker_id) else []
         few = self._few_lockers()

@@ -1,4 +1,4 @@
-"""Pages of rows that several lists have together, or that are few among the rows of one list."""
+"""Pages of rows that are merged from several lists, or searched for in one list."""
 
 from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from lockstream.core.entities.listings import PartialRows
 
 CHUNK_ROWS = 1_000
-"""Most rows that are read at a time."""
+"""Most rows of one read."""
 
 SEARCHED_POSITIONS = 20_000
-"""Positions that one page searches at most, and so most rows of all lockers that it reads (docs/decisions/0028)."""
+"""Most positions that one page searches. A position has at most one row of a list (docs/decisions/0028)."""
 
 type Key = Any
 """The key of a row in the order of its list: a position or an id."""
@@ -24,7 +24,7 @@ def merged_page[RowT](
     lists: Sequence[Page[RowT]], key_of: Callable[[RowT], Key], after: Key | None, limit: int, *, descending: bool
 ) -> list[RowT]:
     """Return up to `limit` rows of several lists behind the key `after`. No two rows have the same key."""
-    count = min(limit, 2 + limit // max(len(lists), 1))  # more rows follow from each list while the page needs them
+    count = min(limit, 2 + limit // max(len(lists), 1))  # each list is read again while the page needs more rows
     rows = (_rows(page, key_of, after, count) for page in lists)
     return list(islice(merge(*rows, key=key_of, reverse=descending), limit))
 
@@ -47,8 +47,8 @@ def searched_page[RowT](
 ) -> list[RowT]:
     """Return up to `limit` wanted rows of one list behind the position `after`.
 
-    They are `PartialRows` if the search ended before the page was full. How far a search goes depends on positions
-    alone, so it tells nothing of the rows that are not wanted.
+    The result is `PartialRows` if the search ended before the page was full. The end of a search depends on positions
+    alone, so a page tells nothing of the rows that are not wanted.
     """
     last = span.first - 1 if not span.descending else span.last + 1
     last = last if after is None else after
@@ -73,7 +73,10 @@ def all_rows[RowT](page: Page[RowT], key_of: Callable[[RowT], Key]) -> Iterator[
 
 
 def _rows[RowT](page: Page[RowT], key_of: Callable[[RowT], Key], after: Key | None, count: int) -> Iterator[RowT]:
-    """Yield the rows of a list behind the key `after`. Each read has twice as many as the one before."""
+    """Yield the rows of a list behind the key `after`.
+
+    The first read asks for `count` rows, and each further read for twice as many, up to `CHUNK_ROWS`.
+    """
     while True:
         rows = page(after, count)
         yield from rows

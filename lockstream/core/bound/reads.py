@@ -9,10 +9,10 @@ from lockstream.core.ports import Reads
 
 
 class BoundReads:
-    """Implements `ports.Reads` over those of a store. Each raises what the store's read raises."""
+    """Implements `ports.Reads` by filtering the reads of a store. Errors of the store are raised."""
 
     def __init__(self, reads: Reads, lockers: Lockers) -> None:
-        """`lockers` are those that the caller may see."""
+        """`lockers` are the lockers that the caller may see."""
         self._reads, self._lockers = reads, lockers
 
     def locker(self, locker_id: str) -> Locker | None:
@@ -43,10 +43,10 @@ class BoundReads:
 
 
 def own_records(records: list[Record], lockers: Lockers) -> list[Record]:
-    """Return records that are all of these lockers.
+    """Return `records` after a check that all of them are of these lockers.
 
     Raises:
-        LookupError: one is not. Only a bug asks for it, because positions come from rows of the caller's lockers.
+        LookupError: a record is of another locker. Positions come from rows of the caller's lockers, so this is a bug.
     """
     for record in records:
         if not lockers.allow(record.locker_id):

@@ -9,7 +9,7 @@ from msgspec import Struct
 from lockstream.core.entities.events import NO_KEY, KeyId
 
 WILDCARD = "*"
-"""Ends a pattern that stands for all locker ids with the same beginning."""
+"""Last character of a pattern that stands for all locker ids with the same beginning."""
 
 
 class Scope(StrEnum):
@@ -50,12 +50,12 @@ class Lockers(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True):
-    """The rate limits of a key. A limit that is None is the server's own, from its settings."""
+    """The rate limits of a key. None stands for the limit in the server's settings."""
 
     requests_per_second: float | None = None
     events_per_second: float | None = None
     burst_seconds: float | None = None
-    """Seconds whose requests and events may come at once, if none came before."""
+    """Size of a burst: as many requests and events as the rates allow in this number of seconds."""
 
 
 NO_LIMITS = Limits()

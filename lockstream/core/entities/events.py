@@ -1,8 +1,8 @@
 """The seven events that a locker can report, one frozen class each.
 
 The name of a class is the event's `type` on the wire and in the log, and its fields are the members there: the decoder
-makes these objects from JSON, and nothing copies them. A new event type needs a class here, and an entry in `rules` and
-`evolve`; `Event` and all that is derived from it follow.
+makes these objects from JSON, and nothing copies them. A new event type needs a class here, which `Event` must list,
+and an entry in `rules` and in `evolve`.
 """
 
 from typing import Annotated, get_args

@@ -29,7 +29,7 @@ EMPTY_LOG_ID = log_id_of(START.chain)
 
 
 class LogPage(NamedTuple):
-    """Lines of the log that follow each other, each as it is stored, with its line end."""
+    """Consecutive lines of the log, as they are stored, with their line ends."""
 
     lines: list[bytes]
     head: int
@@ -74,8 +74,7 @@ class FeedPage(NamedTuple):
 
     items: list[bytes]
     through: int
-    """Every event that the reader wants, up to this position, is in `items` or was before. The next page begins behind
-    it."""
+    """Position up to which the log was searched. The next page begins behind this position."""
 
     head: int
     """Position of the last durable record."""

@@ -30,7 +30,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def is_identifier(text: str) -> bool:
-    """Return whether a text can be an identifier. One with a surrogate, which UTF-8 lacks, can't."""
+    """Return whether a text can be an identifier. UTF-8 must be able to encode the text, so surrogates are refused."""
     return len(text) <= IDENTIFIER_MAX and _IDENTIFIER.fullmatch(text) is not None and not _SURROGATE.search(text)
 
 

@@ -56,7 +56,7 @@ class Key(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_
     """The key's own limit of events, or None for that of the settings."""
 
     burst_seconds: int | None = None
-    """Seconds whose requests and events may come at once, or None for those of the settings."""
+    """Size of a burst, in seconds: see `Limits.burst_seconds`. None stands for that of the settings."""
 
     @property
     def ends_at(self) -> int | None:

@@ -1,6 +1,6 @@
 """Queries and rows of lists.
 
-The next page begins after the key of the last item (`after`), and has at most `limit` items.
+A page has at most `limit` items. The next page begins after the key of the last item, which is given as `after`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -180,17 +180,20 @@ class NetworkTotals(Struct, frozen=True):
 
 
 class Activity(NamedTuple):
-    """Counts of what has happened in the network lately, or has not."""
+    """Counts of active lockers and of parcels that nobody has picked up: see `ports.Listings.activity`."""
 
     active_lockers: int
-    """Lockers whose last event is at a position or after it."""
+    """Lockers whose last event is at the position `since` or after it."""
 
     old_deposits: int
-    """Parcels that were deposited at a position or before it, and are still there. Up to `MAX_OLD_DEPOSITS`."""
+    """Parcels that were deposited at the position `through` or before it, and are still there.
+
+    Counted up to `MAX_OLD_DEPOSITS`.
+    """
 
 
 MAX_OLD_DEPOSITS = 10_000
-"""Most old deposits that are counted, so that counting takes the same time in a network that forgets its parcels."""
+"""Most old deposits that are counted, so that counting takes bounded time if parcels are never picked up."""
 
 
 class Matches(Struct, frozen=True):

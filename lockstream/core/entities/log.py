@@ -43,7 +43,7 @@ class Record(Struct, frozen=True, gc=False):
 
 
 class Moment(NamedTuple):
-    """The recorded time of the events from `position` on, up to the next moment. A batch of events has one."""
+    """The recorded time of the events from `position` on, up to the next moment. All events of a batch share one."""
 
     position: int
     time: int
@@ -54,7 +54,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 SECOND = 1_000_000
-"""Microseconds of a second."""
+"""Microseconds in a second."""
 
 LAST_TIME = 253_402_300_799_999_999
 """Highest recorded time, in microseconds since 1970: the end of the year 9999, as RFC 3339 has four digits."""
@@ -72,7 +72,7 @@ def microseconds_of(moment: datetime) -> int:
 
 @lru_cache(256)
 def time_of(recorded_at: str) -> int:
-    """Return a recorded time in microseconds since 1970, or 0 if a foreign log holds something else there."""
+    """Return a recorded time in microseconds since 1970, or 0 if the text in the log is not a time."""
     try:
         return microseconds_of(datetime.fromisoformat(recorded_at))
     except (ValueError, TypeError):

@@ -22,10 +22,10 @@ class EntryKind(StrEnum):
     """Why an event is in the quarantine. Later versions may add kinds, such as `waiting`."""
 
     REFUSED = "refused"
-    """The rules refused it. Nothing with its id was accepted since."""
+    """The rules refused the event, and no event with the same id was accepted since."""
 
     REUSED_ID = "reused_id"
-    """Another event with its id was accepted before."""
+    """Another event with the same id was accepted before."""
 
 
 class EntryStatus(StrEnum):
@@ -74,7 +74,7 @@ class Entry(Struct, frozen=True):
     """Time of the last arrival."""
 
     count: int
-    """Arrivals. 0 stands for a new decision on the event as it was kept, without an arrival."""
+    """Number of arrivals. 0 stands for a resubmission: a new decision on the event as it was kept."""
 
     address: str
     """Remote address of the last arrival, or an empty text if it came through a Unix socket."""
@@ -97,8 +97,8 @@ class Entry(Struct, frozen=True):
 def merged(earlier: Entry, later: Entry) -> Entry:
     """Return the entry for all arrivals that two entries with the same event id stand for.
 
-    An event that was discarded needs a new decision if it comes with another body. An event of another locker takes the
-    place of the earlier one, whose arrivals that locker must not learn of.
+    A discarded event is open again if it arrives with another body. If the lockers differ, the later entry replaces
+    the earlier one, so that no locker learns of another locker's arrivals.
     """
     if not later.count:
         return replace(earlier, kind=later.kind, code=later.code, detail=later.detail)
@@ -123,7 +123,7 @@ def with_reused_id(entry: Entry, position: int) -> Entry:
 
 
 class AcceptedEvent(NamedTuple):
-    """An event that was accepted, although the quarantine may have an entry with its id."""
+    """An accepted event. The quarantine may have an entry with the same id."""
 
     event: Event
     position: int
@@ -159,7 +159,7 @@ class MalformedBody(Struct, frozen=True):
 
 
 def put_last(bodies: deque[MalformedBody], body: MalformedBody) -> None:
-    """Append a malformed body, or put it in the place of the last one if that has the same number."""
+    """Append a malformed body, or replace the last one if both have the same number."""
     if bodies and bodies[-1].number == body.number:
         bodies.pop()
     bodies.append(body)
@@ -213,14 +213,17 @@ class QuarantineTotals(Struct):
 
 
 class QuarantineChanges(Struct):
-    """Changes that are written together."""
+    """Changes of the quarantine that are written together."""
 
     at: str
     entries: list[Entry] = field(default_factory=list)
     """New arrivals, one entry for each event id."""
 
     accepted: list[AcceptedEvent] = field(default_factory=list)
-    """Events that were accepted. Their entries of the kind `refused` leave, unless these have other content."""
+    """Accepted events. An entry of the kind `refused` with the same id leaves if its content is the same, too.
+
+    An entry with other content gets the kind `reused_id`.
+    """
 
     malformed: list[MalformedBody] = field(default_factory=list)
     """The newest malformed bodies, in order of arrival."""
@@ -240,10 +243,10 @@ class QuarantineLimits(Struct, frozen=True):
     """Sum of the sizes of all entries, each its body and some 300 bytes."""
 
     days: int = 30
-    """Time since the last arrival of an event, after which its entry leaves."""
+    """Days after the last arrival of an event until its entry leaves."""
 
     def oldest_at(self, time: str) -> str:
-        """Return the earliest time of a last arrival that an entry may have at `time`."""
+        """Return the earliest last arrival of an entry that may still be kept at `time`."""
         return recorded_at_of(time_of(time) - timedelta(days=self.days) // timedelta(microseconds=1))
 
 

@@ -1,4 +1,4 @@
-"""Silence of lockers: a locker is silent if it was not heard of for much longer than usual.
+"""Silence of lockers: a locker is silent if it has had no event for much longer than usual.
 
 The network's events are the clock: a gap is the number of positions between two events of a locker. So a night, or an
 outage of the whole network, makes no locker silent (docs/decisions/0032).
@@ -13,7 +13,7 @@ SILENT_FACTOR = 6
 """A gap of this many usual gaps is silence. A longer gap counts as one of this length when usual gaps are learned."""
 
 LEARNED_GAPS = 256
-"""Usual gaps after which older gaps count less and less."""
+"""Number of usual gaps that are remembered: once `gap_sum` exceeds them, a new gap displaces older ones."""
 
 LEARNED_EVENTS = 50
 """Events besides registrations after which the usual gap of a locker is known."""
@@ -25,10 +25,10 @@ YOUNG_DAYS = 7
 """Days after which a locker whose usual gap is not known is silent."""
 
 FEWEST_HEARD = 3
-"""Fewest other lockers that must have been heard of since, in a network that has as many."""
+"""A locker is quiet only if at least this many other lockers, or all others, had an event since its last event."""
 
-_SHARE_HEARD = 10
-"""One in so many lockers must have been heard of since."""
+_LOCKERS_PER_HEARD = 10
+"""In a large network, one in this many lockers must have had an event since a quiet locker's last event."""
 
 _MINUTE = 60 * SECOND
 _DAY = 24 * 60 * _MINUTE
@@ -53,7 +53,10 @@ class SilenceLimits(Struct, frozen=True):
 
 
 class Silence(Struct, frozen=True):
-    """The measure of silence at one moment. A quiet locker that is silent by one measure is so by all later ones."""
+    """The measure of silence at one moment (docs/decisions/0032).
+
+    A locker that is silent by one measure, and has no event since, is silent or gone by all later measures.
+    """
 
     position: int = 0
     """Position of the network's last event."""
@@ -72,20 +75,20 @@ class Silence(Struct, frozen=True):
 
     def is_silent(self, row: LockerTotals) -> bool:
         """Return whether a locker is silent. One that is gone is not."""
-        return row.last_position > self.gone_through and self._is_overdue(row)
+        return row.last_position > self.gone_through and self._is_silent_or_gone(row)
 
     def is_gone(self, row: LockerTotals) -> bool:
         """Return whether a locker has been silent for so long that nobody waits for it."""
-        return row.last_position <= self.gone_through and self._is_overdue(row)
+        return row.last_position <= self.gone_through and self._is_silent_or_gone(row)
 
     def usual_seconds(self, row: LockerTotals) -> int | None:
-        """Return the usual time between two events of a locker, by the network's average pace. None: it is not known.
+        """Return the usual time between two events of a locker, by the network's average pace, or None if not known.
 
-        Long gaps count more than short ones: this is the average length of the gap in which a random event falls.
+        Long gaps count more than short ones: the result is the average length of the gap in which a random event falls.
         """
         return round(row.usual_gap * self.event_seconds) if knows_usual_gap(row) else None
 
-    def _is_overdue(self, row: LockerTotals) -> bool:
+    def _is_silent_or_gone(self, row: LockerTotals) -> bool:
         if row.last_position > self.quiet_through:
             return False
         if knows_usual_gap(row):
@@ -103,13 +106,14 @@ def knows_usual_gap(row: LockerTotals) -> bool:
 
 
 def longest_gap(row: LockerTotals) -> int:
-    """Return the gap from which on a locker is silent."""
+    """Return the length of a gap, in positions, from which on the locker is silent."""
     return SILENT_FACTOR * row.usual_gap
 
 
-def heard_since(lockers: int) -> int:
-    """Return how many of the other lockers must have been heard of since a locker's last event. 0: there is no other.
+def min_others_heard(lockers: int) -> int:
+    """Return how many other lockers must have had an event since a locker's last one for that locker to be quiet.
 
-    Without them, the burst of a few lockers, such as an import, would look like the activity of a network.
+    `lockers` is the number of lockers in the network. The result is 0 if no locker has others. Without this minimum,
+    the burst of a few lockers, such as an import, would look like the activity of a network.
     """
-    return min(lockers - 1, max(FEWEST_HEARD, -(-lockers // _SHARE_HEARD))) if lockers else 0
+    return min(lockers - 1, max(FEWEST_HEARD, -(-lockers // _LOCKERS_PER_HEARD))) if lockers else 0

@@ -144,7 +144,7 @@ class LockerTotals(Struct, frozen=True, gc=False, array_like=True):
     picked_up: int = 0
     expired: int = 0
     gap_sum: Annotated[int, Meta(ge=1)] = 1
-    """Sum of the gaps between its events, in positions, from which the usual gap is learned. Not kept for the past."""
+    """Sum of the gaps between the locker's events, in positions, to learn the usual gap. Past states do not have it."""
 
     gap_squares: Annotated[int, Meta(ge=1)] = 1
     """Sum of the squares of these gaps."""

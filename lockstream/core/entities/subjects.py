@@ -27,7 +27,7 @@ def can_exist(subject: Subject) -> bool:
 
 
 def absence(subject: Subject, position: int | None = None) -> str:
-    """Return two sentences: the subject does not exist now, or did not at `position`, and what creates it."""
+    """Return two sentences: the subject does not exist, now or at `position`; and the event that creates it."""
     be, have, then = ("is", "has", "") if position is None else ("was", "had", f" at position {position}")
     match subject:
         case LockerSubject(locker_id):

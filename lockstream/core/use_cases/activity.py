@@ -1,4 +1,4 @@
-"""The activity of the network: accepted events per step of time, which ends now."""
+"""The activity of the network: accepted events in each minute, or quarter of an hour, up to now."""
 
 from enum import StrEnum
 from itertools import accumulate, pairwise
@@ -19,7 +19,7 @@ class ActivitySpan(StrEnum):
 
     @property
     def step_seconds(self) -> int:
-        """Length of a step."""
+        """Length of a step, in seconds."""
         return 60 if self is ActivitySpan.HOUR else 900
 
     @property
@@ -39,7 +39,7 @@ class ActivityStep(NamedTuple):
 
 
 def activity(listings: Listings, span: ActivitySpan, now: int) -> list[ActivityStep]:
-    """Return the steps of a span. The last one contains `now`, in microseconds since 1970, and is not over.
+    """Return the steps of a span. The last step contains `now`, in microseconds since 1970, and is not over.
 
     Steps begin at whole minutes, or quarters of an hour. If a clock was set back, an event counts in the step at whose
     end the log first reached it. Events that another node's clock has recorded after `now` count in the last step.

@@ -1,6 +1,6 @@
-"""Admit the events of a caller: note its key in them, and refuse those of lockers that it may not report for.
+"""Admit a caller's events: note the key in them, and refuse events of lockers that the caller may not report for.
 
-An event of another locker is refused before the rules see it, so its answer depends on nothing but the event and the
+An event of another locker is refused before the rules see it, so the answer depends on nothing but the event and the
 key. The rules know all reservations and faults, so a caller that is bound to lockers gets concealed outcomes.
 """
 
@@ -34,17 +34,17 @@ class Admission(NamedTuple):
         return [error for error in self.errors if error]
 
     def admitted[ItemT](self, items: Sequence[ItemT]) -> list[ItemT]:
-        """Return those of `items` that belong to admitted events. There is one item per event, or none at all."""
+        """Return those of `items` that belong to admitted events. `items` has one item per event, or none."""
         return [item for item, error in zip(items, self.errors, strict=False) if error is None]
 
     def outcomes(self, decided: Sequence[Outcome | Exception]) -> list[Outcome | Exception]:
-        """Return one outcome per event, of those that the admitted events got."""
+        """Return one outcome per event. `decided` has the outcomes of the admitted events."""
         following = iter(decided)
         return [error or next(following) for error in self.errors]
 
 
 def admit(events: Sequence[Event], caller: Caller) -> Admission:
-    """Admit those events whose lockers the caller may report for, and note its key in them."""
+    """Admit those events whose lockers the caller may report for, and note the caller's key in them."""
     return Admission(events, [admit_event(event, caller) for event in events])
 
 

@@ -1,4 +1,4 @@
-"""Bring a projection up to its log. Startup, recovery and rebuild are this one function."""
+"""Bring a projection up to the end of its log. Startup, recovery and rebuild all call this function."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import batched
@@ -9,7 +9,7 @@ from lockstream.core.ports import Projection
 from lockstream.core.row_set import RowSet
 
 CHUNK_RECORDS = 1_000
-"""Records whose rows are fetched together: enough to make fetching cheap, few enough for any memory."""
+"""Records whose rows are fetched together: enough to make fetching cheap, and few enough to take little memory."""
 
 
 def catch_up(
@@ -20,11 +20,11 @@ def catch_up(
 ) -> None:
     """Apply `records`, which follow the cursor that `projection` has reached.
 
-    `after_chunk` is called after every chunk. `examine` is called with each record, and with the rows it finds before
-    it is applied.
+    `after_chunk` is called after every chunk. `examine` is called with each record, and with the rows as they are
+    before that record is applied.
 
     Raises:
-        LogDamaged: a record is damaged. Drop `projection`: it holds a part of a chunk.
+        LogDamaged: a record is damaged. Drop `projection`, which may hold a part of a chunk.
         InconsistentHistory: a record could never have been accepted. Drop `projection`.
         StoreUnavailable: rows cannot be fetched. Drop `projection`.
     """

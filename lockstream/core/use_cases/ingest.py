@@ -1,4 +1,4 @@
-"""Ingest a batch of events: each is a duplicate, refused or accepted, as if it had come alone and in this order."""
+"""Ingest a batch of events: each is accepted, a duplicate or refused, as if the events had come one by one."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,8 +17,8 @@ def ingest(
 ) -> list[Outcome]:
     """Decide `events` in order, append the accepted ones, and return one outcome per event.
 
-    No client may learn an outcome before the log is flushed up to its present end. `before_commit` is called with the
-    outcomes just before they are kept; if it raises, nothing is kept.
+    No client may learn an outcome before the log is flushed up to its end after this batch. `before_commit` is called
+    with the outcomes just before the commit; if it raises, nothing is kept.
 
     Raises:
         StoreUnavailable: nothing of the batch was kept.

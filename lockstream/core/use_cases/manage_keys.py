@@ -15,10 +15,10 @@ from lockstream.core.key_store import KeyChange, Keys
 from lockstream.core.wording import quoted
 
 DEFAULT_OVERLAP_SECONDS = 24 * 60 * 60
-"""Time for which both keys of a rotation are accepted."""
+"""Seconds for which both keys of a rotation are accepted, unless a request names another time."""
 
 MAX_SECONDS = 100 * 366 * 24 * 60 * 60
-"""Longest lifetime of a key, and longest overlap of a rotation."""
+"""Longest lifetime of a key, and longest overlap of a rotation, in seconds: some 100 years."""
 
 MAX_PATTERNS = 1_000
 """Most lockers, or beginnings of their ids, that one key may be bound to."""
@@ -30,7 +30,7 @@ MAX_BURST_SECONDS = 86_400
 
 
 class KeyRequest(Struct, frozen=True, kw_only=True):
-    """A key as somebody asks for it."""
+    """The values of a key that is to be created."""
 
     name: str
     scopes: Sequence[Scope]
@@ -54,14 +54,14 @@ class Operator(Struct, frozen=True):
 
 
 class NewKey(KeyChange, frozen=True, kw_only=True):
-    """A new key, with its whole text: this is the only time that it is known."""
+    """A new key with its whole text, which is not stored and not shown again."""
 
     key: Key
     text: str
 
 
 class ChangedKey(KeyChange, frozen=True, kw_only=True):
-    """A key that exists, after the change."""
+    """An existing key as it is after a change."""
 
     key: Key
 
@@ -70,7 +70,7 @@ def create(keys: Keys, request: KeyRequest, operator: Operator, now: int) -> New
     """Return a new key.
 
     Raises:
-        InvalidKey: no key can be as the request asks.
+        InvalidKey: a value of the request is wrong.
     """
     _check(request)
     expires_at = None if request.expires_seconds is None else now + request.expires_seconds * SECOND
@@ -94,13 +94,14 @@ def create(keys: Keys, request: KeyRequest, operator: Operator, now: int) -> New
 
 
 def rotate(keys: Keys, key_id: str, overlap_seconds: int, operator: Operator, now: int) -> NewKey:
-    """Return a new key in the place of another one, which is revoked after the overlap.
+    """Return a new key that replaces the key `key_id`, which is revoked after the overlap.
 
     The new key has the same name, scopes, lockers and limits, and the same lifetime, counted from now.
 
     Raises:
         UnknownKey: there is no such key.
         KeyEnded: the key is revoked or has expired, or was rotated already.
+        InvalidKey: the overlap is negative or too long.
     """
     old = _existing(keys, key_id)
     if old.status(now) is not KeyStatus.ACTIVE:
@@ -127,7 +128,7 @@ def rotate(keys: Keys, key_id: str, overlap_seconds: int, operator: Operator, no
 
 
 def revoke(keys: Keys, key_id: str, operator: Operator, now: int) -> ChangedKey:
-    """Return a key as it is once it is revoked. One that is revoked already stays as it is.
+    """Return the change that revokes a key. A key that is revoked already is not changed.
 
     Raises:
         UnknownKey: there is no such key.

@@ -1,7 +1,7 @@
 """Decide events of the quarantine afresh, in the order in which they happened.
 
-Facts of one locker build on each other, and their times may be equal or wrong. So the events that were refused are
-decided again for as long as that lets another one be accepted.
+An event may be possible only after another event of its locker, and the times of both may be equal or wrong. So refused
+events are decided again until no further one is accepted.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,8 +14,8 @@ from lockstream.core.entities.quarantine import Entry
 from lockstream.core.errors import MalformedEvent
 from lockstream.core.outcomes import Accepted, Outcome, Refusal
 
-_DAMAGED = -(2**63)
-"""Time of an entry whose time was damaged, in microseconds since 1970."""
+_DAMAGED_TIME = -(2**63)
+"""Time, in microseconds since 1970, that an entry with a damaged time is sorted by."""
 
 ROUNDS = 100
 """Most times that refused events are decided again, so that a long chain of events does not take hours."""
@@ -37,7 +37,7 @@ class Resubmitted(NamedTuple):
 
     @property
     def is_refused(self) -> bool:
-        """Whether the event was refused, or is not read as an event. A duplicate has left meanwhile."""
+        """Whether the event was refused, or is not read as an event. The entry of a duplicate has left meanwhile."""
         return isinstance(self.result, MalformedEvent) or isinstance(self.result[1], Refusal)
 
 
@@ -49,7 +49,7 @@ class ResubmittedEvents(NamedTuple):
 
 
 def in_order_of_occurrence(entries: Sequence[Entry]) -> list[Entry]:
-    """Return entries by the time of the locker's clock, and by number if these times are equal.
+    """Return entries sorted by the time of the locker's clock, and by number if these times are equal.
 
     An entry whose time was damaged in the file of the quarantine comes first: its body may be intact.
     """
@@ -57,15 +57,15 @@ def in_order_of_occurrence(entries: Sequence[Entry]) -> list[Entry]:
 
 
 async def resubmit(events: Sequence[Event], decide: Decide) -> list[Outcome | Exception]:
-    """Decide `events` in order until none of those that are refused can be accepted, and return their last outcomes."""
+    """Decide `events` in order, decide refused ones again until no more are accepted, and return the last outcomes."""
     outcomes = list(await decide(events))
-    again = list(range(len(events)))
+    decided = list(range(len(events)))
     for _ in range(ROUNDS):
-        changed = {events[index].locker_id for index in again if isinstance(outcomes[index], Accepted)}
-        again = [index for index in _refused(outcomes) if events[index].locker_id in changed]
-        if not again:
+        changed_lockers = {events[index].locker_id for index in decided if isinstance(outcomes[index], Accepted)}
+        decided = [index for index in _refused(outcomes) if events[index].locker_id in changed_lockers]
+        if not decided:
             break
-        for index, outcome in zip(again, await decide([events[index] for index in again]), strict=True):
+        for index, outcome in zip(decided, await decide([events[index] for index in decided]), strict=True):
             outcomes[index] = outcome
     return outcomes
 
@@ -79,5 +79,5 @@ def _microseconds(occurred_at: str) -> int:
     text = occurred_at.upper()
     try:
         return microseconds_of(datetime.fromisoformat(f"{text[:17]}59{text[19:]}" if text[17:19] == "60" else text))
-    except (ValueError, TypeError):  # no time, or one without an offset
-        return _DAMAGED
+    except (ValueError, TypeError):  # not a time, or a time without an offset
+        return _DAMAGED_TIME

@@ -4,11 +4,11 @@ from msgspec import Struct
 
 from lockstream.core.entities.listings import ListedLocker, LockerQuery
 from lockstream.core.entities.log import SECOND
-from lockstream.core.entities.silence import Silence, SilenceLimits, heard_since
+from lockstream.core.entities.silence import Silence, SilenceLimits, min_others_heard
 from lockstream.core.ports import Listings
 
 PACE_SECONDS = 7 * 24 * 60 * 60
-"""Time over which the pace of the network is averaged: a week has all its hours."""
+"""Seconds over which the pace of the network is averaged: a week, which has busy and quiet hours alike."""
 
 
 class SilentLocker(Struct, frozen=True):
@@ -38,7 +38,7 @@ def silence_at(listings: Listings, now: int, limits: SilenceLimits) -> Silence:
     Raises:
         StoreUnavailable: the lists cannot be read.
     """
-    rank = heard_since(listings.network().lockers)
+    rank = min_others_heard(listings.network().lockers)
     if not rank:
         return Silence(listings.position, event_seconds=_event_seconds(listings, now))
     quiet = listings.recent_position(rank, listings.position_at(now - limits.floor) + 1) - 1

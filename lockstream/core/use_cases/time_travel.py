@@ -1,4 +1,4 @@
-"""Read a subject as it was at a position: the events that still mattered then, folded by `evolve`."""
+"""Read a subject as it was at a position, by applying the events that still mattered then with `evolve`."""
 
 from collections.abc import Iterable
 
@@ -16,9 +16,9 @@ from lockstream.core.views import last_change, locker_views
 
 
 class PastReads:
-    """Reads of one subject as it was at a position. Implements `SubjectReads`, so one query asks for now and for then.
+    """Reads of one subject as it was at a position. Implements `SubjectReads`, as the reads of the present state do.
 
-    Each raises StoreUnavailable if the rows cannot be read, or contradict each other.
+    Each method raises StoreUnavailable if the rows cannot be read, or contradict each other.
     """
 
     def __init__(self, listings: Listings, position: int) -> None:
@@ -87,7 +87,7 @@ def _rows_at(listings: Listings, locker_id: str, compartment_id: str | None, pos
         rows = rows_at(listings.lasting_rows(locker_id, compartment_id, position), position)
     except InconsistentHistory as error:
         raise _contradictory(f"locker {locker_id!r}") from error
-    if rows.changed[LockerTotals].keys() - {locker_id}:  # a damaged id in a row
+    if rows.changed[LockerTotals].keys() - {locker_id}:  # a row has a damaged id
         raise _contradictory(f"locker {locker_id!r}")
     return rows
 
@@ -99,9 +99,9 @@ def _contradictory(subject: str) -> StoreUnavailable:
 
 
 def _totals_at(listings: Listings, lasting: LockerTotals, position: int) -> LockerTotals:
-    """Return the totals of a locker at `position`. `lasting` lacks the events that no longer mattered then.
+    """Return the totals of a locker at `position`, without sums of gaps: a past state has no usual gap.
 
-    The gaps between its events are not among them.
+    `lasting` counts only the events that still mattered at `position`, so the other counts are read.
     """
     counts = listings.event_counts(lasting.locker_id, position)
     last = listings.history(HistoryQuery(lasting.locker_id, descending=True), position + 1, 1) or [0]

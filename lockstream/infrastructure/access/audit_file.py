@@ -1,7 +1,8 @@
 """The files of the audit log: changes of keys in one, refused requests in the other.
 
-Each has one JSON object a line, and is only appended and flushed, until it exceeds its bound. Then a shorter file takes
-its place. A flood of refusals so displaces no change of a key. Numbers give both files one order.
+Each file has one JSON object a line. Lines are appended and flushed, and a file that exceeds its bound is replaced by a
+shorter one. So a flood of refused requests displaces no change of a key. The entries of both files are numbered
+together, in the order in which they were appended.
 """
 
 import heapq
@@ -32,17 +33,17 @@ _decode_number = msgspec.json.Decoder(_Number).decode
 
 
 def audit_path(log_path: Path) -> Path:
-    """Return the path of a log's changes of keys, beside it."""
+    """Return the path of the file with the changes of keys, beside a log."""
     return Path(f"{log_path}.audit")
 
 
 def refusals_path(log_path: Path) -> Path:
-    """Return the path of a log's refused requests, beside it."""
+    """Return the path of the file with the refused requests, beside a log."""
     return Path(f"{log_path}.audit.refused")
 
 
 class AuditLine(NamedTuple):
-    """A line of an audit log. The entry is None if a crash has interrupted its writing, or it is damaged."""
+    """A line of an audit log. The entry is None if a crash has interrupted the write of the line, or it is damaged."""
 
     start: int
     """Offset of the line, in bytes."""
@@ -57,9 +58,9 @@ class AuditLine(NamedTuple):
 
 
 def append_entries(path: Path, entries: Sequence[AuditEntry], first_number: int) -> None:
-    """Append entries with numbers from `first_number`, and flush them to disk. The caller keeps other writers away.
+    """Append entries with numbers from `first_number`, and flush them to disk. The caller holds the lock of writers.
 
-    An incomplete last line, which a crash has left, gets a line end and stays. Readers leave it out.
+    An incomplete last line, which a crash has left, gets a line end and stays. Readers leave that line out.
 
     Raises:
         OSError: some or all entries are not on disk.
@@ -140,10 +141,10 @@ def next_number(paths: Sequence[Path]) -> int:
 
 
 def drop_oldest(path: Path, max_bytes: int) -> None:
-    """Drop the older half of a file that is larger than `max_bytes`. A crash leaves the old file or the new one.
+    """Shorten a file that is larger than `max_bytes` to the newest half of that size.
 
     Raises:
-        OSError: the file is the old one or the new one.
+        OSError: `path` is the old file or the new one, as after a crash.
     """
     try:
         size = path.stat().st_size

@@ -1,6 +1,6 @@
-"""The file of the API keys: JSON with a format version and a checksum, written anew with each change.
+"""The file of the API keys: JSON with a format version and a checksum, replaced with each change.
 
-{"format": 1, "sha256": "<checksum of the member keys, as its bytes are>", "keys": [<one key a line>]}
+{"format": 1, "sha256": "<SHA-256 of the bytes of the member keys>", "keys": [<one key a line>]}
 """
 
 import os
@@ -98,20 +98,20 @@ def write_keys(path: Path, keys: Mapping[str, Key]) -> None:
     """Write a file of these keys, and flush it to disk. A crash leaves the old file or the new one.
 
     Raises:
-        OSError: the file is the old one or the new one.
+        OSError: `path` is the old file or the new one.
     """
     replace_file(path, [encode_keys(keys.values())])
 
 
 def replace_file(path: Path, parts: Iterable[bytes], *, is_lasting: bool = True) -> None:
-    """Put a private file with these parts in the place of `path`, and flush it if it is lasting.
+    """Replace the file at `path` by a private file of these parts, and flush it to disk if `is_lasting`.
 
     Raises:
-        OSError: the file is the old one or the new one.
+        OSError: `path` is the old file or the new one.
     """
     draft = Path(f"{path}.new")
     with suppress(FileNotFoundError):
-        draft.unlink()  # of a crash, perhaps with other permissions
+        draft.unlink()  # a crash may have left it, with other permissions
     file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
     try:
         os.fchmod(file, PRIVATE)

@@ -39,7 +39,7 @@ _decode_used = msgspec.json.Decoder(dict[str, int]).decode
 
 
 class _Revocations(NamedTuple):
-    """The revocations in the audit log, up to a line."""
+    """The revocations in the part of the audit log that was read so far."""
 
     last: AuditLine | None
     """The newest line that was read. Its number makes its text unique."""
@@ -52,7 +52,7 @@ class FileKeyStore:
     """Implements `core.key_store.KeyStore` beside a log file. Servers and commands may change it at the same time."""
 
     def __init__(self, log_path: Path, limits: AuditLimits = NO_AUDIT_LIMITS) -> None:
-        """Touch no file yet."""
+        """No file is read or created yet."""
         self._limits = limits
         self._keys, self._audit, self._refusals = keys_path(log_path), audit_path(log_path), refusals_path(log_path)
         self._used, self._lock = Path(f"{self._keys}.used"), Path(f"{self._keys}.lock")
@@ -63,7 +63,7 @@ class FileKeyStore:
         return str(self._keys)
 
     def version(self) -> object:
-        with self._errors("read"):
+        with self._errors_as_unavailable("read"):
             try:
                 found = self._keys.stat()
             except FileNotFoundError:
@@ -71,7 +71,7 @@ class FileKeyStore:
             return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
     def keys(self) -> Keys:
-        with self._errors("read"):
+        with self._errors_as_unavailable("read"):
             keys = read_keys(self._keys)
             if keys is None and any(self._changes()):
                 raise KeysMissing(
@@ -79,14 +79,14 @@ class FileKeyStore:
                     "created. Nothing was changed. Restore the file from a backup. If the "
                     "keys are meant to be gone, move the audit log away as well."
                 )
-            return self._without_revoked(keys) if keys else {}
+            return self._with_revocations(keys) if keys else {}
 
     def change[ChangeT: KeyChange](self, decide: Callable[[Keys], ChangeT]) -> ChangeT:
-        with self._errors("written"), self._locked():
+        with self._errors_as_unavailable("written"), self._locked():
             keys = dict(self.keys())
             change = decide(keys)
             if change.audit:
-                if not self._keys.exists():  # so that a missing file always means that somebody has removed it
+                if not self._keys.exists():  # a missing file must mean that somebody has removed it
                     write_keys(self._keys, {})
                 self._append(self._audit, change.audit)
             if change.keys:
@@ -94,8 +94,8 @@ class FileKeyStore:
             return change
 
     def append_audit(self, entries: Sequence[AuditEntry]) -> None:
-        """Append entries. A disk with too little free space keeps no refusals: it is for events."""
-        with self._errors("written"), self._locked():
+        """Append entries. If the disk has too little free space, refusals are not kept: the space is for events."""
+        with self._errors_as_unavailable("written"), self._locked():
             changes = [entry for entry in entries if entry.action is not AuditAction.REFUSED]
             refusals = [entry for entry in entries if entry.action is AuditAction.REFUSED]
             if changes:
@@ -107,17 +107,17 @@ class FileKeyStore:
                 self._append(self._refusals, refusals)
 
     def audit(self, query: AuditQuery, before: int | None, limit: int) -> list[NumberedEntry]:
-        with self._errors("read"):
+        with self._errors_as_unavailable("read"):
             return newest_entries([self._audit, self._refusals], query, before, limit)
 
     def last_used(self) -> dict[str, int]:
         try:
             return _decode_used(self._used.read_bytes())
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):  # a crash may have taken it
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):  # a crash may have lost or damaged the file
             return {}
 
     def note_used(self, used: Mapping[str, int]) -> None:
-        with self._errors("written"), self._locked():
+        with self._errors_as_unavailable("written"), self._locked():
             before = self.last_used()
             latest = {key_id: max(minute, before.get(key_id, 0)) for key_id, minute in used.items()}
             replace_file(self._used, [msgspec.json.encode(before | latest)], is_lasting=False)
@@ -126,9 +126,9 @@ class FileKeyStore:
         pass
 
     def _append(self, path: Path, entries: Sequence[AuditEntry]) -> None:
-        """Append entries to a file of the audit log. If it becomes too large, its older half is dropped.
+        """Append entries to a file of the audit log, and shorten the file if it is too large.
 
-        If that fails, the file grows until the next attempt: a revocation must not wait for space.
+        If shortening fails, the file grows until the next attempt: a revocation must not wait for space.
         """
         append_entries(path, entries, next_number([self._audit, self._refusals]))
         if self._limits.max_bytes is not None:
@@ -138,18 +138,18 @@ class FileKeyStore:
     def _changes(self) -> Iterator[AuditEntry]:
         """Yield the changes of keys in the audit log, the newest first.
 
-        A crash while the first key was created may leave a file without keys, and an entry. A missing file is never
-        left.
+        A crash during the creation of the first key may leave an entry and a file without keys. It never leaves an
+        entry without a file of keys.
         """
         for line in read_backwards(self._audit):
             if line.entry and line.entry.action is not AuditAction.REFUSED:
                 yield line.entry
 
-    def _without_revoked(self, keys: Keys) -> Keys:
-        """Return keys, of which those are revoked that the audit log says are.
+    def _with_revocations(self, keys: Keys) -> Keys:
+        """Return `keys`, revoked if the audit log contains their revocations.
 
-        A file of keys that was restored from an older backup has them as active. So has a crash between the entry of a
-        revocation and the keys.
+        The file of keys lacks a revocation if it was restored from an older backup. It also lacks one after a crash
+        between the write of the audit log and the write of the keys.
         """
         found = dict(keys)
         for key_id, at in self._revoked().items():
@@ -159,7 +159,7 @@ class FileKeyStore:
         return found
 
     def _revoked(self) -> Mapping[str, int]:
-        """Return the revocations in the audit log. Of a log that was appended to, only the new lines are read."""
+        """Return the revocations in the audit log. Only lines that were appended since the last call are read."""
         known, new = self._revocations, list[AuditEntry]()
         last, times = None, dict[str, int]()
         for line in read_backwards(self._audit):
@@ -189,8 +189,8 @@ class FileKeyStore:
             os.close(file)
 
     @contextmanager
-    def _errors(self, done: str) -> Iterator[None]:
-        """Raise errors of the file system as StoreUnavailable."""
+    def _errors_as_unavailable(self, done: str) -> Iterator[None]:
+        """Raise errors of the file system as StoreUnavailable. `done` is a participle such as "read"."""
         try:
             yield
         except OSError as error:

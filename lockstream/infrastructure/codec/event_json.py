@@ -24,7 +24,7 @@ from lockstream.core.errors import MalformedEvent
 NESTING_MAX = 100
 """Deepest nesting of an event, in levels.
 
-The decoder's own limit depends on its caller's stack, so one caller could accept what another could not read again.
+The decoder's own limit depends on the stack of its caller, so another caller might be unable to read an accepted event.
 """
 
 _MINUTES_OF_DAY = 24 * 60
@@ -48,10 +48,10 @@ _RECORDED_NAMES = (b'"position"', b'"recorded_at"', b'"recorded_by"', b'"chain"'
 """Members that the log adds to an event."""
 
 _RECORDED_QUOTES = 2 * 3 + 2 * 2
-"""Quotes of these members but `recorded_by`: around 3 names and 2 strings."""
+"""Quotes of these members except `recorded_by`: around 3 names and 2 strings."""
 
 _KEY_QUOTES = 4
-"""Quotes of `recorded_by`, which only events of a key have."""
+"""Quotes of the member `recorded_by`, which only events of a key have."""
 
 
 class _Payload(Struct, gc=False):
@@ -61,7 +61,7 @@ class _Payload(Struct, gc=False):
 
 
 class _RecordedMembers(Struct, forbid_unknown_fields=True, gc=False):
-    """The members of a log line: those of an event, undecoded, and those that the log adds."""
+    """The members of a log line: the members of an event, undecoded, and the members that the log adds."""
 
     event_id: Raw
     occurred_at: Raw
@@ -81,7 +81,7 @@ def payload_fields(event_type: type[Event]) -> dict[str, bool]:
 
 
 def _minimal_quotes(event_type: type[Event]) -> int:
-    """Return how many quotes an event has that has all payload fields, and no further ones."""
+    """Return the number of quotes in an event with all payload fields and no further members."""
     names = payload_fields(event_type)
     strings = len(names) - ("severity" in names)
     return _ENVELOPE_QUOTES + 2 * len(names) + 2 * strings
@@ -97,7 +97,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def decode_events(texts: Sequence[bytes]) -> list[Event | MalformedEvent]:
-    """Decode events as lockers send them. A malformed event is returned as its error, and harms no other."""
+    """Decode events as lockers send them. In the place of a malformed event, its error is returned."""
     return _decode_each(texts, is_new=True)
 
 
@@ -137,7 +137,7 @@ def have_same_text(one: Event, other: Event) -> bool:
 
 
 def have_same_content(one: Event, other: Event) -> bool:
-    """Return whether two events with the same id say the same. White space and the order of members do not count."""
+    """Return whether two events with the same id have equal values, whatever their white space and order of members."""
     return (
         type(one) is type(other)
         and (one.locker_id, one.payload) == (other.locker_id, other.payload)
@@ -147,7 +147,7 @@ def have_same_content(one: Event, other: Event) -> bool:
 
 
 def is_text_of(text: bytes, event: Event) -> bool:
-    """Return whether a JSON text says the same as `event`, which has the same id. No other text does."""
+    """Return whether a JSON text is an event with the same content as `event`, which has the same id."""
     [decoded] = decode_events([text])
     return not isinstance(decoded, MalformedEvent) and have_same_content(decoded, event)
 
@@ -158,7 +158,7 @@ def encode_text(text: str) -> str:
 
 
 def event_of_members(event_id: bytes, occurred_at: bytes, locker_id: bytes, event_type: bytes, payload: bytes) -> bytes:
-    """Return an event as a locker sends it, whose members have these JSON texts."""
+    """Return the JSON text of an event from the JSON texts of its members."""
     return b'{"event_id":%b,"occurred_at":%b,"locker_id":%b,"type":%b,"payload":%b}' % (
         *(event_id, occurred_at, locker_id, event_type, payload),
     )
@@ -183,7 +183,7 @@ def _values(event: Event) -> Any:
 
 
 def _number(text: str) -> Decimal | tuple[str]:
-    """Return a number, or its text if it has more digits in its exponent than a computer can count."""
+    """Return a number, or a tuple with its text if its exponent is too large for a Decimal."""
     try:
         return Decimal(text)
     except InvalidOperation:
@@ -204,14 +204,14 @@ def _decode_each(texts: Sequence[bytes], *, is_new: bool) -> list[Event | Malfor
 
 
 def _malformed(text: bytes, error: Exception, *, is_new: bool) -> MalformedEvent:
-    """Return the error of a malformed event. If a member is repeated, that comes first: all its values are decoded."""
+    """Return the error of a malformed event. A repeated member is reported before an error in one of its values."""
     try:
         if is_new:
             require_each_member_once(text)
     except MalformedEvent as repeated:
         return repeated
     except (ValueError, RecursionError):
-        pass  # it is not JSON, so `error` says more
+        pass  # the text is not JSON, so `error` says more
     return error if isinstance(error, MalformedEvent) else MalformedEvent(str(error))
 
 
@@ -219,7 +219,7 @@ def _decode(texts: Sequence[bytes], *, is_new: bool) -> list[Event]:
     """Decode all of `texts`, or raise the first error found."""
     joined = b"\n".join(texts)
     text = joined.decode()
-    # Each text is decoded on its own here, so none can be one half of an event. Below, that can be taken for granted.
+    # Each text is decoded on its own here, so no text is only a part of an event. The checks of `joined` rely on that.
     payloads = [_payloads.decode(text).payload for text in texts]
     events = _events.decode_lines(joined)
     _set_canonical_ids(events)
@@ -239,8 +239,8 @@ def _decode(texts: Sequence[bytes], *, is_new: bool) -> list[Event]:
 def _with_further_members(texts: Sequence[bytes], joined: bytes, events: Sequence[Event]) -> list[int]:
     """Return the indexes of events that have more members than the rules read, or a member twice.
 
-    Each member adds at least two quotes to those that an event needs, and nothing takes a quote away. So an event with
-    no more quotes is flat, and repeats no member. Counting takes 0.2 µs an event.
+    Each further member adds at least two quotes to those that an event needs, and nothing removes a quote. So an event
+    with no more quotes is flat, and repeats no member. Counting takes 0.2 µs an event (docs/decisions/0020).
     """
     absent = [event.payload.compartment_id for event in events].count(None)
     if joined.count(b'"') == sum(map(_quotes_of.__getitem__, map(type, events))) - 4 * absent:
@@ -283,7 +283,7 @@ def _set_canonical_ids(events: Sequence[Event]) -> None:
 
 
 def _require_timestamps(timestamps: list[str]) -> None:
-    """Require the form of RFC 3339, of which there are few if all digits are alike, and a date of the calendar."""
+    """Require the form of RFC 3339 and an existing date. Timestamps have few forms once each digit is replaced by 0."""
     joined = "\n".join(timestamps)
     if not all(map(_is_timestamp_shape, set(joined.encode().translate(_DIGIT_TO_ZERO).split(b"\n")))):
         raise MalformedEvent("The timestamp is not an RFC 3339 date-time with an offset.")
@@ -304,8 +304,8 @@ def _without_leap_second(timestamp: str) -> str:
         return timestamp
     before = f"{timestamp[:17]}59{timestamp[19:]}"
     [instant] = _datetimes.decode(f'["{before}"]')
-    # In minutes of the day, because UTC cannot express every instant of the years 1 and 9999. The minute is read from
-    # the text, because the decoder rounds a fraction up.
+    # In minutes of the day, because a datetime in UTC cannot be before the year 1 or after 9999. The minute is read
+    # from the text, because the decoder rounds a fraction up.
     offset = (instant.utcoffset() or timedelta()) // timedelta(minutes=1)
     utc_minute = 60 * int(timestamp[11:13]) + int(timestamp[14:16]) - offset
     if utc_minute % _MINUTES_OF_DAY != _MINUTES_OF_DAY - 1:
@@ -366,7 +366,7 @@ def _without_record_members(text: bytes) -> bytes | MalformedEvent:
     except MalformedEvent as error:
         return error
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return text  # decoding it as an event finds out what is wrong with it
+        return text  # decoding the text as an event reports its error
     return event
 
 

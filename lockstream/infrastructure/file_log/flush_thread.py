@@ -23,8 +23,8 @@ class FlushThread:
         """The durations of flushes."""
 
         self._requests: SimpleQueue[tuple[asyncio.AbstractEventLoop, OnFlushed] | None] = SimpleQueue()
-        # A daemon thread does not keep the process alive. If nobody closes it, the process ends as in a crash, and no
-        # acknowledged event is lost.
+        # A daemon thread does not keep the process alive. If the thread is not closed, the process ends as in a crash,
+        # and no acknowledged event is lost.
         self._thread = Thread(target=self._run, name="lockstream-flush", daemon=True)
         self._thread.start()
 

@@ -83,7 +83,7 @@ class LogReader:
         """Open the log file at `path`.
 
         Raises:
-            StoreUnavailable: it cannot be opened.
+            StoreUnavailable: the file cannot be opened.
         """
         try:
             return cls(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
@@ -93,7 +93,7 @@ class LogReader:
     def records(self, positions: Iterable[int], end: Cursor) -> list[Record]:
         """Return the records at these positions, each checked against the chain value before it.
 
-        The lines of the file were checked before, and `end` is the end of a line after all of `positions`.
+        The lines of the file were checked before. `end` is the end of the last of these records, or of a later one.
 
         Raises:
             StoreUnavailable: the log cannot be read, lacks a position, or a line was altered since.
@@ -118,7 +118,7 @@ class LogReader:
     def lines(self, after: int, count: int, end: Cursor) -> list[bytes]:
         """Return up to `count` lines after position `after`, each checked against the chain value before it.
 
-        None of them is after `end`. There may be fewer: they have some `PAGE_BYTES` together, or there is only one.
+        No line is after `end`. The lines have at most about `PAGE_BYTES` together, but a single line may be longer.
 
         Raises:
             StoreUnavailable: the log cannot be read, or the first of the lines was altered.
@@ -209,7 +209,7 @@ def count_lines(path: Path, offset: int) -> int:
 
 
 def _complete(lines: list[bytes], offset: int, until: int | None) -> list[bytes]:
-    """Return those of the lines from `offset` on that are complete and begin before `until`."""
+    """Return those of `lines` that are complete and begin before `until`. The first line begins at `offset`."""
     if lines and not lines[-1].endswith(b"\n"):
         lines.pop()
     if until is not None and offset + sum(map(len, lines)) > until:
@@ -259,9 +259,9 @@ def _lines_from(file: int, start: int, count: int, end: int) -> list[bytes]:
 
 
 def _line_of(file: int, position: int, low: _Line, high: _Line) -> _Line:
-    """Return the line of `position`, which is that of `low` or between the two lines.
+    """Return the line of `position`, which is `low` or lies between `low` and `high`, or another line if it is missing.
 
-    If there is no such line there, return another line. Lines have similar lengths, so interpolation converges quickly.
+    Lines have similar lengths, so interpolation converges quickly.
     """
     guesses = 0
     while low[0] < position < high[0]:
@@ -282,7 +282,7 @@ def _line_of(file: int, position: int, low: _Line, high: _Line) -> _Line:
 
 
 def _next_line(file: int, offset: int) -> int:
-    """Return the offset of the line after the one at `offset`, or that of the end of the file."""
+    """Return the offset of the line after the one at `offset`, or of the end of the file."""
     block = 1024
     while (line_end := (found := os.pread(file, block, offset)).find(b"\n")) < 0:
         if len(found) < block:

@@ -46,7 +46,7 @@ def recover(file: int, path: Path, acknowledged: int, *, may_be_older: bool) -> 
     """Check the end of the log at `path`, open as `file`, recover its tail, and return the end of the log.
 
     `acknowledged` is the number of events that are known elsewhere to be acknowledged. The log must hold as many,
-    unless it `may_be_older`, as a restored copy is. A start that is refused has changed nothing.
+    unless `may_be_older`: a restored copy may hold fewer. A start that is refused has changed nothing.
 
     Raises:
         LogFileDamaged: a line is damaged, or fewer than `acknowledged` events remain.
@@ -80,7 +80,7 @@ class Tail(NamedTuple):
 
 
 def recoverable_prefix(tail: Tail) -> bytes:
-    """Return the whole record that the tail begins with, or nothing: a start keeps only that, and truncates the rest.
+    """Return the whole record that the tail begins with, or nothing. A start keeps this record and truncates the rest.
 
     If more lines follow the first one, all of them must be of one interrupted flush, and none of the acknowledged
     events may be among them.
@@ -105,7 +105,7 @@ def recoverable_prefix(tail: Tail) -> bytes:
 
 
 def has_unwritten_sectors(text: bytes, offset: int) -> bool:
-    """Return whether `text`, at `offset` of the log, contains zeros, and each run of them ends with a sector.
+    """Return whether `text`, at `offset` of the log, contains zeros, and each run of zeros ends where a sector ends.
 
     A line never contains a zero byte. After a power failure, later sectors may be on disk without earlier ones.
     """

@@ -48,8 +48,8 @@ class LogWriter:
         """Lock the log, create it if it is missing, and recover its tail.
 
         `acknowledged` is called once the log is locked, and returns how many events are known elsewhere to be
-        acknowledged. The log must hold as many, unless it `may_be_older`, as a restored copy is. While its disk has
-        less than `min_free_bytes` free, no event is accepted.
+        acknowledged. The log must hold as many, unless `may_be_older`: a restored copy may hold fewer. While the disk
+        has less than `min_free_bytes` free, no event is accepted.
 
         Raises:
             LogLocked: another process has the log open.
@@ -130,7 +130,7 @@ class LogWriter:
         """Flush all appended records to disk.
 
         Raises:
-            StoreUnavailable: records that are not durable yet are not accepted.
+            StoreUnavailable: the flush failed, so records that were not durable before are not accepted.
         """
         self._require_no_failure()
         try:

@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 class CompactionCounts:
-    """Counts of the compactions of one log's id index, which outlive it."""
+    """Counts of the compactions of one log's id index. An index that replaces another one goes on with its counts."""
 
     __slots__ = ("failed", "finished")
 

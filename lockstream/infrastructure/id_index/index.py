@@ -31,7 +31,7 @@ MEMTABLE_MIN = 1 << 16
 """Ids that the memtable may hold beside a run of any size."""
 
 MEMTABLE_SHARE = 64
-"""Beyond `MEMTABLE_MIN`, the memtable may hold one id in 64. Each id is then rewritten 64 times, 8 bytes each."""
+"""Beyond `MEMTABLE_MIN`, the memtable may hold one id for this many in the run. Each id is then written 64 times."""
 
 BLOCK_POSITIONS = 64
 """Positions in one log block: some 20 kB, which is one read."""
@@ -186,7 +186,7 @@ class IdIndex:
 
     def close(self) -> None:
         """Close the file of the run. The index cannot be used any more."""
-        del self._run  # nothing else references it; a row cache waits for the garbage collector
+        del self._run  # closes the file at once: the index itself may wait for the garbage collector
 
     def _drop_compacted(self, count: int) -> None:
         for compacted in self._compacted[-count:]:
@@ -234,18 +234,18 @@ def _block_numbers(positions: Sequence[int]) -> Entries:
 
 
 def _hashes(ids: Iterable[str]) -> list[int]:
-    """Return entries with block number 0."""
+    """Return an entry for each id, by its hash, with block number 0."""
     return [xxh3_64_intdigest(used.encode()) & ~BLOCK_NUMBER for used in ids]
 
 
 def _prefixes(event_ids: Iterable[str]) -> Entries:
-    """Return entries with block number 0."""
+    """Return an entry for each event id, by its first 36 bits, with block number 0."""
     halves = np.frombuffer(bytes.fromhex("".join(event_ids).replace("-", "")), ">u8")
     return (halves[::2] >> BLOCK_NUMBER_BITS << BLOCK_NUMBER_BITS).astype(np.uint64)
 
 
 def _merged(older: Section, newer: list[Entries]) -> Iterator[Entries]:
-    """Yield the entries of both in ascending order, once each."""
+    """Yield the entries of `older` and `newer` in ascending order, each entry once."""
     rest = np.concatenate(newer)
     rest.sort()
     for first in range(0, len(older), MERGED_AT_ONCE):
@@ -260,6 +260,6 @@ def _merged(older: Section, newer: list[Entries]) -> Iterator[Entries]:
 
 
 def _distinct(entries: Entries) -> Entries:
-    """Return sorted entries once each. `np.unique` takes 50 times as long (NumPy 2.5)."""
+    """Return sorted entries, each once. `np.unique` takes 50 times as long (NumPy 2.5)."""
     is_repeated = entries[1:] == entries[:-1]
     return np.concatenate([entries[:1], entries[1:][~is_repeated]])

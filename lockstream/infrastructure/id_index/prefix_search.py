@@ -26,8 +26,8 @@ four seconds, and the limit is enough for 4,000 such events a second.
 def find_events(run: SortedRun, prefix: str, limit: int, read_block: ReadBlock) -> dict[str, int]:
     """Return the ids and positions of events in `run` whose ids begin with `prefix`, a result of `uuid_prefix`.
 
-    They include the first `limit` of these ids, and any whole id. Only if more than `SEARCHED_BLOCKS` blocks would
-    have to be read for the first `limit` ids, some may be missing.
+    The result includes the first `limit` of these ids. Some may be missing if more than `SEARCHED_BLOCKS` blocks would
+    have to be read for these. A whole id is always found.
 
     `read_block(first, count)` returns the ids and positions of up to `count` events from position `first` on.
     """

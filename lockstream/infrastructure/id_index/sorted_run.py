@@ -83,8 +83,8 @@ def read_run(projection: Path, ref: RunRef) -> SortedRun:
 def open_run(projection: Path, ref: RunRef) -> SortedRun:
     """Return the run that `ref` names, without computing its checksum. For any thread.
 
-    The hashes are mapped into memory, which the operating system can take back. The prefixes stay in the file, which
-    is open as long as they are referenced.
+    The hashes are mapped into memory, and the operating system can free their pages. The prefixes stay in the file,
+    which is open as long as they are referenced.
 
     Raises:
         FileNotFoundError: the file is missing.
@@ -137,7 +137,7 @@ def _entries_at(file: int, first: int, count: int) -> Entries:
 
 
 def _write(file: int, parts: Iterable[Entries], checksum: int) -> tuple[int, int]:
-    """Write entries, and return their number and the CRC-32 of all that was written. `checksum` is that so far."""
+    """Write entries, and return their number and the CRC-32 of the file so far. `checksum` is the CRC-32 before."""
     entries = 0
     for part in parts:
         content = part.astype(_ENTRY, copy=False).view(np.uint8).data

@@ -211,7 +211,7 @@ class Database:
         )
 
     def connect(self, timeout_seconds: float | None = None) -> Connection:
-        """Return a connection that begins and ends transactions only when told to.
+        """Return a connection in autocommit mode: explicit statements begin and end transactions.
 
         Each answer may take `timeout_seconds`; None means no limit.
 
@@ -228,9 +228,10 @@ class Database:
         return connection
 
     def read(self, *statements: Statement) -> Results:
-        """Execute statements that only read, none at an earlier moment than the statement before it. For any thread.
+        """Execute statements that only read. For any thread.
 
-        A lost connection is replaced once. What has timed out is not repeated.
+        Each statement sees the database at the moment of the statement before it, or later. A lost connection is
+        replaced once. A statement that timed out is not repeated.
 
         Raises:
             StoreUnavailable: a statement cannot be executed.
@@ -333,7 +334,7 @@ class Session:
         return self.execute([*self.beginning, *statements, COMMIT])
 
     def begin(self, statements: Sequence[Statement]) -> Results:
-        """Execute statements that change nothing yet; again on a new connection if this one was already closed.
+        """Execute statements that change nothing, and repeat them on a new connection if the old one was closed before.
 
         Raises:
             psycopg.Error: a statement has failed.
@@ -352,7 +353,7 @@ class Session:
                 self.execute([COMMIT])  # after a ROLLBACK, psycopg would forget its prepared statements
 
     def roll_back(self) -> None:
-        """End an open transaction without its changes, by closing the connection: a bug or a caller has left it."""
+        """Roll back a transaction that an error has left open, by closing the connection."""
         if self._connection and self._connection.info.transaction_status != TransactionStatus.IDLE:
             self.close()
 
@@ -373,7 +374,7 @@ class Session:
 
 
 def _network_limits(limits: TimeLimits) -> dict[str, int]:
-    """Return the options of libpq that keep the limits of the network."""
+    """Return the options of libpq that set the time limits of the network."""
     return {
         "connect_timeout": limits.connect_seconds,
         "tcp_user_timeout": limits.silence_seconds * 1000,

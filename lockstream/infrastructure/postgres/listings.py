@@ -37,7 +37,7 @@ _READ_IN_ORDER = Statement(
     "SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), "
     "set_config('enable_incremental_sort', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)"
 )
-"""Makes PostgreSQL read an index in its order and stop at the end of the page, whatever it knows of the tables.
+"""Makes PostgreSQL read an index in its order and stop at the end of the page, whatever its statistics say.
 
 A bitmap scan or a sort reads all rows that pass the filters, for each page. The start of a parallel worker takes longer
 than a page.
@@ -51,7 +51,7 @@ _TOTALS = (
 def _open_faults() -> Select[tuple[int, int]]:
     """Return a SELECT that seeks the latest row of each severity, from the highest severity to the lowest.
 
-    So it never reads the rows before the latest ones, which PostgreSQL keeps for as long as a snapshot may need them.
+    The rows before the latest ones, which PostgreSQL keeps as long as a snapshot may need them, are never read.
     """
     rows = open_fault_totals.c
     latest = (

@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 class PostgresLog:
-    """The log of a database. A thread probes the database, so no request waits for a database that is away."""
+    """The log of a database. A thread probes the database, so no request waits for one that does not answer."""
 
     failure: str | None = None
 
@@ -101,7 +101,7 @@ class PostgresLog:
             yield from records
             after = records[-1].end  # the next round reports the invalid record, if there is one
 
-    def moved(self, head_and_version: DatabaseRows) -> Cursor:
+    def note_end(self, head_and_version: DatabaseRows) -> Cursor:
         """Note and return the end of the log, from the result of `HEAD_AND_VERSION`.
 
         Raises:
@@ -112,8 +112,8 @@ class PostgresLog:
         self.end = cursor_of(head_and_version)
         return self.end
 
-    def failed(self, error: psycopg.Error) -> StoreUnavailable:
-        """Return the exception to raise if a batch failed, and refuse further batches until a probe succeeds."""
+    def note_failure(self, error: psycopg.Error) -> StoreUnavailable:
+        """Refuse further batches until a probe succeeds, and return the exception to raise for the failed batch."""
         found = unavailable(self.name, error)
         self.unavailable_reason = str(found)
         return found
@@ -121,7 +121,7 @@ class PostgresLog:
     def close(self) -> None:
         self._stopping.set()
         if self._probing.is_alive():
-            self._probing.join(PROBE_SECONDS)  # the thread may wait for a database that is away
+            self._probing.join(PROBE_SECONDS)  # the thread may wait for a database that does not answer
 
     def _probe(self) -> None:
         """Probe the database, and end the write transaction of a node that has stopped."""
@@ -130,7 +130,7 @@ class PostgresLog:
         while not self._stopping.wait(PROBE_SECONDS):
             before = self.unavailable_reason
             try:
-                session.close_if_lost()  # so that a database which was restarted meanwhile is not reported as away
+                session.close_if_lost()  # else a database that was restarted meanwhile would be reported
                 found = session.transact(end_abandoned, HEAD_AND_VERSION)
                 self.reads_unavailable_reason = version_mismatch(found[HEAD_AND_VERSION], self.name)
             except psycopg.Error as error:

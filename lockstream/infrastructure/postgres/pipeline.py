@@ -37,7 +37,7 @@ class Connection(psycopg.Connection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        require_parts("psycopg", self, "_pipeline")  # no attribute of the class; psycopg would ignore another name
+        require_parts("psycopg", self, "_pipeline")  # not in the class; under another name, psycopg would ignore it
 
     def wait(self, gen: PQGen[RV], interval: float = SIGNAL_CHECK_SECONDS, timeout: float | None = None) -> RV:
         """Wait for an answer.
@@ -48,7 +48,7 @@ class Connection(psycopg.Connection):
         limit = self.timeout_seconds if timeout is None else timeout
         try:
             return super().wait(gen, interval, limit)
-        except psycopg.errors._WaitTimeout as error:  # it has no public name
+        except psycopg.errors._WaitTimeout as error:  # this class has no public name
             self.pgconn.finish()  # so that nobody waits for the same answer again
             raise AnswerTimeout(f"no answer within {limit:g} s") from error
 

@@ -16,13 +16,13 @@ _RECORDS = (
     "coalesce(encode(before.chain, 'hex'), repeat('0', 64)) "
     "FROM events e LEFT JOIN events before ON before.position = e.position - 1 WHERE "
 )
-"""Records, each with the end of the record before it, which its chain value continues."""
+"""Records, each with the end of the record before it, against which the chain value is checked."""
 
 _TIMES = "SELECT position, recorded_at FROM events WHERE position = ANY(%(positions)s::bigint[])"
 
 
 class PostgresReads(SqlReads):
-    """Reads for as many threads as `fetch` may be used by."""
+    """Reads of rows and records. May be used by as many threads as `fetch` may."""
 
     def __init__(self, statements: SqlStatements, fetch: Callable[[Statement], DatabaseRows]) -> None:
         """`fetch` executes a statement. It raises StoreUnavailable if the database cannot be used."""

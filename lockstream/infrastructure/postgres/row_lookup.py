@@ -68,14 +68,14 @@ def insert_moments(moments: Sequence[Moment]) -> Statement:
 
 
 class RowsBefore(NamedTuple):
-    """The lockers and faults that a batch has looked up, as they were before it."""
+    """The lockers and faults that a batch has looked up, as they were before the batch."""
 
     lockers: dict[str, LockerTotals | None]
     faults: dict[str, Fault | None]
 
     @classmethod
     def of(cls, rows: RowSet) -> Self:
-        """Return a copy, which remains when the batch saves rows."""
+        """Return copies of the rows in `rows`, which stay as they are when the batch saves rows."""
         return cls(dict(rows.lockers), dict(rows.faults))
 
 

@@ -1,4 +1,4 @@
-"""Rebuild the projection from the log in shadow tables, beside the nodes that use the projection in use.
+"""Rebuild the projection from the log in shadow tables, while nodes go on to use the old projection.
 
 The shadow tables live in a schema of their own until they have nearly reached the end of the log. One transaction,
 under the write lock, then brings them up to the end and swaps them in.

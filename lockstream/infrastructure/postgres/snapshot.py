@@ -1,6 +1,6 @@
 """The projection at one moment, while nodes go on. For `verify`.
 
-Keep it short: while a snapshot is open, PostgreSQL keeps every former version of the rows that batches change.
+Close a snapshot soon: while it is open, PostgreSQL keeps every former version of the rows that batches change.
 """
 
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ class Snapshot:
 
     @property
     def was_replaced(self) -> bool:
-        """Whether a rebuild has swapped the tables since. The snapshot cannot see the rows of the new ones."""
+        """Whether a rebuild has swapped the tables since. The snapshot cannot see the rows of the new tables."""
         return self._table_ids() != self._tables
 
     def rows(self, row_class: type[Row]) -> Iterator[tuple[Any, ...]]:

@@ -23,7 +23,7 @@ TAKE_WRITE_LOCK = Statement(
     f"SELECT pg_advisory_xact_lock({WRITE_LOCK_ID}), "  # noqa: S608  # a number of our own
     "extract(epoch FROM clock_timestamp() - statement_timestamp())::float8"
 )
-"""Takes the write lock, and tells the seconds that this took, in its second column."""
+"""Takes the write lock, and returns the seconds of waiting for it in the second column."""
 
 HEAD = Statement("SELECT position, \"offset\", encode(chain, 'hex') FROM events ORDER BY position DESC LIMIT 1")
 """The end of the log, for `cursor_of`.
@@ -50,11 +50,10 @@ INVALIDATE_PROJECTION = Statement(
 
 
 def end_abandoned_transaction(limits: TimeLimits) -> Statement:
-    """Return a statement that ends the write transactions of a node that has stopped, or was cut off.
+    """Return a statement that ends the write transactions of a node that has stopped, or has lost its connection.
 
-    Without it, a node that stops between two statements of one round trip holds the write lock, or the lock of the
-    quarantine, for ever:
-    `idle_in_transaction_session_timeout` begins only after the round trip is answered.
+    Otherwise, a node that stops between two statements of one round trip would hold the write lock, or the lock of the
+    quarantine, for ever: `idle_in_transaction_session_timeout` begins only after the round trip is answered.
     """
     return Statement(
         "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "  # noqa: S608  # our own numbers
@@ -121,7 +120,7 @@ def insert_records(records: Sequence[Record]) -> list[Statement]:
 
 
 def update_progress(end: Cursor) -> Statement:
-    """Return a statement that notes in a projection being built that it has reached `end`."""
+    """Return a statement that sets the cursor of a projection, which is being built, to `end`."""
     return Statement(
         'UPDATE progress SET position = %(position)s, "offset" = %(offset)s, chain = %(chain)s',
         dict(zip(Cursor.__struct_fields__, astuple(end), strict=True)),

@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 
 class PostgresUnitOfWork:
-    """A batch. Used once; without `commit` nothing has changed."""
+    """One batch of events. Used once; without `commit`, nothing changes."""
 
     def __init__(self, session: Session, log: PostgresLog) -> None:
         self._session = session
@@ -76,10 +76,10 @@ class PostgresUnitOfWork:
             try:
                 found = self._session.begin(statements)
             except psycopg.Error as error:
-                raise self._log.failed(error) from error
+                raise self._log.note_failure(error) from error
             self._is_open = True
             self._log.lock_seconds.observe(found[TAKE_WRITE_LOCK][0][1])
-            self._end = self._log.moved(found[HEAD_AND_VERSION])
+            self._end = self._log.note_end(found[HEAD_AND_VERSION])
             self._known = dict(found[known])
             self._rows = lookup.row_set(found)
             self._before = RowsBefore.of(self._rows)
@@ -106,7 +106,7 @@ class PostgresUnitOfWork:
                 ],
                 end,
             )
-        elif self._known:  # a duplicate is promised to be durable, too
+        elif self._known:  # the event that a duplicate repeats must be durable, too
             self._commit([FORCE_DURABLE_COMMIT], self._end)
 
     def _commit(self, statements: Sequence[Statement], end: Cursor) -> None:
@@ -127,7 +127,7 @@ class PostgresUnitOfWork:
         except INTERNAL_ERRORS:  # caused by a single event; the batch is then decided event by event
             raise
         except psycopg.Error as error:
-            raise self._log.failed(error) from error
+            raise self._log.note_failure(error) from error
         if not is_kept:
             raise StoreUnavailable(
                 f"The events were not kept: the database {self._log.name} did not commit them ({reason}). Send them "
@@ -151,7 +151,7 @@ class PostgresUnitOfWork:
                     return found[last_chain] == [(end.chain,)] or end.position == 0
                 reason = " ".join(self._session.warnings)
             except psycopg.Error as error:
-                reason = str(self._log.failed(error))
+                reason = str(self._log.note_failure(error))
             time.sleep(RESOLVE_RETRY_SECONDS)
         raise StoreUnavailable(
             f"Whether the events were kept is not known. {reason} Send them again; those that were kept count once."

@@ -50,12 +50,12 @@ class BoundedEntries:
         self._addresses = _Tally()
 
     def put(self, entry: Entry) -> None:
-        """Put an entry in the place of the one with its id, if there is one.
+        """Add an entry, or replace the entry with the same id.
 
-        Only a new arrival changes the place of an entry in the order. A decision on it does not.
+        Only a new arrival changes the place of an entry in the order of arrivals. A new decision on it does not.
         """
         earlier = self.by_id.get(entry.event_id)
-        if earlier and earlier.number != entry.number:  # only a damaged file does that
+        if earlier and earlier.number != entry.number:  # only in a damaged file
             del self._numbers[earlier.number, earlier.event_id]
         if earlier and _place_of(earlier) == _place_of(entry):
             self._uncount(earlier)
@@ -91,7 +91,7 @@ class BoundedEntries:
         return entry
 
     def drop_excess(self, oldest: str) -> Iterator[Entry]:
-        """Remove and yield entries until the bounds hold. None may have had its last arrival before `oldest`."""
+        """Remove and yield entries until the bounds hold, and all entries whose last arrival was before `oldest`."""
         while self.by_id and (first := next(iter(self.by_id.values()))).last_at < oldest:
             self.remove(first.event_id)
             yield first
@@ -105,7 +105,7 @@ class BoundedEntries:
         self._numbers = dict.fromkeys(sorted(self._numbers))
 
     def list(self, query: QuarantineQuery, after: int | None, limit: int) -> list[Entry]:
-        """Return up to `limit` entries behind the one with number `after`, in the order of the query."""
+        """Return up to `limit` entries behind the entry with number `after`, in the order of the query."""
         numbers = reversed(self._numbers) if query.descending else iter(self._numbers)
         if after is not None:
             numbers = (pair for pair in numbers if pair[0] != after and (pair[0] < after) is query.descending)
@@ -164,7 +164,7 @@ class _Share:
 
 
 class _Tally:
-    """Numbers by name, with the name of the largest. A change takes some 0.5 µs, however many names there are."""
+    """Numbers by name, with the name of the largest. A change takes about as long for any number of names."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -187,7 +187,7 @@ class _Tally:
 
 
 def _place_of(entry: Entry) -> tuple[str, str, str, int]:
-    """Return the members on which the place of an entry in the order, and its share, depend."""
+    """Return the members of an entry that decide its place in the order of arrivals, and its share."""
     return entry.last_at, entry.address, entry.locker_id, _size_of(entry)
 
 

@@ -1,4 +1,4 @@
-"""The file of the quarantine: lines are appended, and the file is written anew when most of its lines are outdated."""
+"""The file of the quarantine: lines are appended, and the file is replaced when most of its lines are outdated."""
 
 import os
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def quarantine_path(log_path: Path) -> Path:
 
 
 class ReadLine(NamedTuple):
-    """A line of a file, or what is wrong with it."""
+    """A line of a quarantine's file, or the reason why it cannot be read."""
 
     number: int
     """Number of the line, counted from 1."""
@@ -51,7 +51,7 @@ def read_lines(path: Path) -> Iterator[ReadLine]:
             is_torn = not text.endswith(b"\n")
             try:
                 yield ReadLine(number, decode_line(text), is_torn=is_torn)
-            except ValueError as error:  # of msgspec, too
+            except ValueError as error:  # the errors of msgspec are ValueErrors, too
                 yield ReadLine(number, None, str(error), is_torn=is_torn)
             if is_torn:  # a server may be writing the rest of the line
                 return

@@ -1,6 +1,7 @@
 """The lines of the quarantine's file: one JSON object each, whose member `line` names its kind.
 
-A line says how something is now. A later line about the same event id takes the place of an earlier one.
+A line gives the new state of an entry, of a malformed body or of the totals. A later line about the same event id,
+number or totals replaces an earlier one.
 """
 
 import json
@@ -25,13 +26,13 @@ class LeftLine(Struct, frozen=True, tag_field="line", tag="left", forbid_unknown
 
 
 class MalformedLine(Struct, frozen=True, tag_field="line", tag="malformed", forbid_unknown_fields=True):
-    """A malformed body, or further arrivals of the one in the line with the same number."""
+    """A malformed body. A later line with the same number replaces it, because the body has arrived again."""
 
     body: MalformedBody
 
 
 class TotalsLine(Struct, frozen=True, tag_field="line", tag="totals", forbid_unknown_fields=True):
-    """The counts that cannot be counted in the other lines."""
+    """The totals that do not follow from the other lines."""
 
     dropped: int
     unchecked_duplicates: int
@@ -73,7 +74,7 @@ def decode_line(text: bytes) -> Line:
 def _require_json(body: str) -> None:
     """Require that responses can show the body of an entry. Its numbers may be larger than a decoder accepts."""
     if not isinstance(json.loads(body, parse_int=str, parse_float=str, parse_constant=_refuse_constant), dict):
-        raise ValueError("The body of the entry is not a JSON object.")  # noqa: TRY004  # of a line, as any other
+        raise ValueError("The body of the entry is not a JSON object.")  # noqa: TRY004  # as for any other invalid line
 
 
 def _refuse_constant(name: str) -> None:

@@ -1,4 +1,4 @@
-"""The quarantine of one machine: all entries in memory, and a file that follows them."""
+"""The quarantine of one machine: all entries in memory, and a file to which each change is written."""
 
 import errno
 import filecmp
@@ -37,7 +37,7 @@ from lockstream.infrastructure.quarantine.journal import Journal, quarantine_pat
 from lockstream.infrastructure.quarantine.lines import EntryLine, LeftLine, Line, MalformedLine, TotalsLine
 
 SLACK_BYTES = 4 * 1024 * 1024
-"""Bytes by which the file may exceed twice the size of its entries before it is written anew."""
+"""Bytes by which the file may exceed twice the size of its entries before it is replaced."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +48,9 @@ def open_quarantine(
     accepted_among: Callable[[Sequence[str]], Iterable[AcceptedEvent]],
     min_free_bytes: int = 0,
 ) -> "FileQuarantine":
-    """Open the quarantine beside a log, without events that were accepted just before a crash.
+    """Open the quarantine beside a log, and remove the entries of events that were accepted just before a crash.
 
-    `accepted_among` returns those events with one of some ids that the log holds.
+    `accepted_among` is called with event ids, and returns the events of the log with these ids.
 
     Raises:
         StartRefused: the file cannot be read.
@@ -113,7 +113,7 @@ class FileQuarantine:
         if dropped or changes.dropped or changes.unchecked_duplicates or changes.malformed_counts:
             lines.append(TotalsLine.of(totals, self._entries.last_number))
         try:
-            self._keep(lines)
+            self._write_lines(lines)
         except StoreUnavailable as error:
             if not self.is_behind:
                 logger.warning("%s", error, extra={"event_name": "quarantine_write_failed"})
@@ -150,7 +150,7 @@ class FileQuarantine:
         entry = replace(earlier, discard=discard)
         self._entries.put(entry)
         try:
-            self._keep([EntryLine(entry)])
+            self._write_lines([EntryLine(entry)])
         except StoreUnavailable:
             self._entries.put(earlier)
             raise
@@ -163,7 +163,8 @@ class FileQuarantine:
     def _remove_accepted(self, accepted: Iterable[AcceptedEvent], lines: list[Line]) -> list[str]:
         """Remove refused entries of accepted events, and return their ids.
 
-        An entry with other content stays, as one with a reused id. Its new line is added to `lines`.
+        An entry with other content stays and gets the kind `reused_id`. The new line of such an entry is added to
+        `lines`.
         """
         left = []
         for event, position in accepted:
@@ -180,7 +181,7 @@ class FileQuarantine:
         return left
 
     def _add_malformed(self, changes: QuarantineChanges) -> Iterator[MalformedBody]:
-        """Keep malformed bodies, and yield them with their numbers. The same body again is counted on the last one."""
+        """Keep malformed bodies, and yield them with their numbers. A body equal to the last one adds to its count."""
         for reason, number in changes.malformed_counts.items():
             self._totals.malformed[reason] = self._totals.malformed.get(reason, 0) + number
         for body in changes.malformed:
@@ -193,11 +194,11 @@ class FileQuarantine:
         if shutil.disk_usage(path.parent).free < self._min_free_bytes:
             raise OSError(errno.ENOSPC, "the disk has less free space than LOCKSTREAM_MIN_FREE_BYTES")
 
-    def _keep(self, lines: list[Line]) -> None:
-        """Write `lines` to the file, or all that is in memory if the file is too long or incomplete.
+    def _write_lines(self, lines: list[Line]) -> None:
+        """Append `lines` to the file, or replace a file that is too long or incomplete by all that is in memory.
 
         Raises:
-            StoreUnavailable: something is in memory alone.
+            StoreUnavailable: the changes are in memory alone.
         """
         if self._journal is None or not (lines or self.is_behind or self._must_replace):
             return
@@ -273,6 +274,6 @@ def _kept_copy(path: Path) -> Path | None:
                 shutil.copyfile(path, copy)
             if filecmp.cmp(path, copy, shallow=False):
                 return copy
-        except OSError:  # such as no space for it
+        except OSError:  # such as a full disk
             return None
     return None

@@ -91,12 +91,11 @@ class ListingStatements:
         totals: _Select,
         open_faults: _Select,
     ) -> None:
-        """`positions` is a table with the column `value`, made from one parameter, `positions`, which may also be
-        times.
+        """`positions` is a table with the column `value`, whose rows are the numbers in the parameter `positions`.
 
-        `totals` selects the numbers of `NetworkTotals` in the order of its fields. `open_faults` selects `LIMIT`
-        severities from `MIN_SEVERITY` on that have occurred, the highest first, each with the number of open faults.
-        Each engine keeps both in tables of its own.
+        These numbers are positions or times. `totals` selects the numbers of `NetworkTotals` in the order of its
+        fields. `open_faults` selects `LIMIT` severities from `MIN_SEVERITY` on that have occurred, the highest first,
+        each with the number of open faults. Each engine keeps both in tables of its own.
         """
         self._dialect = dialect
         self._prepared: dict[Hashable, Prepared] = {}
@@ -111,7 +110,7 @@ class ListingStatements:
         self.locker_ids = Prepared(_ids(lockers.c.locker_id), dialect)
         self.compartment_ids = Prepared(_ids(compartments.c.compartment_id, compartments.c.locker_id), dialect)
         self.reservation_ids = Prepared(_ids(reservations.c.reservation_id), dialect)
-        self.heard_lockers = Prepared(_HEARD_LOCKERS, dialect)
+        self.recent_lockers = Prepared(_RECENT_LOCKERS, dialect)
         self.recent_position = Prepared(_RECENT_POSITION, dialect)
         self.silent_counts = Prepared(_SILENT_COUNTS, dialect)
         self.times = Prepared(times_statement(positions), dialect)
@@ -169,8 +168,8 @@ def _lockers(available: bool | None, degraded: bool | None, silent: bool | None,
 
 
 def _compartments(state: CompartmentState | None) -> _Statement:
+    # An expression: a filter by the column itself would let a planner begin with all reservations of a status.
     status = func.coalesce(reservations.c.status, literal_column("''"))
-    """A filter by the column itself would let a planner begin with all reservations of this status."""
     statement = (
         select(
             compartments.c.locker_id,
@@ -293,7 +292,7 @@ _POSITIONS: dict[type[Event], list[tuple[Column[int], _Condition]]] = {
     FaultReported: [(faults.c.reported_position, IS_OPEN), (faults.c.reported_position, IS_CLEARED)],
     FaultCleared: [(faults.c.cleared_position, IS_CLEARED)],
 }
-"""The columns that hold positions of events of a type. A row has such an event if the condition beside is true."""
+"""The columns that hold positions of events of a type, each with the condition that a row has such an event."""
 
 
 EVENT_TYPES = tuple(_POSITIONS)
@@ -345,7 +344,8 @@ def _lasting_reservations(of_compartment: bool) -> _Statement:
 def _lasting_faults(of_compartment: bool) -> _Statement:
     """Return a SELECT that reads an index entry of each fault of the locker that was reported up to the position.
 
-    Degrading faults of a compartment that overlap are one period, in which it was degraded. Its last period counts.
+    Overlapping degrading faults of a compartment form one degraded period. Selected are the faults of its last period,
+    and all faults that were open at the position.
     """
     upper = bindparam("upper", type_=BigInteger)
     page = select(faults).where(_of_locker(faults.c.reported_position, of_compartment))
@@ -465,18 +465,22 @@ _HAS_COMPARTMENT = select(compartments.c.compartment_id).where(
 _RESERVATION = select(reservations).where(reservations.c.reservation_id == bindparam("reservation_id", type_=String))
 
 
-_HEARD_LOCKERS = select(func.count()).select_from(
+_RECENT_LOCKERS = select(func.count()).select_from(
     select(lockers.c.locker_id)
     .where(lockers.c.last_position >= bindparam("highest", type_=BigInteger))
     .limit(LIMIT)
     .subquery()
 )
+"""The number of lockers with an event at position `highest` or after it, counted up to `LIMIT`."""
+
 _RECENT_POSITION = (
     select(lockers.c.last_position)
     .order_by(lockers.c.last_position.desc())
     .limit(literal_column("1"))
     .offset(bindparam("others", type_=BigInteger))
 )
+"""The last position of a locker, such that the last positions of `others` lockers are higher."""
+
 _SILENT_COUNTS = select(
     func.count(case((IS_SILENT, literal_column("1")))), func.count(case((IS_GONE, literal_column("1"))))
 ).select_from(lockers)
@@ -497,8 +501,8 @@ _EVENT_COUNTS = select(*map(_count_of, _POSITIONS))
 def _positions_at(times: TableValuedAlias) -> _Select:
     """Return a SELECT of times, each with the moments around it. `times` is a table with the column `value`.
 
-    Of each time it selects the position of its moment, the position of the moment that follows that one in the log, and
-    the latest time of all.
+    For each time, it selects the position of the latest moment at that time or before, the position of the next moment
+    in the log, and the latest time of all moments.
     """
     moment = (
         select(moments.c.position)

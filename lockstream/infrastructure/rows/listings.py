@@ -67,7 +67,7 @@ class SqlListings:
         find_events: FindEvents,
         encode_positions: Callable[[list[int]], object] = list,
     ) -> None:
-        """`position` is the one that the database reflects. `encode_positions` makes a parameter of many positions.
+        """`position` is the position that the lists reflect. `encode_positions` makes a parameter of many positions.
 
         `find_events` searches the log, whose ids are not in a table of the projection.
         """
@@ -97,11 +97,12 @@ class SqlListings:
         return self._page(LockerTotals, self._statements.lockers(query), values, limit)
 
     def recent_position(self, rank: int, highest: int) -> int:
-        """Return the last position of a locker, or `highest`, which takes a part of the time.
+        """Return the last position of the locker with the `rank`-th latest event, and at most `highest`.
 
-        The last positions of all lockers are sorted only if too few of them are that high.
+        The lockers from `highest` on are counted first, because sorting all lockers by their last positions takes
+        longer.
         """
-        [found] = self._row(_Position, self._statements.heard_lockers, {"highest": highest, "limit": rank})
+        [found] = self._row(_Position, self._statements.recent_lockers, {"highest": highest, "limit": rank})
         if found >= rank:
             return highest
         [position] = self._row(_Position, self._statements.recent_position, {"others": rank - 1})
@@ -161,7 +162,10 @@ class SqlListings:
         return found[0] if found else None
 
     def lasting_rows(self, locker_id: str, compartment_id: str | None, position: int) -> LastingRows:
-        """Return the rows whose events still mattered. This reads an index entry of each reservation until then."""
+        """Return the rows whose events still mattered at `position`.
+
+        The statements read an index entry of each reservation and fault of the locker up to that position.
+        """
         values = {"locker_id": locker_id, "compartment_id": compartment_id} | _position_bounds(None, 0, position)
 
         def rows[RowT: (Compartment, Reservation, Fault)](row_class: type[RowT]) -> list[RowT]:
@@ -171,7 +175,7 @@ class SqlListings:
         return LastingRows(rows(Compartment), rows(Reservation), rows(Fault))
 
     def event_counts(self, locker_id: str, position: int) -> dict[type[Event], int]:
-        """Return the number of events of each type. This reads an index entry of each event until then."""
+        """Return the number of events of each type, by reading an index entry of each event up to `position`."""
         values = {"locker_id": locker_id} | _position_bounds(None, 0, position)
         counts = self._row(_Counts, self._statements.event_counts, values)
         return dict(zip(EVENT_TYPES, counts, strict=True))
@@ -216,7 +220,7 @@ class SqlListings:
         return [self._position_in(found[time]) for time in wanted]
 
     def _position_in(self, moments: "_Moments") -> int:
-        """Return the position of a time, as the moments around it tell."""
+        """Return the result of `position_at` for a time, from the moments around this time."""
         time, moment, following, latest = moments
         if moment is None:
             return 0
@@ -240,7 +244,7 @@ class SqlListings:
         return found[0]
 
     def _rows(self, row_type: Any, statement: Prepared, values: Values) -> list[Any]:
-        """Return rows of this type. A damaged value does not have it, and makes the list unavailable."""
+        """Return rows of this type. A damaged value of another type makes the list unavailable."""
         try:
             return msgspec.convert(list(self._execute(statement, values)), list[row_type])
         except VALUE_ERRORS as error:
@@ -284,9 +288,9 @@ def _listed(row: _CompartmentRow) -> ListedCompartment:
 
 
 def _id_bounds(after: int | str | None, prefix: str = "", *, descending: bool = False) -> dict[str, Any]:
-    """Return `lower` (included) and `upper` (excluded) of a page of ids. One bound each lets an index seek it.
+    """Return the bounds of a page of ids: `lower` is included, `upper` is not. With two bounds, an index can seek it.
 
-    No id contains a control character. So the ids after one id begin at that id followed by U+0001.
+    No id contains a control character. So the ids after an id begin at that id followed by U+0001.
     """
     if descending:
         return {"lower": prefix, "upper": prefix + _ID_END if after is None else min(prefix + _ID_END, str(after))}
@@ -303,5 +307,5 @@ def _position_bounds(after: int | str | None, first: int, last: int, descending:
 
 
 def _within_range(number: int | None) -> int:
-    """Return a number that a column of positions can be compared with. None stands for the highest."""
+    """Return a number within the range of a column of positions. None becomes the highest number."""
     return POSITION_MAX if number is None else max(-POSITION_MAX, min(number, POSITION_MAX))

@@ -1,4 +1,4 @@
-"""From a database row to a row class, and from a database error to a sentence."""
+"""Convert rows of a database to row classes, and its errors to sentences."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from lockstream.core.entities.state import Row
 from lockstream.core.errors import StoreUnavailable
 
 VALUE_ERRORS = (msgspec.MsgspecError, LookupError, TypeError, ValueError)
-"""Errors that a damaged database causes, if a value does not fit its column."""
+"""Errors of a value that does not fit its column, as in a damaged database."""
 
 
 def to_row[RowT: Row](row_class: type[RowT], found: tuple[Any, ...]) -> RowT:
@@ -19,7 +19,7 @@ def to_row[RowT: Row](row_class: type[RowT], found: tuple[Any, ...]) -> RowT:
 
 
 def reason(error: Exception) -> str:
-    """Return what the database said, without the statement that caused it."""
+    """Return the message of the database's error, without the statement that failed."""
     return str(getattr(error, "orig", error))
 
 

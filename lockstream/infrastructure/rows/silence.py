@@ -1,7 +1,7 @@
-"""The conditions that a locker is silent, or gone, in SQL: those of `Silence`, by the parameters with its names.
+"""The conditions of `Silence` in SQL: a locker is silent, or gone. The parameters have the names of its fields.
 
-No index serves them, because an index of last positions would change with each event. So a list by one of these filters
-reads the rows of lockers in the order of their ids (docs/decisions/0032).
+No index serves these conditions, because an index of last positions would change with each event. So a list that is
+filtered by one of them reads the rows of lockers in the order of their ids (docs/decisions/0032).
 """
 
 from sqlalchemy import BigInteger, BindParameter, and_, bindparam, literal_column, or_
@@ -18,7 +18,7 @@ _last, _gone = lockers.c.last_position, _position("gone_through")
 _events = lockers.c.events - lockers.c.compartments
 _learned = literal_column(str(LEARNED_EVENTS), BigInteger)
 _longest_gap = literal_column(str(SILENT_FACTOR), BigInteger) * (lockers.c.gap_squares // lockers.c.gap_sum)
-_is_overdue = and_(
+_is_silent_or_gone = and_(
     _last <= _position("quiet_through"),
     or_(
         and_(_events >= _learned, _position("position") - _last >= _longest_gap),
@@ -26,5 +26,5 @@ _is_overdue = and_(
     ),
 )
 
-IS_SILENT = and_(_last > _gone, _is_overdue)
-IS_GONE = and_(_last <= _gone, _is_overdue)
+IS_SILENT = and_(_last > _gone, _is_silent_or_gone)
+IS_GONE = and_(_last <= _gone, _is_silent_or_gone)

@@ -121,14 +121,14 @@ LOCKER_HAS = {
 
 
 def _partial_index(name: str, where: ColumnElement[bool], *columns: Column[Any]) -> None:
-    Index(name, *columns, sqlite_where=where)  # shadow_tables sets PostgreSQL's, which loads a dialect
+    Index(name, *columns, sqlite_where=where)  # `shadow_tables` sets the condition for PostgreSQL, with its dialect
 
 
 # The lists have an index for each order, and for each filter that may leave few rows. Partial indexes by status are
 # narrower than one index that begins with the status, and take less time in each checkpoint (docs/decisions/0022).
 
-# Every accepted event is a position in one row. So the indexes of a locker's positions are the locker's history
-# (docs/decisions/0023). Each ends with the compartment's id, by which the history of a compartment is found.
+# One row holds the position of each accepted event. So the indexes of a locker's positions are the locker's history
+# (docs/decisions/0023). Each index ends with the compartment's id, by which the history of a compartment is found.
 
 Index("compartments_by_compartment_id", compartments.c.compartment_id, compartments.c.locker_id)
 Index(
@@ -148,20 +148,20 @@ _partial_index(
 for _status, _condition in HAS_STATUS.items():
     _name = f"{_status.lower()}_reservations"
     _partial_index(f"{_name}_by_change", _condition, reservations.c.changed_position)
-    if _status in FINAL:  # the others are those of the locker's compartments
+    if _status in FINAL:  # a locker's active reservations are found by its compartments
         _partial_index(
             f"{_name}_by_locker",
             _condition,
             *(reservations.c.locker_id, reservations.c.changed_position, reservations.c.compartment_id),
         )
-    if _status != Status.PICKED_UP:  # nearly all reservations end so, and the primary key lists them
+    if _status != Status.PICKED_UP:  # nearly all reservations end so: their list reads the primary key
         _partial_index(f"{_name}_by_id", _condition, reservations.c.reservation_id)
 
 _partial_index("open_faults", IS_OPEN, faults.c.locker_id, faults.c.compartment_id)
 for _name, _condition in (("open_faults", IS_OPEN), ("cleared_faults", IS_CLEARED)):
     _partial_index(f"{_name}_by_report", _condition, faults.c.reported_position, faults.c.severity)
     _partial_index(f"{_name}_by_severity", _condition, faults.c.severity, faults.c.reported_position)
-    # These also hold all that past states and filters need of a fault, so that its row need not be read.
+    # These indexes hold all columns of a fault that past states and filters need, so that its row is not read.
     _partial_index(
         f"{_name}_by_locker",
         _condition,
@@ -247,7 +247,7 @@ _TRIGGERS = (
     "CREATE TRIGGER fault_cleared AFTER UPDATE ON faults WHEN old.cleared_position = 0 AND new.cleared_position > 0 "
     "BEGIN UPDATE open_fault_counts SET count = count - 1 WHERE severity = old.severity; END",
 )
-"""Keep the totals of the network while rows are written, so that reading them takes the same time in every network."""
+"""Triggers that keep the totals of the network while rows are written, so that reading the totals reads few rows."""
 
 for _trigger in _TRIGGERS:
     listen(metadata, "after_create", DDL(_trigger))  # type: ignore[no-untyped-call]

@@ -14,7 +14,7 @@ from lockstream.infrastructure.sqlite.row_cache import CacheCounts, RowCache
 
 
 class CachedProjection:
-    """For one thread at a time, except that a checkpoint may be written on another."""
+    """A projection with its row cache and its id index. For one thread; another thread may write a checkpoint."""
 
     def __init__(self, projection: SqliteProjection, path: Path, capacity: float) -> None:
         """Load the id index of the projection at `path`. `capacity` bounds the row cache.
@@ -59,7 +59,7 @@ class CachedProjection:
         """Write all that has changed to the projection.
 
         Raises:
-            StoreUnavailable: nothing was written; the row cache keeps it.
+            StoreUnavailable: nothing was written, and the row cache keeps the changes.
         """
         checkpoint = self.begin_checkpoint()
         try:

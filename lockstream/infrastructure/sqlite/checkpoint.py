@@ -7,7 +7,7 @@ from lockstream.infrastructure.sqlite.row_cache import RowCache
 
 
 class Checkpoint:
-    """One checkpoint, which begins when it is constructed.
+    """One checkpoint, which begins when the object is created.
 
     `write` may run on any thread; `commit` or `rollback` must follow on the cache's thread.
     """

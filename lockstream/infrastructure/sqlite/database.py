@@ -33,7 +33,7 @@ from lockstream.infrastructure.rows.mapping import VALUE_ERRORS
 from lockstream.infrastructure.rows.tables import changing_columns
 
 DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error)
-"""Errors of SQLAlchemy, and of the driver where it is used directly."""
+"""Errors of SQLAlchemy, and of the driver, which some statements are given to directly."""
 
 CORRUPT_DATA_ERRORS = (*DATABASE_ERRORS, *VALUE_ERRORS)
 """Errors that reading a damaged database raises."""
@@ -56,7 +56,7 @@ READ_CONNECTIONS = 8
 
 
 def writing_engine(path: Path) -> Engine:
-    """Return an engine for the one connection that writes a projection.
+    """Return an engine for the only connection that writes a projection.
 
     A commit does not wait for the disk (`synchronous=NORMAL`). A power failure may undo the last commits but never
     tears one, and the log still has their events. If another program locks the file, a write fails at once.
@@ -74,7 +74,7 @@ def writing_engine(path: Path) -> Engine:
 
 
 def building_engine(path: Path) -> Engine:
-    """Return an engine for a projection that is being built and is not used yet: without a journal, the fastest way."""
+    """Return an engine for a projection that is being built and is not used yet. It keeps no journal, which is fast."""
     engine = create_engine(_url(path), poolclass=NullPool)
     _on_connect(engine, "PRAGMA journal_mode=OFF", "PRAGMA synchronous=OFF")
     return engine
@@ -188,7 +188,7 @@ def _url(path: Path) -> URL:
 def _on_connect(engine: Engine, *pragmas: str) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _: object) -> None:
-        # SQLAlchemy begins transactions itself, below. The driver would leave a SELECT outside of one.
+        # SQLAlchemy begins transactions itself, below. The driver would execute a SELECT outside of a transaction.
         connection.isolation_level = None
         for pragma in pragmas:
             connection.execute(pragma).close()

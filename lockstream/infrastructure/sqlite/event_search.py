@@ -37,7 +37,7 @@ _new_ids = msgspec.msgpack.Decoder(NewIds)
 
 
 class RunFileMissing(StoreUnavailable):
-    """Raised when the run file that a snapshot names does not exist. Perhaps a compaction has removed it since."""
+    """Raised when the run file that a snapshot names does not exist. A compaction may have removed the file since."""
 
 
 class EventSearch:
@@ -79,7 +79,7 @@ class EventSearch:
         first: list[tuple[bytes, bytes]] = []
         with closing(snapshot.connection.cursor()) as cursor:
             cursor.execute(self._new_ids.text, self._new_ids.bind({"text": text}))
-            for (content,) in iter(cursor.fetchone, None):  # all rows at once can be 1 byte for each event of the log
+            for (content,) in iter(cursor.fetchone, None):  # all rows together may be 1 byte for each event of the log
                 first = nsmallest(limit, chain(first, ((match, content) for match in pattern.findall(content))))
         rows = {content: _new_ids.decode(content) for content in {content for _, content in first}}
         matches = [(match.removeprefix(_UUID_HEADER).decode(), rows[content]) for match, content in first]

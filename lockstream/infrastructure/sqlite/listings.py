@@ -1,7 +1,7 @@
 """Lists of the projection in SQLite: all statements of one list are one read transaction.
 
-A read transaction takes no lock that a checkpoint waits for. While it lasts, SQLite's write-ahead log grows instead of
-being used again from its start.
+A read transaction takes no lock that a checkpoint waits for. While one is open, SQLite's write-ahead log grows instead
+of being used again from its start.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -45,7 +45,7 @@ _OPEN_FAULTS = (
 class ReadableLog(Protocol):
     """Reads the log of a projection up to a cursor that the projection has reached. For any thread.
 
-    Each raises StoreUnavailable if the log cannot be read.
+    Each method but `close` raises StoreUnavailable if the log cannot be read.
     """
 
     def records(self, positions: Iterable[int], end: Cursor) -> list[Record]:
@@ -61,7 +61,7 @@ class SqliteListings:
     """Lists of the projection at a path, on connections of their own. For any thread."""
 
     def __init__(self, path: Path, log: ReadableLog) -> None:
-        """`log` is that of the projection, and is closed together with the lists."""
+        """`log` is the log of the projection, and is closed together with the lists."""
         self._log = log
         self._engine = reading_engine(path)
         self._statements = ListingStatements(self._engine.dialect, integers("positions"), _TOTALS, _OPEN_FAULTS)
@@ -106,7 +106,7 @@ class SqliteListings:
 
 
 def _cursor_in(found: list[tuple[Any, ...]]) -> Cursor:
-    """Return the cursor that is the only row. A damaged value makes the lists unavailable."""
+    """Return the cursor in `found`, which is its only row. A damaged value makes the lists unavailable."""
     try:
         [(position, offset, chain)] = msgspec.convert(found, list[tuple[int, int, str]])
     except VALUE_ERRORS as error:

@@ -1,8 +1,8 @@
 """Overlay reads: the projection's rows, and over them the newer rows in the row cache.
 
-A row in memory is always the newest, so no read waits for a checkpoint, and no thread is woken. While 32 clients post,
-that is the difference between a few milliseconds and half a second: a thread waits for Python's lock at each of its
-steps (docs/decisions/0013).
+A row in memory is always the newest, so no read waits for a checkpoint, and reads need no thread of their own. While 32
+clients post, such a read takes a few milliseconds. In a thread, it would take half a second, because a thread waits for
+Python's lock at each of its steps (docs/decisions/0013).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,7 +34,10 @@ class CurrentLog(Protocol):
 
 
 class OverlayReads:
-    """Reads for the thread that uses the row cache. One of a locker takes 0.1 ms, and 6 µs more per compartment."""
+    """Reads for the thread of the row cache.
+
+    A read of a locker takes 0.1 ms, and 6 µs more for each compartment (docs/decisions/0013).
+    """
 
     def __init__(self, cache: RowCache, projection: SqliteReads, log: CurrentLog) -> None:
         self._cache = cache
@@ -110,7 +113,7 @@ class OverlayReads:
         )
 
     def _last_change(self, locker_id: str, view: CompartmentView, stored: dict[str, LastChange]) -> LastChange:
-        """Return the positions of the last changes of a compartment. `stored` holds those in the projection."""
+        """Return the positions of the last changes of a compartment. `stored` has those that the projection knows."""
         compartment = self._cache.get(Compartment, (locker_id, view.compartment_id))
         reservation = self._cache.get(Reservation, view.active_reservation) if view.active_reservation else None
         older = stored.get(view.compartment_id, LastChange(0, 0))

@@ -92,7 +92,7 @@ class SqliteProjection:
         """Open the projection at `path`.
 
         Raises:
-            ProjectionInvalid: there is none, or it is damaged, or it belongs to another version.
+            ProjectionInvalid: the projection is missing or damaged, or belongs to another version.
         """
         if not path.exists():
             raise ProjectionInvalid("The projection does not exist yet.")
@@ -129,7 +129,7 @@ class SqliteProjection:
             raise projection_unavailable("read", error) from error
 
     def write(self, change_set: ChangeSet, run: RunRef) -> None:
-        """Write a change set in one transaction. `run` holds all ids up to its position, so the memtable drops them.
+        """Write a change set in one transaction. The memtable on disk drops the ids that the run file `run` holds.
 
         Raises:
             StoreUnavailable: nothing was written.
@@ -175,7 +175,7 @@ class SqliteProjection:
 
 
 def _json_lists(rows: Iterable[Row | Moment]) -> str:
-    """Return rows as a JSON list of lists. One statement for all rows lets SQLite sort them: half the time."""
+    """Return rows as a JSON list of lists. One statement writes all of them, sorted by key, in half the time."""
     parts = [msgspec.json.encode(part) for part in batched(rows, ENCODED_AT_ONCE)]
     return f"[{','.join(part[1:-1].decode() for part in parts)}]"
 
@@ -197,7 +197,10 @@ class SqliteReads(SqlReads):
 
 
 def projection_reads(engine: Engine, connection: Any = None) -> SqliteReads:
-    """Return reads of a projection for any thread. They share `connection` if it is given, else each takes its own."""
+    """Return reads of a projection, for any thread.
+
+    All reads use `connection` if it is given. Otherwise, each read takes a connection of its own.
+    """
 
     def execute(statement: Prepared, values: dict[str, str]) -> Iterator[tuple[Any, ...]]:
         try:
@@ -216,7 +219,7 @@ def read_progress(connection: Connection) -> Progress:
     """Read a projection's own account of its progress.
 
     Raises:
-        ProjectionInvalid: it is damaged, or it belongs to another version.
+        ProjectionInvalid: the projection is damaged, or belongs to another version.
     """
     try:
         schema, *values = connection.execute(select(progress)).one()
@@ -232,7 +235,7 @@ def read_memtable(connection: Connection) -> list[NewIds]:
     """Read the memtable of the id index.
 
     Raises:
-        ProjectionInvalid: it is damaged.
+        ProjectionInvalid: the memtable is damaged.
     """
     try:
         found = connection.execute(select(memtable.c.content).order_by(memtable.c.through_position))

@@ -1,8 +1,8 @@
 """The row cache: rows that recent events touched, in memory over a row store, write-back and bounded.
 
-Nearly all rows that an event needs are in memory, where the rules find them with one look. Changed rows collect in a
-change set until a checkpoint writes them. A second change set may be in flight meanwhile. All other rows can be read
-again, so the cache drops them one generation at a time.
+Nearly all rows that an event needs are in memory, where the rules find each with one lookup. Changed rows collect in a
+change set until a checkpoint writes them. While a checkpoint writes one change set, another one collects. All other
+rows can be read again, so the cache drops them one generation at a time.
 """
 
 from bisect import bisect_right
@@ -24,7 +24,7 @@ CHECKPOINT_ROWS = 20_000
 50,000 rows would make batches 3 % faster, and take 80 bytes more for each of a million compartments (`make bench`)."""
 
 OVERLOAD_ROWS = 80_000
-"""Changed rows beyond which events wait for the checkpoint, if it is slower than they arrive: some 25 MB."""
+"""Changed rows, some 25 MB, beyond which events wait for the end of the checkpoint that is being written."""
 
 SLICE_IDS = 1_000
 """Ids that are handed to a checkpoint at once, before it lets another thread take Python's lock."""
@@ -37,19 +37,19 @@ class RowStore(Protocol):
         """Return the rows that exist.
 
         Raises:
-            StoreUnavailable: they cannot be read.
+            StoreUnavailable: the rows cannot be read.
         """
 
 
 class NullRowStore:
-    """A row store that is always empty: a cache over it that is never checkpointed is a projection in memory."""
+    """A row store that is always empty. A row cache over it without checkpoints is a projection in memory."""
 
     def fetch(self, row_class: type[Row], keys: Collection[Key]) -> Iterable[Row]:
         return ()
 
 
 class CacheCounts:
-    """Counts of the use of a row cache, which outlive it."""
+    """Counts of the use of a row cache. A cache that replaces another one goes on with its counts."""
 
     __slots__ = ("batches", "missing_batches", "read_rows")
 
@@ -59,7 +59,7 @@ class CacheCounts:
         """Batches that needed a row which was not in memory, and which the row store may hold."""
 
         self.read_rows = 0
-        """Rows that were asked of the row store."""
+        """Rows that were looked up in the row store."""
 
 
 def _size(rows: RowsByClass) -> int:
@@ -177,7 +177,7 @@ class RowCache:
     def begin(self) -> RowSet:
         """Return a row set for one batch, which raises RowsNotLoaded for a row that is not in memory.
 
-        What is saved in the row set is in the cache at once. The batch ends with `apply` or `discard`.
+        Rows that are saved in the row set are in the cache at once. The batch ends with `apply` or `discard`.
         """
         self._age()
         self.counts.batches += 1
@@ -209,7 +209,7 @@ class RowCache:
         self._young[row_class].setdefault(key, None)
 
     def apply(self, rows: RowSet, events: Sequence[Event], moments: Sequence[Moment], end: Cursor) -> None:
-        """Keep what was saved in `rows`. The last of `events`, which have these recorded times, ends at `end`."""
+        """Keep the rows saved in `rows`. The last of `events`, which have these recorded times, ends at `end`."""
         first, added = self.reached.position + 1, self._changed.added
         ids = dict(zip([event.event_id for event in events], count(first)))
         for position, event in enumerate(events, first):
@@ -226,7 +226,7 @@ class RowCache:
         self.reached = end
 
     def discard(self, rows: RowSet) -> None:
-        """Undo what was saved in `rows`. Change sets and row store still hold these rows as they were before."""
+        """Drop the rows saved in `rows`. Change sets and row store still hold these rows as they were before."""
         for row_class, changed in rows.changed.items():
             for key in changed:
                 self._young[row_class].pop(key, None)
@@ -235,7 +235,7 @@ class RowCache:
     def get[RowT: (Compartment, Reservation, Fault, LockerTotals)](
         self, row_class: type[RowT], key: Key
     ) -> RowT | None:
-        """Return a row if it is in memory. Reads leave it where it is, so they take no memory."""
+        """Return a row if it is in memory. The row stays in its generation, so reads take no memory."""
         for rows in (self._young, *self._older()):
             if row := rows[row_class].get(key):
                 return cast(RowT, row)
@@ -284,9 +284,10 @@ class RowCache:
         return [self._changed] if self._in_flight is None else [self._changed, self._in_flight]
 
     def _load(self, row_class: type[Row], keys: Iterable[Key], index_name: Callable[[Any], str] | None = None) -> None:
-        """Bring the rows with these keys into the young generation, and None for those that no row has.
+        """Bring the rows with these keys into the young generation, and None for keys that no row has.
 
-        `index_name` gives the name of a key in the id index, which knows of most absent rows that they are absent.
+        `index_name` gives the name of a key in the id index. Keys that the index rules out are not looked up in the
+        row store.
         """
         young = self._young[row_class]
         missing = [key for key in keys if key not in young and not self._bring(row_class, key)]
@@ -310,7 +311,7 @@ class RowCache:
         return False
 
     def _older(self) -> list[RowsByClass]:
-        """Return the rows that are in memory, and perhaps not in the young generation, the newest first."""
+        """Return all rows in memory that the young generation may lack, the newest first."""
         return [*(change_set.rows for change_set in self._change_sets), self._old]
 
     def _new_generation(self) -> RowsByClass:
@@ -333,7 +334,7 @@ class RowCache:
 
 
 class _Generation(dict[Any, Any]):
-    """Rows of one class by key, and None for keys that no row has. Older rows in memory are brought here when asked."""
+    """Rows of one class by key, and None for keys that no row has. A lookup also brings older rows in memory here."""
 
     def __init__(self, bring: Callable[[Any], bool]) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""The snapshot gate: keeps lists from starving SQLite's write-ahead log of a moment without readers.
+"""The snapshot gate: lets a checkpoint wait for a moment at which no list has a snapshot open.
 
-SQLite begins the write-ahead log anew only if no snapshot needs it. If lists overlap without a pause, it would grow for
-as long as they do (sqlite.org/wal.html, "Avoiding Excessively Large WAL Files").
+SQLite begins the write-ahead log anew only if no snapshot needs it. If lists overlap without a pause, the file would
+grow for as long as they do (sqlite.org/wal.html, "Avoiding Excessively Large WAL Files").
 """
 
 from collections.abc import Iterator

@@ -61,7 +61,7 @@ def remove_projection(path: Path) -> None:
 
 
 def rebuild(log_path: Path, capacity: float, on_progress: OnProgress = ignore_progress) -> None:
-    """Build the projection of a log from nothing, and put it in the place of the old one.
+    """Build a new projection of a log, and replace the old projection by it.
 
     Raises:
         LogLocked: another process has the log open; the old projection is unchanged.
@@ -69,8 +69,8 @@ def rebuild(log_path: Path, capacity: float, on_progress: OnProgress = ignore_pr
         OSError: the log is missing, or the file system does not work.
     """
     log_path.stat()  # without this, a missing log would be created
-    seen = projection_path(log_path)
-    with closing(LogWriter(log_path, lambda: acknowledged(seen), may_be_older=True)) as log:
+    path = projection_path(log_path)
+    with closing(LogWriter(log_path, lambda: acknowledged(path), may_be_older=True)) as log:
         _rebuild(log, capacity, on_progress)
 
 
@@ -84,7 +84,7 @@ class EmbeddedStore:
         on_progress: OnProgress = ignore_progress,
         min_free_bytes: int = 0,
     ) -> None:
-        """Open log and projection, and bring the projection up to the log; rebuild it if it does not fit.
+        """Open log and projection, and apply the rest of the log. A projection that does not fit is rebuilt.
 
         `capacity` bounds the row cache. While the disk has less than `min_free_bytes` free, no event is accepted.
 
@@ -106,7 +106,7 @@ class EmbeddedStore:
         self._listings = SqliteListings(path, self.log.reader())
         self.log_pages = FilePages(self.log)
         self._path, self._snapshots = path, SnapshotGate()
-        self._load()
+        self._renew_reads()
 
     def unit_of_work(self) -> UnitOfWork:
         return UnitOfWork(self.log, self._projection.cache)
@@ -114,7 +114,7 @@ class EmbeddedStore:
     def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
         """Execute the query of a list on the projection, and return its value with the position that it reflects.
 
-        For any thread, at any time: it reads what the last checkpoint has written.
+        For any thread, at any time. A list shows the state of the last checkpoint.
 
         Raises:
             StoreUnavailable: the projection cannot be read.
@@ -157,7 +157,7 @@ class EmbeddedStore:
         """Return the size of the files of the projection. For any thread. Raises OSError."""
         sizes = []
         for path in self._path.parent.glob(f"{escape(self._path.name)}*"):
-            with suppress(FileNotFoundError):  # a compaction has removed it
+            with suppress(FileNotFoundError):  # a compaction has removed the file
                 sizes.append(path.stat().st_size)
         return sum(sizes)
 
@@ -199,12 +199,12 @@ class EmbeddedStore:
         self._projection.checkpoint()
 
     def checkpoint_if_full(self) -> None:
-        """Checkpoint if the row cache holds more changed rows than it should. Raises what `checkpoint` raises."""
+        """Write a checkpoint if the row cache is full. Raises what `checkpoint` raises."""
         if self.is_full:
             self.checkpoint()
 
     def note_acknowledged(self) -> None:
-        """Note in the projection how many events are durable. For a log that has failed, so that a start checks it.
+        """Note in the projection how many events are durable, so that the start after a failure of the log checks it.
 
         Raises:
             StoreUnavailable: the note was not written.
@@ -228,7 +228,7 @@ class EmbeddedStore:
                 f"{counted(durable, 'acknowledged event')}, so reads are refused. Stop Lockstream, and restore the log "
                 "from a copy."
             )
-        self._load()
+        self._renew_reads()
 
     def close(self) -> None:
         if self.log.failure:
@@ -240,7 +240,8 @@ class EmbeddedStore:
         self._projection.close()
         self.log.close()
 
-    def _load(self) -> None:
+    def _renew_reads(self) -> None:
+        """Make `reads` use the present row cache, which `discard_unflushed` replaces."""
         self.reads = OverlayReads(self._projection.cache, self._stored_reads, self.log)
 
 
@@ -264,9 +265,9 @@ class FilePages:
 
 
 def _open_projection(log: LogWriter, path: Path, capacity: float, on_progress: OnProgress) -> CachedProjection:
-    """Open the projection of `log`, brought up to it, and rebuild it if it does not fit."""
+    """Open the projection of `log` and apply the rest of the log. A projection that does not fit is rebuilt."""
     try:
-        return _open_fitting(log, path, capacity, on_progress)
+        return _open_and_catch_up(log, path, capacity, on_progress)
     except (ProjectionInvalid, StoreUnavailable, InconsistentHistory) as error:
         level = logging.WARNING if path.exists() else logging.INFO
         logger.log(
@@ -277,10 +278,10 @@ def _open_projection(log: LogWriter, path: Path, capacity: float, on_progress: O
             extra={"event_name": "projection_rebuilt"},
         )
     _rebuild(log, capacity, on_progress)
-    return _open_fitting(log, path, capacity, on_progress)
+    return _open_and_catch_up(log, path, capacity, on_progress)
 
 
-def _open_fitting(log: LogWriter, path: Path, capacity: float, on_progress: OnProgress) -> CachedProjection:
+def _open_and_catch_up(log: LogWriter, path: Path, capacity: float, on_progress: OnProgress) -> CachedProjection:
     projection = CachedProjection.open(path, capacity)
     try:
         if not log.contains(projection.cache.reached):

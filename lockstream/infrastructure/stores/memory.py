@@ -1,4 +1,4 @@
-"""The store in memory: the same unit of work over lists and dicts. For tests, and to verify another store against."""
+"""The store in memory: the same unit of work over lists and dicts. For tests, and for `verify` to compare with."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -107,7 +107,7 @@ class MemoryReads:
 
 
 class MemoryStore:
-    """A locker network that is gone with the process."""
+    """A locker network in memory, which ends with the process."""
 
     def __init__(self, log: MemoryLog | None = None) -> None:
         """Open the store over `log`, or over an empty log."""

@@ -69,12 +69,12 @@ class MemoryListings:
         return _page(found, attrgetter("locker_id"), after, limit)
 
     def recent_position(self, rank: int, highest: int) -> int:
-        """Return the last position of the locker that was heard of as number `rank`, or `highest` if that is lower."""
+        """Return the last position of the locker with the `rank`-th latest event, and at most `highest`."""
         positions = sorted((row.last_position for row in self._cache.changed_rows(LockerTotals)), reverse=True)
         return min(positions[rank - 1], highest)
 
     def silent_counts(self, silence: Silence) -> tuple[int, int]:
-        """Return the number of silent lockers, and of those that are gone."""
+        """Return the number of silent and of gone lockers."""
         lockers = list(self._cache.changed_rows(LockerTotals))
         return sum(map(silence.is_silent, lockers)), sum(map(silence.is_gone, lockers))
 
@@ -103,7 +103,7 @@ class MemoryListings:
         return _page(found, attrgetter(key), after, limit, descending=query.descending)
 
     def faults(self, query: FaultQuery, after: int | None, limit: int) -> list[Fault]:
-        """Return up to `limit` faults behind the one reported at position `after`, in the order of the query."""
+        """Return up to `limit` faults behind the fault reported at position `after`, in the order of the query."""
         found = [
             row
             for row in self._cache.changed_rows(Fault)
@@ -182,7 +182,7 @@ class MemoryListings:
         return max(earlier, default=(0, 0))[1]
 
     def positions_at(self, times: Sequence[int]) -> list[int]:
-        """Return `position_at` of each time, in their order."""
+        """Return the results of `position_at` for `times`, in the same order."""
         return [self.position_at(time) for time in times]
 
     def _events_of(self, locker_id: str, compartment_id: str | None) -> Iterator[Positioned]:

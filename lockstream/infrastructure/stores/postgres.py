@@ -39,13 +39,13 @@ class Heads(NamedTuple):
 
     primary: Cursor
     replica: int | None
-    """None if there is no read replica, or if it is away."""
+    """Position of the last record. None if there is no read replica, or it does not answer."""
 
     replica_behind_since: int | None
     """Recorded time of the first event that the read replica lacks, or None if it lacks none."""
 
     replica_failure: str | None
-    """Why the read replica is away."""
+    """Why the read replica does not answer, or None."""
 
 
 class PostgresStore:
@@ -104,7 +104,7 @@ class PostgresStore:
             return found[statement]
 
         value = query(PostgresReads(self._statements, fetch))
-        if not positions:  # the query knew its value without asking
+        if not positions:  # the query has read nothing
             positions.append(cursor_of(self._replica.read(HEAD)[HEAD]).position)
         return ReadResult(value, min(positions))
 
@@ -137,7 +137,7 @@ class PostgresStore:
         return cursor_of(self._replica.read(HEAD)[HEAD]).position
 
     def heads(self) -> "Heads":
-        """Return the ends of the log in the primary and in its read replica. A replica may be away.
+        """Return the ends of the log in the primary and in its read replica, which may not answer.
 
         Raises:
             StoreUnavailable: the primary cannot be used.
@@ -182,7 +182,7 @@ class PostgresStore:
     def _check_readable(self) -> None:
         """Check that the database answered when it was last used. Raises StoreUnavailable if not."""
         if self._replica is self._database and self.log.reads_unavailable_reason:
-            raise StoreUnavailable(self.log.reads_unavailable_reason)  # faster than to find out again
+            raise StoreUnavailable(self.log.reads_unavailable_reason)  # at once, without waiting for a timeout
 
     def _prepare(self, on_progress: OnProgress, auto_migrate: bool | None) -> None:
         """Bring the tables to this version, as far as `auto_migrate` allows, and rebuild an invalid projection."""

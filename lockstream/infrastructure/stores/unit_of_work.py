@@ -31,7 +31,7 @@ class OwnLog(Protocol):
 
 
 class UnitOfWork:
-    """A batch. Used once; without `commit` nothing has changed."""
+    """One batch of events. Used once; without `commit`, nothing changes."""
 
     def __init__(self, log: OwnLog, cache: RowCache) -> None:
         self._log = log
@@ -66,9 +66,10 @@ class UnitOfWork:
             self._cache.apply(rows, accepted, [Moment(first, time_of(recorded_at))], self._log.end)
 
     def _search(self, events: Sequence[Event]) -> dict[str, int]:
-        """Return the positions of those events that the log holds. The id index names blocks; the log decides.
+        """Return the positions of those events that the log holds, by event id.
 
-        The same search finds out which reservations are new, so that nobody looks for their rows.
+        The id index names blocks of the log that may hold an id, and the blocks are read. The same lookup in the index
+        finds new reservations, whose rows are then not looked up.
         """
         ids = self._cache.ids
         event_ids = [event.event_id for event in events]

@@ -1,4 +1,4 @@
-"""Histograms of fixed buckets, which cost a third of a microsecond an observation."""
+"""Histograms of observations in fixed buckets."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from itertools import accumulate
 from typing import NamedTuple
 
 DISK_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
-"""Bounds for the time of a flush or a commit."""
+"""Bounds of buckets for the time of a flush or a commit, in seconds."""
 
 WORK_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
-"""Bounds for the time of a checkpoint."""
+"""Bounds of buckets for the time of a checkpoint, in seconds."""
 
 
 class Observations(NamedTuple):

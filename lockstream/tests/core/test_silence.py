@@ -15,8 +15,8 @@ from lockstream.core.entities.silence import (
     SILENT_FACTOR,
     Silence,
     SilenceLimits,
-    heard_since,
     longest_gap,
+    min_others_heard,
 )
 from lockstream.core.entities.state import Compartment, Fault, LockerTotals
 from lockstream.core.evolve import evolve
@@ -188,7 +188,7 @@ def test_only_an_event_ends_silence(row: LockerTotals, silence: Silence, later: 
     [(0, 0), (1, 0), (2, 1), (3, 2), (4, 3), (10, 3), (30, 3), (31, 4), (200, 20), (330_000, 33_000)],
 )
 def test_some_of_the_others_must_have_been_heard_of(lockers: int, expected: int) -> None:
-    assert heard_since(lockers) == expected
+    assert min_others_heard(lockers) == expected
 
 
 def test_limits_are_in_microseconds() -> None:

@@ -26,10 +26,10 @@ _WERE_CREATED = Statement("SELECT EXISTS (SELECT 1 FROM access_audit WHERE actio
 _LAST_USED = Statement("SELECT key_id, last_used_minute FROM access_keys WHERE last_used_minute IS NOT NULL")
 
 ROW_BYTES = 200
-"""Bytes that an entry of the audit log takes beside its record, about."""
+"""Approximate bytes that an entry of the audit log takes beside its record."""
 
 TRIM_ENTRIES = 1_000
-"""Entries that are appended between two looks at the size of the audit log, which reads it."""
+"""Entries that are appended between two checks of the size of the audit log. A check reads the whole table."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_key = msgspec.json.Decoder(Key).decode
@@ -40,14 +40,14 @@ class PostgresKeyStore:
     """Implements `core.key_store.KeyStore` in the primary database of many nodes."""
 
     def __init__(self, database: Database, limits: AuditLimits = NO_AUDIT_LIMITS) -> None:
-        """Make no connection yet. `close` closes the pool of `database`, so no other store may use it.
+        """No connection is made yet. `close` closes the pool of `database`, so no other store may use it.
 
-        Reads of the log may take all connections of their pool for long, and a revocation must not wait for them. The
-        free space of the database's disk is unknown here.
+        Reads of the log may take all connections of their pool for long, and a revocation must not wait for them.
+        `limits.min_free_bytes` has no effect: the free space of the database's disk is unknown here.
         """
         self._database, self._max_bytes = database, limits.max_bytes
         self._untrimmed = TRIM_ENTRIES
-        """Entries that were appended since the size of the audit log was looked at."""
+        """Entries that were appended since the last check of the size of the audit log."""
 
     @property
     def name(self) -> str:
@@ -164,7 +164,10 @@ def _drop_oldest(max_bytes: int) -> Statement:
 
 
 def _append(entries: Sequence[AuditEntry]) -> Statement:
-    """Return a statement that appends entries. The ids in one are joined by commas: nested arrays need one length."""
+    """Return a statement that appends entries.
+
+    The key ids of an entry are joined by commas, because all rows of a nested array must have the same length.
+    """
     rows = [
         (entry.at, entry.action.value, ",".join({entry.key_id, entry.by, entry.replaced_by} - {""}), _encode(entry))
         for entry in entries

@@ -1,7 +1,7 @@
 """Statements on the tables of the quarantine, and rows as entities.
 
 Entries of the kind `refused` leave once their event is accepted, by any node. Reads leave them out from that moment on.
-The next write compares them with the accepted events, and deletes those that say the same.
+The next write compares them with the accepted events, and deletes those with the same content.
 """
 
 from collections.abc import Sequence
@@ -36,9 +36,10 @@ After more events, such as at the first write, the entries are looked up among t
 """
 
 SPARE_PARTS = 50
-"""Part of the bounds, 1 in this number, that is freed beyond need: comparing all entries takes half a second.
+"""One part in this many of the bounds is freed beyond need, so that the next entries find room.
 
-So the next entries find room without it. A quarantine for fewer entries has no spare room.
+Finding the entries to delete compares all entries, in half a second. A quarantine for fewer entries than this number
+has no spare room.
 """
 
 TAKE_LOCK = Statement(f"SELECT pg_advisory_xact_lock({QUARANTINE_LOCK_ID})")
@@ -95,7 +96,7 @@ class LogEvent(NamedTuple):
     """An event of the log, to be compared with an entry that has its id."""
 
     event: Event | MalformedEvent
-    """The event. MalformedEvent: its row is damaged, so no entry can be shown to say the same."""
+    """The event, or MalformedEvent if its row is damaged: then no entry counts as having the same content."""
 
     position: int
 
@@ -164,7 +165,7 @@ def accepted_of(rows: Sequence[Sequence[Any]]) -> dict[str, LogEvent]:
 
 
 def put_entries(entries: Sequence[Entry]) -> Statement:
-    """Return a statement that stores `entries`, each in the place of the one with its id."""
+    """Return a statement that inserts `entries`, or replaces the entries with the same ids."""
     columns = {name: [getattr(entry, name) for entry in entries] for name in _TYPES if name not in _DISCARD_NAMES}
     columns["kind"] = [entry.kind.value for entry in entries]
     columns["discard_reason"] = [entry.discard.reason if entry.discard else None for entry in entries]
@@ -217,7 +218,7 @@ def delete_excess(limits: QuarantineLimits) -> Statement:
 
 
 def entries_matching(query: QuarantineQuery, after: int | None, limit: int) -> Statement:
-    """Return a statement that finds up to `limit` entries behind the one with number `after`."""
+    """Return a statement that finds up to `limit` entries behind the entry with number `after`."""
     status = "IS NULL" if query.status is EntryStatus.OPEN else "IS NOT NULL"
     wanted: dict[str, object] = {
         "kind": query.kind and query.kind.value,

@@ -45,16 +45,17 @@ class PostgresQuarantine:
     """Implements `ports.QuarantineStore` in the primary database of many nodes.
 
     A write holds an advisory lock of the quarantine for some milliseconds. The write lock of the log is never taken.
-    If the commit of a write is not answered, the database is asked what became of it. If that is not answered either,
-    the write raises StoreUnavailable, and its arrivals may be counted twice when they are written again.
+    If the commit of a write is not answered, the database is asked whether the transaction was committed. If that is
+    not answered either, the write raises StoreUnavailable. Its arrivals may then be counted twice when they are written
+    again.
     """
 
     is_behind = False
 
     def __init__(self, database: Database, limits: QuarantineLimits) -> None:
-        """Make no connection yet."""
+        """No connection is made yet."""
         self.refused_ids: Set[str] = frozenset()
-        """No ids: the database notices which events were accepted."""
+        """Always empty: each write finds the entries of accepted events in the database."""
 
         self._database = database
         self._limits = limits
@@ -172,7 +173,7 @@ class PostgresQuarantine:
                 raise
 
     def _was_committed(self, transaction_id: str) -> bool:
-        """Return whether the database has committed a transaction. Only the newest transactions are known to it.
+        """Return whether the database has committed a transaction, which must be one of the newest.
 
         Raises:
             StoreUnavailable: the transaction still runs, or the database cannot be used.
@@ -212,7 +213,7 @@ class _Merge:
     def add(self, arrivals: Sequence[Entry], in_log: Mapping[str, sql.LogEvent]) -> None:
         """Merge new arrivals into the entries. `in_log` has the events of the log with ids of refused arrivals.
 
-        A refused event that was accepted meanwhile is left out. Another event with its id is kept as a reused id.
+        A refused event that was accepted meanwhile is left out. An event with other content is kept as a reused id.
         """
         for arrival in arrivals:
             event_id = arrival.event_id
@@ -224,7 +225,7 @@ class _Merge:
                 self._put(arrival)
 
     def compare(self, accepted: Mapping[str, sql.LogEvent]) -> None:
-        """Remove refused entries of accepted events. Those with other content become entries of reused ids."""
+        """Remove refused entries of accepted events. Entries with other content get the kind `reused_id`."""
         for event_id, event in accepted.items():
             entry = self._entries.get(event_id)
             if entry is None or entry.kind is not EntryKind.REFUSED:
@@ -255,7 +256,7 @@ class _Merge:
 
 
 def _totals_from(counts: DatabaseRows) -> QuarantineTotals:
-    """Return the numbers of entries, from triples of code, whether it is of discarded entries, and number."""
+    """Return the numbers of entries, from triples: a code, whether the entries are discarded, and their number."""
     return QuarantineTotals(
         open={code: number for code, is_discarded, number in counts if not is_discarded},
         discarded=sum(number for _, is_discarded, number in counts if is_discarded),
@@ -270,7 +271,7 @@ def _compare_with_log(rows: DatabaseRows) -> list[Statement]:
 
 
 def _is_of(entry: Entry, accepted: sql.LogEvent) -> bool:
-    """Return whether the body of an entry says the same as an accepted event with its id."""
+    """Return whether the body of an entry has the same content as an accepted event with its id."""
     return not isinstance(accepted.event, MalformedEvent) and is_text_of(entry.body.encode(), accepted.event)
 
 
