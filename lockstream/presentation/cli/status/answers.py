@@ -8,7 +8,7 @@ class Problem(Struct, frozen=True):
 
     code: str
     is_critical: bool
-    what: str
+    description: str
     remedy: str
     page: str
     """Section of docs/operations.md."""

@@ -41,7 +41,7 @@ def _verdict(status: Status) -> Line:
 def _of_problem(problem: Problem) -> list[Line]:
     style = CRITICAL if problem.is_critical else WARNING
     return [
-        Line(printable(problem.what), style),
+        Line(printable(problem.description), style),
         Line(printable(f"  {problem.remedy}")),
         Line(printable(f"  {PAGE}#{problem.page}"), FAINT),
         Line(""),

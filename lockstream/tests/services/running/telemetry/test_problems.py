@@ -86,7 +86,7 @@ def test_a_healthy_system_has_no_problem() -> None:
 def test_each_problem_is_found_alone(code: str) -> None:
     [problem] = problems(CASES[code])
     assert (problem.code, problem.is_critical) == (code, code in CRITICAL)
-    assert problem.what.endswith(".")
+    assert problem.description.endswith(".")
     assert problem.remedy.endswith(".")
 
 
@@ -133,7 +133,7 @@ def test_each_problem_has_a_section_of_the_operations_page() -> None:
 def test_a_problem_names_its_values() -> None:
     def text(code: str) -> str:
         problem: Problem = problems(CASES[code])[0]
-        return problem.what
+        return problem.description
 
     assert text("disk_full_soon") == "The disk of the log is full in 6.9 days, at the rate of the last 24 hours."
     assert text("projection_behind") == "The projection is 10 events and 31 seconds behind the log."
