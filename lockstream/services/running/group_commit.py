@@ -78,7 +78,7 @@ type OnNotAllowed = Callable[[Sequence[LockerNotAllowed], Origin], object]
 class Observer(Protocol):
     """Notes the outcomes of events once the accepted ones are durable. The quarantine is one."""
 
-    def is_concerned(self, requests: Sequence[Sequence[Event]], outcomes: Outcomes) -> bool:
+    def needs_note(self, requests: Sequence[Sequence[Event]], outcomes: Outcomes) -> bool:
         """Return whether `note` must be called for a batch, given the events of its requests and all outcomes."""
 
     def note(self, events: Sequence[Event], outcomes: Outcomes, origin_of: Callable[[], Origin]) -> None:
@@ -301,7 +301,7 @@ class GroupCommit:
     def _note(observer: Observer, batch: "Sequence[Submission]", outcomes: Outcomes) -> None:
         """Pass outcomes to an observer. All requests have their responses already, so an exception here harms none."""
         try:
-            if observer.is_concerned([submission.events or () for submission in batch], outcomes):
+            if observer.needs_note([submission.events or () for submission in batch], outcomes):
                 start = 0
                 for submission in batch:
                     stop = start + submission.count

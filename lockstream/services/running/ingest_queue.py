@@ -1,10 +1,10 @@
 """The ingest queue: bounded, with turns between keys.
 
 Keys take turns by deficit round robin (Shreedhar and Varghese, 1995): in its turn, a key may have `TURN_EVENTS`
-events decided, and it saves the unused rest of a turn if its next request is larger. The room is shared by dynamic thresholds
-(Choudhury and Hahne, 1998): a key may hold as much room as is still free. So one key that floods the queue gets half of
-the room, two get a third each, and another key always finds room. Callers without a key share one line, which may fill
-the queue.
+events decided, and it saves the unused rest of a turn if its next request is larger. The room is shared by dynamic
+thresholds (Choudhury and Hahne, 1998): a key may hold as much room as is still free. So one key that floods the queue
+gets half of the room, two get a third each, and another key always finds room. Callers without a key share one line,
+which may fill the queue.
 """
 
 from collections import deque

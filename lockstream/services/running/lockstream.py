@@ -99,8 +99,8 @@ class Lockstream:
     def view(self, caller: Caller) -> "Lockstream":
         """Return the system as a caller sees it. For a key that is bound to lockers, no other locker exists.
 
-        The view shares all parts of the system, and only its reads differ. Setting an attribute of one
-        does not set it on the other.
+        The view shares all parts of the system, and only its reads differ. Setting an attribute of one does
+        not set it on the other.
         """
         if caller.lockers is None:
             return self

@@ -1,4 +1,4 @@
-"""The entries of the quarantine that a caller may see: all, or those of the lockers that its key is bound to."""
+"""The entries of the quarantine that a caller may see: all of them, or only entries of the lockers of its key."""
 
 from typing import Protocol
 

@@ -6,7 +6,7 @@ from lockstream.core.wording import counted
 from lockstream.services.running.telemetry.figures import QuarantineFigures, StorageFigures, SystemFigures
 
 NEARLY_FULL = 0.8
-"""Share of a bound from which it counts as nearly reached."""
+"""Share of a limit from which the limit counts as nearly reached."""
 
 NEARLY_FULL_DISK = 5
 """Multiple of LOCKSTREAM_MIN_FREE_BYTES below which the disk counts as nearly full."""
@@ -15,11 +15,11 @@ FEW_DAYS = 7.0
 """Days of free space that count as few."""
 
 LONG_LAG_SECONDS = 30.0
-"""Age of an event that a projection or a read replica should have had by now. A checkpoint is due each second."""
+"""Lag of a projection or a read replica from which it counts as behind. A checkpoint is due each second."""
 
 
 class Problem(Struct, frozen=True):
-    """Something that is wrong."""
+    """Something wrong with this server, as its figures show it."""
 
     code: str
     """Stable name, for programs."""
@@ -119,7 +119,7 @@ def _of_load(figures: SystemFigures) -> list[Problem]:
         remedy = "Find out whether the disk is slow or a client floods the queue. LOCKSTREAM_QUEUE_LIMIT is its bound."
         found.append(Problem("queue_nearly_full", False, description, remedy, "a-full-queue"))
     if figures.open_streams >= figures.stream_limit > 0:
-        description = f"As many streams of the feed are open as may be: {figures.open_streams:,}."
+        description = f"The limit of open streams of the feed is reached: {figures.open_streams:,} are open."
         remedy = "Find out whether readers leave streams open. LOCKSTREAM_STREAM_LIMIT is the bound."
         found.append(Problem("streams_at_limit", False, description, remedy, "too-many-streams"))
     return found
@@ -136,7 +136,8 @@ def _of_keys(figures: SystemFigures) -> list[Problem]:
 def _of_missing(figures: SystemFigures) -> list[Problem]:
     if not figures.missing:
         return []
-    description = f"Figures could not be read in time: {', '.join(figures.missing)}. What is wrong there is not shown."
+    missing = ", ".join(figures.missing)
+    description = f"Figures could not be read in time: {missing}. Problems of these parts are not shown."
     remedy = "Find out whether the disk or the database is slow, or whether long lists are read."
     return [Problem("figures_missing", False, description, remedy, "missing-figures")]
 

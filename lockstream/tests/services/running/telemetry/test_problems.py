@@ -139,6 +139,6 @@ def test_a_problem_names_its_values() -> None:
     assert text("projection_behind") == "The projection is 10 events and 31 seconds behind the log."
     assert text("replica_behind") == "The read replica is 1 event and 31 seconds behind the database."
     assert text("figures_missing") == (
-        "Figures could not be read in time: disk, quarantine. What is wrong there is not shown."
+        "Figures could not be read in time: disk, quarantine. Problems of these parts are not shown."
     )
     assert text("quarantine_filling") == "The quarantine holds 80 of at most 100 entries."
