@@ -1,12 +1,12 @@
-"""The live system: it ingests the events of concurrent requests, and answers when they are durable.
+"""The live system: it ingests the events of concurrent requests, and acknowledges events once they are durable.
 
 Start at `lockstream`, the façade. `group_commit` turns concurrent requests into batches, with `ingest_queue`, in which
 keys take turns, and an engine decides them: `embedded_engine` on the event loop, `database_engine` in threads.
 `durable_position` is the position up to which the log is on disk, with the requests that wait for it. `checkpointer`
-brings the embedded projection up to the log. `feed` answers other systems that follow the log, `feed_streams` sends
-them events as they come, and `head_watch` lets them wait for the next one. `quarantine` keeps events that were not
-accepted, `access` checks API keys and their limits, `silence` finds lockers that were not heard of for long, and
-`telemetry` has the figures of all. `lifecycle` starts and stops the system, and `event_loop` runs calls from any thread
+brings the embedded projection up to the log. `feed` answers readers of the log, `feed_streams` sends them events as
+they come, and `head_watch` lets them wait for the next event. `quarantine` keeps events that were not accepted,
+`access` checks API keys and their limits, `silence` finds lockers that were not heard of for long, and `telemetry` has
+the figures of the whole system. `lifecycle` starts and stops the system, and `event_loop` runs calls from any thread
 on one event loop. May import `infrastructure`, `core` and `settings`, but not `commands`.
 
 | thread                | started by                 | stopped by             | may touch                            |
