@@ -114,7 +114,7 @@ class Replay:
     ) -> Iterator[str]:
         """Name the totals of the network in which a projection differs from this replay.
 
-        `totals` are the rows of totals in the projection, which must be one row. The row begins with a given `position`.
+        `totals` are the rows of totals in the projection, which must be one row, and begin with `position` if given.
         `open_faults` has a number of open faults for each severity that has occurred.
         """
         expected = self.reads.listings.network()

@@ -15,13 +15,15 @@ on one event loop. May import `infrastructure`, `core` and `settings`, but not `
 | lockstream-loop       | `LoopRunner`, if no server | `LoopRunner.stop`      | everything else                      |
 | asyncio's executor    | `asyncio.to_thread`        | end of the event loop  | the text of a large batch            |
 | lockstream-list       | `EmbeddedEngine`           | `EmbeddedEngine.close` | reading connections of SQLite        |
+| lockstream-disk       | `EmbeddedEngine`           | `EmbeddedEngine.close` | the free space of the disk           |
 | lockstream-feed       | both engines               | `close` of the engine  | the durable part of the log          |
 | lockstream-start      | `BackgroundStart`          | end of the startup     | the store, until it is handed over   |
 | lockstream-flush      | `LogWriter`                | `LogWriter.close`      | fdatasync of the log file            |
 | lockstream-checkpoint | `Checkpointer`             | `Checkpointer.close`   | a change set, the writing connection |
 | lockstream-compact    | `Compactor`                | `Compactor.close`      | a compaction, run files              |
 | lockstream-quarantine | `Quarantine`               | `Quarantine.close`     | the store of the quarantine          |
-| lockstream-access     | `Access`                   | `Access.close`         | the store of keys and audit entries  |
+| lockstream-access     | `Access`                   | `Access.close`         | the keys, which it reads             |
+| lockstream-audit      | `Access`                   | `Access.close`         | audit entries, the last use of keys  |
 | lockstream-decide     | `DatabaseEngine`           | `DatabaseEngine.close` | PostgreSQL's writing session         |
 | lockstream-read       | `DatabaseEngine`           | `DatabaseEngine.close` | PostgreSQL's pool of readers         |
 | lockstream-probe      | `PostgresLog`              | `PostgresLog.close`    | a session of its own                 |

@@ -317,7 +317,7 @@ class GroupCommit:
             )
 
     def _release(self, submissions: "Sequence[Submission]") -> None:
-        """Free the room that answered submissions take in the ingest queue."""
+        """Free the room of answered submissions in the ingest queue."""
         self._queue.release(submissions)
         if self._drained and not self._queue.waiting:
             self._drained.set()

@@ -1,4 +1,4 @@
-"""API keys: listed, created, rotated and revoked. No response but that of a new key contains a secret."""
+"""Operations that list, create, rotate and revoke API keys. Only the response with a new key contains its secret."""
 
 import asyncio
 
@@ -54,7 +54,7 @@ _NEW_EXAMPLE = NewKeyBody(_EXAMPLE, "lsk_k3yEx4mp_<43 characters>_<6 characters>
 _NO_KEY = {"model": ErrorBody, "description": "There is no such key."}
 _FAILED = UNAVAILABLE | {"description": "The keys cannot be read or written now; try again later."}
 COMMON = responses_without_position(_FAILED)
-_WITH_BODY = responses_with_body(_FAILED, "no key can be like this")
+_WITH_BODY = responses_with_body(_FAILED, "the key that it describes is not allowed")
 _ENDED = {"model": ErrorBody, "description": "The key is revoked, has expired, or was rotated already."}
 
 _KEYS = PageForm("keys", KeyItem, KeyPage)
@@ -98,7 +98,7 @@ async def create_key(request: Request) -> Response:
     """Create an API key. The response contains its text, which is not stored: it cannot be shown again."""
     _NO_PARAMETERS.parse(request)
     access = access_of(request)
-    if access.is_open:  # a page on any site could send this request to a server on its reader's machine
+    if access.is_open:  # else a page of any site could create the key of a server on the machine of the browser
         raise NotAllowed(
             "This server has no API key yet, and the first one is not created over HTTP. Run `lockstream keys create` "
             "on its machine.",
