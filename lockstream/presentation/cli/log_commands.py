@@ -46,9 +46,9 @@ def verify(deployment: "Deployment") -> None:
 @commands.command(cls=Command)
 @with_deployment
 def rebuild(deployment: "Deployment") -> None:
-    """Rebuild the projection from the log, and put it in the place of the old one.
+    """Rebuild the projection from the log, and replace the old projection.
 
-    In a database, nodes may go on meanwhile.
+    With a database, nodes may run meanwhile.
     """
     with progress_bar("Rebuilding") as bar:
         deployment.rebuild(bar.update)
@@ -58,7 +58,7 @@ def rebuild(deployment: "Deployment") -> None:
 @commands.command(cls=Command)
 @with_deployment
 def migrate(deployment: "Deployment") -> None:
-    """Bring the log's tables in a database to the schema version of this Lockstream. Nodes wait meanwhile."""
+    """Upgrade the tables in the database to the schema version of this Lockstream. Nodes wait meanwhile."""
     before, after = deployment.migrate()
     if before == after:
         info(f"The tables already have schema version {after}.")
@@ -165,7 +165,7 @@ def repair(
     deployment: "Deployment",
     yes: Annotated[bool, typer.Option("--yes", metavar=FLAG, help="Do not ask.")] = False,
 ) -> None:
-    """Truncate a damaged log before its first damaged line, if you agree to the loss. The rest is kept beside it."""
+    """Truncate a damaged log before its first damaged line, after a confirmation. The rest is kept beside the log."""
     from lockstream.services.commands.repair import Repair  # noqa: PLC0415
 
     log_file = deployment.log_file("Restore the database from a backup instead: see docs/scaling.md.")

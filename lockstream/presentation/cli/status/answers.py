@@ -4,7 +4,7 @@ from msgspec import Struct
 
 
 class Problem(Struct, frozen=True):
-    """Something that is wrong."""
+    """Something wrong with the server."""
 
     code: str
     is_critical: bool

@@ -1,4 +1,4 @@
-"""The lines that show a state: problems first, then figures. Text of a server is never interpreted as markup."""
+"""The lines that show the state of a server: problems, then figures. Text of the server is never read as markup."""
 
 from typing import NamedTuple
 
