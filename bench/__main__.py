@@ -104,7 +104,7 @@ def main(
 
 
 def _measure(groups: list[str], session: Session) -> RunResult:
-    """Measure one group after the other. A group that fails leaves the others their figures."""
+    """Measure one group after the other. If a group fails, the others still have figures."""
     run = RunResult()
     for name in groups:
         busy = busy_cores()

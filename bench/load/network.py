@@ -32,13 +32,13 @@ _BUSY = 0
 """Number of the busy locker, which has many more events than any other."""
 
 _BUSY_EVERY = 38
-"""One event of the busy locker follows after this many others, apart from registrations. So it has 2 % of them."""
+"""One event of the busy locker follows after so many other events, so that the locker has some 2 % of all events."""
 
 _FULL_EVERY = 50
-"""One locker in this many is full: a parcel lies in each of its compartments."""
+"""One of so many lockers is full: each of its compartments holds a parcel."""
 
 _AREA_LOCKERS = 500
-"""Lockers of one area. Their events take turns."""
+"""Lockers of one area. Their events alternate in the log."""
 
 _SPARE = PER_LOCKER - 1
 """Number of the compartment that is only registered, unless its locker is full. Posts may use it later."""
@@ -161,7 +161,7 @@ def _scattered(locker: int, slot: int) -> int:
 
 @cache
 def _cycle(life: str, step: int) -> int:
-    """Return how many reservations of a life ended before the reservation of this step."""
+    """Return the number of reservations of a life before the reservation of this step."""
     return life.count("R", 0, step + 1) - 1
 
 

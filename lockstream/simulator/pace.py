@@ -26,7 +26,10 @@ def clock_at(speed: float, start: float, real: Clock = time.monotonic) -> Clock:
 def batches(
     simulation: Simulation, end: float, clock: Clock | None = None, sleep: Callable[[float], object] = time.sleep
 ) -> Iterator[Batch]:
-    """Yield the next events that arrive before `end`, each once the `clock` has reached its arrival."""
+    """Yield the next events that arrive before `end`, each once `clock` has reached its arrival.
+
+    Without a clock, no event waits.
+    """
     while clock and (now := clock()) < end:
         yield from batched(simulation.arrivals(now), BATCH_EVENTS)
         sleep(TICK_SECONDS)
