@@ -72,7 +72,7 @@ class ShortConnections(threading.Thread):
     def run(self) -> None:
         try:
             while not self._stopping.wait(0.1):
-                self._converse()
+                self._send_each_kind()
         except (BenchFailure, OSError) as error:
             self._failure = f"A short connection failed: {error}"
 
@@ -87,7 +87,7 @@ class ShortConnections(threading.Thread):
         if self._failure:
             raise BenchFailure(self._failure)
 
-    def _converse(self) -> None:
+    def _send_each_kind(self) -> None:
         (event,) = self._events.take(1)
         refused = _UNKNOWN % str(uuid.uuid4()).encode()
         with closing(HTTPConnection("127.0.0.1", self._port, timeout=60)) as connection:

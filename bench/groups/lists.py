@@ -144,13 +144,13 @@ def _measure_readers(session: Session, server: Lockstream, targets: Targets) -> 
     def of_lockstream() -> Measurement:
         reads, posts = _read(session, server, targets, len(posted.values))
         posted.values.append(posts.p99 * 1e3)
-        return _noted(reads, ours)
+        return _add_figures(reads, ours)
 
     def of_peer() -> Measurement:
         with Peer("asgi_apps", "reads") as peer:
             reads, _ = _read(session, peer, targets, len(theirs[Kind.LISTS].values))
             peer.stop()
-        return _noted(reads, theirs)
+        return _add_figures(reads, theirs)
 
     all_ours, all_theirs = session.take_turns(
         [
@@ -169,7 +169,7 @@ def _series_of(contestant: str) -> dict[Kind, Series]:
     return {kind: Series(f"{contestant}, {kind}, GET p99, {_MEANWHILE}", "ms", []) for kind in Kind}
 
 
-def _noted(reads: Result, series: dict[Kind, Series]) -> Measurement:
+def _add_figures(reads: Result, series: dict[Kind, Series]) -> Measurement:
     """Add the figure of each kind to its series, and return the figure of all reads."""
     for kind, one in series.items():
         one.values.append(reads.p99_by_kind[kind] * 1e3)

@@ -71,7 +71,7 @@ class Streams:
         self._process.kill()
 
     def result(self, at_least: int = 0) -> Received:
-        """Wait until the streams have received a number of bytes, and return what they have received.
+        """Wait until the streams have received a number of bytes, and return the received amount.
 
         Raises:
             BenchFailure: a stream has ended too early.

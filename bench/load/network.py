@@ -87,7 +87,7 @@ class Network(Struct, frozen=True):
         for compartment, uuid in zip(compartments, _endless_ids(), strict=False):
             yield REGISTERED % (*uuid, TIMES[0], *compartment)
         busy = EventGenerator(self._compartments(_BUSY), registered=True)
-        for number, event in enumerate(self._lived(), 1):
+        for number, event in enumerate(self._life_events(), 1):
             yield event
             if number % _BUSY_EVERY == 0:
                 yield from busy.take(1)
@@ -111,7 +111,7 @@ class Network(Struct, frozen=True):
         name = self.locker(locker).encode()
         return [(name, compartment_name(slot).encode()) for slot in range(PER_LOCKER)]
 
-    def _lived(self) -> Iterator[bytes]:
+    def _life_events(self) -> Iterator[bytes]:
         """Yield the events of all lives. The busy locker has none."""
         lockers = [(locker, self.locker(locker).encode()) for locker in range(self.lockers)]
         ids, faults = _endless_ids(), dict[Key, bytes]()

@@ -113,7 +113,7 @@ class Posting:
         self._simulation = simulation
         self._client = Client(url, self._note_failure)
         self._on_failure = on_failure
-        self._noted = ""
+        self._printed_failure = ""
 
     @property
     def summary(self) -> str:
@@ -155,23 +155,23 @@ class Posting:
         source = batches(self._simulation, end, clock)
         ahead: list[Batch] = []
 
-        def look_ahead() -> None:
+        def prepare_next_batch() -> None:
             """Simulate the next batch while the server decides, unless a clock says when that batch is due."""
             if clock is None and not ahead:
                 ahead.extend(islice(source, 1))
 
         while batch := ahead.pop() if ahead else next(source, None):
-            items = self._client.post([arrival.text for arrival in batch], look_ahead)
-            self._noted = ""
+            items = self._client.post([arrival.text for arrival in batch], prepare_next_batch)
+            self._printed_failure = ""
             outcomes = [_outcome(item) for item in items]
             self.outcomes.update(outcomes)
             yield list(zip(batch, outcomes, strict=True))
 
     def _note_failure(self, reason: str) -> None:
         self._on_failure()
-        if reason != self._noted:
+        if reason != self._printed_failure:
             info(f"{reason} The events are sent again.")
-            self._noted = reason
+            self._printed_failure = reason
 
 
 def _outcome(item: Item) -> str:

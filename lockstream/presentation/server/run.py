@@ -162,7 +162,7 @@ def run(
     for stopping in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stopping, server.handle_exit)
     signal.signal(signal.SIGHUP, lambda *_: tls.reload() if tls else _log_hangup())
-    _favour_requests()
+    _limit_delays()
     try:
         server.run()
     except SystemExit:
@@ -236,7 +236,7 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-def _favour_requests() -> None:
+def _limit_delays() -> None:
     """Let neither other threads nor garbage collection delay a request for long.
 
     Other threads release the global interpreter lock early. Garbage is collected seldom, and never among the objects

@@ -65,20 +65,20 @@ class DamageReport(Struct, frozen=True):
             whole = f"The log {self.log} is whole: {counted(self.events, 'event')}. Nothing was changed."
             return [whole, *self._explain_torn_tail()]
         if self.dropped is None:
-            said = [
+            sentences = [
                 f"The lines of the log {self.log} are right, and it holds {counted(self.events, 'event')}.",
                 "To go on without a backup, the projection must be removed, so that the next start rebuilds it.",
             ]
         else:
             look = agreeing(self.dropped.records, "looks like a record", "look like records")
-            said = [
+            sentences = [
                 f"The log {self.log} is damaged at line {self.end.position + 1} (byte offset {self.end.offset}): "
                 f"{self.dropped.reason}",
                 f"To go on without a backup, everything from there on must be dropped: "
                 f"{counted(self.dropped.size, 'byte')} with {counted(self.dropped.lines, 'complete line')}, of which "
                 f"{self.dropped.records:,} {look}. {counted(self.events, 'event')} would remain.",
             ]
-        return [*said, self._explain_loss()]
+        return [*sentences, self._explain_loss()]
 
     def _explain_torn_tail(self) -> list[str]:
         if not self.torn_bytes:
@@ -157,15 +157,17 @@ class Repair:
         Raises:
             OSError: the dropped bytes cannot be kept, and nothing was changed. Or a file cannot be removed.
         """
-        said = []
+        sentences = []
         if report.dropped:
             kept = truncate_and_keep(self._file, self._log, report.end.offset, "dropped")
-            said.append(f"The log was truncated at byte offset {report.end.offset}. The dropped bytes are in {kept}.")
+            sentences.append(
+                f"The log was truncated at byte offset {report.end.offset}. The dropped bytes are in {kept}."
+            )
         # The projection is removed last, because it proves until then that events had been acknowledged.
         if report.acknowledged > report.events:
             remove_projection(projection_path(self._log))
-            said.append("The projection was removed; the next start rebuilds it.")
-        return said
+            sentences.append("The projection was removed; the next start rebuilds it.")
+        return sentences
 
     def close(self) -> None:
         """Close and unlock the log."""

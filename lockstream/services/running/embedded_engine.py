@@ -85,7 +85,7 @@ class EmbeddedEngine:
             try:
                 await self.durable.reached(self._last_change(value.locker_id) if value else 0)
                 return ReadResult(value, min(position, self.durable.current))
-            except StoreUnavailable:  # the log failed meanwhile, and what was read may never be durable
+            except StoreUnavailable:  # the log failed meanwhile, and the value may never be durable
                 pass
         await self._discard_unflushed()
         return ReadResult(query(self._store.reads), self.durable.current)

@@ -86,7 +86,7 @@ class Feed:
         return ReadResult(None, await self._engine.read_log(lambda pages: pages.page(0, 0).head))
 
     async def start(self, after: int | None, log_id: str | None) -> tuple[int, str]:
-        """Return the position after which a reader begins, and the id of the log. Raises what `page` raises."""
+        """Return the position after which a reader begins, and the id of the log. Exceptions are those of `page`."""
         _, head, found = await self._engine.read_log(lambda pages: pages.page(after or 0, 0))
         if log_id not in (None, EMPTY_LOG_ID, found):  # an empty log may have become any log
             if found == EMPTY_LOG_ID and (newest := await self._engine.newest_position()):

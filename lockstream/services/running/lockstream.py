@@ -248,7 +248,7 @@ class Lockstream:
         log_id: str | None = None,
         min_position: int = 0,
     ) -> FeedPage:
-        """Return a page of the feed. See `Feed.page`, which also tells what is raised.
+        """Return a page of the feed. Parameters and exceptions are those of `Feed.page`.
 
         Raises:
             PositionNotReached: the log that reads show ends before `min_position`, even after `MIN_POSITION_SECONDS`.
@@ -271,7 +271,7 @@ class Lockstream:
         min_position: int = 0,
         caller: Caller = ANYONE,
     ) -> FeedStream:
-        """Return a stream of the feed, to be closed. See `FeedStreams.open`, which also tells what is raised.
+        """Return a stream of the feed, to be closed. Parameters and exceptions are those of `FeedStreams.open`.
 
         `caller` is the reader.
 
@@ -285,7 +285,7 @@ class Lockstream:
         return await self._call(self._streams.open, wanted, after, log_id, encode, str(caller.key_id))
 
     async def parts(self, stream: FeedStream) -> AsyncIterator[bytes]:
-        """Yield the encoded pages of a stream. Raises what `FeedStream.parts` raises."""
+        """Yield the encoded pages of a stream. Raises StoreUnavailable, as `FeedStream.parts` does."""
         parts = stream.parts()
         while part := await self._call(anext, parts, b""):
             yield part
@@ -312,7 +312,7 @@ class Lockstream:
             return nullcontext()
         if not caller.key_id:
             return self._parsing_lock
-        return _both(self._key_locks.setdefault(caller.key_id, asyncio.Lock()), self._parsing_lock)
+        return _both_locks(self._key_locks.setdefault(caller.key_id, asyncio.Lock()), self._parsing_lock)
 
     async def close(self) -> None:
         """Finish the submitted events, and close the files."""
@@ -420,7 +420,7 @@ def _group_commit(
 
 
 @asynccontextmanager
-async def _both(first: asyncio.Lock, second: asyncio.Lock) -> AsyncIterator[None]:
+async def _both_locks(first: asyncio.Lock, second: asyncio.Lock) -> AsyncIterator[None]:
     async with first, second:
         yield
 

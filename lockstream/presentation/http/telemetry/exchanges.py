@@ -69,8 +69,8 @@ class Exchanges:
         exchange = self._new_exchange(scope)
         tracing = self._tracing()
         span = tracing.begin_request(exchange.operation, scope["headers"]) if tracing else None
-        sent = _Sent(send_with_request_id(send, scope, span.trace_parent if span else None), exchange)
-        send = sent.send
+        observer = _ResponseObserver(send_with_request_id(send, scope, span.trace_parent if span else None), exchange)
+        send = observer.send
         if scope["method"] == "HEAD":
             scope, send = as_get(scope, send)
         started = perf_counter()
@@ -97,7 +97,7 @@ class Exchanges:
         )
 
 
-class _Sent:
+class _ResponseObserver:
     """Forwards the messages of a response, and notes its status and size."""
 
     def __init__(self, send: Send, exchange: Exchange) -> None:

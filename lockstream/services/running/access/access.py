@@ -63,7 +63,7 @@ class Access:
         self._live = LiveKeys()
         self._version: object = None
         self._refusals = Refusals()
-        self._counting = Lock()
+        self._count_lock = Lock()
         self.refused = Counter[str]()
         """Refused requests and events since the start, by the code of the refusal."""
 
@@ -79,8 +79,8 @@ class Access:
 
         if store and self.is_enforced:
             self._version = store.version()
-            self._use(store.keys())
-            for name, work in (("lockstream-access", self._follow), ("lockstream-audit", self._write_often)):
+            self._replace_keys(store.keys())
+            for name, work in (("lockstream-access", self._poll_keys), ("lockstream-audit", self._write_periodically)):
                 self._threads.append(Thread(target=work, args=(store,), name=name, daemon=True))
                 self._threads[-1].start()
 
@@ -111,7 +111,7 @@ class Access:
 
         `key_id` is the key of the request if its secret was right, else empty.
         """
-        with self._counting:
+        with self._count_lock:
             self.refused[code] += count
         if self._threads:
             self._refusals.note(Refusal(str(key_id), address, operation, code), time.time(), count)
@@ -127,7 +127,7 @@ class Access:
         return self._change(lambda keys: create(keys, request, operator, now))
 
     def rotate(self, key_id: str, overlap_seconds: int, operator: Operator) -> NewKey:
-        """Replace a key by a new one, and return that with its text. Both are accepted during the overlap. Blocks.
+        """Replace a key by a new one, and return the new one with its text. Both are accepted during the overlap. Blocks.
 
         Raises:
             UnknownKey, KeyEnded, InvalidKey: as `manage_keys.rotate`.
@@ -186,12 +186,12 @@ class Access:
             raise StoreUnavailable("This system keeps no API keys.")
         return self._store
 
-    def _follow(self, store: KeyStore) -> None:
+    def _poll_keys(self, store: KeyStore) -> None:
         while not self._stopping.wait(POLL_SECONDS):
             self._attempt("read the keys", lambda: self._reload(store))
             self._end_requests()
 
-    def _write_often(self, store: KeyStore) -> None:
+    def _write_periodically(self, store: KeyStore) -> None:
         while not self._stopping.wait(POLL_SECONDS):
             self._write(store, time.time())
         self._write(store, time.time(), is_last=True)
@@ -226,14 +226,14 @@ class Access:
                     f"The API keys in {store.name} and their audit log are gone. If that is intended, restart this "
                     "server; else restore them from a backup."
                 )
-            self._use(keys)
+            self._replace_keys(keys)
             self._version = version
 
     def _end_requests(self) -> None:
         now = time.time()
         self.open_requests.end_unless(lambda key_id: self._live.accepts(key_id, now))
 
-    def _use(self, keys: Keys) -> None:
+    def _replace_keys(self, keys: Keys) -> None:
         self._live.replace(keys.values())
         self.is_open = not self._live
 

@@ -174,9 +174,9 @@ class Quarantine:
         if is_due and not self._writing.locked():
             self._begin_write()
         elif self._timer is None and (self._buffer or self._store.is_behind):
-            self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._end_wait)
+            self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._write_on_timer)
 
-    def _end_wait(self) -> None:
+    def _write_on_timer(self) -> None:
         self._timer = None
         self._begin_write()
 

@@ -45,7 +45,7 @@ class SilenceSweep:
         """
         if self._last and self._last.is_younger_than(SWEEP_SECONDS):
             return self._last.silence
-        return await asyncio.shield(self._sweep())  # other callers may wait for the same sweep
+        return await asyncio.shield(self._running_sweep())  # other callers may wait for the same sweep
 
     async def last_silence(self) -> Silence:
         """Return the measure of silence, which is up to `OUTDATED_SECONDS` old while a sweep renews it.
@@ -55,7 +55,7 @@ class SilenceSweep:
         """
         if self._last and self._last.is_younger_than(OUTDATED_SECONDS):
             if not self._last.is_younger_than(SWEEP_SECONDS):
-                self._sweep()
+                self._running_sweep()
             return self._last.silence
         return await self.silence()
 
@@ -64,21 +64,21 @@ class SilenceSweep:
         if self._sweeping:
             self._sweeping.cancel()
 
-    def _sweep(self) -> "asyncio.Task[Silence]":
+    def _running_sweep(self) -> "asyncio.Task[Silence]":
         """Return the sweep that is in progress, or begin one."""
         if self._sweeping is None or self._sweeping.done():
-            self._sweeping = asyncio.get_running_loop().create_task(self._swept())
-            self._sweeping.add_done_callback(_retrieve)
+            self._sweeping = asyncio.get_running_loop().create_task(self._run_sweep())
+            self._sweeping.add_done_callback(_retrieve_error)
         return self._sweeping
 
-    async def _swept(self) -> Silence:
+    async def _run_sweep(self) -> Silence:
         now = present_time()
         found = await self._read_lists(lambda listings: silence_at(listings, now, self._limits))
         self._last = _Sweep(found.value, now)
         return found.value
 
 
-def _retrieve(sweep: "asyncio.Task[Silence]") -> None:
+def _retrieve_error(sweep: "asyncio.Task[Silence]") -> None:
     """Retrieve the error of a sweep without waiters, which asyncio would log. The next sweep raises it again."""
     if not sweep.cancelled():
         sweep.exception()

@@ -29,11 +29,11 @@ class SharedRead[ValueT]:
         """Return the figure, or None if it is unavailable or takes longer than `ATTEMPT_SECONDS`."""
         if self._pending is None or self._pending.done():
             self._pending = asyncio.get_running_loop().create_task(self._read())
-            self._pending.add_done_callback(_retrieve)
+            self._pending.add_done_callback(_retrieve_error)
         return await value_in_time(asyncio.shield(self._pending))
 
 
-def _retrieve[ValueT](read: "asyncio.Task[ValueT]") -> None:
+def _retrieve_error[ValueT](read: "asyncio.Task[ValueT]") -> None:
     """Retrieve the error of a read whose callers have given up, which asyncio would log."""
     if not read.cancelled():
         read.exception()

@@ -1,4 +1,4 @@
-"""The problems of the running system, as its figures show them: what is wrong, and what to do."""
+"""The problems of the running system, as its figures show them, each with a description and a remedy."""
 
 from msgspec import Struct
 
@@ -28,10 +28,10 @@ class Problem(Struct, frozen=True):
     """Whether events are refused now."""
 
     description: str
-    """Sentence that says what is wrong."""
+    """Sentence that describes the problem."""
 
     remedy: str
-    """Sentence that says what to do."""
+    """Sentence that names the next step."""
 
     page: str
     """Name of the section of docs/operations.md about this problem."""
