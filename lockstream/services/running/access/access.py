@@ -127,7 +127,7 @@ class Access:
         return self._change(lambda keys: create(keys, request, operator, now))
 
     def rotate(self, key_id: str, overlap_seconds: int, operator: Operator) -> NewKey:
-        """Replace a key by a new one, and return the new one with its text. Both are accepted during the overlap. Blocks.
+        """Replace a key by a new one, and return that one with its text. Both are accepted in the overlap. Blocks.
 
         Raises:
             UnknownKey, KeyEnded, InvalidKey: as `manage_keys.rotate`.
