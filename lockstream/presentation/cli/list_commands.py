@@ -92,7 +92,7 @@ def lockers(  # noqa: PLR0913, PLR0917  # an option each
     limit: LimitOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """List lockers with their counts, sorted by id. It may run beside a server, and then lags up to a second behind."""
+    """List lockers with their counts, sorted by id. May run beside a server, and then lags up to a second behind."""
     from lockstream.core.entities.log import present_time  # noqa: PLC0415
     from lockstream.core.use_cases.silent_lockers import listed_lockers, silence_at  # noqa: PLC0415
     from lockstream.schemas.listings import LockerItem  # noqa: PLC0415
@@ -126,7 +126,7 @@ def reservations(  # noqa: PLR0913, PLR0917  # an option each
     limit: LimitOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """List reservations in the order in which they got their status, or by id. It may run beside a server.
+    """List reservations in the order in which they got their status, or by id. May run beside a server.
 
     `--status DEPOSITED --changed-before TIME` lists the parcels that were deposited before that time, the oldest first.
     """
@@ -165,7 +165,7 @@ def faults(  # noqa: PLR0913, PLR0917  # an option each
     limit: LimitOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """List faults in the order in which they were reported. It may run beside a server."""
+    """List faults in the order in which they were reported. May run beside a server."""
     from lockstream.schemas.listings import FaultItem  # noqa: PLC0415
 
     if compartment is not None and locker is None:
@@ -198,7 +198,7 @@ def history(  # noqa: PLR0913, PLR0917  # an option each
     limit: LimitOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """List the events of a locker, a compartment or a reservation in the order of the log. It may run beside a server.
+    """List the events of a locker, a compartment or a reservation in the order of the log. May run beside a server.
 
     Each line of `--format json` is the line of the log. A table leaves out the chain values.
     """

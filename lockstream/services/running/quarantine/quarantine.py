@@ -42,7 +42,7 @@ RECORDS_AT_ONCE = 500
 """Accepted events that are read at a time, to be compared with duplicates."""
 
 DIFFERING_BYTES = 1024 * 1024
-"""Most bytes of duplicates in one write whose texts differ and whose values are compared. 64 KiB take up to 30 ms."""
+"""Most bytes of duplicates whose values are compared in one write, because their texts differ from the accepted one."""
 
 MAX_ENTRIES = 10**9
 """A limit that no quarantine reaches."""

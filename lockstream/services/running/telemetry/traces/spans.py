@@ -103,7 +103,7 @@ class Tracing:
 
     @contextmanager
     def span(self, name: str) -> Iterator[Span]:
-        """Give a span for the time of the block, as the root of a trace. An exception marks it as failed."""
+        """Yield a span for the time of the block, as the root of a trace. An exception marks it as failed."""
         span = self._tracer.start_span(name, Context())
         try:
             yield span
