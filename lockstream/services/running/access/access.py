@@ -42,9 +42,8 @@ class KnownKey(Struct, frozen=True):
 class Access:
     """The check of API keys. Any thread may use it.
 
-    A thread looks for changes of the keys, and ends the open requests of keys that have ended. Another
-    thread writes the audit entries of refused requests and the last use of keys, so that a slow write delays no
-    revocation.
+    A thread looks for changes of the keys, and ends the open requests of keys that have ended. Another thread writes
+    the audit entries of refused requests and the last use of keys, so that a slow write delays no revocation.
     """
 
     def __init__(self, store: KeyStore | None = None, *, is_enforced: bool = True) -> None:
