@@ -1,4 +1,4 @@
-"""The error of a measurement."""
+"""The exception of a failed measurement."""
 
 
 class BenchFailure(Exception):

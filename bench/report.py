@@ -24,7 +24,7 @@ _SERIES_HEADS = (
 )
 
 _LONGEST_BAR = 10.0
-"""Longest bar, in goals. A longer bar is cut off."""
+"""Longest bar, as a multiple of the goal. Longer bars are cut off."""
 
 
 def show(run: RunResult, machine: Mapping[str, str], console: Console) -> None:
@@ -36,7 +36,7 @@ def show(run: RunResult, machine: Mapping[str, str], console: Console) -> None:
 def write(folder: Path, run: RunResult, machine: Mapping[str, str], *, is_complete: bool) -> list[Path]:
     """Write the figures into the pages of `folder` that have a place for them, and return the written files.
 
-    Only a complete run replaces all figures. A group without figures leaves those that are there.
+    Only a complete run replaces all figures. For a group without figures, the former figures stay.
     """
     content = {}
     if is_complete:

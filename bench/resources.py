@@ -46,7 +46,7 @@ class CpuMeter:
 
 
 def busy_cores(seconds: float = 0.5) -> float:
-    """Measure for `seconds` how many cores are busy, with anything at all."""
+    """Measure for `seconds` how many cores are busy, with any process."""
     before = _busy_seconds()
     time.sleep(seconds)
     return (_busy_seconds() - before) / seconds
@@ -63,13 +63,13 @@ def memory(pid: int) -> Memory:
 
 
 def _busy_seconds() -> float:
-    """CPU time of all cores except idle and iowait, with the time that the host has stolen (proc_stat(5))."""
+    """Return the CPU time of all cores without idle and iowait, with the time stolen by the host (proc_stat(5))."""
     ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     return (sum(ticks) - ticks[3] - ticks[4]) / _TICKS_PER_SECOND
 
 
 def _cpu_seconds(pid: int) -> float:
-    """CPU time of a process, with that of children which have ended."""
+    """Return the CPU time of a process, with the time of children that have ended."""
     stats = (_read(Path(f"/proc/{one}/stat")).rpartition(")")[2].split() for one in _process_tree(pid))
     return sum(int(ticks) for fields in stats for ticks in fields[11:15]) / _TICKS_PER_SECOND
 

@@ -1,4 +1,4 @@
-"""Scales: how much is measured, in full or just to try the benchmark."""
+"""Scales: the amount of work of a run, in full or to try the benchmark."""
 
 from msgspec import Struct
 
@@ -8,7 +8,7 @@ class Scale(Struct, frozen=True):
 
     repetitions: int
     seconds: float
-    """Time of a measurement that does not end with a number of events."""
+    """Time of a measurement that has no fixed number of events."""
     sustained_events: int
     """Events in batches of 1,000."""
     saved_events: int
@@ -25,7 +25,7 @@ class Scale(Struct, frozen=True):
     reads_rate: float
     """GETs a second."""
     listed_lockers: int
-    """Lockers of the network that is listed, with 40 compartments and some 200 events each."""
+    """Lockers of the network that is listed, each with 40 compartments and some 200 events."""
     pages: int
     """Number of the last page that is compared with the first one."""
     lists_seconds: float

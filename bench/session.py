@@ -27,7 +27,7 @@ class Contestant(Struct, frozen=True):
 
 
 class Session:
-    """A run of the benchmark, which groups of measurements share."""
+    """A run of the benchmark. All groups of measurements share its scale and its folder."""
 
     def __init__(self, scale: Scale, directory: Path, tell: Callable[[str], None]) -> None:
         """`directory` is on the disk that is measured. `tell` is called with lines about the progress."""
@@ -41,7 +41,7 @@ class Session:
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """Give an empty folder, which is removed at the end of the block."""
+        """Yield an empty folder, and remove it at the end of the block."""
         path = self.kept_folder()
         try:
             yield path
@@ -55,7 +55,7 @@ class Session:
         return path
 
     def tag(self) -> str:
-        """Return a prefix of lockers' names that has not been used before."""
+        """Return a prefix of lockers' names that is new in this run."""
         return f"{self._name}-{next(self._numbers)}"
 
     @contextmanager
@@ -67,13 +67,13 @@ class Session:
 
     @contextmanager
     def postgres(self) -> Iterator[Postgres]:
-        """Give a PostgreSQL server with a new data directory on the disk that is measured."""
+        """Yield a PostgreSQL server with a new data directory on the disk that is measured."""
         self._directory.chmod(0o711)  # PostgreSQL may run as another user, which must be able to enter
         with self.folder() as folder, Postgres(folder / "postgres") as server:
             yield server
 
     def take_turns(self, contestants: Sequence[Contestant]) -> list[Series]:
-        """Measure each contestant once, then each again, so that slow changes of the machine affect all of them."""
+        """Measure all contestants in turns, so that slow changes of the machine affect all of them."""
         all_series = [Series(contestant.name, contestant.unit, []) for contestant in contestants]
         for repetition in range(1, self.scale.repetitions + 1):
             for contestant, series in zip(contestants, all_series, strict=True):

@@ -1,4 +1,4 @@
-"""The soak: one server under mixed load at fixed rates for a long time, and the verdict on changes of its figures.
+"""The soak: one server under mixed load at fixed rates for half an hour, and a verdict on changes of its figures.
 
 Each window has single events, batches and reads at the rates in `_RATES`, and short connections with requests of every
 other kind. The rates are well below the capacity of one core: the soak looks for changes, not limits. Meanwhile, a
@@ -36,15 +36,15 @@ _RATES = {"events": 400.0, "batches": 10.0, "reads": 100.0}
 """Requests a second."""
 
 _CONNECTIONS = {"events": 32, "batches": 8, "reads": 8}
-"""Connections, enough of them that the rates can be kept if a flush takes 30 ms."""
+"""Number of connections, large enough to keep the rates if a flush takes 30 ms."""
 
 _COMPARTMENTS = 512
-"""Compartments of each kind of request, new ones in each window."""
+"""Number of compartments of each kind of request. Each window has new ones."""
 
 _PER_BATCH = 100
 
 _FLUSH_RATE = 10
-"""Flushes of the disk alone, a second."""
+"""Flushes a second of the program that flushes the disk alone."""
 
 _FLUSHES = "flush of the disk alone"
 
@@ -72,7 +72,7 @@ class ShortConnections(threading.Thread):
     def run(self) -> None:
         try:
             while not self._stopping.wait(0.1):
-                self._converse()
+                self._send_each_kind()
         except (BenchFailure, OSError) as error:
             self._failure = f"A short connection failed: {error}"
 
@@ -87,7 +87,7 @@ class ShortConnections(threading.Thread):
         if self._failure:
             raise BenchFailure(self._failure)
 
-    def _converse(self) -> None:
+    def _send_each_kind(self) -> None:
         (event,) = self._events.take(1)
         refused = _UNKNOWN % str(uuid.uuid4()).encode()
         with closing(HTTPConnection("127.0.0.1", self._port, timeout=60)) as connection:

@@ -1,7 +1,7 @@
 """The verdict on a soak: whether memory, open files, threads and latencies stayed the same.
 
-Each figure of the last third of the run is compared with that of the best third: among all sequences of windows of
-that length, the one with the lowest figure. So neither a slow beginning nor a slow middle excuses a slow end.
+Each figure of the last third of the run is compared with the best third: the sequence of windows of this length that
+has the lowest figure. So neither a slow beginning nor a slow middle excuses a slow end.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,19 +16,19 @@ MAX_RATIO = 1.5
 """Highest ratio of the latencies of the last third to those of the best third. Other programs use the disk, too."""
 
 MAX_SECONDS = {"p50": 0.02, "p99": 0.2}
-"""Latencies of the last third may not exceed this, even if the whole run was as slow."""
+"""Highest latencies of the last third, in seconds, even if the whole run was as slow."""
 
 MIN_THIRD_SECONDS = 300
 """Latencies are judged if a third lasts at least this long. Shorter thirds differ by chance."""
 
 MEMORY_BYTES_PER_EVENT = 25
-"""Growth of memory that each event may cause. Its id stays in memory for ever (docs/decisions/0012-id-index.md)."""
+"""Allowed growth of memory per event, whose id stays in memory for ever (docs/decisions/0012-id-index.md)."""
 
 FULL_AT_EVENTS = 700_000
-"""The row cache is full by then (LOCKSTREAM_ROW_CACHE_ROWS), since every third event makes a new row."""
+"""Number of events that fill the row cache (LOCKSTREAM_ROW_CACHE_ROWS): every third event makes a new row."""
 
 MAX_MORE = {"files": 4, "threads": 1}
-"""Connections to the projection are opened when needed, and the thread that compacts ids starts when needed."""
+"""Allowed growth: connections to the projection are opened when needed, and so is the compaction thread started."""
 
 
 class Latency(Struct, frozen=True):

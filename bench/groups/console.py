@@ -1,7 +1,7 @@
 """Pages of the console on a network of a million compartments, while events come in.
 
-Each kind of page has one reader, who asks for it once a second, about a random subject. A page without its stylesheet
-and its scripts is measured, which browsers keep.
+Each kind of page has one reader, who requests the page once a second, about a random subject. Stylesheets and scripts
+are not requested, because browsers cache them.
 """
 
 from random import Random

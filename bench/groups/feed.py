@@ -15,7 +15,7 @@ from bench.resources import memory
 from bench.session import Contestant, Measurement, Session
 
 POST_RATE = 1_000
-"""Single events a second that come in meanwhile."""
+"""Single events a second that are posted during the measurements."""
 
 _CONNECTIONS = 32
 
@@ -45,7 +45,7 @@ def _measure_catching_up(session: Session) -> GroupResult:
 def _measure_streams(session: Session) -> GroupResult:
     """Compare the server's CPU time with and without open streams, and measure the memory of a stream.
 
-    The same number of events a second come in with them and without them.
+    With and without streams, the same number of events a second are posted.
     """
     count = session.scale.streams
     per_stream = Series(f"memory of a stream, {count:,} streams, {POST_RATE:,} events/s", "KiB", [])

@@ -1,4 +1,4 @@
-"""API keys: what they cost events, with a key that is bound to the lockers that it reports for."""
+"""The cost of API keys for events. The key is bound to the lockers whose events it reports."""
 
 from msgspec.structs import replace
 

@@ -1,8 +1,8 @@
 """Lists, histories and past states of a network of a million compartments, beside a do-nothing FastAPI GET.
 
-Fifty readers stand for operators with a browser, who ask and then look at the answer. So together they send requests at
-a fixed rate, each of them two a second. Readers without pauses would measure the rate of a saturated server. As with
-every fixed rate, a latency counts from when the request was due.
+Fifty readers stand for operators with a browser, who read each page before the next request. So each reader sends two
+requests a second. Readers without pauses would measure the rate of a saturated server. As with every fixed rate, a
+latency counts from the time at which the request was due.
 
 `lockstream import` makes the log of the network. The log of `bench.groups.big_log` has another shape: its lockers have
 8 compartments, whose events follow each other closely.
@@ -33,7 +33,7 @@ READER_RATE = 2
 """Requests a second of one reader."""
 
 POST_RATE = 1_000
-"""Single events a second that come in meanwhile."""
+"""Single events a second that are posted during the reads."""
 
 POST_CONNECTIONS = 32
 
@@ -144,13 +144,13 @@ def _measure_readers(session: Session, server: Lockstream, targets: Targets) -> 
     def of_lockstream() -> Measurement:
         reads, posts = _read(session, server, targets, len(posted.values))
         posted.values.append(posts.p99 * 1e3)
-        return _noted(reads, ours)
+        return _add_figures(reads, ours)
 
     def of_peer() -> Measurement:
         with Peer("asgi_apps", "reads") as peer:
             reads, _ = _read(session, peer, targets, len(theirs[Kind.LISTS].values))
             peer.stop()
-        return _noted(reads, theirs)
+        return _add_figures(reads, theirs)
 
     all_ours, all_theirs = session.take_turns(
         [
@@ -169,8 +169,8 @@ def _series_of(contestant: str) -> dict[Kind, Series]:
     return {kind: Series(f"{contestant}, {kind}, GET p99, {_MEANWHILE}", "ms", []) for kind in Kind}
 
 
-def _noted(reads: Result, series: dict[Kind, Series]) -> Measurement:
-    """Add the figure of each kind to its series, and return that of all reads."""
+def _add_figures(reads: Result, series: dict[Kind, Series]) -> Measurement:
+    """Add the figure of each kind to its series, and return the figure of all reads."""
     for kind, one in series.items():
         one.values.append(reads.p99_by_kind[kind] * 1e3)
     return reads.p99 * 1e3, reads.cpu
@@ -192,7 +192,7 @@ def _read(session: Session, server: ServerProcess, targets: Targets, repetition:
 
 
 def posts(session: Session, targets: Targets, repetition: int) -> Plan:
-    """Single events of the network that come in during a repetition, while others read."""
+    """Return a plan that posts single events of the network during the reads of a repetition."""
     return Plan(
         tag="",
         kind="event",

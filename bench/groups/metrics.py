@@ -1,4 +1,4 @@
-"""Metrics: what counting them costs events, while a monitoring system scrapes once a second."""
+"""The cost of metrics for events, while a monitoring system scrapes once a second."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from bench.processes import Lockstream
 from bench.session import Measurement, Session
 
 SCRAPE_SECONDS = 1.0
-"""Interval of scrapes. Prometheus scrapes every 15 seconds in most places, so this is 15 times as many."""
+"""Interval of scrapes. Prometheus usually scrapes every 15 seconds, so the benchmark scrapes 15 times as often."""
 
 
 def measure(session: Session) -> GroupResult:

@@ -1,4 +1,4 @@
-"""One, two and four nodes on one PostgreSQL, beside the embedded engine and two programs that only write to it."""
+"""One, two and four nodes on one PostgreSQL, beside the embedded engine and two programs that only insert rows."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,7 +21,7 @@ _BATCHES, _SINGLES = "batches of 100, 8 connections in all", "single events, 32 
 
 @contextmanager
 def running_nodes(count: int, url: str, folder: Path) -> Iterator[list[Lockstream]]:
-    """Start nodes on the database at `url`, all at the same time, and give them once each answers reads.
+    """Start nodes on the database at `url`, all at the same time, and yield them once each answers reads.
 
     Raises:
         BenchFailure: a node did not start, or did not stop.

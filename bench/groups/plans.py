@@ -12,16 +12,16 @@ from bench.processes import ServerProcess
 from bench.session import Contestant, Measurement, Session
 
 LEAD_SECONDS = 0.5
-"""Time by which posts begin before GETs, and end after them."""
+"""Time between the begin of posts and of GETs, and between the end of GETs and of posts."""
 
 
 def singles(session: Session) -> Plan:
-    """Single events over 32 connections."""
+    """Return a plan of single events over 32 connections."""
     return Plan(tag=session.tag(), kind="event", connections=32, seconds=session.scale.seconds)
 
 
 def hundreds(session: Session) -> Plan:
-    """Batches of 100 over 8 connections."""
+    """Return a plan of batches of 100 over 8 connections."""
     return Plan(
         tag=session.tag(),
         kind="batch",
@@ -41,7 +41,7 @@ def compare(
 ) -> GroupResult:
     """Measure single events and batches of 100 with a feature and without it, in turns.
 
-    The goals of the feature are called by its name, such as `keys-single` and `keys-batch`.
+    The names of its goals begin with the name of the feature, such as `keys-single` and `keys-batch`.
     """
     series = session.take_turns(
         [
@@ -59,7 +59,7 @@ def compare(
 
 
 def thousands(session: Session, events: int, connections: int = 8, projection: str = "") -> Plan:
-    """Batches of 1,000. If a `projection` is given, its log must be empty, and the load ends when it has caught up."""
+    """Return a plan of batches of 1,000. It ends once the `projection`, if given, has caught up with its new log."""
     return Plan(
         tag=session.tag(),
         kind="batch",

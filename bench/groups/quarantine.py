@@ -1,4 +1,4 @@
-"""The quarantine: what it costs events that are accepted, alone and while a client sends nothing but refused ones."""
+"""The cost of the quarantine for accepted events, alone and while another client sends refused events only."""
 
 import time
 
@@ -10,7 +10,7 @@ from bench.load.process import LoadGenerator, run_load
 from bench.session import Contestant, Measurement, Session
 
 REFUSED_RATE = 1_000
-"""Refused events a second, each with an id of its own. Two cores cannot prepare, send and answer many more besides."""
+"""Refused events a second, each with an id of its own. Two cores cannot handle many more beside the measured load."""
 
 
 def measure(session: Session) -> GroupResult:

@@ -18,7 +18,7 @@ _LOCKERS = 10_000
 
 
 class _Posts(Struct, frozen=True):
-    """Posts during which GETs are measured. Without connections there are none."""
+    """The posts during which GETs are measured. With 0 connections, nothing is posted."""
 
     title: str
     goal: str
@@ -75,7 +75,7 @@ def _measure(session: Session, posts: _Posts) -> GroupResult:
 def _read(
     session: Session, posts: _Posts, server: ServerProcess, tag: str, rate: float = 0
 ) -> tuple[Result, Result | None]:
-    """Return the results of GETs, and of the posts meanwhile. A `rate` is given for the peer."""
+    """Return the results of GETs, and of simultaneous posts: as fast as possible, or at a `rate` for the peer."""
     scale = session.scale
     gets = Plan(
         tag=tag,

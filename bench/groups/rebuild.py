@@ -13,7 +13,7 @@ from bench.session import Contestant, Measurement, Session
 
 
 def measure(session: Session) -> GroupResult:
-    """Time both as commands, with the start of Python."""
+    """Measure the time of both commands, which includes the start of Python."""
     events = session.scale.rebuild_events
     with session.folder() as folder:
         log = folder / "log.jsonl"

@@ -1,4 +1,4 @@
-"""One client, and nobody else: its latency beside that of a flush and of a request to the bare server."""
+"""The latency of a single client, beside that of a flush and of a request to the bare server."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""A disk whose flushes take 10 ms longer, simulated by strace. A rate survives that only if flushes are shared."""
+"""A disk whose flushes take 10 ms longer, simulated by strace. Only shared flushes keep the rate of events up."""
 
 import shutil
 import subprocess

@@ -40,7 +40,7 @@ def _start_on_empty_log(session: Session) -> Measurement:
 
 
 def _start_behind(log: Path, copy: Path) -> Measurement:
-    """Put the copied projection back and start. The server is killed at the end, as it was before."""
+    """Put the copied projection back and start. The server is killed at the end, as at the end of the preparation."""
     for file in projection_files(log):
         file.unlink()
     for file in copy.iterdir():

@@ -1,7 +1,7 @@
 """The load generator's client: one epoll loop over many connections, each with requests of its own.
 
-Requests are bytes before the clock starts, and only status and length of a response are parsed. So a request costs
-the client some 15 µs, most of them in the kernel ("load generator alone" in docs/performance.md).
+Requests are encoded before the clock starts, and only status and length of a response are parsed. So a request costs
+the client some 15 µs, mostly in the kernel ("load generator alone" in docs/performance.md).
 """
 
 import select
@@ -124,7 +124,7 @@ class Client:
     def run_closed(self, seconds: float | None = None) -> float:
         """Send each request when the response before it has arrived; return when sending ended.
 
-        Sending ends after `seconds`, or else with the end of all scripts. Open requests are waited for.
+        Sending ends after `seconds`, or else with the end of all scripts. The method waits for open requests.
         """
         started = perf_counter()
         end, open_requests = started + (seconds or float("inf")), 0
@@ -137,7 +137,7 @@ class Client:
                 if now < end and self._send(connection, now):
                     continue
                 if seconds:
-                    end = min(now, end)  # a script has ended too soon; fewer connections would be another load
+                    end = min(now, end)  # a script ended too soon; with fewer connections, the load would differ
                 open_requests -= 1
         return end if seconds else perf_counter()
 

@@ -1,6 +1,6 @@
 """The events that the load generator sends, as JSON. Sent in their order, all of them are accepted.
 
-The events are formatted from random bytes, some 700,000 a second, so that few seconds suffice to prepare a load.
+The events are formatted from random bytes, so that few seconds suffice to prepare a load.
 """
 
 import os
@@ -13,7 +13,7 @@ PER_LOCKER = 8
 """Compartments of one locker."""
 
 _FAULTY_EVERY = 20
-"""One compartment in this many reports a fault and its end before each reservation."""
+"""One of so many compartments reports a fault and its repair before each reservation."""
 
 type Key = tuple[bytes, bytes]
 """The ids of a locker and of one of its compartments."""
@@ -25,7 +25,7 @@ def locker_name(tag: str, number: int) -> str:
 
 
 def compartments_of(tag: str, number: int) -> list[Key]:
-    """Return a number of compartments. `tag` is the prefix of their lockers' names."""
+    """Return `number` compartments. `tag` is the prefix of their lockers' names."""
     return [(locker_name(tag, one).encode(), b"C%d" % (one % PER_LOCKER + 1)) for one in range(number)]
 
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 from bench.processes import LineProcess, ServerProcess, run
 
 PAGE_EVENTS = 10_000
-"""Events that a reader which catches up asks for at a time."""
+"""Events on each page of the reader that catches up."""
 
 _TIMEOUT_SECONDS = 60
 _BUFFER_BYTES = 1024 * 1024
@@ -28,7 +28,7 @@ _MODULE = "bench.load.followers"
 
 
 class Received(Struct, frozen=True):
-    """The amount that readers have received, and the time that this took."""
+    """An amount that readers have received, and the time until then."""
 
     amount: int
     """Events of a reader that catches up, or bytes of all streams."""
@@ -71,10 +71,10 @@ class Streams:
         self._process.kill()
 
     def result(self, at_least: int = 0) -> Received:
-        """Wait until the streams have received a number of bytes, and return what they have received.
+        """Wait until the streams have received a number of bytes, and return the received amount.
 
         Raises:
-            BenchFailure: a stream has ended before.
+            BenchFailure: a stream has ended too early.
         """
         self._process.write_line(b"%d" % at_least)
         return msgspec.json.decode(self._process.read_line(), type=Received)

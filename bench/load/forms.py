@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from struct import Struct
 
 ID = b"%b-%b-4%b-8%b-%b"
-"""Form of a random UUID (RFC 9562, version 4). `random_ids` has its values."""
+"""Form of a random UUID (RFC 9562, version 4). `random_ids` yields the values."""
 
 _HEAD = b'{"event_id":"' + ID + b'","occurred_at":"2026-11-23T%b+01:00","locker_id":"%b","type":'
 
@@ -23,9 +23,9 @@ TIMES = [b"%02d:%02d:%02d" % (8 + second // 3600, second // 60 % 60, second % 60
 """Times of a day, from 8 to 18 o'clock."""
 
 _PARTS = Struct("8s4sx3sx3s12s")
-"""Parts of 32 random hexadecimal digits that `ID` makes a UUID of."""
+"""Splits 32 random hexadecimal digits into the values of `ID`. Two digits are dropped."""
 
 
 def random_ids(number: int) -> Iterator[tuple[bytes, ...]]:
-    """Yield the values of as many random ids."""
+    """Yield the values of `number` random ids."""
     return _PARTS.iter_unpack(os.urandom(16 * number).hex().encode())

@@ -26,7 +26,7 @@ EXPECTED = {"get": 200, "event": 202, "batch": 202, "refused": 422}
 """Status of the response to each kind of request."""
 
 _TIMEOUT_SECONDS = 60
-"""For a projection to catch up."""
+"""Time that a projection has to catch up."""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ def main() -> None:
     try:
         client = Client(job.ports, [iter(_script(plan, number)) for number in range(plan.connections)], _check(plan))
         gc.collect()
-        gc.disable()  # nothing here has cycles, and a pause would look like the server's
+        gc.disable()  # a collection here would look like a pause of the server
         _print_line(b"ready")
         sys.stdin.buffer.readline()
         _print_line(msgspec.json.encode(_run(client, job)))

@@ -17,11 +17,11 @@ class ResponseHead(NamedTuple):
 
 
 type Check = Callable[[int, bytes | bytearray], str]
-"""Returns the fault of a status or a body in words, or "" if both are as expected."""
+"""Returns an error text about a status or a body, or "" if both are as expected."""
 
 
 def post(path: str, body: bytes, media_type: str = "application/json", key: str = "") -> bytes:
-    """Return a POST. `key` is the API key that it shows, if any."""
+    """Return a POST request. `key` is its API key, or empty."""
     authorization = b"Authorization: Bearer %b\r\n" % key.encode() if key else b""
     return b"POST %b HTTP/1.1\r\nHost: localhost\r\n%bContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (
         path.encode(),
@@ -33,7 +33,7 @@ def post(path: str, body: bytes, media_type: str = "application/json", key: str 
 
 
 def post_batch(events: Iterable[bytes], key: str = "") -> bytes:
-    """Return a POST of a batch, as NDJSON."""
+    """Return the POST request of a batch, as NDJSON."""
     return post("/events/batch", b"\n".join(events), "application/x-ndjson", key)
 
 
@@ -70,7 +70,7 @@ class ResponseReader:
 
 
 def expect(expected: int) -> Check:
-    """Return a check that wants a status."""
+    """Return a check for a status."""
 
     def check(status: int, body: bytes | bytearray) -> str:
         return "" if status == expected else f"{status} instead of {expected}: {bytes(body[:300])!r}"
@@ -79,7 +79,7 @@ def expect(expected: int) -> Check:
 
 
 def expect_items(events: int) -> Check:
-    """Return a check that wants 200 and one item per event of a batch, each accepted."""
+    """Return a check for status 200, with one accepted item for each event of a batch."""
 
     def check(status: int, body: bytes | bytearray) -> str:
         accepted = body.count(b'"status":202')

@@ -32,13 +32,13 @@ _BUSY = 0
 """Number of the busy locker, which has many more events than any other."""
 
 _BUSY_EVERY = 38
-"""One event of the busy locker follows after this many others, apart from registrations. So it has 2 % of them."""
+"""One event of the busy locker follows after so many other events, so that the locker has some 2 % of all events."""
 
 _FULL_EVERY = 50
-"""One locker in this many is full: a parcel lies in each of its compartments."""
+"""One of so many lockers is full: each of its compartments holds a parcel."""
 
 _AREA_LOCKERS = 500
-"""Lockers of one area. Their events take turns."""
+"""Lockers of one area. Their events alternate in the log."""
 
 _SPARE = PER_LOCKER - 1
 """Number of the compartment that is only registered, unless its locker is full. Posts may use it later."""
@@ -87,7 +87,7 @@ class Network(Struct, frozen=True):
         for compartment, uuid in zip(compartments, _endless_ids(), strict=False):
             yield REGISTERED % (*uuid, TIMES[0], *compartment)
         busy = EventGenerator(self._compartments(_BUSY), registered=True)
-        for number, event in enumerate(self._lived(), 1):
+        for number, event in enumerate(self._life_events(), 1):
             yield event
             if number % _BUSY_EVERY == 0:
                 yield from busy.take(1)
@@ -111,7 +111,7 @@ class Network(Struct, frozen=True):
         name = self.locker(locker).encode()
         return [(name, compartment_name(slot).encode()) for slot in range(PER_LOCKER)]
 
-    def _lived(self) -> Iterator[bytes]:
+    def _life_events(self) -> Iterator[bytes]:
         """Yield the events of all lives. The busy locker has none."""
         lockers = [(locker, self.locker(locker).encode()) for locker in range(self.lockers)]
         ids, faults = _endless_ids(), dict[Key, bytes]()
@@ -161,7 +161,7 @@ def _scattered(locker: int, slot: int) -> int:
 
 @cache
 def _cycle(life: str, step: int) -> int:
-    """Return how many reservations of a life ended before the reservation of this step."""
+    """Return the number of reservations of a life before the reservation of this step."""
     return life.count("R", 0, step + 1) - 1
 
 

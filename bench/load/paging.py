@@ -1,4 +1,4 @@
-"""A walk through the pages of a list, as a client makes it: the next page begins at the token `next` of this one."""
+"""A client that walks through the pages of a list, each by the token `next` of the page before."""
 
 from contextlib import closing
 from http.client import OK, HTTPConnection

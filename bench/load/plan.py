@@ -31,7 +31,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     compartments: int = 32
     """Compartments per connection. Connections share none, so each one's events arrive in an acceptable order."""
     key: str = ""
-    """The API key that posts of events show, if any."""
+    """The API key of posts, or empty."""
     registered: bool = False
     """Whether the compartments have been registered before."""
     itemised: bool = True
@@ -41,15 +41,15 @@ class Plan(Struct, frozen=True, kw_only=True):
     rate: float = 0
     """Requests a second. If 0, each connection sends its next request when the response arrives."""
     max_rate: int = 60_000
-    """Most requests a second that one server can answer. This many are prepared if there is no `rate`."""
+    """Most requests a second that a server can answer. As many are prepared if there is no `rate`."""
     readers: Sequence[Reader] = ()
     """The readers of GETs, one per connection. Without them, each connection reads lockers."""
     network: Network | None = None
     """The network whose spare compartments have the events, instead of compartments of the tag."""
     turn: int = 0
-    """Number of this plan, from 0, among those that divide the spare compartments among them."""
+    """Number of this plan, from 0, among the plans that share the spare compartments."""
     turns: int = 1
-    """Number of plans that divide the spare compartments among them."""
+    """Number of the plans that share the spare compartments."""
     projection: str = ""
     """Path of a projection. At the end, the load generator waits until the projection contains all `events`."""
 

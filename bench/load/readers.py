@@ -1,4 +1,4 @@
-"""The readers of a network: operators with a browser. Each of them reads one kind of paths, about random subjects."""
+"""The readers of a network: operators with a browser. Each reader requests one kind of paths, about random subjects."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -27,7 +27,7 @@ _TURNS = (
 
 
 class Targets(Struct, frozen=True):
-    """A network whose events were sent to a server, and what its readers must know about them."""
+    """A network whose events are in the log of a server, with the figures that its readers need."""
 
     network: Network
     events: int

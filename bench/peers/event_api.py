@@ -1,7 +1,7 @@
 """`POST /events` as in FastAPI's tutorial: a pydantic body for each event type, and a route in FastAPI's thread pool.
 
 The peers that accept real events share this API, so they differ in their storage only. Malformed events get 422 from
-FastAPI itself. Every other status is the one of docs/rules.md.
+FastAPI itself. Every other event gets the status of docs/rules.md.
 """
 
 from collections.abc import Callable

@@ -10,7 +10,7 @@ The service accepts the seven events of docs/rules.md by the same rules. Its cho
   and SQLite flushes it at each commit.
 - The route is a plain function, as in the package's example for FastAPI, so FastAPI calls it in threads.
 
-The transaction finds a duplicate, so a new event is not looked up before it is decided, which saves a query.
+The transaction detects a duplicate, so an event is not looked up before its decision, which saves a query.
 
 Some features of the package are not used:
 
@@ -47,7 +47,7 @@ from lockstream.core.entities.state import DEGRADING_SEVERITY, Status
 from lockstream.core.outcomes import Refusal
 
 _ATTEMPTS = 20
-"""Decisions of one event that may lose a race before the event fails with 500."""
+"""Attempts to decide one event, which may each lose a race, before the event fails with 500."""
 
 
 class Refused(Exception):
@@ -188,7 +188,7 @@ class Lockers(Application[UUID]):
         """Decide `event`, and return the aggregates that it changes.
 
         Raises:
-            Refused: the rules forbid it.
+            Refused: the rules forbid the event.
         """
         match event:
             case CompartmentRegistered():

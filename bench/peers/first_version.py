@@ -172,7 +172,7 @@ class JsonLines:
 
 
 class Service:
-    """Decides events one after the other."""
+    """The service of the peer, which decides one event at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._log = JsonLines(folder / LOG_NAME)

@@ -1,6 +1,6 @@
 """One INSERT and commit per event: `python -m bench.peers.postgres_inserts URL CONNECTIONS SECONDS PID`.
 
-A service that writes each event to the database as it arrives does at least this. Each connection sends a prepared
+A service that writes each event to the database at once does at least this work. Each connection sends a prepared
 INSERT with its commit in one round trip, without HTTP, decisions, positions, a chain or a projection. The table's key
 refuses duplicates. `PID` is the database's process, whose CPU time is measured, too.
 """
@@ -21,7 +21,7 @@ from bench.load.plan import WARM_UP_SECONDS
 from bench.resources import CpuMeter
 
 _PREPARED_PER_SECOND = 20_000
-"""Events that are prepared before the clock starts. If more are needed, they are prepared meanwhile."""
+"""Events per second that are prepared before the clock starts. Further events are prepared during the measurement."""
 
 _MORE = 100
 
@@ -75,7 +75,7 @@ def _take(events: EventGenerator, number: int) -> list[_Row]:
 
 
 def _insert(connection: psycopg.Connection, rows: Iterator[_Row], counted_from: float, end: float) -> int:
-    """Insert rows until `end`, each committed; return the number of those that count."""
+    """Insert rows until `end`, each with a commit; return the number of rows after `counted_from`."""
     counted, now = 0, 0.0
     with connection.cursor() as cursor:
         while now <= end:

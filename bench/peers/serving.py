@@ -1,4 +1,4 @@
-"""Serve an application of a peer exactly as Lockstream is served."""
+"""Serves the application of a peer with Lockstream's own server and its default options."""
 
 from typing import cast
 
@@ -11,6 +11,6 @@ from lockstream.settings import Settings
 
 
 def serve(app: ASGIApp) -> None:
-    """Serve `app` on a free port until SIGTERM, by Lockstream's own server with its default options."""
+    """Serve `app` on a free port until SIGTERM."""
     configure_server_log("info")
     server.run(cast(FastAPI, app), Settings(host="127.0.0.1", port=0))

@@ -1,6 +1,6 @@
-"""Lockstream itself, which counts nothing for its metrics: what remains is the cost of everything else.
+"""Lockstream without the recording of metrics, to measure the cost of metrics.
 
-Group commit, the log writer and HTTP still call the functions that would count, so some 0.1 µs a batch is not seen.
+Group commit, the log writer and HTTP still call the functions that record, so the cost of these calls is not measured.
 """
 
 from lockstream.infrastructure.telemetry.histogram import Histogram

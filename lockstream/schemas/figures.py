@@ -74,7 +74,7 @@ class SystemProblem(Struct, frozen=True, forbid_unknown_fields=True):
 
     code: Annotated[str, Meta(description="Stable name, for programs.")]
     is_critical: Annotated[bool, Meta(description="Whether events are refused now.")]
-    what: Annotated[str, Meta(description="Sentence that says what is wrong.")]
+    description: Annotated[str, Meta(description="Sentence that says what is wrong.")]
     remedy: Annotated[str, Meta(description="Sentence that says what to do.")]
     page: Annotated[str, Meta(description="Section of docs/operations.md about this problem.")]
 

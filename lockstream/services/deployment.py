@@ -42,7 +42,7 @@ class Deployment(Protocol):
         """Times of silence, from the settings."""
 
     def open_store(self, on_progress: OnProgress = ignore_progress) -> Store:
-        """Open the store, with its projection brought up to its log."""
+        """Open the store, and bring its projection up to its log."""
 
     def start(self, on_progress: OnProgress = ignore_progress) -> Lockstream:
         """Start the system that serves requests."""
@@ -75,7 +75,7 @@ class Deployment(Protocol):
         """Return the path of the log file.
 
         Raises:
-            StartRefused: the log is in a database; the text ends with the sentence `remedy`.
+            StartRefused: the log is in a database. The text ends with the sentence `remedy`.
         """
 
 
@@ -114,7 +114,7 @@ def silence_limits(settings: Settings) -> SilenceLimits:
 
 
 def open_access(settings: Settings, store: KeyStore) -> Access:
-    """Return the check of the keys in `store`, which closes the store.
+    """Return the check of the keys in `store`. Closing the check closes the store.
 
     Raises:
         KeysRequired: there is no key, and the settings name an address that other machines can reach.
@@ -136,7 +136,7 @@ def open_access(settings: Settings, store: KeyStore) -> Access:
 
 @contextmanager
 def closing_on_failure(tracing: "Tracing | None") -> "Iterator[Tracing | None]":
-    """Give `tracing`, and close it if the block fails."""
+    """Context manager that yields `tracing`, and closes it if the block fails."""
     try:
         yield tracing
     except BaseException:
@@ -221,7 +221,7 @@ class FileDeployment:
         rebuild(self._log, self._settings.row_cache_rows, on_progress)
 
     def import_events(self, source: Path, report: Path, on_progress: OnProgress) -> ImportCounts:
-        source.stat()  # without this, a log would be created before a missing file is noticed
+        source.stat()  # raises an error for a missing file before a log is created
         with closing(self.open_store()) as store:
             counts = import_events(store, source, report, on_progress, store.checkpoint_if_full)
             store.checkpoint()

@@ -18,14 +18,14 @@ BATCH_EVENTS = 5_000
 
 TIMEOUT_SECONDS = 60
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
-"""Seconds before a batch is sent again, if the server does not name them. The pause doubles each time."""
+"""Seconds before a batch is sent again, unless the server names a time. The pause doubles with each attempt."""
 
 DEADLINE_SECONDS = 600
-"""Time that a server has to come back."""
+"""Time after which a batch is given up if the server does not come back."""
 
 _SERVER_ERROR = 500
 _RETRIED = frozenset((408, 429, _SERVER_ERROR, 502, 503, 504))
-"""Statuses that promise a success later. Those beside 408, 429, 500 and 503 come from a proxy."""
+"""Statuses after which a later request may succeed. 502 and 504 come from a proxy."""
 
 KEY_VARIABLE = "LOCKSTREAM_API_KEY"
 """Environment variable with the API key that commands send to a server."""
@@ -50,7 +50,7 @@ class _NotAcknowledged(Exception):
 
 
 class Client:
-    """A connection to the server at a URL. A lost one is made again with the next request."""
+    """A connection to the server at a URL. After a loss, the next request connects again."""
 
     def __init__(
         self, url: str, on_failure: Callable[[str], object], sleep: Callable[[float], object] = time.sleep
@@ -74,7 +74,7 @@ class Client:
     def post(self, events: Sequence[bytes], meanwhile: Callable[[], object] = lambda: None) -> list[Item]:
         """Post events in one batch until the server has decided all of them; return their outcomes, in order.
 
-        `meanwhile` is called after each sending of the batch, while the server decides.
+        `meanwhile` is called each time that the batch was sent, while the server decides.
 
         Raises:
             SimulationFailed: the server was never reached, did not come back in time, or rejects every request.
@@ -135,7 +135,7 @@ class Client:
 
 
 def connection_to(url: str, timeout_seconds: float) -> tuple[http.client.HTTPConnection, str]:
-    """Return a connection to the server at `url`, which is made with the first request, and the path of the server.
+    """Return a connection to the server at `url`, which the first request opens, and the path of the server.
 
     Raises:
         ValueError: no request can be sent to this URL.
@@ -157,7 +157,7 @@ def key_headers() -> dict[str, str]:
     """Return the header with the API key that `LOCKSTREAM_API_KEY` contains, or none.
 
     Raises:
-        ValueError: it contains something else. The text does not repeat it.
+        ValueError: the variable contains another text, which the error does not repeat.
     """
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key:
@@ -168,7 +168,7 @@ def key_headers() -> dict[str, str]:
 
 
 def access_refusal(url: str, status: int, content: bytes) -> str | None:
-    """Return why a server has refused a request for the sake of its API key, or None if it has not."""
+    """Return the error about a request that was refused because of its API key, or None about any other response."""
     if status not in _REFUSED:
         return None
     try:
@@ -179,7 +179,7 @@ def access_refusal(url: str, status: int, content: bytes) -> str | None:
 
 
 def reason_of(error: Exception) -> str:
-    """Return why a connection has failed, without the number of the error."""
+    """Return the reason why a connection has failed, without the number of the error."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}; SSL_CERT_FILE names an authority to trust"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

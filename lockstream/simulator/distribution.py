@@ -1,14 +1,14 @@
-"""Random values by their quantiles.
+"""Distributions of random values, given by their quantiles.
 
-Only arithmetic is used, and no function of a mathematical library: such a function may differ in its last digit
-between systems, and a seed would no longer stand for the same events.
+The code uses arithmetic only, and no function of a mathematical library: the last digit of such a function may differ
+between systems, so that a seed would no longer give the same events.
 """
 
 from bisect import bisect_right
 
 
 class Distribution:
-    """A distribution that is linear between given quantiles."""
+    """A distribution that is linear between its given quantiles."""
 
     def __init__(self, *quantiles: tuple[float, float]) -> None:
         """`quantiles` are pairs of a share and the value below which this share lies, from share 0 to share 1."""

@@ -24,14 +24,14 @@ _UNTIL_REPORT = Distribution((0, 0), (0.8, 0.3), (1, 3))
 """Hours between an incident and the report of one of its faults."""
 
 _UNTIL_REPAIR = Distribution((0, 2), (0.6, 30), (0.95, 120), (1, 400))
-"""Average hours of technicians between an incident and the visit that repairs it."""
+"""Average hours of technicians (see `Rhythm`) between an incident and the visit that repairs its faults."""
 
 _SECONDS_OF_REPAIR = 8 * 60
 _SECOND_VISIT = 10 * DAY
 _NOT_REPAIRED = 0.07
 """Share of faults that the first visit does not repair."""
 _NEVER_REPAIRED = 0.15
-"""Share of faults which do not degrade their compartment, and which nobody repairs."""
+"""Share of the faults without degradation that are never repaired."""
 
 
 class _Defect(NamedTuple):
@@ -51,7 +51,7 @@ class _Fault(NamedTuple):
 
 
 def plan_incident(world: World, locker: Locker) -> None:
-    """Let the locker's next incident happen some day. A large locker, or a flawed one, has more of them."""
+    """Plan the next incident of a locker at a random time. A large or flawed locker has more incidents."""
     world.at(world.after(_UNTIL_INCIDENT, 32 / len(locker.compartments) / locker.flaws), _break_doors, locker)
 
 

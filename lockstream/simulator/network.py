@@ -1,4 +1,4 @@
-"""A network of lockers: where they stand, how many compartments they have, how busy and how reliable they are."""
+"""A network of lockers, each with its city, its compartments, its demand and its reliability."""
 
 from random import Random
 
@@ -18,14 +18,14 @@ _COLUMNS = Distribution((0, 1), (0.3, 2), (0.6, 3.2), (0.85, 5.5), (0.96, 10), (
 """Columns of a locker, rounded down: 8 to 120 compartments."""
 
 _DEMAND = Distribution((0, 0.4), (0.5, 0.9), (0.9, 1.6), (1, 3))
-"""Demand of a locker compared with others."""
+"""Demand of a locker as a multiple of the average demand."""
 
 _FLAWED = 0.06
-"""Share of lockers that break as often as eight others."""
+"""Share of lockers that break eight times as often as others."""
 
 
 class Locker:
-    """A locker. `outbox` is where its events go: to the server, or into a list while the locker is offline."""
+    """A locker. Its `outbox` is the list of events at the server, or a list of its own while the locker is offline."""
 
     __slots__ = ("compartments", "demand", "flaws", "head", "name", "offset", "outbox")
 
@@ -34,7 +34,7 @@ class Locker:
         self.name = name
         self.offset = hours * HOUR
         self.head = f'+{hours:02d}:00","locker_id":"{name}","type":"'
-        """The part of an event's JSON text from the offset to the event type."""
+        """The part of an event's JSON text from the UTC offset to the event type."""
         self.demand = demand
         self.flaws = flaws
         self.outbox: list[bytes] = []

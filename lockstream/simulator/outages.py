@@ -12,7 +12,7 @@ _DURATION = Distribution((0, 0.05), (0.6, 0.7), (0.9, 8), (0.99, 40), (1, 72))
 
 
 def plan_outage(world: World, locker: Locker) -> None:
-    """Let the locker's next outage begin some day."""
+    """Plan the next outage of a locker at a random time."""
     world.at(world.after(_UNTIL_OUTAGE), _disconnect, locker)
 
 

@@ -1,4 +1,4 @@
-"""The pace of a simulation: at a multiple of real time, or as fast as somebody reads."""
+"""The pace of a simulation: a multiple of real time, or as fast as the events are read."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from lockstream.simulator.simulation import Simulation
 from lockstream.simulator.world import Arrival
 
 TICK_SECONDS = 0.2
-"""Time between two looks at the clock."""
+"""Time between two reads of the clock."""
 
 type Batch = tuple[Arrival, ...]
 
@@ -26,7 +26,10 @@ def clock_at(speed: float, start: float, real: Clock = time.monotonic) -> Clock:
 def batches(
     simulation: Simulation, end: float, clock: Clock | None = None, sleep: Callable[[float], object] = time.sleep
 ) -> Iterator[Batch]:
-    """Yield the next events that arrive before `end`, each when `clock` has reached its arrival, or else at once."""
+    """Yield the next events that arrive before `end`, each once `clock` has reached its arrival.
+
+    Without a clock, no event waits.
+    """
     while clock and (now := clock()) < end:
         yield from batched(simulation.arrivals(now), BATCH_EVENTS)
         sleep(TICK_SECONDS)

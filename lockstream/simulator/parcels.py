@@ -12,23 +12,23 @@ _UNTIL_DEPOSIT = Distribution((0, 0.5), (0.5, 7), (0.9, 20), (1, 60))
 """Average hours of couriers between reservation and deposit."""
 
 _UNTIL_PICK_UP = Distribution((0, 0.1), (0.5, 7), (0.8, 22), (0.96, 80), (1, 400))
-"""Average hours of customers between deposit and pick-up. The longest end in an expiry."""
+"""Average hours of customers between deposit and pick-up. A time beyond `_PICK_UP_LIMIT` ends in an expiry."""
 
 _UNTIL_VISIT = Distribution((0, 0), (1, 8))
-"""Average hours of couriers between the end of a time limit and the visit that empties the compartment."""
+"""Average hours of couriers between the pick-up limit and the visit that empties the compartment."""
 
 _LYING = Distribution((0, 240), (1, 1_500))
-"""Hours for which a forgotten parcel lies."""
+"""Hours for which a forgotten parcel stays in its compartment."""
 
 _UNTIL_LATE_PICK_UP = Distribution((0, 1), (1, 50))
-"""Hours between an expiry and the attempt to pick up the parcel all the same."""
+"""Hours between an expiry and an attempt to pick up the parcel nevertheless."""
 
 _NEVER_DEPOSITED = 0.03
 _DEPOSIT_LIMIT = 3 * DAY
 _PICK_UP_LIMIT = 7 * DAY
 _FORGOTTEN = 0.003
 _MISTAKEN = 0.004
-"""Share of actions beside which the locker also reports something that the rules refuse."""
+"""Share of actions with which the locker also reports an event that the rules refuse."""
 
 
 def reserve(world: World, compartment: Compartment) -> None:
@@ -53,7 +53,7 @@ def reserve(world: World, compartment: Compartment) -> None:
 
 
 def deposit(world: World, compartment: Compartment) -> None:
-    """Deposit the parcel. The customer picks it up, or it expires, or everybody forgets it for weeks."""
+    """Deposit the parcel. The customer picks the parcel up, or it expires, or it is forgotten for weeks."""
     if world.chance() < _MISTAKEN:  # the courier scans a parcel of another carrier first
         _report_wrongly(world, compartment, "ParcelDeposited", world.new_reservation_id())
     weight = int(100 + 9_900 * world.chance() * world.chance())
@@ -74,7 +74,7 @@ def deposit(world: World, compartment: Compartment) -> None:
 
 
 def visit(world: World, compartment: Compartment) -> None:
-    """Let the next courier take the parcel back."""
+    """Plan the visit of the next courier, who takes the parcel back."""
     world.at(world.in_rhythm(COURIERS, compartment.locker, _UNTIL_VISIT), expire, compartment)
 
 
@@ -99,7 +99,7 @@ def expire(world: World, compartment: Compartment) -> None:
 
 
 def release(world: World, compartment: Compartment) -> None:
-    """Let a free compartment wait for its next reservation."""
+    """Plan the next reservation of a free compartment."""
     locker = compartment.locker
     world.at(world.in_rhythm(SHOPS, locker, _FREE, 1 / locker.demand), reserve, compartment)
 

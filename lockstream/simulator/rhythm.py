@@ -1,4 +1,4 @@
-"""The rhythm of a week: which hours are busy for couriers, customers, shops and technicians."""
+"""The rhythm of a week: the busy and quiet hours of couriers, customers, shops and technicians."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Rhythm:
         """Activity of the week before each hour of it."""
 
     def after(self, time: int, hours: float) -> int:
-        """Return when the activity of `hours` average hours has passed since `time`.
+        """Return the time at which the activity of `hours` average hours has passed since `time`.
 
         Times are in seconds of local time since 1970-01-01.
         """

@@ -1,4 +1,4 @@
-"""A simulation: a network of lockers that opens in its first hours, and then lives for ever."""
+"""A simulation: a network of lockers that open in the first hours, and then report events without an end."""
 
 from collections.abc import Iterator
 from random import Random
@@ -19,7 +19,7 @@ _DAILY_EVENTS = 1.4
 
 
 class Simulation:
-    """A network's life from `start` on, in seconds since 1970-01-01, UTC.
+    """The events of a network from the time `start` on, in seconds since 1970-01-01, UTC.
 
     The same seed makes the same network, and with the same start the same events, on every system.
     """
@@ -37,7 +37,7 @@ class Simulation:
     def arrivals(self, end: float) -> Iterator[Arrival]:
         """Yield the next events that arrive before the time `end`, in the order of their arrival.
 
-        After the last of them, a further call continues with the events from `end` on. The memory that a simulation
+        After the last event, a further call continues with the events from `end` on. The memory that a simulation
         needs is bounded by the number of compartments and the longest outage.
         """
         return self._world.run(end)
@@ -49,7 +49,7 @@ class Simulation:
         return next(reserved, self.lockers[0].compartments[0])
 
     def estimate(self, end: int) -> int:
-        """Return how many events arrive before the time `end`, some percent more or less."""
+        """Return an estimate of the number of events that arrive before the time `end`. It is some percent off."""
         return round(self.compartments * (1 + _DAILY_EVENTS * (end - self.start) / DAY))
 
 

@@ -1,4 +1,4 @@
-"""The world of a simulation: its clock, the agenda of coming actions, chance, and the sending of events."""
+"""The world of a simulation: its clock, the agenda of planned actions, random numbers, and the sending of events."""
 
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -15,7 +15,7 @@ _RESENT = 0.008
 """Share of events that a locker sends twice, because the response was lost."""
 
 _RESENT_AFTER = Distribution((0, 2), (0.7, 30), (1, 600))
-"""Seconds between the two sendings of such an event."""
+"""Seconds after which a locker sends an event again."""
 
 _EPOCH = date(1970, 1, 1).toordinal()
 
@@ -59,7 +59,7 @@ class World:
                 self.delivered.clear()
 
     def at[SubjectT](self, time: int, action: "Callable[[World, SubjectT], None]", subject: SubjectT) -> None:
-        """Let an action happen at a time. Actions of the same second keep the order in which they were planned."""
+        """Plan an action at a time. Actions of the same second keep the order in which they were planned."""
         self._actions += 1
         heappush(self._agenda, (time, self._actions, action, subject))
 
@@ -72,7 +72,7 @@ class World:
         return rhythm.after(self.now + locker.offset, hours.at(self.chance()) * factor) - locker.offset
 
     def report(self, compartment: Compartment, event_type: str, payload: str) -> str:
-        """Let the locker send an event, perhaps twice, and return its `event_id`. `payload` is the members' JSON."""
+        """Send an event from a locker, perhaps twice, and return its `event_id`. `payload` is JSON without braces."""
         locker = compartment.locker
         event_id, text = self._event(locker, event_type, payload)
         locker.outbox.append(text)

@@ -48,10 +48,10 @@ class _Event(Struct):
 
 
 def run(settings: Settings, lockers: int, days: float, seed: int, *, opens_browser: bool = True) -> None:
-    """Serve and simulate until a signal comes. The browser of a desktop shows the console, unless told not to.
+    """Serve and simulate until a signal comes. With `opens_browser`, the browser of a desktop shows the console.
 
-    The past is recorded with its own times, before the server starts. What was refused then is posted to the server, so
-    that the quarantine has it.
+    The past is recorded with its own times, before the server starts. Events that were refused then are posted to the
+    server, so that the quarantine has them.
 
     Raises:
         SimulationFailed: the server could not be started, or has ended.
@@ -89,7 +89,7 @@ class _Server:
     """`lockstream serve` as a process of its own, with a log in `folder`. The process ends with the block."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
-        """Of all settings, only host and port count."""
+        """The server has the host and the port of `settings`. All other settings have their defaults."""
         self._messages = folder / "messages.txt"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)},
@@ -123,7 +123,7 @@ class _Server:
         self._stop()
 
     def require_running(self) -> None:
-        """Raise SimulationFailed if the server has ended. Its own error says why, if there is one."""
+        """Raise SimulationFailed if the server has ended, with the error that the server has printed, if any."""
         if (code := self._process.poll()) is not None:
             ended = f"The server of the demo has ended with exit code {code}. Start the demo again."
             errors = [line for line in self._messages.read_text().splitlines() if line.startswith("lockstream: ")]
@@ -141,7 +141,7 @@ class _Server:
 
 
 def _introduction(simulation: Simulation, url: str) -> Iterator[str]:
-    """Yield lines that say where to look."""
+    """Yield lines with the URLs of the console, of the documentation and of examples."""
     example = simulation.example()
     locker = f"{url}/lockers/{example.locker.name}"
     yield ""

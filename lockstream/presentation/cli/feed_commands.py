@@ -29,7 +29,7 @@ def follow(
 ) -> None:
     """Print the events of a running server as they are accepted, one a line, until Ctrl-C.
 
-    After a broken connection, and a restart of the server, it goes on where it was.
+    After a broken connection or a restart of the server, the command continues with the next event.
     """
     from lockstream.presentation.cli.follow import follow as run  # noqa: PLC0415
 

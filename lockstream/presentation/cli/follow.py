@@ -1,4 +1,4 @@
-"""Follow the feed of a server: print each event as it comes, and go on after a broken connection."""
+"""Follow the feed of a server: print each event once it is accepted, and continue after a broken connection."""
 
 import http.client
 import time
@@ -23,7 +23,7 @@ RETRY_SECONDS = 1.0
 PAGE_EVENTS = 1_000
 
 _RETRIED = frozenset((408, 429, 502, 503, 504))
-"""Statuses that promise a success later. Those beside 408, 429 and 503 come from a proxy."""
+"""Statuses after which a later request may succeed. 502 and 504 come from a proxy."""
 
 
 def follow(url: str, after: str, filters: Mapping[str, str]) -> None:
@@ -42,7 +42,7 @@ def follow(url: str, after: str, filters: Mapping[str, str]) -> None:
 
 
 class Follower:
-    """A reader of the feed over HTTP. It asks again after a failure, from where it was."""
+    """A reader of the feed over HTTP. After a failure, it requests the same page again."""
 
     def __init__(
         self, url: str, after: str, filters: Mapping[str, str], sleep: Callable[[float], object] = time.sleep
@@ -88,20 +88,20 @@ class Follower:
                 self._log = response.getheader("Lockstream-Log")
                 if content:
                     yield content
-                self.after = str(response.getheader("Lockstream-Through"))  # now that the page is printed
+                self.after = str(response.getheader("Lockstream-Through"))  # after the caller has printed the page
 
     def close(self) -> None:
         self._connection.close()
 
     def _request(self) -> http.client.HTTPResponse:
-        wait = 0 if self._log is None else WAIT_SECONDS  # so that the head is known before anything can be missed
+        wait = 0 if self._log is None else WAIT_SECONDS  # fixes the start at once, so no event is missed
         query = {"after": self.after, "limit": PAGE_EVENTS, "wait": wait, **self._filters}
         headers = self._headers | ({"Lockstream-Log": self._log} if self._log else {})
         self._connection.request("GET", f"{self._path}/events?{urlencode(query)}", headers=headers)
         return self._connection.getresponse()
 
     def _pause(self, reason: str) -> None:
-        """Print why the last request has failed, unless the one before failed as well, and wait."""
+        """Print why the last request has failed, unless an earlier failure was printed, and wait."""
         if not self._failure:
             info(f"{reason} The request is sent again every second.")
         self._failure = reason
@@ -109,7 +109,7 @@ class Follower:
 
 
 def _refusal(url: str, status: int, content: bytes) -> str:
-    """Return what a server has refused, in its own words if it is Lockstream."""
+    """Return the error about a refused request, with the text of the server if it is Lockstream."""
     if refusal := access_refusal(url, status, content):
         return printable(refusal)
     try:

@@ -40,7 +40,7 @@ TABLE_ROWS = 1_000
 """Most rows of a table by default. A table needs all its rows in memory to align them."""
 
 SPOOL_MEMORY_BYTES = 2**24
-"""Most bytes of output that are kept in memory before they go to a temporary file: about 100,000 rows."""
+"""Most bytes of output in memory, before output goes to a temporary file: about 100,000 rows."""
 
 commands = typer.Typer(rich_markup_mode="markdown")
 
@@ -71,7 +71,7 @@ _Descending = Annotated[bool, typer.Option("--newest-first", metavar=FLAG, help=
 _Time = Annotated[str | None, typer.Option(metavar="TIME", help="RFC 3339, with an offset.")]
 
 type _Rows = Callable[["Listings", Any, int], Sequence[Any]]
-"""Returns rows behind a key, up to a number."""
+"""Returns up to a number of rows behind a key."""
 
 
 @commands.command(cls=Command)
@@ -92,7 +92,7 @@ def lockers(  # noqa: PLR0913, PLR0917  # an option each
     limit: LimitOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """List lockers with their counts, sorted by id. It may run beside a server, and is then up to a second behind."""
+    """List lockers with their counts, sorted by id. May run beside a server, and then lags up to a second behind."""
     from lockstream.core.entities.log import present_time  # noqa: PLC0415
     from lockstream.core.use_cases.silent_lockers import listed_lockers, silence_at  # noqa: PLC0415
     from lockstream.schemas.listings import LockerItem  # noqa: PLC0415
@@ -126,7 +126,7 @@ def reservations(  # noqa: PLR0913, PLR0917  # an option each
     limit: LimitOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """List reservations in the order in which they got their status, or by id. It may run beside a server.
+    """List reservations in the order in which they got their status, or by id. May run beside a server.
 
     `--status DEPOSITED --changed-before TIME` lists the parcels that were deposited before that time, the oldest first.
     """
@@ -165,7 +165,7 @@ def faults(  # noqa: PLR0913, PLR0917  # an option each
     limit: LimitOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """List faults in the order in which they were reported. It may run beside a server."""
+    """List faults in the order in which they were reported. May run beside a server."""
     from lockstream.schemas.listings import FaultItem  # noqa: PLC0415
 
     if compartment is not None and locker is None:
@@ -198,7 +198,7 @@ def history(  # noqa: PLR0913, PLR0917  # an option each
     limit: LimitOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """List the events of a locker, a compartment or a reservation in the order of the log. It may run beside a server.
+    """List the events of a locker, a compartment or a reservation in the order of the log. May run beside a server.
 
     Each line of `--format json` is the line of the log. A table leaves out the chain values.
     """
@@ -235,7 +235,7 @@ def _subject(locker: str | None, compartment: str | None, reservation: str | Non
 
 
 def event_class(option: str, text: str | None) -> type[Event] | None:
-    """Return the class of events with this type. Another text is a usage error."""
+    """Return the class of events with the type `text`. Any other text is a usage error."""
     if text is not None and text not in EVENT_TYPES:
         raise typer.BadParameter(
             f"{quoted(text)} is not a type of events. Send one of {', '.join(EVENT_TYPES)}.", param_hint=option
@@ -244,14 +244,14 @@ def event_class(option: str, text: str | None) -> type[Event] | None:
 
 
 def identifier(option: str, text: str | None) -> str | None:
-    """Return an identifier unchanged. Another text is a usage error."""
+    """Return an identifier unchanged. Any other text is a usage error."""
     if text is not None and not is_identifier(text):
         raise typer.BadParameter(f"{quoted(text)} is not an identifier. Send {IDENTIFIER_FORM}.", param_hint=option)
     return text
 
 
 def instant(option: str, text: str | None) -> Any:
-    """Return the time in a text. Another text is a usage error."""
+    """Return the time in a text. Any other text is a usage error."""
     from lockstream.schemas.instants import instant_of  # noqa: PLC0415
 
     if text is None:
@@ -311,9 +311,9 @@ def _print_table(deployment: "Deployment", source: _Source, limit: int | None) -
 
 
 def _print_pages(deployment: "Deployment", source: _Source, limit: int | None, form: Format) -> None:
-    """Print pages by way of a temporary file, so that memory is bounded and no slow reader keeps a snapshot open.
+    """Print pages by way of a temporary file, so that memory is bounded, and a slow output delays no transaction.
 
-    PostgreSQL ends a transaction that waits for its reader, and a query is repeated after a lost connection.
+    PostgreSQL ends a transaction that is idle for long. After a lost connection, the query is repeated from its start.
     """
     with SpooledTemporaryFile(SPOOL_MEMORY_BYTES) as spool:
 
@@ -341,7 +341,7 @@ def encode_pages(pages: Iterable[Sequence["Struct"]], names: Sequence[str], form
 
 
 def more_rows(limit: int | None) -> str:
-    """Return the sentence below a table that lacks rows. `limit` is the option."""
+    """Return the sentence below a table without all rows. `limit` is the value of `--limit`."""
     return f"More rows follow. Use {'--limit N' if limit is None else 'a higher --limit'}, or --format csv."
 
 

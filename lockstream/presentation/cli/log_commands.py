@@ -27,7 +27,7 @@ commands = typer.Typer(rich_markup_mode="markdown")
 @commands.command(cls=Command)
 @with_deployment
 def verify(deployment: "Deployment") -> None:
-    """Verify every line of the log, then the projection against a fresh replay. It may run beside a server.
+    """Verify every line of the log, then the projection against a fresh replay. May run beside a server.
 
     The files of the quarantine, the API keys and the audit log are verified as well. The exit code is 1 if something is
     wrong.
@@ -46,9 +46,9 @@ def verify(deployment: "Deployment") -> None:
 @commands.command(cls=Command)
 @with_deployment
 def rebuild(deployment: "Deployment") -> None:
-    """Rebuild the projection from the log, and put it in the place of the old one.
+    """Rebuild the projection from the log, and replace the old projection.
 
-    In a database, nodes may go on meanwhile.
+    With a database, nodes may run meanwhile.
     """
     with progress_bar("Rebuilding") as bar:
         deployment.rebuild(bar.update)
@@ -58,7 +58,7 @@ def rebuild(deployment: "Deployment") -> None:
 @commands.command(cls=Command)
 @with_deployment
 def migrate(deployment: "Deployment") -> None:
-    """Bring the log's tables in a database to the schema version of this Lockstream. Nodes wait meanwhile."""
+    """Upgrade the tables in the database to the schema version of this Lockstream. Nodes wait meanwhile."""
     before, after = deployment.migrate()
     if before == after:
         info(f"The tables already have schema version {after}.")
@@ -119,7 +119,7 @@ def export(
         bool, typer.Option("--full", metavar=FLAG, help="The whole log, with positions, times and chain values.")
     ] = False,
 ) -> None:
-    """Write the log's events to standard output as they were sent, one a line. It may run beside a server."""
+    """Write the log's events to standard output as they were sent, one a line. May run beside a server."""
     from lockstream.services.commands.copy_log import export_log  # noqa: PLC0415
     from lockstream.services.commands.export_events import export_events  # noqa: PLC0415
 
@@ -139,7 +139,7 @@ def backup(
         Path, typer.Argument(metavar="DEST", help="The file to create, in an existing folder.", show_default=False)
     ],
 ) -> None:
-    """Copy the log file, check every line of the copy, and flush it to disk. It may run beside a server.
+    """Copy the log file, check every line of the copy, and flush it to disk. May run beside a server.
 
     The quarantine of the log, if there is one, is copied to DEST.quarantine, the API keys to DEST.keys, and the audit
     log to DEST.audit and DEST.audit.refused.
@@ -165,7 +165,7 @@ def repair(
     deployment: "Deployment",
     yes: Annotated[bool, typer.Option("--yes", metavar=FLAG, help="Do not ask.")] = False,
 ) -> None:
-    """Truncate a damaged log before its first damaged line, if you agree to the loss. The rest is kept beside it."""
+    """Truncate a damaged log before its first damaged line, after a confirmation. The rest is kept beside the log."""
     from lockstream.services.commands.repair import Repair  # noqa: PLC0415
 
     log_file = deployment.log_file("Restore the database from a backup instead: see docs/scaling.md.")

@@ -30,7 +30,7 @@ commands = typer.Typer(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command, by default with the process's own arguments. An error is printed, and ends with exit code 1."""
+    """Run a command, by default with the arguments of the process. After an error, print it and exit with code 1."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
         commands(given or ["--help"], prog_name="lockstream")
@@ -49,7 +49,7 @@ def _print_version(is_wanted: bool) -> None:
 
 @commands.callback()
 def _options(
-    version: Annotated[  # its callback prints
+    version: Annotated[  # used by its callback alone
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.", metavar=FLAG)
     ] = False,
 ) -> None:
@@ -63,7 +63,7 @@ def serve(settings: Settings) -> None:
 
     Every setting is an option and an environment variable; the option wins.
     """
-    from lockstream.presentation.cli.serve import serve as run  # noqa: PLC0415  # loads FastAPI, which no other needs
+    from lockstream.presentation.cli.serve import serve as run  # noqa: PLC0415  # loads FastAPI
 
     run(settings)
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from lockstream.services.deployment import Deployment
 
 NAMES = {"event_log_path": "log"}
-"""Names of options that are not derived from the setting's name."""
+"""Names of options that differ from the names of their settings."""
 
 METAVARS = {int: "N", Path: "PATH", SecretStr: "URL", bool: "BOOL"}
-"""Placeholders of values in the help, by type. Those of other types are TEXT."""
+"""Placeholders of values in the help, by type. Other types have TEXT."""
 
 LINE_BREAK = "  \n"
 """A line break in Markdown."""
@@ -81,7 +81,7 @@ def _settings(given: dict[str, str]) -> Settings:
 def _explain(invalid: ValidationError, given: Collection[str]) -> Iterator[str]:
     """Yield a sentence for each invalid setting, with its value unless it is secret.
 
-    A setting of `given` was an option. Any other was an environment variable.
+    A setting in `given` came from an option, any other from an environment variable.
     """
     variables = environment_names()
     settings = {variable: name for name, variable in variables.items()}
@@ -95,7 +95,7 @@ def _explain(invalid: ValidationError, given: Collection[str]) -> Iterator[str]:
 
 
 def _variable_in_use(variable: str) -> str:
-    """Return a former name of `variable`, if only that is in the environment."""
+    """Return `variable`, or its former name if the environment has only that one."""
     if variable in map(str.upper, os.environ):
         return variable
     former = renamed_settings(os.environ)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 BAR_AFTER_SECONDS = 0.5
-"""Time after which a progress bar appears. Shorter work needs none."""
+"""Time after which a progress bar appears."""
 
 
 def info(text: str) -> None:
@@ -31,11 +31,11 @@ def error(text: str) -> None:
 
 @contextmanager
 def standard_output() -> Iterator[IO[bytes]]:
-    """Give standard output as a binary file. If its reader, such as `head`, closes the pipe, the block ends."""
+    """Context manager that yields standard output as a binary file. If the reader closes the pipe, the block ends."""
     try:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
-    except BrokenPipeError:  # what is buffered would fail again at exit, and is discarded
+    except BrokenPipeError:  # discards the buffer, whose flush at exit would fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -73,9 +73,9 @@ class ProgressBar:
 
 @contextmanager
 def progress_bar(title: str, *, hidden: bool = False, resumes: bool = False) -> Iterator[ProgressBar]:
-    """Give a progress bar that disappears at the end of the block. A hidden bar only counts.
+    """Context manager that yields a progress bar and removes it at the end. A hidden bar only counts.
 
-    Work that `resumes` begins in the middle, so its rate counts from the first call of `update`.
+    If the work `resumes` in the middle, its rate counts from the first call of `update`.
     """
     bar = ProgressBar(title, hidden=hidden, resumes=resumes)
     try:
@@ -85,7 +85,7 @@ def progress_bar(title: str, *, hidden: bool = False, resumes: bool = False) -> 
 
 
 def _new_progress(title: str) -> "Progress":
-    from rich.console import Console  # noqa: PLC0415  # takes a tenth of a second to load, and is seldom needed
+    from rich.console import Console  # noqa: PLC0415  # slow to load, and seldom needed
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
     progress = Progress(

@@ -5,7 +5,7 @@ import os
 
 import typer
 
-import lockstream.services.running.embedded_engine  # noqa: F401  # loading it takes no part of START_SECONDS
+import lockstream.services.running.embedded_engine  # noqa: F401  # loaded before START_SECONDS begin
 from lockstream.core.errors import LockstreamError
 from lockstream.core.ports import OnProgress
 from lockstream.presentation.cli.output import progress_bar
@@ -20,7 +20,7 @@ from lockstream.services.running.lockstream import Lockstream
 from lockstream.settings import Settings, renamed_settings, unknown_settings
 
 START_SECONDS = 1
-"""Time that a startup has before the server listens. A longer one continues, and requests get its progress."""
+"""Time that the server waits for the startup before it listens. Until the startup ends, requests get its progress."""
 
 logger = logging.getLogger(__name__)
 

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from lockstream.services.commands.record_history import HistoryCounts
 
 INTERRUPTED = 130
-"""Exit code of a simulation that Ctrl-C has ended too early."""
+"""Exit code of a simulation that Ctrl-C has ended before its last event."""
 
 MINUTE = 60
-"""Events of a simulated past that arrive in the same minute are recorded together, at its end."""
+"""Seconds of a minute. Events of a simulated past that arrive in one minute are recorded together, at its end."""
 
 _OUTCOMES = {202: "accepted", 200: "duplicate"}
 
@@ -51,7 +51,7 @@ def write_events(simulation: Simulation, end: int, path: Path | None) -> None:
 
 
 def write_log(simulation: Simulation, end: int, path: Path) -> "HistoryCounts":
-    """Write a log with the events that arrive before `end`, each recorded at the minute of its arrival.
+    """Write a log with the events that arrive before `end`, each recorded at the end of the minute of its arrival.
 
     Raises:
         StartRefused: the file exists or cannot be created.
@@ -82,11 +82,11 @@ def write_log(simulation: Simulation, end: int, path: Path) -> "HistoryCounts":
 def post_events(simulation: Simulation, end: int, url: str, speed: float | None, *, is_live: bool) -> None:
     """Post the events that arrive before `end`, and print the counts by outcome.
 
-    Live, further ones follow until Ctrl-C.
+    With `is_live`, further events follow until Ctrl-C.
 
     Raises:
         SimulationFailed: the server cannot be reached, or rejects events.
-        typer.Exit: Ctrl-C has ended the simulation too early.
+        typer.Exit: Ctrl-C has ended the simulation before its last event.
     """
     clock = None if speed is None else clock_at(speed, simulation.start)
     with closing(Posting(simulation, url)) as posting:
@@ -113,7 +113,7 @@ class Posting:
         self._simulation = simulation
         self._client = Client(url, self._note_failure)
         self._on_failure = on_failure
-        self._noted = ""
+        self._printed_failure = ""
 
     @property
     def summary(self) -> str:
@@ -155,23 +155,23 @@ class Posting:
         source = batches(self._simulation, end, clock)
         ahead: list[Batch] = []
 
-        def look_ahead() -> None:
-            """Simulate the next batch while the server decides, unless that batch must be waited for."""
+        def prepare_next_batch() -> None:
+            """Simulate the next batch while the server decides, unless a clock says when that batch is due."""
             if clock is None and not ahead:
                 ahead.extend(islice(source, 1))
 
         while batch := ahead.pop() if ahead else next(source, None):
-            items = self._client.post([arrival.text for arrival in batch], look_ahead)
-            self._noted = ""
+            items = self._client.post([arrival.text for arrival in batch], prepare_next_batch)
+            self._printed_failure = ""
             outcomes = [_outcome(item) for item in items]
             self.outcomes.update(outcomes)
             yield list(zip(batch, outcomes, strict=True))
 
     def _note_failure(self, reason: str) -> None:
         self._on_failure()
-        if reason != self._noted:
+        if reason != self._printed_failure:
             info(f"{reason} The events are sent again.")
-            self._noted = reason
+            self._printed_failure = reason
 
 
 def _outcome(item: Item) -> str:

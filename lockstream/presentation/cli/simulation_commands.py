@@ -77,9 +77,8 @@ def simulate(  # noqa: PLR0913, PLR0917  # one argument an option
     Couriers come in the morning and customers in the evening. Parcels lie and expire, doors break in batches, lockers
     go offline and report everything later. Some events are sent twice, and a few are refused.
 
-    `lockstream import FILE` imports the written events. A server started over the log of `--log` shows a network that
-    has lived for as long. Post events only to a server whose log is for trying: a log
-    never forgets.
+    `lockstream import FILE` imports the written events. A server with the log of `--log` shows the past of the
+    network. Post events only to a server whose log is for tests, because no event is ever removed from a log.
     """
     from lockstream.presentation.cli.simulate import post_events, write_events, write_log  # noqa: PLC0415
     from lockstream.simulator.simulation import Simulation  # noqa: PLC0415
@@ -114,7 +113,7 @@ def demo(
         bool, typer.Option("--no-browser", metavar=FLAG, help="Do not open the console in a browser.")
     ] = False,
 ) -> None:
-    """Show Lockstream with a simulated month, and new events in real time. Ctrl-C ends it and leaves nothing behind.
+    """Show Lockstream with a simulated month, and new events in real time. Ctrl-C ends the demo and removes its log.
 
     The server has a temporary log. Of all settings, only those about its address count.
     """
@@ -124,7 +123,7 @@ def demo(
 
 
 def _speed(text: str | None) -> float | None:
-    """Return how many times as fast as real time events are posted. None is as fast as possible."""
+    """Return the speed of a simulation as a multiple of real time, or None for as fast as possible."""
     if text in (None, "max"):
         return None
     try:

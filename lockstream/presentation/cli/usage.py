@@ -1,11 +1,11 @@
-"""Commands whose usage errors list the valid names, and whose help shows no type of a flag."""
+"""Classes of commands whose usage errors list the valid names, and whose help shows flags without a type."""
 
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
 FLAG = ""
-"""Placeholder of the value that a flag does not have."""
+"""Placeholder for the value of a flag in the help: empty, because a flag has no value."""
 
 
 class _NamesOptions:
@@ -42,9 +42,9 @@ class CommandGroup(_NamesOptions, TyperGroup):
 
 
 def _name_options(error: Exception, command: Any, ctx: Any) -> None:
-    """Add all options to the error about an unknown one, unless similar ones are named already.
+    """Add all options to the error about an unknown option, unless the error already names similar ones.
 
-    The class of that error is in no public module of Typer.
+    No public module of Typer has the class of this error, so its attributes are checked.
     """
     if hasattr(error, "possibilities") and not error.possibilities:
         error.possibilities = [name for option in command.get_params(ctx) for name in option.opts if "--" in name]

@@ -11,8 +11,8 @@ class Section(NamedTuple):
 
     title: str
     meaning: str
-    lost: str
-    to_do: str
+    loss: str
+    remedy: str
 
 
 RUNBOOK: Final = {

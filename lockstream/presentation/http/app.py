@@ -23,7 +23,6 @@ from lockstream import __version__
 from lockstream.core.entities.access import Scope as AccessScope
 from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.access.declarations import declare_access
-from lockstream.presentation.http.access.ending import refusal_of, serve_until_ended
 from lockstream.presentation.http.access.gate import identify, require_scope
 from lockstream.presentation.http.access.rate_limits import (
     RATE_LIMIT,
@@ -32,7 +31,8 @@ from lockstream.presentation.http.access.rate_limits import (
     rate_limit_headers,
     take_request,
 )
-from lockstream.presentation.http.access.security_headers import policy_of_page, secure, securing
+from lockstream.presentation.http.access.revocation import refusal_of, serve_while_key_is_accepted
+from lockstream.presentation.http.access.security_headers import policy_of_page, secure, send_with_security_headers
 from lockstream.presentation.http.errors import error_response
 from lockstream.presentation.http.event_stream import LAST_EVENT_ID
 from lockstream.presentation.http.log_id import LOG
@@ -69,7 +69,12 @@ from lockstream.presentation.http.routes.telemetry.metrics import groups_of_oper
 from lockstream.presentation.http.routes.telemetry.metrics_port import metrics_app
 from lockstream.presentation.http.telemetry.access_log import AccessLog
 from lockstream.presentation.http.telemetry.exchanges import Exchanges
-from lockstream.presentation.http.telemetry.request_ids import REQUEST_ID, TRACE_PARENT, giving_back, names_itself
+from lockstream.presentation.http.telemetry.request_ids import (
+    REQUEST_ID,
+    TRACE_PARENT,
+    has_request_id_headers,
+    send_with_request_id,
+)
 from lockstream.schemas import figures, listings, records, states
 from lockstream.schemas import keys as key_bodies
 from lockstream.schemas import quarantine as quarantine_bodies
@@ -86,10 +91,10 @@ if TYPE_CHECKING:
     from lockstream.services.running.telemetry.traces.spans import Tracing
 
 DESCRIPTION = """\
-The system of record of a parcel-locker network. Lockers report events; the rules refuse what cannot have happened, and
-the rest is kept for ever in an append-only log. A read shows all events that were acknowledged before it began, or,
-with `at`, the state at an earlier position or time. A response bears the `X-Request-ID` and the `traceparent` of its
-request.
+The system of record of a parcel-locker network. Lockers report events; the rules refuse events that cannot have
+happened, and all others are kept for ever in an append-only log. A read shows all events that were acknowledged before
+it began, or, with `at`, the state at an earlier position or time. A response bears the `X-Request-ID` and the
+`traceparent` of its request.
 """
 
 ROUTERS = tuple(
@@ -135,7 +140,7 @@ def create_app(
 
 
 _ARRIVAL = "lockstream.arrival"
-"""Names the operation of a request, and the time of its arrival, in its scope. None: the console's sender counts it."""
+"""Key in the ASGI scope: the operation and the time of arrival, or None for a request of the console."""
 
 
 class Application(FastAPI):
@@ -173,11 +178,11 @@ class Application(FastAPI):
         self.lifecycle = lifecycle
         self._read_settings = read_settings
         self._make_console = make_console
-        self._entry: ASGIApp | None = None
+        self._outer_app: ASGIApp | None = None
         self._has_exchanges = False
         self._requests = RequestTally(groups_of_operations(), labels_of_operations())
         self.metrics = MetricsCollector(self._requests)
-        self._operations = Operations([route for router in ROUTERS for route in router.routes], self._lead_on)
+        self._operations = Operations([route for router in ROUTERS for route in router.routes], self._redirect_root)
         for router in ROUTERS:
             self.include_router(router, responses={} if router is health.router else {429: TOO_MANY})
         for kind in (HTTPException, Exception):
@@ -207,8 +212,8 @@ class Application(FastAPI):
     def _console(self) -> ASGIApp:
         return self._make_console(self) if self._make_console and self.settings.console else _without_console
 
-    async def _lead_on(self, request: Request) -> Response:
-        """Lead the root of the server to the console, or to the documentation if there is none."""
+    async def _redirect_root(self, request: Request) -> Response:
+        """Redirect from the root of the server to the console, or to the documentation if the console is off."""
         path = CONSOLE_PATH if self._make_console and self.settings.console else "/docs"
         return RedirectResponse(f"{request.scope.get('root_path', '')}{path}", 307)
 
@@ -234,21 +239,21 @@ class Application(FastAPI):
         await self._perform(operation, parameters, scope, receive, send)
 
     def stop_waiting(self) -> None:
-        """Answer the readers of the feed that wait for an event, because the server stops."""
+        """Let no reader of the feed wait any longer, because the server stops."""
         if self.lifecycle.running:
             self.lifecycle.running.stop_waiting()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            self._entry = self._entry or self._build_entry()
-            if names_itself(scope["headers"]) and not self._has_exchanges:
-                send = giving_back(send, scope)
-            await self._entry(scope, receive, send)
+            self._outer_app = self._outer_app or self._build_outer_app()
+            if has_request_id_headers(scope["headers"]) and not self._has_exchanges:
+                send = send_with_request_id(send, scope)
+            await self._outer_app(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI contract. FastAPI makes it, apart from the schemas of events, lists and states."""
+        """Return the OpenAPI contract: by FastAPI, except the schemas of events, lists and states."""
         if self.openapi_schema is None:
             contract = get_openapi(
                 title=self.title, version=self.version, description=self.description, routes=self.routes
@@ -270,13 +275,13 @@ class Application(FastAPI):
             self.openapi_schema = contract
         return self.openapi_schema
 
-    def _build_entry(self) -> ASGIApp:
-        """Return the application that answers a request, in the layers that the settings ask for alone."""
+    def _build_outer_app(self) -> ASGIApp:
+        """Return the application that answers requests, wrapped in the layers that the settings ask for."""
         settings = self.settings
-        entry: ASGIApp = self._answer
+        outer: ASGIApp = self._answer
         if settings.cors_origins:
-            entry = CORSMiddleware(
-                entry,
+            outer = CORSMiddleware(
+                outer,
                 allow_origins=settings.cors_origins,
                 allow_methods=["GET", "HEAD", "POST"],
                 allow_headers=[
@@ -292,10 +297,10 @@ class Application(FastAPI):
         if share or settings.traces == "on":
             self._has_exchanges = True
             access_log = AccessLog(share) if share else None
-            entry = Exchanges(entry, self._operation_of, access_log, self._running_tracing)
+            outer = Exchanges(outer, self._operation_of, access_log, self._running_tracing)
         if settings.root_path or settings.trusted_proxies:
-            entry = BehindProxy(entry, settings.root_path or "", settings.trusted_proxies)
-        return entry
+            outer = BehindProxy(outer, settings.root_path or "", settings.trusted_proxies)
+        return outer
 
     def _operation_of(self, method: str, path: str) -> Operation:
         return self._operations.find(method, path)[0]
@@ -321,14 +326,14 @@ class Application(FastAPI):
             await self._respond(response, scope, receive, send)
             return
         if operation is DOCUMENTATION:
-            await super().__call__(scope, receive, securing(send, scope))
+            await super().__call__(scope, receive, send_with_security_headers(send, scope))
         elif operation is CONSOLE:
-            await self._console(scope, receive, securing(self._counting(send), scope))
+            await self._console(scope, receive, send_with_security_headers(self._counting(send), scope))
         else:
             await self._perform(operation, parameters, scope, receive, send)
 
     def _counting(self, send: Send) -> Send:
-        """Return a function that sends a response of the console, and counts it."""
+        """Return a `send` that also counts a response of the console."""
 
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -347,17 +352,17 @@ class Application(FastAPI):
             await self._serve(operation, endpoint, scope, receive, send)
 
     async def _serve_feed(self, operation: Operation, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request that may last long, and end it once its key is no longer accepted."""
+        """Serve a request for the feed, which may last long, and end it once its key is no longer accepted."""
 
         async def serve(send: Send) -> None:
             await self._serve(operation, operation.endpoint, scope, receive, send)
 
-        await serve_until_ended(self.lockstream.access, scope, serve, send)
+        await serve_while_key_is_accepted(self.lockstream.access, scope, serve, send)
 
     async def _serve(
         self, operation: Operation, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Answer a request. One that is cancelled gets the reason: its key has ended, or the server stops."""
+        """Answer a request. A cancelled request is answered with the reason: its key has ended, or the server stops."""
         request = Request(scope, receive)
         try:
             response = await endpoint(request)
@@ -375,7 +380,7 @@ class Application(FastAPI):
         return error_response(request, error)
 
     async def _respond(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a response with security headers, which tells a caller with a key its limits."""
+        """Send a response with security headers, and with the rate limits of the caller's key."""
         if arrival := scope[_ARRIVAL]:
             operation, arrived_at = arrival
             self._requests.note(operation, response.status_code, perf_counter() - arrived_at)
@@ -387,7 +392,7 @@ class Application(FastAPI):
 
 
 def _restore_examples(contract: dict[str, Any], routes: Iterable[BaseRoute]) -> None:
-    """Put the examples of responses into a contract as they were declared: FastAPI leaves out their nulls."""
+    """Put the declared examples of responses into a contract, because FastAPI drops members that are null."""
     for route in routes:
         if isinstance(route, APIRoute) and route.path in contract["paths"]:
             for operation in contract["paths"][route.path].values():

@@ -17,13 +17,13 @@ NDJSON_TYPES = {NDJSON, "application/ndjson", "application/jsonl", "application/
 """Media types that clients use for NDJSON. None of them is registered with IANA."""
 
 INFLATED_CHUNK_BYTES = 64 * 1024
-"""Most bytes that are decompressed at a time, however well they were compressed."""
+"""Most bytes that one call decompresses, so that a small body cannot fill memory at once."""
 
 GZIP_OVERHEAD_BYTES = 64 * 1024
-"""Bytes by which a compressed body may exceed the limit of its content: gzip adds some, and members may be empty."""
+"""Bytes by which a compressed body may exceed the limit: gzip adds headers, and its members may be empty."""
 
 _GZIP = 16 + zlib.MAX_WBITS
-"""Makes zlib expect the gzip format."""
+"""Value of `wbits` by which zlib expects the gzip format."""
 
 
 class Body:
@@ -75,7 +75,7 @@ class Body:
             for piece in pieces:
                 if piece:
                     yield piece
-                if self._inflater:  # a few compressed bytes may become very many, or none
+                if self._inflater:  # a body of many or huge pieces must not block the event loop
                     await asyncio.sleep(0)
 
     async def _next(self) -> tuple[Iterable[bytes], bool]:
@@ -108,8 +108,8 @@ class Body:
         return BodyTooLarge(f"The body is larger than {self._limit} bytes. Send less, or raise {self._setting}.")
 
 
-def noted(request: Request, error: MalformedBody, body: bytes) -> MalformedBody:
-    """Note a malformed body, or as much of it as was read, and return its error."""
+def note_malformed_body(request: Request, error: MalformedBody, body: bytes) -> MalformedBody:
+    """Note a malformed body, or the part of it that was read, in the quarantine, and return its error."""
     lockstream = lockstream_of(request)
     first = error.errors[0]
     lockstream.note_malformed(first["type"], first["msg"], body, remote_address(request.scope))

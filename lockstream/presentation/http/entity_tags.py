@@ -1,7 +1,4 @@
-"""Entity tags (RFC 9110, section 8.8.3).
-
-A client that already has the representation gets 304 without a body.
-"""
+"""Entity tags (RFC 9110, section 8.8.3): a client that already has a representation gets 304 without a body."""
 
 import re
 from hashlib import sha256
@@ -35,7 +32,7 @@ _TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
 def tag_of(body: bytes) -> str:
-    """Return the entity tag of a response body. Equal tags mean equal bodies, in whichever log."""
+    """Return the entity tag of a response body: a digest, so equal tags mean equal bodies, even of different logs."""
     return f'"{sha256(body).hexdigest()[:32]}"'
 
 

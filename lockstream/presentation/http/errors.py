@@ -39,7 +39,7 @@ RETRY_AFTER_SECONDS = 1
 
 INTERNAL: dict[str, Any] = {
     "model": ErrorBody,
-    "description": "An internal error of Lockstream. The server's log says more.",
+    "description": "An internal error of Lockstream. The server log has its traceback.",
 }
 """Declares a response of 500."""
 
@@ -65,7 +65,10 @@ TOO_SLOW: dict[str, Any] = {
 HEADERS_TOO_LARGE: dict[str, Any] = {"model": ErrorBody, "description": "The path and the headers are too large."}
 """Declares a response of 431."""
 
-NOT_ACCEPTABLE: dict[str, Any] = {"model": ErrorBody, "description": "The list has no media type that Accept names."}
+NOT_ACCEPTABLE: dict[str, Any] = {
+    "model": ErrorBody,
+    "description": "Accept names none of the media types of this response.",
+}
 """Declares a response of 406."""
 
 UNSUPPORTED: dict[str, Any] = {
@@ -144,10 +147,10 @@ def error_response(request: Request, error: BaseException) -> Response:
             return JSONResponse({"detail": str(error)}, 415, {"Accept-Encoding": "gzip"})
         case HTTPException():
             return JSONResponse({"detail": error.detail}, error.status_code, _with_head(error.headers))
-        case asyncio.CancelledError():  # the server has waited for open requests as long as it may
+        case asyncio.CancelledError():  # LOCKSTREAM_STOP_SECONDS are over, and the server stops
             return error_response(request, StoreUnavailable(STOPPING))
         case ClientDisconnect():
-            return Response(status_code=400)  # never read, because the client has closed the connection
+            return Response(status_code=400)  # the client has closed the connection, and reads no response
         case _:
             request_id, is_new = request_id_of(request.scope)
             logger.error(
@@ -161,14 +164,14 @@ def error_response(request: Request, error: BaseException) -> Response:
 
 
 def _challenge(code: str) -> str:
-    """Return the value of `WWW-Authenticate` (RFC 6750, section 3): a request without a key gets no error in it."""
+    """Return the value of `WWW-Authenticate` (RFC 6750, section 3). For a request without a key, it names no error."""
     if code == KEY_MISSING:
         return _REALM
     return f'{_REALM}, error="invalid_token", error_description="{code}"'
 
 
 def _with_head(headers: Any) -> dict[str, str]:
-    """Add HEAD to the methods that a 405 names, because every GET operation answers it."""
+    """Add HEAD to the methods in the header `Allow`, because every GET operation also answers HEAD."""
     return {
         name: f"{value}, HEAD" if name.lower() == "allow" and "GET" in value and "HEAD" not in value else value
         for name, value in (headers or {}).items()

@@ -20,7 +20,7 @@ from lockstream.services.running.lockstream import Lockstream
 LAST_EVENT_ID = "Last-Event-ID"
 
 RETRY_MILLISECONDS = 2_000, 15_000
-"""Bounds of the random time after which a client connects again, so that not all do at once."""
+"""Bounds of the random time after which a client connects again, so that not all clients connect at once."""
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -45,7 +45,7 @@ def last_event_id_of(request: Request) -> int | None:
         InvalidLastEventId: the header is present and is not a position.
     """
     given = request.headers.get(LAST_EVENT_ID)
-    if not given:  # a browser sends none, or an empty one, before the first event
+    if not given:  # before the first event, a browser sends no id, or an empty one
         return None
     if not _POSITION.fullmatch(given):
         raise InvalidLastEventId(given)
@@ -70,7 +70,7 @@ class EventStream(Response):
         disconnected: asyncio.Future[Any] = asyncio.ensure_future(_disconnected(receive))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            retry = random.randint(*RETRY_MILLISECONDS)  # noqa: S311  # it only spreads the load
+            retry = random.randint(*RETRY_MILLISECONDS)  # noqa: S311  # spreads the load, which needs no secrecy
             await _send_part(send, b"retry: %d\nid: %d\n\n" % (retry, self._stream.start))
             if not scope.get(IS_HEAD):
                 await self._send_parts(send, disconnected)
@@ -92,7 +92,7 @@ class EventStream(Response):
                 return
             try:
                 content = part.result()
-            except StoreUnavailable as error:  # the client connects again, and a request says the same with 503
+            except StoreUnavailable as error:  # the next connection of the client gets 503 with this text
                 await _send_part(send, b": %b\n\n" % str(error).encode())
                 return
             if not content:
@@ -101,7 +101,7 @@ class EventStream(Response):
 
 
 IS_HEAD = "lockstream.is_head"
-"""Key of a scope whose request was HEAD: it gets no body, so a stream ends at once."""
+"""Key in the ASGI scope of a HEAD request, whose stream ends at once because the response has no body."""
 
 
 async def _next_part(parts: AsyncIterator[bytes]) -> bytes:

@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 
 class EncodedJson(Response):
-    """Sends a body of bytes. Starlette's own class takes 3 µs more to make, a third of the cost of a decided event."""
+    """Sends a body of bytes. An instance is created faster than one of Starlette's class, and each event needs one."""
 
     def __init__(self, body: bytes, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         self.background = None
@@ -25,5 +25,5 @@ class EncodedJson(Response):
 
 
 def encoded_headers(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
-    """Return headers as the server takes them."""
+    """Return headers in the form of ASGI: pairs of bytes, with names in lower case."""
     return tuple((name.lower().encode(), value.encode()) for name, value in headers.items())

@@ -1,4 +1,4 @@
-"""The log that a page of the feed is from, and the log that a reader has read before."""
+"""The header `Lockstream-Log`: the log id of a page of the feed, or of the pages that a reader has read before."""
 
 import re
 
@@ -17,10 +17,10 @@ PARAMETER = {
     "name": LOG,
     "in": "header",
     "required": False,
-    "description": "The log that the reader has read before. If this server has another one, it answers 409.",
+    "description": "The log that the reader has read before. A server with another log answers 409.",
     "schema": SCHEMA,
 }
-"""Declares the header of a request."""
+"""Declares the request header."""
 
 
 class InvalidLogId(Exception):

@@ -28,12 +28,12 @@ class NotAcceptable(Exception):
 
 
 def negotiate(request: Request, available: Sequence[str]) -> str:
-    """Return the media type of `available` that the request prefers. On a tie, the first of `available`.
+    """Return the media type of `available` that the request prefers, on a tie the first one.
 
-    Parameters of media types, other than `q`, are ignored. So are elements of the header that are malformed.
+    Parameters of media types other than `q` are ignored, and so are malformed elements of the header.
 
     Raises:
-        NotAcceptable: the request accepts none of them.
+        NotAcceptable: the request accepts none of the media types.
     """
     accept = _accept(request)
     ranges = _ranges(accept)
@@ -66,7 +66,7 @@ def _ranges(accept: str) -> dict[str, float]:
 
 
 def _quality(media_type: str, ranges: dict[str, float]) -> float:
-    """Return the quality of a media type: that of the most specific range, or 0 if none has it."""
+    """Return the quality of the most specific range that has a media type, or 0 if no range has it."""
     main_type = media_type.partition("/")[0]
     for media_range in media_type, f"{main_type}/*", "*/*":
         if media_range in ranges:

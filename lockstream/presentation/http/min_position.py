@@ -1,6 +1,6 @@
 """The position that a read reflects, and the min position that a client demands.
 
-Reads may go to a read replica, which lags behind. A client that sends the position of its event reads its own write.
+Reads may go to a read replica, which lags behind. A client that demands the position of its own event reads its write.
 """
 
 import re

@@ -16,7 +16,7 @@ from lockstream.presentation.http.query_parameters import InvalidQuery
 VERSION = b"\x01"
 
 BINDING_BYTES = 6
-"""Length of the digest that binds a token to its filters and order. It detects mistakes, not forgery."""
+"""Length of the digest that binds a token to its filters and order. The digest detects mistakes, not forgery."""
 
 
 _encode_key = msgspec.msgpack.Encoder().encode
@@ -24,7 +24,7 @@ _decode_key = msgspec.msgpack.Decoder(int | str).decode
 
 
 def binding_of(*parts: object) -> bytes:
-    """Return the digest of all that a token is bound to."""
+    """Return the digest of the `parts` that a token is bound to: list, filters and order."""
     return sha256(msgspec.json.encode(parts)).digest()[:BINDING_BYTES]
 
 
@@ -37,7 +37,7 @@ def decode_token[KeyT: (int, str)](token: str, binding: bytes, key_class: type[K
     """Return the key in a token.
 
     Raises:
-        InvalidQuery: this is not a token, or that of a list with other filters or another order.
+        InvalidQuery: the text is not a token, or its list has other filters or another order.
     """
     try:
         content = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
@@ -58,7 +58,7 @@ def decode_token[KeyT: (int, str)](token: str, binding: bytes, key_class: type[K
 
 
 def _is_key(key: int | str) -> bool:
-    """Return whether a row can have this key. A database may refuse any other."""
+    """Return whether a row can have this key. A database may raise an error for other keys."""
     return is_identifier(key) if isinstance(key, str) else 0 < key <= MAX_POSITION
 
 

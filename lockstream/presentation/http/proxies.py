@@ -17,7 +17,7 @@ FORWARDED_PROTO = b"x-forwarded-proto"
 SCHEMES = "http", "https"
 
 UNIX = "unix"
-"""Names the clients of a Unix socket among the trusted proxies."""
+"""Value of LOCKSTREAM_TRUSTED_PROXIES that stands for all clients of a Unix socket."""
 
 _PREFIX = re.compile(PATH_PREFIX)
 
@@ -29,11 +29,11 @@ def remote_address(scope: Scope) -> str:
 
 
 class BehindProxy:
-    """Passes path prefix, remote address and scheme to the application behind it.
+    """Passes the path prefix, the remote address and the scheme of a proxy to an application.
 
-    The proxy may strip the prefix or not.
+    The proxy may strip the prefix from the path, or keep it.
 
-    A prefix that equals the beginning of an operation's path, such as `/events`, works only if the proxy keeps it.
+    If the prefix equals the beginning of an operation's path, such as `/events`, the proxy must keep the prefix.
     """
 
     def __init__(self, app: ASGIApp, root_path: str, trusted_proxies: Sequence[str]) -> None:
@@ -64,7 +64,7 @@ class BehindProxy:
     def _forwarded_for(self, scope: Scope) -> str:
         """Return the last address of `X-Forwarded-For` that does not belong to a trusted proxy, or an empty string.
 
-        Each proxy appends the address of its client, so any address before an untrusted one may be made up.
+        Each proxy appends the address of its client, so every address before an untrusted one may be forged.
         """
         for address in reversed(_values(scope, FORWARDED_FOR)):
             text = _without_port(address)
@@ -88,12 +88,12 @@ def _forwarded_prefix(scope: Scope) -> str:
 
 
 def _last_value(scope: Scope, name: bytes) -> str:
-    """Return the last value of a header, which the nearest proxy has sent. Any before it may be made up."""
+    """Return the last value of a header, which the nearest proxy has sent. Earlier values may be forged."""
     return _values(scope, name)[-1]
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:
-    """Return the values of a header that is a list, at least an empty one."""
+    """Return the values of a header that is a list. Without the header, the only value is an empty string."""
     values = [value.decode("latin-1") for found, value in scope["headers"] if found == name]
     return [value.strip() for value in ",".join(values).split(",")]
 

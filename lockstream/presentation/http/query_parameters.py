@@ -1,4 +1,4 @@
-"""The parameters in the query of a URL, each declared once: the parser and the contract are made from it."""
+"""The parameters in the query of a URL. The parser and the contract use one declaration of each parameter."""
 
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -25,13 +25,13 @@ _INSTANT_FORM = (
 
 
 class Head(StrEnum):
-    """The head of the log as the value of a parameter."""
+    """The word that stands for the head of the log in a parameter."""
 
     HEAD = "head"
 
 
 class InvalidQuery(Exception):
-    """Raised when the query of a URL is not one that the operation allows. The text says what is allowed."""
+    """Raised when an operation does not allow the query of a URL. The text names the allowed values."""
 
     @classmethod
     def of(cls, name: str, text: str, allowed: str) -> "InvalidQuery":
@@ -93,7 +93,7 @@ class QueryParameters:
     ) -> None:
         """Without `ignores_others`, an unknown parameter is an error.
 
-        `refused` are names that a client may expect to be known, each with the text of its error.
+        `refused` are unknown names that clients are likely to try, each with the text of its error.
         """
         self._by_name = {parameter.name: parameter for parameter in parameters}
         self._ignores_others = ignores_others
@@ -104,7 +104,7 @@ class QueryParameters:
         return [parameter.declaration() for parameter in self._by_name.values()]
 
     def filters(self, values: Values, excluded: Collection[Parameter[Any]]) -> dict[str, Any]:
-        """Return the value of each parameter by name, also if it was not sent."""
+        """Return the values of all parameters except `excluded`, by name: the default if one was not sent."""
         return {name: values[one] for name, one in self._by_name.items() if one not in excluded}
 
     def parse(self, request: Request) -> Values:
@@ -136,7 +136,7 @@ class QueryParameters:
             ) from error
 
     def _is_known(self, name: str) -> bool:
-        """Return whether a parameter has this name. Raises InvalidQuery if no other may be sent."""
+        """Return whether a parameter has this name. Raises InvalidQuery if not, unless other names are ignored."""
         if name in self._by_name:
             return True
         if self._ignores_others:
@@ -162,7 +162,7 @@ def choice[ChoiceT: StrEnum, DefaultT](
 
 
 def word(name: str, words: Collection[str], description: str) -> Parameter[str | None]:
-    """Return a parameter that is one of a few words, which no enumeration has."""
+    """Return a parameter that is one of a few `words`, for which there is no enumeration."""
 
     def parse(text: str) -> str:
         if text not in words:
@@ -259,7 +259,7 @@ def partition(name: str, description: str) -> Parameter[Partition | None]:
 
 
 def page_token(name: str, description: str) -> Parameter[str | None]:
-    """Return a parameter that is a page token. Only its list can tell whether it is a good one."""
+    """Return a parameter that is a page token, which only its list can check."""
     return Parameter(name, description, str, "the `next` of the page before", {"type": "string", "minLength": 1}, None)
 
 

@@ -1,7 +1,8 @@
-"""TLS handshakes: each is a connection from its beginning, and the number of those that are not finished is bounded.
+"""TLS handshakes: each counts as a connection from its beginning, and the number of unfinished ones is limited.
 
-uvloop tells a protocol of a TLS connection once its handshake is finished. Clients that never finish one would take
-open files that no limit counts. So the server accepts plain connections, counts them, and begins the handshakes.
+uvloop creates the protocol of a TLS connection only once the handshake is finished. Clients that never finish a
+handshake would take open files that no limit counts. So the server accepts plain connections, counts them, and begins
+the handshakes by itself.
 """
 
 import asyncio
@@ -17,18 +18,18 @@ from typing import cast
 from lockstream.presentation.server.protocol import Connection
 
 MAX_HANDSHAKES = 1_000
-"""Most handshakes that are not finished. Beyond, the oldest one is disconnected: a good client takes part of a second,
-so it is rarely the oldest.
+"""Most unfinished handshakes. Beyond this limit, the oldest one is disconnected: a good client takes part of a second,
+and so is rarely the oldest.
 """
 
 HANDSHAKE_SECONDS = 10
-"""Longest time of a handshake, unless LOCKSTREAM_HEADER_SECONDS is shorter: it needs 3 packets of a client at most."""
+"""Longest time of a handshake, unless LOCKSTREAM_HEADER_SECONDS is shorter. A client sends 3 packets at most."""
 
 logger = logging.getLogger(__name__)
 
 
 class Handshakes:
-    """The handshakes of a server that are not finished, the oldest first. For one event loop."""
+    """The unfinished handshakes of a server, the oldest first. For one event loop."""
 
     def __init__(self, context: ssl.SSLContext, seconds: int, limit: int = MAX_HANDSHAKES) -> None:
         self.context, self.seconds = context, seconds
@@ -41,7 +42,7 @@ class Handshakes:
     def add(self, handshake: "Handshake", room: int) -> None:
         """Add a handshake, and disconnect the oldest ones beyond the limit.
 
-        `room` is the number of connections that may be open beside those whose handshake is finished.
+        `room` is the number of connections that may be open beside the connections whose handshake is finished.
         """
         self._unfinished[handshake] = None
         while len(self._unfinished) > min(self._limit, room):
@@ -56,13 +57,13 @@ class Handshakes:
 
 
 class Handshake(asyncio.Protocol):
-    """A connection that was accepted, and whose TLS handshake is not finished. Then a `Connection` takes its place."""
+    """An accepted connection whose TLS handshake is not finished. A `Connection` takes its place afterwards."""
 
     def __init__(self, handshakes: Handshakes, new_connection: Callable[[], Connection]) -> None:
         self._handshakes, self._connection = handshakes, new_connection()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the socket from a transport, which has not read anything yet, and give it to one with TLS."""
+        """Move the socket from a transport, which has read nothing yet, to a transport with TLS."""
         plain = cast(asyncio.Transport, transport)
         try:
             self._socket = socket.socket(fileno=os.dup(plain.get_extra_info("socket").fileno()))

@@ -5,7 +5,7 @@ gets a response, in the order of the requests, and a refusal is a sentence. A cl
 read its response. A client that has closed its side of the connection still gets its response, unless that is a stream
 without an end. The number of pipelined requests is bounded.
 
-This module alone uses private parts of uvicorn (tested with 0.54; `pyproject.toml` caps the version). Most names
+Only this module uses private parts of uvicorn (tested with 0.54; `pyproject.toml` caps the version). Most names
 that do not begin with `_` are uvicorn's. Bytes are counted once per read and time once per tick, so limits cost a
 request nearly nothing.
 """
@@ -31,10 +31,10 @@ require_parts("uvicorn", uvicorn_http, "STATUS_LINE", "HttpToolsProtocol", "Requ
 require_parts("uvicorn", uvicorn_http.HttpToolsProtocol, "_unset_keepalive_if_required", "on_response_complete")
 
 BODY_PIECE_BYTES = 16 * 1024
-"""Bytes of a body for which a client has LOCKSTREAM_BODY_SECONDS; then it has as long again for the next ones."""
+"""Bytes of a body that a client must send within LOCKSTREAM_BODY_SECONDS, again and again until the body ends."""
 
 RESERVED_FILES = 100
-"""Open files that connections may not take: they are for the log, the projection, and the pages of reads."""
+"""Open files that are reserved for the log, the projection and reads, and that connections may not take."""
 
 PIPELINED_REQUESTS = 1000
 """Requests that a client may send ahead of their responses; each takes some 2 KB."""
@@ -45,7 +45,7 @@ _CONTINUE = b"HTTP/1.1 100 "
 _SECURITY_HEADERS = (
     b"x-content-type-options: nosniff\r\ncontent-security-policy: default-src 'none'; frame-ancestors 'none'\r\n"
 )
-"""Keep a browser from rendering a response that does not come from the application."""
+"""Headers of a response by this module, which keep a browser from rendering it."""
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         self._final_response: bytes | None = None  # once it is set, nothing more is parsed
         self._upgrade_head: bytes | None = None
         self._read_bytes = 0  # bytes of the last read
-        self._shared_bytes = 0  # bytes of the read in which the last request ended; the next may have begun in it
+        self._shared_bytes = 0  # bytes of the read in which the last request ended, and the next one may have begun
         self._unparsed_bytes = 0  # bytes since the last body byte, or since headers or a request were complete
         self._piece_bytes = 0  # bytes since the clock was reset
         self._clock = 0
@@ -114,7 +114,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio: whether the connection stays open
         """Keep the connection open if the client, which has closed its side, still waits for a response.
 
-        TLS knows no such connection.
+        TLS has no connections that are closed on one side.
         """
         if not self.transport.can_write_eof():
             return False
@@ -132,7 +132,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         is_last = len(self.pipeline) >= PIPELINED_REQUESTS
         if not is_last:
             super().on_headers_complete()
-            self.headers = []  # trailers after the body must not pass for headers (RFC 9110, section 6.5.1)
+            self.headers = []  # trailers after the body must not count as headers (RFC 9110, section 6.5.1)
             self._is_in_body = True
         else:
             self._final_response = b""
@@ -171,7 +171,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
 
     @property
     def room(self) -> int:
-        """Number of connections that may be opened beside those that are open."""
+        """Number of further connections that may be opened."""
         return self.max_connections - len(self.connections)
 
     @property
@@ -248,13 +248,13 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         if self.is_lingering or self.transport.is_closing():
             return
         self.is_lingering = True
-        self.cycle = None  # type: ignore[assignment]  # as at the beginning, so that a stopping server does not wait
+        self.cycle = None  # type: ignore[assignment]  # as in a new connection, so that a stopping server does not wait
         if self._final_response:
             self.transport.write(self._final_response)
         if self._is_half_closed:
             self.transport.close()
             return
-        if self.transport.can_write_eof():  # not so with TLS: then the client closes after its response
+        if self.transport.can_write_eof():  # impossible with TLS, where the client closes after its response
             self.transport.write_eof()
         self.flow.resume_reading()
 
@@ -264,7 +264,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         return b"".join([head, *kept, b"\r\n"])
 
     def _decline_upgrade(self, rest: memoryview) -> None:
-        """Go on with HTTP/1.1 if a client offers another protocol, as Java's client does with its first request.
+        """Continue with HTTP/1.1 if a client offers another protocol, as Java's client does with its first request.
 
         The parser takes all bytes after the headers of such a request for the other protocol, even the request's own
         body. So the request is parsed again, without the offer.
@@ -289,7 +289,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
             self._tick_in_headers()
 
     def _awaits_close(self) -> bool:
-        """Return whether everything is sent on a closing connection. With TLS, a client may not answer the close."""
+        """Return whether a closing connection has sent all bytes. With TLS, a client may never answer the close."""
         return self.transport.is_closing() and not self.transport.get_write_buffer_size()
 
     def _reads_no_response(self) -> bool:
@@ -347,14 +347,14 @@ class _Flow(uvicorn_flow.FlowControl):
 class _ResponseTransport:
     """The transport of one response: it sends the head together with the first part of the body.
 
-    Sent alone, the head takes a system call and a packet of its own: a tenth of the cost of a single event. If the
-    application fails before the first part of the body, nothing has been sent.
+    Sent alone, the head would take a system call and a packet of its own. If the application fails before the first
+    part of the body, nothing has been sent.
     """
 
     __slots__ = ("_connection", "_head", "_lingers")
 
     def __init__(self, connection: Connection, *, lingers: bool) -> None:
-        """If it `lingers`, the connection closes after the response, possibly before the request body was read."""
+        """If the transport `lingers`, the connection closes after the response, perhaps with an unread request body."""
         self._connection = connection
         self._lingers = lingers
         self._head = b"" if connection.parser.get_method() == b"HEAD" else None  # a response to HEAD has no body

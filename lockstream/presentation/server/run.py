@@ -24,13 +24,13 @@ from lockstream.presentation.server.tls import Tls, TlsConfig
 from lockstream.settings import Settings
 
 SWITCH_SECONDS = 0.0005
-"""Longest time that another thread may hold Python's lock while a request waits; Python's default is 0.005."""
+"""Longest time that another thread holds the global interpreter lock while a request waits. The default is 0.005."""
 
 MAX_FILES = 100_000
 """Open files that the process asks for; each connection takes one."""
 
 GARBAGE_THRESHOLDS = 50_000, 20, 100
-"""New objects before a collection of the youngest generation, and collections before one of the next generation."""
+"""Thresholds of garbage collection: new objects, and collections of each generation before one of the next."""
 
 
 logger = logging.getLogger(__name__)
@@ -100,8 +100,8 @@ class Server(uvicorn.Server):
 
 
 def exit_on_signals() -> None:
-    """Let SIGTERM and SIGINT end the process with exit code 0, until `run`: no event was accepted yet. SIGHUP, which
-    only asks for a renewed certificate, does nothing until then.
+    """Let SIGTERM and SIGINT end the process with exit code 0 until `run`, because no event was accepted yet.
+    SIGHUP, which reloads the certificate, does nothing until then.
     """
     for stopping in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stopping, lambda *_: sys.exit(0))
@@ -113,7 +113,7 @@ def configuration(
 ) -> uvicorn.Config:
     """Return uvicorn's configuration, without the address. A connection's clock ticks every `tick_seconds`.
 
-    The server sends neither its name nor the date: no client needs them, and they cost a tenth of the requests.
+    The server sends neither its name nor the date: no client needs them, and each response would pay for both.
     """
     handshake_seconds = min(HANDSHAKE_SECONDS, settings.header_seconds)
     plain_or_tls = partial(TlsConfig, tls=tls, handshake_seconds=handshake_seconds) if tls else uvicorn.Config
@@ -141,9 +141,8 @@ def run(
 ) -> bool:
     """Serve `app` until SIGTERM or SIGINT, or until `has_failed`; return whether the server could be started.
 
-    `metrics_app` is served on a port of its own, if the settings name one.
-
-    `on_stop` is called then, and open requests have `stop_seconds` to finish. SIGHUP reloads the certificate of `tls`.
+    At the end, `on_stop` is called, and open requests have `stop_seconds` to finish. `metrics_app` is served on a port
+    of its own, if the settings name one. SIGHUP reloads the certificate of `tls`.
 
     Raises:
         StartRefused: the address, the Unix socket or the port of the metrics cannot be listened on.
@@ -163,7 +162,7 @@ def run(
     for stopping in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stopping, server.handle_exit)
     signal.signal(signal.SIGHUP, lambda *_: tls.reload() if tls else _log_hangup())
-    _favour_requests()
+    _limit_delays()
     try:
         server.run()
     except SystemExit:
@@ -180,11 +179,11 @@ def _log_hangup() -> None:
 
 
 def _require_no_listener(path: Path) -> None:
-    """Require that no process listens on this Unix socket: uvicorn would take its clients from it.
+    """Require that no process listens on this Unix socket, since uvicorn would take over the clients of that process.
 
-    The file of a socket that nobody listens on is replaced, so a server that was killed hinders no start.
+    A socket file without a listening process is replaced, so a start succeeds after a server was killed.
     """
-    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):  # a path that is too long is refused later
+    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):  # uvicorn reports a path that is too long
         probe.setblocking(False)
         if probe.connect_ex(str(path)) in (0, errno.EAGAIN):
             raise StartRefused(
@@ -225,23 +224,23 @@ def _listen_for_metrics(host: str, port: int) -> list[socket.socket]:
 
 
 def _shown_host(host: str) -> str:
-    """Return a host as it stands in a URL."""
+    """Return a host in the form of a URL, with brackets around an IPv6 address."""
     return f"[{host}]" if ":" in host else host
 
 
 def _raise_file_limit() -> None:
-    """Raise the limit of open files, and so of connections, which is often 1,024 at first."""
+    """Raise the limit of open files, which bounds connections. Its usual default is 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     with suppress(OSError, ValueError):  # the system may have a lower limit of its own
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-def _favour_requests() -> None:
+def _limit_delays() -> None:
     """Let neither other threads nor garbage collection delay a request for long.
 
-    Other threads give up Python's lock early. Garbage is collected seldom, and never among the objects that exist now.
-    Python's defaults, a collection after every few hundred objects, cost a third of the requests.
+    Other threads release the global interpreter lock early. Garbage is collected seldom, and never among the objects
+    that exist now. Python's default, a collection after every few hundred objects, slows down each request.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()

@@ -1,7 +1,7 @@
-"""The server log: what happens in the process, on standard error, as text for people or as JSON for programs.
+"""The server log: messages of the process on standard error, as text for people or as JSON for programs.
 
-Every logger goes there, those of libraries as well, and so do uncaught exceptions. No line contains an API key: only
-its public part is left of one.
+The messages of all loggers go to the server log, also those of libraries, and so do uncaught exceptions. An API key in
+a message is shortened to its public part.
 """
 
 import logging
@@ -22,18 +22,18 @@ logger = logging.getLogger(__name__)
 
 
 def configure_server_log(level: str, log_format: LogFormat = "text") -> None:
-    """Write the server log to standard error from now on, from this level upwards."""
+    """Write log messages of `level` and above to standard error from now on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns about each lost connection; Lockstream does so once
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # psycopg warns about each lost connection, Lockstream once
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
 
 
 class TextLines(logging.Formatter):
-    """One line an event, and a traceback below it if there is one."""
+    """Formats a message as one line, with its traceback below, if any."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -48,7 +48,7 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(JsonFormatter):
-    """One JSON object a line. Fields that a message has by `extra=` are members of the object."""
+    """Formats a message as one JSON object per line, with the fields of `extra=` as members."""
 
     NAMES: ClassVar[dict[str, str]] = {
         "asctime": "time",
@@ -59,7 +59,7 @@ class JsonLines(JsonFormatter):
     """Names of members that differ from those of Python's log records."""
 
     LIBRARY_FIELDS: ClassVar[list[str]] = ["color_message", "taskName", "websocket"]
-    """Fields that libraries add, and that say nothing to an operator."""
+    """Fields that libraries add, and that are useless to an operator."""
 
     def __init__(self) -> None:
         super().__init__(

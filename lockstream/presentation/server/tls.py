@@ -22,7 +22,7 @@ from lockstream.presentation.server.protocol import Connection
 from lockstream.settings import Settings
 
 _MISMATCHES = "KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"
-"""Reasons of OpenSSL if a key belongs to another certificate. The last two: it is of another kind, such as RSA."""
+"""Reasons of OpenSSL if a key belongs to another certificate. The last two: a key of another kind, such as RSA."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Tls:
         """Load both files.
 
         Raises:
-            TlsRefused: they cannot be used.
+            TlsRefused: the files cannot be used.
         """
         self._certificate, self._key = certificate, key
         self.context = new_context()
@@ -49,7 +49,7 @@ class Tls:
         """Return the certificate that the settings name, or None if they name none.
 
         Raises:
-            TlsRefused: it cannot be used, or only one of the two settings is set.
+            TlsRefused: the certificate cannot be used, or only one of the two settings is set.
         """
         if settings.tls_cert and settings.tls_key:
             return cls(settings.tls_cert, settings.tls_key)
@@ -61,7 +61,7 @@ class Tls:
         return None
 
     def reload(self) -> None:
-        """Give new connections the certificate that the files hold now. If it cannot be used, the last one stays.
+        """Load the certificate again, for new connections. If the files cannot be used, the last certificate stays.
 
         Open connections go on. The files are first loaded into a context of their own, since a failure in the middle
         would leave a certificate with the key of another one.
@@ -69,7 +69,7 @@ class Tls:
         try:
             self._load()
         except (TlsRefused, OSError) as refused:
-            logger.error(  # noqa: TRY400  # a sentence, no traceback
+            logger.error(  # noqa: TRY400  # the error needs no traceback
                 "%s The last certificate stays in use. Correct the files, and send SIGHUP again.",
                 refused,
                 extra={"event_name": "tls_reload_failed"},
@@ -121,7 +121,7 @@ def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> N
     """Load a certificate with its chain, and its key, from PEM files.
 
     Raises:
-        TlsRefused: they cannot be used.
+        TlsRefused: the files cannot be used.
     """
     _require_pem("LOCKSTREAM_TLS_CERT", certificate, b"CERTIFICATE", "the certificate and its chain")
     _require_pem("LOCKSTREAM_TLS_KEY", key, b"PRIVATE KEY", "the key of the certificate")
@@ -166,7 +166,7 @@ def _refuse_encrypted(key: Path) -> str:
 
 
 def _log_certificate(path: Path) -> None:
-    """Log names and end of a certificate, and warn if it is not valid now."""
+    """Log the names and the expiry of a certificate, and warn if the certificate is not valid now."""
     decoded = _ssl._test_decode_cert(str(path))  # type: ignore[attr-defined]  # Python has no public function for it
     begin, end = str(decoded["notBefore"]), str(decoded["notAfter"])
     names = ", ".join(str(value) for _, value in decoded.get("subjectAltName", ())) or "no name"

@@ -1,7 +1,7 @@
 """Back up a log file with its quarantine, API keys and audit log. Each copy is on disk before it gets its name.
 
-The quarantine is copied first. So an event that leaves it meanwhile, because it was accepted, is in the copy of the log
-at least; if it is in both, the next start removes it from the quarantine.
+The quarantine is copied first. So an event that is accepted meanwhile, and leaves the quarantine, is in the copied log.
+If both copies have the event, the next start removes it from the quarantine.
 """
 
 import os
@@ -42,13 +42,13 @@ class Backup(NamedTuple):
 
 
 def back_up(log: Path, destination: Path, on_progress: OnProgress) -> Backup:
-    """Copy the present complete lines of `log` to `destination`, and its quarantine, keys and audit log beside that.
+    """Copy the present complete lines of `log` to `destination`, and its quarantine, keys and audit log beside it.
 
     No lock is taken. Lines that a server appends meanwhile are not in the copies. Each copy has the permissions of its
     source. The lines of the quarantine and of the audit log are not checked.
 
     Raises:
-        BackupFailed: `destination` or a file beside it exists, or nothing can be written there.
+        BackupFailed: `destination` or a file beside it exists, or cannot be written.
         LogFileDamaged, KeysDamaged: a line of the log, or the file of its keys, is damaged; nothing is left at
             `destination`.
         OSError: the log or a file beside it cannot be read.
@@ -58,8 +58,8 @@ def back_up(log: Path, destination: Path, on_progress: OnProgress) -> Backup:
     for path in destination, *copies:
         _require_free(path)
     with ExitStack() as opened:
-        # The keys are opened after their audit log, and the copy of that ends where it ended then: a start refuses an
-        # audit log that names keys, without their file.
+        # The keys are opened after their audit log, of which no later lines are copied: a start refuses an audit log
+        # that names keys if the file of the keys is missing.
         sources = [_open_if_exists(path_of(log)) for path_of in path_functions]
         for source, _ in filter(None, sources):
             opened.enter_context(source)
@@ -73,7 +73,7 @@ def back_up(log: Path, destination: Path, on_progress: OnProgress) -> Backup:
                     decode_keys(draft.read_bytes(), keys_path(log))
             _copy(log_source.fileno(), os.fstat(log_source.fileno()).st_size, log_draft)
             end = _check(log_draft, log, destination, on_progress)
-            for path in destination, *copies:  # another process may have created it meanwhile
+            for path in destination, *copies:  # another process may have created one meanwhile
                 _require_free(path)
             for _, draft, copy in drafts:
                 draft.rename(copy)
@@ -106,14 +106,14 @@ def _require_free(destination: Path) -> None:
 
 
 class _Source(NamedTuple):
-    """An open file, and its size at that time."""
+    """An open file, and its size when it was opened."""
 
     file: IO[bytes]
     size: int
 
 
 def _open_if_exists(path: Path) -> _Source | None:
-    """Open a file that a server may replace at any time. The open one stays whole."""
+    """Open a file that a server may replace at any time. The opened file does not change then."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -123,7 +123,7 @@ def _open_if_exists(path: Path) -> _Source | None:
 
 @contextmanager
 def _draft(destination: Path) -> Iterator[Path]:
-    """Give an empty file beside `destination`. At the end of the block it is removed, unless it was renamed."""
+    """Context manager that yields a new file beside `destination`, and removes it at the end unless it was renamed."""
     number, name = tempfile.mkstemp(prefix=f"{destination.name}.unfinished-", dir=destination.parent)
     os.close(number)
     try:

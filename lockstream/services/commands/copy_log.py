@@ -73,7 +73,7 @@ def _require_same(source: Path, ends: Sequence[Cursor], first: Cursor) -> None:
 
 
 def _read(source: Path) -> Iterator[Record]:
-    """Yield the records of a full export. It has the form of a log file, and its last line must be complete."""
+    """Yield the records of a full export, which is a log file whose last line must be complete."""
     end = START
     try:
         for record in read_log(source):

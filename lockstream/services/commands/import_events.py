@@ -1,6 +1,6 @@
 """Import events from a file: each is decided as if it had been posted.
 
-Refused lines go to a report. The report is on disk before the log is, so an interrupted import can be started again
+Refused lines go to a report. The report is flushed before the log, so an interrupted import can be started again
 (docs/decisions/0008).
 """
 
@@ -54,7 +54,7 @@ class ImportCounts(Struct):
     duplicate: int = 0
     refused: int = 0
     refused_before: int = 0
-    """Lines that an earlier import has reported; they were not decided again."""
+    """Lines that the report of an earlier import has, which were not decided again."""
 
     @property
     def total(self) -> int:
@@ -73,7 +73,7 @@ def import_events(
     Each batch is durable when `after_batch` is called.
 
     Refused lines are appended to `report`. Lines that the report already contains are not decided again: later events
-    may have made them acceptable, and importing twice must change nothing.
+    may have made such lines acceptable, and a second import must change nothing.
 
     Raises:
         StoreUnavailable: the last batch was not imported; start the import again.
@@ -104,7 +104,7 @@ def _lines(file: IO[bytes]) -> Iterator[_Line]:
 
 
 def _read_report(path: Path, report: IO[bytes]) -> set[tuple[int, str]]:
-    """Return number and text of the lines that an earlier import has reported.
+    """Return the numbers and texts of the lines in the report of an earlier import.
 
     A torn last line of the report is removed: its batch was not imported.
     """

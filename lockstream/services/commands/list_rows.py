@@ -31,7 +31,7 @@ def list_rows[ValueT](log: Path, query: Callable[[Listings], ValueT]) -> ReadRes
             read_progress(connection)
     except ProjectionInvalid as error:
         raise StoreUnavailable(f"{error} Start Lockstream once, or run `lockstream rebuild`.") from error
-    except DATABASE_ERRORS as error:  # this user may not open it
+    except DATABASE_ERRORS as error:  # such as a missing permission
         raise StoreUnavailable(
             f"The projection {projection} cannot be opened ({reason(error)}). Run the command as the user of the "
             "server, or as one who may read and write the folder."

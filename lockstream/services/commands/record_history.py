@@ -1,7 +1,7 @@
-"""Record a simulated past: a new log whose events were recorded when they arrived, and not now.
+"""Record a simulated past: a new log whose recorded times are the simulated times of arrival.
 
-A posted simulation is recorded at the time of the request, so its past has no days. This log has them: for time travel,
-rates and overdue parcels.
+A server records posted events at the time of their request, so a posted simulation has no past. The new log has one:
+for past states, rates and overdue parcels.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -65,7 +65,7 @@ def record_history(path: Path, arrivals: Iterable[Arrived]) -> HistoryCounts:
 
 @contextmanager
 def _removed_on_failure(path: Path) -> Iterator[None]:
-    """Remove a file if the block fails, also by Ctrl-C. A log that ends too early would look like a whole one."""
+    """Remove a file if the block fails, also by Ctrl-C. A log that ends too early would look complete."""
     try:
         yield
     except BaseException:
@@ -78,12 +78,12 @@ class _PastLog(LogWriter):
 
     now = 0
 
-    def append(self, events: Sequence[Event], recorded_at: str) -> None:  # that is the present
+    def append(self, events: Sequence[Event], recorded_at: str) -> None:  # `recorded_at` is the present, and ignored
         super().append(events, recorded_at_of(self.now * SECOND))
 
 
 def _still_refused(texts: Sequence[bytes], uow: UnitOfWork) -> list[bytes]:
-    """Return the texts of those events that the final state refuses, too. Nothing is kept of this look."""
+    """Return the texts of events that the final state refuses, too. The state and the log stay unchanged."""
     decoded = zip(texts, decode_events(texts), strict=True)
     events = [(text, event) for text, event in decoded if not isinstance(event, MalformedEvent)]
     with uow:

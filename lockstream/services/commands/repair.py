@@ -1,4 +1,4 @@
-"""Repair a damaged log: drop the events from the first damaged line on. Only a person may decide to do so.
+"""Repair a damaged log: drop all lines from the first damaged one on. Only an operator may decide to do so.
 
 A torn tail needs no repair: a start truncates it.
 """
@@ -26,13 +26,13 @@ class DroppedTail(Struct, frozen=True):
     """The fault of the first line."""
 
     size: int
-    """Bytes."""
+    """Number of bytes."""
 
     lines: int
-    """Complete lines."""
+    """Number of complete lines."""
 
     records: int
-    """Complete lines that begin or end as records do."""
+    """Complete lines that begin or end like a record."""
 
 
 class DamageReport(Struct, frozen=True):
@@ -43,13 +43,13 @@ class DamageReport(Struct, frozen=True):
     """The end of the last record before the first damage."""
 
     events: int
-    """Events up to `end`, plus the one that a start can recover after it."""
+    """Events up to `end`, and 1 more if a start can recover the event after `end`."""
 
     acknowledged: int
-    """Events that the projection knows to be durable, or 0 without a readable projection."""
+    """Number of acknowledged events that the projection notes, or 0 without a readable projection."""
 
     torn_bytes: int
-    """Bytes after the last record that were never written completely. The next start truncates them."""
+    """Bytes of the torn tail after the last record, which the next start truncates."""
 
     dropped: DroppedTail | None
     """The part that a repair drops, or None if no line is damaged."""
@@ -65,20 +65,20 @@ class DamageReport(Struct, frozen=True):
             whole = f"The log {self.log} is whole: {counted(self.events, 'event')}. Nothing was changed."
             return [whole, *self._explain_torn_tail()]
         if self.dropped is None:
-            said = [
+            sentences = [
                 f"The lines of the log {self.log} are right, and it holds {counted(self.events, 'event')}.",
                 "To go on without a backup, the projection must be removed, so that the next start rebuilds it.",
             ]
         else:
             look = agreeing(self.dropped.records, "looks like a record", "look like records")
-            said = [
+            sentences = [
                 f"The log {self.log} is damaged at line {self.end.position + 1} (byte offset {self.end.offset}): "
                 f"{self.dropped.reason}",
                 f"To go on without a backup, everything from there on must be dropped: "
                 f"{counted(self.dropped.size, 'byte')} with {counted(self.dropped.lines, 'complete line')}, of which "
                 f"{self.dropped.records:,} {look}. {counted(self.events, 'event')} would remain.",
             ]
-        return [*said, self._explain_loss()]
+        return [*sentences, self._explain_loss()]
 
     def _explain_torn_tail(self) -> list[str]:
         if not self.torn_bytes:
@@ -117,7 +117,7 @@ class Repair:
             LogLocked: another process has the log open.
             OSError: the file cannot be used.
         """
-        log.stat()  # without this, a missing log would be created
+        log.stat()  # raises an error for a missing log, which would be created otherwise
         self._log = log
         self._file = open_locked(log)
 
@@ -138,7 +138,7 @@ class Repair:
             reason = damage.reason
         line, events = self._line_at(end), end.position
         seen = acknowledged(projection_path(self._log))
-        if line and not check_lines([line], end):  # judged by the same function as at a start
+        if line and not check_lines([line], end):  # a start uses the same function
             size = os.fstat(self._file).st_size
             try:
                 kept = recoverable_prefix(Tail(self._log, line, end, size, seen))
@@ -149,23 +149,25 @@ class Repair:
         return DamageReport(self._log, end, events, seen, torn_bytes, dropped)
 
     def apply(self, report: DamageReport) -> list[str]:
-        """Truncate the log before the damage, remove a projection that has seen more, and return sentences about both.
+        """Truncate the log before the damage, remove a projection that is ahead of it, and return sentences about both.
 
-        A killed process leaves the log unchanged, or a projection that has seen more events than the log holds. The
-        next examination finds either.
+        A killed process leaves the log unchanged, or a projection with more events than the log holds. The next
+        examination finds both cases.
 
         Raises:
-            OSError: the dropped bytes cannot be kept, and nothing was changed; or a file cannot be removed.
+            OSError: the dropped bytes cannot be kept, and nothing was changed. Or a file cannot be removed.
         """
-        said = []
+        sentences = []
         if report.dropped:
             kept = truncate_and_keep(self._file, self._log, report.end.offset, "dropped")
-            said.append(f"The log was truncated at byte offset {report.end.offset}. The dropped bytes are in {kept}.")
-        # Removed last: until now, the projection was the proof that events had been acknowledged.
+            sentences.append(
+                f"The log was truncated at byte offset {report.end.offset}. The dropped bytes are in {kept}."
+            )
+        # The projection is removed last, because it proves until then that events had been acknowledged.
         if report.acknowledged > report.events:
             remove_projection(projection_path(self._log))
-            said.append("The projection was removed; the next start rebuilds it.")
-        return said
+            sentences.append("The projection was removed; the next start rebuilds it.")
+        return sentences
 
     def close(self) -> None:
         """Close and unlock the log."""

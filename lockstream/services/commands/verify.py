@@ -1,6 +1,6 @@
 """Verify a log and its projection: every record, then the projection against a fresh replay. May run beside a server.
 
-The replay is kept in memory, some 1 kB for each compartment, reservation, fault and event.
+The replay is kept in memory: some 1 kB for each compartment, reservation, fault and event.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -44,7 +44,7 @@ MOMENTS = str(select(moments).order_by(moments.c.position))
 """Selects the moments of a projection, in order."""
 
 NAMED_DIFFERENCES = 5
-"""Most differences that are named; the others are only counted."""
+"""Most differences that are named. Further differences are only counted."""
 
 
 class Verification(Struct):
@@ -57,7 +57,7 @@ class Verification(Struct):
 
 
 class Replay:
-    """A fresh replay of a log in memory, which notes events that the rules could never have accepted."""
+    """A fresh replay of a log in memory, which notes events that the rules forbid."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class Replay:
     ) -> Iterator[str]:
         """Name the totals of the network in which a projection differs from this replay.
 
-        `totals` are its rows of totals, which must be one row. It begins with `position` if the projection notes one.
+        `totals` are the rows of totals in the projection, which must be one row, and begin with `position` if given.
         `open_faults` has a number of open faults for each severity that has occurred.
         """
         expected = self.reads.listings.network()
@@ -188,7 +188,7 @@ def _compare_file(projection: Path, replay: Replay) -> list[str]:
     engine = reading_engine(projection)
     try:
         with snapshot(engine) as connection:
-            # The log is read after the projection, so it reaches at least as far.
+            # The log is read after the projection, so the log must reach at least as far.
             progress = read_progress(connection)
             ids = IdIndex(read_run(projection, progress.run), read_memtable(connection))
             replay.advance(progress.reached.position)

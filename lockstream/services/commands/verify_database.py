@@ -22,7 +22,7 @@ def verify_database(database: Database, on_progress: OnProgress) -> Verification
     total = cursor_of(database.read(HEAD)[HEAD]).position
     replay = Replay(log.read, found, lambda reached: on_progress(reached, max(reached, total)))
     try:
-        replay.advance()  # nearly all of the log, before the snapshot begins
+        replay.advance()  # before the snapshot, so that the snapshot is short
         with Snapshot(database) as moment:
             if (behind := moment.end.position - replay.reached.position) > 0:
                 replay.advance(behind)

@@ -9,7 +9,7 @@ from lockstream.services.commands.verify import Verification
 
 
 def verify_quarantine(log: Path, found: Verification) -> None:
-    """Add notes and problems of the quarantine beside `log` to a verification. Without a file there are none.
+    """Add notes and problems of the quarantine beside `log` to a verification, or none if its file is missing.
 
     Raises:
         OSError: the file cannot be read.

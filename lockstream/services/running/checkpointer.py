@@ -19,8 +19,8 @@ QUIET_SECONDS = 0.1
 """Time without a new batch after which even a few changed rows are written."""
 
 MAX_AGE_SECONDS = 1.0
-"""Time between two checkpoints while batches go on. It bounds what a start after a crash applies again, and how far
-the projection is behind the log."""
+"""Longest time between two checkpoints while batches go on, so that the projection lags little, and so that a start
+after a crash has few events to apply again."""
 
 RETRY_SECONDS = 1.0
 """Time to wait after a failed checkpoint."""
@@ -47,7 +47,7 @@ class Checkpointer:
         self._has_noted_acknowledged = self._is_closed = False
         self._task: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[None] | None = None
-        """Resolved at the end of the running checkpoint, if somebody waits for that."""
+        """Resolved at the end of the running checkpoint. None if no caller waits for the end."""
 
         self._timer: asyncio.TimerHandle | None = None
         self._last_batch_at = self._began_at = self._retry_at = 0.0
@@ -99,7 +99,7 @@ class Checkpointer:
             await asyncio.wait([self._task])  # this waiter may be cancelled, and the task must not be
 
     async def close(self) -> None:
-        """Write all that is durable, if that is possible, and stop."""
+        """Write all durable changes to the projection, if possible, and stop."""
         if self._timer:
             self._timer.cancel()
         await self.wait_idle()
@@ -110,17 +110,17 @@ class Checkpointer:
         self._thread.shutdown(wait=False)
 
     async def _checkpoint_ended(self) -> None:
-        """Wait for the end of a checkpoint, be it written or not. More checkpoints may follow it at once."""
+        """Wait until the running checkpoint has ended, with or without success. The next one may begin at once."""
         if self._ended is None:
             self._ended = asyncio.get_running_loop().create_future()
         await asyncio.wait([self._ended])  # this waiter may be cancelled, and the others must not be
 
     def forget_failure(self) -> None:
-        """Let the next checkpoint be tried at once. The one that failed held unflushed events, which are dropped."""
+        """Allow the next checkpoint at once, because the events that made the last one fail have been discarded."""
         self._failure, self._retry_at = None, 0.0
 
     def _checkpoint_if_due(self) -> None:
-        """Start a checkpoint if no batch comes or the last one is old; look again until all is written."""
+        """Start a checkpoint if no batch comes or the last checkpoint is old. Repeat until all changes are written."""
         loop, log = asyncio.get_running_loop(), self._store.log
         self._timer = None
         if log.failure or self._reached >= log.end.position:
@@ -156,7 +156,7 @@ class Checkpointer:
             await self._write()
             self._failure = None
         except StoreUnavailable as error:
-            if not self._store.log.failure:  # a failed log has said so itself
+            if not self._store.log.failure:  # the failed log has logged its own error
                 logger.warning("%s", error, extra={"event_name": "checkpoint_failed", "position": self._reached})
             self._failure = str(error)
         except Exception:  # an internal error; without this task, memory would fill up

@@ -79,7 +79,7 @@ class DatabaseEngine:
     async def list[ValueT](
         self,
         query: Callable[[Listings], ValueT],
-        at: int | None = None,  # no state waits for writes
+        at: int | None = None,  # unused: no read of a database waits for a checkpoint
     ) -> ReadResult[ValueT]:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.list, query)
 
@@ -88,7 +88,7 @@ class DatabaseEngine:
         return await asyncio.get_running_loop().run_in_executor(self._log_readers, query, pages)
 
     async def wait_beyond(self, position: int, seconds: float) -> bool:
-        self._head = min(self._head, position)  # the page shows no more; the next poll tells
+        self._head = min(self._head, position)  # where the last page ended; the next poll finds later events
         self._polling = self._polling or asyncio.get_running_loop().create_task(self._poll())
         return await self._watch.wait_beyond(position, seconds)
 
@@ -144,10 +144,10 @@ class DatabaseEngine:
         self._log_readers.shutdown(wait=False)
 
     async def _poll(self) -> None:
-        """Ask for the head of the log while readers wait. Between two polls, all nodes' events cost one query."""
+        """Ask for the head of the log while readers wait: one query per interval, for the events of all nodes."""
         try:
             while self._watch.waiters and not self._watch.is_stopped:
-                with suppress(StoreUnavailable):  # a reader that reads gets the error
+                with suppress(StoreUnavailable):  # the next read of the log raises the error
                     head = await asyncio.get_running_loop().run_in_executor(self._readers, self._store.head)
                     if head != self._head:
                         self._head = head

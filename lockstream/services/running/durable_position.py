@@ -29,7 +29,7 @@ class DurablePosition:
         """Called once, when the log has failed."""
 
         self.watch = HeadWatch(lambda: self.current)
-        """Waiters for any event after a position. Unlike the others, they cause no flush."""
+        """Waiters for any event after a position. Unlike waiters for a position, they cause no flush."""
 
     @property
     def current(self) -> int:

@@ -1,9 +1,9 @@
 """The engine of the embedded store: batches and reads of one subject on the event loop; all else in threads.
 
 A read sees all decided events. If these include an unflushed change of the same locker, the read waits for the flush.
-So it shows everything that was acknowledged before it, and nothing that a failing disk may still undo.
+So a read shows every event that was acknowledged before the read began, and no event that a failing disk may lose.
 
-A list is read from the projection alone, once a checkpoint has brought it up to all that was acknowledged before.
+A list is read from the projection alone, once a checkpoint has brought the projection up to all acknowledged events.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lockstream.services.running.telemetry.traces.spans import Tracing
 
 LISTING_THREADS = 2
-"""Lists that are read at the same time. More would wait for Python's lock."""
+"""Lists that are read at the same time. More would wait for the global interpreter lock."""
 
 LOG_READING_THREADS = 2
 """Pages of the feed that are read at the same time."""
@@ -47,12 +47,12 @@ class EmbeddedEngine:
         self.on_ready: Callable[[], object] = lambda: None
         self.log: EventLog = store.log
         self.durable = DurablePosition(store.log)
-        self.checkpointer = _checkpointer(store, self.durable, self._caught_up, tracing)
+        self.checkpointer = _checkpointer(store, self.durable, self._notify_ready, tracing)
         self._store = store
         self._listers = ThreadPoolExecutor(LISTING_THREADS, "lockstream-list")
         self._log_readers = ThreadPoolExecutor(LOG_READING_THREADS, "lockstream-feed")
         self._unflushed: deque[tuple[int, set[str]]] = deque()
-        """The end of each unflushed batch, and the ids of the lockers that it may have changed."""
+        """The end position of each unflushed batch, with the ids of the lockers that the batch may have changed."""
 
         self._disk_reader = ThreadPoolExecutor(1, "lockstream-disk")
         self._log_id = SharedRead(lambda: self.read_log(lambda pages: pages.page(0, 0).log_id))
@@ -73,7 +73,7 @@ class EmbeddedEngine:
             on_decided([StoreUnavailable(reason) for _ in events])
             return
         outcomes = decide_batch(events, self._store.unit_of_work)
-        if not self.log.failure:  # after a failure nothing is appended, and no entry would ever be forgotten
+        if not self.log.failure:  # a failed log appends nothing, so no entry would ever be removed
             self._forget_flushed()
             self._unflushed.append((self.log.end.position, {event.locker_id for event in events}))
         on_decided(outcomes)
@@ -85,7 +85,7 @@ class EmbeddedEngine:
             try:
                 await self.durable.reached(self._last_change(value.locker_id) if value else 0)
                 return ReadResult(value, min(position, self.durable.current))
-            except StoreUnavailable:  # the log failed meanwhile, and what was read may never be durable
+            except StoreUnavailable:  # the log failed meanwhile, and the value may never be durable
                 pass
         await self._discard_unflushed()
         return ReadResult(query(self._store.reads), self.durable.current)
@@ -94,7 +94,7 @@ class EmbeddedEngine:
         if not self.log.failure:
             try:
                 await self.checkpointer.reached(self.durable.current if at is None else min(at, self.durable.current))
-            except StoreUnavailable:  # perhaps because the log failed meanwhile
+            except StoreUnavailable:  # the log may have failed meanwhile; lists of durable events go on then
                 if not self.log.failure:
                     raise
         if self.log.failure:
@@ -178,11 +178,11 @@ class EmbeddedEngine:
             raise StoreUnavailable(STOPPING)
         return await asyncio.get_running_loop().run_in_executor(threads, read)
 
-    def _caught_up(self) -> None:
+    def _notify_ready(self) -> None:
         self.on_ready()
 
     def _last_change(self, locker_id: str) -> int:
-        """Return the end of the newest unflushed batch that may have changed a locker, or 0."""
+        """Return the end position of the newest unflushed batch that may have changed a locker, or 0."""
         self._forget_flushed()
         return next((end for end, lockers in reversed(self._unflushed) if locker_id in lockers), 0)
 
@@ -207,7 +207,7 @@ class _Space(NamedTuple):
 
 
 class _Growth(NamedTuple):
-    """The growth of a log. None: it is too young to tell."""
+    """The growth of a log, or None if the log is too young to have a rate."""
 
     events_a_day: float | None
 

@@ -21,7 +21,7 @@ class LoopRunner:
         self._is_stopped = False
 
     def bind_running_loop(self) -> None:
-        """Use the running event loop, unless another loop is already in use."""
+        """Run all calls on the running event loop, unless another loop already runs them."""
         with self._lock:
             self.loop = self.loop or asyncio.get_running_loop()
 

@@ -16,11 +16,11 @@ SEARCHED_POSITIONS = 50_000
 CHUNK_LINES = 1_000
 """Lines that are read at a time."""
 
-FRUITLESS_PAUSE_SECONDS = 0.05
-"""Time between two searches of one request, if the first one has found nothing. More events collect meanwhile."""
+EMPTY_SEARCH_PAUSE_SECONDS = 0.05
+"""Pause before a request that has found no event searches again, so that several new events share one search."""
 
 MAX_BYTES = 4 * 1024 * 1024
-"""Bytes of items with which a page is full."""
+"""Bytes of events after which a page ends."""
 
 
 class FeedEngine(Protocol):
@@ -30,7 +30,7 @@ class FeedEngine(Protocol):
         """Return the value of `query` over the durable part of the log, perhaps from another thread."""
 
     async def wait_beyond(self, position: int, seconds: float) -> bool:
-        """Wait for a durable event after `position`; return False after this time, or if the server stops."""
+        """Wait for a durable event after `position`; return False after `seconds`, or if the server stops."""
 
     async def newest_position(self) -> int:
         """Return the position of the last durable event, even if reads lag behind it."""
@@ -79,14 +79,14 @@ class Feed:
                 return page
             await asyncio.sleep(pause_seconds)
             await self._engine.wait_beyond(through, deadline - loop.time())
-            pause_seconds = FRUITLESS_PAUSE_SECONDS
+            pause_seconds = EMPTY_SEARCH_PAUSE_SECONDS
 
     async def head(self) -> ReadResult[None]:
         """Return the position of the last durable event, as pages show it. Raises StoreUnavailable, as `page` does."""
         return ReadResult(None, await self._engine.read_log(lambda pages: pages.page(0, 0).head))
 
     async def start(self, after: int | None, log_id: str | None) -> tuple[int, str]:
-        """Return the position after which a reader begins, and the id of the log. Raises what `page` raises."""
+        """Return the position after which a reader begins, and the id of the log. Exceptions are those of `page`."""
         _, head, found = await self._engine.read_log(lambda pages: pages.page(after or 0, 0))
         if log_id not in (None, EMPTY_LOG_ID, found):  # an empty log may have become any log
             if found == EMPTY_LOG_ID and (newest := await self._engine.newest_position()):
@@ -99,7 +99,7 @@ class Feed:
         return head if after is None else after, found
 
 
-def search(  # keywords, each with one meaning
+def search(
     pages: LogPages,
     *,
     wanted: FeedFilter,
@@ -126,7 +126,7 @@ def search(  # keywords, each with one meaning
         except StoreUnavailable:
             if found is None:
                 raise
-            return found  # the next page has the error
+            return found  # the request for the next page raises the error
         for line in page.lines:
             through += 1
             if matches is None or matches(line):

@@ -1,7 +1,8 @@
 """Streams of the feed: each reads pages of the log at its own pace, and nothing is buffered for it.
 
-Streams that have read equally far share a page: it is read and encoded once, for a thousand readers at the head. A key
-may have as many streams open as others still may (dynamic thresholds, as in `ingest_queue`), so none takes all of them.
+Streams that have read equally far share a page, which is read and encoded once: at the head, for a thousand readers. A
+key may have as many open streams as the server may still open (dynamic thresholds, as in `ingest_queue`), so that no
+key takes all streams.
 """
 
 import asyncio
@@ -18,22 +19,22 @@ PAGE_EVENTS = 500
 """Most events that a stream sends at once."""
 
 PAGE_BYTES = 128 * 1024
-"""Bytes of events with which a part of a stream is full. A client that takes nothing holds as much in memory, twice."""
+"""Bytes of events after which a page of a stream ends. For a client that reads nothing, the server keeps two pages."""
 
 HEARTBEAT_SECONDS = 5.0
 """Time after which a stream without events tells how far it has read. It keeps proxies from closing the connection."""
 
 HEARTBEAT_POSITIONS = 10_000
-"""Positions that were searched without a match after which a stream tells how far it has read."""
+"""Number of positions without a match after which a stream tells how far it has read."""
 
 PAUSE_SECONDS = 0.05
 """Time that a stream at the head lets events collect after the first one."""
 
 PAUSE_SECONDS_A_STREAM = 0.0002
-"""Additional time for each open stream: a thousand of them get four pages a second each, instead of twenty."""
+"""Additional pause for each open stream: of a thousand streams, each gets four pages a second instead of twenty."""
 
 type Encode = Callable[[FeedPage], bytes]
-"""Encodes the events of a page, or only its `through` if it has none."""
+"""Encodes the events of a page, or its `through` alone if the page has no events."""
 
 
 class FeedStreams:
@@ -45,8 +46,8 @@ class FeedStreams:
         self.count = 0
         self._open = set[FeedStream]()
         self.on_page: Callable[[Sequence[bytes]], object] | None = None
-        """Called with the lines of each page that streams are about to send, once for all that share it."""
-        self._held: Counter[str] = Counter()
+        """Called with the lines of each page that streams are about to send, once for the streams that share it."""
+        self._open_by_key: Counter[str] = Counter()
         """Open streams of each key."""
 
         self._pausing: asyncio.Task[None] | None = None
@@ -60,14 +61,14 @@ class FeedStreams:
         `key_id` is the key of the reader, or an empty text.
 
         Raises:
-            TooManyStreams: as many streams are open as may be, or as many of this key.
+            TooManyStreams: the limit of open streams is reached, or the share of this key.
             CursorRefused, PositionNotReached, StoreUnavailable: as `Feed.page` does.
         """
         free = self._limit - self.count
         if free <= 0:
             raise TooManyStreams(self._limit)
-        if key_id and self._held[key_id] >= free:
-            raise TooManyStreams(self._limit, self._held[key_id])
+        if key_id and self._open_by_key[key_id] >= free:
+            raise TooManyStreams(self._limit, self._open_by_key[key_id])
         self._hold(key_id)
         try:
             start, found = await self._feed.start(after, log_id)
@@ -83,19 +84,19 @@ class FeedStreams:
         return max((head - stream.through for stream in self._open), default=0)
 
     def note_closed(self, stream: "FeedStream") -> None:
-        """Give up the place of a stream."""
+        """Free the place of a stream that has ended."""
         self._open.discard(stream)
         self._release(stream.key_id)
 
     def _hold(self, key_id: str) -> None:
         self.count += 1
-        self._held[key_id] += 1
+        self._open_by_key[key_id] += 1
 
     def _release(self, key_id: str) -> None:
         self.count -= 1
-        self._held[key_id] -= 1
-        if not self._held[key_id]:
-            del self._held[key_id]
+        self._open_by_key[key_id] -= 1
+        if not self._open_by_key[key_id]:
+            del self._open_by_key[key_id]
 
     async def pause(self) -> None:
         """Let events collect. All streams at the head end their pause at the same time, and so share the next page."""
@@ -119,7 +120,7 @@ class FeedStreams:
             reading.add_done_callback(lambda _: self._pages.pop(key))
             if self.on_page:
                 reading.add_done_callback(self._note)
-        return await asyncio.shield(reading)  # a stream that ends must not end the others' reading
+        return await asyncio.shield(reading)  # a stream that ends must not cancel the read of the others
 
     def _note(self, reading: asyncio.Task[tuple[FeedPage, bytes]]) -> None:
         if self.on_page and not reading.cancelled() and reading.exception() is None:
@@ -162,7 +163,7 @@ class FeedStream:
                 return
             self.through = through
             has_items = bool(items)
-            del items  # a client may take long, and its part is encoded
+            del items  # frees memory: a slow client needs the encoded page alone
             if has_items or through - sent_through >= HEARTBEAT_POSITIONS or loop.time() >= heartbeat_at:
                 yield encoded
                 sent_through, heartbeat_at = through, loop.time() + HEARTBEAT_SECONDS
@@ -181,7 +182,7 @@ class FeedStream:
         return head < self.through and await self._engine.newest_position() < self.through
 
     def close(self) -> None:
-        """Give up the place among the open streams."""
+        """End the stream, and free its place among the open streams."""
         if not self._is_closed:
             self._is_closed = True
             self._streams.note_closed(self)

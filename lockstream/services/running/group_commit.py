@@ -78,8 +78,8 @@ type OnNotAllowed = Callable[[Sequence[LockerNotAllowed], Origin], object]
 class Observer(Protocol):
     """Notes the outcomes of events once the accepted ones are durable. The quarantine is one."""
 
-    def is_concerned(self, requests: Sequence[Sequence[Event]], outcomes: Outcomes) -> bool:
-        """Return whether a batch must be noted, which has the events of some requests and these outcomes."""
+    def needs_note(self, requests: Sequence[Sequence[Event]], outcomes: Outcomes) -> bool:
+        """Return whether `note` must be called for a batch, given the events of its requests and all outcomes."""
 
     def note(self, events: Sequence[Event], outcomes: Outcomes, origin_of: Callable[[], Origin]) -> None:
         """Note the outcomes of the events of one request. `origin_of` returns their origin."""
@@ -115,7 +115,7 @@ class Engine(FeedEngine, Protocol):
         """Decide and append a batch, and call `on_decided` on the event loop, at once or later."""
 
     async def read[ValueT: HasLockerId](self, query: Callable[[Reads], ValueT | None]) -> ReadResult[ValueT | None]:
-        """Return the value of `query`: it reflects all acknowledged events, and no event that is not durable."""
+        """Return the value of `query`, which reflects all acknowledged events, and durable events alone."""
 
     async def list[ValueT](self, query: Callable[[Listings], ValueT], at: int | None = None) -> ReadResult[ValueT]:
         """Return the value of `query` over lists of a state that `read` could show, perhaps from another thread.
@@ -128,7 +128,7 @@ class Engine(FeedEngine, Protocol):
 
     @property
     def counts(self) -> FileCounts | DatabaseCounts | None:
-        """The counts of the store since the start. None: it has none."""
+        """The counts of the store since the start, or None for a store that counts nothing."""
 
     def stop_waiting(self) -> None:
         """Let no reader of the feed wait any longer, because the server stops."""
@@ -219,7 +219,7 @@ class GroupCommit:
         return submission.acknowledged
 
     def _decide_soon(self) -> None:
-        """Decide a batch on the next round of the event loop, unless more events should join it during a flush.
+        """Decide a batch on the next round of the event loop, but during a flush only if the batch is full.
 
         One batch for each flush halves the cost of a decision: 32 clients that send single events are served 20 %
         faster (docs/decisions/0021).
@@ -238,9 +238,9 @@ class GroupCommit:
         first = min(submission.arrived_at for submission in batch)  # keys take turns, so it may not be the first one
         self.tally.queue_seconds.observe(perf_counter() - first)
         self._decode(batch)
-        # The others hold a malformed text, or an event that is not allowed. Their requests have got the error.
+        # A submission without events had a malformed text, or an event that is not allowed. Its request has the error.
         decoded = [submission for submission in batch if submission.events is not None]
-        self._acknowledged([submission for submission in batch if submission.events is None])
+        self._release([submission for submission in batch if submission.events is None])
         events = [event for submission in decoded for event in submission.events or ()]
         self.tally.batch_events.observe(len(events))
         self._engine.decide(events, partial(self._decided, decoded))
@@ -260,7 +260,7 @@ class GroupCommit:
                 submission.acknowledged.set_exception(error)
 
     def _tell_not_allowed(self, errors: Sequence[LockerNotAllowed], origin: Origin) -> None:
-        """Tell `on_not_allowed` of refused events. An error there harms no request."""
+        """Pass refused events to `on_not_allowed`. An exception of that callback harms no request."""
         try:
             self.on_not_allowed(errors, origin)
         except Exception:
@@ -271,7 +271,7 @@ class GroupCommit:
 
     def _decided(self, batch: "Sequence[Submission]", outcomes: Outcomes) -> None:
         self._is_deciding = False
-        # An outcome may depend on any event before it, so it waits for all that is appended by now.
+        # An outcome may depend on any earlier event, so the outcomes wait until all events appended so far are durable.
         end = self._engine.log.end.position
         self._unflushed_batches += 1
         self._engine.durable.when_reached(end, partial(self._acknowledge, batch, outcomes))
@@ -287,7 +287,7 @@ class GroupCommit:
                 else:
                     submission.acknowledged.set_exception(StoreUnavailable(failure))
             start = stop
-        self._acknowledged(batch)
+        self._release(batch)
         self._unflushed_batches -= 1
         self._decide_soon()
         if failure is None:
@@ -299,9 +299,9 @@ class GroupCommit:
 
     @staticmethod
     def _note(observer: Observer, batch: "Sequence[Submission]", outcomes: Outcomes) -> None:
-        """Have an observer note outcomes. All requests are answered, so an error here harms none of them."""
+        """Pass outcomes to an observer. All requests have their responses already, so an exception here harms none."""
         try:
-            if observer.is_concerned([submission.events or () for submission in batch], outcomes):
+            if observer.needs_note([submission.events or () for submission in batch], outcomes):
                 start = 0
                 for submission in batch:
                     stop = start + submission.count
@@ -316,8 +316,8 @@ class GroupCommit:
                 extra={"event_name": "outcomes_not_noted"},
             )
 
-    def _acknowledged(self, submissions: "Sequence[Submission]") -> None:
-        """Note that the events of these submissions wait no longer."""
+    def _release(self, submissions: "Sequence[Submission]") -> None:
+        """Free the room of answered submissions in the ingest queue."""
         self._queue.release(submissions)
         if self._drained and not self._queue.waiting:
             self._drained.set()
@@ -356,19 +356,19 @@ class Submission(Struct, eq=False):
         return [event.payload_text for event in self.events or ()] if self.text is None else [self.text]
 
     def result(self, outcomes: Outcomes) -> Outcomes | Decided:
-        """Return the result for the request, which is its caller's to know."""
+        """Return the result for the request. For a caller that is bound to lockers, the outcomes are concealed."""
         if self.caller.lockers is not None:
             outcomes = concealed(outcomes)
         return outcomes if self.text is None or not self.events else (self.events[0], outcomes[0])
 
 
 async def _all_outcomes(decided: Awaitable[Outcomes], admission: Admission) -> Outcomes:
-    """Return one outcome per event of a request once those of its admitted events are there."""
+    """Return one outcome per event of a request, once its admitted events are decided and durable."""
     return admission.outcomes(await decided)
 
 
 def _decode_texts(texts: Sequence[bytes]) -> Sequence[Event | Exception]:
-    """Decode events. An internal error that one of them causes does not harm the others."""
+    """Decode events. An internal error with one event does not harm the others."""
     try:
         return decode_events(texts)
     except Exception as error:
@@ -379,7 +379,7 @@ def _decode_texts(texts: Sequence[bytes]) -> Sequence[Event | Exception]:
 
 
 def decide_batch(events: Sequence[Event], unit_of_work: Callable[[], UnitOfWork]) -> Outcomes:
-    """Ingest `events`. An internal error that one of them causes does not harm the others."""
+    """Ingest `events`. An internal error with one event does not harm the others."""
     if not events:  # all texts of the batch were malformed
         return []
     try:

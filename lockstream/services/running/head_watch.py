@@ -1,4 +1,4 @@
-"""The head watch: waiters for any event after a position. It causes neither a flush nor a query."""
+"""The head watch: waiters for any event after a position. Waiting causes neither a flush nor a query."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ class HeadWatch:
         self.is_stopped = False
 
     async def wait_beyond(self, position: int, seconds: float) -> bool:
-        """Wait until the head is beyond `position`; return False if that takes longer, or the watch stops."""
+        """Wait until the head is beyond `position`; return False after `seconds`, or if the watch stops."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         self.waiters += 1
@@ -32,7 +32,7 @@ class HeadWatch:
             self.waiters -= 1
 
     def notify(self) -> None:
-        """Wake all waiters, which look at the head again."""
+        """Wake all waiters, so that each compares the head with its position again."""
         if self._moved:
             self._moved.set_result(None)
             self._moved = None

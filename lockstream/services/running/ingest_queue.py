@@ -1,10 +1,10 @@
 """The ingest queue: bounded, with turns between keys.
 
-Keys take turns by deficit round robin (Shreedhar and Varghese, 1995): a key whose turn it is may have so many events
-decided, and saves what it does not use, if its next request is larger. The room is shared by dynamic thresholds
-(Choudhury and Hahne, 1998): a key may hold as much room as is still free. So one key that floods the queue gets half of
-it, two get a third each, and another key always finds room. Callers without a key share one line, which may fill the
-queue.
+Keys take turns by deficit round robin (Shreedhar and Varghese, 1995): in its turn, a key may have `TURN_EVENTS`
+events decided, and it saves the unused rest of a turn if its next request is larger. The room is shared by dynamic
+thresholds (Choudhury and Hahne, 1998): a key may hold as much room as is still free. So one key that floods the queue
+gets half of the room, two get a third each, and another key always finds room. Callers without a key share one line,
+which may fill the queue.
 """
 
 from collections import deque
@@ -21,7 +21,7 @@ class Queued(Protocol):
     """Events of one request."""
 
     count: int
-    """Number of events in the request. The queue counts with it twice, so it must stay the same."""
+    """Number of events in the request. It must not change: `push` adds it to the queue, and `release` subtracts it."""
 
     @property
     def key_id(self) -> str:
@@ -58,7 +58,7 @@ class IngestQueue[ItemT: Queued]:
     def __init__(self, limit: int, weight_bytes: int) -> None:
         """`limit` bounds the events that wait for their acknowledgement, except for one request that waits alone.
 
-        `weight_bytes` is that of `weight_of`.
+        `weight_bytes` is passed to `weight_of`.
         """
         self._limit, self._weight_bytes = limit, weight_bytes
         self._lines: dict[str, _Line[ItemT]] = {}
@@ -85,7 +85,7 @@ class IngestQueue[ItemT: Queued]:
         """Append a request to the line of its key.
 
         Raises:
-            QueueFull: there is no room for it.
+            QueueFull: there is no room for the request.
         """
         count, key_id, free = item.count, item.key_id, self._limit - self.waiting
         line = self._lines.get(key_id)
@@ -118,7 +118,7 @@ class IngestQueue[ItemT: Queued]:
         return batch
 
     def release(self, items: Iterable[ItemT]) -> None:
-        """Free the room of requests that wait no longer."""
+        """Free the room of requests that have been acknowledged or have failed."""
         lines = self._lines
         for item in items:
             if count := item.count:
@@ -150,5 +150,5 @@ class IngestQueue[ItemT: Queued]:
 
 
 def weight_of(texts: Sequence[bytes], weight_bytes: int) -> int:
-    """Return how many events of the batch limit the events with these JSON texts count as."""
+    """Return the weight of the events with these JSON texts: 1 for each, and 1 more per `weight_bytes` of its text."""
     return sum(1 + len(text) // weight_bytes for text in texts)

@@ -49,13 +49,13 @@ if TYPE_CHECKING:
     from lockstream.services.running.telemetry.traces.spans import Tracing
 
 REPORT = "report"
-"""Names the report of events in the audit log, by a single event, a batch or a resubmission."""
+"""Name of an operation in the audit log: a report of events, one by one, as a batch or by resubmission."""
 
 MIN_POSITION_SECONDS = 1.0
 """Time that a read waits for the min position that it demands."""
 
 MIN_POSITION_RETRY_SECONDS = 0.02
-"""Pause before such a read looks again."""
+"""Pause before a read that has not reached its min position is repeated."""
 
 
 class Lockstream:
@@ -99,13 +99,13 @@ class Lockstream:
     def view(self, caller: Caller) -> "Lockstream":
         """Return the system as a caller sees it. For a key that is bound to lockers, no other locker exists.
 
-        The view has the same parts as the system, and only its reads differ. No new attribute of either is seen by the
-        other one.
+        The view shares all parts of the system, and only its reads differ. Setting an attribute of one does
+        not set it on the other.
         """
         if caller.lockers is None:
             return self
         view = Lockstream.__new__(Lockstream)
-        view.__dict__ = self.__dict__ | {"lockers": caller.lockers}  # `copy` takes 4 µs
+        view.__dict__ = self.__dict__ | {"lockers": caller.lockers}  # faster than `copy.copy`
         return view
 
     def bind_running_loop(self) -> None:
@@ -197,7 +197,7 @@ class Lockstream:
     ) -> ReadResult[ValueT]:
         """Return the value of `query` over lists that reflect the log up to `min_position` or further.
 
-        The query may run in another thread, and more than once. If `at` is given, it only needs the log up to there.
+        The query may run in another thread, and more than once. If `at` is given, the lists need reach no further.
 
         Raises:
             PositionNotReached: the lists are older, even after `MIN_POSITION_SECONDS`.
@@ -206,7 +206,7 @@ class Lockstream:
         if self.lockers is not None:
             query = _bound_list(query, self.lockers)
         needed = None if at is None or at < min_position else at
-        if needed is not None and needed <= self._engine.log.durable.position:  # but a read replica may not have it yet
+        if needed is not None and needed <= self._engine.log.durable.position:  # a read replica may still lag
             min_position = needed
         if min_position:  # a list is expensive, so it is read only once its position is reached
             await self._read(partial(self._engine.list, lambda _: None, needed), min_position)
@@ -231,7 +231,7 @@ class Lockstream:
     async def silent_lockers(self, limit: int = 0) -> SilentLockers:
         """Return the number of silent lockers and of those that are gone, and up to `limit` silent ones by id.
 
-        They may be those of a second ago: this waits for no flush and no checkpoint.
+        The answer may be a second old, because it waits for no flush and no checkpoint.
 
         Raises:
             StoreUnavailable: the lists cannot be read.
@@ -248,7 +248,7 @@ class Lockstream:
         log_id: str | None = None,
         min_position: int = 0,
     ) -> FeedPage:
-        """Return a page of the feed. See `Feed.page`, which also tells what is raised.
+        """Return a page of the feed. Parameters and exceptions are those of `Feed.page`.
 
         Raises:
             PositionNotReached: the log that reads show ends before `min_position`, even after `MIN_POSITION_SECONDS`.
@@ -271,9 +271,9 @@ class Lockstream:
         min_position: int = 0,
         caller: Caller = ANYONE,
     ) -> FeedStream:
-        """Return a stream of the feed, to be closed. See `FeedStreams.open`, which also tells what is raised.
+        """Return a stream of the feed, to be closed. Parameters and exceptions are those of `FeedStreams.open`.
 
-        `caller` reads it.
+        `caller` is the reader.
 
         Raises:
             PositionNotReached: the log that reads show ends before `min_position`, even after `MIN_POSITION_SECONDS`.
@@ -285,7 +285,7 @@ class Lockstream:
         return await self._call(self._streams.open, wanted, after, log_id, encode, str(caller.key_id))
 
     async def parts(self, stream: FeedStream) -> AsyncIterator[bytes]:
-        """Yield the encoded pages of a stream. Raises what `FeedStream.parts` raises."""
+        """Yield the encoded pages of a stream. Raises StoreUnavailable, as `FeedStream.parts` does."""
         parts = stream.parts()
         while part := await self._call(anext, parts, b""):
             yield part
@@ -312,7 +312,7 @@ class Lockstream:
             return nullcontext()
         if not caller.key_id:
             return self._parsing_lock
-        return _both(self._key_locks.setdefault(caller.key_id, asyncio.Lock()), self._parsing_lock)
+        return _both_locks(self._key_locks.setdefault(caller.key_id, asyncio.Lock()), self._parsing_lock)
 
     async def close(self) -> None:
         """Finish the submitted events, and close the files."""
@@ -340,7 +340,7 @@ class Lockstream:
     async def _read[ValueT](
         self, read: Callable[[], Coroutine[Any, Any, ReadResult[ValueT]]], min_position: int
     ) -> ReadResult[ValueT]:
-        """Return the result of `read`, which is tried again until it reflects `min_position` or the time is over."""
+        """Return the result of `read`, repeated until it reflects `min_position` or `MIN_POSITION_SECONDS` are over."""
         deadline = time.monotonic() + MIN_POSITION_SECONDS
         while True:
             result = await self._call(read)
@@ -394,7 +394,7 @@ class Lockstream:
         return ResubmittedEvents(items, len(entries[limit:]))
 
     def _note_not_allowed(self, errors: Sequence[LockerNotAllowed], origin: Origin) -> None:
-        """Note events for the audit log that their key may not report."""
+        """Note for the audit log that a key has reported events of lockers that it is not bound to."""
         [first, *_] = errors
         self.access.note_refusal(first.key_id, origin.address, REPORT, first.code, len(errors))
 
@@ -411,7 +411,7 @@ class Lockstream:
 def _group_commit(
     engine: Engine, queue_limit: int, quarantine: Quarantine | None, tracing: "Tracing | None"
 ) -> GroupCommit:
-    """Return the group commit that costs no more than it must: one without spans, if there are no traces."""
+    """Return the group commit, with spans only if there is `tracing`: spans cost time for each request."""
     if tracing is None:
         return GroupCommit(engine, queue_limit, quarantine)
     from lockstream.services.running.telemetry.traces.traced_group_commit import TracedGroupCommit  # noqa: PLC0415
@@ -420,7 +420,7 @@ def _group_commit(
 
 
 @asynccontextmanager
-async def _both(first: asyncio.Lock, second: asyncio.Lock) -> AsyncIterator[None]:
+async def _both_locks(first: asyncio.Lock, second: asyncio.Lock) -> AsyncIterator[None]:
     async with first, second:
         yield
 

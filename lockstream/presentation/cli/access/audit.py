@@ -28,7 +28,7 @@ def audit(
     action: Annotated[AuditAction | None, typer.Option(help="Entries about this action.")] = None,
     since: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Entries of this time or later, sums by their last refusal: RFC 3339."),
+        typer.Option(metavar="TIME", help="Entries of this time or later: RFC 3339. A sum has its last time."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", metavar=FLAG, help="One object a line.")] = False,
 ) -> None:

@@ -11,7 +11,7 @@ _FORM = re.compile("(0|[1-9][0-9]{0,9})([smhd])")
 
 
 def seconds_of(option: str, text: str) -> int:
-    """Return a duration in seconds. Another text is a usage error."""
+    """Return a duration in seconds. Any other text is a usage error."""
     found = _FORM.fullmatch(text)
     if found is None:
         raise typer.BadParameter(

@@ -56,7 +56,7 @@ def create_(  # noqa: PLR0913, PLR0917  # an option each
     scope: Annotated[list[Scope], typer.Option(help="What the key may do. Repeat the option for several scopes.")],
     locker: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID|PREFIX*", help="Bind the key to a locker, or to all whose ids begin so. Repeatable."),
+        typer.Option(metavar="ID|PREFIX*", help="Bind the key to a locker, or to all with a prefix. Repeatable."),
     ] = None,
     expires: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Lifetime, such as 90d. By default, the key never expires.")
@@ -98,8 +98,8 @@ def list_(deployment: "Deployment", form: FormatOption = Format.TABLE) -> None:
     if not items:
         with closing(deployment.key_store()) as store:
             info(
-                f"There is no key in {store.name}. Requests need none until `lockstream keys create` makes the first "
-                "one."
+                f"There is no key in {store.name}. Requests need no key until `lockstream keys create` makes the "
+                "first one."
             )
 
 
@@ -142,7 +142,7 @@ def rotate_(
 ) -> None:
     """Create a key in the place of another one, which is revoked after the overlap, and print the new key.
 
-    It has the name, scopes, lockers and limits of the old key, and its lifetime, counted from now.
+    The new key has the name, scopes, lockers and limits of the old key, and its lifetime, counted from now.
     """
     seconds = seconds_of("--overlap", overlap)
     now = present_time()
@@ -162,7 +162,7 @@ def _items(deployment: "Deployment") -> "list[KeyItem]":
 
 
 def _print_new(made: NewKey, store_name: str, done: str) -> None:
-    """Print the text of a key alone on standard output, and how to send it on standard error."""
+    """Print the text of a new key on standard output, and all sentences about the key on standard error."""
     key = made.key
     with standard_output() as output:
         output.write(made.text.encode() + b"\n")
@@ -177,6 +177,6 @@ def _operator() -> Operator:
     """Return the user who runs the command."""
     try:
         user = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # the system has no name for the user's number
+    except (OSError, KeyError, ImportError):  # the system has no name for the user id
         user = "unknown user"
     return Operator(f"the command line ({printable(user)})")

@@ -1,7 +1,7 @@
 """The bodies of a server's responses about its quarantine, as the command line reads them.
 
-A server of another version may add members and kinds, which the command line ignores or prints as they are. So these
-are not the classes of `schemas`, which the server uses and which allow nothing else.
+A server of another version may add members and kinds. The command line ignores or prints them, so its classes are more
+lenient than those of `schemas`, which the server uses.
 """
 
 import msgspec
@@ -131,7 +131,7 @@ def on_one_line(entry: Entry) -> Entry:
 
 
 def formatted(body: Raw, indent: int) -> Raw:
-    """Return a JSON text with this indentation; -1 stands for a text without blanks."""
+    """Return a JSON text with so many blanks of indentation, or on one line without blanks for -1."""
     try:
         return Raw(msgspec.json.format(bytes(body), indent=indent))
     except (msgspec.MsgspecError, RecursionError):

@@ -1,4 +1,4 @@
-"""The client of a server's quarantine. Each request is sent once, and everything that goes wrong is one sentence."""
+"""The client of a server's quarantine. Each request is sent once, and each failure becomes one error text."""
 
 import http.client
 from collections.abc import Iterator, Mapping
@@ -24,10 +24,10 @@ PAGE_ITEMS = 1_000
 """Most items that a server lists in one response."""
 
 TIMEOUT_SECONDS = 600
-"""Time that a server has for one response. Many events that are decided afresh take long."""
+"""Timeout of a response. A server may need minutes to decide many events afresh."""
 
 NO_ROUTE = "Not Found"
-"""Text of a server that has no such path: another program, or a Lockstream without a quarantine."""
+"""Error text of a server without the requested path: another program, or a Lockstream without a quarantine."""
 
 _REFUSALS = frozenset((http.client.CONFLICT, http.client.UNPROCESSABLE_ENTITY))
 
@@ -47,7 +47,7 @@ class QuarantineClient:
     """
 
     def __init__(self, url: str) -> None:
-        """No connection is made yet.
+        """Prepare a connection, which the first request opens.
 
         Raises:
             QuarantineRequestFailed: no request can be sent to this URL.
@@ -156,7 +156,7 @@ class QuarantineClient:
 
 
 def _refused(answer: _Answer) -> Refused | None:
-    """Return the reason of a refused request, or None if Lockstream has not written it."""
+    """Return the body of a refused request, or None if the body is not from Lockstream."""
     try:
         return msgspec.json.decode(answer.content, type=Refused)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

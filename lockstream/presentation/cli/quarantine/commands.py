@@ -34,7 +34,7 @@ SOME_REFUSED = 3
 """Exit code of `resubmit --all` if events were refused again, as that of an import."""
 
 RESUBMITTED_AT_ONCE = 100_000
-"""Most events that a server decides afresh in one request."""
+"""Most events that one request resubmits."""
 
 SHOWN_CHARACTERS = 60
 """Characters of a malformed body that a table shows."""
@@ -148,8 +148,8 @@ def resubmit(  # noqa: PLR0913, PLR0917  # an option each
 ) -> None:
     """Have events decided afresh, as if they came now.
 
-    With --all, they are decided in the order in which they happened. The exit code of --all is 3 if events were
-    refused again. That of one event is 1 then.
+    With --all, they are decided in the order in which they happened. If events were refused again, the exit code of
+    --all is 3, and the exit code for one event is 1.
     """
     from lockstream.presentation.cli.quarantine.answers import Recorded  # noqa: PLC0415
     from lockstream.presentation.cli.quarantine.client import QuarantineClient  # noqa: PLC0415
@@ -221,7 +221,7 @@ def _filters(code: str | None, locker: str | None, event_type: str | None, since
 
 
 def _uuid(text: str) -> str:
-    """Return the id of an event in lower case. Another text is a usage error, because it would be another path."""
+    """Return the id of an event in lower case. Any other text is a usage error: it would change the path."""
     if not is_uuid(text):
         raise typer.BadParameter(
             f"{quoted(text)} is not the id of an event. Give a UUID, as `lockstream quarantine list` prints it.",
@@ -261,7 +261,7 @@ def _print(
 
 
 def _explain(totals: "Totals") -> str:
-    """Return the sentences about the whole quarantine, of which only the first one is always there."""
+    """Return the sentences about the whole quarantine. Each sentence but the first needs a number above 0."""
     number = sum(totals.open.values())
     by_code = ", ".join(f"{count:,} {code}" for code, count in sorted(totals.open.items()))
     bodies = sum(totals.malformed.values())
@@ -281,7 +281,7 @@ def _counted(number: int, noun: str, singular: str, plural: str, rest: str = "")
 
 
 def _text_of(entry: "Entry") -> str:
-    """Return all members of an entry that it has, one a line, and then its body as indented JSON."""
+    """Return the members of an entry that are not null, one per line, and then its body as indented JSON."""
     from msgspec.structs import asdict  # noqa: PLC0415
 
     from lockstream.presentation.cli.quarantine.answers import formatted  # noqa: PLC0415
@@ -294,7 +294,7 @@ def _text_of(entry: "Entry") -> str:
 
 
 def _resubmit_all(send: "Callable[[dict[str, str | int]], Report]", filters: dict[str, str], limit: int | None) -> None:
-    """Have events decided until the server has none left, or accepts none. Print the last outcome of each."""
+    """Resubmit events until none is left, or none is accepted. Print the last outcome of each event."""
     rows: dict[object, OutcomeRow] = {}
     remaining = 0
     try:
@@ -304,7 +304,7 @@ def _resubmit_all(send: "Callable[[dict[str, str | int]], Report]", filters: dic
             remaining = report.remaining
             if limit is not None or not report.remaining or not report.accepted:
                 break
-    finally:  # also what was decided before an error
+    finally:  # also prints the outcomes before an error
         if rows:
             with standard_output() as output:
                 output.write(table(list(rows.values()), next(iter(rows.values())).__struct_fields__))

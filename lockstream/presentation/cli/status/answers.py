@@ -4,11 +4,11 @@ from msgspec import Struct
 
 
 class Problem(Struct, frozen=True):
-    """Something that is wrong."""
+    """Something wrong with the server."""
 
     code: str
     is_critical: bool
-    what: str
+    description: str
     remedy: str
     page: str
     """Section of docs/operations.md."""

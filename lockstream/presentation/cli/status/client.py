@@ -1,4 +1,4 @@
-"""The client that asks a server for its state."""
+"""The client that reads the state of a server."""
 
 import http.client
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from lockstream.presentation.cli.status.answers import Status
 from lockstream.simulator.client import access_refusal, connection_to, key_headers, reason_of
 
 TIMEOUT_SECONDS = 10
-"""Time that a server has for one response."""
+"""Timeout of a response."""
 
 
 class _Text(msgspec.Struct, frozen=True):
@@ -22,14 +22,14 @@ class _Text(msgspec.Struct, frozen=True):
 
 
 class Answer(NamedTuple):
-    """A state, and the bytes of the response that tells it."""
+    """The state of a server, and the response body from which it was decoded."""
 
     status: Status
     content: bytes
 
 
 def ask(url: str) -> Answer:
-    """Return the state of the server at `url`. Each call makes a connection of its own, as after a restart.
+    """Return the state of the server at `url`. Each call opens a new connection, so a restart causes no failure.
 
     Raises:
         StatusUnknown: the server cannot be reached, refuses the request, or is not Lockstream.

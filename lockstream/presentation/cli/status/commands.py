@@ -8,8 +8,7 @@ from lockstream.presentation.cli.output import standard_output
 from lockstream.presentation.cli.usage import FLAG, Command
 
 EVENTS_REFUSED = 3
-"""Exit code if a problem is critical. 1 means that the state is not known, and 2 a wrong option, as of other commands.
-"""
+"""Exit code if a problem is critical. As for other commands, 1 is a failure of the command, and 2 a wrong option."""
 
 commands = typer.Typer(rich_markup_mode="markdown")
 
@@ -22,12 +21,12 @@ def status(
         bool, typer.Option("--json", metavar=FLAG, help="Print the state once, as JSON: the body of GET /system.")
     ] = False,
 ) -> None:
-    """Show the state of a running server, live: positions, rates, lags, and what is wrong, with its remedy.
+    """Show the state of a running server, live: positions, rates, lags, and problems with their remedies.
 
-    It ends with Ctrl-C. With --once or --json, the exit code is 0 if events are accepted, 3 if they are refused, and 1
-    if the server does not answer. If the output is not a terminal, --once is meant.
+    Ctrl-C ends the command. With --once or --json, the exit code is 0 if events are accepted, 3 if they are refused,
+    and 1 if the server does not answer. If the output is not a terminal, --once is meant.
     """
-    from rich.console import Console  # noqa: PLC0415  # takes a tenth of a second to load, which no other command needs
+    from rich.console import Console  # noqa: PLC0415  # slow to load, and needed by this command alone
 
     from lockstream.presentation.cli.status.client import ask  # noqa: PLC0415
     from lockstream.presentation.cli.status.live import rendered, show_live  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The live view: the state of a server, read again and again until Ctrl-C."""
+"""The live view: the state of a server, read every `REFRESH_SECONDS` until Ctrl-C."""
 
 import time
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ REFRESH_SECONDS = 2.0
 
 
 def show_live(url: str, console: Console) -> None:
-    """Show the state of the server at `url` until Ctrl-C. A server that is away is asked again, too.
+    """Show the state of the server at `url` until Ctrl-C. A server that does not answer is asked again, too.
 
     Raises:
         StatusUnknown: the server does not answer the first request.

@@ -1,4 +1,4 @@
-"""The pace of a server, from two states of it."""
+"""The rate of accepted events, computed from two states of a server."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,11 @@ from lockstream.presentation.cli.status.answers import Status
 
 
 class Seen(NamedTuple):
-    """A state, and when it was read."""
+    """A state of a server, and the time at which it was read."""
 
     status: Status
     seconds: float
-    """Time of a clock that never goes back."""
+    """Time of the monotonic clock."""
 
 
 def events_a_second(before: Seen | None, now: Seen) -> float | None:

@@ -1,4 +1,4 @@
-"""The lines that show a state: problems first, then figures. Text of a server is never interpreted as markup."""
+"""The lines that show the state of a server: problems, then figures. Text of the server is never read as markup."""
 
 from typing import NamedTuple
 
@@ -41,7 +41,7 @@ def _verdict(status: Status) -> Line:
 def _of_problem(problem: Problem) -> list[Line]:
     style = CRITICAL if problem.is_critical else WARNING
     return [
-        Line(printable(problem.what), style),
+        Line(printable(problem.description), style),
         Line(printable(f"  {problem.remedy}")),
         Line(printable(f"  {PAGE}#{problem.page}"), FAINT),
         Line(""),

@@ -47,7 +47,7 @@ _UNAUTHENTICATED: dict[str, Any] = {
 }
 
 _FORBIDDEN: dict[str, Any] = {
-    "description": "The API key does not allow this. `code` and `detail` name what is missing.",
+    "description": "The API key does not allow the operation. `code` and `detail` name the reason.",
     "content": {JSON: {"schema": {"$ref": "#/components/schemas/ForbiddenBody"}}},
 }
 
@@ -57,8 +57,8 @@ def declare_access(contract: dict[str, Any]) -> None:
     components = contract["components"]
     components["securitySchemes"] = {SCHEME: _SECURITY_SCHEME}
     components["schemas"] |= {
-        "UnauthenticatedBody": _body("Why the API key of a request is not accepted.", UNAUTHENTICATED_CODES),
-        "ForbiddenBody": _body("What the API key of a request does not allow.", FORBIDDEN_CODES),
+        "UnauthenticatedBody": _body("The reason why the API key of a request is not accepted.", UNAUTHENTICATED_CODES),
+        "ForbiddenBody": _body("The reason why a request is not allowed.", FORBIDDEN_CODES),
     }
     for operations in contract["paths"].values():
         for operation in operations.values():

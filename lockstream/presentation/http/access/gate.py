@@ -20,14 +20,14 @@ from lockstream.services.running.access.live_keys import HOW_TO_SEND, KEY_MALFOR
 AUTHORIZATION = b"authorization"
 
 OTHER_PATH = "other"
-"""Names all requests that are not to an operation of the contract, for the audit log."""
+"""Name of the operation, in the audit log, for requests to paths outside the contract."""
 
 SCOPE_MISSING, KEYS_REQUIRED, KEY_IN_URL = "scope_missing", "keys_required", "key_in_url"
 LOCKERS_BOUND = "lockers_bound"
 
 
 def identify(access: Access, request: ASGIScope, operation: str, origins: Collection[str] = ()) -> None:
-    """Find out who sends a request, and note its caller. Pages of `origins` may call a server without keys.
+    """Authenticate a request, and note its caller. Pages of `origins` may call a server without keys.
 
     Raises:
         NotAuthenticated: the request has no key that is accepted.
@@ -56,7 +56,7 @@ def identify(access: Access, request: ASGIScope, operation: str, origins: Collec
 
 
 def require_scope(access: Access, request: ASGIScope, operation: str, needed: Scope | None) -> None:
-    """Require that the key of a request has the scope of its operation. None means any key.
+    """Require that the key of a request has the scope that its operation needs. If `needed` is None, any key will do.
 
     Raises:
         NotAllowed: the key lacks this scope, or is bound to lockers and the operation shows the whole network.
@@ -103,8 +103,8 @@ def _authorization(request: ASGIScope) -> bytes | None:
 def _require_no_exposure(request: ASGIScope) -> None:
     """Require that a request to a server without keys comes from its own machine.
 
-    `lockstream serve` does not start on any other address. This holds for other ASGI servers, and for the clients of a
-    trusted proxy on the same machine.
+    `lockstream serve` does not start on the address of a network without keys. This check is for other ASGI servers,
+    and for the clients of a trusted proxy on the same machine.
     """
     server, client = request.get("server"), remote_address(request)
     exposed = ""

@@ -1,7 +1,7 @@
-"""Requests that a browser sends for a page of another site, to a server that asks for no key.
+"""Cross-site requests: sent by a browser for a page of another site, to a server without API keys.
 
-Such a page may run in a browser on the server's own machine. It can send an event without reading the response, and by
-DNS rebinding, which gives its own name the address 127.0.0.1, it can read everything.
+Such a page may run in a browser on the server's own machine. The page can send an event without reading the response.
+By DNS rebinding, which gives the name of its own site the address 127.0.0.1, the page can also read everything.
 """
 
 from collections.abc import Collection
@@ -21,7 +21,7 @@ ANY_ORIGIN = "*"
 _HOST, _ORIGIN, _SITE = b"host", b"origin", b"sec-fetch-site"
 _NAMES = frozenset((_HOST, _ORIGIN, _SITE))
 _OTHER_SITES = b"cross-site", b"same-site"
-"""Values of `Sec-Fetch-Site` for a page of another origin (W3C Fetch Metadata, section 2.3). Pages cannot forge it."""
+"""Values of `Sec-Fetch-Site` for a page of another origin (W3C Fetch Metadata, 2.3). Pages cannot forge the header."""
 
 _READING_METHODS = "GET", "HEAD", "OPTIONS"
 
@@ -33,7 +33,7 @@ def require_no_other_site(request: Scope, origins: Collection[str], *, is_enforc
     enforced, each request to a loopback address must also name a loopback host.
 
     Raises:
-        NotAllowed: a page of another site has sent the request, or may have.
+        NotAllowed: a page of another site has sent the request, or may have sent it.
     """
     host = origin = site = b""
     for name, value in request["headers"]:
@@ -77,7 +77,7 @@ def _is_loopback_host(host: bytes) -> bool:
 
 
 def _is_on_loopback(request: Scope) -> bool:
-    """Return whether a request came to a loopback address. A Unix socket is reached by no browser."""
+    """Return whether a request came to a loopback address. No browser reaches a Unix socket."""
     server = request.get("server")
     address = address_of(server[0]) if server and server[1] is not None else None
     return address is not None and address.is_loopback

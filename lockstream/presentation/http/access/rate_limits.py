@@ -30,7 +30,7 @@ TOO_MANY: dict[str, Any] = {
             "schema": {"type": "string"},
         },
         RATE_LIMIT: {
-            "description": 'What is left of each limit: `"requests";r=12;t=3` allows 12 requests at once, and all of '
+            "description": 'The rest of each limit: `"requests";r=12;t=3` allows 12 requests at once, and all of '
             "the limit again in 3 seconds.",
             "schema": {"type": "string"},
         },
@@ -49,14 +49,14 @@ def take_request(limits: RateLimits, caller: Caller) -> None:
 
 
 def take_events(request: Request, caller: Caller, count: int, *, debt: int = 0, decided: int = 0) -> None:
-    """Count events of a request, if its caller has a key. See `RateLimits.take_events`, which tells what is raised."""
+    """Count events of a request if its caller has a key. Raises TooManyRequests, as `RateLimits.take_events` does."""
     if caller.key_id:
         limits: RateLimits = request.app.rate_limits
         limits.take_events(caller, count, monotonic(), debt, decided)
 
 
 def rate_limit_headers(limits: RateLimits, caller: Caller) -> list[tuple[bytes, bytes]]:
-    """Return the header fields that tell a caller its limits, and nothing if it has none."""
+    """Return the header fields with the limits of a caller. A caller without limits gets none."""
     buckets = limits.buckets(caller)
     if not buckets.policy:
         return []

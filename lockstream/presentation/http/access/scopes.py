@@ -52,7 +52,7 @@ def require_scopes(operations: Iterable[str]) -> None:
     """Require that the table has these operations and no others.
 
     Raises:
-        LookupError: it lacks one, or has one that does not exist.
+        LookupError: the table lacks an operation, or names one that does not exist.
     """
     if differing := set(operations) ^ set(SCOPES):
         raise LookupError(

@@ -1,7 +1,7 @@
-"""Security headers: what a browser must not do with a response.
+"""Security headers, which restrict a browser in the use of a response.
 
-A successful response of an operation bears `nosniff` alone, and if it needed a key `no-store`: a browser neither
-renders JSON nor CSV nor a stream. Errors, pages and files bear the whole set.
+A successful response of an operation bears `nosniff` alone, and `no-store` if the request needed a key: browsers do not
+render JSON, CSV or streams. Errors, pages and files bear all security headers.
 """
 
 import re
@@ -26,7 +26,7 @@ _PAGE: list[Header] = [
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 _HSTS = (b"strict-transport-security", b"max-age=%d" % HSTS_SECONDS)
-"""Only with TLS. Browsers then use no plain HTTP on any port of the host, so `localhost` is left out."""
+"""Sent with TLS only, and not for `localhost`: browsers then refuse plain HTTP on every port of the host."""
 
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
@@ -37,7 +37,7 @@ def secure(response: Response, scope: Scope, *, needs_key: bool) -> None:
     if response.status_code < FIRST_ERROR:
         headers.append(_NO_SNIFF)
         if needs_key:
-            for name, _ in headers:  # half the time of a generator
+            for name, _ in headers:  # faster than `any` with a generator
                 if name == _CACHE_CONTROL:
                     break
             else:
@@ -46,8 +46,8 @@ def secure(response: Response, scope: Scope, *, needs_key: bool) -> None:
         headers += page_headers(scope)
 
 
-def securing(send: Send, scope: Scope) -> Send:
-    """Return a `send` that adds the headers of a page, except for those that a response has already."""
+def send_with_security_headers(send: Send, scope: Scope) -> Send:
+    """Return a `send` that adds the headers of a page, except headers that the response already has."""
 
     async def send_secured(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -67,9 +67,9 @@ def page_headers(scope: Scope) -> list[Header]:
 
 
 def policy_of_page(html: str) -> str:
-    """Return the content security policy of a page that loads all else from this server, and runs its own scripts.
+    """Return the content security policy of a page that has inline scripts, and loads all other files from this server.
 
-    Swagger UI has icons in `data:` URLs. A script in the page itself is allowed by its hash.
+    An inline script is allowed by its hash. Swagger UI has icons in `data:` URLs.
     """
     hashes = [b64encode(sha256(script.encode()).digest()).decode() for script in _INLINE_SCRIPT.findall(html)]
     scripts = " ".join(["'self'", *(f"'sha256-{digest}'" for digest in hashes)])

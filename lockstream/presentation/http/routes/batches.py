@@ -14,7 +14,7 @@ from lockstream.core.errors import NotAuthenticated, QueueFull, StoreUnavailable
 from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.access.rate_limits import take_events
 from lockstream.presentation.http.access.views import lockstream_of
-from lockstream.presentation.http.bodies import Body, noted
+from lockstream.presentation.http.bodies import Body, note_malformed_body
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
     INTERNAL,
@@ -37,13 +37,13 @@ from lockstream.services.running.group_commit import Origin, Outcomes
 MAX_BATCH_EVENTS = 10_000
 
 CHUNK_EVENTS = 250
-"""Events that are parsed, and then decided, together: some 4 ms. Other requests are served before the next chunk."""
+"""Events that are parsed, and then decided, together. Other requests are served before the next chunk."""
 
 CHUNK_BYTES = 128 * 1024
 """Most bytes of a chunk, unless its first event is larger."""
 
 LARGE_ARRAY_BYTES = 512 * 1024
-"""Size from which an array is split in a thread instead of on the event loop."""
+"""Size of an array from which it is split in a thread instead of on the event loop."""
 
 CHUNKS_AHEAD = 2
 """Chunks of one batch that may wait for their outcomes while the next one is parsed."""
@@ -100,15 +100,15 @@ async def post_batch(request: Request) -> Response:
     batch, text = _Batch(request, caller), b""
     try:
         if body.media_type == NDJSON:
-            await batch.take_lines(body.pieces())
+            await batch.decide_lines(body.pieces())
         elif body.media_type == JSON:
             text = (await body.read()).removeprefix(BOM_UTF8)
-            await batch.take_array(text)
+            await batch.decide_array(text)
         else:
             raise UnsupportedMediaType(request, JSON, NDJSON)
         return EncodedJson(await batch.response())
     except MalformedBody as error:
-        raise noted(request, error, text) from error.__cause__
+        raise note_malformed_body(request, error, text) from error.__cause__
     finally:
         batch.abandon()
 
@@ -136,8 +136,8 @@ class _Batch:
         self._items: list[str] = []
         self._pending: deque[tuple[list[Event | MalformedEntry], asyncio.Task[Outcomes]]] = deque()
 
-    async def take_array(self, body: bytes) -> None:
-        """Decide a JSON array. Nothing is decided if the body is not one, or has too many items."""
+    async def decide_array(self, body: bytes) -> None:
+        """Decide a JSON array. No event is decided if the body is not an array, or has too many items."""
         if len(body) > LARGE_ARRAY_BYTES:
             texts = await asyncio.to_thread(split_array, body, MAX_BATCH_EVENTS, self._max_event_bytes)
         else:
@@ -148,18 +148,18 @@ class _Batch:
             )
         take_events(self._request, self._caller, len(texts))
         for chunk in _chunks(texts):
-            await self._take(chunk)
+            await self._decide(chunk)
 
-    async def take_lines(self, pieces: AsyncIterator[bytes]) -> None:
-        """Decide NDJSON as it arrives. No batch exceeds a rate limit alone: the key owes what is beyond the limit."""
+    async def decide_lines(self, pieces: AsyncIterator[bytes]) -> None:
+        """Decide NDJSON as it arrives. One batch exceeds no rate limit: the key owes the events beyond the limit."""
         lines = NdjsonReader(self._max_event_bytes)
         waiting: Sequence[bytes] = ()
         async for piece in pieces:
             *chunks, waiting = _chunks([*waiting, *lines.feed(piece)])
             for chunk in chunks:
-                await self._take_counted(chunk)
+                await self._decide_within_limit(chunk)
         for chunk in _chunks([*waiting, *lines.finish()]):
-            await self._take_counted(chunk)
+            await self._decide_within_limit(chunk)
 
     async def response(self) -> bytes:
         """Return the outcomes as a JSON array, once all accepted events are durable."""
@@ -167,18 +167,18 @@ class _Batch:
         return f"[{','.join(self._items)}]".encode()
 
     def abandon(self) -> None:
-        """Stop waiting for outcomes. Events that were submitted are decided all the same."""
+        """Stop waiting for outcomes. Submitted events are decided nevertheless."""
         for _, deciding in self._pending:
             deciding.cancel()
 
-    async def _take_counted(self, texts: Sequence[bytes]) -> None:
-        """Decide a chunk of NDJSON. Other batches of the key that run meanwhile may make it owe a whole batch."""
+    async def _decide_within_limit(self, texts: Sequence[bytes]) -> None:
+        """Decide a chunk of NDJSON. With concurrent batches, the key may owe up to `MAX_BATCH_EVENTS` events."""
         try:
             take_events(self._request, self._caller, len(texts), debt=MAX_BATCH_EVENTS, decided=self._count)
         except TooManyRequests:
             await self._collect(0)
             raise
-        await self._take(texts)
+        await self._decide(texts)
 
     async def _require_accepted(self) -> None:
         """Require that the key is still accepted, because NDJSON may arrive for hours."""
@@ -188,7 +188,7 @@ class _Batch:
             await self._collect(0)
             raise
 
-    async def _take(self, texts: Sequence[bytes]) -> None:
+    async def _decide(self, texts: Sequence[bytes]) -> None:
         if not texts:
             return
         if self._count + len(texts) > MAX_BATCH_EVENTS:
@@ -209,13 +209,13 @@ class _Batch:
         try:
             deciding = self._lockstream.ingest(events, origin)
         except QueueFull:
-            await self._collect(0)  # this very batch may fill the queue
+            await self._collect(0)  # the pending chunks of this batch may fill the queue
             deciding = self._lockstream.ingest(events, origin)
         self._pending.append((items, asyncio.ensure_future(deciding)))
         await self._collect(CHUNKS_AHEAD)
 
     def _note_malformed(self, items: Sequence[Event | MalformedEntry], texts: Sequence[bytes]) -> Sequence[bytes]:
-        """Note items that are not events, and return the texts of those that are."""
+        """Note items that are not events in the quarantine, and return the texts of all other items."""
         for item, text in zip(items, texts, strict=True):
             if isinstance(item, MalformedEntry):
                 first = item.errors[0]
@@ -223,7 +223,7 @@ class _Batch:
         return [text for item, text in zip(items, texts, strict=True) if not isinstance(item, MalformedEntry)]
 
     async def _collect(self, pending: int) -> None:
-        """Wait for outcomes, in order, until at most `pending` chunks wait for theirs."""
+        """Wait for outcomes, in order, until at most `pending` chunks have none."""
         while len(self._pending) > pending:
             items, deciding = self._pending.popleft()
             outcomes = await deciding

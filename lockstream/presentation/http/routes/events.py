@@ -9,7 +9,7 @@ from lockstream.core.errors import MalformedEvent
 from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.access.rate_limits import take_events
 from lockstream.presentation.http.access.views import lockstream_of
-from lockstream.presentation.http.bodies import Body, noted
+from lockstream.presentation.http.bodies import Body, note_malformed_body
 from lockstream.presentation.http.errors import (
     HEADERS_TOO_LARGE,
     INTERNAL,
@@ -33,7 +33,7 @@ _LINKS = {
     "locker": {
         "operationId": "get_locker",
         "parameters": _LOCKER,
-        "description": "If the body is an `Event`, and no CloudEvent.",
+        "description": "If the body is an `Event`, not a CloudEvent.",
     },
     "compartment": {
         "operationId": "get_compartment",
@@ -102,9 +102,9 @@ async def post_event(request: Request) -> Response:
         event, outcome = await lockstream.ingest_text(reported, address, caller)
     except MalformedEvent as error:
         form = REPORTED_CLOUD_EVENT if is_cloud_event else EVENT
-        raise noted(request, MalformedBody(form.explain(text, error)), text) from error
+        raise note_malformed_body(request, MalformedBody(form.explain(text, error)), text) from error
     except MalformedBody as error:
-        raise noted(request, error, text) from error.__cause__
+        raise note_malformed_body(request, error, text) from error.__cause__
     if isinstance(outcome, Exception):
         raise outcome
     status, content = event_response(event, outcome)

@@ -1,4 +1,4 @@
-"""The feed: all accepted events in the order of the log, for other systems to follow."""
+"""The feed: all accepted events in the order of the log, for other systems."""
 
 import asyncio
 import json
@@ -76,7 +76,7 @@ _LAST_EVENT_ID = {
     "name": LAST_EVENT_ID,
     "in": "header",
     "required": False,
-    "description": "The `id` that the client has received last, as browsers send it. It counts instead of `after`.",
+    "description": "The last `id` that the client has received, as browsers send it. It replaces `after`.",
     "schema": {"type": "integer", "minimum": 0, "maximum": MAX_POSITION},
 }
 _VARY = {
@@ -100,7 +100,7 @@ def _responses() -> dict[int | str, dict[str, Any]]:
     }
     declared = responses_of(_EXAMPLE, "A page of the feed.", {406: NOT_ACCEPTABLE, 409: conflict})
     declared[422] = declared[422] | {
-        "description": "The request has no start, or two, or something in it is wrong. `detail` says what to send."
+        "description": "The request has no start or two, or a parameter is wrong. `detail` names the allowed values."
     }
     declared[200]["content"][NDJSON] = {
         "schema": {"type": "string", "description": "One line an event, as the log has it."}
@@ -122,7 +122,7 @@ def _stream_responses() -> dict[int | str, dict[str, Any]]:
     del declared[406]
     text = {"schema": {"type": "string"}, "example": feed_event_stream(_STREAM_EXAMPLE).decode()}
     declared[503] = declared[503] | {
-        "description": "The log cannot be read now, or the limit of open streams is reached; try later."
+        "description": "The log cannot be read now, or the limit of open streams is reached; try again later."
     }
     return declared | {
         200: {
@@ -148,7 +148,8 @@ def _stream_responses() -> dict[int | str, dict[str, Any]]:
 async def get_events(request: Request) -> Response:
     """The feed: accepted events in the order of the log, without a gap.
 
-    A page also tells how far the log was searched. A reader keeps this position, `through`, and sends it as `after`.
+    A page also tells how far the log was searched. A reader keeps this position, `through`, and sends the position as
+    `after` of the next page.
     """
     values = _PARAMETERS.parse(request)
     media_type = negotiate(request, (JSON, NDJSON, CLOUD_EVENT_BATCH))
@@ -161,7 +162,7 @@ async def get_events(request: Request) -> Response:
     if media_type == NDJSON:
         return Response(b"".join(page.items), media_type=NDJSON, headers=headers)
     if media_type == CLOUD_EVENT_BATCH:
-        batch = await asyncio.to_thread(cloud_event_batch, page)  # so that a long page holds up nobody
+        batch = await asyncio.to_thread(cloud_event_batch, page)  # so that a long page delays no other request
         return Response(batch, media_type=CLOUD_EVENT_BATCH, headers=headers)
     return EncodedJson(feed_json(page), headers=encoded_headers(headers))
 
@@ -169,7 +170,7 @@ async def get_events(request: Request) -> Response:
 @router.get(
     "/events/stream",
     response_model=None,
-    response_class=Response,  # without JSON
+    response_class=Response,  # else the contract would declare JSON
     responses=_stream_responses(),
     openapi_extra=parameters_of(_STREAM_PARAMETERS, PARAMETER, _LAST_EVENT_ID),
 )

@@ -120,6 +120,6 @@ async def _answer_events(request: Request, events: PagedList[Record], subject: S
 
 
 def _bounds(listings: Listings, since: int | Instant | None, until: int | Instant | None) -> tuple[int, int | None]:
-    """Return the lowest and the highest position of a history."""
+    """Return the lowest and the highest position that `since` and `until` allow."""
     first = listings.position_at(since.last_before) + 1 if isinstance(since, Instant) else since or 0
     return first, None if until is None else position_of(listings, until)

@@ -1,4 +1,4 @@
-"""The operation of a request, by method and path. The table is made from the routes, as the contract is."""
+"""The operation of a request, by method and path. The table and the contract are made from the same routes."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -29,12 +29,12 @@ type Endpoint = Callable[..., Awaitable[Response]]
 
 
 class Operation(NamedTuple):
-    """An operation, as a request calls it."""
+    """An operation of the API, with its endpoint and the access that it needs."""
 
     name: str
     endpoint: Endpoint
     scope: AccessScope | None
-    """The scope that it needs. None: any key will do."""
+    """The scope that the operation needs. None: any key will do."""
 
     needs_key: bool = True
 
@@ -47,12 +47,12 @@ OTHER = Operation(OTHER_PATH, _refuse_path, None)
 """Stands for a request to no operation of the contract, and to no page of the documentation."""
 
 DOCUMENTATION = Operation(OTHER_PATH, _refuse_path, None)
-"""Stands for a request to the documentation, which FastAPI answers. FastAPI gets no other request: its routes differ
-from those here in odd spellings of a path, and it checks no key.
+"""Stands for a request to the documentation, which FastAPI answers. FastAPI gets no other request: its routes match
+more spellings of a path than this table, and it checks no key.
 """
 
 CONSOLE = Operation("console", _refuse_path, None, needs_key=False)
-"""Stands for a request to the console, which asks for a key by itself."""
+"""Stands for a request to the console, which authenticates its users by itself."""
 
 
 class Operations:
@@ -81,10 +81,10 @@ class Operations:
                 self._template_methods[method] = None
 
     def find(self, method: str, path: str) -> tuple[Operation, dict[str, str]]:
-        """Return the operation of a path, with the parameters in it."""
+        """Return the operation of a path, with the values of the parameters in the path."""
         if operation := self._exact.get((method, path)):
             return operation, {}
-        if path in self._methods:  # or `GET /events/batch` would ask for the event with the id "batch"
+        if path in self._methods:  # else `GET /events/batch` would ask for the event with the id "batch"
             return _refusal_of_method(self._methods[path]), {}
         if path in _PAGES or path.startswith(f"{ASSETS}/"):
             return DOCUMENTATION, {}
@@ -96,7 +96,7 @@ class Operations:
         return (_refusal_of_method(others) if others else OTHER), {}
 
     def _with_parameters(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
-        """Return the operation whose path has parameters and matches, with their values."""
+        """Return the operation whose path has parameters and matches `path`, with the values of the parameters."""
         given = path.split("/")
         for segments, operation in self._templates.get((method, len(given)), ()):
             parameters = {}
@@ -111,7 +111,7 @@ class Operations:
 
 
 def as_get(scope: Scope, send: Send) -> tuple[Scope, Send]:
-    """Return the scope and the `send` of the GET that a HEAD stands for, which send no body."""
+    """Return the scope of the GET that a HEAD stands for, and a `send` that sends no body."""
     return {**scope, "method": "GET", IS_HEAD: True}, _without_body(send)
 
 

@@ -1,4 +1,4 @@
-"""The quarantine: events that were not accepted. They are listed, decided afresh, or discarded."""
+"""The quarantine: operations that list, resubmit and discard events that were not accepted."""
 
 from collections.abc import Collection
 
@@ -65,7 +65,7 @@ from lockstream.schemas.responses import (
 
 router = APIRouter(prefix="/quarantine", tags=["quarantine"])
 
-_STATUS = choice("status", EntryStatus, EntryStatus.OPEN, "`discarded`: those that an operator has discarded.")
+_STATUS = choice("status", EntryStatus, EntryStatus.OPEN, "`discarded`: entries that an operator has discarded.")
 _KIND = choice("kind", EntryKind, None, "Entries of this kind.")
 _CODE = word("code", CODES, "Entries with this code.")
 _LOCKER_ID = identifier("locker_id", "Events of this locker.")
@@ -223,7 +223,7 @@ async def resubmit_events(request: Request) -> Response:
         200: {"model": EventResponse, "description": "Duplicate: another event with this id is in the log."},
         202: {"model": EventResponse, "description": "Accepted: the event is in the log, and the entry is gone."},
         404: _NO_ENTRY,
-        409: {"model": ConflictBody, "description": "Refused, for a reason of now."},
+        409: {"model": ConflictBody, "description": "Refused by the present state, perhaps for a new reason."},
         422: {
             "model": MalformedBodyErrors | UnresolvedBody | ErrorBody,
             "description": "Refused, because the subject cannot be resolved; or the request has a query parameter.",
@@ -268,7 +268,7 @@ async def resubmit_event(request: Request, event_id: str) -> Response:
 async def discard_event(request: Request, event_id: str) -> Response:
     """Note that an event needs no further work, and why. The entry is kept, and later arrivals are counted on it.
 
-    If the event comes again, it is decided as any other. With another body, its entry is open again.
+    If the event comes again, the rules decide it like any other. With another body, its entry is open again.
     """
     _NO_PARAMETERS.parse(request)
     reason = (await decoded_body(request, DiscardRequest)).reason
@@ -281,7 +281,7 @@ async def discard_event(request: Request, event_id: str) -> Response:
 
 def _no_entry(event_id: str) -> Response:
     detail = (
-        f"The quarantine has no entry for the event {event_id!r}. Its event was accepted, or never refused, or the "
+        f"The quarantine has no entry for the event {event_id!r}. The event was accepted, or never refused, or its "
         f"entry was dropped. GET /events/{event_id} tells whether it was accepted."
     )
     return JSONResponse({"detail": detail}, 404)

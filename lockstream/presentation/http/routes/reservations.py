@@ -94,7 +94,7 @@ _STATE_RESPONSES = responses_of(_STATE_EXAMPLE, "The steps of the reservation.",
     openapi_extra=_RESERVATIONS.parameters,
 )
 async def get_reservations(request: Request) -> Response:
-    """Reservations of all statuses, those first that got their status first.
+    """Reservations of all statuses, in the order in which they got their status.
 
     `status=DEPOSITED&changed_before=` and a time lists the parcels that were deposited before it, the oldest first.
     Times are those of acceptance by Lockstream.
@@ -139,7 +139,7 @@ async def get_reservation_state(request: Request, reservation_id: str) -> Respon
 
 
 def _rows(values: Values) -> Callable[[Listings, int | str | None, int], list[Reservation]]:
-    """Return a function that reads rows behind a key, up to a number."""
+    """Return a function that reads up to `limit` rows behind the key `last_key`."""
 
     def rows(listings: Listings, last_key: int | str | None, limit: int) -> list[Reservation]:
         changed = positions_between(listings, values[_CHANGED_AFTER], values[_CHANGED_BEFORE])

@@ -31,8 +31,8 @@ _EXAMPLE = SearchResult(
 async def get_search(request: Request) -> Response:
     """Lockers, compartments, reservations and accepted events whose ids begin with a text: up to 20 of each.
 
-    They are the first 20 by id. On a log file, a search reads at most 256 blocks of 64 events. If more blocks have
-    events whose ids share their first nine digits, it may miss some of them. It always finds a whole event id.
+    The matches are the first ones by id. On a log file, a search reads at most 256 blocks of 64 events. If more blocks
+    have events whose ids share their first nine digits, some events may be missing. A whole event id is always found.
     """
     text = _PARAMETERS.parse(request)[_TEXT] or ""
     return await answer_whole(request, lambda listings: SearchResult.of(listings.search(text, MAX_MATCHES)))

@@ -1,5 +1,6 @@
 """Telemetry over HTTP: request ids, the access log, and the spans of requests.
 
-Start at `exchanges`, which notes how a request was answered if the settings ask for it. `access_log` writes its line,
-and `request_ids` takes over the headers by which a client finds its request again. May import `services` and `core`.
+Start at `exchanges`, which notes each request with its response, if the settings ask for the access log or traces.
+`access_log` writes one line per request, and `request_ids` returns the headers by which a client finds its request in
+the logs. May import `services` and `core`.
 """

@@ -1,6 +1,6 @@
-"""The access log: one line a request in the server log, for a share of the requests.
+"""The access log: one line per request in the server log, for a share of the requests.
 
-A request that failed or was slow is always there. No line has a key, a query or a body.
+Requests that failed or were slow are always logged. No line has a key, a query or a body.
 """
 
 import logging
@@ -10,7 +10,7 @@ from lockstream.core.wording import counted
 from lockstream.presentation.http.telemetry.exchanges import Exchange
 
 SLOW_SECONDS = 1.0
-"""Time from which a request counts as slow, unless it waits for events of the feed."""
+"""Duration from which a request counts as slow, unless its operation may wait for events of the feed."""
 
 FAILED = 500
 """The lowest status of a request that failed."""
@@ -19,7 +19,7 @@ logger = logging.getLogger("lockstream.access")
 
 
 class AccessLog:
-    """Logs exchanges. The level of the server log does not matter here."""
+    """Logs exchanges, whatever the level of the server log is."""
 
     def __init__(self, share: float) -> None:
         """`share` is the share of exchanges that are logged, from 0 to 1."""
@@ -27,7 +27,7 @@ class AccessLog:
         logger.setLevel(logging.INFO)
 
     def note(self, exchange: Exchange) -> None:
-        """Log an exchange, if it is part of the share, failed or was slow."""
+        """Log an exchange if it failed, was slow, or belongs to the random share."""
         if self._is_wanted(exchange):
             logger.info(
                 "%s %s %s in %.1f ms, %s, from %s%s, request %s",
@@ -45,7 +45,7 @@ class AccessLog:
     def _is_wanted(self, exchange: Exchange) -> bool:
         is_slow = exchange.seconds >= SLOW_SECONDS and not exchange.may_wait
         has_failed = exchange.status is None or exchange.status >= FAILED
-        return has_failed or is_slow or random.random() < self._share  # noqa: S311  # chance is not a secret here
+        return has_failed or is_slow or random.random() < self._share  # noqa: S311  # sampling needs no secrecy
 
 
 def _fields(exchange: Exchange) -> dict[str, object]:

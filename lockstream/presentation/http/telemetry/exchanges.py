@@ -1,6 +1,6 @@
 """Exchanges: requests and their responses, noted for the access log and for traces.
 
-An application is wrapped only if the settings turn one of both on. So neither costs anything while it is off.
+An application is wrapped only if the settings turn the access log or traces on. While both are off, they cost nothing.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from lockstream.core.entities.access import Scope as AccessScope
 from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.proxies import remote_address
 from lockstream.presentation.http.routes.operations import Operation, as_get, path_of
-from lockstream.presentation.http.telemetry.request_ids import giving_back, request_id_of
+from lockstream.presentation.http.telemetry.request_ids import send_with_request_id, request_id_of
 
 if TYPE_CHECKING:
     from lockstream.services.running.telemetry.traces.spans import RequestSpan, Tracing
@@ -25,7 +25,7 @@ class Exchange(Struct):
 
     method: str
     path: str
-    """The path without its query, and behind the prefix of a proxy."""
+    """The path without its query, and without the prefix of a proxy."""
 
     operation: str
     may_wait: bool
@@ -52,7 +52,7 @@ class OnExchange(Protocol):
 
 
 class Exchanges:
-    """Passes requests to an application, and notes how they were answered."""
+    """Passes requests to an application, and notes each with its response."""
 
     def __init__(
         self,
@@ -66,11 +66,11 @@ class Exchanges:
         self._on_exchange, self._tracing = on_exchange, tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = self._begun(scope)
+        exchange = self._new_exchange(scope)
         tracing = self._tracing()
         span = tracing.begin_request(exchange.operation, scope["headers"]) if tracing else None
-        sent = _Sent(giving_back(send, scope, span.trace_parent if span else None), exchange)
-        send = sent.send
+        observer = _ResponseObserver(send_with_request_id(send, scope, span.trace_parent if span else None), exchange)
+        send = observer.send
         if scope["method"] == "HEAD":
             scope, send = as_get(scope, send)
         started = perf_counter()
@@ -84,7 +84,7 @@ class Exchanges:
             if self._on_exchange:
                 self._on_exchange.note(exchange)
 
-    def _begun(self, scope: Scope) -> Exchange:
+    def _new_exchange(self, scope: Scope) -> Exchange:
         path = path_of(scope)
         operation = self._find("GET" if scope["method"] == "HEAD" else scope["method"], path)
         return Exchange(
@@ -97,7 +97,7 @@ class Exchanges:
         )
 
 
-class _Sent:
+class _ResponseObserver:
     """Forwards the messages of a response, and notes its status and size."""
 
     def __init__(self, send: Send, exchange: Exchange) -> None:

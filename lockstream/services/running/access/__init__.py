@@ -1,4 +1,4 @@
-"""The API keys of a running system: they are checked, changed, followed and limited.
+"""The API keys of a running system: checking, changing, following and limiting them.
 
 Start at `access`, which authenticates requests and picks up changes of the keys. `live_keys` are the keys in memory,
 `open_requests` ends streams and long polls of keys that are no longer accepted, and `refusals` sums up refused requests

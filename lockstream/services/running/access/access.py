@@ -21,13 +21,13 @@ from lockstream.services.running.access.rate_limits import FailureLimits
 from lockstream.services.running.access.refusals import Refusal, Refusals
 
 POLL_SECONDS = 0.25
-"""Interval at which changes of the keys are looked for."""
+"""Interval at which the store is asked whether the keys have changed."""
 
 USE_SECONDS = 60
 """Interval at which the last use of keys is written."""
 
 STOP_SECONDS = 1
-"""Time that `close` waits for the thread. A database that does not answer may hold it up for longer."""
+"""Time that `close` waits for a thread. A database that does not answer may hold a thread up for longer."""
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +42,8 @@ class KnownKey(Struct, frozen=True):
 class Access:
     """The check of API keys. Any thread may use it.
 
-    A thread looks for changes of the keys, and ends the open requests of keys that have ended. Another one writes the
-    audit entries of refused requests and the last use of keys, so that a slow write delays no revocation.
+    A thread looks for changes of the keys, and ends the open requests of keys that have ended. Another thread writes
+    the audit entries of refused requests and the last use of keys, so that a slow write delays no revocation.
     """
 
     def __init__(self, store: KeyStore | None = None, *, is_enforced: bool = True) -> None:
@@ -52,7 +52,7 @@ class Access:
         Unless keys are enforced, every request is served as well.
 
         Raises:
-            KeysDamaged, KeysMissing: the keys cannot be trusted; the text says what to do.
+            KeysDamaged, KeysMissing: the keys cannot be trusted; the text names the next step.
             StoreUnavailable: the keys cannot be read.
         """
         self.is_enforced = is_enforced and store is not None
@@ -62,7 +62,7 @@ class Access:
         self._live = LiveKeys()
         self._version: object = None
         self._refusals = Refusals()
-        self._counting = Lock()
+        self._count_lock = Lock()
         self.refused = Counter[str]()
         """Refused requests and events since the start, by the code of the refusal."""
 
@@ -78,8 +78,8 @@ class Access:
 
         if store and self.is_enforced:
             self._version = store.version()
-            self._use(store.keys())
-            for name, work in (("lockstream-access", self._follow), ("lockstream-audit", self._write_often)):
+            self._replace_keys(store.keys())
+            for name, work in (("lockstream-access", self._poll_keys), ("lockstream-audit", self._write_periodically)):
                 self._threads.append(Thread(target=work, args=(store,), name=name, daemon=True))
                 self._threads[-1].start()
 
@@ -97,7 +97,7 @@ class Access:
         return ANYONE if self.is_open else self._live.authenticate(header, time.time())
 
     def require_accepted(self, caller: Caller) -> None:
-        """Require that the key of a request that has begun is still accepted.
+        """Require that the key of a request that is being served is still accepted.
 
         Raises:
             NotAuthenticated: the key was revoked or has expired since, or keys are needed by now.
@@ -106,11 +106,11 @@ class Access:
             self._live.require_accepted(caller.key_id, time.time())
 
     def note_refusal(self, key_id: str, address: str, operation: str, code: str, count: int = 1) -> None:
-        """Count a refused request, or `count` equal ones, for the audit log, which has them within a minute.
+        """Count a refused request, or `count` equal ones. Their sum is in the audit log within a minute.
 
         `key_id` is the key of the request if its secret was right, else empty.
         """
-        with self._counting:
+        with self._count_lock:
             self.refused[code] += count
         if self._threads:
             self._refusals.note(Refusal(str(key_id), address, operation, code), time.time(), count)
@@ -119,14 +119,14 @@ class Access:
         """Create a key, and return it with its text. Blocks.
 
         Raises:
-            InvalidKey: no key can be as the request asks.
+            InvalidKey: the request asks for a key that cannot exist, such as one without a scope.
             KeysDamaged, KeysMissing, StoreUnavailable: the keys cannot be read or written.
         """
         now = present_time()
         return self._change(lambda keys: create(keys, request, operator, now))
 
     def rotate(self, key_id: str, overlap_seconds: int, operator: Operator) -> NewKey:
-        """Replace a key by a new one, and return that with its text. Both are accepted during the overlap. Blocks.
+        """Replace a key by a new one, and return that one with its text. Both are accepted in the overlap. Blocks.
 
         Raises:
             UnknownKey, KeyEnded, InvalidKey: as `manage_keys.rotate`.
@@ -175,7 +175,7 @@ class Access:
         store = self._required_store()
         changed = store.change(decide)
         if self.is_enforced:
-            with suppress(StoreUnavailable):  # the thread tries again
+            with suppress(StoreUnavailable):  # the polling thread tries again
                 self._reload(store)
             self._end_requests()
         return changed
@@ -185,24 +185,24 @@ class Access:
             raise StoreUnavailable("This system keeps no API keys.")
         return self._store
 
-    def _follow(self, store: KeyStore) -> None:
+    def _poll_keys(self, store: KeyStore) -> None:
         while not self._stopping.wait(POLL_SECONDS):
             self._attempt("read the keys", lambda: self._reload(store))
             self._end_requests()
 
-    def _write_often(self, store: KeyStore) -> None:
+    def _write_periodically(self, store: KeyStore) -> None:
         while not self._stopping.wait(POLL_SECONDS):
             self._write(store, time.time())
         self._write(store, time.time(), is_last=True)
 
     def _attempt(self, name: str, step: Callable[[], object]) -> None:
-        """Take a step. The first of several failures is logged, and the keys in memory stay as they are."""
+        """Call `step`. The first of several failures is logged, and the keys in memory stay as they are."""
         try:
             step()
         except Exception as error:
             if name not in self._failing:
                 known = isinstance(error, LockstreamError)
-                logger.error(  # noqa: TRY400  # the text of a known error says all
+                logger.error(  # noqa: TRY400  # a LockstreamError needs no traceback
                     "%s This server goes on with the keys that it has read before.",
                     error if known else "The API keys cannot be followed.",
                     exc_info=None if known else error,
@@ -225,14 +225,14 @@ class Access:
                     f"The API keys in {store.name} and their audit log are gone. If that is intended, restart this "
                     "server; else restore them from a backup."
                 )
-            self._use(keys)
+            self._replace_keys(keys)
             self._version = version
 
     def _end_requests(self) -> None:
         now = time.time()
         self.open_requests.end_unless(lambda key_id: self._live.accepts(key_id, now))
 
-    def _use(self, keys: Keys) -> None:
+    def _replace_keys(self, keys: Keys) -> None:
         self._live.replace(keys.values())
         self.is_open = not self._live
 

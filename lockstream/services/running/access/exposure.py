@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 
 def require_safe_address(settings: Settings, access: Access) -> None:
-    """Require that a server without keys can be reached from its own machine alone, unless the settings allow more.
+    """Require that a server without keys can be reached from its own machine alone, unless LOCKSTREAM_AUTH is off.
 
-    Warnings are logged if they do, and if keys are sent to an address of a network without TLS.
+    A warning is logged if LOCKSTREAM_AUTH is off, or if keys cross a network without TLS.
 
     Raises:
         KeysRequired: a network can reach the address, and there is no key.
@@ -48,12 +48,12 @@ def require_safe_address(settings: Settings, access: Access) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether this is a loopback address, or the name `localhost`."""
+    """Return whether `host` is a loopback address, or the name `localhost`."""
     return host == LOCALHOST or (address_of(host) is not None and not is_exposed(host))
 
 
 @lru_cache(10_000)
 def is_exposed(host: str) -> bool:
-    """Return whether this is an address that another machine may reach. A name belongs to a server in this process."""
+    """Return whether `host` is an address that other machines may reach. A name stands for a server in this process."""
     address = address_of(host)
     return address is not None and not address.is_loopback

@@ -1,4 +1,4 @@
-"""The keys in memory: a check of one costs about a microsecond, most of it SHA-256."""
+"""The keys in memory, by which requests are authenticated. Most of the time of a check is one SHA-256."""
 
 from collections.abc import Iterable
 from hashlib import sha256
@@ -64,7 +64,7 @@ class LiveKeys:
         """Return the caller of a request, from its header `Authorization`. `now` is in seconds since 1970.
 
         Raises:
-            NotAuthenticated: there is no key in the header, or one that is not accepted.
+            NotAuthenticated: the header has no key, or a key that is not accepted.
         """
         if header is None:
             raise NotAuthenticated(f"{NO_KEY_SENT} {HOW_TO_SEND}", KEY_MISSING)
@@ -80,7 +80,7 @@ class LiveKeys:
         """Require that requests with this key are accepted. `now` is in seconds since 1970.
 
         Raises:
-            NotAuthenticated: they are not, or the key is empty and there are keys.
+            NotAuthenticated: requests with this key are not accepted, or `key_id` is empty although there are keys.
         """
         if self.accepts(key_id, now):
             return
@@ -93,19 +93,19 @@ class LiveKeys:
         _raise_ended(found, now)
 
     def accepts(self, key_id: str, now: float) -> bool:
-        """Return whether requests with this key are accepted. Without any key, those without one are."""
+        """Return whether requests with this key are accepted. A server without keys accepts requests without a key."""
         if not self._by_id:
             return not key_id
         found = self._by_id.get(key_id.encode())
         return found is not None and now < found.ends_at
 
     def used_since(self, time: float) -> dict[str, int]:
-        """Return the minutes since 1970 in which keys were last used, of those that were used at `time` or later."""
+        """Return the last use of each key that was used at `time` or later, in minutes since 1970, by key id."""
         return {one.key.key_id: int(one.used_at // 60) for one in self._by_id.values() if one.used_at >= time > 0}
 
 
 def _with_scheme(header: bytes) -> bytes:
-    """Return a header with the scheme in its usual form, and a single space behind it.
+    """Return a header with the scheme in its usual form, followed by a single space.
 
     Raises:
         NotAuthenticated: the header has another scheme.
@@ -117,7 +117,7 @@ def _with_scheme(header: bytes) -> bytes:
 
 
 def _explain(secret: bytes, found: _LiveKey | None, now: float) -> NoReturn:
-    """Raise the error about a key that is not accepted. Only the right secret learns that its key has ended."""
+    """Raise the error about a key that is not accepted. Only the right secret reveals that the key has ended."""
     if len(secret) != TEXT_LENGTH or not is_key_text(secret.decode("latin-1")):
         raise NotAuthenticated(
             "The API key is not complete, or has a typing error: its checksum is wrong. Copy it again.", KEY_MALFORMED

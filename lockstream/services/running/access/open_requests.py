@@ -14,7 +14,7 @@ class OpenRequests:
 
     @contextmanager
     def added(self, key_id: str, end: Callable[[], object]) -> Iterator[None]:
-        """Watch a request for the time of the block. `end` is called from another thread once its key has ended."""
+        """Register a request for the time of the block. `end` is called from another thread once its key has ended."""
         number = next(self._numbers)
         self._open[number] = key_id, end
         try:

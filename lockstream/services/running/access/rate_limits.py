@@ -1,6 +1,6 @@
 """Rate limits: requests and events a second of each key, and failed authentications of each remote address.
 
-Each node counts on its own, in memory. A restart forgets what was counted.
+Each node counts on its own, in memory. A restart sets all counts to zero.
 """
 
 from collections.abc import Iterable
@@ -29,11 +29,11 @@ MAX_ADDRESSES = 10_000
 """Remote addresses whose failed authentications are counted."""
 
 IPV6_NETWORK_BITS = 64
-"""Bits of an IPv6 address that tell one client from another. A client may choose the other ones (RFC 4291, 2.5.4)."""
+"""First bits of an IPv6 address, which stand for one client. A client may choose the other bits (RFC 4291, 2.5.4)."""
 
 
 class TooManyRequests(LockstreamError):
-    """Raised when a key exceeds a rate limit, or a remote address the one of failed authentications."""
+    """Raised when a key exceeds a rate limit, or a remote address the limit of failed authentications."""
 
     def __init__(self, bucket: Bucket, now: float, decided: int = 0) -> None:
         """`decided` is the number of events of the same request that were decided before."""
@@ -46,7 +46,7 @@ class KeyBuckets(Struct):
     """The buckets of one key. A bucket that is None limits nothing."""
 
     limits: Limits | None
-    """Limits that belong to the key, from which its buckets were made. None: those of the settings were used."""
+    """The key's own limits, from which its buckets were made. None if they were made from the settings."""
 
     requests: Bucket | None
     events: Bucket | None
@@ -81,10 +81,11 @@ class RateLimits:
             raise TooManyRequests(bucket, now)
 
     def take_events(self, caller: Caller, count: int, now: float, debt: int = 0, decided: int = 0) -> None:
-        """Count events of a caller that has a key. A `count` of 0 only looks whether the key exceeds its limit.
+        """Count events of a caller that has a key. A `count` of 0 only checks whether the key exceeds its limit.
 
-        A key within its limit may report any number of events at once, and owes those beyond its burst. With `debt`, it
-        may go on until it owes so many events. `decided` events of the same request were decided before.
+        A key within its limit may report any number of events at once, and owes the events beyond its burst. With
+        `debt`, the key may go on until it owes so many events. `decided` events of the same request were decided
+        before.
 
         Raises:
             TooManyRequests: the key exceeds its limit, and none of these events is counted.
@@ -104,7 +105,7 @@ class RateLimits:
         return buckets
 
     def _new_buckets(self, own: Limits | None, former: KeyBuckets | None) -> KeyBuckets:
-        """Return buckets for a key with limits of its own. They go on from those of its `former` limits."""
+        """Return buckets for a key with its `own` limits, which are full at the time of its `former` buckets."""
         limits = own or Limits()
         burst = limits.burst_seconds or self._burst_seconds
         per_second = {
@@ -122,9 +123,9 @@ class RateLimits:
 class FailureLimits:
     """The limit of failed authentications of each remote address.
 
-    It keeps a client in a loop from using up the kinds of refusals that the audit log tells apart. It does not keep
-    off guesses at keys: those are hopeless. So a valid key is served whatever was counted, since other clients may
-    share its address.
+    The limit keeps a client in a loop from using up the kinds of refusals that the audit log tells apart. The
+    limit does not defend against guessed keys: a secret has 256 random bits. A request with a valid key is always
+    served, since other clients may share its address.
     """
 
     def __init__(self, max_addresses: int = MAX_ADDRESSES) -> None:
@@ -138,7 +139,7 @@ class FailureLimits:
         """Count a failed authentication.
 
         Raises:
-            TooManyRequests: too many came from this address. The audit log has them as one sum a minute.
+            TooManyRequests: too many failed authentications came from this address.
         """
         network = _network_of(address)
         bucket = self._buckets.get(network)
@@ -167,14 +168,14 @@ def _policy(rates: Iterable[Rate]) -> bytes:
 
 
 def _emptier_half[BucketT: (Bucket, KeyBuckets)](buckets: dict[str, BucketT]) -> dict[str, BucketT]:
-    """Return the half of the buckets that is full last. The others count as full from now on."""
+    """Return the half of the buckets that will be full last. All other buckets count as full from now on."""
     by_full_at = sorted(buckets.items(), key=lambda item: item[1].full_at)
     return dict(by_full_at[len(by_full_at) // 2 :])
 
 
 @lru_cache(MAX_ADDRESSES)
 def _network_of(text: str) -> str:
-    """Return the network of an IPv6 address that one client may have. Any other text is returned as it is."""
+    """Return the network of an IPv6 address, which one client may have for itself. Any other text is returned as is."""
     address = address_of(text)
     if isinstance(address, IPv6Address):
         return str(IPv6Network((address, IPV6_NETWORK_BITS), strict=False))

@@ -12,7 +12,7 @@ INTERVAL_SECONDS = 60.0
 """Shortest time between two entries about equal refusals."""
 
 MAX_KINDS = 200
-"""Most kinds of refusals that are told apart at a time. Further ones are summed up by code alone."""
+"""Most kinds of refusals that are counted apart at a time. Further refusals are summed up by code alone."""
 
 
 class Refusal(NamedTuple):
@@ -56,9 +56,10 @@ class Refusals:
             found.count += count
 
     def due(self, now: float, *, is_last: bool = False) -> list[AuditEntry]:
-        """Return entries about the refusals since the last entries, and forget those. Call `restore` if it fails.
+        """Return entries about the refusals since the last entries, and reset their counts.
 
-        A refusal that was not seen for a minute is due at once. With `is_last`, all are.
+        A kind of refusal that was not seen for a minute is due at once. With `is_last`, all kinds are due. If the
+        entries cannot be written, the caller must `restore` them.
         """
         entries = []
         with self._lock:

@@ -8,7 +8,7 @@ from math import ceil
 from msgspec import Struct
 
 _ROUNDING = 1e-9
-"""Error of calculated times and tokens that must not cost a token."""
+"""Tolerance for rounding errors of calculated times and tokens, which must not cost a token."""
 
 
 class Rate(Struct, frozen=True):
@@ -42,13 +42,13 @@ class Bucket:
         self._per_second, self._full_seconds = rate.per_second, rate.full_seconds
         self._full_tokens = rate.full_tokens
         self._most_missing = rate.full_seconds - 1 / rate.per_second + _ROUNDING
-        """Seconds that may be missing if a token is left."""
+        """Most seconds until the bucket is full with which a token is still left."""
 
     def take(self, count: int, now: float, debt: int = 0) -> bool:
         """Take `count` tokens if at least one is left, and otherwise none; return whether they were taken.
 
-        Tokens beyond those that are left are owed. With `debt`, tokens are taken as long as fewer than so many are
-        owed. Rounded to whole tokens, the rate holds in the long run.
+        Tokens beyond the tokens that are left are owed. With `debt`, tokens are taken as long as fewer tokens than
+        `debt` are owed. Rounded to whole tokens, the rate holds in the long run.
         """
         missing = self.full_at - now
         if missing < 0:

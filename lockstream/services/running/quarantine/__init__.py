@@ -1,5 +1,5 @@
-"""The quarantine of the running system: events that were not accepted are noted, shown, and decided afresh.
+"""The quarantine of the running system, which notes, shows and resubmits events that were not accepted.
 
-Start at `quarantine`. `buffer` merges arrivals until they are written, `entries` are those that a caller may see, and
-`resubmission` decides entries afresh.
+Start at `quarantine`. `buffer` merges arrivals until they are written, `entries` are the entries that a caller may see,
+and `resubmission` decides entries afresh.
 """

@@ -22,19 +22,19 @@ from lockstream.infrastructure.codec.event_json import encode_event
 from lockstream.services.running.group_commit import Origin
 
 BUFFERED_ENTRIES = 50_000
-"""Most event ids that wait for a write. Further ones are dropped, and counted."""
+"""Most event ids that wait for a write. Further events are dropped, and counted."""
 
 BUFFERED_BYTES = 64 * 1024 * 1024
 """Most bytes of bodies that wait for a write."""
 
 COMPARED_DUPLICATES = 5_000
-"""Most duplicates between two writes that are compared with the accepted event. Further ones are only counted."""
+"""Most duplicates that are compared with the accepted event in one write. Further duplicates are only counted."""
 
 COMPARED_BYTES = 4 * 1024 * 1024
 """Most bytes of bodies of these duplicates."""
 
 MALFORMED_BYTES_A_WRITE = 1024 * 1024
-"""Most bytes of malformed bodies in one write. The older ones of a flood are only counted."""
+"""Most bytes of malformed bodies in one write. In a flood, older bodies are only counted."""
 
 
 class Arrival(NamedTuple):
@@ -103,7 +103,7 @@ class QuarantineBuffer:
         return any((self.entries, self.duplicates, self._accepted, *counts))
 
     def add_refused(self, arrival: Arrival, refusal: Refusal, *, is_arrival: bool) -> None:
-        """Add an event that was refused. Without `is_arrival`, it was in the quarantine already."""
+        """Add an event that was refused. Without `is_arrival`, the event was resubmitted from the quarantine."""
         detail = refusal.explain(arrival.event)
         self.add(arrival.entry(refusal.code, detail, 1 if is_arrival else 0))
 
@@ -124,12 +124,12 @@ class QuarantineBuffer:
     def add(self, entry: Entry) -> None:
         """Add an entry, or merge it into the one with its id, if there is room.
 
-        A remote address may take as much room as is still free. So one that floods the buffer takes half of it, and
-        leaves room for the others.
+        A remote address may take as much room as is still free. So an address that floods the buffer
+        takes half of it, and leaves room for the others.
         """
         earlier = self.entries.get(entry.event_id)
         if earlier is None and not self._has_room_for(entry):
-            self._dropped += entry.count  # a new decision on an entry is worth no room
+            self._dropped += entry.count  # 0 for an entry that was only decided afresh
             return
         if earlier:
             self._remove(earlier)
@@ -144,14 +144,14 @@ class QuarantineBuffer:
         self._accepted[event.event_id] = AcceptedEvent(event, position)
 
     def add_malformed(self, reason: str, detail: str, body: bytes, address: str, at: str) -> None:
-        """Add a malformed body. The same body again is counted on the last one."""
+        """Add a malformed body, or count it if it equals the last one."""
         self._malformed_counts[reason] = self._malformed_counts.get(reason, 0) + 1
         shown = body[:MALFORMED_BYTES].decode(errors="backslashreplace")[:MALFORMED_BYTES]
         last = self._malformed[-1] if self._malformed else None
         put_last(self._malformed, MalformedBody(reason, detail, at, at, 1, address, shown).after(last))
 
     def changes(self, at: str) -> QuarantineChanges:
-        """Return all changes but uncompared duplicates, to be written at this time."""
+        """Return all changes, to be written at the time `at`, except duplicates that are not compared yet."""
         return QuarantineChanges(
             at,
             list(self.entries.values()),
@@ -163,7 +163,7 @@ class QuarantineBuffer:
         )
 
     def put_back(self, changes: QuarantineChanges) -> None:
-        """Take back earlier changes that could not be written."""
+        """Merge earlier changes, which could not be written, with the changes since."""
         newer, self.entries, self._bytes = self.entries, {}, 0
         self._entries_of, self._bytes_of = Counter(), Counter()
         for entry in [*changes.entries, *newer.values()]:

@@ -1,4 +1,4 @@
-"""The entries of the quarantine that a caller may see: all, or those of the lockers that its key is bound to."""
+"""The entries of the quarantine that a caller may see: all of them, or only entries of the lockers of its key."""
 
 from typing import Protocol
 
@@ -44,7 +44,7 @@ class BoundEntries:
         return await self._quarantine.in_order_of_occurrence(replace(query, lockers=self._lockers))
 
     async def entry(self, event_id: str) -> Entry | None:
-        return self._own(await self._quarantine.entry(event_id))
+        return self._if_visible(await self._quarantine.entry(event_id))
 
     async def totals(self) -> QuarantineTotals:
         return await self._quarantine.totals(self._lockers)
@@ -56,7 +56,7 @@ class BoundEntries:
     async def discard(self, event_id: str, reason: str) -> Entry | None:
         if await self.entry(event_id) is None:
             return None
-        return self._own(await self._quarantine.discard(event_id, reason))
+        return self._if_visible(await self._quarantine.discard(event_id, reason))
 
-    def _own(self, entry: Entry | None) -> Entry | None:
+    def _if_visible(self, entry: Entry | None) -> Entry | None:
         return entry if entry and self._lockers.allow(entry.locker_id) else None

@@ -1,7 +1,7 @@
-"""The quarantine of the running system: notes events that were not accepted, and answers what it holds.
+"""The quarantine of the running system: notes events that were not accepted, and shows its entries.
 
-Arrivals are merged in memory for a second, and then written in a thread. No event waits for that, and a crash may lose
-that second.
+Arrivals are merged in memory for a second, and then written in a thread. No event waits for a write, and a crash may
+lose the arrivals of a second.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from lockstream.services.running.quarantine.buffer import Arrival, NotedDuplicat
 from lockstream.services.running.telemetry.figures import QuarantineFigures
 
 WRITE_SECONDS = 1.0
-"""Time between an arrival and its write, and so what a crash may lose."""
+"""Time between an arrival and its write. A crash may lose the arrivals of this time."""
 
 WARNING_SECONDS = 60.0
 """Time between two warnings about dropped entries."""
@@ -36,16 +36,16 @@ AGE_SECONDS = 3_600.0
 """Time after which a read drops entries that have become too old, even if nothing has arrived."""
 
 ENTRIES_A_WRITE = 5_000
-"""Entries that are written at once, without waiting for more."""
+"""Number of entries in memory from which they are written at once, before `WRITE_SECONDS` have passed."""
 
 RECORDS_AT_ONCE = 500
 """Accepted events that are read at a time, to be compared with duplicates."""
 
 DIFFERING_BYTES = 1024 * 1024
-"""Most bytes of duplicates in one write whose texts differ and whose values are compared. 64 KiB take up to 30 ms."""
+"""Most bytes of duplicates whose values are compared in one write, because their texts differ from the accepted one."""
 
 MAX_ENTRIES = 10**9
-"""More entries than any quarantine has."""
+"""A limit that no quarantine reaches."""
 
 _ACCEPTED = {Accepted}
 
@@ -76,8 +76,8 @@ class Quarantine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = ThreadPoolExecutor(1, "lockstream-quarantine")
 
-    def is_concerned(self, requests: Sequence[Sequence[Event]], outcomes: Sequence[Outcome | Exception]) -> bool:
-        """Return whether one of the events may enter or leave the quarantine. Takes 20 to 100 ns an event."""
+    def needs_note(self, requests: Sequence[Sequence[Event]], outcomes: Sequence[Outcome | Exception]) -> bool:
+        """Return whether one of the events may enter or leave the quarantine. Called for each batch, so it is fast."""
         if not set(map(type, outcomes)) <= _ACCEPTED:
             return True
         held = [ids for ids in (self._store.refused_ids, self._buffer.entries.keys(), self._in_write) if ids]
@@ -89,7 +89,7 @@ class Quarantine:
     def note(
         self, events: Sequence[Event], outcomes: Sequence[Outcome | Exception], origin_of: Callable[[], Origin]
     ) -> None:
-        """Note the outcomes of the events of one request. Those that were accepted are durable."""
+        """Note the outcomes of the events of one request. Its accepted events are durable."""
         refused, buffered, in_write = self._store.refused_ids, self._buffer.entries, self._in_write
         origin, at = None, ""
         for index, (event, outcome) in enumerate(zip(events, outcomes, strict=True)):
@@ -148,7 +148,7 @@ class Quarantine:
         return await self._read(lambda: self._store.discard(event_id, Discard(reason, utc_now())))
 
     async def close(self) -> None:
-        """Write what was noted, and close the store."""
+        """Write all noted arrivals, and close the store."""
         if self._timer:
             self._timer.cancel()
         await self._begin_write()
@@ -165,7 +165,7 @@ class Quarantine:
             self._buffer.add_unchecked(1)
 
     async def _read[ValueT](self, query: Callable[[], ValueT]) -> ValueT:
-        """Return the value of `query`, which sees all that was noted before."""
+        """Return the value of `query`, which is executed after all noted arrivals were written."""
         await self._begin_write(is_read=True)
         return await asyncio.get_running_loop().run_in_executor(self._thread, query)
 
@@ -174,21 +174,21 @@ class Quarantine:
         if is_due and not self._writing.locked():
             self._begin_write()
         elif self._timer is None and (self._buffer or self._store.is_behind):
-            self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._end_wait)
+            self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._write_on_timer)
 
-    def _end_wait(self) -> None:
+    def _write_on_timer(self) -> None:
         self._timer = None
         self._begin_write()
 
     def _begin_write(self, *, is_read: bool = False) -> asyncio.Future[None]:
-        """Write what was noted. The result may be awaited; its cancellation does not stop the write."""
+        """Begin to write all noted arrivals. The result may be awaited; cancelling it does not stop the write."""
         task = asyncio.get_running_loop().create_task(self._write(is_read=is_read))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return asyncio.shield(task)
 
     async def _write(self, *, is_read: bool) -> None:
-        """Write what was noted, and before a read also drop what has become too old. If that fails, try again later."""
+        """Write all noted arrivals, and before a read also drop too old entries. A failed write is tried again."""
         async with self._writing:
             now = asyncio.get_running_loop().time()
             must_age = is_read and now >= self._aged_at + AGE_SECONDS
@@ -245,7 +245,7 @@ class Quarantine:
             await asyncio.get_running_loop().run_in_executor(self._thread, comparison.add, some, records)
 
     async def _records(self, positions: set[int]) -> dict[int, Record]:
-        """Return the records at those positions that lists have reached. Raises StoreUnavailable."""
+        """Return the records at `positions`, except positions that lists have not reached. Raises StoreUnavailable."""
 
         def read(listings: Listings) -> dict[int, Record]:
             reached = sorted(position for position in positions if position <= listings.position)
@@ -262,7 +262,7 @@ class _Comparison:
         self._differing_bytes = 0
 
     def add(self, duplicates: Sequence[NotedDuplicate], records: Mapping[int, Record]) -> None:
-        """Add those duplicates to the buffer that say something else than the records at their positions."""
+        """Add to the buffer all duplicates whose content differs from the records at their positions."""
         for one in duplicates:
             record, event = records.get(one.position), one.arrival.event
             if record is None:

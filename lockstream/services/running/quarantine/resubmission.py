@@ -1,4 +1,4 @@
-"""Have group commit decide events of the quarantine afresh."""
+"""Resubmission: group commit decides events of the quarantine afresh."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ EVENTS_AT_ONCE = 250
 """Events that are decoded and submitted together. Other requests are served before the next ones."""
 
 BYTES_AT_ONCE = 128 * 1024
-"""Most bytes of these events, unless the first one is larger."""
+"""Most bytes of events that are submitted together, unless the first event alone is larger."""
 
 type Submit = Callable[[Sequence[Event], Origin], Awaitable[Sequence[Outcome | Exception]]]
 
@@ -24,7 +24,7 @@ type Submit = Callable[[Sequence[Event], Origin], Awaitable[Sequence[Outcome | E
 async def resubmit_entries(entries: Sequence[Entry], submit: Submit, caller: Caller) -> list[Resubmitted]:
     """Decide the events of `entries` in this order, and return their outcomes once the accepted ones are durable.
 
-    `caller` is the one that has them decided. It reports them, as far as the log is concerned.
+    `caller` resubmits the events. The log names its key as the one that reported them.
 
     Raises:
         StoreUnavailable: some of the events are not acknowledged.

@@ -1,4 +1,4 @@
-"""Silence of lockers in the running system. Start at `sweep`, which finds the measure of silence once a minute.
+"""Silent lockers of the running system. Start at `sweep`, which finds the measure of silence once a minute.
 
 May import `core`.
 """

@@ -1,4 +1,4 @@
-"""The tally of decided events: counts that group commit adds to once a batch, at some 60 ns an event."""
+"""The tally of decided events: counts that group commit updates once for each batch."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from lockstream.core.outcomes import Accepted, Outcome, Refusal
 from lockstream.infrastructure.telemetry.histogram import DISK_SECONDS, Histogram
 
 BATCH_EVENTS = (1, 5, 10, 25, 50, 100, 250, 500, 1_000, 5_000)
-"""Bounds for the number of events in a batch."""
+"""Upper bounds of the buckets for the number of events in a batch."""
 
 DELAY_SECONDS = (1, 5, 30, 60, 300, 900, 3_600, 14_400, 86_400)
-"""Bounds for the time between the occurrence of an event and its acceptance: a second to a day."""
+"""Upper bounds, in seconds, of the buckets for the time from the occurrence of an event to its acceptance."""
 
 _ACCEPTED = {Accepted}
 
@@ -23,20 +23,20 @@ class BatchTally:
 
     def __init__(self) -> None:
         self.accepted = Counter[type[Event]]()
-        """Accepted events by type, of the batches in which all were accepted."""
+        """Accepted events by type, from batches in which all events were accepted."""
 
         self.mixed = Counter[tuple[type[Event], type]]()
-        """Events by type and by the class of their outcome, of all other batches."""
+        """Events by type and by the class of their outcome, from all other batches."""
 
         self.refusals = Counter[str]()
         """Refused events by code."""
 
         self.batch_events = Histogram(BATCH_EVENTS)
         self.queue_seconds = Histogram(DISK_SECONDS)
-        """The times between the first request of a batch and its decision."""
+        """Times from the arrival of the first request of a batch to the decision of the batch."""
 
         self.delay_seconds = Histogram(DELAY_SECONDS)
-        """The times between occurrence and acceptance. The first accepted event of a request stands for all of it."""
+        """Times from occurrence to acceptance. The first accepted event of a request stands for all its events."""
 
         self.malformed = 0
         """Bodies, and items of batches, that were not events."""
@@ -48,7 +48,7 @@ class BatchTally:
         """Events that were decided and are not acknowledged, because the log has failed."""
 
     def note(self, requests: Sequence[Sequence[Event]], outcomes: Sequence[Outcome | Exception]) -> None:
-        """Count the events of a batch, which are those of some requests. Those that were accepted are durable."""
+        """Count the events of a batch by their outcomes. The accepted events are durable."""
         events = list(chain.from_iterable(requests))
         if set(map(type, outcomes)) == _ACCEPTED:
             self.accepted.update(map(type, events))
@@ -60,7 +60,7 @@ class BatchTally:
         self._note_delays([[event for event in one if isinstance(next(found), Accepted)] for one in requests])
 
     def _note_delays(self, requests: Sequence[Sequence[Event]]) -> None:
-        """Observe the delay of the first event for all of a request, in 0.6 µs, or 1.2 µs with an offset."""
+        """Observe one delay for each request, that of its first event: parsing every time would cost too much."""
         now, parse, observe = datetime.now(UTC).timestamp(), datetime.fromisoformat, self.delay_seconds.observe
         for accepted in requests:
             if accepted:

@@ -22,7 +22,7 @@ class FileCounts(Struct, frozen=True, kw_only=True):
     """Batches that needed a row which was not in memory."""
 
     read_rows: int
-    """Rows that were asked of SQLite."""
+    """Rows that were read from SQLite because the row cache lacked them."""
 
     cached_rows: int
     changed_rows: int
@@ -99,4 +99,4 @@ class SystemCounts(NamedTuple):
     """Events that the slowest stream of the feed has not read."""
 
     keys_refused: dict[str, int]
-    """Refused requests, or events, by the code of the refusal by API keys."""
+    """Requests and events that were refused because of their API key, by the code of the refusal."""

@@ -1,4 +1,4 @@
-"""The figures of the running system at one moment. They wait for no checkpoint, so asking often costs little."""
+"""The figures of the running system at one moment. Reading them waits for no checkpoint, and costs little."""
 
 from enum import StrEnum
 
@@ -19,13 +19,13 @@ class StorageFigures(Struct, frozen=True, kw_only=True):
 
     kind: StorageKind
     log_name: str
-    """Path of the log, or database and host."""
+    """Path of the log file, or the name and the host of its database."""
 
     log_id: str
     """Beginning of the chain value of the first record, by which readers of the feed know the log."""
 
     appended_position: int
-    """Position of the last event that was appended, on disk or not."""
+    """Position of the last event that was appended. It may not be flushed yet."""
 
     durable_position: int
     """Position of the last event that this node knows to be on disk."""

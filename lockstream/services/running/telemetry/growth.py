@@ -1,4 +1,4 @@
-"""The growth of a log and the lag behind it, as its recorded times tell them: the same after a restart."""
+"""The growth of a log and the lag behind it, computed from its recorded times, so that a restart changes neither."""
 
 from lockstream.core.entities.log import SECOND, present_time
 from lockstream.core.ports import Listings
@@ -6,8 +6,8 @@ from lockstream.core.ports import Listings
 DAY = 86_400 * SECOND
 """Microseconds of a day."""
 
-SHORTEST = 3_600 * SECOND
-"""Shortest time from which a rate is derived, in microseconds."""
+SHORTEST_AGE = 3_600 * SECOND
+"""Age of a log, in microseconds, below which it is too young to have a rate."""
 
 
 def events_a_day(listings: Listings) -> float | None:
@@ -20,7 +20,7 @@ def events_a_day(listings: Listings) -> float | None:
     if before or not listings.position:
         return float(listings.position - before)
     age = now - listings.times([1])[1]
-    return listings.position * DAY / age if age >= SHORTEST else None
+    return listings.position * DAY / age if age >= SHORTEST_AGE else None
 
 
 def days_left(free_bytes: int, used_bytes: int, events: int, rate: float | None) -> float | None:

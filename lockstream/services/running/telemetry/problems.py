@@ -1,4 +1,4 @@
-"""The problems of the running system, as its figures show them: what is wrong, and what to do."""
+"""The problems of the running system, as its figures show them, each with a description and a remedy."""
 
 from msgspec import Struct
 
@@ -6,7 +6,7 @@ from lockstream.core.wording import counted
 from lockstream.services.running.telemetry.figures import QuarantineFigures, StorageFigures, SystemFigures
 
 NEARLY_FULL = 0.8
-"""Share of a bound from which it counts as nearly reached."""
+"""Share of a limit from which the limit counts as nearly reached."""
 
 NEARLY_FULL_DISK = 5
 """Multiple of LOCKSTREAM_MIN_FREE_BYTES below which the disk counts as nearly full."""
@@ -15,11 +15,11 @@ FEW_DAYS = 7.0
 """Days of free space that count as few."""
 
 LONG_LAG_SECONDS = 30.0
-"""Age of an event that a projection or a read replica should have had by now. A checkpoint is due each second."""
+"""Lag of a projection or a read replica from which it counts as behind. A checkpoint is due each second."""
 
 
 class Problem(Struct, frozen=True):
-    """Something that is wrong."""
+    """Something wrong with this server, as its figures show it."""
 
     code: str
     """Stable name, for programs."""
@@ -27,11 +27,11 @@ class Problem(Struct, frozen=True):
     is_critical: bool
     """Whether events are refused now."""
 
-    what: str
-    """Sentence that says what is wrong."""
+    description: str
+    """Sentence that describes the problem."""
 
     remedy: str
-    """Sentence that says what to do."""
+    """Sentence that names the next step."""
 
     page: str
     """Name of the section of docs/operations.md about this problem."""
@@ -68,15 +68,17 @@ def _of_disk(figures: SystemFigures) -> list[Problem]:
         return []
     page = "a-full-disk"
     if free < least:
-        what = f"The disk of the log has {free:,} bytes free, less than the {least:,} of LOCKSTREAM_MIN_FREE_BYTES."
-        return [Problem("disk_full", True, what, "Free some space; no restart is needed.", page)]
+        description = (
+            f"The disk of the log has {free:,} bytes free, less than the {least:,} of LOCKSTREAM_MIN_FREE_BYTES."
+        )
+        return [Problem("disk_full", True, description, "Free some space; no restart is needed.", page)]
     remedy = f"Free some space, or move the log to a larger disk. Below {least:,} bytes, no event is accepted."
     if free < NEARLY_FULL_DISK * least:
-        what = f"The disk of the log has only {free:,} bytes free."
-        return [Problem("disk_nearly_full", False, what, remedy, page)]
+        description = f"The disk of the log has only {free:,} bytes free."
+        return [Problem("disk_nearly_full", False, description, remedy, page)]
     if days is not None and days < FEW_DAYS:
-        what = f"The disk of the log is full in {days:.1f} days, at the rate of the last 24 hours."
-        return [Problem("disk_full_soon", False, what, remedy, page)]
+        description = f"The disk of the log is full in {days:.1f} days, at the rate of the last 24 hours."
+        return [Problem("disk_full_soon", False, description, remedy, page)]
     return []
 
 
@@ -91,8 +93,8 @@ def _of_projection(figures: SystemFigures) -> list[Problem]:
         return [Problem("checkpoint_failing", is_critical, storage.projection_failure, remedy, page)]
     if storage.projection_lag_seconds > LONG_LAG_SECONDS:
         lag = counted(storage.projection_lag, "event")
-        what = f"The projection is {lag} and {storage.projection_lag_seconds:.0f} seconds behind the log."
-        return [Problem("projection_behind", False, what, remedy, page)]
+        description = f"The projection is {lag} and {storage.projection_lag_seconds:.0f} seconds behind the log."
+        return [Problem("projection_behind", False, description, remedy, page)]
     return []
 
 
@@ -103,48 +105,51 @@ def _of_replica(storage: StorageFigures) -> list[Problem]:
     lag, seconds = storage.replica_lag, storage.replica_lag_seconds
     if lag is None or seconds is None or seconds <= LONG_LAG_SECONDS:
         return []
-    what = f"The read replica is {counted(lag, 'event')} and {seconds:.0f} seconds behind the database."
-    return [Problem("replica_behind", False, what, remedy, page)]
+    description = f"The read replica is {counted(lag, 'event')} and {seconds:.0f} seconds behind the database."
+    return [Problem("replica_behind", False, description, remedy, page)]
 
 
 def _of_load(figures: SystemFigures) -> list[Problem]:
     found = []
     if figures.events_waiting >= NEARLY_FULL * figures.queue_limit:
         waiting, limit = figures.events_waiting, figures.queue_limit
-        what = f"The ingest queue is nearly full: {waiting:,} of at most {limit:,} events wait for acknowledgement."
+        description = (
+            f"The ingest queue is nearly full: {waiting:,} of at most {limit:,} events wait for acknowledgement."
+        )
         remedy = "Find out whether the disk is slow or a client floods the queue. LOCKSTREAM_QUEUE_LIMIT is its bound."
-        found.append(Problem("queue_nearly_full", False, what, remedy, "a-full-queue"))
+        found.append(Problem("queue_nearly_full", False, description, remedy, "a-full-queue"))
     if figures.open_streams >= figures.stream_limit > 0:
-        what = f"As many streams of the feed are open as may be: {figures.open_streams:,}."
+        description = f"The limit of open streams of the feed is reached: {figures.open_streams:,} are open."
         remedy = "Find out whether readers leave streams open. LOCKSTREAM_STREAM_LIMIT is the bound."
-        found.append(Problem("streams_at_limit", False, what, remedy, "too-many-streams"))
+        found.append(Problem("streams_at_limit", False, description, remedy, "too-many-streams"))
     return found
 
 
 def _of_keys(figures: SystemFigures) -> list[Problem]:
     if not figures.failing_keys:
         return []
-    what = f"Work on API keys fails: {', '.join(figures.failing_keys)}. Revoked keys may still be accepted."
+    description = f"Work on API keys fails: {', '.join(figures.failing_keys)}. Revoked keys may still be accepted."
     remedy = "The log of the server has the reason. Mend the files or the database that hold the keys."
-    return [Problem("keys_failing", False, what, remedy, "keys-that-cannot-be-followed")]
+    return [Problem("keys_failing", False, description, remedy, "keys-that-cannot-be-followed")]
 
 
 def _of_missing(figures: SystemFigures) -> list[Problem]:
     if not figures.missing:
         return []
-    what = f"Figures could not be read in time: {', '.join(figures.missing)}. What is wrong there is not shown."
+    missing = ", ".join(figures.missing)
+    description = f"Figures could not be read in time: {missing}. Problems of these parts are not shown."
     remedy = "Find out whether the disk or the database is slow, or whether long lists are read."
-    return [Problem("figures_missing", False, what, remedy, "missing-figures")]
+    return [Problem("figures_missing", False, description, remedy, "missing-figures")]
 
 
 def _of_quarantine(quarantine: QuarantineFigures) -> list[Problem]:
     page = "a-quarantine-that-fills"
     if quarantine.is_behind:
-        what = "The quarantine cannot be written, and is kept in memory alone."
+        description = "The quarantine cannot be written, and is kept in memory alone."
         remedy = "Make sure that its disk or database has free space and works."
-        return [Problem("quarantine_behind", False, what, remedy, page)]
+        return [Problem("quarantine_behind", False, description, remedy, page)]
     if quarantine.entries >= NEARLY_FULL * quarantine.limit:
-        what = f"The quarantine holds {quarantine.entries:,} of at most {quarantine.limit:,} entries."
+        description = f"The quarantine holds {quarantine.entries:,} of at most {quarantine.limit:,} entries."
         remedy = "Find the senders in GET /quarantine, mend them, and resubmit or discard their events."
-        return [Problem("quarantine_filling", False, what, remedy, page)]
+        return [Problem("quarantine_filling", False, description, remedy, page)]
     return []

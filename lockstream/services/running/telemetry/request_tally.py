@@ -6,29 +6,29 @@ from collections.abc import Mapping
 from lockstream.infrastructure.telemetry.histogram import Histogram
 
 REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
-"""Bounds for the duration of a request, as OpenTelemetry's semantic conventions for HTTP metrics (1.23) advise."""
+"""Upper bounds of the buckets for durations, as OpenTelemetry's conventions for HTTP metrics (1.23) advise."""
 
 EXACT = frozenset({401, 403, 429, 503})
-"""Statuses that are told apart, since alerts name them. Further ones count by their class, such as `4xx`."""
+"""Statuses that are counted apart, since alerts name them. Other statuses count by their class, such as `4xx`."""
 
 BY_CLASS = frozenset({"get_live", "get_ready", "get_metrics", "console"})
-"""Operations of which each status counts by its class: programs and people ask for them, and no locker does."""
+"""Operations whose statuses all count by class: health checks, scrapes and the console."""
 
 OTHER = "other"
-"""Stands for operations that are not told apart, and for requests to no operation."""
+"""Label of operations that are not counted apart, and of requests to unknown paths."""
 
 
 class RequestTally:
     """Counts requests. One thread notes them."""
 
     def __init__(self, groups: Mapping[str, str], labels: Mapping[str, str]) -> None:
-        """`groups` has the group of each operation whose duration is measured. Readers that wait are not among them.
+        """`groups` has the group of each operation whose duration is measured. Operations that may wait have none.
 
-        `labels` has the label of each operation that does not count as one of `OTHER`.
+        `labels` has the label of each operation that does not count as `OTHER`.
         """
         self._labels = labels
         self._counts: dict[tuple[str, int], int] = {}
-        """Requests by operation and status. Both are few, because the contract has them."""
+        """Requests by operation and status. The contract limits the number of both."""
 
         self.seconds = {group: Histogram(REQUEST_SECONDS) for group in groups.values()}
         """Durations by group of operations."""
@@ -36,7 +36,7 @@ class RequestTally:
         self._seconds_of = {operation: self.seconds[group] for operation, group in groups.items()}
 
     def note(self, operation: str, status: int, seconds: float) -> None:
-        """Count a request, whose response was ready after this time."""
+        """Count a request whose response was ready after `seconds`."""
         self.count(operation, status)
         if histogram := self._seconds_of.get(operation):
             histogram.observe(seconds)

@@ -1,4 +1,4 @@
 """The operations of API keys, in `keys`, and of the audit log, in `audit`. Both need the scope `admin`.
 
-May import `shared` and what the other routes may import.
+May import `shared`, and everything that the other routes may import.
 """

@@ -1,4 +1,4 @@
-"""The audit log: who has created, rotated and revoked keys, and which requests were refused."""
+"""The audit log: creations, rotations and revocations of keys, and refused requests."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ router = APIRouter(tags=["keys"])
 
 _KEY_ID = identifier("key_id", "Entries about this key, or by it.")
 _ACTION = choice("action", AuditAction, None, "Entries about this action.")
-_SINCE = instant("since", "Entries of this time or later. A sum of refusals counts by its last one.")
+_SINCE = instant("since", "Entries of this time or later. A sum of refusals has the time of its last refusal.")
 
 _EXAMPLE = AuditItem(
     at="2026-11-23T17:40:12.250000Z",

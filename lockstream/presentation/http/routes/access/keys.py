@@ -1,4 +1,4 @@
-"""API keys: listed, created, rotated and revoked. No response but that of a new key contains a secret."""
+"""Operations that list, create, rotate and revoke API keys. Only the response with a new key contains its secret."""
 
 import asyncio
 
@@ -54,7 +54,7 @@ _NEW_EXAMPLE = NewKeyBody(_EXAMPLE, "lsk_k3yEx4mp_<43 characters>_<6 characters>
 _NO_KEY = {"model": ErrorBody, "description": "There is no such key."}
 _FAILED = UNAVAILABLE | {"description": "The keys cannot be read or written now; try again later."}
 COMMON = responses_without_position(_FAILED)
-_WITH_BODY = responses_with_body(_FAILED, "no key can be like this")
+_WITH_BODY = responses_with_body(_FAILED, "the key that it describes is not allowed")
 _ENDED = {"model": ErrorBody, "description": "The key is revoked, has expired, or was rotated already."}
 
 _KEYS = PageForm("keys", KeyItem, KeyPage)
@@ -98,7 +98,7 @@ async def create_key(request: Request) -> Response:
     """Create an API key. The response contains its text, which is not stored: it cannot be shown again."""
     _NO_PARAMETERS.parse(request)
     access = access_of(request)
-    if access.is_open:  # a page on any site could send this request to a server on its reader's machine
+    if access.is_open:  # else a page of any site could create the key of a server on the machine of the browser
         raise NotAllowed(
             "This server has no API key yet, and the first one is not created over HTTP. Run `lockstream keys create` "
             "on its machine.",
@@ -114,7 +114,7 @@ async def create_key(request: Request) -> Response:
         events_per_second=wanted.events_per_second,
         burst_seconds=wanted.burst_seconds,
     )
-    return _new_key(await asyncio.to_thread(access.create, asked, _operator(request)))
+    return _new_key_response(await asyncio.to_thread(access.create, asked, _operator(request)))
 
 
 @router.get(
@@ -127,8 +127,8 @@ async def get_key(request: Request, key_id: str) -> Response:
     _NO_PARAMETERS.parse(request)
     for one in await asyncio.to_thread(access_of(request).known_keys):
         if one.key.key_id == key_id:
-            return _shown(one.key, one.used_minute)
-    return _no_key(key_id)
+            return _key_response(one.key, one.used_minute)
+    return _unknown_key_response(key_id)
 
 
 @router.post(
@@ -142,7 +142,7 @@ async def revoke_key(request: Request, key_id: str) -> Response:
     access = access_of(request)
     changed = await asyncio.to_thread(access.revoke, key_id, _operator(request))
     used = {one.key.key_id: one.used_minute for one in await asyncio.to_thread(access.known_keys)}
-    return _shown(changed.key, used.get(key_id))
+    return _key_response(changed.key, used.get(key_id))
 
 
 @router.post(
@@ -170,7 +170,7 @@ async def rotate_key(request: Request, key_id: str) -> Response:
     _NO_PARAMETERS.parse(request)
     wanted = await decoded_body(request, RotateKeyRequest, is_optional=True)
     rotate = access_of(request).rotate
-    return _new_key(await asyncio.to_thread(rotate, key_id, wanted.overlap_seconds, _operator(request)))
+    return _new_key_response(await asyncio.to_thread(rotate, key_id, wanted.overlap_seconds, _operator(request)))
 
 
 def access_of(request: Request) -> Access:
@@ -193,13 +193,13 @@ def _operator(request: Request) -> Operator:
     return Operator(str(caller_of(request.scope).key_id), remote_address(request.scope))
 
 
-def _new_key(made: NewKey) -> Response:
+def _new_key_response(made: NewKey) -> Response:
     return EncodedJson(encode_json(NewKeyBody(KeyItem.of(made.key, None, present_time()), made.text)), 201, NO_STORE)
 
 
-def _shown(key: Key, used_minute: int | None) -> Response:
+def _key_response(key: Key, used_minute: int | None) -> Response:
     return EncodedJson(encode_json(KeyItem.of(key, used_minute, present_time())), headers=NO_STORE)
 
 
-def _no_key(key_id: str) -> Response:
+def _unknown_key_response(key_id: str) -> Response:
     return JSONResponse({"detail": f"There is no key {key_id!r}. GET /keys shows the ids."}, 404)

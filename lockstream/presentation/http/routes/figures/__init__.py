@@ -1,4 +1,4 @@
-"""Figures of the whole: `network` has the totals of the network and its activity, `system` the running system.
+"""Figures: `network` has the totals of the network and its activity, and `system` the state of the running system.
 
-May import what `routes` may import.
+May import everything that `routes` may import.
 """

@@ -1,4 +1,4 @@
-"""The running system: its positions, lags and limits, and its problems with what to do."""
+"""The running system: its positions, lags and limits, and its problems with their remedies."""
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -67,7 +67,7 @@ _EXAMPLE = SystemStatus(
     settings={"LOCKSTREAM_QUEUE_LIMIT": "20000", "LOCKSTREAM_EVENTS_PER_SECOND": None},
 )
 
-_FAILED = UNAVAILABLE | {"description": "The system is starting, or cannot be asked now; try again later."}
+_FAILED = UNAVAILABLE | {"description": "The system is starting or stopping, or cannot be read now; try again later."}
 
 
 @router.get(
@@ -83,7 +83,7 @@ _FAILED = UNAVAILABLE | {"description": "The system is starting, or cannot be as
 async def get_system(request: Request) -> Response:
     """The node that answers and its storage: positions, lags and limits, and each problem with its remedy.
 
-    It answers while events are refused, too.
+    The node answers even while events are refused.
     """
     _NO_PARAMETERS.parse(request)
     lockstream = lockstream_of(request)
@@ -112,7 +112,7 @@ def _status(figures: SystemFigures, settings: Settings) -> SystemStatus:
 
 
 def _shown_settings(settings: Settings) -> dict[str, str | None]:
-    """Return limits and other settings that explain what the system does. No secret is among them, and no path."""
+    """Return limits and other settings that explain the behaviour of the system, without secrets and paths."""
     shown: dict[str, str | None] = {}
     for name, field in Settings.model_fields.items():
         extra, value = field.json_schema_extra, getattr(settings, name)

@@ -1,4 +1,4 @@
-"""Bodies of requests that are a JSON object of a known form."""
+"""Request bodies that are a JSON object with known members."""
 
 from codecs import BOM_UTF8
 from typing import Any
@@ -23,7 +23,7 @@ from lockstream.schemas.responses import ErrorBody, MalformedBodyErrors
 
 
 def responses_with_body(unavailable: dict[str, Any], wrong: str) -> Responses:
-    """Declare the failures of an operation with such a body. `wrong` says what 422 means besides a malformed body."""
+    """Declare the failures of an operation with a JSON body. `wrong` is the other meaning of 422, in words."""
     return {
         408: TOO_SLOW,
         413: {"model": ErrorBody, "description": "The body is too large."},
@@ -44,7 +44,7 @@ async def decoded_body[RequestT: Struct](
     """Return the body of a request.
 
     Raises:
-        MalformedBody: the body is not one of `request_class`.
+        MalformedBody: the body does not have the form of `request_class`.
         UnsupportedMediaType: the body is not JSON.
     """
     body = Body(request, lockstream_of(request).settings.max_event_bytes, "LOCKSTREAM_MAX_EVENT_BYTES")

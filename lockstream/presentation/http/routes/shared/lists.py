@@ -24,19 +24,19 @@ class Source[RowT, KeyT: (int, str)](NamedTuple):
     key_class: type[KeyT]
     key_of: Callable[[RowT], KeyT]
     page: Callable[[Listings, KeyT | None, int], Rows[RowT] | None]
-    """Returns rows behind a key, up to a number, or None if there is no such list."""
+    """Returns up to a number of rows behind a key, or None if the subject of the list does not exist."""
 
     subject: str = ""
     """The id of the subject whose rows are listed, if the path names one."""
 
     missing: str = ""
-    """The sentence that says that there is no such list."""
+    """Error text if the subject of the list does not exist."""
 
 
 def paged[RowT, KeyT: (int, str)](
     rows: Callable[[Listings, KeyT | None, int], Sequence[RowT] | None],
 ) -> Callable[[Listings, KeyT | None, int], Rows[RowT] | None]:
-    """Return the pages of a list whose function `rows` returns as many rows as it is asked for, if there are any."""
+    """Return a function for pages of a list. `rows` returns up to a number of rows behind a key."""
 
     def page(listings: Listings, after: KeyT | None, limit: int) -> Rows[RowT] | None:
         found = rows(listings, after, limit + 1)
@@ -48,7 +48,7 @@ def paged[RowT, KeyT: (int, str)](
 
 
 class PagedList[RowT](PageForm):
-    """A list of the state at one position, which is answered page by page."""
+    """A list of the state at one position, sent page by page."""
 
     def __init__(self, name: str, item_class: ItemClass[RowT], page_class: PageClass, *filters: Parameter[Any]) -> None:
         super().__init__(name, item_class, page_class, *filters)
@@ -56,7 +56,7 @@ class PagedList[RowT](PageForm):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Declares the parameters."""
+        """The declaration of the parameters."""
         return parameters_of(self.query_parameters)
 
     async def answer[KeyT: (int, str)](self, request: Request, values: Values, source: Source[RowT, KeyT]) -> Response:

@@ -1,4 +1,4 @@
-"""Pages of a list: their parameters, media types and tokens, and their declaration. The rows may come from anywhere."""
+"""Pages of any list: their parameters, media types, tokens and declaration."""
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -43,7 +43,7 @@ class PageRequest[KeyT](NamedTuple):
     """Digest of the filters and the order to which a page token is bound."""
 
     def token(self, last_key: int | str) -> str:
-        """Return the token of the next page, if the last item of this one has the key `last_key`."""
+        """Return the token of the next page, given the key of the last item of this page."""
         return encode_token(last_key, self.binding)
 
 
@@ -79,7 +79,7 @@ class PageForm:
         self.query_parameters = QueryParameters(*filters, LIMIT, AFTER)
 
     def responses(self, example: Struct, more: Responses | None = None, common: Responses = RESPONSES) -> Responses:
-        """Declare the responses: pages, of which `example` is an item, and `more`. `common` are those of any read."""
+        """Declare the responses: pages with items like `example`, the responses `more`, and the responses `common`."""
         page = self._page_class([example], "AcP6y5hYzoBwdA")
         declared = responses_of(page, "A page of the list.", {**(more or {}), 406: NOT_ACCEPTABLE}, common)
         declared[200]["content"][CSV] = {
@@ -92,7 +92,7 @@ class PageForm:
                 "schema": {"type": "string"},
             },
             "Vary": {"description": "`Accept`, which chooses the media type.", "schema": {"type": "string"}},
-            "Content-Disposition": {"description": "The name of the file, of CSV.", "schema": {"type": "string"}},
+            "Content-Disposition": {"description": "The name of the file, for CSV.", "schema": {"type": "string"}},
         }
         return declared
 
@@ -118,7 +118,7 @@ class PageForm:
     def encode(
         self, items: list[Any], token: str | None, media_type: str, page_class: PageClass | None = None
     ) -> EncodedPage:
-        """Encode a page. `page_class` makes it from items and token, if it holds more than these."""
+        """Encode a page. `page_class` makes the page of items and token, instead of the class of this form."""
         if media_type == CSV:
             return EncodedPage(encode_csv(self._item_class.__struct_fields__, items), token)
         return EncodedPage(encode_json((page_class or self._page_class)(items, token)), token)
@@ -126,7 +126,7 @@ class PageForm:
     def page_response(
         self, values: Values, page: EncodedPage, media_type: str, headers: Mapping[str, str] = MappingProxyType({})
     ) -> Response:
-        """Return the response with this page, which has `headers` besides its own."""
+        """Return the response with a page, with `headers` besides those of the page."""
         headers = {**headers, "Vary": "Accept"}
         if page.next is not None:
             headers["Link"] = f'<{_url_of_next(values, page.next)}>; rel="next"'

@@ -36,7 +36,7 @@ AT = QueryParameters(_AT)
 """The query parameters of a read of one subject."""
 
 AT_AND_OTHERS = QueryParameters(_AT, ignores_others=True)
-"""The query parameters of the three oldest reads, whose clients may send others without effect."""
+"""The query parameters of the three reads of the first version, which ignore unknown parameters."""
 
 
 def _responses(position: str, missing: str, wrong: str) -> Responses:
@@ -52,23 +52,25 @@ def _responses(position: str, missing: str, wrong: str) -> Responses:
         431: HEADERS_TOO_LARGE,
         500: INTERNAL,
         503: UNAVAILABLE
-        | {"description": "The state that was acknowledged, or demanded, cannot be shown now; try later."},
+        | {"description": "The acknowledged or demanded state cannot be read now; try again later."},
     }
 
 
 _REFLECTED = "the response reflects the log up to this position, or further."
 
-RESPONSES = _responses(f"T{_REFLECTED[1:]}", "No accepted event has named it.", f"{MIN_POSITION} is not a position.")
+RESPONSES = _responses(
+    f"T{_REFLECTED[1:]}", "No accepted event has named the subject.", f"{MIN_POSITION} is not a position."
+)
 """Declares the responses of a read."""
 
 RESPONSES_AT = _responses(
     f"The position that `at` stands for. Without `at`, {_REFLECTED}",
-    "No accepted event has named it, or none up to `at`.",
-    f"`at` or {MIN_POSITION} is wrong. `detail` names it, and what is allowed.",
+    "No accepted event has named the subject, or none up to `at`.",
+    f"`at` or {MIN_POSITION} is wrong. `detail` names it and the allowed values.",
 )
 """Declares the responses of a read of one subject, now or in the past."""
 
-WRONG_QUERY = {"model": ErrorBody, "description": "A query parameter is wrong. `detail` says what is allowed."}
+WRONG_QUERY = {"model": ErrorBody, "description": "A query parameter is wrong. `detail` names the allowed values."}
 """Declares a response of 422."""
 
 
@@ -103,7 +105,7 @@ async def answer_subject[ValueT: HasLockerId](
 ) -> Response:
     """Answer with the `model` of a subject's value, now or as `at` says, or with 404.
 
-    With `has_tag`, the response has an entity tag, and is 304 if the client has this state.
+    With `has_tag`, the response has an entity tag, and its status is 304 if the client has this state.
     """
 
     def query_possible(reads: SubjectReads) -> ValueT | None:
@@ -125,7 +127,7 @@ async def answer_read[ValueT: HasLockerId](
     model: Callable[[ValueT], BaseModel | Struct],
     missing: str,
 ) -> Response:
-    """Answer a read of the present with the `model` of its value, or with 404 and the sentence `missing`."""
+    """Answer a read of the present with the `model` of its value, or with 404 and the error text `missing`."""
     value, position = await lockstream_of(request).read(query, min_position_of(request))
     if value is None:
         return not_found(missing, position)
@@ -133,7 +135,7 @@ async def answer_read[ValueT: HasLockerId](
 
 
 def not_found(missing: str, position: int) -> Response:
-    """Return the response of 404 with the sentence `missing`, which is true at `position`."""
+    """Return a response of 404 with the error text `missing`, which holds at `position`."""
     return JSONResponse({"detail": missing}, 404, {POSITION: str(position)})
 
 
@@ -145,7 +147,7 @@ def parameters_of(parameters: QueryParameters, *headers: dict[str, Any]) -> dict
 def responses_of(
     example: Struct, description: str, more: Responses | None = None, declared: Responses = RESPONSES
 ) -> Responses:
-    """Declare the responses of a read, of which `example` is one. `more` adds or replaces some of `declared`."""
+    """Declare the responses of a read with a body like `example`. `more` adds to `declared`, or replaces some."""
     ok = {
         "description": description,
         "headers": dict(declared[200]["headers"]),
@@ -158,7 +160,7 @@ def responses_of(
     }
     wrong = {
         "model": ErrorBody,
-        "description": f"A query parameter or {MIN_POSITION} is wrong. `detail` names it, and what is allowed.",
+        "description": f"A query parameter or {MIN_POSITION} is wrong. `detail` names it and the allowed values.",
     }
     failures: Responses = {status: declared[status] for status in (431, 500, 503)}
     return {200: ok, **(more or {}), 422: wrong, **failures} | (more or {})

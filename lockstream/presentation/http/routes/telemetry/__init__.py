@@ -1,4 +1,4 @@
-"""The operation `metrics`, by which a monitoring system scrapes the server, and `metrics_port`, the same without a key.
+"""Metrics: `metrics` is the operation that a monitoring system scrapes, `metrics_port` serves them without a key.
 
-May import what the other routes may import.
+May import everything that the other routes may import.
 """

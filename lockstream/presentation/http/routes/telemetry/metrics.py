@@ -65,7 +65,7 @@ async def metrics_response(request: Request, lockstream: Lockstream, metrics: Me
 
 
 def groups_of_operations() -> dict[str, str]:
-    """Return the group of each operation whose duration is measured. Readers of the feed wait, so theirs is not."""
+    """Return the group of each operation whose duration is measured: all but the feed, whose requests may wait."""
     groups = {"post_event": "post_event", "post_batch": "post_batch", "get_metrics": "other"}
     for operation, scope in SCOPES.items():
         if scope != "feed":
@@ -74,14 +74,14 @@ def groups_of_operations() -> dict[str, str]:
 
 
 def labels_of_operations() -> dict[str, str]:
-    """Return the label of each operation that the counts of requests tell apart: by name, or as one that reads."""
+    """Return the labels of operations for the counts of requests: the name, or `read` for all operations that read."""
     named = "post_event", "post_batch", "get_live", "get_ready", "get_metrics", CONSOLE.name
     reads = (operation for operation, scope in SCOPES.items() if scope in ("read", "feed"))
     return dict.fromkeys(reads, "read") | {operation: operation for operation in named}
 
 
 class _Families(Collector):
-    """Families that were built, as the encoders expect them."""
+    """A collector of families that are already built, as the encoders of Prometheus expect."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families

@@ -13,7 +13,7 @@ from lockstream.services.running.telemetry.metrics.collector import MetricsColle
 
 
 def metrics_app(lifecycle: Lifecycle, metrics: MetricsCollector) -> ASGIApp:
-    """Return an application that serves the metrics of a system. It starts and stops nothing."""
+    """Return an application that serves the metrics of a system, and neither starts nor stops the system."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)

@@ -56,7 +56,7 @@ class MetricsCollector:
         self._errors = dict.fromkeys(PARTS, 0)
 
     async def collect(self, lockstream: Lockstream) -> list[Metric]:
-        """Return all families. Neither a slow disk nor a database that is away holds them up for long."""
+        """Return all families. A slow disk or an unreachable database delays them by `PART_SECONDS` at most."""
         days = lockstream.settings.overdue_days
         figures, counts, network, silent = await asyncio.gather(
             self._attempt("system", lockstream.figures),

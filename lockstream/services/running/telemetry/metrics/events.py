@@ -1,4 +1,4 @@
-"""Families of events and of their batches."""
+"""Metric families of events and of their batches."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from lockstream.services.running.telemetry.metrics.forms import counter, counter
 
 
 def event_families(counts: EventCounts) -> Iterable[Metric]:
-    """Yield the families of the events that this process was sent."""
+    """Yield the metric families of the events that this process was sent."""
     by_outcome = {"accepted": counts.accepted, "duplicate": counts.duplicates, "refused": counts.refused}
     decided = {
         (name, outcome): found.get(event_type, 0)
@@ -35,7 +35,7 @@ def event_families(counts: EventCounts) -> Iterable[Metric]:
 
 
 def batch_families(counts: EventCounts, figures: SystemFigures) -> Iterable[Metric]:
-    """Yield the families of group commit."""
+    """Yield the metric families of group commit."""
     yield from histogram("lockstream_batch_events", "Events of a batch.", counts.batch_events)
     yield from histogram(
         "lockstream_batch_queue_seconds",

@@ -8,7 +8,7 @@ from prometheus_client.utils import floatToGoString
 from lockstream.infrastructure.telemetry.histogram import Observations
 
 type Value = float | None
-"""A number, or None if it is not known: the family is left out then."""
+"""A number, or None if it is not known. A family without a known value is left out."""
 
 
 def gauge(name: str, text: str, value: Value) -> Iterable[Metric]:

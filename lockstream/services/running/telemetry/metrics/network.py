@@ -1,4 +1,4 @@
-"""Families of the locker network itself."""
+"""Metric families of the locker network itself."""
 
 from collections.abc import Iterable
 
@@ -33,7 +33,7 @@ def network_figures(listings: Listings, overdue_days: float) -> NetworkFigures:
 
 
 def network_families(network: NetworkFigures) -> Iterable[Metric]:
-    """Yield the families of the network."""
+    """Yield the metric families of the network."""
     totals, activity = network.totals, network.activity
     degrading = sum(count for severity, count in totals.open_faults.items() if severity >= DEGRADING_SEVERITY)
     states = {name: getattr(totals, name) for name in ("available", "reserved", "occupied", "degraded")}
@@ -49,6 +49,6 @@ def network_families(network: NetworkFigures) -> Iterable[Metric]:
 
 
 def silence_families(lockers: SilentLockers) -> Iterable[Metric]:
-    """Yield the families of lockers that were not heard of for long."""
+    """Yield the metric families of lockers that were not heard of for long."""
     yield from gauge("lockstream_network_silent_lockers", "Lockers silent for longer than usual.", lockers.silent)
     yield from gauge("lockstream_network_gone_lockers", "Lockers silent for too long to be waited for.", lockers.gone)

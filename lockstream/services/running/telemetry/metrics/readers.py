@@ -1,4 +1,4 @@
-"""Families of the feed, the quarantine and the API keys."""
+"""Metric families of the feed, the quarantine and the API keys."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,14 +9,14 @@ from lockstream.services.running.telemetry.metrics.forms import counter, counter
 
 
 def feed_families(figures: SystemFigures, lag: int) -> Iterable[Metric]:
-    """Yield the families of the feed."""
+    """Yield the metric families of the feed."""
     yield from gauge("lockstream_feed_streams", "Open streams of the feed.", figures.open_streams)
     yield from gauge("lockstream_feed_streams_limit", "Most open streams.", figures.stream_limit)
     yield from gauge("lockstream_feed_streams_lag_events", "Events that the slowest stream has not read.", lag)
 
 
 def quarantine_families(quarantine: QuarantineFigures) -> Iterable[Metric]:
-    """Yield the families of the quarantine."""
+    """Yield the metric families of the quarantine."""
     yield from gauges("lockstream_quarantine_open_entries", "Open entries, by code.", "code", quarantine.open_by_code)
     yield from gauge("lockstream_quarantine_discarded_entries", "Discarded entries.", quarantine.discarded)
     yield from gauge("lockstream_quarantine_limit_entries", "Most entries.", quarantine.limit)
@@ -27,7 +27,7 @@ def quarantine_families(quarantine: QuarantineFigures) -> Iterable[Metric]:
 
 
 def key_families(refused: Mapping[str, int], failing: tuple[str, ...]) -> Iterable[Metric]:
-    """Yield the families of API keys."""
+    """Yield the metric families of API keys."""
     by_code = {(code,): count for code, count in refused.items()}
     yield from counters("lockstream_keys_refused_total", "Requests and events refused.", ("code",), by_code)
     yield from gauge("lockstream_keys_failing", "1 while keys cannot be followed.", bool(failing))

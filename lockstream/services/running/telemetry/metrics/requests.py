@@ -1,4 +1,4 @@
-"""Families of HTTP requests."""
+"""Metric families of HTTP requests."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,7 +9,7 @@ from lockstream.services.running.telemetry.metrics.forms import counters, histog
 
 
 def request_families(counts: Mapping[tuple[str, str], int], seconds: Mapping[str, Observations]) -> Iterable[Metric]:
-    """Yield the families of requests: counts by operation and status, and durations by group of operations."""
+    """Yield the metric families of requests: counts by operation and status, and durations by group of operations."""
     labels = "operation", "http_response_status_code"
     yield from counters("lockstream_http_requests_total", "HTTP requests, by operation and status.", labels, counts)
     yield from histograms(

@@ -1,4 +1,4 @@
-"""Families of the log, its projection, its disk, and the engine that keeps them."""
+"""Metric families of the log, its projection, its disk, and the engine that keeps them."""
 
 from collections.abc import Iterable
 
@@ -49,7 +49,7 @@ def position_families(storage: StorageFigures) -> Iterable[Metric]:
 
 
 def engine_families(counts: FileCounts | DatabaseCounts) -> Iterable[Metric]:
-    """Yield the families of one kind of storage."""
+    """Yield the metric families of one kind of storage."""
     return _of_file(counts) if isinstance(counts, FileCounts) else _of_database(counts)
 
 

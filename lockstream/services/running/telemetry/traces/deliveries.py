@@ -1,7 +1,7 @@
-"""Deliveries: ties a page of the feed to the requests that reported the events on it.
+"""Deliveries: links each page of the feed with the requests that reported its events.
 
-So the trace of a request shows when a reader of the feed was sent its event. This node remembers the newest positions
-alone, and only of requests that were sampled.
+So the trace of a request shows when its event was sent to a reader of the feed. This node remembers the newest
+positions alone, and only for sampled requests.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Deliveries:
         self._requests[position] = request.get_span_context()
 
     def note(self, lines: Sequence[bytes], form: str, reader: Span | None = None) -> None:
-        """Add a span to the trace of each event among `lines` of the log, which a reader of the feed is now sent.
+        """Add a span to the trace of each event among `lines` of the log, which are now sent to a reader of the feed.
 
         `form` is "page" or "stream", and `reader` the request that the page answers, if it is sampled.
         """

@@ -23,10 +23,10 @@ from lockstream import __version__
 from lockstream.services.running.telemetry.traces.deliveries import Deliveries
 
 POSITION = "lockstream.position"
-"""Attribute with the position of an event, or with the position that a batch or a checkpoint has reached."""
+"""Span attribute: the position of an event, or the position that a batch or a checkpoint has reached."""
 
 CLOSE_SECONDS = 2.0
-"""Time after which sending is not tried again when the server stops."""
+"""Time after which a stopping server no longer tries to send spans."""
 
 FAILED = 500
 """The lowest status of a request that failed."""
@@ -49,7 +49,7 @@ class RequestSpan:
         self.trace_parent: str | None = None
         """The trace context to give back to the client."""
 
-        if context.is_valid:  # not so if OTEL_SDK_DISABLED is set
+        if context.is_valid:  # it is not if OTEL_SDK_DISABLED is set
             self.trace_id = f"{context.trace_id:032x}"
             self.trace_parent = f"00-{self.trace_id}-{context.span_id:016x}-{context.trace_flags:02x}"
 
@@ -66,10 +66,10 @@ class RequestSpan:
 
 
 class Tracing:
-    """Begins spans, and sends them away when they have ended. For any thread, apart from `deliveries`."""
+    """Begins spans, and exports them when they have ended. For any thread, apart from `deliveries`."""
 
     def __init__(self, provider: TracerProvider, exporter: SpanExporter) -> None:
-        """`provider` begins spans, and `exporter` sends them away."""
+        """`provider` begins spans, and `exporter` sends them to a collector."""
         self._exporter = exporter
         self._provider = provider
         self._tracer = provider.get_tracer("lockstream", __version__)
@@ -77,7 +77,7 @@ class Tracing:
         """The positions of traced events, for the feed."""
 
         self.decision: Span | None = None
-        """The decision that is being made, if a request of its batch is sampled."""
+        """The span of the running decision, or None if no request of its batch is sampled."""
 
     def begin_request(self, operation: str, headers: Iterable[tuple[bytes, bytes]]) -> RequestSpan:
         """Begin the span of a request, in the trace of its client if the request names one."""
@@ -103,7 +103,7 @@ class Tracing:
 
     @contextmanager
     def span(self, name: str) -> Iterator[Span]:
-        """Give a span for the time of the block, as the root of a trace. An exception marks it as failed."""
+        """Yield a span for the time of the block, as the root of a trace. An exception marks it as failed."""
         span = self._tracer.start_span(name, Context())
         try:
             yield span
@@ -114,7 +114,7 @@ class Tracing:
             span.end()
 
     def close(self) -> None:
-        """Send the spans that have ended, and stop. A collector that is away delays that by `CLOSE_SECONDS`."""
+        """Send the spans that have ended, and stop. An unreachable collector delays the stop by `CLOSE_SECONDS`."""
         giving_up = Timer(CLOSE_SECONDS, self._exporter.shutdown)
         giving_up.start()
         self._provider.shutdown()

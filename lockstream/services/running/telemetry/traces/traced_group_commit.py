@@ -26,7 +26,7 @@ class TracedGroupCommit(GroupCommit):
         super().__init__(engine, queue_limit, observer)
         self._tracing = tracing
         self._traced: dict[int, _Traced] = {}
-        """By the identity of the submission, until it is acknowledged."""
+        """The traced submissions by their `id()`, each until it is acknowledged."""
 
     def _enqueue(self, submission: Submission) -> Awaitable[Any]:
         acknowledged = super()._enqueue(submission)
@@ -35,7 +35,7 @@ class TracedGroupCommit(GroupCommit):
         return acknowledged
 
     def _decode(self, batch: Sequence[Submission]) -> None:
-        """Decode a batch. Its decision begins with that."""
+        """Decode a batch. The span of its decision includes the decoding."""
         if traced := self._traced_of(batch):
             for one in traced:
                 one.wait.end()
@@ -47,7 +47,7 @@ class TracedGroupCommit(GroupCommit):
             )
         super()._decode(batch)
         for submission in batch:
-            if submission.events is None:  # its request has got an error, and it is not acknowledged
+            if submission.events is None:  # the request already has its error, and is never acknowledged
                 self._traced.pop(id(submission), None)
 
     def _decided(self, batch: Sequence[Submission], outcomes: Outcomes) -> None:

@@ -15,7 +15,7 @@ LOCKED, COMMITTED = "locked", "committed"
 
 
 def traced_transactions(tracing: Tracing, unit_of_work: Callable[[], UnitOfWork]) -> Callable[[], UnitOfWork]:
-    """Return a function that begins what `unit_of_work` begins, with a span if its batch is sampled."""
+    """Return a function that begins a unit of work by `unit_of_work`, with a span if its batch is sampled."""
 
     def begin() -> UnitOfWork:
         decision = tracing.decision
@@ -27,7 +27,7 @@ def traced_transactions(tracing: Tracing, unit_of_work: Callable[[], UnitOfWork]
 
 
 class _TracedTransaction:
-    """Implements `UnitOfWork` by another one."""
+    """A unit of work that delegates to another one, and notes the steps of its transaction in a span."""
 
     def __init__(self, inner: UnitOfWork, span: Span) -> None:
         self._inner, self._span = inner, span
@@ -35,7 +35,7 @@ class _TracedTransaction:
     def __enter__(self) -> Self:
         try:
             self._inner.__enter__()
-        except BaseException as error:  # then there is no exit
+        except BaseException as error:  # `__exit__` is not called after this
             fail(self._span, str(error))
             self._span.end()
             raise

@@ -40,8 +40,9 @@ def test_problems_come_first_with_their_remedy_and_page(problems: list[Problem],
     shown = lines(status(*problems), None)
     assert shown[0] == (verdict, style)
     for number, problem in enumerate(problems):
-        what, remedy, page, _ = shown[2 + 4 * number : 6 + 4 * number]
-        assert (what.text, what.style) == (problem.what, CRITICAL if problem.is_critical else WARNING)
+        description, remedy, page, _ = shown[2 + 4 * number : 6 + 4 * number]
+        expected_style = CRITICAL if problem.is_critical else WARNING
+        assert (description.text, description.style) == (problem.description, expected_style)
         assert (remedy.text, page.text) == (f"  {problem.remedy}", f"  docs/operations.md#{problem.page}")
 
 

@@ -86,7 +86,7 @@ def test_a_healthy_system_has_no_problem() -> None:
 def test_each_problem_is_found_alone(code: str) -> None:
     [problem] = problems(CASES[code])
     assert (problem.code, problem.is_critical) == (code, code in CRITICAL)
-    assert problem.what.endswith(".")
+    assert problem.description.endswith(".")
     assert problem.remedy.endswith(".")
 
 
@@ -133,12 +133,12 @@ def test_each_problem_has_a_section_of_the_operations_page() -> None:
 def test_a_problem_names_its_values() -> None:
     def text(code: str) -> str:
         problem: Problem = problems(CASES[code])[0]
-        return problem.what
+        return problem.description
 
     assert text("disk_full_soon") == "The disk of the log is full in 6.9 days, at the rate of the last 24 hours."
     assert text("projection_behind") == "The projection is 10 events and 31 seconds behind the log."
     assert text("replica_behind") == "The read replica is 1 event and 31 seconds behind the database."
     assert text("figures_missing") == (
-        "Figures could not be read in time: disk, quarantine. What is wrong there is not shown."
+        "Figures could not be read in time: disk, quarantine. Problems of these parts are not shown."
     )
     assert text("quarantine_filling") == "The quarantine holds 80 of at most 100 entries."

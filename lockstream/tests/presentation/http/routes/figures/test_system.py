@@ -69,7 +69,7 @@ def test_a_problem_is_shown_with_its_remedy_while_events_are_refused(client: Tes
     shown = system(client)
     [first, *_] = shown["problems"]
     assert (first["code"], first["is_critical"], first["page"]) == ("log_failed", True, "a-poisoned-log")
-    assert "could not be written" in first["what"]
+    assert "could not be written" in first["description"]
     assert "restart" in first["remedy"]
     assert shown["unavailable_reason"]
 

@@ -15,11 +15,13 @@ _STREAM = EVENT_STREAM.encode()
 _REFUSAL = "lockstream.refusal"
 
 
-async def serve_until_ended(access: Access, scope: Scope, serve: Callable[[Send], Awaitable[None]], send: Send) -> None:
+async def serve_while_key_is_accepted(
+    access: Access, scope: Scope, serve: Callable[[Send], Awaitable[None]], send: Send
+) -> None:
     """Serve a request until its key is no longer accepted.
 
-    `serve` is cancelled then, if it has not sent anything yet or sends a stream. `refusal_of` tells it why, so that it
-    can send the refusal. A response of another kind that has begun is completed, because its length was already sent.
+    Once the key has ended, `serve` is cancelled if it has sent nothing yet, or sends a stream. `refusal_of` then
+    returns the error for the response. Any other response that has begun is completed, because its length was sent.
     """
     progress, caller = _Progress(send), caller_of(scope)
     loop = asyncio.get_running_loop()
@@ -30,7 +32,7 @@ async def serve_until_ended(access: Access, scope: Scope, serve: Callable[[Send]
     task = loop.create_task(run())
 
     def cancel() -> None:
-        if not progress.is_page:
+        if not progress.must_complete:
             try:
                 access.require_accepted(caller)
             except NotAuthenticated as refusal:
@@ -54,16 +56,16 @@ def refusal_of(scope: Scope) -> NotAuthenticated | None:
 
 
 class _Progress:
-    """Forwards the messages of a response, and tells what was begun."""
+    """Forwards the messages of a response, and notes whether a response with a length has begun."""
 
     def __init__(self, send: Send) -> None:
-        self.is_page = False
-        """Whether a response that is not a stream has begun."""
+        self.must_complete = False
+        """Whether a response with a length has begun, which must be sent to its end."""
 
         self._send = send
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             types = (value for name, value in message["headers"] if name == b"content-type")
-            self.is_page = not next(types, b"").startswith(_STREAM)
+            self.must_complete = not next(types, b"").startswith(_STREAM)
         await self._send(message)
