@@ -12,7 +12,7 @@ from msgspec.structs import force_setattr
 from lockstream.core.entities.access import Caller
 from lockstream.core.entities.events import Event
 from lockstream.core.errors import LockerNotAllowed
-from lockstream.core.outcomes import Outcome
+from lockstream.core.outcomes import Outcome, Refusal
 from lockstream.core.rules import (
     FAULT_OF_ANOTHER_LOCKER,
     RESERVATION_OF_ANOTHER_LOCKER,
@@ -45,7 +45,15 @@ class Admission(NamedTuple):
 
 def admit(events: Sequence[Event], caller: Caller) -> Admission:
     """Admit those events whose lockers the caller may report for, and note the caller's key in them."""
-    return Admission(events, [admit_event(event, caller) for event in events])
+    lockers = {event.locker_id for event in events}  # few, so each is looked up once and not once an event
+    refused = {locker_id for locker_id in lockers if not caller.may_use(locker_id)}
+    errors = [
+        LockerNotAllowed(caller.key_id, event.locker_id) if event.locker_id in refused else None for event in events
+    ]
+    for event, error in zip(events, errors, strict=True):
+        if error is None:
+            force_setattr(event, "recorded_by", caller.key_id)
+    return Admission(events, errors)
 
 
 def admit_event(event: Event, caller: Caller) -> LockerNotAllowed | None:
@@ -56,8 +64,10 @@ def admit_event(event: Event, caller: Caller) -> LockerNotAllowed | None:
     return None
 
 
-def concealed(outcomes: Sequence[Outcome | Exception]) -> list[Outcome | Exception]:
+def concealed(outcomes: Sequence[Outcome | Exception]) -> Sequence[Outcome | Exception]:
     """Return outcomes that tell nothing of another locker's reservations and faults, as if these did not exist."""
+    if Refusal not in set(map(type, outcomes)):
+        return outcomes
     return [_concealed(outcome) for outcome in outcomes]
 
 

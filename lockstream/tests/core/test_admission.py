@@ -47,6 +47,7 @@ def test_the_outcomes_of_admitted_events_stand_beside_the_errors_of_the_others()
     events = [event(registered(locker=locker)) for locker in ("c", "a", "d", "b", "e")]
     admission = admit(events, BOUND)
     assert admission.admitted(events) == [events[1], events[3]]
+    assert [one.recorded_by for one in events] == ["", KEY, "", KEY, ""]
     assert admission.admitted([b"0", b"1", b"2", b"3", b"4"]) == [b"1", b"3"]
     assert admission.admitted([]) == [], "the events never were texts"
     outcomes = admission.outcomes([Accepted(1), Duplicate(7)])
