@@ -14,7 +14,7 @@ from lockstream.core.entities.access import Scope as AccessScope
 from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.proxies import remote_address
 from lockstream.presentation.http.routes.operations import Operation, as_get, path_of
-from lockstream.presentation.http.telemetry.request_ids import send_with_request_id, request_id_of
+from lockstream.presentation.http.telemetry.request_ids import request_id_of, send_with_request_id
 
 if TYPE_CHECKING:
     from lockstream.services.running.telemetry.traces.spans import RequestSpan, Tracing

@@ -51,8 +51,7 @@ def _responses(position: str, missing: str, wrong: str) -> Responses:
         422: {"model": ErrorBody, "description": wrong},
         431: HEADERS_TOO_LARGE,
         500: INTERNAL,
-        503: UNAVAILABLE
-        | {"description": "The acknowledged or demanded state cannot be read now; try again later."},
+        503: UNAVAILABLE | {"description": "The acknowledged or demanded state cannot be read now; try again later."},
     }
 
 
