@@ -55,7 +55,7 @@ fuzz: tools ## fuzz the decoders for SECONDS=300, guided by coverage
 soak: tools ## run one server for SOAK_SECONDS=1800 under mixed load: nothing may grow or slow down
 	@$(BIN)/python -m bench.soak
 
-bench: tools ## measure Lockstream beside its peers, in some 35 minutes, and write docs/performance.md
+bench: tools ## measure Lockstream beside its peers, in some 55 minutes, and write docs/performance.md
 	@$(BIN)/python -m bench --write docs
 
 bench-quick: tools ## measure a little of everything, in a few minutes, and write nothing
