@@ -17,7 +17,7 @@ from lockstream.tests.crash.readers import LIGHT_LOAD, Readers
 from lockstream.tests.support.log_audit import assert_shows_what_the_log_holds
 from lockstream.tests.support.processes import SERVE, Server
 
-ROUNDS, SECONDS = (20, 30.0) if FULL else (1, 1.5)
+ROUNDS, SECONDS = (20, 10.0) if FULL else (1, 1.5)
 """Servers, each with clients of its own, and the time for which each is under load."""
 
 READ_ROUNDS, READ_SECONDS, KILLS = (10, 10.0, 8) if FULL else (1, 2.0, 3)
