@@ -12,7 +12,7 @@ from lockstream.presentation.console.entry import make_console
 from lockstream.presentation.console.pages.wall import MAX_STEPS
 from lockstream.presentation.http.app import create_app
 from lockstream.settings import Settings
-from lockstream.tests.presentation.console.browser.site import Site, Watched, watched_page
+from lockstream.tests.presentation.console.browser.site import NARROW, Site, Watched, watched_page
 from lockstream.tests.support.browsers import needs_browser
 from lockstream.tests.support.builders import deposited, fault_reported, registered, reserved
 from lockstream.tests.support.clients import serving
@@ -189,6 +189,18 @@ def test_a_door_opens_in_a_dialog_and_its_link_has_the_focus_again(site: Site, w
     door.click()
     dialog.get_by_role("link", name="Open as a page").click()
     expect(page).to_have_title(f"Door {ids['compartment_id']} of {ids['locker_id']} · Lockstream")
+
+
+def test_the_list_and_the_wall_fit_a_telephone(browser: Browser, site: Site) -> None:
+    with watched_page(browser, site.url, site.keys["all"], width=NARROW) as watched:
+        page = watched.page
+        page.goto(f"{site.url}/console/lockers")
+        table = page.locator(".lockers")
+        assert table.evaluate("(table) => table.scrollWidth <= table.clientWidth")
+        expect(table.locator("tbody td").nth(1)).to_be_visible()
+        page.goto(f"{site.url}/console/lockers/{site.examples['locker_id']}")
+        doors = page.locator(".door").evaluate_all("(doors) => doors.map((door) => door.getBoundingClientRect().top)")
+        assert doors.count(doors[0]) >= 4
 
 
 @pytest.fixture(scope="module")
