@@ -1,8 +1,9 @@
 """The pages, one module a subject; `shared` has what all of them need, `signing_in` the session's.
 
-`overview` is the first page. `lockers` has the list, a locker as a wall of doors, and a door. `reservations` has
-parcels and overdue ones, `faults` the queue of faults, `events` a raw event and the live feed, `searching` the search.
-`quarantine` shows and works off refused events. `system` shows the server, and `keys` API keys and the audit log.
+`overview` is the first page. `lockers` has the list, a locker as a wall of doors, and a door; `wall` orders the doors
+and the events of a locker. `reservations` has parcels and overdue ones, `faults` the queue of faults, `events` a raw
+event and the live feed, `searching` the search. `quarantine` shows and works off refused events. `system` shows the
+server, and `keys` API keys and the audit log.
 """
 
 from typing import NamedTuple

@@ -19,9 +19,12 @@ from lockstream.presentation.console.pages.shared import (
     list_page,
     moment_of,
 )
+from lockstream.presentation.console.pages.wall import MAX_STEPS, rows_of, steps_of
+from lockstream.presentation.console.texts import instant
 
 _YES_NO = (("", "All"), ("true", "Yes"), ("false", "No"))
-_NEWEST_EVENTS = 20
+_SHOWN_EVENTS = 20
+"""Events of a locker in each of its two lists."""
 
 
 async def show_lockers(wanted: PageRequest) -> Page:
@@ -44,16 +47,16 @@ async def show_locker(wanted: PageRequest) -> Page | Response:
     if moment := moment_of(query):
         return wanted.redirect(path, at=moment)
     at = query.get("at")
-    state = await wanted.api.get(f"{path}/state", at=at)
+    try:
+        state = await wanted.api.get(f"{path}/state", at=at)
+    except ApiRefused as refused:
+        return await _not_known_yet(wanted, refused, path, f"Locker {locker_id}", "wall")
     history = await wanted.api.part(
-        f"{path}/events", order="desc", limit=_NEWEST_EVENTS, until=state.position if at else None
+        f"{path}/events", order="desc", limit=MAX_STEPS, until=state.position if at else None
     )
-    later = (
-        await wanted.api.part(f"{path}/events", limit=_NEWEST_EVENTS, since=(state.position or 0) + 1) if at else None
-    )
+    later = await wanted.api.part(f"{path}/events", limit=MAX_STEPS, since=(state.position or 0) + 1) if at else None
     first = await wanted.api.part(f"{path}/events", limit=1)
-    now = datetime.now(UTC).replace(microsecond=0)
-    noon = (now - timedelta(days=1)).replace(hour=12, minute=0, second=0)
+    known_since = first.value["items"][0]["recorded_at"] if first.value else None
     doors = state.value["compartments"]
     return Page(
         "locker.html",
@@ -61,15 +64,15 @@ async def show_locker(wanted: PageRequest) -> Page | Response:
         {
             "locker_id": locker_id,
             "state": state,
+            "rows": rows_of(doors),
             "totals": _totals(doors),
             "history": history,
             "later": later,
-            "first_position": first.value["items"][0]["position"] if first.value else 0,
-            "head": first.position or 0,
+            "shown_events": _SHOWN_EVENTS,
+            "steps": steps_of(history, later),
+            "known_since": known_since,
             "at_time": at if at and not at.isdecimal() else None,
-            "yesterday_noon": _text(noon),
-            "day_ago": _text(now - timedelta(days=1)),
-            "week_ago": _text(now - timedelta(days=7)),
+            **_moments(known_since),
         },
         answers=(state, history),
         has_live_parts=not at,
@@ -82,7 +85,10 @@ async def show_door(wanted: PageRequest) -> Page:
     locker_id, compartment_id = wanted.parameters["locker_id"], wanted.parameters["compartment_id"]
     path = api_path("lockers", locker_id, "compartments", compartment_id)
     at = wanted.query.get("at")
-    status = await wanted.api.get(path, at=at)
+    try:
+        status = await wanted.api.get(path, at=at)
+    except ApiRefused as refused:
+        return await _not_known_yet(wanted, refused, path, f"Door {compartment_id} of {locker_id}", "door")
     moment = status.position if at else None
     state = await wanted.api.get(f"{api_path('lockers', locker_id)}/state", at=moment)
     history = await wanted.api.part(
@@ -133,6 +139,31 @@ async def show_history(wanted: PageRequest) -> Page:
     )
 
 
+async def _not_known_yet(wanted: PageRequest, refused: ApiRefused, path: str, title: str, picture: str) -> Page:
+    """Return the page of a moment before a locker or a door was known. It leads to the first event and to now.
+
+    Raises:
+        ApiRefused: the locker or the door is not known now either, or was refused for another reason.
+    """
+    if refused.status != NOT_FOUND or "at" not in wanted.query:
+        raise refused
+    first = await wanted.api.get(f"{path}/events", limit=1)
+    values = {"detail": str(refused), "first": first.value["items"][0], "picture": picture}
+    return Page("not_known_yet.html", title, values, status=NOT_FOUND, answers=(first,))
+
+
+def _moments(known_since: str | None) -> dict[str, str | None]:
+    """Return the times that are one click away. A time before the locker was known is None."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    times = {
+        "yesterday_noon": (now - timedelta(days=1)).replace(hour=12, minute=0, second=0),
+        "day_ago": now - timedelta(days=1),
+        "week_ago": now - timedelta(days=7),
+    }
+    first = instant(known_since) if known_since else min(times.values())
+    return {name: f"{time:%Y-%m-%dT%H:%M:%SZ}" if time >= first else None for name, time in times.items()}
+
+
 def _degraded_since(door: dict[str, Any], history: Answer | Failed) -> str | None:
     """Return when the oldest open fault that degrades a door was reported, if the history shown has its report."""
     degrading = {fault["fault_id"] for fault in door["open_faults"] if fault["severity"] >= DEGRADING_SEVERITY}
@@ -143,10 +174,6 @@ def _degraded_since(door: dict[str, Any], history: Answer | Failed) -> str | Non
 def _totals(doors: list[dict[str, Any]]) -> dict[str, int]:
     counts = {state: sum(door["status"] == state for door in doors) for state in ("available", "reserved", "occupied")}
     return counts | {"degraded": sum(door["degraded"] for door in doors)}
-
-
-def _text(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 PAGES = (

@@ -9,6 +9,7 @@ import { bindMoment } from "./moment.js";
 import { searchWhileTyping } from "./searching.js";
 import { bindTimeFields } from "./time_fields.js";
 import { keepTimes } from "./times.js";
+import { bindWall } from "./wall.js";
 
 keepTimes();
 bindTimeFields();
@@ -17,6 +18,7 @@ bindKeys();
 openDialogs();
 followLists();
 bindMoment();
+bindWall();
 growFeed();
 searchWhileTyping();
 followFeed();

@@ -2,7 +2,8 @@
 const pages = { o: "", l: "/lockers", p: "/reservations", d: "/overdue", f: "/faults", q: "/quarantine", e: "/feed", s: "/system" };
 const help = [["/", "find a locker, compartment, parcel or event"], ["g o", "overview"], ["g l", "lockers"], ["g p", "parcels"],
   ["g d", "overdue parcels"], ["g f", "faults"], ["g q", "quarantine"], ["g e", "feed"], ["g s", "system"],
-  ["j, k", "next and previous row"], ["p", "pause, and go on"], ["?", "this list"]];
+  ["j, k", "next and previous row"], ["arrows, Home, End", "from door to door of a wall"],
+  ["p", "pause, and go on"], ["?", "this list"]];
 
 let isGoing = false;
 

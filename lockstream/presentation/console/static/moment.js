@@ -1,37 +1,62 @@
-// The slider of a locker's wall: from the locker's first event to the newest position of the log.
+// The slider of a locker's wall. It moves by the locker's own events, which are the choices of a form without scripts.
 import { fetchPage } from "./dialogs.js";
 import { replaceParts } from "./live.js";
+import { clock } from "./times.js";
 
 const SLIDING_MILLISECONDS = 120;
+const UTC_TIME = /20[0-9-]{8} [0-9:]{5} UTC/; // the recorded time in the text of a choice
 
 export function bindMoment() {
-  const form = document.querySelector("form[data-moment]");
-  const first = Number(form?.dataset.first);
-  const last = Number(form?.dataset.last);
-  if (!first || last <= first) return;
-  const field = Object.assign(document.createElement("div"), { className: "field field--slider" });
-  const label = Object.assign(document.createElement("label"), { htmlFor: "slider" });
-  const slider = Object.assign(document.createElement("input"), { id: "slider", type: "range", min: first, max: last, step: 1 });
-  slider.value = form.dataset.shown;
-  let timer = 0;
-  const isNow = () => Number(slider.value) >= last;
-  const say = () => {
-    label.textContent = isNow() ? "Slide back in time" : `Position ${Number(slider.value).toLocaleString("en")}`;
-    slider.setAttribute("aria-valuetext", isNow() ? "now" : label.textContent);
-  };
-  slider.addEventListener("input", () => {
-    say();
-    clearTimeout(timer);
-    timer = setTimeout(() => show(isNow() ? null : slider.value), SLIDING_MILLISECONDS);
-  });
-  say();
-  field.append(label, slider);
-  form.append(field);
+  const steps = document.getElementById("steps");
+  if (!steps) return;
+  new Slider(steps);
+  leadToNoon();
+}
+
+class Slider {
+  constructor(steps) {
+    this.steps = steps;
+    this.field = Object.assign(document.createElement("div"), { className: "field--slider" });
+    const label = Object.assign(document.createElement("label"), { htmlFor: "slider", textContent: "Slide back in time" });
+    this.slider = Object.assign(document.createElement("input"), { id: "slider", type: "range", min: 0, step: 1 });
+    this.text = Object.assign(document.createElement("bdi"), { className: "slider__text" });
+    this.field.append(label, this.slider, this.text);
+    this.slider.addEventListener("input", () => this.slide());
+    steps.classList.add("has-slider");
+    steps.before(this.field);
+    new MutationObserver(() => this.read()).observe(steps, { childList: true });
+    this.read();
+  }
+
+  // New events have new choices, which live.js puts in the place of the old ones. The moment that is shown stays.
+  read() {
+    this.choices = [...this.steps.querySelectorAll("option")];
+    this.field.hidden = !this.choices.length;
+    if (this.field.hidden) return;
+    this.slider.max = this.choices.length - 1;
+    this.slider.value = this.choices.findIndex((one) => (this.at ? one.value === this.at : one.selected));
+    this.say();
+  }
+
+  slide() {
+    this.at = this.choices[this.slider.value].value;
+    this.say();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => show(this.at), SLIDING_MILLISECONDS);
+  }
+
+  say() {
+    const { text, dataset } = this.choices[this.slider.value];
+    const told = text.replace(UTC_TIME, clock(dataset.time));
+    this.text.textContent = told;
+    this.slider.setAttribute("aria-valuetext", told);
+  }
 }
 
 let asked = 0; // counts requests, so that an older response overwrites no newer one
 let hasPaused = false;
 
+// Shows the wall at a position, or now if there is none.
 async function show(position) {
   const url = new URL(location.href);
   for (const name of ["at", "day", "clock"]) url.searchParams.delete(name);
@@ -52,4 +77,15 @@ async function show(position) {
   if (source && fresh) source.replaceWith(fresh);
   if (!position && hasPaused && button.textContent === "Go on") button.click();
   if (!position) hasPaused = false;
+}
+
+// Yesterday at noon is noon in the zone of the viewer. Without scripts it is noon in UTC.
+function leadToNoon() {
+  const link = document.querySelector("a[data-noon]");
+  if (!link) return;
+  const noon = new Date();
+  noon.setDate(noon.getDate() - 1);
+  noon.setHours(12, 0, 0, 0);
+  link.href = `?at=${noon.toISOString()}`;
+  link.textContent = "Yesterday at noon";
 }

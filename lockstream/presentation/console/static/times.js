@@ -2,6 +2,8 @@
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
+export const clock = (text) => day.format(new Date(text));
+
 export function duration(seconds) {
   let rest = Math.max(0, Math.round(seconds));
   const parts = [];
@@ -18,7 +20,7 @@ export function showTimes(root = document) {
   for (const element of root.querySelectorAll("time[datetime]")) {
     const time = new Date(element.dateTime);
     if (Number.isNaN(time.valueOf())) continue;
-    const text = "since" in element.dataset ? duration((Date.now() - time) / 1000) : day.format(time);
+    const text = "since" in element.dataset ? duration((Date.now() - time) / 1000) : clock(element.dateTime);
     if (element.textContent !== text) element.textContent = text;
   }
 }

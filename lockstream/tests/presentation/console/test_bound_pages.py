@@ -33,8 +33,8 @@ ABOUT_THE_SERVER = {"/system"}
 
 _HIDDEN = re.compile(
     r"<time [^>]*>[^<]*</time>|20[0-9-]{8}T[0-9:]{8}\.[0-9]{6}Z"  # when something was recorded
-    r"|position ?(<b>|</dt><dd>|&#34;:)?[0-9,]+|data-(position|first|last|shown)=\"[0-9]+\"|[0-9a-f]{64}"
-    r"|(after|at|before|since|until|from|limit)=[^&\"' <]+|<summary>.*?</summary>"
+    r"|20[0-9-]{8} [0-9:]{5} UTC|position ?(<b>|</dt><dd>|&#34;:)?[0-9,]+|data-position=\"[0-9]+\"|[0-9a-f]{64}"
+    r"|<option value=\"[0-9]+\"|(after|at|before|since|until|from|limit)=[^&\"' <]+|<summary>.*?</summary>"
     r"|[0-9,]+ of the log|recorded [^<]* later|clock is [^<]* ahead",
     re.IGNORECASE,
 )

@@ -1,10 +1,11 @@
-"""Shortcuts, the theme, and the search box."""
+"""Shortcuts, the theme, and the doors of a wall by arrow keys."""
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from lockstream.tests.presentation.console.browser.site import Site, Watched, watched_page
 from lockstream.tests.support.browsers import needs_browser
+from lockstream.tests.support.builders import registered
 
 pytestmark = needs_browser
 
@@ -66,3 +67,28 @@ def test_a_person_chooses_the_other_theme_for_all_pages(browser: Browser, site: 
         page.goto(f"{site.url}/console/lockers/{site.examples['locker_id']}")
         expect(page.locator("html")).to_have_attribute("data-theme", other)
         watched.require_no_fault()
+
+
+def test_arrow_keys_move_between_the_doors_of_a_wall(site: Site, watched: Watched) -> None:
+    page = watched.page
+    with site.api() as api:
+        names = ("A1", "A2", "A3", "B1", "B2", "B3", "B4", "C1", "C2")
+        api.post("/events/batch", json=[registered(name, locker="keyed") for name in names])
+    page.goto(f"{site.url}/console/lockers/keyed")
+    page.locator(".door").first.focus()
+    for key, name in (
+        ("ArrowRight", "A2"),
+        ("ArrowDown", "B2"),
+        ("End", "B4"),
+        ("ArrowDown", "C2"),  # the nearest door of a shorter row
+        ("ArrowLeft", "C1"),
+        ("ArrowLeft", "B4"),
+        ("Home", "B1"),
+        ("ArrowUp", "A1"),
+        ("ArrowUp", "A1"),
+        ("ArrowLeft", "A1"),
+        ("Control+End", "C2"),
+        ("Control+Home", "A1"),
+    ):
+        page.keyboard.press(key)
+        expect(page.locator(".door:focus .door__id")).to_have_text(name)

@@ -9,9 +9,10 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
 
 from lockstream.presentation.console.entry import make_console
+from lockstream.presentation.console.pages.wall import MAX_STEPS
 from lockstream.presentation.http.app import create_app
 from lockstream.settings import Settings
-from lockstream.tests.presentation.console.browser.site import Site, Watched, watched_page
+from lockstream.tests.presentation.console.browser.site import NARROW, Site, Watched, watched_page
 from lockstream.tests.support.browsers import needs_browser
 from lockstream.tests.support.builders import deposited, fault_reported, registered, reserved
 from lockstream.tests.support.clients import serving
@@ -48,9 +49,10 @@ def test_a_door_is_seen_before_its_fault(site: Site, watched: Watched) -> None:
     page.goto(f"{site.url}/console/lockers/slid-1")
     door = page.locator(".door", has_text="A1")
     expect(door).to_have_class(re.compile("door--degraded"))
-    # when the slider goes back to the event before the fault
-    slider = page.get_by_role("slider")
-    slider.fill(str(position - 1))
+    # when the slider goes back by one event
+    slider = page.get_by_role("slider", name="Slide back in time")
+    slider.focus()
+    slider.press("ArrowLeft")
     # then the door is as it was, and the address says so
     expect(door).to_have_class(re.compile("door--available"))
     expect(page.locator("#moment")).to_contain_text("The wall as it was")
@@ -59,23 +61,52 @@ def test_a_door_is_seen_before_its_fault(site: Site, watched: Watched) -> None:
     expect(page.locator("#about")).to_contain_text("3 events")
     expect(page.locator(".source li").first).to_contain_text(f"at={position - 1}")
     expect(page.locator("#status")).to_contain_text("Paused")
-    # and the keyboard slides too
-    slider.focus()
+    # and the slider tells the time and the event
+    told = re.compile(r"^[0-9]{1,2} \w+ 20[0-9]{2}, [0-9:]{8}: Reserved slid-parcel in A2$")
+    expect(slider).to_have_attribute("aria-valuetext", told)
+    expect(page.locator(".slider__text")).to_have_text(told)
+    # and each event is one step
     slider.press("ArrowLeft")
     expect(page.locator(".door", has_text="A2")).to_have_class(re.compile("door--available"))
+    slider.press("ArrowLeft")
+    expect(page.locator(".door")).to_have_count(1)
+    assert f"at={position - 3}" in page.url
     slider.press("End")
     expect(door).to_have_class(re.compile("door--degraded"))
     expect(page.locator("#moment")).not_to_contain_text("The wall as it was")
-    # and the page of now is live again
+    # and the page of now is live again, with a step for each event that arrives
     expect(page.locator("#status")).to_contain_text("Live")
     expect(page.locator("#about")).to_contain_text("4 events")
+    with site.api() as api:
+        api.post("/events", json=registered("A3", locker="slid-1"))
+    expect(slider).to_have_value("4")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("^Now, since .*: Compartment registered in A3$"))
+
+
+def test_the_events_around_a_moment_are_the_steps_of_its_page(site: Site, watched: Watched) -> None:
+    page = watched.page
+    with site.api() as api:
+        story = [registered(f"A{number}", locker="long-1") for number in range(1, MAX_STEPS + 3)]
+        first = api.post("/events/batch", json=story).json()[0]["position"]
+    page.goto(f"{site.url}/console/lockers/long-1")
+    slider = page.get_by_role("slider")
+    expect(slider).to_have_attribute("max", str(MAX_STEPS - 1))
+    # when the slider is at its beginning, then a link leads to older events
+    page.get_by_role("link", name="Older events").click()
+    expect(slider).to_have_attribute("max", str(MAX_STEPS + 1))
+    expect(slider).to_have_value("1")
+    expect(page.locator(".door")).to_have_count(2)
+    # and a step is a link as well
+    page.get_by_role("link", name="One event earlier").click()
+    page.wait_for_url(f"**/long-1?at={first}")
+    expect(page.locator(".door")).to_have_count(1)
 
 
 def test_an_older_response_overwrites_no_newer_one(site: Site, watched: Watched) -> None:
     page = watched.page
     with site.api() as api:
         story = [registered("A1", locker="stale-1"), fault_reported(4, "A1", locker="stale-1")]
-        position = api.post("/events/batch", json=story).json()[-1]["position"]
+        api.post("/events/batch", json=story)
     # given responses that come late if they are of the earlier moment
     page.add_init_script(
         "const real = fetch; window.fetch = (url, more) => real(url, more).then((one) =>"
@@ -83,7 +114,7 @@ def test_an_older_response_overwrites_no_newer_one(site: Site, watched: Watched)
     )
     page.goto(f"{site.url}/console/lockers/stale-1")
     slider = page.get_by_role("slider")
-    slider.fill(str(position - 1))
+    slider.press("ArrowLeft")
     wait_until(lambda: page.evaluate("Boolean(window.release)"))
     # when the slider goes back to now, and then the first response comes
     with page.expect_response(lambda response: response.url.endswith("/lockers/stale-1")):
@@ -135,10 +166,12 @@ def test_the_wall_of_another_moment_has_an_address(site: Site, watched: Watched)
     page.get_by_role("link", name="Back to now").click()
     page.wait_for_url(f"{locker}?")
     expect(page.locator("#moment")).to_be_empty()
-    # and before its first event there was no locker, but the way to all pages
+    # and before its first event there was no locker, but the way to that event and to all pages
     page.goto(f"{locker}?at=0")
     expect(page.get_by_role("alert")).to_contain_text("There was no locker")
     expect(page.get_by_role("navigation")).to_be_visible()
+    page.get_by_role("link", name="The wall after its first event").click()
+    expect(page.locator(".door")).to_have_count(1)
 
 
 def test_a_door_opens_in_a_dialog_and_its_link_has_the_focus_again(site: Site, watched: Watched) -> None:
@@ -156,6 +189,18 @@ def test_a_door_opens_in_a_dialog_and_its_link_has_the_focus_again(site: Site, w
     door.click()
     dialog.get_by_role("link", name="Open as a page").click()
     expect(page).to_have_title(f"Door {ids['compartment_id']} of {ids['locker_id']} · Lockstream")
+
+
+def test_the_list_and_the_wall_fit_a_telephone(browser: Browser, site: Site) -> None:
+    with watched_page(browser, site.url, site.keys["all"], width=NARROW) as watched:
+        page = watched.page
+        page.goto(f"{site.url}/console/lockers")
+        table = page.locator(".lockers")
+        assert table.evaluate("(table) => table.scrollWidth <= table.clientWidth")
+        expect(table.locator("tbody td").nth(1)).to_be_visible()
+        page.goto(f"{site.url}/console/lockers/{site.examples['locker_id']}")
+        doors = page.locator(".door").evaluate_all("(doors) => doors.map((door) => door.getBoundingClientRect().top)")
+        assert doors.count(doors[0]) >= 4
 
 
 @pytest.fixture(scope="module")

@@ -31,3 +31,11 @@ def test_a_filter_by_time_is_typed_in_the_zone_of_the_viewer(site: Site, watched
     expect(field).to_have_value("2026-01-15T12:00")
     field.fill("2026-01-16T00:30")
     page.wait_for_url("**changed_after=2026-01-15T23%3A30*")
+
+
+def test_yesterday_at_noon_is_noon_of_the_viewer(site: Site, watched: Watched) -> None:
+    page = watched.page
+    page.goto(f"{site.url}/console/lockers/{site.examples['locker_id']}")
+    page.get_by_role("link", name="Yesterday at noon", exact=True).click()
+    expect(page.locator("#clock")).to_have_value("12:00")
+    expect(page.locator("#moment")).to_contain_text("12:00:00")

@@ -58,6 +58,16 @@ def test_a_wall_is_seen_as_it_was_and_a_door_has_its_own_page(site: Site, page: 
     page.get_by_role("button", name="Show that moment").click()
     assert "?at=2000-01-01T" in page.url
     expect(page.get_by_role("alert")).to_contain_text("There was no locker")
+    page.get_by_role("link", name="The wall now").click()
+    # and each event is a choice
+    page.get_by_label("The wall after an event").select_option(index=0)
+    page.get_by_role("button", name="Show that event").click()
+    expect(page.locator("#moment")).to_contain_text("The wall as it was")
+    chosen = page.url
+    page.get_by_role("link", name="One event later").click()
+    assert page.url != chosen
+    page.get_by_role("link", name="One event earlier").click()
+    assert page.url == chosen
     page.goto(f"{site.url}/console/lockers/{ids['locker_id']}")
     page.locator(".door", has_text=ids["compartment_id"]).first.click()
     expect(page).to_have_title(f"Door {ids['compartment_id']} of {ids['locker_id']} · Lockstream")

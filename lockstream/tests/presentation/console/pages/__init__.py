@@ -1,1 +1,1 @@
-"""Tests of pages with a real application: reservations, faults, events with the feed and histories, and the search."""
+"""Tests of pages with a real application: lockers, reservations, faults, events with the feed, and the search."""

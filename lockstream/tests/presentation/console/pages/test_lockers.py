@@ -1,0 +1,140 @@
+"""A locker at any moment: the steps of its slider, moments that are one click away, and moments before it was known."""
+
+import re
+from typing import NamedTuple
+from urllib.parse import quote
+
+import pytest
+from fastapi.testclient import TestClient
+
+from lockstream.presentation.console.pages import lockers
+from lockstream.settings import Settings
+from lockstream.tests.presentation.console.calling import console_client, document
+from lockstream.tests.presentation.console.pages.conftest import EIGHT, HOSTILE, SEVEN
+from lockstream.tests.support.builders import registered
+
+WALL = f"/console/lockers/{SEVEN}"
+
+POSITIONS = [1, 2, 3, 4, *range(6, 15), 16, 17, 20, 21]
+"""Positions of the events of `SEVEN`."""
+
+
+class Choice(NamedTuple):
+    """A choice of a moment."""
+
+    position: str
+    """The position of its event. That of now is empty."""
+
+    recorded_at: str
+    is_chosen: bool
+    text: str
+
+
+def choices(html: str) -> list[Choice]:
+    """Return all choices of a page."""
+    found = re.findall(r'<option value="([0-9]*)" data-time="([^"]+)"( selected)?>([^<]+)<', html)
+    return [Choice(position, time, bool(chosen), text) for position, time, chosen, text in found]
+
+
+def moments(html: str) -> list[str]:
+    """Return the position of each choice."""
+    return [choice.position or "now" for choice in choices(html)]
+
+
+def chosen(html: str) -> str:
+    """Return the position of the chosen moment."""
+    [position] = [choice.position or "now" for choice in choices(html) if choice.is_chosen]
+    return position
+
+
+def link(html: str, label: str) -> int | None:
+    """Return the position that a link with a label leads to, or None if there is no such link."""
+    found = re.search(rf'href="\?at=([0-9]+)">{label}<', html)
+    return int(found[1]) if found else None
+
+
+def test_the_slider_has_the_events_of_the_locker(network: TestClient) -> None:
+    html = network.get(WALL).text
+    assert moments(html) == [*map(str, POSITIONS[:-1]), "now"]
+    assert chosen(html) == "now"
+    # then each step has the recorded time and the event
+    items = network.get(f"/lockers/{SEVEN}/events?limit=100").json()["items"]
+    assert [choice.recorded_at for choice in choices(html)] == [item["recorded_at"] for item in items]
+    texts = {choice.position: choice.text for choice in choices(html)}
+    for position, text in (
+        ("6", "TIME: Reserved old in A1"),
+        ("12", "TIME: Fault reported in A4, severity 3"),
+        ("14", "TIME: Deposited new"),
+        ("", "Now, since TIME: Expired expired"),
+    ):
+        assert re.sub(r"20[0-9-]{8} [0-9:]{5} UTC", "TIME", texts[position]) == text
+
+
+def test_a_moment_between_two_events_has_the_earlier_one(network: TestClient) -> None:
+    html = network.get(f"{WALL}?at=5").text
+    assert chosen(html) == "4"
+    assert link(html, "One event earlier") == 3
+    assert link(html, "One event later") == 6
+    # and the newest event leads to now
+    assert 'href="?">One event later<' in network.get(f"{WALL}?at=20").text
+
+
+def test_a_long_history_is_stepped_through_part_by_part(network: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lockers, "MAX_STEPS", 3)
+    for query, steps, older, newer in (
+        ("", "17 20 now", 16, None),
+        ("?at=16", "13 14 16 17 20 now", 12, None),
+        ("?at=12", "10 11 12 13 14 16", 9, 16),
+        ("?at=2", "1 2 3 4 6", None, 6),
+    ):
+        html = network.get(f"{WALL}{query}").text
+        assert moments(html) == steps.split()
+        assert link(html, "Older events") == older
+        assert link(html, "Newer events") == newer
+
+
+def test_moments_before_the_locker_was_known_are_not_offered(network: TestClient) -> None:
+    labels = ("24 hours ago", "A week ago")
+    text = document(network, WALL).text
+    assert all(label in text for label in labels)
+    text = document(network, f"/console/lockers/{quote(HOSTILE, safe='')}").text
+    assert not any(label in text for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence", "first"),
+    [
+        (WALL, f"There was no locker '{SEVEN}' at position 0.", 1),
+        (f"/console/lockers/{EIGHT}/compartments/B1", f"Locker '{EIGHT}' had no compartment 'B1' at position 0.", 5),
+    ],
+)
+def test_a_moment_before_the_first_event_leads_there_and_to_now(
+    network: TestClient, path: str, sentence: str, first: int
+) -> None:
+    page = document(network, f"{path}?at=0", status=404)
+    assert sentence in page.text
+    event = network.get(f"{path.removeprefix('/console')}/events?limit=1").json()["items"][0]
+    assert event["position"] == first
+    assert event["recorded_at"] in page.values("datetime")
+    # then both links lead to pages
+    assert {f"?at={first}", "?"} <= set(page.values("href"))
+    document(network, f"{path}?at={first}")
+
+
+def test_a_locker_that_was_never_known_leads_nowhere(network: TestClient) -> None:
+    page = document(network, "/console/lockers/unknown?at=0", status=404)
+    assert "There is no locker 'unknown'." in page.text
+    assert not [address for address in page.values("href") if address.startswith("?")]
+
+
+def test_the_wall_has_a_row_for_each_letter(settings: Settings) -> None:
+    with console_client(settings) as client:
+        client.post("/events/batch", json=[registered(name) for name in ("B2", "A10", "A2", "B1")])
+        html = client.get("/console/lockers/locker-1").text
+    doors = re.findall(r'<li( class="wall__row")?>.*?class="door__id"><bdi class="id">([^<]+)<', html)
+    assert [(bool(begins), name) for begins, name in doors] == [
+        (True, "A2"),
+        (False, "A10"),
+        (True, "B1"),
+        (False, "B2"),
+    ]
