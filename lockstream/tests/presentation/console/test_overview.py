@@ -17,7 +17,7 @@ from lockstream.presentation.console.pages import overview
 from lockstream.presentation.console.runbook import RUNBOOK
 from lockstream.services.running.telemetry import problems
 from lockstream.settings import Settings
-from lockstream.tests.presentation.console.calling import Document, console_client, document
+from lockstream.tests.presentation.console.calling import Document, console_client, document, session
 from lockstream.tests.presentation.http.access.conftest import Guarded
 from lockstream.tests.support.builders import LOCKER, deposited, fault_reported, registered, reserved
 from lockstream.tests.support.keys import bearer
@@ -166,7 +166,6 @@ def test_without_the_quarantine_its_part_says_so(log_path: Path) -> None:
         (Scope.READ, ["feed", "quarantine"], ["The system is well", "The network"]),
         (Scope.FEED, ["read"], ["Newest events"]),
         (Scope.QUARANTINE, ["read", "feed"], ["1 event in quarantine"]),
-        (Scope.ADMIN, ["read", "feed"], []),
         (Scope.EVENTS_WRITE, ["read", "feed"], []),
     ],
 )
@@ -182,6 +181,15 @@ def test_a_part_whose_scope_is_missing_is_left_out_with_a_sentence(
     if Scope.READ.value in missing:
         assert "The system is well" not in text
         assert not names(page)
+
+
+@pytest.mark.parametrize("others", [[], ["events:write"]])
+def test_a_key_that_only_manages_keys_is_led_to_them(guarded: Guarded, others: list[str]) -> None:
+    wanted = {"name": "manager", "scopes": ["admin", *others]}
+    made = guarded.client.post("/keys", json=wanted, headers=bearer(guarded.keys[Scope.ADMIN])).json()
+    response = guarded.client.get("/console", headers=session(made["text"]))
+    assert (response.status_code, response.headers["location"]) == (303, "/console/keys")
+    assert "/console/keys/new" in document(guarded.client, "/console/keys", made["text"]).values("href")
 
 
 def test_parts_without_a_scope_are_not_asked_for(guarded: Guarded) -> None:
