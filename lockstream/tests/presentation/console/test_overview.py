@@ -142,6 +142,17 @@ def test_silent_lockers_are_listed(log_path: Path, monkeypatch: pytest.MonkeyPat
         assert {href for href in found.values("href") if href.startswith("/console/lockers/")} == silent
 
 
+def test_a_degraded_door_is_counted_as_reserved_too_but_not_as_free(log_path: Path) -> None:
+    with client_with() as client:
+        # given a door that is free, and two that are degraded, of which one is reserved
+        accept(client, *(registered(door) for door in ("A1", "A2", "A3")), reserved(compartment="A1"))
+        accept(client, fault_reported(4, "A1"), fault_reported(4, "A2"))
+        # then the totals are as the sentence below them says
+        text = " ".join(document(client, "/console").text.split())
+        assert "3 doors 1 free 1 reserved 0 occupied 2 degraded" in text
+        assert "A degraded door is never counted as free. If it is reserved or occupied, both totals count it." in text
+
+
 def test_faults_of_low_severity_need_nobody(log_path: Path) -> None:
     with client_with() as client:
         accept(client, registered(), fault_reported(2))
