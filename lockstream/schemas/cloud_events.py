@@ -21,7 +21,7 @@ from lockstream.infrastructure.codec.event_json import (
     require_each_member_once,
 )
 from lockstream.schemas.events import PAYLOADS, Form, Timestamp, Uuid
-from lockstream.schemas.records import RecordedEvent, event_stream
+from lockstream.schemas.records import decode_recorded_event, event_stream
 
 TYPES = {f"io.lockstream.{name}.v1": name for name in EVENT_TYPES}
 """Maps the `type` of each CloudEvent to the type of its event. `.v1` is the version of the payload's fields."""
@@ -91,7 +91,6 @@ class CloudEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_o
     ]
 
 
-_read_record = msgspec.json.Decoder(RecordedEvent).decode
 _read_reservation = msgspec.json.Decoder(ReservationPayload).decode
 _read_compartment = msgspec.json.Decoder(CompartmentPayload).decode
 _encode = msgspec.json.Encoder().encode
@@ -99,7 +98,7 @@ _encode = msgspec.json.Encoder().encode
 
 def cloud_event(line: bytes) -> bytes:
     """Encode the event of a line of the log as a CloudEvent."""
-    record = _read_record(line)
+    record = decode_recorded_event(line)
     return _encode(
         CloudEvent(
             specversion="1.0",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec.json import Decoder
 
 from lockstream.core.entities.events import (
     EVENT_TYPES,
@@ -19,7 +20,7 @@ from lockstream.core.entities.log import Record
 from lockstream.core.entities.state import Status
 from lockstream.core.use_cases.history import ReservationHistory
 from lockstream.infrastructure.codec.log_line import claimed_position
-from lockstream.schemas.listings import Next, RecordedAt, Time
+from lockstream.schemas.listings import Next, RecordedAt, Time, encode_csv
 
 _STATUS_AFTER: dict[type[Event], Status] = {
     ReservationCreated: Status.CREATED,
@@ -98,6 +99,10 @@ class RecordedEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True, k
         return ()
 
 
+decode_recorded_event = Decoder(RecordedEvent).decode
+"""Returns the event of a line of the log."""
+
+
 class EventPage(Struct, frozen=True, forbid_unknown_fields=True):
     """Accepted events of one subject, in the order of the request."""
 
@@ -139,6 +144,11 @@ def feed_json(page: FeedPage) -> bytes:
         page.head,
         page.log_id.encode(),
     )
+
+
+def feed_csv(page: FeedPage) -> bytes:
+    """Encode the events of a page of the feed as CSV, with a header row."""
+    return encode_csv(RecordedEvent.__struct_fields__, map(decode_recorded_event, page.items))
 
 
 def feed_event_stream(page: FeedPage) -> bytes:

@@ -39,6 +39,7 @@ from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.access.gate import KEY_IN_URL, id_of_key_in_url
 from lockstream.presentation.http.access.rate_limits import take_request
 from lockstream.presentation.http.errors import RETRY_AFTER_SECONDS, error_response
+from lockstream.presentation.http.media_types import CSV
 from lockstream.presentation.http.proxies import remote_address
 from lockstream.presentation.http.routes.operations import CONSOLE_PATH
 from lockstream.presentation.http.telemetry.request_ids import REQUEST_ID, request_id_of
@@ -60,6 +61,8 @@ PAGE_HEADERS = {
 }
 
 SIGN_IN, SIGN_OUT, API, STATIC = "/sign-in", "/sign-out", "/api/", "/static/"
+AS_CSV = "/csv/"
+"""Begins the address of a list as CSV. A link of a page cannot name the media type."""
 
 logger = logging.getLogger(__name__)
 
@@ -87,13 +90,19 @@ class Console:
         elif path.startswith(API):
             await self._forward(request, path.removeprefix(API), send)
             return
+        elif path.startswith(AS_CSV):
+            await self._forward(request, path.removeprefix(AS_CSV), send, CSV)
+            return
         else:
             response = await self._page(request, path)
             response.headers.update(PAGE_HEADERS)
         await response(scope, receive, send)
 
-    async def _forward(self, request: Request, path: str, send: Send) -> None:
-        """Answer a read of the API, which the scripts and links of a page send with the session."""
+    async def _forward(self, request: Request, path: str, send: Send, media_type: str = "") -> None:
+        """Answer a read of the API, which the scripts and links of a page send with the session.
+
+        `media_type` counts instead of what the browser accepts.
+        """
         scope = request.scope
         try:
             if request.method != "GET":
@@ -103,6 +112,9 @@ class Console:
             self._note(request, error)
             await error_response(request, error)(scope, request.receive, send)
             return
+        if media_type:
+            headers = [(name, value) for name, value in scope["headers"] if name != b"accept"]
+            scope = {**scope, "headers": [*headers, (b"accept", media_type.encode())]}
         root_path = scope.get("root_path", "")
         await self._application.forward({**scope, "path": f"{root_path}/{path}"}, request.receive, send)
 

@@ -105,6 +105,7 @@ async def show_feed(wanted: PageRequest) -> Page:
         "Feed",
         {"found": found, "fields": fields, "is_newest": not before},
         answers=(found.answer._replace(position=newest),),
+        csv=found.answer.path if found.items else None,
         has_live_parts=not before and found.answer.value is not None,
         live_query="".join(f"&{name}={api_path(value)[1:]}" for name, value in filters.items()),
     )
@@ -140,7 +141,7 @@ async def _searched(wanted: PageRequest, event_type: str | None, end: int) -> Fo
             break
     shown = items[:SHOWN_EVENTS]
     older = shown[-1]["position"] if len(items) > SHOWN_EVENTS else start + 1
-    query = {"after": older - 1, "limit": SHOWN_EVENTS, **({"type": event_type} if event_type else {})}
+    query = {"after": older - 1, "limit": len(shown) or 1, **({"type": event_type} if event_type else {})}
     return Found(shown, older if older > 1 else None, answer._replace(path=f"/events?{urlencode(query)}"))
 
 

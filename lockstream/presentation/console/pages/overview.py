@@ -4,6 +4,8 @@ import asyncio
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from fastapi import Response
+
 from lockstream.core.entities.access import Scope
 from lockstream.core.entities.state import DEGRADING_SEVERITY
 from lockstream.presentation.console.api import Answer, Failed
@@ -18,6 +20,9 @@ _SHOWN = 5
 _NEWEST = 10
 _BOUND_WINDOW = 1_000
 """Positions of the whole log that are searched for the newest events of a caller that is bound to lockers."""
+
+_SHOWN_SCOPES = frozenset({Scope.READ, Scope.FEED, Scope.QUARANTINE})
+"""Scopes of which each shows a part of the page."""
 
 type Part = Answer | Failed | None
 """An answer, why there is none, or None if the key lacks the scope."""
@@ -40,8 +45,13 @@ class Chart(NamedTuple):
     """The text alternative."""
 
 
-async def show_overview(wanted: PageRequest) -> Page:
-    """Return the overview. All its parts are asked for at the same time, and a part may be missing."""
+async def show_overview(wanted: PageRequest) -> Page | Response:
+    """Return the overview. All its parts are asked for at the same time, and a part may be missing.
+
+    A key that sees no part, but manages keys, is led to them.
+    """
+    if wanted.may(Scope.ADMIN) and wanted.scopes.isdisjoint(_SHOWN_SCOPES):
+        return wanted.redirect("/keys")
     reads, is_whole = wanted.may(Scope.READ), wanted.api.caller.lockers is None
     hours = wanted.overdue_hours
     faults = f"/faults?open=true&min_severity={DEGRADING_SEVERITY}&order=asc&limit={COUNTED}"

@@ -124,6 +124,8 @@ async def change_entries(wanted: PageRequest) -> Page | Response:
     chosen = list(dict.fromkeys(wanted.form.get("event_id", [])))[:MAX_CHOSEN]
     if action not in (RESUBMIT, DISCARD) or not chosen:
         return wanted.redirect("/quarantine")
+    # Entries are read first, because an accepted event leaves the quarantine.
+    entries = {event_id: (await wanted.api.part(api_path("quarantine", event_id))).value for event_id in chosen}
     if action == RESUBMIT:
         outcomes = await _resubmitted(wanted, chosen)
     elif reason:
@@ -139,7 +141,7 @@ async def change_entries(wanted: PageRequest) -> Page | Response:
     return Page(
         "quarantine_outcomes.html",
         "Resubmitted" if action == RESUBMIT else "Discarded",
-        {"outcomes": listed, "counts": counts, "undecided": undecided, "action": action},
+        {"outcomes": listed, "entries": entries, "counts": counts, "undecided": undecided, "action": action},
     )
 
 
@@ -324,7 +326,7 @@ async def _discarded(wanted: PageRequest, event_id: str, reason: str) -> Outcome
     if entry["status"] == "discarded":
         return Outcome(event_id, "discarded before", f"Reason: {entry['discard_reason']}")
     await wanted.api.post(f"{path}/discard", {"reason": reason})
-    return Outcome(event_id, "discarded")
+    return Outcome(event_id, "discarded", f"Not accepted: {entry['detail']}")
 
 
 PAGES = (

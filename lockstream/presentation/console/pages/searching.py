@@ -1,5 +1,6 @@
 """The search: lockers, doors, parcels and events by the beginning of their ids, and an event by its position."""
 
+import asyncio
 from typing import Any, NamedTuple
 
 from fastapi import Response
@@ -9,6 +10,7 @@ from lockstream.presentation.console.api import api_path
 from lockstream.presentation.console.pages.shared import Page, PageRequest, PageRoute, list_or_refusal
 
 _MAX_DIGITS = 15
+_NOTHING: dict[str, list[Any]] = {"lockers": [], "compartments": [], "reservations": [], "events": []}
 
 
 class Match(NamedTuple):
@@ -28,25 +30,49 @@ class Matches(NamedTuple):
     matches: list[Match]
 
 
+class OtherCase(NamedTuple):
+    """The matches of a text in another case than it was typed in."""
+
+    text: str
+    groups: list[Matches]
+
+
 async def show_search(wanted: PageRequest) -> Page | Response:
-    """Return all matches, or lead to the only one whose whole id was typed."""
+    """Return all matches, or lead to the only one whose whole id was typed.
+
+    If nothing matches, the text is searched for in upper and in lower case as well.
+    """
     text = wanted.query.get("q", "").strip()
     if not text:
-        return Page("search.html", "Search", {"text": "", "found": None, "groups": []})
+        return Page("search.html", "Search", {"text": "", "found": None, "groups": [], "others": [], "tried": []})
     found = await list_or_refusal(wanted, "/search", q=text)
     at_position = await _event_at(wanted, text)
-    value = found.value or {"lockers": [], "compartments": [], "reservations": [], "events": []}
+    value = found.value or _NOTHING
     whole = _whole_ids(value, text)
     if len(whole) == 1:
         return wanted.redirect(whole[0])
     if at_position and not any(value.values()):
         return wanted.redirect(at_position.path)
-    groups = [*_groups(value), Matches("Position", [at_position] if at_position else [])]
+    groups = _groups(value)
+    if at_position:
+        groups.append(Matches("Position", [at_position]))
+    tried = _other_cases(text) if found.value and not groups else []
+    others = await asyncio.gather(*(wanted.api.part("/search", q=form) for form in tried))
     return Page(
         "search.html",
         f"Search for {text}",
-        {"text": text, "found": found, "groups": [group for group in groups if group.matches]},
-        answers=(found,),
+        {
+            "text": text,
+            "found": found,
+            "groups": groups,
+            "others": [
+                OtherCase(form, _groups(other.value))
+                for form, other in zip(tried, others, strict=True)
+                if other.value and any(other.value.values())
+            ],
+            "tried": tried,
+        },
+        answers=(found, *others),
     )
 
 
@@ -73,13 +99,20 @@ def _whole_ids(value: dict[str, Any], text: str) -> list[str]:
     ]
 
 
+def _other_cases(text: str) -> list[str]:
+    """Return a text in upper and in lower case, if it has another case."""
+    return [form for form in (text.upper(), text.lower()) if form != text]
+
+
 def _groups(value: dict[str, Any]) -> list[Matches]:
-    return [
+    """Return the kinds of which something was found."""
+    groups = [
         Matches("Lockers", [_locker(one) for one in value["lockers"]]),
         Matches("Doors", [_door(one) for one in value["compartments"]]),
         Matches("Parcels", [_parcel(one) for one in value["reservations"]]),
         Matches("Events", [_event(one) for one in value["events"]]),
     ]
+    return [group for group in groups if group.matches]
 
 
 def _locker(locker_id: str) -> Match:

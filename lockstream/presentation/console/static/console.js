@@ -1,5 +1,6 @@
 // Makes a page live: each part works without the others, and every page works without any of them.
 import { showTheme } from "./appearance.js";
+import { bindCopyButtons } from "./copying.js";
 import { openDialogs } from "./dialogs.js";
 import { bindKeys } from "./keys.js";
 import { growFeed } from "./feed.js";
@@ -16,6 +17,7 @@ bindTimeFields();
 showTheme();
 bindKeys();
 openDialogs();
+bindCopyButtons();
 followLists();
 bindMoment();
 bindWall();

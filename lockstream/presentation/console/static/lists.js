@@ -14,11 +14,16 @@ export function followLists() {
 class List {
   constructor(element) {
     this.element = element;
-    this.table = element.querySelector("table");
     this.near = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.more(), { rootMargin: NEAR });
     this.seen = new IntersectionObserver((entries) => entries.forEach((entry) => this.show(entry)), { rootMargin: NEAR });
     this.watch();
+    element.addEventListener("change", ({ target }) => this.tick(target));
     if (this.table) this.seen.observe(this.table.tBodies[0]);
+  }
+
+  // The live page replaces the table, so it is asked for each time.
+  get table() {
+    return this.element.querySelector("table");
   }
 
   watch() {
@@ -42,18 +47,26 @@ class List {
       const next = list.querySelector("a[data-next]");
       if (next) link.href = next.getAttribute("href");
       else link.closest(".pager").remove();
+      this.tick(rows);
     }
     this.isReading = false;
     this.watch();
   }
 
+  // The box that selects all rows ticks those of folded rows as well. It is ticked as long as all of them are.
+  tick(changed) {
+    const all = this.element.querySelector("[data-select-all]");
+    if (!all || !this.table) return;
+    const bodies = [...this.table.tBodies];
+    if (changed === all) for (const body of bodies) tickRows(body, all.checked);
+    all.checked = !bodies.some((body) => body.stored) && boxesOf(this.table).every((box) => box.checked);
+  }
+
   // A table body that is far away keeps its height, and its rows as text. One with a ticked box keeps its rows, because
   // a form sends them.
   show({ target, isIntersecting, boundingClientRect }) {
-    if (isIntersecting && target.stored) {
-      target.innerHTML = target.stored;
-      target.stored = "";
-    } else if (!isIntersecting && !target.stored && target.rows.length > 20 && !target.querySelector("input:checked")) {
+    if (isIntersecting) unfold(target);
+    else if (!target.stored && target.rows.length > 20 && !target.querySelector("input:checked")) {
       const row = document.createElement("tr");
       const cell = document.createElement("td");
       cell.colSpan = 20;
@@ -63,6 +76,19 @@ class List {
       target.replaceChildren(row);
     }
   }
+}
+
+const boxesOf = (rows) => [...rows.querySelectorAll("input[type=checkbox]")];
+
+function tickRows(body, isTicked) {
+  if (isTicked) unfold(body);
+  for (const box of boxesOf(body)) box.checked = isTicked;
+}
+
+function unfold(body) {
+  if (!body.stored) return;
+  body.innerHTML = body.stored;
+  body.stored = "";
 }
 
 function submitWhileTyping(form) {

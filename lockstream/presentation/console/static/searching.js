@@ -44,7 +44,7 @@ class Search {
 
   show(found) {
     this.list.replaceChildren(...found.map(optionOf));
-    if (!found.length) this.list.append(Object.assign(document.createElement("li"), { textContent: "Nothing begins with this text.", className: "results__none" }));
+    if (!found.length) this.list.append(Object.assign(document.createElement("li"), { textContent: "Nothing begins with this text. Enter tries upper and lower case.", className: "results__none" }));
     this.said.textContent = found.length === 1 ? "1 result" : `${found.length} results`;
     this.list.hidden = false;
     this.input.setAttribute("aria-expanded", "true");

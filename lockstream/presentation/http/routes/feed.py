@@ -17,6 +17,7 @@ from lockstream.presentation.http.log_id import LOG, PARAMETER, SCHEMA, log_id_o
 from lockstream.presentation.http.media_types import (
     CLOUD_EVENT,
     CLOUD_EVENT_BATCH,
+    CSV,
     EVENT_STREAM,
     JSON,
     NDJSON,
@@ -40,7 +41,7 @@ from lockstream.presentation.http.routes.histories import EXAMPLE
 from lockstream.presentation.http.routes.shared.reads import parameters_of, responses_of
 from lockstream.schemas.cloud_events import cloud_event, cloud_event_batch, cloud_event_stream
 from lockstream.schemas.listings import encode_json
-from lockstream.schemas.records import FeedBody, feed_event_stream, feed_json
+from lockstream.schemas.records import FeedBody, feed_csv, feed_event_stream, feed_json
 from lockstream.services.running.lockstream import Lockstream
 
 router = APIRouter(tags=["events"])
@@ -109,10 +110,15 @@ def _responses() -> dict[int | str, dict[str, Any]]:
         "schema": {"type": "array", "items": {"$ref": "#/components/schemas/CloudEvent"}},
         "example": [json.loads(cloud_event(_EXAMPLE_LINE))],
     }
+    declared[200]["content"][CSV] = {
+        "schema": {"type": "string"},
+        "example": feed_csv(_STREAM_EXAMPLE).decode(),
+    }
     declared[200]["headers"] |= {
         THROUGH: position | {"description": "The `through` of the page."},
         LOG: log | {"description": "The `log` of the page."},
         "Vary": _VARY,
+        "Content-Disposition": {"description": "The name of the file, of CSV.", "schema": {"type": "string"}},
     }
     return declared
 
@@ -152,7 +158,7 @@ async def get_events(request: Request) -> Response:
     `after` of the next page.
     """
     values = _PARAMETERS.parse(request)
-    media_type = negotiate(request, (JSON, NDJSON, CLOUD_EVENT_BATCH))
+    media_type = negotiate(request, (JSON, NDJSON, CLOUD_EVENT_BATCH, CSV))
     lockstream = lockstream_of(request)
     min_position = min_position_of(request)
     after = await _start(lockstream, values, min_position)
@@ -164,6 +170,10 @@ async def get_events(request: Request) -> Response:
     if media_type == CLOUD_EVENT_BATCH:
         batch = await asyncio.to_thread(cloud_event_batch, page)  # so that a long page delays no other request
         return Response(batch, media_type=CLOUD_EVENT_BATCH, headers=headers)
+    if media_type == CSV:
+        rows = await asyncio.to_thread(feed_csv, page)
+        headers["Content-Disposition"] = 'attachment; filename="events.csv"'
+        return Response(rows, media_type=f"{CSV}; charset=utf-8", headers=headers)
     return EncodedJson(feed_json(page), headers=encoded_headers(headers))
 
 

@@ -140,7 +140,7 @@ def test_an_internal_error_has_the_id_of_its_request(
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "POST"])
 def test_other_methods_are_refused(guarded: Guarded, method: str) -> None:
     headers = FROM_HERE | session(guarded.keys["all"])
-    for path in ("lockers", "api/lockers", "static/console.css", "static/none"):
+    for path in ("lockers", "api/lockers", "csv/lockers", "static/console.css", "static/none"):
         response = guarded.client.request(method, f"/console/{path}", headers=headers)
         is_no_page = path.startswith("static") and method == "POST"
         assert response.status_code == (404 if is_no_page else 405), path
@@ -148,7 +148,7 @@ def test_other_methods_are_refused(guarded: Guarded, method: str) -> None:
 
 
 def test_head_has_the_headers_of_a_page_and_no_body(guarded: Guarded) -> None:
-    for path in ("lockers", "sign-in", "api/lockers", "static/console.css"):
+    for path in ("lockers", "sign-in", "api/lockers", "csv/lockers", "static/console.css"):
         headers = session(guarded.keys["all"])
         response = guarded.client.head(f"/console/{path}", headers=headers)
         expected = guarded.client.get(f"/console/{path}", headers=headers)
@@ -199,6 +199,19 @@ def test_each_page_has_its_headers(guarded: Guarded) -> None:
         assert response.headers["x-content-type-options"] == "nosniff"
         assert response.headers["referrer-policy"] == "same-origin"
         assert response.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_a_link_to_csv_answers_a_browser_with_csv(guarded: Guarded) -> None:
+    page = document(guarded.client, "/console/reservations", guarded.keys["all"])
+    [path] = [link["href"] for _, link in page.elements if "data-csv" in link]
+    accept = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    response = guarded.client.get(path, headers=accept | session(guarded.keys["all"]))
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    assert response.headers["content-disposition"] == 'attachment; filename="reservations.csv"'
+    assert response.text.startswith("reservation_id,locker_id,")
+    # and without a session, or with a key that lacks the scope, the answer is that of the API
+    assert guarded.client.get(path, headers=accept).status_code == 401
+    assert guarded.client.get(path, headers=accept | session(guarded.keys["feed"])).status_code == 403
 
 
 def test_a_key_without_a_scope_gets_the_sentence_of_the_api(guarded: Guarded) -> None:

@@ -17,7 +17,7 @@ from lockstream.presentation.console.pages import overview
 from lockstream.presentation.console.runbook import RUNBOOK
 from lockstream.services.running.telemetry import problems
 from lockstream.settings import Settings
-from lockstream.tests.presentation.console.calling import Document, console_client, document
+from lockstream.tests.presentation.console.calling import Document, console_client, document, session
 from lockstream.tests.presentation.http.access.conftest import Guarded
 from lockstream.tests.support.builders import LOCKER, deposited, fault_reported, registered, reserved
 from lockstream.tests.support.keys import bearer
@@ -142,6 +142,17 @@ def test_silent_lockers_are_listed(log_path: Path, monkeypatch: pytest.MonkeyPat
         assert {href for href in found.values("href") if href.startswith("/console/lockers/")} == silent
 
 
+def test_a_degraded_door_is_counted_as_reserved_too_but_not_as_free(log_path: Path) -> None:
+    with client_with() as client:
+        # given a door that is free, and two that are degraded, of which one is reserved
+        accept(client, *(registered(door) for door in ("A1", "A2", "A3")), reserved(compartment="A1"))
+        accept(client, fault_reported(4, "A1"), fault_reported(4, "A2"))
+        # then the totals are as the sentence below them says
+        text = " ".join(document(client, "/console").text.split())
+        assert "3 doors 1 free 1 reserved 0 occupied 2 degraded" in text
+        assert "A degraded door is never counted as free. If it is reserved or occupied, both totals count it." in text
+
+
 def test_faults_of_low_severity_need_nobody(log_path: Path) -> None:
     with client_with() as client:
         accept(client, registered(), fault_reported(2))
@@ -166,7 +177,6 @@ def test_without_the_quarantine_its_part_says_so(log_path: Path) -> None:
         (Scope.READ, ["feed", "quarantine"], ["The system is well", "The network"]),
         (Scope.FEED, ["read"], ["Newest events"]),
         (Scope.QUARANTINE, ["read", "feed"], ["1 event in quarantine"]),
-        (Scope.ADMIN, ["read", "feed"], []),
         (Scope.EVENTS_WRITE, ["read", "feed"], []),
     ],
 )
@@ -182,6 +192,15 @@ def test_a_part_whose_scope_is_missing_is_left_out_with_a_sentence(
     if Scope.READ.value in missing:
         assert "The system is well" not in text
         assert not names(page)
+
+
+@pytest.mark.parametrize("others", [[], ["events:write"]])
+def test_a_key_that_only_manages_keys_is_led_to_them(guarded: Guarded, others: list[str]) -> None:
+    wanted = {"name": "manager", "scopes": ["admin", *others]}
+    made = guarded.client.post("/keys", json=wanted, headers=bearer(guarded.keys[Scope.ADMIN])).json()
+    response = guarded.client.get("/console", headers=session(made["text"]))
+    assert (response.status_code, response.headers["location"]) == (303, "/console/keys")
+    assert "/console/keys/new" in document(guarded.client, "/console/keys", made["text"]).values("href")
 
 
 def test_parts_without_a_scope_are_not_asked_for(guarded: Guarded) -> None:

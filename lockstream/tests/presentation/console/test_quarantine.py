@@ -178,6 +178,28 @@ def test_selected_events_are_confirmed_then_decided_in_their_order(client: TestC
     assert counts(again.text) == {"not in the quarantine any more": 2, "refused": 1}
 
 
+def test_outcomes_are_told_in_words_with_the_way_to_each_event(client: TestClient) -> None:
+    # given an event that can be accepted by now, one that cannot, and one that is not there
+    accepted, refused = refuse(client, reserved("r1", "c1"), deposited("unknown", locker="locker-2"))
+    assert client.post("/events", json=registered("c1")).status_code == 202
+    # when all three are resubmitted
+    sent = send(client, "/quarantine/change", action="resubmit", event_id=[accepted, refused, UNKNOWN])
+    # then each row has the event and its locker, the outcome and why, and its link leads to the event
+    rows = re.findall(r'<tr><th scope="row">.*?</tr>', sent.text, re.DOTALL)
+    texts = [" ".join(Document(row).text.split()) for row in rows]
+    assert [re.sub("20.* UTC ", " ", text) for text in texts] == [
+        "Deposited locker-2 refused There is no reservation 'unknown'. Send its ReservationCreated first.",
+        f"{UNKNOWN} not in the quarantine any more",
+        "Reserved locker-1 accepted At position 2.",
+    ]
+    links = [link for link in Document(sent.text).values("href") if link.endswith((accepted, refused, UNKNOWN))]
+    assert links == [f"/console/quarantine/{refused}", f"/console/events/{UNKNOWN}", f"/console/events/{accepted}"]
+    assert "/console/lockers/locker-2" in Document(sent.text).values("href")
+    # and a discarded event says why it was refused
+    sent = send(client, "/quarantine/change", action="discard", reason="A test.", event_id=refused)
+    assert "Not accepted: There is no reservation &#39;unknown&#39;." in sent.text
+
+
 def test_events_that_build_on_each_other_are_accepted_in_any_order(client: TestClient) -> None:
     ids = refuse(client, deposited("r1"), reserved("r1", "c1"))
     assert client.post("/events", json=registered("c1")).status_code == 202
@@ -243,6 +265,9 @@ def test_one_form_changes_a_bounded_number(client: TestClient, monkeypatch: pyte
     assert "More match" in confirmation.text
     assert "And 1 more." in confirmation.text
     assert hidden(confirmation.text)["event_id"] == ids[:2]
+    selected = send(client, "/quarantine", action="resubmit", event_id=ids)
+    assert "More were selected: these are the first 2." in selected.text
+    assert hidden(selected.text)["event_id"] == ids[:2]
     outcomes = send(client, "/quarantine/change", action="resubmit", event_id=ids)
     assert counts(outcomes.text) == {"refused": 2}
     assert "And 1 more." in outcomes.text

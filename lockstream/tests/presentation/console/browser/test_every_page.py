@@ -4,7 +4,7 @@ from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from lockstream.presentation.console.pages import PAGES
 from lockstream.tests.presentation.console.browser.site import NARROW, WIDE, Site, path_of, watched_page
@@ -21,6 +21,18 @@ Object.fromEntries([...performance.getEntriesByType("navigation"), ...performanc
   .map(({name, decodedBodySize}) => [name, decodedBodySize]))
 """
 """Script that returns the uncompressed bytes of the page and of each file that it has loaded, by URL."""
+
+MAX_TOPS = {
+    "/lockers": 450,
+    "/reservations": 550,
+    "/overdue": 550,
+    "/faults": 550,
+    "/quarantine": 800,
+    "/feed": 350,
+    "/keys": 240,
+    "/audit": 450,
+}
+"""Pixels above the first row of each list on a telephone, whose screen has 900."""
 
 SIGN_IN, UNKNOWN = "/sign-in", "/lockers/unknown"
 
@@ -50,6 +62,27 @@ def test_every_page_is_light(browser: Browser, site: Site, template: str) -> Non
         sizes: dict[str, int] = watched.page.evaluate(LOADED_SIZES)
         assert {url.rpartition("/")[2] for url in sizes} >= {"console.css", "theme.css", "theme.js"}
         assert sum(sizes.values()) <= MAX_BYTES, sizes
+
+
+@pytest.mark.parametrize("path", MAX_TOPS)
+def test_a_list_begins_on_the_first_screen_of_a_telephone(browser: Browser, site: Site, path: str) -> None:
+    with watched_page(browser, site.url, site.keys["all"], width=NARROW) as watched:
+        watched.page.goto(f"{site.url}/console{path}")
+        top = watched.page.locator("main tbody tr, main .events li").first.evaluate(
+            "(row) => row.getBoundingClientRect().top"
+        )
+        assert top <= MAX_TOPS[path]
+
+
+def test_on_a_telephone_the_position_stays_in_sight_and_the_search_comes_back(browser: Browser, site: Site) -> None:
+    with watched_page(browser, site.url, site.keys["all"], width=NARROW) as watched:
+        page = watched.page
+        page.goto(f"{site.url}/console/reservations")
+        page.evaluate("scrollTo(0, 600)")
+        expect(page.locator("#status")).to_be_in_viewport(ratio=0.9)
+        expect(page.locator("#search")).not_to_be_in_viewport(ratio=0.1)
+        page.keyboard.press("/")
+        expect(page.locator("#search")).to_be_in_viewport(ratio=0.9)
 
 
 def _theme(name: str) -> Literal["light", "dark"]:

@@ -148,7 +148,7 @@ def test_a_ticked_box_is_sent_however_far_the_list_is_scrolled(site: Site, watch
         api.post("/events/batch", json=[deposited(f"ticked-{one}", locker="ticked") for one in range(160)])
         wait_until(lambda: len(api.get("/quarantine?locker_id=ticked&limit=500").json()["items"]) == 160)
     page.goto(f"{site.url}/console/quarantine?locker_id=ticked&limit=40")
-    page.get_by_role("checkbox").first.check()
+    page.locator("tbody").get_by_role("checkbox").first.check()
     while page.locator("a[data-next]").count():
         page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
         page.wait_for_timeout(20)

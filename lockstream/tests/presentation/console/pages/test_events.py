@@ -1,7 +1,9 @@
 """An event as it is in the log, the feed, and the histories of lockers and doors."""
 
+import csv
 import json
 import re
+from io import StringIO
 
 import pytest
 from fastapi.testclient import TestClient
@@ -120,6 +122,21 @@ def test_the_feed_has_older_pages_without_scripts(settings: Settings, monkeypatc
                 following = [link["href"] for _, link in page.elements if link.get("rel") == "next"]
                 assert ("This is the beginning of the log." in page.text) == (not following)
             assert found == list(expected)
+
+
+@pytest.mark.parametrize(
+    "query", ["", "type=ParcelDeposited", "type=FaultReported&before=15", "locker_id=station-8&before=15", "before=3"]
+)
+def test_the_csv_of_the_feed_has_the_events_of_the_page(network: TestClient, query: str) -> None:
+    page = document(network, f"{FEED}?{query}")
+    [path] = [link["href"] for _, link in page.elements if "data-csv" in link]
+    rows = csv.DictReader(StringIO(network.get(path).text, newline=""))
+    assert sorted(int(row["position"]) for row in rows) == sorted(positions(network, f"{FEED}?{query}"))
+
+
+def test_a_feed_without_events_has_no_csv(network: TestClient) -> None:
+    for query in ("before=1", "locker_id=unknown"):
+        assert "data-csv" not in network.get(f"{FEED}?{query}").text
 
 
 @pytest.mark.parametrize("before", ["x", "-1", "1.5", "9" * 5_000])

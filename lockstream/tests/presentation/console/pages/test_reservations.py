@@ -10,6 +10,8 @@ from fastapi.testclient import TestClient
 
 from lockstream.tests.presentation.console.calling import Document, document
 from lockstream.tests.presentation.console.pages.conftest import HOSTILE, IN_MARKUP, SEVEN, text_of, time_ago
+from lockstream.tests.presentation.http.access.conftest import Guarded
+from lockstream.tests.support.builders import LOCKER, RESERVATION
 
 QUOTED = "%3Cimg%20src%3Dx%20onerror%3Dalert%281%29%3E"
 
@@ -55,7 +57,7 @@ def test_the_list_has_pages_and_is_csv_without_scripts(network: TestClient) -> N
     [following] = [link["href"] for tag, link in first.elements if link.get("rel") == "next"]
     assert parcels(network, f"/console/reservations{following}") == ["new", "picked"]
     [path] = [link["href"] for tag, link in first.elements if "data-csv" in link]
-    response = network.get(path, headers={"Accept": "text/csv"})
+    response = network.get(path)
     assert response.headers["content-type"].startswith("text/csv")
     assert [row["status"] for row in csv.DictReader(StringIO(response.text))] == ["EXPIRED", "CREATED"]
 
@@ -148,6 +150,14 @@ def test_a_step_that_was_reported_late_is_marked(network: TestClient) -> None:
     assert "recorded 3 hours later" in page.text
     assert "3 hours earlier by the locker's clock" in page.text
     assert "Not picked up yet" in page.text
+
+
+def test_a_parcel_leads_to_the_refused_events_of_its_locker(guarded: Guarded) -> None:
+    refused = f"/console/quarantine?locker_id={LOCKER}"
+    for key, is_linked in (("all", True), ("read", False)):
+        page = document(guarded.client, f"/console/reservations/{RESERVATION}", guarded.keys[key])
+        assert (refused in page.values("href")) == is_linked, key
+    assert "unknown_reservation" in document(guarded.client, refused, guarded.keys["all"]).text
 
 
 def test_each_step_has_its_line_of_the_log_and_its_chain_value(network: TestClient) -> None:

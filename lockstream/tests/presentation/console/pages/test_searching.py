@@ -68,6 +68,36 @@ def test_a_number_that_is_no_position_is_an_id(network: TestClient, text: str) -
     assert network.get("/console/search", params={"q": text}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("text", "form", "expected"),
+    [
+        ("STATION", "station", ["lockers/station-7", "lockers/station-8"]),
+        (" Station-7 ", "station-7", ["lockers/station-7"]),
+        ("b", "B", ["lockers/station-8/compartments/B1"]),
+    ],
+)
+def test_if_nothing_is_found_another_case_is_tried(
+    network: TestClient, text: str, form: str, expected: list[str]
+) -> None:
+    assert found(network, text) == expected
+    page = document(network, f"/console/search?q={text}")
+    assert f"No id begins with {text.strip()}. Upper and lower case differ" in page.text
+    assert f"Found for {form}" in page.text
+
+
+def test_if_no_case_is_found_the_page_names_those_that_were_tried(network: TestClient) -> None:
+    text = " ".join(document(network, "/console/search?q=Nothing").text.split())
+    assert "No id begins with Nothing." in text
+    assert "Nor does any begin with NOTHING or nothing." in text
+    # and a text without letters has one case
+    assert "Nor does" not in document(network, "/console/search?q=-1").text
+
+
+def test_what_is_found_as_it_was_typed_is_not_tried_in_another_case(network: TestClient) -> None:
+    page = document(network, "/console/search?q=A")
+    assert [path for path in page.values("href") if path.startswith("/console/api/")] == ["/console/api/search?q=A"]
+
+
 @pytest.mark.parametrize("text", ["a/b", "x" * 129])
 def test_a_text_that_no_id_has_is_explained(network: TestClient, text: str) -> None:
     html = network.get("/console/search", params={"q": text}).text

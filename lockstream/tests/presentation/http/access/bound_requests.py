@@ -40,7 +40,8 @@ _LOCKERS = ("own-1", "own-2", "own-10", "other", "unknown")
 
 GETS: Mapping[str, tuple[str, ...]] = {
     "/events": (
-        *("after=0&limit=1000", "after=0&limit=3", "after=0&limit=1000&{accept}", "after=0&limit=1000&{cloud}"),
+        *("after=0&limit=1000", "after=0&limit=3", "after=0&limit=1000&{accept}"),
+        *("after=0&limit=1000&{cloud}", "after=0&limit=1000&{csv}"),
         *("after=0&limit=1000&{ndjson}", "after=head", "from=2000-01-01T00:00:00Z&limit=1000", "limit=3"),
         *("after=0&type=FaultReported&limit=1000", "after=0&partition=1/3&limit=1000", "after=999999999"),
         *(f"after=0&limit=1000&locker_id={locker_id}" for locker_id in _LOCKERS),
@@ -109,6 +110,7 @@ _HEADERS = {
     "{accept}": {"Accept": "text/csv, application/x-ndjson"},
     "{ndjson}": {"Accept": "application/x-ndjson"},
     "{cloud}": {"Accept": "application/cloudevents-batch+json"},
+    "{csv}": {"Accept": "text/csv"},
     "{known}": {"If-None-Match": "*"},
 }
 _PLACES = {"{first}": 0, "{middle}": len(OWN.accepted) // 2, "{last}": -1}

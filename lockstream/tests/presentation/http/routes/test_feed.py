@@ -1,6 +1,9 @@
 """GET /events: pages of the feed, their media types and parameters, and what is refused."""
 
+import csv
+import json
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +74,27 @@ def test_ndjson_has_the_lines_of_the_log(network: TestClient, log_path: Path) ->
     assert response.headers["lockstream-through"] == str(len(EVENTS))
     empty = network.get(f"{PATH}?after={len(EVENTS)}", headers={"Accept": "application/x-ndjson"})
     assert (empty.content, empty.headers["lockstream-through"]) == (b"", str(len(EVENTS)))
+
+
+def test_csv_has_the_events_of_the_page(network: TestClient) -> None:
+    response = network.get(f"{PATH}?after=2&limit=10&type=FaultReported", headers={"Accept": "text/csv"})
+    check_contract(response)
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    assert response.headers["content-disposition"] == 'attachment; filename="events.csv"'
+    body = page(network, "after=2&limit=10&type=FaultReported")
+    assert response.headers["lockstream-through"] == str(body["through"])
+    rows = list(csv.DictReader(StringIO(response.text, newline="")))
+    assert [row.pop("recorded_by") for row in rows] == [""] * len(body["items"])
+    shown = [row | {"position": int(row["position"]), "payload": json.loads(row["payload"])} for row in rows]
+    assert shown == body["items"] != []
+
+
+def test_csv_keeps_a_payload_as_it_was_sent_and_runs_nothing_in_a_spreadsheet(client: TestClient) -> None:
+    event = registered("c1", locker="=1+1", event_id="0190a5e0-0000-4000-8000-000000000001")
+    text = json.dumps(event).replace('"c1"', '"c1","weight":1.50')
+    assert client.post(PATH, content=text, headers={"Content-Type": "application/json"}).status_code == 202
+    [row] = csv.DictReader(StringIO(client.get(f"{PATH}?after=0", headers={"Accept": "text/csv"}).text))
+    assert (row["locker_id"], row["payload"]) == ("'=1+1", '{"compartment_id":"c1","weight":1.50}')
 
 
 def test_events_are_filtered(network: TestClient) -> None:
@@ -158,7 +182,7 @@ def test_a_header_that_is_not_the_id_of_a_log_is_named(client: TestClient) -> No
 
 
 def test_a_media_type_that_the_feed_lacks_is_refused(client: TestClient) -> None:
-    assert "application/x-ndjson" in refusal(client, "after=0", 406, Accept="text/csv")["detail"]
+    assert "application/x-ndjson" in refusal(client, "after=0", 406, Accept="text/html")["detail"]
 
 
 def test_a_reader_of_another_log_is_told_both(network: TestClient) -> None:
