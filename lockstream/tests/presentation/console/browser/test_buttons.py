@@ -92,6 +92,20 @@ def test_a_box_selects_all_events_of_a_page(site: Site, watched: Watched) -> Non
     expect(page.locator("h1")).to_have_text("Discard 3 events?")
 
 
+def test_the_box_selects_what_has_arrived_since_the_page_was_opened(site: Site, watched: Watched) -> None:
+    page = watched.page
+    refuse(site, "arrived", 1)
+    page.goto(f"{site.url}/console/quarantine?locker_id=arrived")
+    expect(page.locator("#status")).to_contain_text("Live")
+    # when the live page has shown another event
+    with site.api() as api:
+        api.post("/events", json=deposited("arrived-later", locker="arrived"))
+    expect(page.locator("tbody tr")).to_have_count(2)
+    # then the box selects it too
+    page.get_by_label("Select all on this page").check()
+    assert page.evaluate(CHOSEN) == 2
+
+
 def test_the_box_selects_rows_far_away_and_not_those_that_are_added_later(site: Site, watched: Watched) -> None:
     page = watched.page
     refuse(site, "far", 160)
