@@ -46,7 +46,7 @@ types: tools ## check the types
 layers: tools ## check that imports point down
 	@$(BIN)/python -c 'from importlinter.cli import lint_imports_command as main; main()' --no-logo
 
-crash: tools ## provoke every fault, in an hour, and print the losses; LOCKSTREAM_CRASH_REPORT=PAGE writes them there
+crash: tools ## provoke every fault, for more than an hour, and print the losses; LOCKSTREAM_CRASH_REPORT=PAGE writes them there
 	@LOCKSTREAM_CRASH=full $(BIN)/python -m pytest lockstream/tests/crash -q -n auto --dist worksteal
 
 fuzz: tools ## fuzz the decoders for SECONDS=300, guided by coverage
