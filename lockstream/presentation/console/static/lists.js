@@ -18,7 +18,7 @@ class List {
     this.seen = new IntersectionObserver((entries) => entries.forEach((entry) => this.show(entry)), { rootMargin: NEAR });
     this.watch();
     element.addEventListener("change", ({ target }) => this.tick(target));
-    if (this.table) this.seen.observe(this.table.tBodies[0]);
+    new MutationObserver(() => this.watch()).observe(element, { childList: true }); // a live page replaces table and link
   }
 
   // The live page replaces the table, so it is asked for each time.
@@ -27,8 +27,11 @@ class List {
   }
 
   watch() {
+    this.near.disconnect();
+    this.seen.disconnect();
     const link = this.element.querySelector("a[data-next]");
-    if (link) this.near.observe(link);
+    if (link && !this.isReading) this.near.observe(link);
+    for (const body of this.table?.tBodies ?? []) this.seen.observe(body);
   }
 
   async more() {
@@ -43,7 +46,6 @@ class List {
     if (rows) {
       showTimes(rows);
       this.table.append(document.adoptNode(rows));
-      this.seen.observe(rows);
       const next = list.querySelector("a[data-next]");
       if (next) link.href = next.getAttribute("href");
       else link.closest(".pager").remove();

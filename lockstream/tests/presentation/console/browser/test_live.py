@@ -73,6 +73,18 @@ def test_the_feed_shows_an_event_as_it_arrives(site: Site, watched: Watched) -> 
     expect(row).to_contain_text("A2")
 
 
+def test_a_list_that_an_event_has_renewed_loads_its_next_page(site: Site, watched: Watched) -> None:
+    # given a list of parcels whose rows were replaced, because there is a new parcel
+    page, before = watched.page, site.streams
+    page.goto(f"{site.url}/console/reservations?order=desc&limit=60")
+    wait_until(lambda: site.streams == before + 1)
+    report(site, registered("A1", locker="listed-1"), reserved("listed-parcel-1", "A1", locker="listed-1"))
+    expect(page.locator("#list")).to_contain_text("listed-parcel-1")
+    # when a person scrolls to the end, then the next page follows
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(page.locator("#list tbody")).not_to_have_count(1)
+
+
 def test_a_person_pauses_and_goes_on(site: Site, watched: Watched) -> None:
     page = watched.page
     open_wall(page, site, "live-2")
