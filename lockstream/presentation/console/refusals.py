@@ -7,7 +7,7 @@ class CodeText(NamedTuple):
     """The texts about one code."""
 
     meaning: str
-    to_do: str
+    remedy: str
 
 
 CODE_TEXTS: Final = {

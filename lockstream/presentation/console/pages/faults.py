@@ -70,7 +70,7 @@ async def _queue(wanted: PageRequest) -> Page:
             "low_groups": _grouped(low),
             "totals": network.value["open_faults"] if network.value else [],
             "fields": _fields(wanted),
-            "title": "They degrade a door" if has_low else f"Severity {lowest} or more",
+            "title": "Faults that degrade a door" if has_low else f"Severity {lowest} or more",
             "has_low": has_low,
         },
         answers=answers,

@@ -173,7 +173,7 @@ async def change_entry(wanted: PageRequest) -> Page | Response:
 async def show_malformed(wanted: PageRequest) -> Page:
     """Return the newest bodies that were not events."""
     found = await list_or_refusal(wanted, "/quarantine/malformed", **wanted.query)
-    return list_page(wanted, "malformed.html", "Bodies that were not events", found)
+    return list_page(wanted, "malformed.html", "Malformed bodies", found)
 
 
 async def _entry_page(wanted: PageRequest) -> Page:

@@ -19,7 +19,7 @@ from lockstream.presentation.console.pages.shared import (
     moment_of,
     time_before,
 )
-from lockstream.presentation.console.texts import STATUS_WORDS, duration, time_of_field
+from lockstream.presentation.console.texts import STATUS_WORDS, duration, seconds_since, time_of_field
 
 _MAX_HOURS = 876_000
 _LIMITS = (24, 48, 72, 168)
@@ -108,6 +108,7 @@ async def show_reservation(wanted: PageRequest) -> Page | Response:
             "state": state,
             "steps": steps,
             "at_time": at if at and not at.isdecimal() else None,
+            "is_overdue": not at and _is_overdue(state.value, wanted.overdue_hours),
         },
         answers=(state, events),
         csv=events.path,
@@ -128,6 +129,11 @@ def _steps(state: dict[str, Any], events: list[dict[str, Any]], texts: list[str]
         step | {"event": by_position[step["position"]][0], "text": by_position[step["position"]][1], "later": time}
         for step, time in zip(known, times, strict=True)
     ]
+
+
+def _is_overdue(state: dict[str, Any], hours: float) -> bool:
+    """Return whether a parcel was deposited more than `hours` ago and still lies there."""
+    return state["status"] == "DEPOSITED" and seconds_since(state["steps"][-1]["recorded_at"]) > hours * 3600
 
 
 def _hours_of(text: str) -> float | None:

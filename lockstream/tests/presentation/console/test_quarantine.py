@@ -68,11 +68,11 @@ def counts(html: str) -> dict[str, int]:
 def test_the_texts_about_codes_are_those_of_the_documentation() -> None:
     part = DOCUMENTATION.read_text().split("**What each code means:**")[1].split("**With keys**")[0]
     items = re.findall(r"- `(\w+)`: (.*?)\s*\*To do:\* (.*?)(?=\n- `|\Z)", part, re.DOTALL)
-    documented = {code: (" ".join(meaning.split()), " ".join(to_do.split())) for code, meaning, to_do in items}
+    documented = {code: (" ".join(meaning.split()), " ".join(remedy.split())) for code, meaning, remedy in items}
     assert list(documented) == list(CODE_TEXTS)
     assert sorted(documented) == sorted(CODES)
-    for code, (meaning, to_do) in documented.items():
-        for written, shown in ((meaning, CODE_TEXTS[code].meaning), (to_do, CODE_TEXTS[code].to_do)):
+    for code, (meaning, remedy) in documented.items():
+        for written, shown in ((meaning, CODE_TEXTS[code].meaning), (remedy, CODE_TEXTS[code].remedy)):
             sentence = written.replace("`", "")
             assert sentence[0].upper() + sentence[1:] == shown, code
 
@@ -92,13 +92,13 @@ def test_the_list_has_totals_filters_and_entries(client: TestClient) -> None:
 
 def test_an_empty_quarantine_says_so(client: TestClient) -> None:
     assert "The quarantine is empty." in document(client, "/console/quarantine").text
-    assert "Every body that came was an event." in document(client, "/console/quarantine/malformed").text
+    assert "No malformed body has arrived." in document(client, "/console/quarantine/malformed").text
 
 
 def test_an_entry_shows_its_body_as_it_came_and_what_to_do(client: TestClient) -> None:
     [event_id] = refuse(client, body("ParcelDeposited", reservation_id='<b>"unknown'))
     page = document(client, f"/console/quarantine/{event_id}")
-    assert CODE_TEXTS["unknown_reservation"].to_do in page.text
+    assert CODE_TEXTS["unknown_reservation"].remedy in page.text
     assert f'"event_id": "{event_id}",\n' in page.text
     assert '"reservation_id": "<b>\\"unknown"\n' in page.text
     document(client, f"/console/quarantine/{UNKNOWN}", status=404)

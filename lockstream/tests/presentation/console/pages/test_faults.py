@@ -24,8 +24,8 @@ def test_the_queue_has_the_worst_and_oldest_first_by_locker(network: TestClient)
     page = document(network, "/console/faults")
     html = network.get("/console/faults").text
     assert shown(html) == [EIGHT, WORST["event_id"], SEVEN, OLD["event_id"], SEVEN, MINOR["event_id"]]
-    assert "They degrade a door" in page.text
-    assert "They degrade no door" in page.text
+    assert "Faults that degrade a door" in page.text
+    assert "Faults that degrade no door" in page.text
     assert "the worst and then the oldest first" in page.text
     assert ("2 days 2 hours" in page.text, "4 days 4 hours" in page.text) == (True, True)
     for position in (11 - 1, 12 - 1, 15 - 1):

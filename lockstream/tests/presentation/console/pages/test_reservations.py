@@ -52,6 +52,13 @@ def test_each_status_is_told_in_words_and_by_a_shape(network: TestClient) -> Non
         assert re.search(rf'class="chip chip--\w+">\s*<svg [^>]*>.*?</svg>{words}</span>', html)
 
 
+def test_a_parcel_that_lies_too_long_is_called_overdue(network: TestClient) -> None:
+    badge = re.compile(r'href="/console/overdue\?locker_id=[^"]+">.*?Overdue</a>', re.DOTALL)
+    assert badge.search(network.get("/console/reservations/old").text)
+    for parcel in ("new", "picked", "expired", "old?at=9"):
+        assert not badge.search(network.get(f"/console/reservations/{parcel}").text)
+
+
 def test_the_list_has_pages_and_is_csv_without_scripts(network: TestClient) -> None:
     first = document(network, "/console/reservations?limit=2")
     [following] = [link["href"] for tag, link in first.elements if link.get("rel") == "next"]
