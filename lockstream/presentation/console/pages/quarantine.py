@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Awaitable, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from fastapi import Response
 from msgspec.json import format as pretty
@@ -22,6 +23,9 @@ from lockstream.presentation.console.pages.shared import (
 )
 from lockstream.presentation.console.refusals import CODE_TEXTS
 from lockstream.presentation.console.texts import EVENT_WORDS, instant, time_of_field
+
+SHOWN_ENTRIES = 50
+"""Entries of a page, if its address has no `limit`. Each takes about 1,100 bytes, more than a row of any other list."""
 
 MAX_CHOSEN = 1_000
 """Most events that one form resubmits or discards."""
@@ -64,7 +68,7 @@ async def show_quarantine(wanted: PageRequest) -> Page:
     query = {"order": "desc", **wanted.query_without(NOTHING)}
     if "since" in query:
         query["since"] = time_of_field(query["since"])
-    found = await list_or_refusal(wanted, "/quarantine", **query)
+    found = await list_or_refusal(wanted, "/quarantine", **{"limit": str(SHOWN_ENTRIES), **query})
     totals = found if found.value else await wanted.api.part("/quarantine", limit=1)
     counts: dict[str, int] = totals.value["totals"]["open"] if totals.value else {}
     codes = ("", "All"), *((code, f"{code} ({counts.get(code, 0):,})") for code in CODE_TEXTS)
@@ -90,7 +94,7 @@ async def show_quarantine(wanted: PageRequest) -> Page:
             "chose_nothing": NOTHING in wanted.query,
         },
         answers=(found,),
-        csv=found.path,
+        csv=f"/quarantine?{urlencode(query)}",
         has_live_parts="after" not in query,
     )
 

@@ -7,8 +7,10 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, Page, expect
 
 from lockstream.presentation.console.pages import PAGES
+from lockstream.presentation.console.pages.quarantine import SHOWN_ENTRIES
 from lockstream.tests.presentation.console.browser.site import NARROW, WIDE, Site, path_of, watched_page
 from lockstream.tests.support.browsers import needs_browser
+from lockstream.tests.support.builders import deposited
 
 pytestmark = needs_browser
 
@@ -83,6 +85,17 @@ def test_on_a_telephone_the_position_stays_in_sight_and_the_search_comes_back(br
         expect(page.locator("#search")).not_to_be_in_viewport(ratio=0.1)
         page.keyboard.press("/")
         expect(page.locator("#search")).to_be_in_viewport(ratio=0.9)
+
+
+def test_a_full_page_of_the_quarantine_is_light(browser: Browser, site: Site) -> None:
+    with site.api() as api:
+        refused = [deposited(f"unknown-{number}", locker="heavy") for number in range(SHOWN_ENTRIES + 10)]
+        assert api.post("/events/batch", json=refused).status_code == 200
+    with watched_page(browser, site.url, site.keys["all"]) as watched:
+        watched.page.goto(f"{site.url}/console/quarantine?locker_id=heavy", wait_until="load")
+        watched.page.wait_for_function("!document.querySelector('#theme[hidden]')")
+        assert watched.page.locator("#list tbody tr").count() == SHOWN_ENTRIES
+        assert sum(watched.page.evaluate(LOADED_SIZES).values()) <= MAX_BYTES
 
 
 def _theme(name: str) -> Literal["light", "dark"]:
