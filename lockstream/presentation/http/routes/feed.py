@@ -38,6 +38,7 @@ from lockstream.presentation.http.query_parameters import (
     word,
 )
 from lockstream.presentation.http.routes.histories import EXAMPLE
+from lockstream.presentation.http.routes.shared.pages import CONTENT_DISPOSITION, csv_response
 from lockstream.presentation.http.routes.shared.reads import parameters_of, responses_of
 from lockstream.schemas.cloud_events import cloud_event, cloud_event_batch, cloud_event_stream
 from lockstream.schemas.listings import encode_json
@@ -118,7 +119,7 @@ def _responses() -> dict[int | str, dict[str, Any]]:
         THROUGH: position | {"description": "The `through` of the page."},
         LOG: log | {"description": "The `log` of the page."},
         "Vary": _VARY,
-        "Content-Disposition": {"description": "The name of the file, of CSV.", "schema": {"type": "string"}},
+        "Content-Disposition": CONTENT_DISPOSITION,
     }
     return declared
 
@@ -171,9 +172,7 @@ async def get_events(request: Request) -> Response:
         batch = await asyncio.to_thread(cloud_event_batch, page)  # so that a long page delays no other request
         return Response(batch, media_type=CLOUD_EVENT_BATCH, headers=headers)
     if media_type == CSV:
-        rows = await asyncio.to_thread(feed_csv, page)
-        headers["Content-Disposition"] = 'attachment; filename="events.csv"'
-        return Response(rows, media_type=f"{CSV}; charset=utf-8", headers=headers)
+        return csv_response("events", await asyncio.to_thread(feed_csv, page), headers)
     return EncodedJson(feed_json(page), headers=encoded_headers(headers))
 
 

@@ -23,6 +23,9 @@ DEFAULT_ITEMS = 100
 LIMIT = whole_number("limit", 1, MAX_ITEMS, DEFAULT_ITEMS, "Maximum number of items on a page.")
 AFTER = page_token("after", "The `next` of the page before, with the same filters and the same order.")
 
+CONTENT_DISPOSITION = {"description": "The name of the file, for CSV.", "schema": {"type": "string"}}
+"""Declares the header by which a browser saves CSV as a file."""
+
 
 class Order(StrEnum):
     """Direction of a list."""
@@ -92,7 +95,7 @@ class PageForm:
                 "schema": {"type": "string"},
             },
             "Vary": {"description": "`Accept`, which chooses the media type.", "schema": {"type": "string"}},
-            "Content-Disposition": {"description": "The name of the file, for CSV.", "schema": {"type": "string"}},
+            "Content-Disposition": CONTENT_DISPOSITION,
         }
         return declared
 
@@ -131,9 +134,14 @@ class PageForm:
         if page.next is not None:
             headers["Link"] = f'<{_url_of_next(values, page.next)}>; rel="next"'
         if media_type == CSV:
-            headers["Content-Disposition"] = f'attachment; filename="{self._name}.csv"'
-            return Response(page.body, media_type=f"{CSV}; charset=utf-8", headers=headers)
+            return csv_response(self._name, page.body, headers)
         return EncodedJson(page.body, headers=encoded_headers(headers))
+
+
+def csv_response(name: str, body: bytes, headers: Mapping[str, str]) -> Response:
+    """Return the response with a list as CSV, which browsers save as a file of this name."""
+    disposition = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    return Response(body, media_type=f"{CSV}; charset=utf-8", headers={**headers, **disposition})
 
 
 def _url_of_next(values: Values, token: str) -> str:
