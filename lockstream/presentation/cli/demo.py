@@ -67,17 +67,13 @@ def run(settings: Settings, lockers: int, days: float, seed: int, *, opens_brows
                 _Server(Path(folder), settings) as server,
                 closing(Posting(simulation, server.url, server.require_running)) as posting,
             ):
-                try:
-                    posting.post(past.still_refused)
-                    for line in _introduction(simulation, server.url):
-                        info(line)
-                    if opens_browser and has_desktop(os.environ, sys.platform):
-                        webbrowser.open(server.url + CONSOLE_PATH)
-                    for arrival, outcome in posting.follow():
-                        info(_line(arrival.text, outcome))
-                except SimulationFailed:
-                    server.require_running()  # if the server has ended, then that is the reason
-                    raise
+                posting.post(past.still_refused)
+                for line in _introduction(simulation, server.url):
+                    info(line)
+                if opens_browser and has_desktop(os.environ, sys.platform):
+                    webbrowser.open(server.url + CONSOLE_PATH)
+                for arrival, outcome in posting.follow():
+                    info(_line(arrival.text, outcome))
     except KeyboardInterrupt:
         info("The demo has ended, and its log is removed.")
 

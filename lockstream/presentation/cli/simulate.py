@@ -140,7 +140,7 @@ class Posting:
     def post(self, texts: Sequence[bytes]) -> None:
         """Post the texts of events at once."""
         for some in batched(texts, BATCH_EVENTS):
-            self.outcomes.update(_outcome(item) for item in self._client.post(list(some)))
+            self.outcomes.update(_outcome(item) for item in self._post_batch(list(some)))
 
     def follow(self) -> Iterator[tuple[Arrival, str]]:
         """Post all further events in real time, and yield each with its outcome."""
@@ -161,11 +161,19 @@ class Posting:
                 ahead.extend(islice(source, 1))
 
         while batch := ahead.pop() if ahead else next(source, None):
-            items = self._client.post([arrival.text for arrival in batch], prepare_next_batch)
+            items = self._post_batch([arrival.text for arrival in batch], prepare_next_batch)
             self._printed_failure = ""
             outcomes = [_outcome(item) for item in items]
             self.outcomes.update(outcomes)
             yield list(zip(batch, outcomes, strict=True))
+
+    def _post_batch(self, texts: Sequence[bytes], meanwhile: Callable[[], object] = lambda: None) -> list[Item]:
+        """Post events in one batch. Before the exception of `Client.post`, `on_failure` may raise one of its own."""
+        try:
+            return self._client.post(texts, meanwhile)
+        except SimulationFailed:
+            self._on_failure()
+            raise
 
     def _note_failure(self, reason: str) -> None:
         self._on_failure()
