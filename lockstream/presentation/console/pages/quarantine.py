@@ -8,11 +8,11 @@ from urllib.parse import urlencode
 from fastapi import Response
 from msgspec.json import format as pretty
 
-from lockstream.core.entities.events import EVENT_TYPES
 from lockstream.presentation.console.api import ApiRefused, api_path
 from lockstream.presentation.console.pages.shared import (
     CONFLICT,
     NOT_FOUND,
+    TYPE_CHOICES,
     UNPROCESSABLE,
     ListFilter,
     Page,
@@ -22,7 +22,7 @@ from lockstream.presentation.console.pages.shared import (
     list_page,
 )
 from lockstream.presentation.console.refusals import CODE_TEXTS
-from lockstream.presentation.console.texts import EVENT_WORDS, instant, time_of_field
+from lockstream.presentation.console.texts import instant, time_of_field
 
 SHOWN_ENTRIES = 50
 """Entries of a page, if its address has no `limit`. Each takes about 1,100 bytes, more than a row of any other list."""
@@ -76,9 +76,7 @@ async def show_quarantine(wanted: PageRequest) -> Page:
         ListFilter("status", "Status", query.get("status", ""), _STATUSES),
         ListFilter("code", "Code", query.get("code", ""), codes),
         ListFilter("kind", "Kind", query.get("kind", ""), _KINDS),
-        ListFilter(
-            "type", "Type", query.get("type", ""), (("", "All"), *((name, EVENT_WORDS[name]) for name in EVENT_TYPES))
-        ),
+        ListFilter("type", "Type", query.get("type", ""), TYPE_CHOICES),
         ListFilter("locker_id", "Locker", query.get("locker_id", ""), hint="station-7"),
         ListFilter("since", "Arrived since (UTC)", query.get("since", ""), kind="datetime-local"),
         ListFilter("order", "Order", query["order"], _ORDERS),
@@ -128,15 +126,15 @@ async def change_entries(wanted: PageRequest) -> Page | Response:
     chosen = list(dict.fromkeys(wanted.form.get("event_id", [])))[:MAX_CHOSEN]
     if action not in (RESUBMIT, DISCARD) or not chosen:
         return wanted.redirect("/quarantine")
+    if action == DISCARD and not reason:
+        page = _confirmation(DISCARD, await _entries(wanted, chosen), None)
+        return _with(page, UNPROCESSABLE, problem="A reason is missing. Say why these events are not needed.")
     # Entries are read first, because an accepted event leaves the quarantine.
     entries = {event_id: (await wanted.api.part(api_path("quarantine", event_id))).value for event_id in chosen}
     if action == RESUBMIT:
         outcomes = await _resubmitted(wanted, chosen)
-    elif reason:
-        outcomes = [await _outcome(event_id, _discarded(wanted, event_id, reason)) for event_id in chosen]
     else:
-        page = _confirmation(DISCARD, await _entries(wanted, chosen), None)
-        return _with(page, UNPROCESSABLE, problem="A reason is missing. Say why these events are not needed.")
+        outcomes = [await _outcome(event_id, _discarded(wanted, event_id, reason)) for event_id in chosen]
     undecided = [outcome for outcome in outcomes if outcome.refused]
     if len(undecided) == len(outcomes) and undecided[0].refused:
         raise undecided[0].refused
