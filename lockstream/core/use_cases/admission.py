@@ -38,7 +38,10 @@ class Admission(NamedTuple):
         return [item for item, error in zip(items, self.errors, strict=False) if error is None]
 
     def outcomes(self, decided: Sequence[Outcome | Exception]) -> list[Outcome | Exception]:
-        """Return one outcome per event. `decided` has the outcomes of the admitted events."""
+        """Return one outcome per event of the request: its outcome in `decided` if it was admitted, else its error.
+
+        `decided` has one outcome per admitted event.
+        """
         following = iter(decided)
         return [error or next(following) for error in self.errors]
 
@@ -47,21 +50,12 @@ def admit(events: Sequence[Event], caller: Caller) -> Admission:
     """Admit those events whose lockers the caller may report for, and note the caller's key in them."""
     lockers = {event.locker_id for event in events}  # few, so each is looked up once and not once an event
     refused = {locker_id for locker_id in lockers if not caller.may_use(locker_id)}
-    errors = [
-        LockerNotAllowed(caller.key_id, event.locker_id) if event.locker_id in refused else None for event in events
-    ]
-    for event, error in zip(events, errors, strict=True):
-        if error is None:
-            force_setattr(event, "recorded_by", caller.key_id)
-    return Admission(events, errors)
+    return Admission(events, [_admit(event, caller, is_allowed=event.locker_id not in refused) for event in events])
 
 
 def admit_event(event: Event, caller: Caller) -> LockerNotAllowed | None:
     """Note the caller's key in an event, or return why the caller may not report it."""
-    if not caller.may_use(event.locker_id):
-        return LockerNotAllowed(caller.key_id, event.locker_id)
-    force_setattr(event, "recorded_by", caller.key_id)
-    return None
+    return _admit(event, caller, is_allowed=caller.may_use(event.locker_id))
 
 
 def concealed(outcomes: Sequence[Outcome | Exception]) -> Sequence[Outcome | Exception]:
@@ -69,6 +63,14 @@ def concealed(outcomes: Sequence[Outcome | Exception]) -> Sequence[Outcome | Exc
     if Refusal not in set(map(type, outcomes)):
         return outcomes
     return [_concealed(outcome) for outcome in outcomes]
+
+
+def _admit(event: Event, caller: Caller, *, is_allowed: bool) -> LockerNotAllowed | None:
+    """Note the caller's key in an event that is allowed, or return why it is not."""
+    if not is_allowed:
+        return LockerNotAllowed(caller.key_id, event.locker_id)
+    force_setattr(event, "recorded_by", caller.key_id)
+    return None
 
 
 def _concealed(outcome: Outcome | Exception) -> Outcome | Exception:
