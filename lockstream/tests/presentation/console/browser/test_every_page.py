@@ -43,6 +43,14 @@ NOT_KNOWN_YET, PAST = "/lockers/{locker_id}?at=0", "/lockers/{locker_id}?at=1000
 TEMPLATES = (*(page.path for page in PAGES), SIGN_IN, UNKNOWN, NOT_KNOWN_YET, PAST)
 
 
+def loaded_sizes(page: Page, url: str) -> dict[str, int]:
+    """Open a page, and return the uncompressed bytes of the page and of each file that it has loaded, by URL."""
+    page.goto(url, wait_until="load")
+    page.wait_for_function("!document.querySelector('#theme[hidden]')")  # all scripts have run
+    sizes: dict[str, int] = page.evaluate(LOADED_SIZES)
+    return sizes
+
+
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_every_page_is_accessible_and_keeps_its_policy(browser: Browser, site: Site, template: str) -> None:
     url = f"{site.url}/console{path_of(template, site.examples)}"
@@ -59,9 +67,7 @@ def test_every_page_is_accessible_and_keeps_its_policy(browser: Browser, site: S
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_every_page_is_light(browser: Browser, site: Site, template: str) -> None:
     with watched_page(browser, site.url, site.keys["all"]) as watched:
-        watched.page.goto(f"{site.url}/console{path_of(template, site.examples)}", wait_until="load")
-        watched.page.wait_for_function("!document.querySelector('#theme[hidden]')")  # all scripts have run
-        sizes: dict[str, int] = watched.page.evaluate(LOADED_SIZES)
+        sizes = loaded_sizes(watched.page, f"{site.url}/console{path_of(template, site.examples)}")
         assert {url.rpartition("/")[2] for url in sizes} >= {"console.css", "theme.css", "theme.js"}
         assert sum(sizes.values()) <= MAX_BYTES, sizes
 
@@ -92,10 +98,9 @@ def test_a_full_page_of_the_quarantine_is_light(browser: Browser, site: Site) ->
         refused = [deposited(f"unknown-{number}", locker="heavy") for number in range(SHOWN_ENTRIES + 10)]
         assert api.post("/events/batch", json=refused).status_code == 200
     with watched_page(browser, site.url, site.keys["all"]) as watched:
-        watched.page.goto(f"{site.url}/console/quarantine?locker_id=heavy", wait_until="load")
-        watched.page.wait_for_function("!document.querySelector('#theme[hidden]')")
+        sizes = loaded_sizes(watched.page, f"{site.url}/console/quarantine?locker_id=heavy")
         assert watched.page.locator("#list tbody tr").count() == SHOWN_ENTRIES
-        assert sum(watched.page.evaluate(LOADED_SIZES).values()) <= MAX_BYTES
+        assert sum(sizes.values()) <= MAX_BYTES, sizes
 
 
 def _theme(name: str) -> Literal["light", "dark"]:
