@@ -25,7 +25,7 @@ class Scale(Struct, frozen=True):
     reads_rate: float
     """GETs a second."""
     listed_lockers: int
-    """Lockers of the network that is listed, each with 40 compartments and some 200 events."""
+    """Number of lockers in the groups `lists` and `console`. Each has 40 compartments and some 200 events."""
     pages: int
     """Number of the last page that is compared with the first one."""
     lists_seconds: float

@@ -55,7 +55,7 @@ def pages(targets: Targets, random: Random) -> dict[str, str]:
 
 def _measure_pages(session: Session, server: Lockstream, targets: Targets) -> GroupResult:
     kinds = list(pages(targets, Random(0)))
-    series = {kind: Series(f"page, {kind}, p95, {POST_RATE:,} events/s", "ms", []) for kind in kinds}
+    series = {kind: Series(f"page of the console, {kind}, p95, {POST_RATE:,} events/s", "ms", []) for kind in kinds}
 
     def measure_all() -> Measurement:
         read = _read(session, server, targets, len(series[kinds[0]].values))
@@ -63,7 +63,7 @@ def _measure_pages(session: Session, server: Lockstream, targets: Targets) -> Gr
             one.values.append(read.p95_by_kind[kind] * 1e3)
         return max(read.p95_by_kind.values()) * 1e3, read.cpu
 
-    (slowest,) = session.take_turns([Contestant("the slowest page, p95", "ms", measure_all)])
+    (slowest,) = session.take_turns([Contestant("the slowest page of the console, p95", "ms", measure_all)])
     return GroupResult([result("console-pages", slowest.figure, slowest.spread)], [slowest, *series.values()])
 
 

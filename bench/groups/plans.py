@@ -59,7 +59,11 @@ def compare(
 
 
 def thousands(session: Session, events: int, connections: int = 8, projection: str = "") -> Plan:
-    """Return a plan of batches of 1,000. It ends once the `projection`, if given, has caught up with its new log."""
+    """Return a plan of batches of 1,000.
+
+    If the path of a `projection` is given, then its log must be empty, and the load ends once the projection has
+    caught up with the log.
+    """
     return Plan(
         tag=session.tag(),
         kind="batch",

@@ -75,7 +75,10 @@ def _measure(session: Session, posts: _Posts) -> GroupResult:
 def _read(
     session: Session, posts: _Posts, server: ServerProcess, tag: str, rate: float = 0
 ) -> tuple[Result, Result | None]:
-    """Return the results of GETs, and of simultaneous posts: as fast as possible, or at a `rate` for the peer."""
+    """Return the results of GETs and of simultaneous posts, if there are any.
+
+    Posts follow each other as fast as possible, or at a `rate` a second if it is not 0.
+    """
     scale = session.scale
     gets = Plan(
         tag=tag,

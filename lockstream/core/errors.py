@@ -239,7 +239,7 @@ class InvalidKey(LockstreamError):
 
 
 class UnknownKey(LockstreamError):
-    """Raised when no API key has the id that a request names."""
+    """Raised when an operation names an API key that does not exist."""
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"There is no key {quoted(key_id)}. `lockstream keys list` and GET /keys show the ids.")

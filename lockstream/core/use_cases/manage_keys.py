@@ -61,7 +61,7 @@ class NewKey(KeyChange, frozen=True, kw_only=True):
 
 
 class ChangedKey(KeyChange, frozen=True, kw_only=True):
-    """An existing key as it is after a change."""
+    """The result of a change to an existing key, with the changed key."""
 
     key: Key
 

@@ -1,6 +1,6 @@
-"""The projection at one moment, while nodes go on. For `verify`.
+"""A snapshot of the projection in PostgreSQL, for `verify`. Nodes go on to accept events meanwhile.
 
-Close a snapshot soon: while it is open, PostgreSQL keeps every former version of the rows that batches change.
+A snapshot should be closed soon. While it is open, PostgreSQL keeps every former version of changed rows.
 """
 
 from collections.abc import Iterator

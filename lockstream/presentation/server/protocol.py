@@ -264,10 +264,10 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         return b"".join([head, *kept, b"\r\n"])
 
     def _decline_upgrade(self, rest: memoryview) -> None:
-        """Continue with HTTP/1.1 if a client offers another protocol, as Java's client does with its first request.
+        """Go on with HTTP/1.1 on a connection whose client has asked to upgrade to another protocol, such as HTTP/2.
 
-        The parser takes all bytes after the headers of such a request for the other protocol, even the request's own
-        body. So the request is parsed again, without the offer.
+        Java's client asks so with its first request. The parser takes all bytes after the headers of such a request for
+        the other protocol, even the request's own body. So the request is parsed again, without the offer.
         """
         while self._upgrade_head is not None:
             head, self._upgrade_head = self._upgrade_head, None

@@ -24,7 +24,8 @@ from lockstream.presentation.server.tls import Tls, TlsConfig
 from lockstream.settings import Settings
 
 SWITCH_SECONDS = 0.0005
-"""Longest time that another thread holds the global interpreter lock while a request waits. The default is 0.005."""
+"""Longest time, in seconds, for which a thread holds the global interpreter lock while another thread waits for it.
+Python's default is 0.005."""
 
 MAX_FILES = 100_000
 """Open files that the process asks for; each connection takes one."""
