@@ -11,11 +11,11 @@ from lockstream.core.errors import LogFileDamaged, StoreUnavailable
 from lockstream.infrastructure.codec.log_line import (
     InvalidLine,
     claimed_end,
-    claimed_position,
     count_checked,
     decode_lines,
     event_id_of,
 )
+from lockstream.infrastructure.file_log.line_search import LOG_START, Bound, FoundLine, find_line, find_lines
 
 CHUNK_LINES = 1_000
 """Lines that are decoded together."""
@@ -28,13 +28,6 @@ PAGE_BYTES = 1024 * 1024
 
 LINE_BYTES = 512
 """Bytes that are read for each line of a page. Most lines have 300 to 400."""
-
-_POSITION_BYTES = len('{"position":') + 20
-
-type _Line = tuple[int, int]
-"""The position of a line, and its offset."""
-
-_FIRST_LINE: _Line = 1, 0
 
 
 def read_log(
@@ -99,20 +92,17 @@ class LogReader:
             StoreUnavailable: the log cannot be read, lacks a position, or a line was altered since.
         """
         wanted = list(positions)
-        found: dict[int, Record] = {}
-        known = _FIRST_LINE
         try:
-            for position in sorted(wanted):
-                known = _line_of(self._file, position, known, (end.position + 1, end.offset))
-                if known[0] != position:  # a damaged projection may name any position
-                    raise StoreUnavailable(
-                        f"The log {self._path} has no record at position {position}. Run `lockstream verify`."
-                    )
-                found[position] = self._record(*known)
+            lines = find_lines(self._file, sorted(set(wanted)), LOG_START, _end_of(end))
+            found = {line.position: self._record(line) for line in lines}
         except OSError as error:
             raise log_unreadable(self._path, error) from error
         except LogFileDamaged as error:
             raise StoreUnavailable(str(error)) from error
+        if missing := set(wanted) - found.keys():  # a damaged projection may name any position
+            raise StoreUnavailable(
+                f"The log {self._path} has no record at position {min(missing)}. Run `lockstream verify`."
+            )
         return [found[position] for position in wanted]
 
     def lines(self, after: int, count: int, end: Cursor) -> list[bytes]:
@@ -126,12 +116,11 @@ class LogReader:
         if after >= end.position or not count:
             return []
         try:
-            found, start = _line_of(self._file, after + 1, _FIRST_LINE, (end.position + 1, end.offset))
-            previous = claimed_cursor(self._file, start) if start else START
-            lines = _lines_from(self._file, start, count, end.offset)
-            if found != after + 1 or previous.position != after or not lines:
+            first = find_line(self._file, after + 1, LOG_START, _end_of(end))
+            if first is None or first.after.position != after:
                 raise _altered(self._path)
-            return lines[: count_checked(lines, previous)]
+            lines = _lines_from(self._file, first.start, count, end.offset)
+            return lines[: count_checked(lines, first.after)]
         except OSError as error:
             raise log_unreadable(self._path, error) from error
         except (InvalidLine, ValueError) as error:
@@ -157,13 +146,16 @@ class LogReader:
     def close(self) -> None:
         os.close(self._file)
 
-    def _record(self, position: int, start: int) -> Record:
+    def _record(self, line: FoundLine) -> Record:
         try:
-            after = claimed_cursor(self._file, start) if start else START
-            [record] = decode_lines([os.pread(self._file, _next_line(self._file, start) - start, start)], after)
+            [record] = decode_lines([line.text], line.after)
         except (InvalidLine, ValueError) as error:
-            raise LogFileDamaged(self._path, position, start, str(error)) from error
+            raise LogFileDamaged(self._path, line.position, line.start, str(error)) from error
         return record
+
+
+def _end_of(end: Cursor) -> Bound:
+    return end.position + 1, end.offset
 
 
 def log_unreadable(path: Path, error: OSError) -> StoreUnavailable:
@@ -225,9 +217,10 @@ def _event_ids(file: int, position: int, stop: int, end: Cursor) -> dict[str, in
         OSError: the file cannot be read.
         InvalidLine, ValueError, IndexError: the file was altered.
     """
-    found, start = _line_of(file, position, _FIRST_LINE, (end.position + 1, end.offset))
-    if found != position:
+    first = find_line(file, position, LOG_START, _end_of(end))
+    if first is None:
         raise InvalidLine("it is missing, or claims another position.")
+    start = first.start
     ids: dict[str, int] = {}
     rest = b""
     while position < stop:
@@ -256,36 +249,3 @@ def _lines_from(file: int, start: int, count: int, end: int) -> list[bytes]:
         if lines or len(content) < size or start + size >= end:
             return [line + b"\n" for line in lines[:count]]
         size = min(end - start, 4 * size)
-
-
-def _line_of(file: int, position: int, low: _Line, high: _Line) -> _Line:
-    """Return the line of `position`, which is `low` or lies between `low` and `high`, or another line if it is missing.
-
-    Lines have similar lengths, so interpolation converges quickly.
-    """
-    guesses = 0
-    while low[0] < position < high[0]:
-        # Bisection converges even if the lengths of lines vary too much for interpolation.
-        share = (position - low[0]) / (high[0] - low[0]) if guesses < 8 else 0.5
-        guesses += 1
-        start = line_start(file, low[1] + int((high[1] - low[1]) * share))
-        if start <= low[1]:
-            start = _next_line(file, low[1])
-        if start >= high[1]:
-            break  # the file was altered: a line is missing
-        try:
-            found = claimed_position(os.pread(file, _POSITION_BYTES, start)), start
-        except ValueError:
-            break  # the file was altered: this is not a record
-        low, high = (found, high) if found[0] <= position else (low, found)
-    return low
-
-
-def _next_line(file: int, offset: int) -> int:
-    """Return the offset of the line after the one at `offset`, or of the end of the file."""
-    block = 1024
-    while (line_end := (found := os.pread(file, block, offset)).find(b"\n")) < 0:
-        if len(found) < block:
-            return offset + len(found)
-        block *= 4
-    return offset + line_end + 1
