@@ -15,6 +15,7 @@ class Prepared:
     def __init__(self, statement: SelectBase, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
         self.text = str(compiled)
+        self.columns = len(statement.selected_columns)
         self._names = compiled.positiontup
         self._constants = compiled.params
 

@@ -1,8 +1,8 @@
 """SQLite databases: connections, pragmas and statements that only SQLite understands (docs/decisions/0005)."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     NullPool,
+    PoolProxiedConnection,
     QueuePool,
     Select,
     String,
@@ -30,6 +31,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.dml import Insert
 
 from lockstream.infrastructure.rows.mapping import VALUE_ERRORS
+from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.rows.tables import changing_columns
 
 DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error)
@@ -38,13 +40,16 @@ DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error)
 CORRUPT_DATA_ERRORS = (*DATABASE_ERRORS, *VALUE_ERRORS)
 """Errors that reading a damaged database raises."""
 
-WAL_CHECKPOINT_PAGES = 2_000
-"""Pages of 4 KiB in SQLite's write-ahead log before SQLite moves them to the database file.
+MOVED_ROWS = 1_500
+"""Rows that are written between two moves of pages from SQLite's write-ahead log to the database file.
 
-Lists wait for such a move: 60 ms for 8,000 pages, 20 ms for 2,000 (docs/decisions/0005).
+A list that comes during a move waits for its end: up to 20 ms for 4,000 rows (docs/decisions/0005).
 """
 
-LONG_WAL_BYTES = 8 * WAL_CHECKPOINT_PAGES * 4096
+WAL_CHECKPOINT_PAGES = 8_000
+"""Pages in the write-ahead log at which SQLite moves them in any case, as a part of a commit."""
+
+LONG_WAL_BYTES = 2 * WAL_CHECKPOINT_PAGES * 4096
 """Size of the write-ahead log at which lists wait for a checkpoint, so that SQLite can begin the file anew: 64 MB."""
 
 WRITE_CACHE_KIB = 8_000
@@ -68,7 +73,7 @@ def writing_engine(path: Path) -> Engine:
         "PRAGMA synchronous=NORMAL",
         f"PRAGMA cache_size=-{WRITE_CACHE_KIB}",
         f"PRAGMA wal_autocheckpoint={WAL_CHECKPOINT_PAGES}",
-        f"PRAGMA journal_size_limit={2 * WAL_CHECKPOINT_PAGES * 4096}",
+        f"PRAGMA journal_size_limit={WAL_CHECKPOINT_PAGES * 4096}",
     )
     return engine
 
@@ -119,6 +124,16 @@ def set_synchronous(connection: Connection, *, waits: bool) -> None:
     driver.execute(f"PRAGMA synchronous={'FULL' if waits else 'NORMAL'}").close()
 
 
+def move_pages(connection: Connection) -> None:
+    """Move pages from the write-ahead log of a writing connection to the database file, while no commit waits for it.
+
+    Pages that an open snapshot needs stay. SQLite keeps all pages after an error, and a later move tries again.
+    """
+    driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+    with suppress(sqlite3.Error):
+        driver.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
+
+
 @contextmanager
 def snapshot(engine: Engine) -> Iterator[Connection]:
     """Yield a read connection whose statements all see one snapshot of the database."""
@@ -154,6 +169,25 @@ def select_by_keys(table: Table) -> Select[*tuple[Any, ...]]:
         for index, column in enumerate(table.primary_key.columns)
     ]
     return select(table).select_from(wanted.join(table, and_(*matches)))
+
+
+def rows_in_one_step(
+    connection: PoolProxiedConnection, statement: Prepared, values: Mapping[str, Any]
+) -> list[tuple[Any, ...]]:
+    """Execute a statement on a driver's connection, and return its rows.
+
+    SQLite returns all rows in one, as JSON. The driver gives up Python's lock for each row that it fetches. Under load,
+    another thread takes the lock meanwhile, and each of 100 rows may wait for 0.5 ms. A `LIMIT` keeps the rows in order.
+
+    Raises:
+        DATABASE_ERRORS: the database cannot be read, or a row holds a BLOB.
+    """
+    names = ", ".join(f"c{number}" for number in range(statement.columns))
+    all_rows = f"SELECT json_group_array(json_array({names})) FROM found"  # noqa: S608  # names that are made here
+    text = f"WITH found({names}) AS ({statement.text}) {all_rows}"
+    with closing(connection.cursor()) as cursor:
+        [(content,)] = cursor.execute(text, statement.bind(values)).fetchall()
+    return msgspec.json.decode(content, type=list[tuple[Any, ...]])
 
 
 def integers(name: str) -> TableValuedAlias:

@@ -26,6 +26,7 @@ from lockstream.infrastructure.sqlite.database import (
     integer_list,
     integers,
     reading_engine,
+    rows_in_one_step,
     snapshot,
 )
 from lockstream.infrastructure.sqlite.event_search import EventSearch, RunFileMissing
@@ -95,7 +96,7 @@ class SqliteListings:
     def _list[ValueT](self, query: Callable[[Listings], ValueT], connection: Connection) -> ReadResult[ValueT]:
         def execute(statement: Prepared, values: Values) -> list[tuple[Any, ...]]:
             try:
-                return list(statement.rows(connection.connection, values))
+                return rows_in_one_step(connection.connection, statement, values)
             except CORRUPT_DATA_ERRORS as error:
                 raise projection_unavailable("read", error) from error
 

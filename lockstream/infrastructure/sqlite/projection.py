@@ -23,9 +23,11 @@ from lockstream.infrastructure.rows.tables import TABLES, fingerprint, memtable,
 from lockstream.infrastructure.sqlite.database import (
     CORRUPT_DATA_ERRORS,
     DATABASE_ERRORS,
+    MOVED_ROWS,
     building_engine,
     integer_list,
     integers,
+    move_pages,
     reading_engine,
     select_by_keys,
     set_synchronous,
@@ -68,6 +70,7 @@ class SqliteProjection:
             row_class: Prepared(select_by_keys(table), reading.dialect) for row_class, table in TABLES.items()
         }
         self._writing = writing
+        self._rows_since_move = 0
 
     @classmethod
     def create(cls, path: Path) -> Self:
@@ -154,6 +157,17 @@ class SqliteProjection:
         except CORRUPT_DATA_ERRORS as error:
             raise projection_unavailable("written", error) from error
         self.reached, self.run = reached, run
+        self._rows_since_move += sum(map(len, change_set.rows.values()))
+
+    @property
+    def needs_move(self) -> bool:
+        """Whether so many rows were written that the pages of the write-ahead log should be moved."""
+        return self._rows_since_move >= MOVED_ROWS
+
+    def move_pages(self) -> None:
+        """Move pages from the write-ahead log to the database file. For the thread that writes."""
+        move_pages(self._writing)
+        self._rows_since_move = 0
 
     def note_acknowledged(self, position: int) -> None:
         """Note on disk that all events up to `position` are durable, although the rows have not reached it.

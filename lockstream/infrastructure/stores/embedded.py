@@ -189,6 +189,15 @@ class EmbeddedStore:
         with self._snapshots.shut() if has_long_wal(self._path) else nullcontext():
             checkpoint.write()
 
+    @property
+    def needs_move(self) -> bool:
+        """Whether SQLite should move pages from its write-ahead log to the database file."""
+        return self._projection.stored.needs_move
+
+    def move_pages(self) -> None:
+        """Let SQLite move pages from its write-ahead log. Not during a checkpoint. For the thread of `write`."""
+        self._projection.stored.move_pages()
+
     def checkpoint(self) -> None:
         """Flush the log, and write all that has changed to the projection.
 

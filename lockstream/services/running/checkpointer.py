@@ -36,7 +36,9 @@ class Checkpointer:
         self._store = store
         self._durable = durable
         self._on_caught_up = on_caught_up
-        self._reached = durable.current
+        self._reached = self._wanted = durable.current
+        """The position that the projection has reached, and the highest one that a caller of `reached` needs."""
+
         self.seconds = Histogram(WORK_SECONDS)
         """The durations of checkpoints that were written."""
 
@@ -85,6 +87,7 @@ class Checkpointer:
             StoreUnavailable: the projection cannot be written.
         """
         loop = asyncio.get_running_loop()
+        self._wanted = max(self._wanted, position)
         while self._reached < position:
             if self._is_closed:
                 raise StoreUnavailable(STOPPED)
@@ -138,8 +141,10 @@ class Checkpointer:
 
     async def _run(self) -> None:
         await self._checkpoint()
-        while self._store.needs_checkpoint and not self._failure:
+        while not self._failure and (self._store.needs_checkpoint or self._wanted > self._reached):
             await self._checkpoint()
+        if self._store.needs_move and not self._failure:  # no list waits now
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._store.move_pages)
         if self._store.log.failure and not self._has_noted_acknowledged:
             await self._note_acknowledged()
         self._task = None

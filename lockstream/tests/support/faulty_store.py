@@ -45,6 +45,12 @@ class FaultyStore(EmbeddedStore):
         self.checkpoints = 0
         """Number of checkpoints that have begun."""
 
+        self.moves = 0
+        """Number of times that pages of SQLite's write-ahead log were moved."""
+
+        self.needs_moves = False
+        """Whether pages are moved after each checkpoint."""
+
         self.notes = 0
         """Number of attempts to note the acknowledged position."""
 
@@ -58,6 +64,8 @@ class FaultyStore(EmbeddedStore):
         self.log._flush_thread = self._gated
         self._checkpoint_gate, self._checkpoint_waits = threading.Event(), threading.Event()
         self._checkpoint_gate.set()
+        self._move_gate, self._moving = threading.Event(), threading.Event()
+        self._move_gate.set()
 
     def unit_of_work(self) -> UnitOfWork:
         return _FaultyUnitOfWork(self)
@@ -65,6 +73,16 @@ class FaultyStore(EmbeddedStore):
     def begin_checkpoint(self) -> Checkpoint:
         self.checkpoints += 1
         return _FaultyCheckpoint(self)
+
+    @property
+    def needs_move(self) -> bool:
+        return self.needs_moves
+
+    def move_pages(self) -> None:
+        self.moves += 1
+        self._moving.set()
+        assert self._move_gate.wait(TIMEOUT_SECONDS)
+        super().move_pages()
 
     def note_acknowledged(self) -> None:
         self.notes += 1
@@ -109,6 +127,19 @@ class FaultyStore(EmbeddedStore):
     async def checkpoint_waits(self) -> None:
         """Wait until a checkpoint waits at its gate."""
         assert await asyncio.to_thread(self._checkpoint_waits.wait, TIMEOUT_SECONDS)
+
+    def shut_move_gate(self) -> None:
+        """Move pages after each checkpoint, and hold back each move from now on."""
+        self.needs_moves = True
+        self._move_gate.clear()
+
+    def open_move_gate(self) -> None:
+        """Let all moves end."""
+        self._move_gate.set()
+
+    async def move_waits(self) -> None:
+        """Wait until a move waits at its gate."""
+        assert await asyncio.to_thread(self._moving.wait, TIMEOUT_SECONDS)
 
     def pass_checkpoint_gate(self) -> None:
         """Wait at the gate, and raise the next of `checkpoint_errors`. Called by the thread of a checkpoint."""

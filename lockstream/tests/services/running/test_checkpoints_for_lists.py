@@ -11,7 +11,7 @@ from lockstream.services.running import checkpointer
 from lockstream.tests.services.running.system import System
 from lockstream.tests.support.builders import registered
 from lockstream.tests.support.coroutines import let_others_run, run
-from lockstream.tests.support.faulty_store import FaultyStore, progress_of
+from lockstream.tests.support.faulty_store import TIMEOUT_SECONDS, FaultyStore, progress_of
 
 pytestmark = pytest.mark.usefixtures("short_waits")
 
@@ -36,6 +36,50 @@ def test_lists_that_wait_at_the_same_time_share_one_checkpoint(store: FaultyStor
         assert progress_of(log_path).reached.position == 2
         await system.engine.checkpointer.reached(2)
         assert store.checkpoints == before + 1
+        await system.close()
+
+    run(check())
+
+
+def test_no_list_waits_for_a_move_of_pages_that_follows_its_checkpoint(store: FaultyStore, log_path: Path) -> None:
+    async def check() -> None:
+        # given a store whose pages are moved after each checkpoint, and a move that does not end
+        system = System(store)
+        store.shut_move_gate()
+        await system.post(registered("a"))
+        # when a list needs that checkpoint, then it is served although the move goes on
+        await asyncio.wait_for(system.engine.checkpointer.reached(1), TIMEOUT_SECONDS)
+        await store.move_waits()
+        # and an event is accepted; a list of it waits for the move, and for the next checkpoint
+        assert await system.post(registered("b")) == [Accepted(2)]
+        waiting = asyncio.create_task(system.engine.checkpointer.reached(2))
+        await let_others_run()
+        assert not waiting.done()
+        store.open_move_gate()
+        await waiting
+        assert progress_of(log_path).reached.position == 2
+        await system.close()
+
+    run(check())
+
+
+def test_pages_are_moved_only_after_the_lists_that_wait(store: FaultyStore) -> None:
+    async def check() -> None:
+        # given a checkpoint in flight, and a list that waits for a later event
+        system = System(store)
+        store.needs_moves = True
+        store.shut_checkpoint_gate()
+        await system.post(registered("a"))
+        await store.checkpoint_waits()
+        await system.post(registered("b"))
+        waiting = asyncio.create_task(system.engine.checkpointer.reached(2))
+        await let_others_run()
+        before = store.checkpoints
+        store.open_checkpoint_gate()
+        # when the list is served, then its checkpoint was the next one, and one move follows both checkpoints
+        await waiting
+        await system.engine.checkpointer.wait_idle()
+        assert (store.checkpoints, store.moves) == (before + 1, 1)
         await system.close()
 
     run(check())
