@@ -44,7 +44,7 @@ class FoundLine(Struct, frozen=True):
 
     @property
     def bound(self) -> Bound:
-        """Where the line begins, as a bound of other searches."""
+        """The beginning of the line, as a bound of other searches."""
         return self.position, self.start
 
     @property

@@ -177,7 +177,8 @@ def rows_in_one_step(
     """Execute a statement on a driver's connection, and return its rows.
 
     SQLite returns all rows in one, as JSON. The driver gives up Python's lock for each row that it fetches. Under load,
-    another thread takes the lock meanwhile, and each of 100 rows may wait for 0.5 ms. A `LIMIT` keeps the rows in order.
+    another thread takes the lock meanwhile, and each of 100 rows may wait for 0.5 ms.
+    The rows keep the order of a statement with a `LIMIT`.
 
     Raises:
         DATABASE_ERRORS: the database cannot be read, or a row holds a BLOB.
