@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import Response
 
-from lockstream.core.entities.state import DEGRADING_SEVERITY
+from lockstream.core.entities.state import DEGRADING_SEVERITY, Status
 from lockstream.presentation.console.api import Answer, ApiRefused, Failed, api_path
 from lockstream.presentation.console.pages.shared import (
     NOT_FOUND,
@@ -18,9 +18,11 @@ from lockstream.presentation.console.pages.shared import (
     list_or_refusal,
     list_page,
     moment_of,
+    time_before,
 )
 from lockstream.presentation.console.pages.wall import MAX_STEPS, rows_of, steps_of
 from lockstream.presentation.console.texts import instant
+from lockstream.presentation.http.routes.shared.pages import MAX_ITEMS
 
 _YES_NO = (("", "All"), ("true", "Yes"), ("false", "No"))
 _SHOWN_EVENTS = 20
@@ -55,6 +57,7 @@ async def show_locker(wanted: PageRequest) -> Page | Response:
         f"{path}/events", order="desc", limit=MAX_STEPS, until=state.position if at else None
     )
     later = await wanted.api.part(f"{path}/events", limit=MAX_STEPS, since=(state.position or 0) + 1) if at else None
+    late = None if at else await _overdue_in(wanted, locker_id)
     first = await wanted.api.part(f"{path}/events", limit=1)
     known_since = first.value["items"][0]["recorded_at"] if first.value else None
     doors = state.value["compartments"]
@@ -66,6 +69,10 @@ async def show_locker(wanted: PageRequest) -> Page | Response:
             "state": state,
             "rows": rows_of(doors),
             "totals": _totals(doors),
+            "late": late,
+            "late_doors": {parcel["compartment_id"] for parcel in late.value["items"]}
+            if late and late.value
+            else set(),
             "history": history,
             "later": later,
             "shown_events": _SHOWN_EVENTS,
@@ -150,6 +157,13 @@ async def _not_known_yet(wanted: PageRequest, refused: ApiRefused, path: str, ti
     first = await wanted.api.get(f"{path}/events", limit=1)
     values = {"detail": str(refused), "first": first.value["items"][0], "picture": picture}
     return Page("not_known_yet.html", title, values, status=NOT_FOUND, answers=(first,))
+
+
+async def _overdue_in(wanted: PageRequest, locker_id: str) -> Answer | Failed:
+    """Return the overdue parcels of a locker."""
+    before = time_before(wanted.overdue_hours)
+    query = {"status": Status.DEPOSITED.value, "locker_id": locker_id, "changed_before": before, "limit": MAX_ITEMS}
+    return await wanted.api.part("/reservations", **query)
 
 
 def _moments(known_since: str | None) -> dict[str, str | None]:

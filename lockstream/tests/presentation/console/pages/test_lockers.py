@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from lockstream.presentation.console.pages import lockers
 from lockstream.settings import Settings
 from lockstream.tests.presentation.console.calling import console_client, document
-from lockstream.tests.presentation.console.pages.conftest import EIGHT, HOSTILE, SEVEN
+from lockstream.tests.presentation.console.pages.conftest import EIGHT, HOSTILE, LAST, SEVEN
 from lockstream.tests.support.builders import registered
 
 WALL = f"/console/lockers/{SEVEN}"
@@ -138,3 +138,30 @@ def test_the_wall_has_a_row_for_each_letter(settings: Settings) -> None:
         (True, "B1"),
         (False, "B2"),
     ]
+
+
+def test_doors_with_overdue_parcels_are_marked_now_and_not_in_the_past(network: TestClient) -> None:
+    # given a parcel that has been in A1 for 180 hours, and one in A2 for 50 hours
+    html = network.get(WALL).text
+    doors = re.findall(r'class="(door [^"]+)"[^>]* href="[^"]+/compartments/([^"?]+)"', html)
+    # then the door of the first one bears a mark, and the legend leads to the overdue parcels of the locker
+    assert {door: "door--late" in classes.split() for classes, door in doors} == {
+        "A1": True,
+        "A2": False,
+        "A3": False,
+        "A4": False,
+    }
+    page = document(network, WALL)
+    assert f"/console/overdue?locker_id={SEVEN}" in page.values("href")
+    assert "Overdue 1" in " ".join(page.text.split())
+    # and a past wall has no mark, since the limit counts from now
+    assert "door--late" not in network.get(f"{WALL}?at={LAST}").text
+
+
+def test_a_wall_is_shown_if_its_overdue_parcels_cannot_be_read(
+    network: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lockers, "MAX_ITEMS", 0)  # the list refuses this limit
+    page = document(network, WALL)
+    assert "A1" in page.text
+    assert "limit" in page.text
