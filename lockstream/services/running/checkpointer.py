@@ -36,9 +36,7 @@ class Checkpointer:
         self._store = store
         self._durable = durable
         self._on_caught_up = on_caught_up
-        self._reached = self._wanted = durable.current
-        """The position that the projection has reached, and the highest one that a caller of `reached` needs."""
-
+        self._reached = durable.current
         self.seconds = Histogram(WORK_SECONDS)
         """The durations of checkpoints that were written."""
 
@@ -87,7 +85,6 @@ class Checkpointer:
             StoreUnavailable: the projection cannot be written.
         """
         loop = asyncio.get_running_loop()
-        self._wanted = max(self._wanted, position)
         while self._reached < position:
             if self._is_closed:
                 raise StoreUnavailable(STOPPED)
@@ -141,10 +138,8 @@ class Checkpointer:
 
     async def _run(self) -> None:
         await self._checkpoint()
-        while not self._failure and (self._store.needs_checkpoint or self._wanted > self._reached):
+        while self._store.needs_checkpoint and not self._failure:
             await self._checkpoint()
-        if self._store.needs_move and not self._failure:  # no list waits now
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._store.move_pages)
         if self._store.log.failure and not self._has_noted_acknowledged:
             await self._note_acknowledged()
         self._task = None
@@ -174,6 +169,8 @@ class Checkpointer:
             self.failures += 1
             self._retry_at = asyncio.get_running_loop().time() + RETRY_SECONDS
         self._notify_ended()
+        if self._store.needs_move and not self._failure:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._store.move_pages)
 
     async def _write(self) -> None:
         self._began_at = asyncio.get_running_loop().time()

@@ -45,11 +45,8 @@ class FaultyStore(EmbeddedStore):
         self.checkpoints = 0
         """Number of checkpoints that have begun."""
 
-        self.moves = 0
-        """Number of times that pages of SQLite's write-ahead log were moved."""
-
         self.needs_moves = False
-        """Whether pages are moved after each checkpoint."""
+        """Whether pages of SQLite's write-ahead log are moved after each checkpoint."""
 
         self.notes = 0
         """Number of attempts to note the acknowledged position."""
@@ -79,7 +76,6 @@ class FaultyStore(EmbeddedStore):
         return self.needs_moves
 
     def move_pages(self) -> None:
-        self.moves += 1
         self._moving.set()
         assert self._move_gate.wait(TIMEOUT_SECONDS)
         super().move_pages()

@@ -63,28 +63,6 @@ def test_no_list_waits_for_a_move_of_pages_that_follows_its_checkpoint(store: Fa
     run(check())
 
 
-def test_pages_are_moved_only_after_the_lists_that_wait(store: FaultyStore) -> None:
-    async def check() -> None:
-        # given a checkpoint in flight, and a list that waits for a later event
-        system = System(store)
-        store.needs_moves = True
-        store.shut_checkpoint_gate()
-        await system.post(registered("a"))
-        await store.checkpoint_waits()
-        await system.post(registered("b"))
-        waiting = asyncio.create_task(system.engine.checkpointer.reached(2))
-        await let_others_run()
-        before = store.checkpoints
-        store.open_checkpoint_gate()
-        # when the list is served, then its checkpoint was the next one, and one move follows both checkpoints
-        await waiting
-        await system.engine.checkpointer.wait_idle()
-        assert (store.checkpoints, store.moves) == (before + 1, 1)
-        await system.close()
-
-    run(check())
-
-
 def test_a_list_that_is_cancelled_does_not_end_the_checkpoint(store: FaultyStore, log_path: Path) -> None:
     async def check() -> None:
         system = System(store)
