@@ -20,7 +20,7 @@ from lockstream.presentation.console.pages.shared import (
     moment_of,
     time_before,
 )
-from lockstream.presentation.console.pages.wall import MAX_STEPS, rows_of, steps_of
+from lockstream.presentation.console.pages.wall import MAX_STEPS, columns_of, rows_of, steps_of
 from lockstream.presentation.console.texts import instant
 from lockstream.presentation.http.routes.shared.pages import MAX_ITEMS
 
@@ -61,13 +61,15 @@ async def show_locker(wanted: PageRequest) -> Page | Response:
     first = await wanted.api.part(f"{path}/events", limit=1)
     known_since = first.value["items"][0]["recorded_at"] if first.value else None
     doors = state.value["compartments"]
+    rows = rows_of(doors)
     return Page(
         "locker.html",
         f"Locker {locker_id}",
         {
             "locker_id": locker_id,
             "state": state,
-            "rows": rows_of(doors),
+            "rows": rows,
+            "columns": columns_of(rows),
             "totals": _totals(doors),
             "late": late,
             "late_doors": {parcel["compartment_id"] for parcel in late.value["items"]}

@@ -14,6 +14,9 @@ MAX_STEPS = 50
 _MIN_DOORS_A_ROW = 2
 """Doors in a row of a grid, on average."""
 
+_MAX_COLUMNS = 8
+"""Most doors beside each other on a telephone: each is 40 pixels wide then. The style sheet has a rule for each number."""
+
 _NUMBER = re.compile("([0-9]+)")
 _NAME_IN_GRID = re.compile("([A-Za-z]{1,2})-?[0-9]{1,3}")
 
@@ -86,6 +89,12 @@ def rows_of(doors: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     rows = [list(row) for _, row in groupby(ordered, key=lambda door: _letters(door["compartment_id"]))]
     is_grid = all(_letters(door["compartment_id"]) for door in ordered)
     return rows if is_grid and len(rows) * _MIN_DOORS_A_ROW <= len(ordered) else [ordered]
+
+
+def columns_of(rows: Sequence[Sequence[object]]) -> int | None:
+    """Return the doors of the longest row, if a telephone can show all rows unbroken. None if it cannot."""
+    longest = max(map(len, rows), default=0)
+    return longest if len(rows) > 1 and longest <= _MAX_COLUMNS else None
 
 
 def _natural(name: str) -> tuple[list[str | int], str]:
