@@ -15,7 +15,7 @@ _MIN_DOORS_A_ROW = 2
 """Doors in a row of a grid, on average."""
 
 _MAX_COLUMNS = 8
-"""Most doors beside each other on a telephone: each is 40 pixels wide then. The style sheet has a rule for each number."""
+"""Most doors beside each other on a telephone: each is 40 pixels wide. The style sheet has a rule for each number."""
 
 _NUMBER = re.compile("([0-9]+)")
 _NAME_IN_GRID = re.compile("([A-Za-z]{1,2})-?[0-9]{1,3}")
