@@ -1,7 +1,8 @@
 """Find the line of a position in a log file, by interpolation between lines whose offsets are known.
 
-Each read of the file gives up Python's lock, and under load it may take 0.5 ms to get the lock back. So a search reads
-few windows of many lines. A page of 100 events of a locker, in a log of 5 million, takes 1.1 reads an event.
+Each read of the file gives up Python's lock, and gets it back after up to 0.5 ms under load (docs/decisions/0011). So a
+search reads few parts of the file, each with several lines: 1.1 parts for each event on a page of a locker's history,
+in the log of `python -m bench lists`.
 """
 
 import os
@@ -13,14 +14,14 @@ from msgspec import Struct
 from lockstream.core.entities.log import START, Cursor
 from lockstream.infrastructure.codec.log_line import claimed_end, claimed_position
 
-WINDOW_BYTES = 4 * 1024
+PART_BYTES = 4 * 1024
 """Bytes that are read at a time. Most lines have 300 to 400."""
 
 _INTERPOLATIONS = 8
 """Guesses by interpolation, before bisection, which converges even if the lengths of lines vary too much."""
 
 _GROWTH = 4
-"""Factor by which a window grows that was too small."""
+"""Factor by which a part grows that was too small."""
 
 _POSITION_BYTES = len('{"position":') + 20
 
@@ -29,6 +30,14 @@ type Bound = tuple[int, int]
 
 LOG_START: Bound = 1, 0
 _OFFSET = itemgetter(1)
+
+
+class MissingLine(LookupError):
+    """Raised when a log file lacks the line of a position."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(f"no line has position {position}")
+        self.position = position
 
 
 class FoundLine(Struct, frozen=True):
@@ -49,7 +58,7 @@ class FoundLine(Struct, frozen=True):
 
     @property
     def after(self) -> Cursor:
-        """The end of the line before, as that line claims it. Raises InvalidLine if it has not the form of a record."""
+        """The end of the line before, as that line claims it. Raises InvalidLine if that line is not a record."""
         return claimed_end(self.before, self.start) if self.start else START
 
 
@@ -62,7 +71,7 @@ def find_line(file: int, position: int, first: Bound, last: Bound) -> FoundLine 
     Raises:
         OSError: the file cannot be read.
     """
-    size, guesses = WINDOW_BYTES, 0
+    size, guesses = PART_BYTES, 0
     while first[0] <= position < last[0] and first[1] < last[1]:
         share = (position - first[0]) / (last[0] - first[0]) if guesses < _INTERPOLATIONS else 0.5
         guesses += 1
@@ -78,16 +87,16 @@ def find_line(file: int, position: int, first: Bound, last: Bound) -> FoundLine 
                 number = claimed_position(content[head : head + _POSITION_BYTES])
             except ValueError:
                 return None
-            behind = number + content.count(b"\n", head, tail)
-            if number < position < behind or position == number == 1:
+            next_number = number + content.count(b"\n", head, tail)
+            if number < position < next_number or position == number == 1:
                 return _nth_line(content[head:tail], position - number, position, begin + head)
             if position < number:
                 last = min(last, (number, begin + head), key=_OFFSET)
-            elif position == number:  # the window lacks the line before; the next window begins earlier
+            elif position == number:  # the part lacks the line before; the next part begins earlier
                 first = max(first, (number, begin + head), key=_OFFSET)
             else:
-                first = max(first, (behind, begin + tail), key=_OFFSET)
-        if (first, last) == bounds:  # a line is longer than the window
+                first = max(first, (next_number, begin + tail), key=_OFFSET)
+        if (first, last) == bounds:  # a line is longer than the part
             if begin + len(content) >= last[1] and (begin == 0 or begin + head < first[1]):
                 return None
             size *= _GROWTH
@@ -95,21 +104,23 @@ def find_line(file: int, position: int, first: Bound, last: Bound) -> FoundLine 
 
 
 def find_lines(file: int, positions: Sequence[int], first: Bound, last: Bound) -> Iterator[FoundLine]:
-    """Yield the lines of ascending positions, not in this order. Lines that the file lacks are left out.
+    """Yield the lines of ascending positions, not in this order.
 
     The middle line is found first. It bounds the search for the lines on either side.
 
     Raises:
+        MissingLine: the file was altered and lacks one of the lines.
         OSError: the file cannot be read.
     """
     if not positions:
         return
     middle = len(positions) // 2
     line = find_line(file, positions[middle], first, last)
-    if line:
-        yield line
-    yield from find_lines(file, positions[:middle], first, line.bound if line else last)
-    yield from find_lines(file, positions[middle + 1 :], line.bound if line else first, last)
+    if line is None:
+        raise MissingLine(positions[middle])
+    yield line
+    yield from find_lines(file, positions[:middle], first, line.bound)
+    yield from find_lines(file, positions[middle + 1 :], line.bound, last)
 
 
 def _nth_line(lines: bytes, index: int, position: int, offset: int) -> FoundLine | None:

@@ -15,7 +15,14 @@ from lockstream.infrastructure.codec.log_line import (
     decode_lines,
     event_id_of,
 )
-from lockstream.infrastructure.file_log.line_search import LOG_START, Bound, FoundLine, find_line, find_lines
+from lockstream.infrastructure.file_log.line_search import (
+    LOG_START,
+    Bound,
+    FoundLine,
+    MissingLine,
+    find_line,
+    find_lines,
+)
 
 CHUNK_LINES = 1_000
 """Lines that are decoded together."""
@@ -95,14 +102,14 @@ class LogReader:
         try:
             lines = find_lines(self._file, sorted(set(wanted)), LOG_START, _end_of(end))
             found = {line.position: self._record(line) for line in lines}
+        except MissingLine as missing:  # a damaged projection may name any position
+            raise StoreUnavailable(
+                f"The log {self._path} has no record at position {missing.position}. Run `lockstream verify`."
+            ) from missing
         except OSError as error:
             raise log_unreadable(self._path, error) from error
         except LogFileDamaged as error:
             raise StoreUnavailable(str(error)) from error
-        if missing := set(wanted) - found.keys():  # a damaged projection may name any position
-            raise StoreUnavailable(
-                f"The log {self._path} has no record at position {min(missing)}. Run `lockstream verify`."
-            )
         return [found[position] for position in wanted]
 
     def lines(self, after: int, count: int, end: Cursor) -> list[bytes]:
@@ -120,6 +127,8 @@ class LogReader:
             if first is None or first.after.position != after:
                 raise _altered(self._path)
             lines = _lines_from(self._file, first.start, count, end.offset)
+            if not lines:  # the file was truncated meanwhile
+                raise _altered(self._path)
             return lines[: count_checked(lines, first.after)]
         except OSError as error:
             raise log_unreadable(self._path, error) from error

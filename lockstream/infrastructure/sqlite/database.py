@@ -43,8 +43,11 @@ CORRUPT_DATA_ERRORS = (*DATABASE_ERRORS, *VALUE_ERRORS)
 MOVED_ROWS = 1_500
 """Rows that are written between two moves of pages from SQLite's write-ahead log to the database file.
 
-A list that comes during a move waits for its end: up to 20 ms for 4,000 rows (docs/decisions/0005).
+A list that comes during a move waits for its end. So 1 % of lists wait longer than 21 ms (docs/decisions/0005).
 """
+
+ROWS_A_COMMIT = 10
+"""Rows that change as many pages as each commit changes besides its rows: 15 pages, if it changes 3 rows."""
 
 WAL_CHECKPOINT_PAGES = 8_000
 """Pages in the write-ahead log at which SQLite moves them in any case, as a part of a commit."""
@@ -58,6 +61,8 @@ WRITE_CACHE_KIB = 8_000
 
 READ_CONNECTIONS = 8
 """Connections that read the projection at a time."""
+
+_rows = msgspec.json.Decoder(list[tuple[Any, ...]])
 
 
 def writing_engine(path: Path) -> Engine:
@@ -129,8 +134,8 @@ def move_pages(connection: Connection) -> None:
 
     Pages that an open snapshot needs stay. SQLite keeps all pages after an error, and a later move tries again.
     """
-    driver = cast(sqlite3.Connection, connection.connection.driver_connection)
-    with suppress(sqlite3.Error):
+    with suppress(*DATABASE_ERRORS):
+        driver = cast(sqlite3.Connection, connection.connection.driver_connection)
         driver.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
 
 
@@ -181,14 +186,14 @@ def rows_in_one_step(
     The rows keep the order of a statement with a `LIMIT`.
 
     Raises:
-        DATABASE_ERRORS: the database cannot be read, or a row holds a BLOB.
+        CORRUPT_DATA_ERRORS: the database cannot be read, or holds a value that JSON cannot.
     """
     names = ", ".join(f"c{number}" for number in range(statement.columns))
     all_rows = f"SELECT json_group_array(json_array({names})) FROM found"  # noqa: S608  # names that are made here
     text = f"WITH found({names}) AS ({statement.text}) {all_rows}"
     with closing(connection.cursor()) as cursor:
         [(content,)] = cursor.execute(text, statement.bind(values)).fetchall()
-    return msgspec.json.decode(content, type=list[tuple[Any, ...]])
+    return _rows.decode(content)
 
 
 def integers(name: str) -> TableValuedAlias:

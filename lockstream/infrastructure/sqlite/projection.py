@@ -24,6 +24,7 @@ from lockstream.infrastructure.sqlite.database import (
     CORRUPT_DATA_ERRORS,
     DATABASE_ERRORS,
     MOVED_ROWS,
+    ROWS_A_COMMIT,
     building_engine,
     integer_list,
     integers,
@@ -157,7 +158,7 @@ class SqliteProjection:
         except CORRUPT_DATA_ERRORS as error:
             raise projection_unavailable("written", error) from error
         self.reached, self.run = reached, run
-        self._rows_since_move += sum(map(len, change_set.rows.values()))
+        self._rows_since_move += ROWS_A_COMMIT + sum(map(len, change_set.rows.values()))
 
     @property
     def needs_move(self) -> bool:

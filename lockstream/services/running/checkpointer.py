@@ -170,7 +170,7 @@ class Checkpointer:
             self._retry_at = asyncio.get_running_loop().time() + RETRY_SECONDS
         self._notify_ended()
         if self._store.needs_move and not self._failure:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._store.move_pages)
+            await self._move_pages()
 
     async def _write(self) -> None:
         self._began_at = asyncio.get_running_loop().time()
@@ -185,6 +185,16 @@ class Checkpointer:
             raise
         checkpoint.commit()
         self._reached = checkpoint.reached.position
+
+    async def _move_pages(self) -> None:
+        """Let SQLite move pages from its write-ahead log to the database file."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._store.move_pages)
+        except Exception:  # an internal error; without an end of this task, reads and the close would wait for ever
+            logger.exception(
+                "Pages of the write-ahead log could not be moved to the projection.",
+                extra={"event_name": "pages_not_moved"},
+            )
 
     async def _note_acknowledged(self) -> None:
         """Note in the projection how many events were acknowledged, so that the next start requires as many."""

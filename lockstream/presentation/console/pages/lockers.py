@@ -72,9 +72,7 @@ async def show_locker(wanted: PageRequest) -> Page | Response:
             "columns": columns_of(rows),
             "totals": _totals(doors),
             "late": late,
-            "late_doors": {parcel["compartment_id"] for parcel in late.value["items"]}
-            if late and late.value
-            else set(),
+            "late_doors": _doors_with(late, doors),
             "history": history,
             "later": later,
             "shown_events": _SHOWN_EVENTS,
@@ -83,7 +81,7 @@ async def show_locker(wanted: PageRequest) -> Page | Response:
             "at_time": at if at and not at.isdecimal() else None,
             **_moments(known_since),
         },
-        answers=(state, history),
+        answers=(state, history) if late is None else (state, history, late),
         has_live_parts=not at,
         live_query=feed_of_locker(locker_id),
     )
@@ -166,6 +164,12 @@ async def _overdue_in(wanted: PageRequest, locker_id: str) -> Answer | Failed:
     before = time_before(wanted.overdue_hours)
     query = {"status": Status.DEPOSITED.value, "locker_id": locker_id, "changed_before": before, "limit": MAX_ITEMS}
     return await wanted.api.part("/reservations", **query)
+
+
+def _doors_with(late: Answer | Failed | None, doors: list[dict[str, Any]]) -> set[str]:
+    """Return the ids of the doors whose parcels are overdue. Each parcel counts where the wall shows it."""
+    parcels = {parcel["reservation_id"] for parcel in late.value["items"]} if late and late.value else set()
+    return {door["compartment_id"] for door in doors if door["active_reservation"] in parcels}
 
 
 def _moments(known_since: str | None) -> dict[str, str | None]:

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from lockstream.infrastructure.file_log.line_search import LOG_START, find_line, find_lines
+from lockstream.infrastructure.file_log.line_search import LOG_START, MissingLine, find_line, find_lines
 from lockstream.tests.infrastructure.file_log.log_files import written
 
 EVENTS = 5_000
@@ -49,14 +49,21 @@ def test_a_page_of_lines_takes_few_reads(tmp_path: Path, reads: Reads) -> None:
         assert reads.number < 2 * len(positions)
 
 
-def test_the_lines_that_a_log_lacks_are_left_out(tmp_path: Path) -> None:
-    with written(tmp_path / "log", [10] * 40) as (file, _, end):
+def test_a_search_ends_at_the_first_line_that_a_log_lacks(tmp_path: Path, reads: Reads) -> None:
+    with written(tmp_path / "log", [10] * 400) as (file, _, end):
+        # given a log that lost most of its lines
         lines = (tmp_path / "log").read_bytes().splitlines(keepends=True)
-        (tmp_path / "log").write_bytes(b"".join(lines[:19] + lines[20:]))
-        log_end = 41, end.offset
-        assert find_line(file, 20, LOG_START, log_end) is None
-        assert find_line(file, 41, LOG_START, log_end) is None
-        assert {line.position for line in find_lines(file, [3, 20, 38], LOG_START, log_end)} == {3, 38}
+        (tmp_path / "log").write_bytes(b"".join(lines[:19] + lines[380:]))
+        log_end = 401, end.offset
+        for position in (20, 380, 401):
+            assert find_line(file, position, LOG_START, log_end) is None
+        # when many of them are to be found
+        reads.number = 0
+        with pytest.raises(MissingLine) as caught:
+            list(find_lines(file, range(1, 400), LOG_START, log_end))
+        # then the first one that is missing ends the search
+        assert caught.value.position == 200
+        assert reads.number < 20
 
 
 def test_a_search_in_a_file_without_lines_ends(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from lockstream.core.entities.log import Record
 from lockstream.core.errors import StoreUnavailable
+from lockstream.infrastructure.file_log.line_search import FoundLine, find_line
 from lockstream.infrastructure.file_log.reader import PAGE_BYTES, LogReader, read_log
 from lockstream.infrastructure.file_log.writer import LogWriter
 from lockstream.tests.infrastructure.file_log.log_files import LENGTHS, UNEQUAL_LENGTHS, written
@@ -196,6 +198,21 @@ def test_a_line_after_the_end_of_a_shortened_log_is_unavailable(tmp_path: Path, 
             for position in range(kept + 1, 10):
                 with pytest.raises(StoreUnavailable, match=f"{log} (has no record at position|is damaged at line)"):
                     reader.records([position], end)
+
+
+def test_a_page_is_unavailable_if_the_log_is_truncated_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with reading(tmp_path / "log", [10] * 9) as (reader, records):
+
+        def find_and_truncate(*arguments: Any) -> FoundLine | None:
+            found = find_line(*arguments)
+            os.truncate(tmp_path / "log", 0)
+            return found
+
+        monkeypatch.setattr("lockstream.infrastructure.file_log.reader.find_line", find_and_truncate)
+        with pytest.raises(StoreUnavailable, match="has lost lines"):
+            reader.lines(3, 5, records[-1].end)
 
 
 def test_a_position_that_the_log_lacks_is_unavailable(tmp_path: Path) -> None:

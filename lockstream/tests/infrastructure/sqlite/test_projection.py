@@ -76,6 +76,14 @@ def test_pages_are_moved_to_the_database_file_after_enough_rows(
     assert database.read_bytes() != before
 
 
+def test_many_small_commits_make_a_move_due_as_well(projection: SqliteProjection) -> None:
+    writes = 0
+    while not projection.needs_move:
+        projection.write(_one_fault(), NO_RUN)
+        writes += 1
+    assert writes < 200
+
+
 def test_a_move_that_fails_loses_nothing_and_is_tried_again(projection: SqliteProjection) -> None:
     projection.write(_one_fault(), NO_RUN)
     moved = driver_connection(projection._writing.connection)

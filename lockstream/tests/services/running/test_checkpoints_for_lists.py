@@ -63,6 +63,23 @@ def test_no_list_waits_for_a_move_of_pages_that_follows_its_checkpoint(store: Fa
     run(check())
 
 
+def test_lists_go_on_after_an_internal_error_of_a_move(store: FaultyStore, caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise RuntimeError("move")
+
+    async def check() -> None:
+        system = System(store)
+        store.needs_moves = True
+        store.move_pages = fail  # type: ignore[method-assign]
+        for number in (1, 2):
+            await system.post(registered(str(number)))
+            await asyncio.wait_for(system.engine.checkpointer.reached(number), TIMEOUT_SECONDS)
+        await system.close()
+
+    run(check())
+    assert {record.event_name for record in caplog.records if record.levelname == "ERROR"} == {"pages_not_moved"}  # type: ignore[attr-defined]
+
+
 def test_a_list_that_is_cancelled_does_not_end_the_checkpoint(store: FaultyStore, log_path: Path) -> None:
     async def check() -> None:
         system = System(store)
