@@ -4,6 +4,6 @@ Start at `unit_of_work`, one batch under the write lock. `statements` and `row_l
 reads the log and probes the database. `connection` has pools, timeouts and retries, `pipeline` psycopg's private parts.
 `reads` has the reads of one subject, and `listings` those of lists. `shadow_tables` rebuilds the projection beside
 running nodes, and `snapshot` shows one moment to `verify`. `log_import` imports a full export, and `migrate` creates
-and upgrades the tables. `quarantine` keeps events that were not accepted, in tables of its own. May import `core`,
-`rows`, `codec`, `settings` and `compatibility`, but neither `sqlite` nor `file_log`.
+and upgrades the tables. `quarantine` keeps events that were not accepted, in tables of its own, and `nodes` the list of
+nodes. May import `core`, `rows`, `codec`, `settings` and `compatibility`, but neither `sqlite` nor `file_log`.
 """

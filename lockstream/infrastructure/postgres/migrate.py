@@ -22,6 +22,7 @@ _NEW_TABLES = {
     1: ["events", *(table.name for table in PROJECTION_TABLES)],
     2: ["quarantine", "quarantine_malformed", "quarantine_totals"],
     4: ["access_keys", "access_audit", "access_version"],
+    5: ["nodes"],
 }
 """Names of the tables that each schema version adds, or that a rebuild creates beside them."""
 

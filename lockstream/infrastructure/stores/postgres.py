@@ -24,6 +24,7 @@ from lockstream.infrastructure.postgres.connection import (
 from lockstream.infrastructure.postgres.listings import PostgresListings
 from lockstream.infrastructure.postgres.log import PostgresLog, PostgresPages
 from lockstream.infrastructure.postgres.migrate import migrate, require_current
+from lockstream.infrastructure.postgres.nodes.store import PostgresNodes
 from lockstream.infrastructure.postgres.quarantine.store import PostgresQuarantine
 from lockstream.infrastructure.postgres.reads import PostgresReads
 from lockstream.infrastructure.postgres.shadow_tables import end_of_log, is_valid, rebuild, require_no_other_version
@@ -169,6 +170,10 @@ class PostgresStore:
     def quarantine(self, limits: QuarantineLimits) -> PostgresQuarantine:
         """Return the quarantine in the primary database. Close it before the store."""
         return PostgresQuarantine(self._database, limits)
+
+    def nodes(self) -> PostgresNodes:
+        """Return the list of nodes in the primary database. Close it before the store."""
+        return PostgresNodes(self._database)
 
     def unit_of_work(self) -> PostgresUnitOfWork:
         return PostgresUnitOfWork(self._session, self.log)

@@ -33,9 +33,10 @@ NEWER = NEWEST + 1
 
 QUARANTINE = ["quarantine", "quarantine_malformed", "quarantine_totals"]
 ACCESS = ["access_audit", "access_keys", "access_version"]
+NODES = ["nodes"]
 
 TO_VERSION_1 = (
-    f"DROP TABLE {', '.join([*QUARANTINE, *ACCESS])}; ALTER TABLE events DROP COLUMN recorded_by; "
+    f"DROP TABLE {', '.join([*QUARANTINE, *ACCESS, *NODES])}; ALTER TABLE events DROP COLUMN recorded_by; "
     "UPDATE lockstream_schema SET version = 1"
 )
 """Turns tables of the present schema version into those of version 1."""
@@ -98,7 +99,7 @@ def test_a_start_creates_the_tables_in_an_empty_database(empty_database_url: str
     ingest_into(empty_database_url, registered())
     with closing(PostgresStore(empty_database_url)) as store:
         assert store.log.end.position == 1
-    tables = {"events", "lockstream_schema", *QUARANTINE, *ACCESS, *(table.name for table in PROJECTION_TABLES)}
+    tables = {"events", "lockstream_schema", *QUARANTINE, *ACCESS, *NODES, *(table.name for table in PROJECTION_TABLES)}
     assert schema_of(empty_database_url) == (sorted(tables), [NEWEST])
 
 
@@ -166,6 +167,20 @@ def test_a_start_upgrades_an_older_version_only_with_auto_migrate(auto_migrate: 
         assert schema_of(old_url) == before
 
 
+def test_a_node_of_version_4_goes_on_after_an_upgrade(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a node on tables without the list of nodes
+    with monkeypatch.context() as older:
+        older.delitem(SCRIPTS, 5)
+        store = PostgresStore(empty_database_url)
+    with closing(store):
+        assert "nodes" not in schema_of(empty_database_url)[0]
+        # when they are migrated
+        assert migrated(empty_database_url) == (4, NEWEST)
+        # then the node goes on, and the list is empty
+        assert ingest([event(registered())], store.unit_of_work()) == [Accepted(1)]
+    assert execute(empty_database_url, "SELECT count(*) FROM nodes") == [(0,)]
+
+
 def test_the_command_upgrades_a_database_of_version_1(empty_database_url: str, run_command: RunCommand) -> None:
     create_version_1(empty_database_url)
     result = run_command("migrate", DATABASE_URL=empty_database_url)
@@ -174,7 +189,7 @@ def test_the_command_upgrades_a_database_of_version_1(empty_database_url: str, r
         assert store.log.end.position == 1
 
 
-@pytest.mark.parametrize("name", QUARANTINE)
+@pytest.mark.parametrize("name", [*QUARANTINE, *NODES])
 def test_an_upgrade_leaves_tables_of_another_program_alone(name: str, empty_database_url: str) -> None:
     # given a database of version 1, with another program's table
     create_version_1(empty_database_url)
@@ -272,7 +287,8 @@ def test_a_migration_that_is_killed_half_way_has_changed_nothing(
     assert schema_of(empty_database_url) == ([], [])
     script.write_text("CREATE TABLE half (id int)")
     assert migrated(empty_database_url) == (0, NEWER)
-    assert schema_of(empty_database_url) == ([*ACCESS, "events", "half", "lockstream_schema", *QUARANTINE], [NEWER])
+    tables = [*ACCESS, "events", "half", "lockstream_schema", *NODES, *QUARANTINE]
+    assert schema_of(empty_database_url) == (tables, [NEWER])
 
 
 def test_a_migration_whose_script_fails_has_changed_nothing(
@@ -286,7 +302,7 @@ def test_a_migration_whose_script_fails_has_changed_nothing(
 
 
 @pytest.mark.parametrize(
-    "name", ["events", "compartments", "reservations", "faults", "progress", "quarantine", "access_keys"]
+    "name", ["events", "compartments", "reservations", "faults", "progress", "quarantine", "access_keys", "nodes"]
 )
 def test_tables_of_another_program_are_left_alone(name: str, empty_database_url: str, run_command: RunCommand) -> None:
     execute(empty_database_url, f"CREATE TABLE {name} AS SELECT 'a table in a restaurant' AS note")

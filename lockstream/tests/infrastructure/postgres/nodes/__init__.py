@@ -1,0 +1,1 @@
+"""Tests of the list of nodes in a database."""
