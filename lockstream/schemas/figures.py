@@ -69,6 +69,26 @@ class SystemQuarantine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     is_behind: Annotated[bool, Meta(description="Whether entries are in memory alone, as they cannot be written.")]
 
 
+class SystemNode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One node of those that share the work. Its times are by the clock of the database, if there is one."""
+
+    node_id: Annotated[str, Meta(description="Random UUID of the process.", extra_json_schema={"format": "uuid"})]
+    name: Annotated[str, Meta(description="Host name and port, as LOCKSTREAM_PORT says.")]
+    process_id: int
+    version: str
+    started_at: Annotated[Time, Meta(description="When the node was started: RFC 3339 in UTC.")]
+    heard_at: Annotated[Time, Meta(description="When the node was last heard: RFC 3339 in UTC.")]
+    position: Annotated[int, Meta(ge=0, description="Position of the newest event when the node was last heard.")]
+    state: Annotated[
+        Literal["ready", "not_ready", "not_heard"],
+        Meta(description="It accepts events, refuses them, or was not heard for 15 seconds."),
+    ]
+    unavailable_reason: Annotated[
+        str | None, Meta(description="Why it refused events when it was last heard. Null: it accepted them.")
+    ]
+    is_this: Annotated[bool, Meta(description="Whether it is the node that answers.")]
+
+
 class SystemProblem(Struct, frozen=True, forbid_unknown_fields=True):
     """Something that is wrong."""
 
@@ -87,6 +107,10 @@ class SystemStatus(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     unavailable_reason: Annotated[str | None, Meta(description="Why events are refused right now. Null: they are not.")]
     problems: Annotated[list[SystemProblem], Meta(description="The critical ones first.")]
     storage: SystemStorage
+    nodes: Annotated[
+        list[SystemNode] | None,
+        Meta(description="All nodes by name; a log in a file has one. Null: the database cannot be read now."),
+    ]
     quarantine: Annotated[SystemQuarantine | None, Meta(description="Null: it is off, or did not answer in time.")]
     min_free_bytes: Annotated[int, Meta(description="Free space below which no event is accepted.")]
     days_left: Annotated[float | None, Meta(description="Days until then, at the rate of the last 24 hours.")]

@@ -16,6 +16,20 @@ class Section(NamedTuple):
 
 
 RUNBOOK: Final = {
+    "a-node-that-is-away": Section(
+        "A node that is away",
+        "A node has not been heard for 15 seconds. It has ended without being stopped, it hangs, or it does not reach "
+        "the database.",
+        "Nothing that was acknowledged. Lockers send events without a response again, to another node.",
+        "Look at the process and its log, and start it again. A node that was given up leaves the list after a day.",
+    ),
+    "nodes-of-several-versions": Section(
+        "Nodes of several versions",
+        "An upgrade is not finished, or a node was started with another version of Lockstream than the others. They "
+        "share the log as long as the rules and the projection of both versions are the same.",
+        "Nothing.",
+        "Restart the nodes of the older version with the newer one, one after the other.",
+    ),
     "events-are-refused": Section(
         "Events are refused",
         "Every event gets 503, and the text names the reason. Either the database is away, or the server is stopping.",

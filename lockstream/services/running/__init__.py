@@ -5,9 +5,9 @@ keys take turns, and an engine decides them: `embedded_engine` on the event loop
 `durable_position` is the position up to which the log is on disk, with the requests that wait for it. `checkpointer`
 brings the embedded projection up to the log. `feed` answers readers of the log, `feed_streams` sends them events as
 they come, and `head_watch` lets them wait for the next event. `quarantine` keeps events that were not accepted,
-`access` checks API keys and their limits, `silence` finds lockers that were not heard of for long, and `telemetry` has
-the figures of the whole system. `lifecycle` starts and stops the system, and `event_loop` runs calls from any thread
-on one event loop. May import `infrastructure`, `core` and `settings`, but not `commands`.
+`access` checks API keys and their limits, `silence` finds lockers that were not heard of for long, `nodes` has the list
+of nodes, and `telemetry` has the figures of the whole system. `lifecycle` starts and stops the system, and `event_loop`
+runs calls from any thread on one event loop. May import `infrastructure`, `core` and `settings`, but not `commands`.
 
 | thread                | started by                 | stopped by             | may touch                            |
 | --------------------- | -------------------------- | ---------------------- | ------------------------------------ |
@@ -24,6 +24,7 @@ on one event loop. May import `infrastructure`, `core` and `settings`, but not `
 | lockstream-quarantine | `Quarantine`               | `Quarantine.close`     | the store of the quarantine          |
 | lockstream-access     | `Access`                   | `Access.close`         | the keys, which it reads             |
 | lockstream-audit      | `Access`                   | `Access.close`         | audit entries, the last use of keys  |
+| lockstream-nodes      | `Heartbeat`                | `Heartbeat.close`      | a session of its own                 |
 | lockstream-decide     | `DatabaseEngine`           | `DatabaseEngine.close` | PostgreSQL's writing session         |
 | lockstream-read       | `DatabaseEngine`           | `DatabaseEngine.close` | PostgreSQL's pool of readers         |
 | lockstream-probe      | `PostgresLog`              | `PostgresLog.close`    | a session of its own                 |

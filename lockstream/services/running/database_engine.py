@@ -51,6 +51,7 @@ class DatabaseEngine:
         self.on_ready: Callable[[], object] = lambda: None
         self.log: EventLog = store.log
         self.durable = DurablePosition(store.log)
+        self.nodes = store.nodes()
         self._store = store
         self._unit_of_work = _transactions(store.unit_of_work, tracing)
         self._decider = ThreadPoolExecutor(1, "lockstream-decide")

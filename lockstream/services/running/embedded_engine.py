@@ -39,6 +39,7 @@ LOG_READING_THREADS = 2
 class EmbeddedEngine:
     """Decides batches on the embedded store, and answers reads. For one event loop."""
 
+    nodes = None
     weight_bytes = 512
     """With 250 events in a batch, some 128 KiB are decoded at most before other requests are served."""
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from time import perf_counter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -27,6 +27,9 @@ from lockstream.services.running.ingest_queue import IngestQueue
 from lockstream.services.running.telemetry.batch_tally import BatchTally
 from lockstream.services.running.telemetry.counts import DatabaseCounts, FileCounts
 from lockstream.services.running.telemetry.figures import StorageFigures
+
+if TYPE_CHECKING:
+    from lockstream.infrastructure.postgres.nodes.store import PostgresNodes
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +110,10 @@ class Engine(FeedEngine, Protocol):
     @property
     def unavailable_reason(self) -> str | None:
         """Why events are refused right now, or None."""
+
+    @property
+    def nodes(self) -> "PostgresNodes | None":
+        """The list of nodes in the database of the store, or None for a store that one process has for itself."""
 
     weight_bytes: int
     """An event counts as one of the batch limit, and as one more for each time that its JSON text has this length."""

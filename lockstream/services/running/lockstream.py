@@ -36,6 +36,7 @@ from lockstream.services.running.group_commit import (
     Origin,
     Outcomes,
 )
+from lockstream.services.running.nodes.node_list import NodeList
 from lockstream.services.running.quarantine.entries import BoundEntries, Entries
 from lockstream.services.running.quarantine.quarantine import Quarantine
 from lockstream.services.running.quarantine.resubmission import resubmit_entries
@@ -93,6 +94,7 @@ class Lockstream:
         self._started_at = utc_now()
         self._parsing_lock, self._resubmitting = asyncio.Lock(), asyncio.Lock()
         self._key_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._nodes = NodeList(settings, engine.nodes, lambda: self.unavailable_reason)
         self.lockers: Lockers | None = None
         """The lockers that reads show. None: all of them."""
 
@@ -318,7 +320,7 @@ class Lockstream:
         """Finish the submitted events, and close the files."""
         with closing(self._store):
             await self._runner.run(self._close)
-            await asyncio.to_thread(self.access.close)
+            await asyncio.gather(asyncio.to_thread(self._nodes.close), asyncio.to_thread(self.access.close))
             if self.tracing:
                 await asyncio.to_thread(self.tracing.close)
             await asyncio.to_thread(self._runner.stop)
@@ -353,7 +355,12 @@ class Lockstream:
     async def _figures(self) -> SystemFigures:
         settings = self.settings
         storage, quarantine = await asyncio.gather(self._engine.figures(), self._shared_quarantine.in_time())
-        missing = ("quarantine",) if self._quarantine and not quarantine else ()
+        nodes = self._nodes.figures(storage.head)
+        missing = [*storage.missing]
+        if self._quarantine and not quarantine:
+            missing.append("quarantine")
+        if nodes is None:
+            missing.append("nodes")
         return SystemFigures(
             version=__version__,
             started_at=self._started_at,
@@ -365,8 +372,9 @@ class Lockstream:
             stream_limit=settings.stream_limit,
             quarantine=quarantine,
             unavailable_reason=self.unavailable_reason,
+            nodes=nodes,
             failing_keys=self.access.failing,
-            missing=(*storage.missing, *missing),
+            missing=tuple(missing),
         )
 
     async def _counts(self) -> SystemCounts:

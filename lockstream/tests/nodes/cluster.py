@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.postgres import free_port
+from lockstream import __version__
 from lockstream.infrastructure.postgres.connection import DEFAULT_LIMITS, TimeLimits
 from lockstream.tests.support.processes import SERVE, Server
 
@@ -40,6 +41,25 @@ def program_with(limits: TimeLimits = DEFAULT_LIMITS, min_position_seconds: floa
         "from lockstream.services.running import lockstream\n"
         f"DatabaseDeployment.limits = {limits!r}\n"
         f"lockstream.MIN_POSITION_SECONDS = {min_position_seconds}\n"
+        "main()",
+        "serve",
+    )
+
+
+def program_with_fast_heartbeats(version: str = __version__) -> Sequence[str]:
+    """Return the command-line arguments of a Python process that serves a node of this version.
+
+    Its heart beats 25 times as fast as usual, and a node that misses 15 heartbeats is not heard.
+    """
+    return (
+        "-c",
+        "import lockstream\n"
+        f"lockstream.__version__ = {version!r}\n"
+        "from lockstream.infrastructure.postgres.nodes import store\n"
+        "from lockstream.presentation.cli.main import main\n"
+        "from lockstream.services.running.nodes import heartbeat\n"
+        "heartbeat.HEARTBEAT_SECONDS = 0.2\n"
+        "heartbeat.UNHEARD_SECONDS = store.UNHEARD_SECONDS = 3\n"
         "main()",
         "serve",
     )

@@ -27,7 +27,8 @@ from lockstream.tests.nodes.daemon import Daemon
 from lockstream.tests.nodes.history import Follower, assert_legal, read_history
 from lockstream.tests.support.builders import event, registered
 from lockstream.tests.support.commands import CommandResult, RunCommand
-from lockstream.tests.support.processes import Server
+from lockstream.tests.support.databases import execute
+from lockstream.tests.support.processes import Server, wait_until
 from lockstream.tests.support.quarantine import id_of, refused, write
 from lockstream.tests.support.requirements import find_program, requires_program
 
@@ -66,7 +67,7 @@ def pool_url(pool: Daemon) -> str:
 
 @pytest.fixture(scope="module")
 def nodes(pool: Daemon, pool_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    """Two nodes, which would open up to ten connections each."""
+    """Two nodes, which would open up to thirteen connections each."""
     set_pool_size(pool, 3)
     with cluster(2, tmp_path_factory.mktemp("nodes"), pool_url) as nodes:
         yield nodes
@@ -88,6 +89,17 @@ def test_lists_are_read_through_the_pool(nodes: list[Server]) -> None:
         status, body = second.get("/lockers/pooled/compartments")
         assert status == 200, body
         assert len(json.loads(body)["items"]) == number + 1
+
+
+def test_nodes_list_each_other_through_the_pool(url: str, nodes: list[Server]) -> None:
+    heard = "SELECT process_id, heard_at FROM nodes ORDER BY process_id"
+    before = execute(url, heard)
+    for node in nodes:
+        wait_until(lambda: len(json.loads(node.get("/system")[1])["nodes"] or ()) == 2)  # noqa: B023
+    # and they go on to note themselves, in any session of the pool
+    wait_until(lambda: all(new != old for new, old in zip(execute(url, heard), before, strict=True)))
+    assert [pid for pid, _ in execute(url, heard)] == sorted(node.pid for node in nodes)
+    assert execute(url, "SELECT count(*) FROM nodes WHERE unavailable_reason IS NOT NULL") == [(0,)]
 
 
 def test_the_quarantine_is_written_and_read_through_the_pool(pool_url: str) -> None:

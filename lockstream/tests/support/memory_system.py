@@ -25,6 +25,7 @@ class _MemoryEngine:
     is_overloaded = False
     weight_bytes = 2**30
     counts = None
+    nodes = None
     unavailable_reason = None
 
     def __init__(self, store: MemoryStore, batch_limit: int) -> None:

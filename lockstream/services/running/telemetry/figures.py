@@ -102,6 +102,45 @@ class QuarantineFigures(Struct, frozen=True, kw_only=True):
         return sum(self.open_by_code.values()) + self.discarded
 
 
+class NodeState(StrEnum):
+    """The state of a node, as far as its database knows."""
+
+    READY = "ready"
+    """The node accepts events."""
+
+    NOT_READY = "not_ready"
+    """The node refuses events."""
+
+    NOT_HEARD = "not_heard"
+    """The node has written no heartbeat for 15 seconds. It may have ended."""
+
+
+class NodeFigures(Struct, frozen=True, kw_only=True):
+    """One node of those that share the work. Times are RFC 3339 in UTC, by the clock of the database, if any."""
+
+    node_id: str
+    """Random UUID of the process."""
+
+    name: str
+    """Host name and port."""
+
+    process_id: int
+    version: str
+    started_at: str
+    heard_at: str
+    """Time of the last heartbeat."""
+
+    position: int
+    """Position of the newest event that the node knew at the last heartbeat."""
+
+    state: NodeState
+    unavailable_reason: str | None
+    """Why the node refused events at the last heartbeat."""
+
+    is_this: bool
+    """Whether it is the node that answers."""
+
+
 class SystemFigures(Struct, frozen=True, kw_only=True):
     """The figures of one process and its storage."""
 
@@ -124,6 +163,9 @@ class SystemFigures(Struct, frozen=True, kw_only=True):
 
     unavailable_reason: str | None
     """Why events are refused right now."""
+
+    nodes: tuple[NodeFigures, ...] | None
+    """All nodes by name, or None if the database could not be read lately."""
 
     failing_keys: tuple[str, ...] = ()
     """Work on API keys whose last attempt has failed, such as "read the keys"."""

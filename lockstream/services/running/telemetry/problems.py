@@ -1,9 +1,17 @@
 """The problems of the running system, as its figures show them, each with a description and a remedy."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
-from lockstream.core.wording import counted
-from lockstream.services.running.telemetry.figures import QuarantineFigures, StorageFigures, SystemFigures
+from lockstream.core.wording import agreeing, counted
+from lockstream.services.running.telemetry.figures import (
+    NodeFigures,
+    NodeState,
+    QuarantineFigures,
+    StorageFigures,
+    SystemFigures,
+)
 
 NEARLY_FULL = 0.8
 """Share of a limit from which the limit counts as nearly reached."""
@@ -16,6 +24,12 @@ FEW_DAYS = 7.0
 
 LONG_LAG_SECONDS = 30.0
 """Lag of a projection or a read replica from which it counts as behind. A checkpoint is due each second."""
+
+LISTED_NODES = 5
+"""Most nodes that a description names."""
+
+SECONDS_END = len("2026-11-23T08:15:00")
+"""Characters of a time without the parts of a second."""
 
 
 class Problem(Struct, frozen=True):
@@ -43,7 +57,7 @@ def problems(figures: SystemFigures) -> list[Problem]:
     found = [*_of_log(storage), *_of_disk(figures), *_of_projection(figures), *_of_replica(storage)]
     if figures.unavailable_reason and not any(problem.is_critical for problem in found):
         found.append(_events_refused(figures.unavailable_reason))
-    found += [*_of_load(figures), *_of_keys(figures), *_of_missing(figures)]
+    found += [*_of_load(figures), *_of_nodes(figures.nodes or ()), *_of_keys(figures), *_of_missing(figures)]
     if figures.quarantine:
         found += _of_quarantine(figures.quarantine)
     return sorted(found, key=lambda problem: not problem.is_critical)
@@ -123,6 +137,29 @@ def _of_load(figures: SystemFigures) -> list[Problem]:
         remedy = "Find out whether readers leave streams open. LOCKSTREAM_STREAM_LIMIT is the bound."
         found.append(Problem("streams_at_limit", False, description, remedy, "too-many-streams"))
     return found
+
+
+def _of_nodes(nodes: Sequence[NodeFigures]) -> list[Problem]:
+    found = []
+    unheard = [node for node in nodes if node.state is NodeState.NOT_HEARD]
+    versions = {node.version: node.name for node in nodes if node.state is not NodeState.NOT_HEARD}
+    if unheard:
+        since = _listing([f"{node.name} since {node.heard_at[:SECONDS_END]}Z" for node in unheard])
+        description = f"{counted(len(unheard), 'node')} {agreeing(len(unheard), 'is', 'are')} not heard: {since}."
+        remedy = "Look at the process and at its way to the database, and start it again if it has ended."
+        found.append(Problem("node_not_heard", False, description, remedy, "a-node-that-is-away"))
+    if len(versions) > 1:
+        by_version = _listing([f"{version} ({name})" for version, name in sorted(versions.items())])
+        description = f"The nodes have {len(versions)} versions of Lockstream: {by_version}."
+        remedy = "Finish the upgrade: restart the nodes of the older version with the newer one."
+        found.append(Problem("node_versions_differ", False, description, remedy, "nodes-of-several-versions"))
+    return found
+
+
+def _listing(parts: Sequence[str]) -> str:
+    """Return the first parts of a list, and how many more there are."""
+    more = [f"{len(parts) - LISTED_NODES} more"] if len(parts) > LISTED_NODES else []
+    return ", ".join([*parts[:LISTED_NODES], *more])
 
 
 def _of_keys(figures: SystemFigures) -> list[Problem]:

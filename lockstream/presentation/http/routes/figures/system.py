@@ -9,7 +9,7 @@ from lockstream.presentation.http.errors import UNAVAILABLE
 from lockstream.presentation.http.json_response import EncodedJson
 from lockstream.presentation.http.query_parameters import QueryParameters
 from lockstream.presentation.http.routes.shared.reads import WRONG_QUERY, responses_of, responses_without_position
-from lockstream.schemas.figures import SystemProblem, SystemQuarantine, SystemStatus, SystemStorage
+from lockstream.schemas.figures import SystemNode, SystemProblem, SystemQuarantine, SystemStatus, SystemStorage
 from lockstream.schemas.listings import encode_json
 from lockstream.services.running.telemetry.figures import SystemFigures
 from lockstream.services.running.telemetry.problems import problems
@@ -53,6 +53,20 @@ _EXAMPLE = SystemStatus(
         replica_lag_seconds=None,
         replica_failure=None,
     ),
+    nodes=[
+        SystemNode(
+            node_id="0190a5e0-0000-4000-8000-0000000000a1",
+            name="locker-host:8000",
+            process_id=4711,
+            version="1.0.0",
+            started_at="2026-11-23T06:00:00.000000Z",
+            heard_at="2026-11-23T08:15:00.000000Z",
+            position=81204,
+            state="ready",
+            unavailable_reason=None,
+            is_this=True,
+        )
+    ],
     quarantine=SystemQuarantine(
         open_by_code={"unknown_reservation": 3}, discarded=1, entries=4, limit=50_000, dropped=0, is_behind=False
     ),
@@ -81,7 +95,7 @@ _FAILED = UNAVAILABLE | {"description": "The system is starting or stopping, or 
     ),
 )
 async def get_system(request: Request) -> Response:
-    """The node that answers and its storage: positions, lags and limits, and each problem with its remedy.
+    """The node that answers, its storage and all nodes: positions, lags, limits, and problems with their remedies.
 
     The node answers even while events are refused.
     """
@@ -98,6 +112,7 @@ def _status(figures: SystemFigures, settings: Settings) -> SystemStatus:
         unavailable_reason=figures.unavailable_reason,
         problems=msgspec.convert(problems(figures), list[SystemProblem], from_attributes=True),
         storage=msgspec.convert(storage, SystemStorage, from_attributes=True),
+        nodes=msgspec.convert(figures.nodes, list[SystemNode] | None, from_attributes=True),
         quarantine=msgspec.convert(quarantine, SystemQuarantine | None, from_attributes=True),
         min_free_bytes=figures.min_free_bytes,
         days_left=figures.days_left,

@@ -65,7 +65,8 @@ class MetricsCollector:
             self._attempt("silence", lockstream.silent_lockers),
         )
         for part in figures.missing if figures else ():
-            self._errors[part] += 1
+            if part in self._errors:  # the list of nodes has no metrics
+                self._errors[part] += 1
         seconds = {group: found.read() for group, found in self._requests.seconds.items()}
         scraped = _Scraped(figures, counts, network and network.value, silent, self._requests.read(), seconds)
         return await asyncio.to_thread(self._families, scraped)

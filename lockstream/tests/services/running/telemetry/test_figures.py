@@ -1,6 +1,8 @@
 """The figures of a running system are right on every store, and are there while events are refused."""
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -17,8 +19,9 @@ from lockstream.infrastructure.stores.embedded import EmbeddedStore
 from lockstream.services.deployment import deployment_of
 from lockstream.services.running.embedded_engine import EmbeddedEngine
 from lockstream.services.running.lockstream import Lockstream
+from lockstream.services.running.nodes import heartbeat
 from lockstream.services.running.telemetry import attempts
-from lockstream.services.running.telemetry.figures import StorageKind
+from lockstream.services.running.telemetry.figures import NodeState, StorageKind
 from lockstream.services.running.telemetry.problems import problems
 from lockstream.settings import Settings
 from lockstream.tests.support.builders import event, fault_cleared, fault_reported, registered
@@ -73,6 +76,12 @@ def test_the_figures_follow_the_log(opened: Callable[[], AbstractContextManager[
         assert (figures.quarantine.entries, figures.quarantine.limit) == (1, 50_000)
         assert figures.unavailable_reason is None
         assert problems(figures) == []
+        # and the only node is this process
+        [node] = figures.nodes or ()
+        assert (node.process_id, node.version, node.is_this) == (os.getpid(), __version__, True)
+        assert (node.position, node.state, node.unavailable_reason) == (2, NodeState.READY, None)
+        assert node.name == f"{socket.gethostname()}:8000"
+        assert node.started_at <= node.heard_at
         await lockstream.close()
 
     with opened() as lockstream:
@@ -187,7 +196,7 @@ def test_slow_lists_leave_the_figures_of_the_disk(store: FaultyStore, monkeypatc
     run(check())
 
 
-def test_a_database_that_is_away_leaves_the_figures_that_the_node_knows() -> None:
+def test_a_database_that_is_away_leaves_the_figures_that_the_node_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     async def check(lockstream: Lockstream) -> None:
         lockstream.bind_running_loop()
         await lockstream.ingest([event(registered())])
@@ -195,6 +204,11 @@ def test_a_database_that_is_away_leaves_the_figures_that_the_node_knows() -> Non
         figures = await lockstream.figures()
         assert (figures.storage.head, figures.storage.durable_position) == (1, 1)
         assert [problem.code for problem in problems(figures)] == ["events_refused"]
+        [node] = figures.nodes or ()
+        assert (node.state, node.unavailable_reason) == (NodeState.NOT_READY, "The database is away.")
+        monkeypatch.setattr(heartbeat, "UNHEARD_SECONDS", 0)
+        figures = await lockstream.figures()
+        assert (figures.nodes, figures.missing) == (None, ("nodes",))
         await lockstream.close()
 
     with on_postgres() as lockstream:

@@ -8,6 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from lockstream.services.running.telemetry.figures import (
+    NodeFigures,
+    NodeState,
     QuarantineFigures,
     StorageFigures,
     StorageKind,
@@ -32,6 +34,18 @@ STORAGE = StorageFigures(
     events_a_day=10.0,
 )
 QUARANTINE = QuarantineFigures(open_by_code={"unknown_locker": 3}, discarded=1, limit=100, dropped=0, is_behind=False)
+NODE = NodeFigures(
+    node_id="0190a5e0-0000-4000-8000-0000000000a1",
+    name="host-1:8000",
+    process_id=4711,
+    version="2.0.0",
+    started_at="2026-11-23T08:15:00.000000Z",
+    heard_at="2026-11-23T09:15:00.000000Z",
+    position=1_000,
+    state=NodeState.READY,
+    unavailable_reason=None,
+    is_this=True,
+)
 HEALTHY = SystemFigures(
     version="2.0.0",
     started_at="2026-11-23T08:15:00.000000Z",
@@ -43,6 +57,7 @@ HEALTHY = SystemFigures(
     stream_limit=1_000,
     quarantine=QUARANTINE,
     unavailable_reason=None,
+    nodes=(NODE,),
 )
 
 
@@ -52,6 +67,12 @@ def with_storage(**changes: Any) -> SystemFigures:
 
 def with_quarantine(**changes: Any) -> SystemFigures:
     return replace(HEALTHY, quarantine=replace(QUARANTINE, **changes))
+
+
+def with_others(*changes: dict[str, Any]) -> SystemFigures:
+    """Return figures with further nodes that differ from the first one."""
+    others = [replace(NODE, name=f"host-{number}:8000", is_this=False, **one) for number, one in enumerate(changes, 2)]
+    return replace(HEALTHY, nodes=(NODE, *others))
 
 
 FAILED = "The log event_log.jsonl could not be written."
@@ -72,6 +93,8 @@ CASES = {
     "quarantine_behind": with_quarantine(is_behind=True),
     "quarantine_filling": with_quarantine(open_by_code={"a": 50, "b": 25}, discarded=5),
     "figures_missing": replace(HEALTHY, missing=("disk", "quarantine")),
+    "node_not_heard": with_others({"state": NodeState.NOT_HEARD}),
+    "node_versions_differ": with_others({"version": "2.1.0"}),
     "keys_failing": replace(HEALTHY, failing_keys=("read the keys",)),
 }
 CRITICAL = {"events_refused", "log_failed", "disk_full"}
@@ -104,6 +127,8 @@ def test_each_problem_is_found_alone(code: str) -> None:
         replace(HEALTHY, open_streams=999),
         replace(HEALTHY, open_streams=0, stream_limit=0),
         with_quarantine(discarded=76),
+        with_others({}, {"state": NodeState.NOT_READY, "unavailable_reason": "The database is away."}),
+        replace(HEALTHY, nodes=None),
     ],
 )
 def test_a_figure_within_its_bounds_is_no_problem(figures: SystemFigures) -> None:
@@ -141,4 +166,17 @@ def test_a_problem_names_its_values() -> None:
     assert text("figures_missing") == (
         "Figures could not be read in time: disk, quarantine. Problems of these parts are not shown."
     )
+    assert text("node_not_heard") == "1 node is not heard: host-2:8000 since 2026-11-23T09:15:00Z."
+    assert text("node_versions_differ") == (
+        "The nodes have 2 versions of Lockstream: 2.0.0 (host-1:8000), 2.1.0 (host-2:8000)."
+    )
     assert text("quarantine_filling") == "The quarantine holds 80 of at most 100 entries."
+
+
+def test_a_node_that_is_not_heard_has_no_version_and_only_some_are_named() -> None:
+    gone = {"state": NodeState.NOT_HEARD, "version": "1.0.0"}
+    [problem] = problems(with_others(*[gone] * 7))
+    assert problem.code == "node_not_heard"
+    assert problem.description.startswith("7 nodes are not heard: host-2:8000 since 2026-11-23T09:15:00Z, ")
+    assert "host-6:8000" in problem.description
+    assert problem.description.endswith(", 2 more.")

@@ -1,5 +1,6 @@
 """GET /system: positions, limits and settings of the running system, and its problems."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ from fastapi.testclient import TestClient
 
 from lockstream.infrastructure.stores.embedded import EmbeddedStore
 from lockstream.presentation.http.app import create_app
+from lockstream.services.running.nodes import heartbeat
 from lockstream.tests.presentation.http.conftest import NewClient
 from lockstream.tests.support.builders import deposited, registered
 from lockstream.tests.support.clients import contract_client, open_from_environment
-from lockstream.tests.support.databases import database_url
+from lockstream.tests.support.databases import database_url, execute
 from lockstream.tests.support.memory_system import open_in_memory
 from lockstream.tests.support.processes import wait_until
 
@@ -48,8 +50,24 @@ def test_a_system_on_postgresql_and_one_in_memory_tell_theirs(
     for opened, kind in ((open_from_environment, "postgresql"), (open_in_memory, "file")):
         with contract_client(create_app(opened)) as client:
             assert client.post("/events", json=registered()).status_code == 202
-            storage = system(client)["storage"]
+            shown = system(client)
+            storage = shown["storage"]
             assert (storage["kind"], storage["head"]) == (kind, 1)
+            [node] = shown["nodes"]
+            assert (node["state"], node["position"], node["is_this"]) == ("ready", 1, True)
+            assert (node["process_id"], node["version"]) == (os.getpid(), shown["version"])
+
+
+def test_a_list_of_nodes_that_cannot_be_read_is_named(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    with contract_client(create_app(open_from_environment)) as client:
+        execute(database_url, "ALTER TABLE nodes RENAME TO moved")
+        monkeypatch.setattr(heartbeat, "UNHEARD_SECONDS", 0)
+        shown = system(client)
+        assert (shown["nodes"], shown["missing"]) == (None, ["nodes"])
+        assert [problem["code"] for problem in shown["problems"]] == ["figures_missing"]
+        assert client.post("/events", json=registered()).status_code == 202
+        assert client.get("/metrics").status_code == 200
 
 
 def test_no_secret_is_shown(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
