@@ -1,4 +1,4 @@
-"""The system: positions, lags, limits and settings of the node that answers, and the runbook of its problems."""
+"""The system: positions, lags, limits and settings of the node that answers, all nodes, and the runbook."""
 
 import asyncio
 from typing import Any, NamedTuple

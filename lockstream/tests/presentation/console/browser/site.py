@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import httpx
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request, Response
 
 from lockstream.presentation.cli.simulate import write_log
@@ -111,6 +112,15 @@ class Watched(NamedTuple):
         """Require that no script has failed, that no policy was broken, and that no other host was asked."""
         assert self.faults == []
         assert self.page.evaluate("window.refused") == []
+
+
+def require_accessible(page: Page, where: str) -> None:
+    """Require that axe finds nothing on a page."""
+    found = [
+        (violation["id"], [node["target"] for node in violation["nodes"]], violation["nodes"][0]["failureSummary"])
+        for violation in Axe().run(page).response["violations"]
+    ]
+    assert found == [], where
 
 
 @contextmanager

@@ -3,12 +3,18 @@
 from typing import Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect
 
 from lockstream.presentation.console.pages import PAGES
 from lockstream.presentation.console.pages.quarantine import SHOWN_ENTRIES
-from lockstream.tests.presentation.console.browser.site import NARROW, WIDE, Site, path_of, watched_page
+from lockstream.tests.presentation.console.browser.site import (
+    NARROW,
+    WIDE,
+    Site,
+    path_of,
+    require_accessible,
+    watched_page,
+)
 from lockstream.tests.support.browsers import needs_browser
 from lockstream.tests.support.builders import deposited
 
@@ -59,7 +65,7 @@ def test_every_page_is_accessible_and_keeps_its_policy(browser: Browser, site: S
             response = watched.page.goto(url)
             assert response
             assert response.status == (404 if template in (UNKNOWN, NOT_KNOWN_YET) else 200)
-            _require_accessible(watched.page, f"{template}, {theme}, {width}")
+            require_accessible(watched.page, f"{template}, {theme}, {width}")
             _require_no_sideways_scrolling(watched.page, f"{template}, {width}")
             watched.require_no_fault()
 
@@ -105,14 +111,6 @@ def test_a_full_page_of_the_quarantine_is_light(browser: Browser, site: Site) ->
 
 def _theme(name: str) -> Literal["light", "dark"]:
     return "dark" if name == "dark" else "light"
-
-
-def _require_accessible(page: Page, where: str) -> None:
-    found = [
-        (violation["id"], [node["target"] for node in violation["nodes"]], violation["nodes"][0]["failureSummary"])
-        for violation in Axe().run(page).response["violations"]
-    ]
-    assert found == [], where
 
 
 def _require_no_sideways_scrolling(page: Page, where: str) -> None:
