@@ -40,6 +40,13 @@ class Quarantine(Struct, frozen=True):
     is_behind: bool
 
 
+class Node(Struct, frozen=True):
+    """One of the nodes that share the work."""
+
+    state: str
+    """Name of its state, such as "ready"."""
+
+
 class Status(Struct, frozen=True, kw_only=True):
     """The running system at one moment."""
 
@@ -47,6 +54,7 @@ class Status(Struct, frozen=True, kw_only=True):
     started_at: str
     problems: list[Problem]
     storage: Storage
+    nodes: list[Node] | None = None
     quarantine: Quarantine | None = None
     min_free_bytes: int = 0
     days_left: float | None = None

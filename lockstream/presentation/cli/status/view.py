@@ -1,9 +1,11 @@
 """The lines that show the state of a server: problems, then figures. Text of the server is never read as markup."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from lockstream.core.wording import counted, printable, size
-from lockstream.presentation.cli.status.answers import Problem, Quarantine, Status, Storage
+from lockstream.presentation.cli.status.answers import Node, Problem, Quarantine, Status, Storage
 
 PAGE = "docs/operations.md"
 
@@ -55,6 +57,7 @@ def _figures(status: Status, rate: float | None) -> list[tuple[str, str]]:
         ("position", f"{storage.head:,}{pace}"),
         ("projection", _behind(storage.projection_lag, storage.projection_lag_seconds)),
         *_replica(storage),
+        *_nodes(status.nodes or ()),
         ("queue", f"{status.events_waiting:,} of {status.queue_limit:,} events"),
         ("streams", f"{status.open_streams:,} of {status.stream_limit:,}"),
         *_disk(status),
@@ -72,6 +75,14 @@ def _replica(storage: Storage) -> list[tuple[str, str]]:
     if storage.replica_position is None:
         return []
     return [("replica", _behind(max(0, storage.head - storage.replica_position), storage.replica_lag_seconds or 0))]
+
+
+def _nodes(nodes: Sequence[Node]) -> list[tuple[str, str]]:
+    """Return how many nodes are in each state. A single node has nothing to tell that the other lines do not."""
+    if len(nodes) < 2:
+        return []
+    counts = Counter(printable(node.state).replace("_", " ") for node in nodes)
+    return [("nodes", ", ".join(f"{count:,} {state}" for state, count in counts.most_common()))]
 
 
 def _disk(status: Status) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 import pytest
 
 from lockstream.core.wording import counted, size
-from lockstream.presentation.cli.status.answers import Problem, Quarantine, Status
+from lockstream.presentation.cli.status.answers import Node, Problem, Quarantine, Status
 from lockstream.presentation.cli.status.rates import Seen, events_a_second
 from lockstream.presentation.cli.status.view import CRITICAL, GOOD, WARNING, lines
 from lockstream.tests.presentation.cli.status.states import FULL_DISK, LAG, status, storage
@@ -53,6 +53,12 @@ def test_lags_are_told_in_events_and_seconds() -> None:
     assert f"replica     {counted(4, 'event')} and 2.0 seconds behind" in shown
     assert "replica     up to date" in text(status(storage=storage(replica_position=81_204)))
     assert "replica     does not answer" in text(status(storage=storage(replica_failure="It is away.")))
+
+
+def test_several_nodes_are_counted_by_state() -> None:
+    nodes = [Node("ready"), Node("not_heard"), Node("ready")]
+    assert "nodes       2 ready, 1 not heard\n" in text(status(nodes=nodes))
+    assert "nodes" not in text(status(nodes=[Node("ready")]))
 
 
 def test_figures_that_are_not_known_are_left_out() -> None:
