@@ -14,6 +14,7 @@ LockstreamError
 ├── UnknownKey                no API key has the id of a request
 ├── KeyEnded                  an API key that is revoked, expired or replaced cannot be rotated
 ├── TooManyLockers            a key has too many lockers to list their reservations by id
+├── TooManyToSort             too many lockers pass the filters of a list that no index has in its order
 ├── AccessRefused             a request may not be served
 │   ├── NotAuthenticated      the request has no key that is accepted
 │   └── NotAllowed            the key of the request does not allow the operation
@@ -41,6 +42,7 @@ LockstreamError
 Each text is for people: it names the fault and the next step.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from lockstream.core.entities.events import NO_KEY, Event, KeyId
@@ -202,6 +204,17 @@ class TooManyLockers(LockstreamError):
             f"The key is bound to more than {limit} lockers, so their reservations cannot be listed by id together. "
             "Send locker_id with sort=id, or send sort=changed."
         )
+
+
+class TooManyToSort(LockstreamError):
+    """Raised when no index has a list of lockers in its order, and too many lockers pass the filters."""
+
+    def __init__(self, order: str, limit: int, allowed: Iterable[str] = ()) -> None:
+        """`allowed` are the filters that the order allows for any number of lockers."""
+        names = " and ".join(allowed)
+        others = f", sort by id, or filter by {names} alone." if names else ", or sort by id."
+        most = counted(limit, "locker")
+        super().__init__(f"More than {most} pass the filters, too many to sort by {order}. Narrow the filters{others}")
 
 
 class StartRefused(LockstreamError):

@@ -13,6 +13,7 @@ from lockstream.core.entities.listings import (
     FaultQuery,
     HistoryQuery,
     ListedCompartment,
+    LockerKey,
     LockerQuery,
     Matches,
     NetworkTotals,
@@ -201,8 +202,12 @@ class Listings(Protocol):
     def activity(self, since: int, through: int) -> Activity:
         """Return the number of lockers with an event from position `since` on, and of deposits through `through`."""
 
-    def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
-        """Return up to `limit` lockers whose ids follow `after`."""
+    def lockers(self, query: LockerQuery, after: LockerKey | None, limit: int) -> list[LockerTotals]:
+        """Return up to `limit` lockers behind the key `after`, in the order of the query.
+
+        Raises:
+            TooManyToSort: no index has this order, and too many lockers pass the filters.
+        """
 
     def recent_position(self, rank: int, highest: int) -> int:
         """Return the last position of the locker with the `rank`-th latest event, and at most `highest`.

@@ -27,6 +27,8 @@ from lockstream.core.entities.listings import (
     FaultQuery,
     HistoryQuery,
     ListedCompartment,
+    LockerKey,
+    LockerOrder,
     LockerQuery,
     Matches,
     NetworkTotals,
@@ -39,6 +41,7 @@ from lockstream.core.entities.state import Fault, LockerTotals, Reservation, Sta
 from lockstream.core.errors import TooManyLockers
 from lockstream.core.past import LastingRows
 from lockstream.core.ports import Listings
+from lockstream.core.use_cases.sorted_lockers import sorted_lockers
 
 FEW_LOCKERS = 500
 """Most lockers whose lists are merged. A page reads each list at least once (docs/decisions/0028)."""
@@ -78,12 +81,19 @@ class BoundListings:
         own = filter(self._is_own, deposits)
         return Activity(active, sum(1 for _ in islice(own, MAX_OLD_DEPOSITS)))
 
-    def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
+    def lockers(self, query: LockerQuery, after: LockerKey | None, limit: int) -> list[LockerTotals]:
+        """Return up to `limit` lockers behind `after`, in the order of the query.
+
+        Raises:
+            TooManyToSort: the order is not by id, and the caller has too many lockers that pass the filters.
+        """
+        ranges = [part for one in self._ranges if (part := one.within(query.prefix))]
+        if query.order is not LockerOrder.ID and not (len(ranges) == 1 and ranges[0].is_prefix):
+            return sorted_lockers(self.lockers, query, after, limit, FEW_LOCKERS)
         found: list[LockerTotals] = []
-        for part in self._ranges:
-            within = part.within(query.prefix)
-            if within and within.has_ids_after(after) and len(found) < limit:
-                found += self._in_range(within, query, after, limit - len(found))
+        for part in reversed(ranges) if query.descending else ranges:
+            if part.has_ids_behind(after, descending=query.descending) and len(found) < limit:
+                found += self._in_range(part, query, after, limit - len(found))
         return found
 
     def recent_position(self, rank: int, highest: int) -> int:
@@ -156,12 +166,15 @@ class BoundListings:
     def positions_at(self, times: Sequence[int]) -> list[int]:
         return self._listings.positions_at(times)
 
-    def _in_range(self, part: LockerRange, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
-        """Return up to `limit` lockers of a range whose ids follow `after`."""
+    def _in_range(
+        self, part: LockerRange, query: LockerQuery, after: LockerKey | None, limit: int
+    ) -> list[LockerTotals]:
+        """Return up to `limit` lockers of a range behind the id `after`."""
         of_range = replace(query, prefix=part.start)
         if part.is_prefix:
             return self._listings.lockers(of_range, after, limit)
-        return [row for row in self._listings.lockers(of_range, None, 1) if row.locker_id == part.start]
+        first = self._listings.lockers(replace(of_range, descending=False), None, 1)
+        return [row for row in first if row.locker_id == part.start]
 
     def _all_lockers(self) -> Iterator[LockerTotals]:
         return all_rows(partial(self.lockers, LockerQuery()), attrgetter("locker_id"))

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from lockstream.core.entities.access import Lockers
+from lockstream.core.entities.listings import LockerKey
 
 
 class LockerRange(NamedTuple):
@@ -17,11 +18,13 @@ class LockerRange(NamedTuple):
             return self
         return LockerRange(prefix, True) if self.is_prefix and prefix.startswith(self.start) else None
 
-    def has_ids_after(self, locker_id: str | None) -> bool:
-        """Return whether the range has ids after `locker_id`. None comes before all ids."""
-        if locker_id is None or self.start > locker_id:
+    def has_ids_behind(self, locker_id: LockerKey | None, *, descending: bool) -> bool:
+        """Return whether the range has ids behind `locker_id` in a list by id. None is before the list."""
+        if not isinstance(locker_id, str):
             return True
-        return self.is_prefix and locker_id.startswith(self.start)
+        if descending:
+            return self.start < locker_id
+        return self.start > locker_id or (self.is_prefix and locker_id.startswith(self.start))
 
 
 def locker_ranges(lockers: Lockers) -> list[LockerRange]:

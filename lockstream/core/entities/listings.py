@@ -40,8 +40,35 @@ class ReservationOrder(StrEnum):
     """By id, in code point order."""
 
 
+class LockerOrder(StrEnum):
+    """Order of a list of lockers. Lockers with equal counts are in the order of their ids."""
+
+    ID = "id"
+    """By id, in code point order."""
+
+    LAST_EVENT = "last_event"
+    """By the position of the last event."""
+
+    AVAILABLE = "available"
+    """By the number of available compartments."""
+
+    DEGRADED = "degraded"
+    """By the number of degraded compartments."""
+
+
+class CountKey(NamedTuple):
+    """The key of a locker in a list that is sorted by a count."""
+
+    number: int
+    locker_id: str
+
+
+type LockerKey = str | int | CountKey
+"""The key of a locker in its list, as the order demands: its id, the position of its last event, or a `CountKey`."""
+
+
 class LockerQuery(Struct, frozen=True):
-    """Filters of lockers, which are listed by id."""
+    """Filters and order of lockers."""
 
     prefix: str = ""
     """Beginning of the id."""
@@ -59,6 +86,20 @@ class LockerQuery(Struct, frozen=True):
     """Whether the locker is gone by the measure `silence`."""
 
     silence: Silence = NO_SILENCE
+    order: LockerOrder = LockerOrder.ID
+    descending: bool = False
+
+    def key_of(self, row: LockerTotals) -> LockerKey:
+        """Return the key of a locker in the order of the list."""
+        match self.order:
+            case LockerOrder.ID:
+                return row.locker_id
+            case LockerOrder.LAST_EVENT:
+                return row.last_position
+            case LockerOrder.AVAILABLE:
+                return CountKey(row.available, row.locker_id)
+            case LockerOrder.DEGRADED:
+                return CountKey(row.degraded, row.locker_id)
 
 
 class CompartmentQuery(Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from lockstream.core.entities.listings import ListedLocker, LockerQuery
+from lockstream.core.entities.listings import ListedLocker, LockerKey, LockerQuery
 from lockstream.core.entities.log import SECOND
 from lockstream.core.entities.silence import Silence, SilenceLimits, min_others_heard
 from lockstream.core.ports import Listings
@@ -46,8 +46,11 @@ def silence_at(listings: Listings, now: int, limits: SilenceLimits) -> Silence:
     return Silence(listings.position, quiet, young, gone, _event_seconds(listings, now))
 
 
-def listed_lockers(listings: Listings, query: LockerQuery, after: str | None, limit: int) -> list[ListedLocker]:
-    """Return up to `limit` lockers whose ids follow `after`, each with its silence by the measure of the query."""
+def listed_lockers(listings: Listings, query: LockerQuery, after: LockerKey | None, limit: int) -> list[ListedLocker]:
+    """Return up to `limit` lockers behind the key `after`, each with its silence by the measure of the query.
+
+    Raises what `Listings.lockers` raises.
+    """
     return [ListedLocker.of(row, query.silence) for row in listings.lockers(query, after, limit)]
 
 

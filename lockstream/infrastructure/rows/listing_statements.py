@@ -51,6 +51,7 @@ from lockstream.core.entities.listings import (
     CompartmentState,
     FaultQuery,
     HistoryQuery,
+    LockerOrder,
     LockerQuery,
     ReservationOrder,
     ReservationQuery,
@@ -77,6 +78,7 @@ type _Statement = _Select | CompoundSelect[*tuple[Any, ...]]
 type _Condition = ColumnElement[bool]
 
 LIMIT = bindparam("limit", type_=BigInteger)
+PAGE_LIMIT = bindparam("page_limit", type_=BigInteger)
 MIN_SEVERITY = bindparam("min_severity", type_=BigInteger)
 _LOCKER_ID = bindparam("locker_id", type_=String)
 
@@ -117,8 +119,29 @@ class ListingStatements:
         self.positions_at = Prepared(_positions_at(positions), dialect)
 
     def lockers(self, query: LockerQuery) -> Prepared:
-        """Return the statement that lists lockers whose ids are at least `lower` and below `upper`."""
-        return self._statement(_lockers, query.available, query.degraded, query.silent, query.gone)
+        """Return the statement that lists lockers from an index: between `lower` and `upper`, two ids or two positions.
+
+        The order by the number of degraded compartments has the pairs `lower_number`, `lower_id` and `upper_number`,
+        `upper_id` instead, and `none_lower` and `none_upper` as the bounds of the ids of lockers without one.
+        """
+        has, is_silent = (query.available, query.degraded), (query.silent, query.gone)
+        if query.order is LockerOrder.LAST_EVENT:
+            return self._statement(_lockers_by_last_event, *is_silent, query.descending)
+        if query.order is LockerOrder.DEGRADED:
+            return self._statement(_lockers_by_degraded, *has, query.descending)
+        return self._statement(_lockers_by_id, *has, *is_silent, query.descending)
+
+    def locker_count(self, query: LockerQuery) -> Prepared:
+        """Return the statement that counts the lockers that pass the filters, up to `limit`."""
+        return self._statement(_locker_count, query.available, query.degraded, query.silent, query.gone)
+
+    def sorted_lockers(self, query: LockerQuery) -> Prepared:
+        """Return the statement that sorts the first `limit` lockers by id that pass the filters.
+
+        It selects `page_limit` of them between the pairs `lower_number`, `lower_id` and `upper_number`, `upper_id`.
+        """
+        shape = query.order, query.descending, query.available, query.degraded, query.silent, query.gone
+        return self._statement(_sorted_lockers, *shape)
 
     def compartments(self, query: CompartmentQuery) -> Prepared:
         """Return the statement that lists compartments whose ids are at least `lower` and below `upper`."""
@@ -152,19 +175,71 @@ class ListingStatements:
         return prepared
 
 
-def _lockers(available: bool | None, degraded: bool | None, silent: bool | None, gone: bool | None) -> _Statement:
-    page = select(lockers).where(_ids_within_bounds(lockers.c.locker_id))
-    for wanted, condition in ((silent, IS_SILENT), (gone, IS_GONE)):
-        if wanted is not None:
-            page = page.where(condition if wanted else not_(condition))
-    if available is None and degraded is None:
-        return page.order_by(lockers.c.locker_id).limit(LIMIT)
-    has = [
-        condition
+def _lockers_by_id(
+    available: bool | None, degraded: bool | None, silent: bool | None, gone: bool | None, descending: bool
+) -> _Statement:
+    page = select(lockers).where(_ids_within_bounds(lockers.c.locker_id), *_is_silent(silent, gone))
+    parts = [page.where(condition) for _, condition in _lockers_with(available, degraded)]
+    is_filtered = available is not None or degraded is not None
+    return _merged(lockers, parts if is_filtered else [page], "locker_id", descending=descending)
+
+
+def _lockers_by_last_event(silent: bool | None, gone: bool | None, descending: bool) -> _Statement:
+    page = _positions_page(lockers, "last_position", False).where(*_is_silent(silent, gone))
+    return _merged(lockers, [page], "last_position", descending=descending)
+
+
+def _lockers_by_degraded(available: bool | None, degraded: bool | None, descending: bool) -> _Statement:
+    """Return a SELECT that merges lockers with a degraded compartment, by their count, and all others, by their id."""
+    by_count = _pairs_within_bounds(lockers.c.degraded, lockers.c.locker_id)
+    by_id = _ids_within_bounds(lockers.c.locker_id, "none_lower", "none_upper")
+    parts = [
+        select(lockers).where(by_count if is_degraded else by_id, condition)
+        for is_degraded, condition in _lockers_with(available, degraded)
+    ]
+    return _merged(lockers, parts, "degraded", "locker_id", descending=descending)
+
+
+def _locker_count(available: bool | None, degraded: bool | None, silent: bool | None, gone: bool | None) -> _Statement:
+    found = _lockers_by_id(available, degraded, silent, gone, descending=False)
+    return select(func.count()).select_from(found.subquery())
+
+
+def _sorted_lockers(
+    order: LockerOrder,
+    descending: bool,
+    available: bool | None,
+    degraded: bool | None,
+    silent: bool | None,
+    gone: bool | None,
+) -> _Statement:
+    found = _lockers_by_id(available, degraded, silent, gone, descending=False).subquery()
+    pair = found.c[_NUMBERS[order].name], found.c.locker_id
+    page = select(found).where(_pairs_within_bounds(*pair))
+    return page.order_by(*(one.desc() if descending else one for one in pair)).limit(PAGE_LIMIT)
+
+
+_NUMBERS = {
+    LockerOrder.LAST_EVENT: lockers.c.last_position,
+    LockerOrder.AVAILABLE: lockers.c.available,
+    LockerOrder.DEGRADED: lockers.c.degraded,
+}
+"""The number by which lockers are sorted."""
+
+
+def _is_silent(silent: bool | None, gone: bool | None) -> list[_Condition]:
+    """Return the conditions of the filters `silent` and `gone`. No index matches them."""
+    wanted = ((silent, IS_SILENT), (gone, IS_GONE))
+    return [condition if flag else not_(condition) for flag, condition in wanted if flag is not None]
+
+
+def _lockers_with(available: bool | None, degraded: bool | None) -> list[tuple[bool, _Condition]]:
+    """Return one condition for each kind of lockers that a list contains, and whether the kind is degraded."""
+    return [
+        (is_degraded, condition)
         for (is_available, is_degraded), condition in LOCKER_HAS.items()
         if available in (None, is_available) and degraded in (None, is_degraded)
     ]
-    return _merged(lockers, [page.where(condition) for condition in has], "locker_id")
 
 
 def _compartments(state: CompartmentState | None) -> _Statement:
@@ -204,7 +279,7 @@ def _reservations_by_change(status: Status | None, has_locker: bool, descending:
     parts = [page.where(condition) for condition in _with_status(status, only_final=has_locker)]
     if has_locker and status not in FINAL:
         parts.append(_active_of_locker(status, _was_changed_within("lower", "upper")))
-    return _merged(reservations, parts, "changed_position", descending, of_locker=has_locker)
+    return _merged(reservations, parts, "changed_position", descending=descending, of_locker=has_locker)
 
 
 def _reservations_by_id(status: Status | None, has_locker: bool, descending: bool) -> _Statement:
@@ -228,7 +303,7 @@ def _reservations_by_id(status: Status | None, has_locker: bool, descending: boo
         page = page.where(_has_status(status))
     elif status:
         page = page.where(HAS_STATUS[status])
-    return _merged(reservations, [page], "reservation_id", descending)
+    return _merged(reservations, [page], "reservation_id", descending=descending)
 
 
 def _active_of_locker(status: Status | None, *conditions: _Condition) -> _Select:
@@ -264,7 +339,7 @@ def _faults(is_open: bool | None, has_locker: bool, has_compartment: bool, desce
     if has_compartment:
         page = page.where(faults.c.compartment_id == bindparam("compartment_id", type_=String))
     parts = [page.where(condition) for condition in _open_or_cleared(is_open)]
-    return _merged(faults, parts, "reported_position", descending, of_locker=has_locker)
+    return _merged(faults, parts, "reported_position", descending=descending, of_locker=has_locker)
 
 
 def _faults_of_severities(is_open: bool | None, count: int, descending: bool) -> _Statement:
@@ -275,7 +350,7 @@ def _faults_of_severities(is_open: bool | None, count: int, descending: bool) ->
         severity = bindparam(f"severity_{number}", type_=BigInteger)
         lower, upper = (tuple_(severity, bindparam(name, type_=BigInteger)) for name in ("lower", "upper"))
         parts.append(select(faults).where(pair >= lower, pair <= upper, condition))
-    return _merged(faults, parts, "reported_position", descending, of_severity=True)
+    return _merged(faults, parts, "reported_position", descending=descending, of_severity=True)
 
 
 def _open_or_cleared(is_open: bool | None) -> list[_Condition]:
@@ -379,23 +454,22 @@ _LASTING: dict[type[Row], Callable[[bool], _Statement]] = {
 def _merged(
     table: Table,
     parts: Sequence[_Select],
-    key: str,
-    descending: bool = False,
-    *,
+    *key: str,
+    descending: bool,
     of_locker: bool = False,
     of_severity: bool = False,
 ) -> _Statement:
-    """Return the first rows of all parts of a table, in the order of the column `key`. No row is in two parts."""
+    """Return the first rows of all parts of a table, in the order of the columns `key`. No row is in two parts."""
 
     def ordered(page: _Select, columns: ReadOnlyColumnCollection[str, Any], *names: str) -> _Select:
         return page.order_by(*(columns[name].desc() if descending else columns[name] for name in names)).limit(LIMIT)
 
-    names = ("locker_id", key) if of_locker else ("severity", key) if of_severity else (key,)
+    names = ("locker_id", *key) if of_locker else ("severity", *key) if of_severity else key
     pages = [ordered(part, table.c, *names) for part in parts]
     if len(pages) == 1:
         return pages[0]
     merged = union_all(*(select(page.subquery()) for page in pages)).subquery()
-    return ordered(select(merged), merged.c, key)
+    return ordered(select(merged), merged.c, *key)
 
 
 def _in_order_of(position: Column[int], rows: _Select) -> _Select:
@@ -435,8 +509,18 @@ def _ids(column: ColumnElement[str], *further: ColumnElement[str]) -> _Select:
     return select(column, *further).where(_ids_within_bounds(column)).order_by(column, *further).limit(LIMIT)
 
 
-def _ids_within_bounds(column: ColumnElement[str]) -> _Condition:
-    return and_(column >= bindparam("lower", type_=String), column < bindparam("upper", type_=String))
+def _ids_within_bounds(column: ColumnElement[str], first: str = "lower", last: str = "upper") -> _Condition:
+    return and_(column >= bindparam(first, type_=String), column < bindparam(last, type_=String))
+
+
+def _pairs_within_bounds(number: ColumnElement[int], locker_id: ColumnElement[str]) -> _Condition:
+    """Return the condition that a pair of a number and an id is within bounds."""
+    pair = tuple_(number, locker_id)
+    lower, upper = (
+        tuple_(bindparam(f"{name}_number", type_=BigInteger), bindparam(f"{name}_id", type_=String))
+        for name in ("lower", "upper")
+    )
+    return and_(pair >= lower, pair < upper)
 
 
 def _expression(column: ColumnElement[int]) -> ColumnElement[int]:

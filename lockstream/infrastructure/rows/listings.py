@@ -16,6 +16,8 @@ from lockstream.core.entities.listings import (
     FaultQuery,
     HistoryQuery,
     ListedCompartment,
+    LockerKey,
+    LockerOrder,
     LockerQuery,
     Matches,
     NetworkTotals,
@@ -26,6 +28,7 @@ from lockstream.core.entities.log import LAST_TIME, Record
 from lockstream.core.entities.silence import Silence
 from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Row, Status
 from lockstream.core.past import LastingRows
+from lockstream.core.use_cases.sorted_lockers import MAX_SORTED, is_indexed, require_few
 from lockstream.core.wording import counted
 from lockstream.infrastructure.rows.listing_statements import EVENT_TYPES, ListingStatements
 from lockstream.infrastructure.rows.mapping import VALUE_ERRORS, projection_unavailable
@@ -92,8 +95,17 @@ class SqlListings:
         [old] = self._row(_Position, self._statements.old_deposits, deposits)
         return Activity(active, old)
 
-    def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
-        values = _id_bounds(after, prefix=query.prefix) | _positions_of(query.silence)
+    def lockers(self, query: LockerQuery, after: LockerKey | None, limit: int) -> list[LockerTotals]:
+        values = _positions_of(query.silence)
+        if not is_indexed(query):
+            return self._sorted_lockers(query, values | _pair_bounds(query, after), limit)
+        match query.order:
+            case LockerOrder.LAST_EVENT:
+                values |= _position_bounds(after, *_last_positions(query), query.descending)
+            case LockerOrder.DEGRADED:
+                values |= _pair_bounds(query, after)
+            case _:
+                values |= _id_bounds(after, query.prefix, descending=query.descending)
         return self._page(LockerTotals, self._statements.lockers(query), values, limit)
 
     def recent_position(self, rank: int, highest: int) -> int:
@@ -228,6 +240,15 @@ class SqlListings:
             return self.position
         return following - 1
 
+    def _sorted_lockers(self, query: LockerQuery, bounds: Values, limit: int) -> list[LockerTotals]:
+        """Return a page of lockers that no index has in the order of the query. Raises TooManyToSort."""
+        values = bounds | _id_bounds(None, query.prefix)
+        [count] = self._row(_Position, self._statements.locker_count(query), values | {"limit": MAX_SORTED + 1})
+        require_few(count, query)
+        return self._page(
+            LockerTotals, self._statements.sorted_lockers(query), values | {"page_limit": limit}, MAX_SORTED
+        )
+
     def _open_faults(self, min_severity: int, limit: int) -> list[tuple[int, int]]:
         """Return severities that have occurred, the highest first, each with its number of open faults."""
         values = {"min_severity": _within_range(min_severity), "limit": limit}
@@ -287,7 +308,37 @@ def _listed(row: _CompartmentRow) -> ListedCompartment:
     )
 
 
-def _id_bounds(after: int | str | None, prefix: str = "", *, descending: bool = False) -> dict[str, Any]:
+def _last_positions(query: LockerQuery) -> tuple[int, int]:
+    """Return the lowest and the highest last position of lockers that pass the filters `silent` and `gone`."""
+    silence = query.silence
+    highest = [silence.quiet_through] if query.silent or query.gone else []
+    highest += [silence.gone_through] if query.gone else []
+    return silence.gone_through + 1 if query.silent else 0, min(highest, default=POSITION_MAX)
+
+
+def _pair_bounds(query: LockerQuery, after: LockerKey | None) -> Values:
+    """Return the bounds of a page of lockers that are sorted by a number and then by id.
+
+    `lower_number` and `lower_id` are included, `upper_number` and `upper_id` are not. `none_lower` and `none_upper` are
+    the bounds of the ids of lockers whose number is 0.
+    """
+    lower, upper = (0, ""), (POSITION_MAX, "")
+    if after is not None and query.descending:
+        upper = after if isinstance(after, tuple) else (int(after), "")
+    elif after is not None:
+        lower = (after[0], f"{after[1]}\x01") if isinstance(after, tuple) else (int(after) + 1, "")
+    (lower_number, lower_id), (upper_number, upper_id) = lower, upper
+    return {
+        "lower_number": lower_number,
+        "lower_id": lower_id,
+        "upper_number": upper_number,
+        "upper_id": upper_id,
+        "none_lower": _ID_END if lower_number else lower_id,
+        "none_upper": _ID_END if upper_number else upper_id,
+    }
+
+
+def _id_bounds(after: Any, prefix: str = "", *, descending: bool = False) -> dict[str, Any]:
     """Return the bounds of a page of ids: `lower` is included, `upper` is not. With two bounds, an index can seek it.
 
     No id contains a control character. So the ids after an id begin at that id followed by U+0001.
@@ -297,7 +348,7 @@ def _id_bounds(after: int | str | None, prefix: str = "", *, descending: bool = 
     return {"lower": prefix if after is None else max(prefix, f"{after}\x01"), "upper": prefix + _ID_END}
 
 
-def _position_bounds(after: int | str | None, first: int, last: int, descending: bool = False) -> dict[str, Any]:
+def _position_bounds(after: Any, first: int, last: int, descending: bool = False) -> dict[str, Any]:
     """Return the bounds of a page of positions, both included."""
     if after is not None and descending:
         last = min(last, int(after) - 1)

@@ -1,7 +1,7 @@
 """The conditions of `Silence` in SQL: a locker is silent, or gone. The parameters have the names of its fields.
 
-No index serves these conditions, because an index of last positions would change with each event. So a list that is
-filtered by one of them reads the rows of lockers in the order of their ids (docs/decisions/0032).
+No index matches these conditions, whose last position is an expression. So a list that is filtered by one of them reads
+lockers in its own order. The list by the last event has bounds besides (docs/decisions/0032).
 """
 
 from sqlalchemy import BigInteger, BindParameter, and_, bindparam, literal_column, or_
@@ -14,7 +14,7 @@ def _position(name: str) -> BindParameter[int]:
     return bindparam(name, type_=BigInteger)
 
 
-_last, _gone = lockers.c.last_position, _position("gone_through")
+_last, _gone = lockers.c.last_position + literal_column("0", BigInteger), _position("gone_through")
 _events = lockers.c.events - lockers.c.compartments
 _learned = literal_column(str(LEARNED_EVENTS), BigInteger)
 _longest_gap = literal_column(str(SILENT_FACTOR), BigInteger) * (lockers.c.gap_squares // lockers.c.gap_sum)

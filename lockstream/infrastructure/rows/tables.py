@@ -175,6 +175,9 @@ _partial_index(
 for (_available, _degraded), _condition in LOCKER_HAS.items():
     _name = f"{'available' if _available else 'full'}{'_degraded' if _degraded else ''}_lockers"
     _partial_index(_name, _condition, lockers.c.locker_id)
+    if _degraded:  # lockers without a degraded compartment are in the order of their ids
+        _partial_index(f"{_name}_by_count", _condition, lockers.c.degraded, lockers.c.locker_id)
+Index("lockers_by_last_event", lockers.c.last_position)
 
 moments = Table(
     "moments",

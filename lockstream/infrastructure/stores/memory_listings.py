@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import Any
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.fields import uuid_prefix
@@ -18,6 +17,7 @@ from lockstream.core.entities.listings import (
     FaultQuery,
     HistoryQuery,
     ListedCompartment,
+    LockerKey,
     LockerQuery,
     Matches,
     NetworkTotals,
@@ -28,6 +28,7 @@ from lockstream.core.entities.log import Record
 from lockstream.core.entities.silence import Silence
 from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Reservation, Status
 from lockstream.core.past import LastingRows, Positioned, events_of
+from lockstream.core.use_cases.sorted_lockers import is_indexed, require_few, sorted_page
 from lockstream.infrastructure.id_index.index import is_event_id
 from lockstream.infrastructure.sqlite.row_cache import RowCache
 
@@ -55,8 +56,12 @@ class MemoryListings:
         query = ReservationQuery(Status.DEPOSITED, changed_through=through)
         return Activity(active, len(self.reservations(query, None, MAX_OLD_DEPOSITS)))
 
-    def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
-        """Return up to `limit` lockers whose ids follow `after`."""
+    def lockers(self, query: LockerQuery, after: LockerKey | None, limit: int) -> list[LockerTotals]:
+        """Return up to `limit` lockers behind `after`, in the order of the query.
+
+        Raises:
+            TooManyToSort: the other stores have no index for the query, and too many lockers pass its filters.
+        """
         found = [
             row
             for row in self._cache.changed_rows(LockerTotals)
@@ -66,7 +71,9 @@ class MemoryListings:
             and query.silent in (None, query.silence.is_silent(row))
             and query.gone in (None, query.silence.is_gone(row))
         ]
-        return _page(found, attrgetter("locker_id"), after, limit)
+        if not is_indexed(query):
+            require_few(len(found), query)
+        return sorted_page(found, query.key_of, after, limit, descending=query.descending)
 
     def recent_position(self, rank: int, highest: int) -> int:
         """Return the last position of the locker with the `rank`-th latest event, and at most `highest`."""
@@ -86,7 +93,7 @@ class MemoryListings:
             for listed in map(self._listed, rows)
             if _is_in_state(listed, query.state) and listed.compartment_id.startswith(query.prefix)
         ]
-        return _page(found, attrgetter("compartment_id"), after, limit) if rows else None
+        return sorted_page(found, attrgetter("compartment_id"), after, limit) if rows else None
 
     def reservations(self, query: ReservationQuery, after: int | str | None, limit: int) -> list[Reservation]:
         """Return up to `limit` reservations behind `after`, in the order of the query."""
@@ -100,7 +107,7 @@ class MemoryListings:
             and row.reservation_id.startswith(query.prefix)
         ]
         key = "changed_position" if query.order is ReservationOrder.CHANGED else "reservation_id"
-        return _page(found, attrgetter(key), after, limit, descending=query.descending)
+        return sorted_page(found, attrgetter(key), after, limit, descending=query.descending)
 
     def faults(self, query: FaultQuery, after: int | None, limit: int) -> list[Fault]:
         """Return up to `limit` faults behind the fault reported at position `after`, in the order of the query."""
@@ -112,7 +119,7 @@ class MemoryListings:
             and query.locker_id in (None, row.locker_id)
             and query.compartment_id in (None, row.compartment_id)
         ]
-        return _page(found, attrgetter("reported_position"), after, limit, descending=query.descending)
+        return sorted_page(found, attrgetter("reported_position"), after, limit, descending=query.descending)
 
     def history(self, query: HistoryQuery, after: int | None, limit: int) -> list[int] | None:
         """Return the positions of up to `limit` events behind position `after`, in the order of the query."""
@@ -120,7 +127,7 @@ class MemoryListings:
         if not self._rows_of(Compartment, *subject):
             return None
         found = [position for position, event in self._events_of(*subject) if query.event_type in (None, type(event))]
-        return _page(found, int, after, limit, descending=query.descending)
+        return sorted_page(found, int, after, limit, descending=query.descending)
 
     def reservation(self, reservation_id: str) -> Reservation | None:
         return self._cache.get(Reservation, reservation_id)
@@ -228,13 +235,3 @@ def _is_in_state(listed: ListedCompartment, state: CompartmentState | None) -> b
             return listed.reservation_status is Status.DEPOSITED
         case CompartmentState.DEGRADED:
             return listed.degraded
-
-
-def _page[RowT](
-    rows: Iterable[RowT], key: Callable[[RowT], Any], after: int | str | None, limit: int, *, descending: bool = False
-) -> list[RowT]:
-    """Return up to `limit` rows behind the key `after`, in the order of their keys."""
-    ordered = sorted(rows, key=key, reverse=descending)
-    if after is not None:
-        ordered = [row for row in ordered if (key(row) < after if descending else key(row) > after)]
-    return ordered[:limit]

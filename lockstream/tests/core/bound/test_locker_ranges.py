@@ -25,20 +25,22 @@ def test_ranges_are_sorted_and_do_not_overlap(patterns: list[str], ranges: list[
     assert locker_ranges(Lockers.of(patterns)) == ranges
 
 
-@given(PATTERNS, st.sets(IDS), st.text('ab"', max_size=2), st.none() | IDS)
+@given(PATTERNS, st.sets(IDS), st.text('ab"', max_size=2), st.none() | IDS, st.booleans())
 def test_ranges_have_the_allowed_ids_in_order(
-    patterns: list[str], locker_ids: set[str], prefix: str, after: str | None
+    patterns: list[str], locker_ids: set[str], prefix: str, after: str | None, descending: bool
 ) -> None:
     lockers = Lockers.of(patterns)
-    wanted = [
-        one for one in sorted(locker_ids) if lockers.allow(one) and one.startswith(prefix) and one > (after or "")
-    ]
 
-    parts = [part.within(prefix) for part in locker_ranges(lockers)]
-    found = [
-        one for part in parts if part and part.has_ids_after(after) for one in sorted(locker_ids) if _is_in(one, part)
-    ]
-    assert [one for one in found if one > (after or "")] == wanted
+    def is_behind(one: str) -> bool:
+        return after is None or (one < after if descending else one > after)
+
+    ordered = sorted(locker_ids, reverse=descending)
+    wanted = [one for one in ordered if lockers.allow(one) and one.startswith(prefix) and is_behind(one)]
+
+    ranges = locker_ranges(lockers)
+    parts = [part.within(prefix) for part in (reversed(ranges) if descending else ranges)]
+    kept = [part for part in parts if part and part.has_ids_behind(after, descending=descending)]
+    assert [one for part in kept for one in ordered if _is_in(one, part) and is_behind(one)] == wanted
 
 
 def _is_in(locker_id: str, part: LockerRange) -> bool:

@@ -12,6 +12,7 @@ from lockstream.core.entities.listings import (
     CompartmentState,
     FaultQuery,
     HistoryQuery,
+    LockerOrder,
     LockerQuery,
     ReservationOrder,
     ReservationQuery,
@@ -19,13 +20,14 @@ from lockstream.core.entities.listings import (
 from lockstream.core.entities.silence import NO_SILENCE, Silence
 from lockstream.core.entities.state import Status
 from lockstream.core.ports import Listings
-from lockstream.tests.infrastructure.stores.naive_listings import NaiveListings
+from lockstream.tests.infrastructure.stores.naive_listings import LOCKER_KEYS, NaiveListings
 
 ALL = 1_000
 """A limit beyond all rows of a test."""
 
 ANY = (None, True, False)
 ORDERS = tuple(product(ReservationOrder, (False, True)))
+LOCKER_ORDERS = tuple(product(LockerOrder, (False, True)))
 
 type Page = Callable[[Any, int], list[Any] | None]
 type Key = Callable[[Any], Any]
@@ -36,6 +38,12 @@ def locker_queries(prefixes: Sequence[str], last: int) -> Iterator[LockerQuery]:
         yield LockerQuery(prefix, available, degraded)
     for silence, silent, gone in product(silences(last), ANY, ANY):
         yield LockerQuery("", None, None, silent, gone, silence)
+    *_, silence = silences(last)
+    for sort in LOCKER_ORDERS:
+        for wanted in product(prefixes[:2], ANY, ANY):
+            yield LockerQuery(*wanted, None, None, silence, *sort)
+        for available, silent, gone in product((None, True), ANY, ANY):
+            yield LockerQuery("", available, None, silent, gone, silence, *sort)
 
 
 def silences(last: int) -> Iterator[Silence]:
@@ -90,7 +98,8 @@ def assert_same_lists(
     for position in (0, 1, last // 2, last, last + 1):
         assert lists.activity(position, position) == expected.activity(position, position)
     for of_lockers in locker_queries(prefixes, last):
-        _assert_same_pages(partial(lists.lockers, of_lockers), partial(expected.lockers, of_lockers), "locker_id")
+        key = LOCKER_KEYS[of_lockers.order]
+        _assert_same_pages(partial(lists.lockers, of_lockers), partial(expected.lockers, of_lockers), key)
     for silence in silences(last):
         assert lists.silent_counts(silence) == expected.silent_counts(silence)
     for rank, highest in product(range(1, expected.network().lockers + 1), (0, last // 2, last, 2**62)):
@@ -99,16 +108,17 @@ def assert_same_lists(
         _assert_same_pages(
             partial(lists.compartments, of_compartments),
             partial(expected.compartments, of_compartments),
-            "compartment_id",
+            attrgetter("compartment_id"),
         )
     for of_reservations in reservation_queries(locker_ids, last):
         _assert_same_pages(
             partial(lists.reservations, of_reservations),
             partial(expected.reservations, of_reservations),
-            key_of(of_reservations),
+            attrgetter(key_of(of_reservations)),
         )
     for of_faults in fault_queries(locker_ids, compartment_ids):
-        _assert_same_pages(partial(lists.faults, of_faults), partial(expected.faults, of_faults), "reported_position")
+        by_report = attrgetter("reported_position")
+        _assert_same_pages(partial(lists.faults, of_faults), partial(expected.faults, of_faults), by_report)
     for prefix, limit in product(prefixes, (1, 2, ALL)):
         assert lists.search(prefix, limit) == expected.search(prefix, limit)
     assert_same_times(lists, expected, last)
@@ -132,12 +142,12 @@ def assert_same_times(lists: Listings, expected: NaiveListings, last: int) -> No
         assert lists.position_at(time) == expected.position_at(time)
 
 
-def _assert_same_pages(page: Page, expected: Page, key: str | None = None) -> None:
-    """Compare a list as a whole, and in pages. `key` is the field that its rows are ordered by, if they have fields."""
+def _assert_same_pages(page: Page, expected: Page, key: Key = int) -> None:
+    """Compare a list as a whole, and in pages. `key` returns the key that a row is ordered by."""
     rows = page(None, ALL)
     assert rows == expected(None, ALL)
     if rows is not None:
-        _assert_pages(page, rows, attrgetter(key) if key else int)
+        _assert_pages(page, rows, key)
 
 
 def _assert_pages(page: Page, rows: Sequence[Any], key: Key) -> None:

@@ -34,6 +34,14 @@ from lockstream.core.entities.state import (
 from lockstream.tests.infrastructure.stores.model import Model, Place
 from lockstream.tests.support.gaps import gap_sums
 
+LOCKER_KEYS: dict[str, Callable[[LockerTotals], Any]] = {
+    "id": attrgetter("locker_id"),
+    "last_event": attrgetter("last_position"),
+    "available": attrgetter("available", "locker_id"),
+    "degraded": attrgetter("degraded", "locker_id"),
+}
+"""The key of a locker in a list, by the order of the list."""
+
 
 @dataclass(frozen=True)
 class NaiveListings:
@@ -60,7 +68,7 @@ class NaiveListings:
             sum(row.changed_position <= through for row in deposits),
         )
 
-    def lockers(self, query: LockerQuery, after: str | None, limit: int) -> list[LockerTotals]:
+    def lockers(self, query: LockerQuery, after: Any, limit: int) -> list[LockerTotals]:
         rows = [row for row in self._totals() if row.locker_id.startswith(query.prefix)]
         if query.available is not None:
             rows = [row for row in rows if (row.available > 0) == query.available]
@@ -69,7 +77,7 @@ class NaiveListings:
         for wanted, of_gone in ((query.silent, False), (query.gone, True)):
             if wanted is not None:
                 rows = [row for row in rows if _is_overdue(row, query.silence, of_gone) == wanted]
-        return _page(rows, attrgetter("locker_id"), after, limit)
+        return _page(rows, LOCKER_KEYS[query.order], after, limit, query.descending)
 
     def recent_position(self, rank: int, highest: int) -> int:
         return min(highest, sorted(row.last_position for row in self._totals())[-rank])
@@ -261,7 +269,7 @@ def _microseconds(recorded_at: str) -> int:
 
 
 def _page[RowT](
-    rows: Iterable[RowT], key: Callable[[RowT], Any], after: int | str | None, limit: int, descending: bool = False
+    rows: Iterable[RowT], key: Callable[[RowT], Any], after: Any, limit: int, descending: bool = False
 ) -> list[RowT]:
     ordered = sorted(rows, key=key, reverse=descending)
     if after is not None:

@@ -10,15 +10,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from lockstream.core.bound import listings as bound_listings
 from lockstream.core.bound import pages
 from lockstream.core.bound.listings import BoundListings
+from lockstream.core.bound.locker_ranges import locker_ranges
 from lockstream.core.entities.access import Lockers
 from lockstream.core.entities.listings import (
     SUMMED,
     Activity,
     FaultQuery,
+    LockerOrder,
     LockerQuery,
     Matches,
     NetworkTotals,
@@ -27,19 +30,22 @@ from lockstream.core.entities.listings import (
     ReservationQuery,
 )
 from lockstream.core.entities.state import Status
-from lockstream.core.errors import TooManyLockers
+from lockstream.core.errors import TooManyLockers, TooManyToSort
 from lockstream.core.past import LastingRows
 from lockstream.core.ports import Listings
+from lockstream.core.use_cases import sorted_lockers
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.stores.memory import MemoryStore
 from lockstream.tests.infrastructure.stores.listing_queries import (
     ALL,
+    LOCKER_ORDERS,
     compartment_queries,
     fault_queries,
     history_queries,
     locker_queries,
     reservation_queries,
 )
+from lockstream.tests.infrastructure.stores.naive_listings import LOCKER_KEYS
 from lockstream.tests.infrastructure.stores.network import Network, lists_of
 from lockstream.tests.support.builders import (
     Body,
@@ -127,8 +133,8 @@ def test_every_list_has_the_rows_of_the_callers_lockers_on_every_store(
         for position in range(lists.position + 2):
             assert bound.activity(position, position) == activity_of(lists, lockers, position)
         for query in (LockerQuery(), LockerQuery("a"), LockerQuery("", available=True), LockerQuery("b", None, True)):
-            expected = [row for row in lists.lockers(query, None, ALL) if lockers.allow(row.locker_id)]
-            assert read_all(partial(bound.lockers, query), attrgetter("locker_id"), 2) == expected
+            for order, descending in LOCKER_ORDERS:
+                assert_same_rows(bound, lists, lockers, replace(query, order=order, descending=descending), 2)
         for of_reservations in (ReservationQuery(), ReservationQuery(descending=True), *by_id(bound)):
             assert_same_rows(bound, lists, lockers, of_reservations, 3)
         for of_faults in (FaultQuery(), FaultQuery(open=True, min_severity=3, descending=True)):
@@ -225,6 +231,20 @@ def test_a_list_by_id_is_refused_to_a_caller_with_too_many_lockers(monkeypatch: 
     assert bound.reservations(of_locker, None, ALL) == memory_lists().reservations(of_locker, None, ALL) != []
 
 
+def test_lockers_are_sorted_for_a_caller_with_few_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_bounds(monkeypatch, few=2)
+    query = LockerQuery(order=LockerOrder.DEGRADED)
+    for patterns, text in (["a", "aa", "b"], "2 lockers"), (["a*"], "3 lockers"):
+        monkeypatch.setattr(sorted_lockers, "MAX_SORTED", 3)
+        with pytest.raises(TooManyToSort, match=rf"^More than {text} .*\. Narrow the filters, or sort by id\.$"):
+            BoundListings(memory_lists(), Lockers.of(patterns)).lockers(query, None, ALL)
+    # but all lockers, and few of them, are sorted
+    for patterns in ["*"], ["a", "b"], ["ab*"]:
+        bound, own = BoundListings(memory_lists(), Lockers.of(patterns)), Lockers.of(patterns)
+        expected = [row for row in memory_lists().lockers(query, None, ALL) if own.allow(row.locker_id)]
+        assert bound.lockers(query, None, ALL) == expected != []
+
+
 def test_single_subjects_of_other_lockers_are_absent() -> None:
     lists, lockers = memory_lists(), Lockers.of(["a", "b*"])
     bound, last = BoundListings(lists, lockers), lists.position
@@ -242,6 +262,8 @@ def test_single_subjects_of_other_lockers_are_absent() -> None:
 def assert_same_rows(bound: BoundListings, lists: Listings, lockers: Lockers, query: Any, limit: int) -> None:
     """Compare a list, read in pages, with the whole list of which the rows of other lockers are left out."""
     name, key, locker_of = LISTS[type(query).__name__]
+    if isinstance(query, LockerQuery):
+        key = LOCKER_KEYS[query.order]
     if isinstance(query, ReservationQuery) and query.order is ReservationOrder.ID:
         key = attrgetter("reservation_id")
         own = sum(lockers.allow(locker_id) for locker_id in LOCKER_IDS)
@@ -256,7 +278,21 @@ def assert_same_rows(bound: BoundListings, lists: Listings, lockers: Lockers, qu
         assert page(None, limit) is None
         return
     expected = whole if locker_of is None else [row for row in whole if lockers.allow(locker_of(row))]
+    if (
+        isinstance(query, LockerQuery)
+        and len(expected) > bound_listings.FEW_LOCKERS
+        and not is_one_list(query, lockers)
+    ):
+        with pytest.raises(TooManyToSort):
+            page(None, limit)
+        return
     assert read_all(page, key, limit) == expected
+
+
+def is_one_list(query: LockerQuery, lockers: Lockers) -> bool:
+    """Return whether a caller's lockers are in their order in the list of all lockers, or of one beginning of ids."""
+    ranges = [part for one in locker_ranges(lockers) if (part := one.within(query.prefix))]
+    return query.order is LockerOrder.ID or [part.is_prefix for part in ranges] == [True]
 
 
 LISTS: dict[str, tuple[str, Key, Key | None]] = {

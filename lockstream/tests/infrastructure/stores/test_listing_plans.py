@@ -13,6 +13,7 @@ from itertools import product
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from lockstream.core.entities.events import (
     EVENT_TYPES,
@@ -31,6 +32,7 @@ from lockstream.core.entities.listings import (
     CompartmentState,
     FaultQuery,
     HistoryQuery,
+    LockerOrder,
     LockerQuery,
     ReservationOrder,
     ReservationQuery,
@@ -60,6 +62,12 @@ class Lasting(NamedTuple):
     of_compartment: bool
 
 
+class Sorted(NamedTuple):
+    """Lockers that no index has in their order."""
+
+    query: LockerQuery
+
+
 class Severe(NamedTuple):
     """The faults of several severities, which are merged."""
 
@@ -67,7 +75,7 @@ class Severe(NamedTuple):
     severities: int
 
 
-type Query = LockerQuery | CompartmentQuery | ReservationQuery | FaultQuery | Severe | HistoryQuery | Lasting
+type Query = LockerQuery | Sorted | CompartmentQuery | ReservationQuery | FaultQuery | Severe | HistoryQuery | Lasting
 
 ROW_CLASSES: tuple[type[Row], ...] = Compartment, Reservation, Fault
 
@@ -98,6 +106,8 @@ OTHERS = {
     "times": {"moments_pkey"},
     "positions_at": {"moments_pkey", "moments_by_time"},
     "old_deposits": {"deposited_reservations_by_change"},
+    "active_lockers": {"lockers_by_last_event"},
+    "recent_lockers": {"lockers_by_last_event"},
     "has_locker": {"lockers_pkey"},
     "has_compartment": {"compartments_pkey|compartments_by_compartment_id"},
     "reservation": {"reservations_pkey"},
@@ -141,8 +151,12 @@ FILLINGS = {"empty": "SELECT 1", "many lockers": MANY_LOCKERS, "long lives": LON
 
 def queries() -> Iterator[Query]:
     """Yield one query for each combination of filters and orders."""
-    for wanted in product(ANY, ANY, ANY, ANY):
-        yield LockerQuery("L", *wanted)
+    for has, is_silent, descending in product(product(ANY, ANY), product(ANY, ANY), (False, True)):
+        yield LockerQuery("L", *has, *is_silent, descending=descending)
+        yield Sorted(LockerQuery("L", *has, *is_silent, order=LockerOrder.AVAILABLE, descending=descending))
+    for two, descending in product(product(ANY, ANY), (False, True)):
+        yield LockerQuery("", None, None, *two, order=LockerOrder.LAST_EVENT, descending=descending)
+        yield LockerQuery("", *two, order=LockerOrder.DEGRADED, descending=descending)
     for state in (None, *CompartmentState):
         yield CompartmentQuery("L", state)
     for status, locker_id, (order, descending) in product((None, *Status), (None, "L"), ORDERS):
@@ -160,12 +174,17 @@ def queries() -> Iterator[Query]:
 def indexes_of(query: Query) -> set[str]:
     """Return the indexes that a list must be read from. A name may list alternatives: "one|another"."""
     match query:
-        case LockerQuery(available=None, degraded=None):
+        case Sorted(of_lockers):
+            return indexes_of(replace(of_lockers, order=LockerOrder.ID))
+        case LockerQuery(order=LockerOrder.LAST_EVENT):
+            return {"lockers_by_last_event"}
+        case LockerQuery(order=LockerOrder.ID, available=None, degraded=None):
             return {"lockers_pkey"}
-        case LockerQuery(available=available, degraded=degraded):
+        case LockerQuery(available=available, degraded=degraded, order=order):
             filling = {None: ("available", "full"), True: ("available",), False: ("full",)}[available]
             damage = {None: ("_degraded", ""), True: ("_degraded",), False: ("",)}[degraded]
-            return {"".join(parts) + "_lockers" for parts in product(filling, damage)}
+            suffix = {"_degraded": "_by_count"} if order is LockerOrder.DEGRADED else {}
+            return {f"{free}{worn}_lockers{suffix.get(worn, '')}" for free, worn in product(filling, damage)}
         case CompartmentQuery():
             return {"compartments_pkey", "reservations_pkey"}
         case ReservationQuery(locker_id=None, order=ReservationOrder.ID, status=None | Status.PICKED_UP):
@@ -197,6 +216,8 @@ def statement_for(query: Query | str, statements: ListingStatements) -> Prepared
     match query:
         case LockerQuery():
             return statements.lockers(query)
+        case Sorted(of_lockers):
+            return statements.sorted_lockers(of_lockers)
         case CompartmentQuery():
             return statements.compartments(query)
         case ReservationQuery():
@@ -225,6 +246,8 @@ def sorts_rows(query: Query | str) -> bool:
             return True
         case Severe(severities=severities) if severities > 1:
             return True
+        case Sorted():
+            return True
         case _:
             return len(indexes_of(query)) > 1 or bool(sorted_indexes(query))
 
@@ -248,6 +271,14 @@ each_case = pytest.mark.parametrize(("query", "indexes"), CASES, ids=[repr(query
 VALUES = {
     "lower": 1,
     "upper": 9,
+    "lower_number": 1,
+    "lower_id": "L",
+    "upper_number": 9,
+    "upper_id": "L",
+    "page_limit": 5,
+    "none_lower": "L",
+    "none_upper": "L",
+    "highest": 9,
     "changed_from": 1,
     "changed_through": 9,
     "min_severity": 1,

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from operator import methodcaller
 from pathlib import Path
 from random import Random
@@ -23,6 +23,7 @@ from psycopg.errors import LockNotAvailable
 from lockstream.core.entities.listings import (
     CompartmentQuery,
     FaultQuery,
+    LockerOrder,
     LockerQuery,
     Matches,
     NetworkTotals,
@@ -30,19 +31,22 @@ from lockstream.core.entities.listings import (
     ReservationQuery,
 )
 from lockstream.core.entities.log import START
-from lockstream.core.entities.state import Reservation, Status
-from lockstream.core.errors import StoreUnavailable
+from lockstream.core.entities.state import LockerTotals, Reservation, Status
+from lockstream.core.errors import StoreUnavailable, TooManyToSort
 from lockstream.core.ports import Listings
 from lockstream.core.state_hash import state_hash
+from lockstream.core.use_cases import sorted_lockers
 from lockstream.core.use_cases.time_travel import past_locker
 from lockstream.infrastructure.id_index import index as id_index
 from lockstream.infrastructure.postgres import unit_of_work as shared_log
+from lockstream.infrastructure.rows import listings as sql_listings
 from lockstream.infrastructure.rows.tables import PROJECTION_TABLES
 from lockstream.infrastructure.stores import unit_of_work as own_log
 from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.tests.infrastructure.stores.comparison import assert_past_matches, in_model_terms
 from lockstream.tests.infrastructure.stores.listing_queries import (
     ALL,
+    LOCKER_ORDERS,
     assert_same_histories,
     assert_same_lists,
     assert_same_times,
@@ -311,6 +315,116 @@ def pages(network: Network[Any], query: ReservationQuery) -> Iterator[list[Reser
     while page := lists_of(network, read):
         yield page
         after = getattr(page[-1], key_of(query))
+
+
+@pytest.mark.parametrize(("order", "descending"), LOCKER_ORDERS)
+def test_pages_neither_repeat_nor_skip_lockers_that_do_not_change(
+    network: Network[Any], order: LockerOrder, descending: bool
+) -> None:
+    # given lockers of which two at a time have equal counts, and lockers that change and come first or last
+    names = [f"l{number:02}" for number in range(12)]
+    for number, name in enumerate(names):
+        doors = [f"{door}" for door in range(1 + number // 2)]
+        network.ingest(*(registered(door, locker=name) for door in doors), fault_reported(3, "0", locker=name))
+    changing = iter([f"{first}{number}" for number in range(6) for first in "az"])
+    query = LockerQuery(order=order, descending=descending)
+    found: list[str] = []
+
+    for page in locker_pages(network, query):
+        found += [row.locker_id for row in page]
+        network.ingest(*(registered(locker=name) for name in islice(changing, 1)))
+
+    assert [one for one in found if one in names] == sorted(names, reverse=descending)
+
+
+@pytest.mark.parametrize(
+    ("descending", "expected"), [(False, ["l0", "l1", "l2", "l4", "l5", "l3", "l0"]), (True, ["l5", "l4", "l2", "l1"])]
+)
+def test_a_locker_with_a_new_event_moves_to_the_end_of_its_list(
+    network: Network[Any], descending: bool, expected: list[str]
+) -> None:
+    network.ingest(*(registered(locker=f"l{number}") for number in range(6)))
+    found: list[str] = []
+
+    for page in locker_pages(network, LockerQuery(order=LockerOrder.LAST_EVENT, descending=descending)):
+        found += [row.locker_id for row in page]
+        if len(found) == 2:
+            network.ingest(registered("another", locker="l3"), registered("another", locker="l0"))
+
+    assert found == expected
+
+
+@pytest.mark.parametrize("order", [LockerOrder.AVAILABLE, LockerOrder.DEGRADED])
+def test_a_locker_whose_count_changes_between_pages_moves_to_its_new_place(
+    network: Network[Any], order: LockerOrder
+) -> None:
+    """A later page lists a locker again if it moves there. No page lists one that moves to a page read before."""
+    counts = {"l0": 1, "l1": 2, "l2": 3, "l3": 4}
+    doors = [(name, str(door)) for name, count in counts.items() for door in range(count)]
+    faults = {(name, door): fault_reported(3, door, locker=name) for name, door in doors}
+    added = [("l0", "1"), ("l0", "2")]
+    network.ingest(*(registered(door, locker=name) for name, door in doors))
+    changes = [
+        *(registered(door, locker=name) for name, door in added),
+        *(fault for (name, _), fault in faults.items() if name == "l3"),
+    ]
+    if order is LockerOrder.DEGRADED:
+        network.ingest(*faults.values(), *changes[:2])
+        changes = [
+            *(fault_reported(3, door, locker=name) for name, door in added),
+            *(fault_cleared(fault, door, locker=name) for (name, door), fault in faults.items() if name == "l3"),
+        ]
+    found: list[str] = []
+
+    for page in locker_pages(network, LockerQuery(order=order)):
+        found += [row.locker_id for row in page]
+        if len(found) == 2:  # the count of l0 becomes 3, and that of l3 becomes 0
+            network.ingest(*changes)
+
+    assert found == ["l0", "l1", "l0", "l2"]
+
+
+def locker_pages(network: Network[Any], query: LockerQuery) -> Iterator[list[LockerTotals]]:
+    """Yield the pages of a list, with two lockers each. Each page is read when the caller asks for it."""
+    after = None
+    while page := lists_of(network, methodcaller("lockers", query, after, 2)):
+        yield page
+        after = query.key_of(page[-1])
+
+
+def test_lockers_that_no_index_has_in_their_order_are_sorted_if_they_are_few(
+    network: Network[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given five lockers, of which four begin alike
+    for module in (sorted_lockers, sql_listings):
+        monkeypatch.setattr(module, "MAX_SORTED", 3)
+    network.ingest(*(registered(locker=one) for one in ("a1", "a2", "a3", "a4", "b1")))
+
+    def find(query: LockerQuery) -> list[str]:
+        return [row.locker_id for row in lists_of(network, methodcaller("lockers", query, None, ALL))]
+
+    # then three of them are sorted
+    for order in LockerOrder:
+        assert find(LockerQuery("b", order=order)) == ["b1"]
+        assert find(LockerQuery("a", available=False, order=order)) == []
+    # and four are not, unless an index has them in this order
+    for order in (LockerOrder.LAST_EVENT, LockerOrder.AVAILABLE, LockerOrder.DEGRADED):
+        with pytest.raises(
+            TooManyToSort, match=rf"^More than 3 lockers pass the filters, too many to sort by {order}\."
+        ):
+            find(LockerQuery("a", order=order))
+    with pytest.raises(TooManyToSort, match=r" Narrow the filters, or sort by id\.$"):
+        find(LockerQuery(order=LockerOrder.AVAILABLE))
+    with pytest.raises(TooManyToSort, match=r" sort by id, or filter by silent and gone alone\.$"):
+        find(LockerQuery(degraded=False, order=LockerOrder.LAST_EVENT))
+    with pytest.raises(TooManyToSort, match=r" sort by id, or filter by available and degraded alone\.$"):
+        find(LockerQuery(silent=False, order=LockerOrder.DEGRADED))
+    for query in (
+        LockerQuery("a", True, False, False, False),
+        LockerQuery("", None, None, False, False, order=LockerOrder.LAST_EVENT),
+        LockerQuery("", True, False, order=LockerOrder.DEGRADED),
+    ):
+        assert len(find(query)) > 3
 
 
 def test_a_list_of_one_status_leaves_out_a_reservation_once_it_has_another(network: Network[Any]) -> None:

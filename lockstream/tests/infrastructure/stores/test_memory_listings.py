@@ -16,6 +16,7 @@ from lockstream.core.entities.listings import (
     CompartmentState,
     FaultQuery,
     HistoryQuery,
+    LockerOrder,
     LockerQuery,
     Matches,
     NetworkTotals,
@@ -111,9 +112,14 @@ def test_the_network_is_the_sum_of_its_lockers(lists: MemoryListings) -> None:
         (LockerQuery(degraded=True), ["l1"]),
         (LockerQuery(degraded=False), ["l2"]),
         (LockerQuery(degraded=True, prefix="l2"), []),
+        (LockerQuery(descending=True), ["l2", "l1"]),
+        (LockerQuery(order=LockerOrder.LAST_EVENT), ["l1", "l2"]),
+        (LockerQuery(order=LockerOrder.AVAILABLE, descending=True), ["l2", "l1"]),
+        (LockerQuery(order=LockerOrder.DEGRADED), ["l2", "l1"]),
+        (LockerQuery(order=LockerOrder.DEGRADED, prefix="l1"), ["l1"]),
     ],
 )
-def test_lockers_are_filtered(lists: MemoryListings, query: LockerQuery, expected: list[str]) -> None:
+def test_lockers_are_filtered_and_sorted(lists: MemoryListings, query: LockerQuery, expected: list[str]) -> None:
     assert [row.locker_id for row in lists.lockers(query, None, ALL)] == expected
 
 
