@@ -204,7 +204,7 @@ class FaultItem(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class LockerPage(Struct, frozen=True, forbid_unknown_fields=True):
-    """Lockers, sorted by id."""
+    """Lockers, in the order of the list."""
 
     items: list[LockerItem]
     next: Next

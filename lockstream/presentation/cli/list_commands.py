@@ -12,7 +12,7 @@ import typer
 
 from lockstream.core.entities.events import EVENT_TYPES, Event
 from lockstream.core.entities.fields import IDENTIFIER_FORM, is_identifier
-from lockstream.core.entities.listings import FaultQuery, LockerQuery, ReservationOrder, ReservationQuery
+from lockstream.core.entities.listings import FaultQuery, LockerOrder, LockerQuery, ReservationOrder, ReservationQuery
 from lockstream.core.entities.state import Status
 from lockstream.core.entities.subjects import (
     CompartmentSubject,
@@ -89,21 +89,32 @@ def lockers(  # noqa: PLR0913, PLR0917  # an option each
         bool | None, typer.Option(metavar=FLAG, help="Not heard of for much longer than usual, or not so.")
     ] = None,
     gone: Annotated[bool | None, typer.Option(metavar=FLAG, help="Silent for so long that it counts as gone.")] = None,
+    sort: Annotated[
+        LockerOrder,
+        typer.Option(help="By id, by the time of the last event, or by the number of such compartments."),
+    ] = LockerOrder.ID,
+    highest_first: Annotated[
+        bool,
+        typer.Option("--highest-first", metavar=FLAG, help="The highest id or number, or the newest event, first."),
+    ] = False,
     limit: LimitOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """List lockers with their counts, sorted by id. May run beside a server, and then lags up to a second behind."""
+    """List lockers with their counts, sorted by id, by their last event or by a count. May run beside a server.
+
+    Beside a server, the list lags up to a second behind.
+    """
     from lockstream.core.entities.log import present_time  # noqa: PLC0415
     from lockstream.core.use_cases.silent_lockers import listed_lockers, silence_at  # noqa: PLC0415
     from lockstream.schemas.listings import LockerItem  # noqa: PLC0415
 
     beginning = identifier("--prefix", prefix) or ""
     silence = deployment.list(lambda listings: silence_at(listings, present_time(), deployment.silence_limits)).value
-    query = LockerQuery(beginning, available, degraded, silent, gone, silence)
+    query = LockerQuery(beginning, available, degraded, silent, gone, silence, sort, highest_first)
     source = _Source(
         LockerItem,
         lambda listings, after, count: listed_lockers(listings, query, after, count),
-        lambda row: row.locker_id,
+        lambda row: query.key_of(row.totals),
     )
     _print(deployment, source, limit, form)
 

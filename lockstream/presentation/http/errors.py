@@ -20,6 +20,7 @@ from lockstream.core.errors import (
     QuarantineOff,
     StoreUnavailable,
     TooManyLockers,
+    TooManyToSort,
     UnknownKey,
 )
 from lockstream.presentation.http.event_stream import InvalidLastEventId
@@ -135,7 +136,9 @@ def error_response(request: Request, error: BaseException) -> Response:
             return JSONResponse({"detail": str(error)}, 409)
         case QuarantineOff() | UnknownKey():
             return JSONResponse({"detail": str(error)}, 404)
-        case InvalidLastEventId() | InvalidLogId() | InvalidMinPosition() | InvalidQuery() | TooManyLockers():
+        case InvalidLastEventId() | InvalidLogId() | InvalidMinPosition() | InvalidQuery():
+            return JSONResponse({"detail": str(error)}, 422)
+        case TooManyLockers() | TooManyToSort():
             return JSONResponse({"detail": str(error)}, 422)
         case NotAcceptable():
             return JSONResponse({"detail": str(error)}, 406)

@@ -10,17 +10,24 @@ from hashlib import sha256
 import msgspec
 
 from lockstream.core.entities.fields import is_identifier
+from lockstream.core.entities.listings import CountKey
 from lockstream.presentation.http.min_position import MAX_POSITION
 from lockstream.presentation.http.query_parameters import InvalidQuery
 
 VERSION = b"\x01"
 
+MAX_COUNT = 2**31 - 1
+"""Highest count of a locker's compartments, as a database holds it."""
+
 BINDING_BYTES = 6
 """Length of the digest that binds a token to its filters and order. The digest detects mistakes, not forgery."""
 
 
+type PageKey = int | str | CountKey
+"""The key of an item in the order of its list."""
+
 _encode_key = msgspec.msgpack.Encoder().encode
-_decode_key = msgspec.msgpack.Decoder(int | str).decode
+_decode_key = msgspec.msgpack.Decoder(PageKey).decode
 
 
 def binding_of(*parts: object) -> bytes:
@@ -28,12 +35,12 @@ def binding_of(*parts: object) -> bytes:
     return sha256(msgspec.json.encode(parts)).digest()[:BINDING_BYTES]
 
 
-def encode_token(key: int | str, binding: bytes) -> str:
+def encode_token(key: PageKey, binding: bytes) -> str:
     """Return the token for the page behind the item with this key."""
     return urlsafe_b64encode(VERSION + binding + _encode_key(key)).rstrip(b"=").decode()
 
 
-def decode_token[KeyT: (int, str)](token: str, binding: bytes, key_class: type[KeyT]) -> KeyT:
+def decode_token[KeyT: (int, str, CountKey)](token: str, binding: bytes, key_class: type[KeyT]) -> KeyT:
     """Return the key in a token.
 
     Raises:
@@ -57,9 +64,15 @@ def decode_token[KeyT: (int, str)](token: str, binding: bytes, key_class: type[K
     return key
 
 
-def _is_key(key: int | str) -> bool:
+def _is_key(key: PageKey) -> bool:
     """Return whether a row can have this key. A database may raise an error for other keys."""
-    return is_identifier(key) if isinstance(key, str) else 0 < key <= MAX_POSITION
+    match key:
+        case str():
+            return is_identifier(key)
+        case int():
+            return 0 < key <= MAX_POSITION
+        case CountKey(count, locker_id):
+            return 0 <= count <= MAX_COUNT and is_identifier(locker_id)
 
 
 def _unusable(token: str) -> InvalidQuery:

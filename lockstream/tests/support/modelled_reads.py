@@ -15,6 +15,7 @@ from lockstream.core.entities.listings import (
     CompartmentState,
     FaultQuery,
     ListedLocker,
+    LockerOrder,
     LockerQuery,
     ReservationOrder,
     ReservationQuery,
@@ -96,14 +97,14 @@ def _paged[RowT](
     return Read(path, body, key)
 
 
-def _lockers(path: str, query: Callable[[Names], LockerQuery]) -> Read:
+def _lockers(path: str, query: Callable[[Names], LockerQuery], key: str = "locker_id") -> Read:
     """Return a list of lockers, none of which is silent."""
 
     def rows(lists: Listings, names: Names, after: Any, limit: int) -> list[ListedLocker]:
         found = lists.lockers(query(names), after, limit)
         return [ListedLocker(row, silent=False, gone=False, usual_silence_seconds=None) for row in found]
 
-    return _paged(path, LockerItem, "locker_id", rows)
+    return _paged(path, LockerItem, key, rows)
 
 
 def without_silence(body: Any) -> Any:
@@ -197,6 +198,12 @@ LISTS: Sequence[Read] = (
     _lockers("/lockers", lambda names: LockerQuery()),
     _lockers("/lockers?degraded=true", lambda names: LockerQuery(degraded=True)),
     _lockers("/lockers?available=true&q={locker}", lambda names: LockerQuery(names.locker, available=True)),
+    _lockers("/lockers?order=desc", lambda names: LockerQuery(descending=True)),
+    _lockers(
+        "/lockers?sort=last_event&order=desc",
+        lambda names: LockerQuery(order=LockerOrder.LAST_EVENT, descending=True),
+        "last_position",
+    ),
     _compartments("/lockers/{locker}/compartments", None),
     _compartments("/lockers/{locker}/compartments?status=occupied", CompartmentState.OCCUPIED),
     _reservations("/reservations", lambda lists, names: ReservationQuery(), CHANGED),

@@ -1,13 +1,17 @@
 """Lists of lockers and of compartments, and reads of one of them."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 from msgspec.structs import asdict
 
 from lockstream.core.entities.listings import (
     CompartmentQuery,
     CompartmentState,
+    CountKey,
     ListedCompartment,
     ListedLocker,
+    LockerOrder,
     LockerQuery,
 )
 from lockstream.core.entities.subjects import CompartmentSubject, LockerSubject, absence, can_exist
@@ -17,6 +21,7 @@ from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.entity_tags import ETAG, IF_NONE_MATCH, NOT_MODIFIED
 from lockstream.presentation.http.query_parameters import choice, flag, identifier
 from lockstream.presentation.http.routes.shared.lists import PagedList, Source, paged
+from lockstream.presentation.http.routes.shared.pages import Order
 from lockstream.presentation.http.routes.shared.reads import (
     AT,
     AT_AND_OTHERS,
@@ -43,6 +48,14 @@ _AVAILABLE = flag("available", "Whether at least one compartment is available.")
 _DEGRADED = flag("degraded", "Whether at least one compartment is degraded.")
 _SILENT = flag("silent", "Whether the locker is silent: not heard of for much longer than usual.")
 _GONE = flag("gone", "Whether the locker has been silent for so long (30 days by default) that it counts as gone.")
+_SORT = choice(
+    "sort",
+    LockerOrder,
+    LockerOrder.ID,
+    "`id`: by id. `last_event`: by the time of the last event. `available`, `degraded`: by the number of such "
+    "compartments, and then by id.",
+)
+_ORDER = choice("order", Order, Order.ASC, "`asc` has the lowest id or number, or the oldest last event, first.")
 _STATUS = choice(
     "status",
     CompartmentState,
@@ -51,7 +64,7 @@ _STATUS = choice(
 )
 
 _LOCKERS: PagedList[ListedLocker] = PagedList(
-    "lockers", LockerItem, LockerPage, _PREFIX, _AVAILABLE, _DEGRADED, _SILENT, _GONE
+    "lockers", LockerItem, LockerPage, _PREFIX, _AVAILABLE, _DEGRADED, _SILENT, _GONE, _SORT, _ORDER
 )
 _COMPARTMENTS: PagedList[ListedCompartment] = PagedList("compartments", CompartmentItem, CompartmentPage, _STATUS)
 
@@ -77,7 +90,12 @@ _STATE_RESPONSES[200]["headers"]["ETag"] = ETAG
 
 @router.get("", response_model=None, responses=_LOCKERS.responses(_EXAMPLE), openapi_extra=_LOCKERS.parameters)
 async def get_lockers(request: Request) -> Response:
-    """Lockers with their counts, sorted by id."""
+    """Lockers with their counts, sorted by id, by their last event, or by a count.
+
+    A list of any length is sorted by `id` with any filters, by `last_event` with `silent` and `gone` alone, and by
+    `degraded` with `available` and `degraded` alone. Each other combination sorts up to 10,000 lockers, and gets 422 if
+    more pass the filters.
+    """
     values = _LOCKERS.parse(request)
     lockstream = lockstream_of(request)
     is_filtered = values[_SILENT] is not None or values[_GONE] is not None
@@ -88,13 +106,10 @@ async def get_lockers(request: Request) -> Response:
         values[_SILENT],
         values[_GONE],
         await (lockstream.silence() if is_filtered else lockstream.last_silence()),
+        values[_SORT],
+        values[_ORDER] is Order.DESC,
     )
-    source: Source[ListedLocker, str] = Source(
-        str,
-        lambda row: row.locker_id,
-        paged(lambda listings, after, limit: listed_lockers(listings, query, after, limit)),
-    )
-    return await _LOCKERS.answer(request, values, source)
+    return await _LOCKERS.answer(request, values, _source(query))
 
 
 @router.get("/{locker_id}", response_model=LockerSummary, responses=RESPONSES_AT, openapi_extra=parameters_of(AT))
@@ -162,4 +177,14 @@ async def get_compartment(request: Request, locker_id: str, compartment_id: str)
         CompartmentSubject(locker_id, compartment_id),
         lambda reads: reads.compartment(locker_id, compartment_id),
         CompartmentStatus.of,
+    )
+
+
+def _source(query: LockerQuery) -> Source[ListedLocker, Any]:
+    """Return the lockers that a query lists."""
+    key_classes = {LockerOrder.ID: str, LockerOrder.LAST_EVENT: int}
+    return Source(
+        key_classes.get(query.order, CountKey),
+        lambda row: query.key_of(row.totals),
+        paged(lambda listings, after, limit: listed_lockers(listings, query, after, limit)),
     )

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from lockstream.core.ports import Listings, ReadResult
+from lockstream.core.use_cases import sorted_lockers
+from lockstream.infrastructure.rows import listings
 from lockstream.infrastructure.sqlite.listings import SqliteListings
 from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path
 from lockstream.presentation.cli import list_commands
@@ -37,6 +39,31 @@ def test_lockers_are_listed_with_their_counts(log: Path, run_command: RunCommand
     assert [one["locker_id"] for one in items(run_command, "lockers", "--degraded")] == LOCKERS
     assert [one["locker_id"] for one in items(run_command, "lockers", "--no-degraded", "--limit", "1")] == ["=cmd"]
     assert items(run_command, "lockers", "--no-available", "--prefix", "=") == []
+
+
+def test_lockers_are_sorted(log: Path, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_last_event = [*LOCKERS, "=cmd"]
+    for page_rows in list_commands.PAGE_ROWS, 2:
+        monkeypatch.setattr(list_commands, "PAGE_ROWS", page_rows)
+        for options, expected in (
+            (["--highest-first"], sorted(by_last_event, reverse=True)),
+            (["--sort", "last_event"], by_last_event),
+            (["--sort", "last_event", "--highest-first"], by_last_event[::-1]),
+            (["--sort", "degraded"], ["=cmd", *LOCKERS]),
+            (["--sort", "degraded", "--highest-first", "--prefix", "locker-"], LOCKERS[::-1]),
+            (["--sort", "available"], by_last_event),
+        ):
+            assert [one["locker_id"] for one in items(run_command, "lockers", *options)] == expected
+
+
+def test_too_many_lockers_to_be_sorted_name_the_next_step(
+    log: Path, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (sorted_lockers, listings):
+        monkeypatch.setattr(module, "MAX_SORTED", 5)
+    result = run_command("lockers", "--sort", "available")
+    assert (result.exit_code, result.output) == (1, b"")
+    assert "More than 5 lockers pass the filters, too many to sort by available. Narrow the filters" in result.errors
 
 
 def test_silent_lockers_are_listed(log_path: Path, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from fastapi import Request, Response
 from msgspec import Struct
 
-from lockstream.core.entities.listings import PartialRows, Rows
+from lockstream.core.entities.listings import CountKey, PartialRows, Rows
 from lockstream.core.ports import Listings
 from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
@@ -18,7 +18,7 @@ from lockstream.presentation.http.routes.shared.reads import not_found, paramete
 from lockstream.schemas.listings import ItemClass, encode_json, items_of
 
 
-class Source[RowT, KeyT: (int, str)](NamedTuple):
+class Source[RowT, KeyT: (int, str, CountKey)](NamedTuple):
     """The rows of a list, sorted by their keys."""
 
     key_class: type[KeyT]
@@ -33,7 +33,7 @@ class Source[RowT, KeyT: (int, str)](NamedTuple):
     """Error text if the subject of the list does not exist."""
 
 
-def paged[RowT, KeyT: (int, str)](
+def paged[RowT, KeyT: (int, str, CountKey)](
     rows: Callable[[Listings, KeyT | None, int], Sequence[RowT] | None],
 ) -> Callable[[Listings, KeyT | None, int], Rows[RowT] | None]:
     """Return a function for pages of a list. `rows` returns up to a number of rows behind a key."""
@@ -59,7 +59,9 @@ class PagedList[RowT](PageForm):
         """The declaration of the parameters."""
         return parameters_of(self.query_parameters)
 
-    async def answer[KeyT: (int, str)](self, request: Request, values: Values, source: Source[RowT, KeyT]) -> Response:
+    async def answer[KeyT: (int, str, CountKey)](
+        self, request: Request, values: Values, source: Source[RowT, KeyT]
+    ) -> Response:
         """Answer with the page of `source` that the parameters demand."""
         wanted = self.page_request(request, values, source.key_class, source.subject)
 

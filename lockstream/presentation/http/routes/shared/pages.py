@@ -9,10 +9,11 @@ from urllib.parse import quote, urlencode
 from fastapi import Request, Response
 from msgspec import Struct
 
+from lockstream.core.entities.listings import CountKey
 from lockstream.presentation.http.errors import NOT_ACCEPTABLE
 from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
 from lockstream.presentation.http.media_types import CSV, JSON, negotiate
-from lockstream.presentation.http.page_tokens import binding_of, decode_token, encode_token
+from lockstream.presentation.http.page_tokens import PageKey, binding_of, decode_token, encode_token
 from lockstream.presentation.http.query_parameters import Parameter, QueryParameters, Values, page_token, whole_number
 from lockstream.presentation.http.routes.shared.reads import RESPONSES, Responses, responses_of
 from lockstream.schemas.listings import encode_csv, encode_json
@@ -45,7 +46,7 @@ class PageRequest[KeyT](NamedTuple):
     binding: bytes
     """Digest of the filters and the order to which a page token is bound."""
 
-    def token(self, last_key: int | str) -> str:
+    def token(self, last_key: PageKey) -> str:
         """Return the token of the next page, given the key of the last item of this page."""
         return encode_token(last_key, self.binding)
 
@@ -103,7 +104,7 @@ class PageForm:
         """Return the parameters of a request. Raises InvalidQuery if one is not allowed."""
         return self.query_parameters.parse(request)
 
-    def page_request[KeyT: (int, str)](
+    def page_request[KeyT: (int, str, CountKey)](
         self, request: Request, values: Values, key_class: type[KeyT], subject: str = ""
     ) -> PageRequest[KeyT]:
         """Return the page that a request asks for. `subject` is the id of the subject whose rows are listed.

@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 import pytest
 from fastapi.testclient import TestClient
 
+from lockstream.core.entities.listings import CountKey
 from lockstream.presentation.http.app import create_app
 from lockstream.presentation.http.page_tokens import binding_of, encode_token
 from lockstream.tests.presentation.http.routes.network import client_of_network, post
@@ -18,6 +19,13 @@ from lockstream.tests.support.memory_system import open_in_memory
 URLS = [
     "/lockers",
     "/lockers?q=l&available=true",
+    "/lockers?order=desc",
+    "/lockers?sort=last_event",
+    "/lockers?sort=last_event&order=desc",
+    "/lockers?sort=available",
+    "/lockers?sort=available&order=desc&q=l",
+    "/lockers?sort=degraded",
+    "/lockers?sort=degraded&order=desc",
     "/lockers/l1/compartments",
     "/lockers/l1/compartments?status=degraded",
     "/reservations",
@@ -120,6 +128,9 @@ def test_the_link_is_right_behind_a_path_prefix(monkeypatch: pytest.MonkeyPatch,
     "url",
     [
         "/lockers?q=l",
+        "/lockers?order=desc",
+        "/lockers?sort=last_event",
+        "/lockers?sort=degraded",
         "/reservations?order=desc",
         "/reservations?sort=id",
         "/reservations?status=CREATED",
@@ -173,10 +184,33 @@ def test_a_token_that_was_changed_gets_422(client: TestClient, change: Callable[
     assert detail.endswith(" Send the `next` of the page before as it is, or omit after to begin anew.")
 
 
-@pytest.mark.parametrize("key", [7, "", "a\0b", "a/b", "x" * 129, "a\n"])
+@pytest.mark.parametrize("key", [7, "", "a\0b", "a/b", "x" * 129, "a\n", (1, "l1")])
 def test_a_forged_token_reaches_no_database(client: TestClient, key: Any) -> None:
-    binding = binding_of("lockers", "", dict.fromkeys(("q", "available", "degraded", "silent", "gone")))
-    assert encode_token("l1", binding) == good_token(client)
-    response = client.get(f"/lockers?after={encode_token(key, binding)}")
+    assert encode_token("l1", binding_by("id")) == good_token(client)
+    require_refused(client, "id", key)
+
+
+@pytest.mark.parametrize("key", [7, "l1", (-1, "l1"), (2**31, "l1"), (1, "a/b"), (1, 1), (1,), (1, "l1", 1), ("l1", 1)])
+def test_a_forged_token_of_a_list_by_a_count_reaches_no_database(client: TestClient, key: Any) -> None:
+    token = client.get("/lockers?sort=degraded&limit=1").json()["next"]
+    assert encode_token(CountKey(0, "l2"), binding_by("degraded")) == token
+    require_refused(client, "degraded", key)
+
+
+def test_a_forged_token_of_a_list_by_the_last_event_reaches_no_database(client: TestClient) -> None:
+    token = client.get("/lockers?sort=last_event&limit=1").json()["next"]
+    assert encode_token(14, binding_by("last_event")) == token
+    for key in 0, 2**63, "l1", (1, "l1"):
+        require_refused(client, "last_event", key)
+
+
+def binding_by(sort: str) -> bytes:
+    """Return what a token of the list of all lockers in an order is bound to."""
+    filters = dict.fromkeys(("q", "available", "degraded", "silent", "gone"))
+    return binding_of("lockers", "", {**filters, "sort": sort, "order": "asc"})
+
+
+def require_refused(client: TestClient, sort: str, key: Any) -> None:
+    response = client.get(f"/lockers?sort={sort}&after={encode_token(key, binding_by(sort))}")
     assert response.status_code == 422
     assert response.json()["detail"].startswith("The query parameter after is '")

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 
+from lockstream.core.use_cases import sorted_lockers
 from lockstream.presentation.http.app import create_app
 from lockstream.services.running import lockstream
 from lockstream.tests.presentation.http.routes.network import FAULTS, client_of_network, post, time_on
@@ -112,10 +113,44 @@ def test_a_locker_is_listed_with_its_counts(client: TestClient) -> None:
         ("q=l2", ["l2"]),
         ("q=L", []),
         ("q=l&degraded=false&available=true", ["l2"]),
+        ("sort=id&order=asc", ["l1", "l2"]),
+        ("order=desc", ["l2", "l1"]),
+        ("sort=last_event", ["l1", "l2"]),
+        ("sort=last_event&order=desc&silent=false&gone=false", ["l2", "l1"]),
+        ("sort=available", ["l1", "l2"]),
+        ("sort=available&order=desc", ["l2", "l1"]),
+        ("sort=degraded", ["l2", "l1"]),
+        ("sort=degraded&order=desc&available=true", ["l1", "l2"]),
+        ("sort=degraded&q=l1&silent=false", ["l1"]),
     ],
 )
-def test_lockers_are_filtered(client: TestClient, query: str, expected: list[str]) -> None:
+def test_lockers_are_filtered_and_sorted(client: TestClient, query: str, expected: list[str]) -> None:
     assert ids(client, f"/lockers?{query}", "locker_id") == expected
+
+
+def test_an_unknown_order_gets_422_with_the_orders_that_exist(client: TestClient) -> None:
+    for query, detail in (
+        ("sort=free", "The query parameter sort is 'free'. Send id, last_event, available or degraded."),
+        ("sort=id&order=up", "The query parameter order is 'up'. Send asc or desc."),
+    ):
+        response = client.get(f"/lockers?{query}")
+        assert (response.status_code, response.json()) == (422, {"detail": detail})
+
+
+def test_too_many_lockers_to_be_sorted_get_422_with_what_is_allowed(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sorted_lockers, "MAX_SORTED", 1)
+    response = client.get("/lockers?available=true&sort=last_event")
+    assert (response.status_code, response.json()) == (
+        422,
+        {
+            "detail": "More than 1 locker pass the filters, too many to sort by last_event. Narrow the filters, sort "
+            "by id, or filter by silent and gone alone."
+        },
+    )
+    assert ids(client, "/lockers?q=l2&sort=last_event", "locker_id") == ["l2"]
+    assert ids(client, "/lockers?sort=last_event&silent=false", "locker_id") == ["l1", "l2"]
 
 
 def test_a_compartment_is_listed_with_its_status_and_since_when(client: TestClient) -> None:
