@@ -25,6 +25,8 @@ from lockstream.presentation.console.texts import instant
 from lockstream.presentation.http.routes.shared.pages import MAX_ITEMS
 
 _YES_NO = (("", "All"), ("true", "Yes"), ("false", "No"))
+_ORDERS = (("", "Id"), ("last_event", "Last event"), ("available", "Free doors"), ("degraded", "Degraded doors"))
+_DIRECTIONS = (("", "Lowest or oldest first"), ("desc", "Highest or newest first"))
 _SHOWN_EVENTS = 20
 """Events of a locker in each of its two lists."""
 
@@ -38,6 +40,8 @@ async def show_lockers(wanted: PageRequest) -> Page:
         ListFilter("available", "Has a free door", query.get("available", ""), _YES_NO),
         ListFilter("degraded", "Has a degraded door", query.get("degraded", ""), _YES_NO),
         ListFilter("silent", "Silent", query.get("silent", ""), _YES_NO),
+        ListFilter("sort", "Sorted by", query.get("sort", ""), _ORDERS),
+        ListFilter("order", "Order", query.get("order", ""), _DIRECTIONS),
     ]
     return list_page(wanted, "lockers.html", "Lockers", found, fields=fields)
 

@@ -24,6 +24,12 @@ pytestmark = needs_browser
 
 MANY = 10_000
 
+SHOWN_AT_ITS_PLACE = """(link) => {
+  link.scrollIntoView({ block: "center" });
+  const { x, y, width, height } = link.getBoundingClientRect();
+  return link.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+}"""
+
 
 def test_typing_narrows_the_list_without_a_new_page(site: Site, watched: Watched) -> None:
     page, locker = watched.page, site.examples["locker_id"]
@@ -100,6 +106,38 @@ def test_the_events_around_a_moment_are_the_steps_of_its_page(site: Site, watche
     page.get_by_role("link", name="One event earlier").click()
     page.wait_for_url(f"**/long-1?at={first}")
     expect(page.locator(".door")).to_have_count(1)
+
+
+def test_headings_sort_and_the_order_stays(site: Site, watched: Watched) -> None:
+    page, ids = watched.page, watched.page.locator("#list tbody th")
+    with site.api() as api:
+        doors = [registered(door, locker=locker) for locker in ("sort-a", "sort-b") for door in ("1", "2")]
+        api.post("/events/batch", json=[*doors, fault_reported(3, "1", locker="sort-b")])
+    page.goto(f"{site.url}/console/lockers?q=sort-")
+    expect(ids).to_have_text(["sort-a", "sort-b"])
+    # when the heading is clicked, then the list is sorted by it
+    heading = page.get_by_role("columnheader", name="Degraded")
+    heading.get_by_role("link").click()
+    page.wait_for_url("**/lockers?q=sort-&sort=degraded&order=desc")
+    expect(ids).to_have_text(["sort-b", "sort-a"])
+    expect(heading).to_have_attribute("aria-sort", "descending")
+    # and it stays sorted while the viewer types
+    page.evaluate("window.isSamePage = true")
+    page.get_by_label("Id begins with").press("End")
+    page.keyboard.type("b")
+    expect(ids).to_have_text(["sort-b"])
+    page.keyboard.press("Backspace")
+    expect(ids).to_have_text(["sort-b", "sort-a"])
+    assert page.url.endswith("?q=sort-&sort=degraded&order=desc")
+    # and when events arrive
+    with site.api() as api:
+        api.post("/events/batch", json=[fault_reported(3, door, locker="sort-a") for door in ("1", "2")])
+    expect(ids).to_have_text(["sort-a", "sort-b"])
+    expect(heading).to_have_attribute("aria-sort", "descending")
+    assert page.evaluate("window.isSamePage")
+    # and on the next page, which is added to the first one
+    page.goto(f"{page.url}&limit=1")
+    expect(ids).to_have_text(["sort-a", "sort-b"])
 
 
 def test_an_older_response_overwrites_no_newer_one(site: Site, watched: Watched) -> None:
@@ -198,6 +236,12 @@ def test_the_list_and_the_wall_fit_a_telephone(browser: Browser, site: Site) -> 
         table = page.locator(".lockers")
         assert table.evaluate("(table) => table.scrollWidth <= table.clientWidth")
         expect(table.locator("tbody td").nth(1)).to_be_visible()
+        # and the headings appear when the keyboard reaches them
+        heading = table.get_by_role("link", name="Degraded")
+        assert heading.evaluate(SHOWN_AT_ITS_PLACE) is False
+        heading.focus()
+        assert heading.evaluate(SHOWN_AT_ITS_PLACE) is True
+        assert table.evaluate("(table) => table.scrollWidth <= table.clientWidth")
         page.goto(f"{site.url}/console/lockers/{site.examples['locker_id']}")
         doors = page.locator(".door").evaluate_all("(doors) => doors.map((door) => door.getBoundingClientRect().top)")
         assert doors.count(doors[0]) >= 4

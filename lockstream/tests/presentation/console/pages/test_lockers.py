@@ -1,18 +1,22 @@
 """A locker at any moment: the steps of its slider, moments that are one click away, and moments before it was known."""
 
 import re
+from html import unescape
 from typing import NamedTuple
 from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
 
+from lockstream.core.use_cases import sorted_lockers
+from lockstream.infrastructure.rows import listings
 from lockstream.presentation.console.pages import lockers
 from lockstream.settings import Settings
 from lockstream.tests.presentation.console.calling import console_client, document
 from lockstream.tests.presentation.console.pages.conftest import EIGHT, HOSTILE, LAST, SEVEN
 from lockstream.tests.support.builders import registered
 
+QUOTED = quote(HOSTILE, safe="")
 WALL = f"/console/lockers/{SEVEN}"
 
 POSITIONS = [1, 2, 3, 4, *range(6, 15), 16, 17, 20, 21]
@@ -51,6 +55,97 @@ def link(html: str, label: str) -> int | None:
     """Return the position that a link with a label leads to, or None if there is no such link."""
     found = re.search(rf'href="\?at=([0-9]+)">{label}<', html)
     return int(found[1]) if found else None
+
+
+def listed(client: TestClient, query: str) -> list[str]:
+    """Return the quoted ids of the lockers that the list shows."""
+    html = client.get(f"/console/lockers?{query}").text
+    return re.findall(r'<th scope="row"><a href="/console/lockers/([^"]+)"', html)
+
+
+def headings(client: TestClient, query: str) -> dict[str, tuple[str, str]]:
+    """Return what each heading that sorts leads to, and how the list is sorted by it, by its words."""
+    html = client.get(f"/console/lockers?{query}").text
+    heading = r'<th scope="col"(?: class="number")?(?: aria-sort="(\w+)")?><a href="([^"]+)">([\w ]+?)(?: <svg|</a>)'
+    return {words: (unescape(address), order) for order, address, words in re.findall(heading, html)}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", [QUOTED, SEVEN, EIGHT]),
+        ("order=desc", [EIGHT, SEVEN, QUOTED]),
+        ("sort=last_event", [EIGHT, QUOTED, SEVEN]),
+        ("sort=last_event&order=desc&silent=false", [SEVEN, QUOTED, EIGHT]),
+        ("sort=available&q=station-&order=desc", [SEVEN, EIGHT]),
+        ("sort=degraded&order=desc&available=false", [EIGHT, QUOTED]),
+        ("sort=&order=", [QUOTED, SEVEN, EIGHT]),
+    ],
+)
+def test_lockers_are_sorted(network: TestClient, query: str, expected: list[str]) -> None:
+    assert listed(network, query) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (
+            "",
+            {
+                "Locker": ("?order=desc", "ascending"),
+                "Free": ("?sort=available", ""),
+                "Degraded": ("?sort=degraded&order=desc", ""),
+                "Last event": ("?sort=last_event", ""),
+            },
+        ),
+        (
+            "q=station&sort=degraded&order=desc",
+            {
+                "Locker": ("?q=station", ""),
+                "Free": ("?q=station&sort=available", ""),
+                "Degraded": ("?q=station&sort=degraded", "descending"),
+                "Last event": ("?q=station&sort=last_event", ""),
+            },
+        ),
+        (
+            "sort=last_event&order=asc&silent=false",
+            {
+                "Locker": ("?silent=false", ""),
+                "Free": ("?sort=available&silent=false", ""),
+                "Degraded": ("?sort=degraded&order=desc&silent=false", ""),
+                "Last event": ("?sort=last_event&order=desc&silent=false", "ascending"),
+            },
+        ),
+    ],
+)
+def test_headings_are_links_that_sort_and_keep_the_filters(
+    network: TestClient, query: str, expected: dict[str, tuple[str, str]]
+) -> None:
+    assert headings(network, query) == expected
+
+
+def test_a_heading_leads_to_the_first_page_and_the_next_page_keeps_the_order(network: TestClient) -> None:
+    query = "limit=1&sort=last_event&order=desc"
+    page = document(network, f"/console/lockers?{query}")
+    [after] = [address for address in page.values("href") if "after=" in address]
+    assert after.startswith(f"?{query}&after=")
+    second = after.removeprefix("?")
+    assert listed(network, second) == [QUOTED]
+    assert headings(network, second)["Last event"] == ("?limit=1&sort=last_event", "descending")
+    # and the addresses for others have the order as well
+    assert f"/console/csv/lockers?{query}" in page.values("href")
+    assert f"/lockers?{query}'" in page.text
+
+
+def test_an_order_that_is_refused_can_be_changed_in_the_form(
+    network: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (sorted_lockers, listings):
+        monkeypatch.setattr(module, "MAX_SORTED", 1)
+    html = network.get("/console/lockers?q=station&sort=available").text
+    assert "More than 1 locker pass the filters, too many to sort by available." in html
+    assert '<option value="available" selected>Free doors</option>' in html
+    assert headings(network, "q=station&sort=available") == {}
 
 
 def test_the_slider_has_the_events_of_the_locker(network: TestClient) -> None:
