@@ -23,10 +23,11 @@ from lockstream.infrastructure.postgres.statements import (
     events_between,
     version_mismatch,
 )
-from lockstream.infrastructure.rows.listing_statements import LIMIT, MIN_SEVERITY, ListingStatements
+from lockstream.infrastructure.rows.listing_statements import ListingStatements
 from lockstream.infrastructure.rows.listings import SqlListings, Values
 from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.rows.reads import SqlStatements
+from lockstream.infrastructure.rows.statements.parts import LIMIT, MIN_SEVERITY
 from lockstream.infrastructure.rows.tables import PROJECTION_TABLES, network_totals, open_fault_totals
 
 _BEGIN = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

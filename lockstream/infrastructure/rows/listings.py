@@ -30,9 +30,10 @@ from lockstream.core.entities.state import Compartment, Fault, LockerTotals, Res
 from lockstream.core.past import LastingRows
 from lockstream.core.use_cases.sorted_lockers import MAX_SORTED, is_indexed, require_few
 from lockstream.core.wording import counted
-from lockstream.infrastructure.rows.listing_statements import EVENT_TYPES, ListingStatements
+from lockstream.infrastructure.rows.listing_statements import ListingStatements
 from lockstream.infrastructure.rows.mapping import VALUE_ERRORS, projection_unavailable
 from lockstream.infrastructure.rows.prepared import Prepared
+from lockstream.infrastructure.rows.statements.history import EVENT_TYPES
 
 POSITION_MAX = 2**63 - 1
 """Highest number that a column of positions holds."""

@@ -15,10 +15,11 @@ from sqlalchemy import Connection, select
 
 from lockstream.core.entities.log import Cursor, Record
 from lockstream.core.ports import Listings, ReadResult
-from lockstream.infrastructure.rows.listing_statements import LIMIT, MIN_SEVERITY, ListingStatements
+from lockstream.infrastructure.rows.listing_statements import ListingStatements
 from lockstream.infrastructure.rows.listings import SqlListings, Values
 from lockstream.infrastructure.rows.mapping import VALUE_ERRORS, projection_unavailable
 from lockstream.infrastructure.rows.prepared import Prepared
+from lockstream.infrastructure.rows.statements.parts import LIMIT, MIN_SEVERITY
 from lockstream.infrastructure.rows.tables import network, open_fault_counts, progress
 from lockstream.infrastructure.sqlite.database import (
     CORRUPT_DATA_ERRORS,
