@@ -26,7 +26,6 @@ from lockstream.infrastructure.rows.statements.history import EVENT_COUNTS, LAST
 from lockstream.infrastructure.rows.statements.lockers import (
     ACTIVE_LOCKERS,
     HAS_LOCKER,
-    RECENT_LOCKERS,
     RECENT_POSITION,
     SILENT_COUNTS,
     locker_count,
@@ -76,7 +75,6 @@ class ListingStatements:
         self.locker_ids = Prepared(ids_in_order(lockers.c.locker_id), dialect)
         self.compartment_ids = Prepared(ids_in_order(compartments.c.compartment_id, compartments.c.locker_id), dialect)
         self.reservation_ids = Prepared(ids_in_order(reservations.c.reservation_id), dialect)
-        self.recent_lockers = Prepared(RECENT_LOCKERS, dialect)
         self.recent_position = Prepared(RECENT_POSITION, dialect)
         self.silent_counts = Prepared(SILENT_COUNTS, dialect)
         self.times = Prepared(times_statement(positions), dialect)
@@ -88,12 +86,12 @@ class ListingStatements:
         The order by the number of degraded compartments has the pairs `lower_number`, `lower_id` and `upper_number`,
         `upper_id` instead, and `none_lower` and `none_upper` as the bounds of the ids of lockers without one.
         """
-        has, is_silent = (query.available, query.degraded), (query.silent, query.gone)
+        states, silences = (query.available, query.degraded), (query.silent, query.gone)
         if query.order is LockerOrder.LAST_EVENT:
-            return self._statement(lockers_by_last_event, *is_silent, query.descending)
+            return self._statement(lockers_by_last_event, *silences, query.descending)
         if query.order is LockerOrder.DEGRADED:
-            return self._statement(lockers_by_degraded, *has, query.descending)
-        return self._statement(lockers_by_id, *has, *is_silent, query.descending)
+            return self._statement(lockers_by_degraded, *states, query.descending)
+        return self._statement(lockers_by_id, *states, *silences, query.descending)
 
     def locker_count(self, query: LockerQuery) -> Prepared:
         """Return the statement that counts the lockers that pass the filters, up to `limit`."""

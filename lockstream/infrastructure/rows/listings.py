@@ -90,7 +90,7 @@ class SqlListings:
         )
 
     def activity(self, since: int, through: int) -> Activity:
-        """Count active lockers by reading the totals of each locker, and old deposits from an index."""
+        """Count active lockers and old deposits, each from an index."""
         deposits = {"upper": _within_range(through), "limit": MAX_OLD_DEPOSITS}
         [active] = self._row(_Position, self._statements.active_lockers, {"lower": _within_range(since)})
         [old] = self._row(_Position, self._statements.old_deposits, deposits)
@@ -110,16 +110,8 @@ class SqlListings:
         return self._page(LockerTotals, self._statements.lockers(query), values, limit)
 
     def recent_position(self, rank: int, highest: int) -> int:
-        """Return the last position of the locker with the `rank`-th latest event, and at most `highest`.
-
-        The lockers from `highest` on are counted first, because sorting all lockers by their last positions takes
-        longer.
-        """
-        [found] = self._row(_Position, self._statements.recent_lockers, {"highest": highest, "limit": rank})
-        if found >= rank:
-            return highest
         [position] = self._row(_Position, self._statements.recent_position, {"others": rank - 1})
-        return int(position)
+        return min(int(position), highest)
 
     def silent_counts(self, silence: Silence) -> tuple[int, int]:
         silent, gone = self._row(_Pair, self._statements.silent_counts, _positions_of(silence))
@@ -312,9 +304,8 @@ def _listed(row: _CompartmentRow) -> ListedCompartment:
 def _last_positions(query: LockerQuery) -> tuple[int, int]:
     """Return the lowest and the highest last position of lockers that pass the filters `silent` and `gone`."""
     silence = query.silence
-    highest = [silence.quiet_through] if query.silent or query.gone else []
-    highest += [silence.gone_through] if query.gone else []
-    return silence.gone_through + 1 if query.silent else 0, min(highest, default=POSITION_MAX)
+    highest = silence.gone_through if query.gone else silence.quiet_through if query.silent else POSITION_MAX
+    return silence.gone_through + 1 if query.silent else 0, highest
 
 
 def _pair_bounds(query: LockerQuery, after: LockerKey | None) -> Values:

@@ -5,7 +5,6 @@ from sqlalchemy import BigInteger, bindparam, case, func, literal_column, not_, 
 from lockstream.core.entities.listings import LockerOrder
 from lockstream.infrastructure.rows.silence import IS_GONE, IS_SILENT
 from lockstream.infrastructure.rows.statements.parts import (
-    LIMIT,
     LOCKER_ID,
     PAGE_LIMIT,
     Condition,
@@ -21,14 +20,14 @@ from lockstream.infrastructure.rows.tables import LOCKER_HAS, lockers
 def lockers_by_id(
     available: bool | None, degraded: bool | None, silent: bool | None, gone: bool | None, descending: bool
 ) -> Statement:
-    page = select(lockers).where(ids_within_bounds(lockers.c.locker_id), *_is_silent(silent, gone))
+    page = select(lockers).where(ids_within_bounds(lockers.c.locker_id), *_silence_conditions(silent, gone))
     parts = [page.where(condition) for _, condition in _lockers_with(available, degraded)]
     is_filtered = available is not None or degraded is not None
     return merged(lockers, parts if is_filtered else [page], "locker_id", descending=descending)
 
 
 def lockers_by_last_event(silent: bool | None, gone: bool | None, descending: bool) -> Statement:
-    page = positions_page(lockers, "last_position", False).where(*_is_silent(silent, gone))
+    page = positions_page(lockers, "last_position", False).where(*_silence_conditions(silent, gone))
     return merged(lockers, [page], "last_position", descending=descending)
 
 
@@ -70,7 +69,7 @@ _NUMBERS = {
 """The number by which lockers are sorted."""
 
 
-def _is_silent(silent: bool | None, gone: bool | None) -> list[Condition]:
+def _silence_conditions(silent: bool | None, gone: bool | None) -> list[Condition]:
     """Return the conditions of the filters `silent` and `gone`. No index matches them."""
     wanted = ((silent, IS_SILENT), (gone, IS_GONE))
     return [condition if flag else not_(condition) for flag, condition in wanted if flag is not None]
@@ -89,15 +88,6 @@ ACTIVE_LOCKERS = select(func.count()).where(lockers.c.last_position >= bindparam
 
 
 HAS_LOCKER = select(lockers.c.locker_id).where(lockers.c.locker_id == LOCKER_ID)
-
-
-RECENT_LOCKERS = select(func.count()).select_from(
-    select(lockers.c.locker_id)
-    .where(lockers.c.last_position >= bindparam("highest", type_=BigInteger))
-    .limit(LIMIT)
-    .subquery()
-)
-"""The number of lockers with an event at position `highest` or after it, counted up to `LIMIT`."""
 
 
 RECENT_POSITION = (
