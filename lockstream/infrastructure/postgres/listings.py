@@ -1,6 +1,7 @@
 """Lists of the projection in PostgreSQL: all statements of one list see one snapshot."""
 
 from collections.abc import Callable
+from functools import cache
 
 from sqlalchemy import ARRAY, BigInteger, Select, bindparam, func, literal_column, select, true
 
@@ -26,7 +27,6 @@ from lockstream.infrastructure.postgres.statements import (
 from lockstream.infrastructure.rows.listing_statements import ListingStatements
 from lockstream.infrastructure.rows.listings import SqlListings, Values
 from lockstream.infrastructure.rows.prepared import Prepared
-from lockstream.infrastructure.rows.reads import SqlStatements
 from lockstream.infrastructure.rows.statements.parts import LIMIT, MIN_SEVERITY
 from lockstream.infrastructure.rows.tables import PROJECTION_TABLES, network_totals, open_fault_totals
 
@@ -67,13 +67,18 @@ def _open_faults() -> Select[tuple[int, int]]:
     return select(found).limit(LIMIT)
 
 
+@cache
+def _statements() -> ListingStatements:
+    """Return the statements of all lists, which all stores of a process share."""
+    positions = func.unnest(bindparam("positions", type_=ARRAY(BigInteger))).table_valued("value", name="integers")
+    return ListingStatements(DIALECT, positions.render_derived(), _TOTALS, _open_faults())
+
+
 class PostgresListings:
     """Lists of the projection in a database. For any thread."""
 
     def __init__(self, database: Database) -> None:
-        positions = func.unnest(bindparam("positions", type_=ARRAY(BigInteger))).table_valued("value", name="integers")
-        self._statements = ListingStatements(DIALECT, positions.render_derived(), _TOTALS, _open_faults())
-        self._reads = SqlStatements(DIALECT)
+        self._statements = _statements()
         self._database = database
         self._beginning = [
             _BEGIN,
@@ -101,7 +106,7 @@ class PostgresListings:
             if reason := version_mismatch(begun[HEAD_AND_VERSION], self._database.name):
                 raise StoreUnavailable(reason)
             position = cursor_of(begun[HEAD_AND_VERSION]).position
-            read_records = PostgresReads(self._reads, fetch).records
+            read_records = PostgresReads(fetch).records
             listings = SqlListings(self._statements, execute, position, read_records, find_events)
             return ReadResult(query(listings), position)
 

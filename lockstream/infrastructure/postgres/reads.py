@@ -6,7 +6,7 @@ from typing import Any
 from lockstream.core.entities.log import Cursor, Record, time_of
 from lockstream.core.errors import StoreUnavailable
 from lockstream.infrastructure.codec.log_line import InvalidLine, decode_lines, format_line
-from lockstream.infrastructure.postgres.connection import DatabaseRows, Statement
+from lockstream.infrastructure.postgres.connection import DIALECT, DatabaseRows, Statement
 from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.rows.reads import SqlReads, SqlStatements
 
@@ -21,16 +21,19 @@ _RECORDS = (
 _TIMES = "SELECT position, recorded_at FROM events WHERE position = ANY(%(positions)s::bigint[])"
 
 
+STATEMENTS = SqlStatements(DIALECT)
+
+
 class PostgresReads(SqlReads):
     """Reads of rows and records. May be used by as many threads as `fetch` may."""
 
-    def __init__(self, statements: SqlStatements, fetch: Callable[[Statement], DatabaseRows]) -> None:
+    def __init__(self, fetch: Callable[[Statement], DatabaseRows]) -> None:
         """`fetch` executes a statement. It raises StoreUnavailable if the database cannot be used."""
 
         def execute(prepared: Prepared, values: dict[str, str]) -> DatabaseRows:
             return fetch(Statement(prepared.text, prepared.bind(values)))
 
-        super().__init__(statements, execute)
+        super().__init__(STATEMENTS, execute)
         self._fetch = fetch
 
     def event(self, event_id: str) -> Record | None:

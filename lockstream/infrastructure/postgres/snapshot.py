@@ -13,9 +13,10 @@ from sqlalchemy import select
 
 from lockstream.core.entities.state import Row
 from lockstream.infrastructure.postgres.connection import DIALECT, Database, unavailable
+from lockstream.infrastructure.postgres.reads import STATEMENTS
 from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
 from lockstream.infrastructure.rows.prepared import Prepared
-from lockstream.infrastructure.rows.reads import SqlReads, SqlStatements
+from lockstream.infrastructure.rows.reads import SqlReads
 from lockstream.infrastructure.rows.tables import (
     PROJECTION_TABLES,
     TABLES,
@@ -36,7 +37,7 @@ class Snapshot:
     def __init__(self, database: Database) -> None:
         self._name = database.name
         self._database = database
-        self.reads = SqlReads(SqlStatements(DIALECT), self._execute)
+        self.reads = SqlReads(STATEMENTS, self._execute)
 
     def __enter__(self) -> Self:
         try:

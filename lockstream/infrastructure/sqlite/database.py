@@ -23,6 +23,7 @@ from sqlalchemy import (
     create_engine,
     event,
     func,
+    make_url,
     select,
     true,
 )
@@ -33,6 +34,9 @@ from sqlalchemy.sql.dml import Insert
 from lockstream.infrastructure.rows.mapping import VALUE_ERRORS
 from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.rows.tables import changing_columns
+
+DIALECT = make_url("sqlite+pysqlite://").get_dialect()()
+"""The dialect for which statements are compiled, once for all databases of a process."""
 
 DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error)
 """Errors of SQLAlchemy, and of the driver, which some statements are given to directly."""

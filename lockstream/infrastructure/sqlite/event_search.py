@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import Connection, Dialect, LargeBinary, bindparam, func, literal_column, select
+from sqlalchemy import Connection, LargeBinary, bindparam, func, literal_column, select
 
 from lockstream.core.entities.log import Cursor
 from lockstream.core.errors import StoreUnavailable
@@ -22,6 +22,7 @@ from lockstream.infrastructure.id_index.sorted_run import RunRef, open_run
 from lockstream.infrastructure.rows.mapping import VALUE_ERRORS, projection_unavailable
 from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.rows.tables import memtable, progress
+from lockstream.infrastructure.sqlite.database import DIALECT
 
 type ReadEventIds = Callable[[int, int, Cursor], Mapping[str, int]]
 """Reads the log: `(first, count, end)` returns the ids and positions of up to `count` events from position `first` on,
@@ -33,6 +34,10 @@ _UUID_HEADER = b"\xd9\x24"
 
 _UUID_LENGTH = 36
 
+_PROGRESS = Prepared(select(*progress.c["position", "offset", "chain", "run", "run_checksum"]), DIALECT)
+_CONTAINS_TEXT = func.instr(memtable.c.content, bindparam("text", type_=LargeBinary)) > literal_column("0")
+_NEW_IDS = Prepared(select(memtable.c.content).where(_CONTAINS_TEXT), DIALECT)
+
 _new_ids = msgspec.msgpack.Decoder(NewIds)
 
 
@@ -43,14 +48,9 @@ class RunFileMissing(StoreUnavailable):
 class EventSearch:
     """Searches the id index of a projection. For any thread."""
 
-    def __init__(self, projection: Path, dialect: Dialect, read_event_ids: ReadEventIds) -> None:
+    def __init__(self, projection: Path, read_event_ids: ReadEventIds) -> None:
         self._projection = projection
         self._read_event_ids = read_event_ids
-        columns = progress.c.position, progress.c.offset, progress.c.chain, progress.c.run, progress.c.run_checksum
-        self._progress = Prepared(select(*columns), dialect)
-        text = bindparam("text", type_=LargeBinary)
-        contains_text = func.instr(memtable.c.content, text) > literal_column("0")
-        self._new_ids = Prepared(select(memtable.c.content).where(contains_text), dialect)
 
     def find(self, snapshot: Connection, prefix: str, limit: int) -> list[tuple[str, int]]:
         """Return up to `limit` ids and positions of events whose ids begin with `prefix`, sorted by id.
@@ -78,7 +78,7 @@ class EventSearch:
         pattern = re.compile(re.escape(text) + b"[-0-9a-f]{%d}" % (_UUID_LENGTH - len(prefix)))
         first: list[tuple[bytes, bytes]] = []
         with closing(snapshot.connection.cursor()) as cursor:
-            cursor.execute(self._new_ids.text, self._new_ids.bind({"text": text}))
+            cursor.execute(_NEW_IDS.text, _NEW_IDS.bind({"text": text}))
             for (content,) in iter(cursor.fetchone, None):  # all rows together may be 1 byte for each event of the log
                 first = nsmallest(limit, chain(first, ((match, content) for match in pattern.findall(content))))
         rows = {content: _new_ids.decode(content) for content in {content for _, content in first}}
@@ -87,7 +87,7 @@ class EventSearch:
 
     def _in_run(self, snapshot: Connection, prefix: str, limit: int) -> dict[str, int]:
         """Return the events in the run file."""
-        [values] = self._progress.rows(snapshot.connection, {})
+        [values] = _PROGRESS.rows(snapshot.connection, {})
         position, offset, chain, run, checksum = msgspec.convert(values, tuple[int, int, str, int, int])
         reached = Cursor(position, offset, chain)
 

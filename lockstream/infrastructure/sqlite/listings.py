@@ -6,7 +6,7 @@ of being used again from its start.
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from lockstream.infrastructure.rows.tables import network, open_fault_counts, pr
 from lockstream.infrastructure.sqlite.database import (
     CORRUPT_DATA_ERRORS,
     DATABASE_ERRORS,
+    DIALECT,
     integer_list,
     integers,
     reading_engine,
@@ -42,6 +43,15 @@ _OPEN_FAULTS = (
     .order_by(open_fault_counts.c.severity.desc())
     .limit(LIMIT)
 )
+
+
+_REACHED = Prepared(select(*progress.c["position", "offset", "chain"]), DIALECT)
+
+
+@cache
+def _statements() -> ListingStatements:
+    """Return the statements of all lists, which all stores of a process share."""
+    return ListingStatements(DIALECT, integers("positions"), _TOTALS, _OPEN_FAULTS)
 
 
 class ReadableLog(Protocol):
@@ -66,9 +76,8 @@ class SqliteListings:
         """`log` is the log of the projection, and is closed together with the lists."""
         self._log = log
         self._engine = reading_engine(path)
-        self._statements = ListingStatements(self._engine.dialect, integers("positions"), _TOTALS, _OPEN_FAULTS)
-        self._reached = Prepared(select(*progress.c["position", "offset", "chain"]), self._engine.dialect)
-        self._events = EventSearch(path, self._engine.dialect, log.event_ids)
+        self._statements = _statements()
+        self._events = EventSearch(path, log.event_ids)
 
     def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
         """Execute the query of a list, and return its value with the position that the projection has reached.
@@ -101,7 +110,7 @@ class SqliteListings:
             except CORRUPT_DATA_ERRORS as error:
                 raise projection_unavailable("read", error) from error
 
-        end = _cursor_in(execute(self._reached, {}))
+        end = _cursor_in(execute(_REACHED, {}))
         read_records, find_events = partial(self._log.records, end=end), partial(self._events.find, connection)
         listings = SqlListings(self._statements, execute, end.position, read_records, find_events, integer_list)
         return ReadResult(query(listings), end.position)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 import msgspec
 from msgspec import Meta
 from msgspec.structs import astuple
-from sqlalchemy import Connection, Dialect, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from lockstream.core.entities.log import START, Cursor, Moment
 from lockstream.core.entities.state import Key, Row
@@ -23,6 +23,7 @@ from lockstream.infrastructure.rows.tables import TABLES, fingerprint, memtable,
 from lockstream.infrastructure.sqlite.database import (
     CORRUPT_DATA_ERRORS,
     DATABASE_ERRORS,
+    DIALECT,
     MOVED_ROWS,
     ROWS_A_COMMIT,
     building_engine,
@@ -45,6 +46,9 @@ ENCODED_AT_ONCE = 1_000
 
 _UPSERTS = {row_class: upsert(table) for row_class, table in TABLES.items()}
 _INSERT_MOMENTS = upsert(moments)
+_SELECTS = {row_class: Prepared(select_by_keys(table), DIALECT) for row_class, table in TABLES.items()}
+_TIMES = Prepared(times_statement(integers("positions")), DIALECT)
+_READS = SqlStatements(DIALECT)
 _new_ids = msgspec.msgpack.Decoder(NewIds)
 
 
@@ -67,9 +71,6 @@ class SqliteProjection:
 
         self._engine = reading
         self._reading = reading.raw_connection()
-        self._selects = {
-            row_class: Prepared(select_by_keys(table), reading.dialect) for row_class, table in TABLES.items()
-        }
         self._writing = writing
         self._rows_since_move = 0
 
@@ -127,7 +128,7 @@ class SqliteProjection:
         """
         wanted = [[key] if isinstance(key, str) else key for key in keys]
         try:
-            found = self._selects[row_class].rows(self._reading, {"keys": msgspec.json.encode(wanted).decode()})
+            found = _SELECTS[row_class].rows(self._reading, {"keys": msgspec.json.encode(wanted).decode()})
             return [to_row(row_class, row) for row in found]
         except CORRUPT_DATA_ERRORS as error:
             raise projection_unavailable("read", error) from error
@@ -198,14 +199,13 @@ def _json_lists(rows: Iterable[Row | Moment]) -> str:
 class SqliteReads(SqlReads):
     """Reads of a projection in SQLite. May be used by as many threads as `execute` may."""
 
-    def __init__(self, dialect: Dialect, execute: Execute) -> None:
-        super().__init__(SqlStatements(dialect), execute)
-        self._times = Prepared(times_statement(integers("positions")), dialect)
+    def __init__(self, execute: Execute) -> None:
+        super().__init__(_READS, execute)
 
     def times(self, positions: Iterable[int]) -> dict[int, int]:
         """Return the recorded times at these positions, in microseconds since 1970."""
         try:
-            found = list(self._execute(self._times, {"positions": integer_list(positions)}))
+            found = list(self._execute(_TIMES, {"positions": integer_list(positions)}))
             return dict(msgspec.convert(found, list[tuple[int, int]]))
         except VALUE_ERRORS as error:
             raise projection_unavailable("read", error) from error
@@ -227,7 +227,7 @@ def projection_reads(engine: Engine, connection: Any = None) -> SqliteReads:
         except CORRUPT_DATA_ERRORS as error:
             raise projection_unavailable("read", error) from error
 
-    return SqliteReads(engine.dialect, execute)
+    return SqliteReads(execute)
 
 
 def read_progress(connection: Connection) -> Progress:

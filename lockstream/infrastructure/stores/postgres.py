@@ -12,7 +12,6 @@ from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import Listings, OnProgress, ReadResult, Reads, ignore_progress
 from lockstream.infrastructure.postgres.connection import (
     DEFAULT_LIMITS,
-    DIALECT,
     ConnectionCounts,
     Database,
     DatabaseRows,
@@ -30,7 +29,6 @@ from lockstream.infrastructure.postgres.reads import PostgresReads
 from lockstream.infrastructure.postgres.shadow_tables import end_of_log, is_valid, rebuild, require_no_other_version
 from lockstream.infrastructure.postgres.statements import HEAD, cursor_of, recorded_at
 from lockstream.infrastructure.postgres.unit_of_work import PostgresUnitOfWork
-from lockstream.infrastructure.rows.reads import SqlStatements
 
 logger = logging.getLogger(__name__)
 
@@ -74,11 +72,10 @@ class PostgresStore:
         self._database = Database(url, limits)
         self._replica = Database(read_url, limits) if read_url else self._database
         self._session = Session(self._database)
-        self._statements = SqlStatements(DIALECT)
         self._listings = PostgresListings(self._replica)
         self._pages = PostgresPages(self._replica)
         self.log = PostgresLog(self._database)
-        self.reads: Reads = PostgresReads(self._statements, lambda statement: self._replica.read(statement)[statement])
+        self.reads: Reads = PostgresReads(lambda statement: self._replica.read(statement)[statement])
         try:
             self._prepare(on_progress, auto_migrate)
             self.log.end = end_of_log(self._session)
@@ -104,7 +101,7 @@ class PostgresStore:
             positions.append(cursor_of(found[HEAD]).position)
             return found[statement]
 
-        value = query(PostgresReads(self._statements, fetch))
+        value = query(PostgresReads(fetch))
         if not positions:  # the query has read nothing
             positions.append(cursor_of(self._replica.read(HEAD)[HEAD]).position)
         return ReadResult(value, min(positions))

@@ -45,6 +45,7 @@ from lockstream.infrastructure.postgres.connection import (
     Statement,
     transaction_settings,
 )
+from lockstream.infrastructure.postgres.reads import STATEMENTS
 from lockstream.infrastructure.postgres.statements import events_between
 from lockstream.infrastructure.rows.listing_statements import ListingStatements
 from lockstream.infrastructure.rows.listings import MERGED_SEVERITIES
@@ -402,7 +403,7 @@ def test_postgres_reads_one_locker_from_the_index_of_open_faults(database_store:
     """A parameter in the place of the index's condition would make it read all faults that were ever reported."""
     database = database_store._database
     beginning = [BEGIN_READING, transaction_settings(database.limits)]
-    for statement in (database_store._statements.locker, database_store._statements.locker_state):
+    for statement in (STATEMENTS.locker, STATEMENTS.locker_state):
         plan = database.read_transaction(beginning, partial(plan_of, statement))
         assert [line for line in plan if "Index Scan using open_faults" in line]
         assert not [line for line in plan if "Seq Scan" in line]
