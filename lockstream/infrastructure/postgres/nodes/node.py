@@ -1,4 +1,4 @@
-"""A node by its names, and as the list of nodes has it."""
+"""A node's identity, and its row in the list of nodes."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ UNHEARD_SECONDS = 15
 
 
 class Node(NamedTuple):
-    """The names of one process."""
+    """The identity of one process."""
 
     node_id: str
     """Random UUID, which no other process has."""

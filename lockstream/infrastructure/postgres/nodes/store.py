@@ -32,14 +32,19 @@ _DELETE_GONE = """
     DELETE FROM nodes WHERE node_id IN (
         SELECT node_id FROM nodes WHERE node_id <> %(node_id)s::uuid AND (
             heard_at NOT BETWEEN now() - interval '1 day' AND now() + interval '1 day'
-            OR name = %(name)s AND NOT {is_heard}
+            OR name = %(name)s AND NOT {is_heard} AND heard_at NOT BETWEEN
+                now() - %(seconds)s * interval '1 second' AND now()
         ) FOR UPDATE SKIP LOCKED
     )
 """
 _LIST = """
     SELECT node_id::text, name, process_id, version, (extract(epoch FROM started_at) * 1000000)::bigint,
            (extract(epoch FROM heard_at) * 1000000)::bigint, {is_heard}, position, unavailable_reason
-    FROM nodes ORDER BY name, started_at, node_id
+    FROM nodes WHERE {is_heard} OR NOT EXISTS (
+        SELECT FROM nodes AS later
+        WHERE later.name = nodes.name AND {is_heard} AND later.started_at > nodes.heard_at
+    )
+    ORDER BY name, started_at, node_id
 """
 _REMOVE = "DELETE FROM nodes WHERE node_id = %(node_id)s::uuid"
 
@@ -60,14 +65,14 @@ class PostgresNodes:
     def note(self, node: Node, running_seconds: float, unavailable_reason: str | None) -> list[ListedNode]:
         """Write a heartbeat of `node`, which has run for `running_seconds`, and return all nodes by name.
 
-        Nodes that were not heard for a day leave the list. A former process of the same name leaves it as soon as it
-        counts as not heard, since `node` has taken its place.
+        Nodes that were not heard for a day leave the list. So does a process of the same name that does not count as
+        heard, if its last heartbeat is older than the start of `node`, which has taken its place.
 
         Raises:
             StoreUnavailable: the database cannot be used.
         """
         values = {**node._asdict(), "seconds": running_seconds, "reason": unavailable_reason}
-        own = {"node_id": node.node_id, "name": node.name}
+        own = {"node_id": node.node_id, "name": node.name, "seconds": running_seconds}
         with errors_as_unavailable(self._name):
             self._session.close_if_lost()
             found = self._session.execute(

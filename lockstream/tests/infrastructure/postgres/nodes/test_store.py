@@ -127,6 +127,37 @@ def test_a_node_takes_the_place_of_its_former_process(
     assert [(one.node, one.is_heard) for one in found] == [(restarted, True), (other, False)]
 
 
+def test_a_former_process_is_not_listed_though_the_new_one_has_not_deleted_it_yet(
+    nodes: PostgresNodes, set_back: Callable[[Node, str], object]
+) -> None:
+    # given a node that was killed and started again, and whose former process has just become unheard
+    former, other, restarted = new_node("host-1:8000"), new_node("host-2:8000"), new_node("host-1:8000")
+    for node in (former, restarted):
+        nodes.note(node, 0.0, None)
+    set_back(former, "15 seconds")
+    # when another node is the next to read the list, then the former process is not in it
+    assert [(one.node, one.is_heard) for one in nodes.note(other, 0.0, None)] == [(restarted, True), (other, True)]
+
+
+def test_a_node_does_not_hide_the_loss_of_another_one_of_the_same_name(
+    nodes: PostgresNodes, set_back: Callable[[Node, str], object]
+) -> None:
+    """Workers of one server and cloned machines have the same name."""
+    # given two nodes of the same name that have run for a minute, and another one
+    lost, twin, other = new_node("host-1:8000"), new_node("host-1:8000"), new_node("host-2:8000")
+    for node in (lost, twin):
+        nodes.note(node, 60.0, None)
+    # when one of them is lost, then each node lists it as not heard
+    set_back(lost, "20 seconds")
+    for node, running_seconds in ((twin, 60.0), (other, 0.0)):
+        states = {one.node: one.is_heard for one in nodes.note(node, running_seconds, None)}
+        assert (states[lost], states[twin]) == (False, True)
+    # and a new process of the name takes its place
+    restarted = new_node("host-1:8000")
+    found = nodes.note(restarted, 0.0, None)
+    assert {one.node for one in found} == {twin, other, restarted}
+
+
 def test_a_heartbeat_waits_for_no_batch_and_gives_up_on_a_locked_row(nodes: PostgresNodes, database_url: str) -> None:
     node = new_node()
     with closing(connect(database_url)) as other:
