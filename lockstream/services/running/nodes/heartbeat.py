@@ -38,7 +38,12 @@ class Heartbeat:
         self._store, self._node, self._unavailable_reason = store, node, unavailable_reason
         self._began_at = time.monotonic()
         self._last: _Read | None = None
+        self._has_failed = False
+        """Whether the last heartbeat failed."""
+
         self._failures = 0
+        """Failed heartbeats in a row while this node accepted events."""
+
         self._stopping = Event()
         self._beat()
         self._thread = Thread(target=self._run, name="lockstream-nodes", daemon=True)
@@ -72,12 +77,15 @@ class Heartbeat:
         except Exception as error:  # noqa: BLE001  # an internal error must not end the thread
             self._note_failure(error)
         else:
-            self._last, self._failures = _Read(nodes, now), 0
+            if not self._has_failed:  # after an outage, the other nodes may not have noted themselves yet
+                self._last = _Read(nodes, now)
+            self._has_failed, self._failures = False, 0
 
     def _note_failure(self, error: Exception) -> None:
         """Log the failure that makes this node look lost, unless the reason is that the whole database is away."""
-        self._failures += 1
-        if self._failures == REPORTED_FAILURES and not self._unavailable_reason():
+        self._has_failed = True
+        self._failures = 0 if self._unavailable_reason() else self._failures + 1
+        if self._failures == REPORTED_FAILURES:
             logger.warning(
                 "This node cannot note itself in the list of nodes, so the others show it as not heard. It accepts "
                 "events all the same. %s",

@@ -21,6 +21,23 @@ __all__ = ["database_url"]
 REASONS = "SELECT unavailable_reason FROM nodes"
 
 
+class Reason:
+    """A reason for which a node refuses events, and how often a heartbeat has asked for it."""
+
+    def __init__(self, text: str | None) -> None:
+        self.text = text
+        self.calls = 0
+
+    def __call__(self) -> str | None:
+        self.calls += 1
+        return self.text
+
+    def wait_for_failures(self, count: int) -> None:
+        """Wait until `count` heartbeats have failed, of which each asks twice."""
+        enough = self.calls + 2 * (count + 1)
+        wait_until(lambda: self.calls >= enough)
+
+
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "HEARTBEAT_SECONDS", 0.02)
@@ -73,12 +90,57 @@ def test_a_heartbeat_that_fails_with_the_whole_database_is_not_logged(
 ) -> None:
     """The log of the server has told that the database is away."""
     caplog.set_level(logging.DEBUG)
-    with closing(Heartbeat(store, this_node(Settings()), lambda: "The database is away.")) as beating:
+    reason = Reason("The database is away.")
+    with closing(Heartbeat(store, this_node(Settings()), reason)):
         execute(database_url, "ALTER TABLE nodes RENAME TO moved")
-        wait_until(lambda: beating._failures > heartbeat.REPORTED_FAILURES)
-        execute(database_url, "ALTER TABLE moved RENAME TO nodes")
-        wait_until(lambda: beating._failures == 0)
+        reason.wait_for_failures(heartbeat.REPORTED_FAILURES + 1)
+        execute(database_url, "ALTER TABLE moved RENAME TO nodes; DELETE FROM nodes")
+        wait_until(lambda: execute(database_url, REASONS))
     assert failures(caplog) == []
+
+
+def test_a_heartbeat_that_fails_beyond_an_outage_of_the_database_is_logged_once(
+    store: PostgresNodes, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    reason = Reason("The database is away.")
+    with closing(Heartbeat(store, this_node(Settings()), reason)):
+        # given heartbeats that fail with the whole database
+        execute(database_url, "ALTER TABLE nodes RENAME TO moved")
+        reason.wait_for_failures(5)
+        assert failures(caplog) == []
+        # when the database is back, and heartbeats still fail, then that is logged once
+        reason.text = None
+        wait_until(lambda: failures(caplog))
+        reason.wait_for_failures(heartbeat.REPORTED_FAILURES + 1)
+    assert len(failures(caplog)) == 1
+
+
+def test_the_first_list_after_a_failure_is_not_shown(
+    store: PostgresNodes, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other nodes could not note themselves either, so they would look lost."""
+    for name in ("HEARTBEAT_SECONDS", "UNHEARD_SECONDS"):
+        monkeypatch.setattr(heartbeat, name, 600)  # this test calls each heartbeat itself
+
+    def heard() -> list[bool]:
+        return [one.is_heard for one in beating.nodes or ()]
+
+    node, other = this_node(Settings(port=8000)), this_node(Settings(port=9000))
+    with closing(Database(database_url)) as database, closing(PostgresNodes(database)) as others:
+        others.note(other, 0.0, None)
+        with closing(Heartbeat(store, node, lambda: None)) as beating:
+            assert heard() == [True, True]
+            # given an outage, during which no node noted itself
+            execute(database_url, "ALTER TABLE nodes RENAME TO moved")
+            beating._beat()
+            execute(database_url, "ALTER TABLE moved RENAME TO nodes")
+            execute(database_url, "UPDATE nodes SET heard_at = heard_at - interval '1 minute'")
+            # when this node is the first that notes itself again, then the list of before is still shown
+            beating._beat()
+            assert heard() == [True, True]
+            # and the next list is shown as it is
+            beating._beat()
+            assert heard() == [True, False]
 
 
 def test_an_internal_error_does_not_end_the_heartbeat(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
