@@ -21,7 +21,8 @@ RUNBOOK: Final = {
         "A node has not been heard for 15 seconds. It has ended without being stopped, it hangs, or it does not reach "
         "the database.",
         "Nothing that was acknowledged. Lockers send events without a response again, to another node.",
-        "Look at the process and its log, and start it again. A node that was given up leaves the list after a day.",
+        "Look at the process and its log, and start it again. A node that is gone for good leaves the list after "
+        """a day. To delete it now: psql "$URL" -c "DELETE FROM nodes WHERE name = '…'".""",
     ),
     "nodes-of-several-versions": Section(
         "Nodes of several versions",

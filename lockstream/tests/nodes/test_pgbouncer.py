@@ -67,7 +67,7 @@ def pool_url(pool: Daemon) -> str:
 
 @pytest.fixture(scope="module")
 def nodes(pool: Daemon, pool_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    """Two nodes, which would open up to thirteen connections each."""
+    """Two nodes, which would open up to thirteen connections each, and a few more for moments."""
     set_pool_size(pool, 3)
     with cluster(2, tmp_path_factory.mktemp("nodes"), pool_url) as nodes:
         yield nodes
