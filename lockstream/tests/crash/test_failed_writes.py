@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -72,15 +72,22 @@ def restart_and_remove(log: Path) -> FaultOutcome:
     return outcome
 
 
-def parts() -> Iterator[int]:
-    """Yield how many bytes of a batch are written: every number, or a few."""
+SHARES = 16 if FULL else 1
+"""Tests that share the numbers of written bytes, so that they run in parallel."""
+
+each_share = pytest.mark.parametrize("share", range(SHARES))
+
+
+def parts(share: int) -> Sequence[int]:
+    """Return how many bytes of a batch are written: a share of every number, or a few."""
     lines, _ = encode_lines([event(body) for body in history("locker-2")], utc_now(), Cursor(10))
-    yield from range(len(b"".join(lines))) if FULL else FEW
+    return range(share, len(b"".join(lines)), SHARES) if FULL else FEW
 
 
-def test_a_restart_after_a_failed_write_recovers_the_log(tmp_path: Path, fault_report: FaultReport) -> None:
+@each_share
+def test_a_restart_after_a_failed_write_recovers_the_log(tmp_path: Path, fault_report: FaultReport, share: int) -> None:
     outcome = FaultOutcome()
-    for written in parts():
+    for written in parts(share):
         # given a batch of which only a part was written
         log = tmp_path / str(written) / LOG
         log.parent.mkdir()
@@ -102,11 +109,12 @@ def test_a_restart_after_a_failed_write_recovers_the_log(tmp_path: Path, fault_r
     outcome.assert_nothing_lost_or_bricked()
 
 
+@each_share
 def test_a_short_write_is_followed_by_a_write_of_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault_report: FaultReport
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault_report: FaultReport, share: int
 ) -> None:
     outcome, write = FaultOutcome(), os.write
-    for first in parts():
+    for first in parts(share):
         log = tmp_path / str(first) / LOG
         log.parent.mkdir()
         sizes = iter([max(first, 1)])  # a write of 0 bytes would not be a short write
