@@ -85,8 +85,8 @@ def test_an_unknown_parameter_gets_422(client: TestClient, path: str) -> None:
 
 def test_the_error_names_the_parameters(client: TestClient) -> None:
     assert detail_of_422(client, "/lockers?Limit=1") == (
-        "The query parameter 'Limit' is unknown. The query parameters are q, available, degraded, silent, gone, limit "
-        "and after."
+        "The query parameter 'Limit' is unknown. The query parameters are q, available, degraded, silent, gone, sort, "
+        "order, limit and after."
     )
     assert detail_of_422(client, "/search?p=1").endswith("The query parameter is q.")
     assert detail_of_422(client, "/network?q=1").endswith("This operation has no query parameters.")
