@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from sqlalchemy import QueuePool, make_url
 
-from lockstream.core.errors import StartRefused, StoreUnavailable
+from lockstream.core.errors import LockstreamError, StartRefused, StoreUnavailable
 from lockstream.infrastructure.postgres.pipeline import AnswerTimeout, Connection, is_closed_by_peer, is_pooled
 from lockstream.settings import SCHEMES
 
@@ -285,8 +285,10 @@ class Database:
             pooled = self._pool.connect()
         try:
             yield pooled.driver_connection  # type: ignore[misc]  # SQLAlchemy does not know the driver's class
-        except BaseException:
-            pooled.invalidate()
+        except BaseException as error:
+            is_whole = isinstance(error, LockstreamError) and _has_ended_transaction(pooled.driver_connection)
+            if not is_whole:
+                pooled.invalidate()
             raise
         finally:
             pooled.close()
@@ -371,6 +373,18 @@ class Session:
     def _note_warning(self, notice: psycopg.errors.Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
             self.warnings.append(notice.message_primary or "")
+
+
+def _has_ended_transaction(connection: Any) -> bool:
+    """End the transaction of a read that was refused, for example because it would sort too many rows.
+
+    Return whether the connection can be used again. Without this, each refusal would cost a connection.
+    """
+    try:
+        execute(connection, [COMMIT])
+    except psycopg.Error:
+        return False
+    return True
 
 
 def _network_limits(limits: TimeLimits) -> dict[str, int]:

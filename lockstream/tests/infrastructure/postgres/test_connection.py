@@ -11,7 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lockstream.core.errors import StoreUnavailable
+from lockstream.core.entities.listings import LockerOrder
+from lockstream.core.errors import StoreUnavailable, TooManyToSort
 from lockstream.infrastructure.postgres.connection import (
     BEGIN,
     BEGIN_READING,
@@ -72,6 +73,33 @@ def test_a_read_that_has_timed_out_is_not_repeated(
             database.read_transaction([BEGIN_READING, *settings], read)
         # then it was tried once
         assert len(attempts) == 1
+        assert database.read(ONE)[ONE] == [(1,)]
+
+
+def test_a_read_that_is_refused_keeps_its_connection(database_url: str) -> None:
+    """A connection costs a round trip for each of its handshakes, and a client may be refused again and again."""
+
+    def refuse(_: Results, fetch: Callable[[Statement], DatabaseRows]) -> DatabaseRows:
+        fetch(ONE)
+        raise TooManyToSort(LockerOrder.AVAILABLE, 1)
+
+    with closing(Database(database_url)) as database:
+        for _ in range(3):
+            with pytest.raises(TooManyToSort):
+                database.read_transaction([BEGIN_READING], refuse)
+            assert database.read(ONE)[ONE] == [(1,)]
+        assert database.counts.connections == 1
+
+
+def test_a_read_that_is_refused_on_a_lost_connection_gives_the_connection_up(database_url: str) -> None:
+    def refuse(_: Results, fetch: Callable[[Statement], DatabaseRows]) -> DatabaseRows:
+        [(process_id,)] = fetch(Statement("SELECT pg_backend_pid()"))
+        other.execute(f"SELECT pg_terminate_backend({process_id}, 5000)")
+        raise TooManyToSort(LockerOrder.AVAILABLE, 1)
+
+    with closing(Database(database_url)) as database, closing(connect(database_url)) as other:
+        with pytest.raises(TooManyToSort):
+            database.read_transaction([BEGIN_READING], refuse)
         assert database.read(ONE)[ONE] == [(1,)]
 
 
