@@ -1,5 +1,6 @@
 """The lifecycle of a running system: started, perhaps in the background, handed to requests, and stopped."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Lock, Thread
@@ -67,7 +68,7 @@ class BackgroundStart:
 
     A catch-up with a long log takes minutes or hours if the projection was lost. A server that listened only
     afterwards would seem to hang. The startup begins at once. The end of the `with` block abandons a startup that has
-    not finished.
+    not finished, and closes a system that `lockstream` has never returned.
     """
 
     def __init__(self, open_lockstream: Callable[[OnProgress], Lockstream]) -> None:
@@ -76,7 +77,7 @@ class BackgroundStart:
         self._failure: BaseException | None = None
         self._progress = "is checking the end of its log"
         self._finished = Event()
-        self._is_abandoned = False
+        self._is_abandoned = self._is_handed_over = False
         Thread(target=self._run, name="lockstream-start", daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -87,6 +88,8 @@ class BackgroundStart:
     ) -> None:
         self._is_abandoned = True
         self._finished.wait(ABANDON_SECONDS)
+        if self._lockstream and not self._is_handed_over:
+            asyncio.run(self._lockstream.close())
 
     @property
     def has_failed(self) -> bool:
@@ -107,6 +110,7 @@ class BackgroundStart:
         self.require_no_failure()
         if self._lockstream is None:
             raise StartingUp(self._progress)
+        self._is_handed_over = True
         return self._lockstream
 
     def require_no_failure(self) -> None:

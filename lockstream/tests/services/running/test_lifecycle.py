@@ -127,6 +127,16 @@ def test_requests_are_refused_until_a_startup_in_the_background_has_finished(ope
     run(check())
 
 
+def test_a_system_that_no_request_has_asked_for_is_closed(opener: Opener, log_path: Path) -> None:
+    """Its node would otherwise stay in the list of nodes, and its log locked."""
+    with BackgroundStart(lambda _: opener()) as startup:
+        startup.wait(TIMEOUT_SECONDS)
+    [opened] = opener.opened
+    with pytest.raises(StoreUnavailable, match="has stopped"):
+        run(accept(opened, "a"))
+    LogWriter(log_path).close()  # the log is unlocked
+
+
 class Startup:
     """A startup that takes each step when the test says so."""
 
