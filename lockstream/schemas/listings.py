@@ -4,6 +4,7 @@ Each is a msgspec struct, because a page has up to 1,000 items.
 """
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
 from typing import Annotated, Protocol
@@ -322,11 +323,11 @@ RESPONSES: Sequence[type[Struct]] = (
 
 encode_json: Callable[[Struct], bytes] = msgspec.json.Encoder().encode
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""Beginnings of a cell that a spreadsheet may run as a formula (OWASP, "CSV Injection"). Four are full-width."""
-
-_QUOTED = (*_FORMULA, "'")
-"""Beginnings of a text that gets an apostrophe in front. With the apostrophe among them, no two texts become equal."""
+_FORMULA = re.compile(r"(^|[;\t\r\n] *)(?=[=+\-@\t\r\uff1d\uff0b\uff0d\uff20'])")
+"""Where a spreadsheet may see the beginning of a formula (OWASP, "CSV Injection"): at the beginning of a cell, and also
+behind a character at which a spreadsheet of another country may split it. Four characters of formulas are full-width.
+The apostrophe is among them, so that no two texts become equal.
+"""
 
 
 def recorded_at(times: Mapping[int, int]) -> RecordedAt:
@@ -346,7 +347,7 @@ def encode_csv(names: Sequence[str], items: Iterable[Struct]) -> bytes:
     """Return items as CSV (RFC 4180) in UTF-8, with `names` as its header row. Null is an empty cell.
 
     A text that a spreadsheet could run as a formula gets an apostrophe in front, and so does one that begins with an
-    apostrophe. A JSON object is its text.
+    apostrophe. So does what follows a semicolon, a tab or a line end. A JSON object is its text.
     """
     return _encode_rows([names]) + encode_csv_rows(items)
 
@@ -381,4 +382,4 @@ def _cell(value: object) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
     value = plain_value(value)
-    return f"'{value}" if isinstance(value, str) and value.startswith(_QUOTED) else value
+    return _FORMULA.sub(r"\1'", value) if isinstance(value, str) else value

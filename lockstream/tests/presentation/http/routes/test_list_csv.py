@@ -1,6 +1,7 @@
 """Lists as CSV, and the choice between CSV and JSON by Accept."""
 
 import csv
+import re
 import time
 from collections.abc import Iterator
 from io import StringIO
@@ -8,8 +9,10 @@ from urllib.parse import urljoin
 
 import pytest
 from fastapi.testclient import TestClient
+from msgspec import Struct
 
 from lockstream.presentation.http.app import create_app
+from lockstream.schemas.listings import encode_csv_rows
 from lockstream.tests.presentation.http.routes.network import FAULTS, client_of_network, post, time_on
 from lockstream.tests.support.builders import fault_reported, registered, reserved
 from lockstream.tests.support.clients import contract_client
@@ -125,6 +128,32 @@ def test_an_id_that_a_spreadsheet_could_run_or_that_looks_quoted_gets_an_apostro
         assert text.count(quoted) == text.count("HYPERLINK") == cells
     # and JSON has the ids as they are
     assert empty_client.get("/lockers").json()["items"][0]["locker_id"] == formula
+
+
+class Cell(Struct):
+    """An item with one text."""
+
+    text: str
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("a;=1", "a;'=1"),
+        ("a; =1", "a; '=1"),
+        ("a;'=1", "a;''=1"),
+        ("a\n@b", "a\n'@b"),
+        ("\t=a", "'\t'=a"),
+        ("a;b=1; c-d", "a;b=1; c-d"),
+    ],
+)
+def test_a_text_that_a_spreadsheet_could_split_gets_an_apostrophe_where_a_formula_would_begin(
+    text: str, cell: str
+) -> None:
+    """The list separator of a spreadsheet is a semicolon in many countries."""
+    [row] = csv.reader(StringIO(encode_csv_rows([Cell(text)]).decode(), newline=""))
+    assert row == [cell]
+    assert re.sub(r"(^|[;\t\r\n] *)'(?=[-=+@\t\r'])", r"\1", cell) == text
 
 
 def test_commas_quotes_and_letters_of_all_scripts_are_kept(empty_client: TestClient) -> None:
