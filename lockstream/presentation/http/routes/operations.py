@@ -21,6 +21,9 @@ ASSETS = "/docs/assets"
 ROOT = "/"
 
 CONSOLE_PATH = "/console"
+CONSOLE_API = f"{CONSOLE_PATH}/api"
+"""Begins the paths under which the console forwards reads to the API."""
+
 """Path of the operators' console. All paths below it are the console's own."""
 
 _PAGES = "/docs", "/openapi.json"

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lockstream.core.entities.access import Scope as AccessScope
 from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.proxies import remote_address
-from lockstream.presentation.http.routes.operations import Operation, as_get, path_of
+from lockstream.presentation.http.routes.operations import CONSOLE, CONSOLE_API, Operation, as_get, path_of
 from lockstream.presentation.http.telemetry.request_ids import request_id_of, send_with_request_id
 
 if TYPE_CHECKING:
@@ -86,12 +86,14 @@ class Exchanges:
 
     def _new_exchange(self, scope: Scope) -> Exchange:
         path = path_of(scope)
-        operation = self._find("GET" if scope["method"] == "HEAD" else scope["method"], path)
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        operation = self._find(method, path)
+        forwarded = self._find(method, path.removeprefix(CONSOLE_API)) if operation is CONSOLE else operation
         return Exchange(
             method=scope["method"],
             path=path,
             operation=operation.name,
-            may_wait=operation.scope is AccessScope.FEED,
+            may_wait=forwarded.scope is AccessScope.FEED,
             address=remote_address(scope),
             request_id=request_id_of(scope)[0],
         )

@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from lockstream.presentation.http.app import create_app
+from lockstream.presentation.http.telemetry import access_log
 from lockstream.presentation.http.telemetry.access_log import AccessLog
 from lockstream.presentation.http.telemetry.exchanges import Exchange
 from lockstream.services.running.lockstream import Lockstream
@@ -106,6 +107,19 @@ def test_failed_and_slow_requests_are_logged_whatever_the_share(
     assert len(logged()) == is_logged
     AccessLog(0.02).note(one)
     assert len(logged()) == is_logged + 1
+
+
+def test_a_page_of_the_console_that_waits_for_events_is_not_slow(
+    open_client: OpenClient, logged: Callable[[], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each open page of the console reads the feed for as long as it is open."""
+    monkeypatch.setattr(access_log, "SLOW_SECONDS", 0)
+    with open_client("0.000001", is_checked=False) as client:
+        for path in ("/events?after=0", "/console/api/events?after=0", "/console/api/events/stream?after=0"):
+            client.head(path)
+        assert logged() == []
+        client.get("/console/api/network")
+    assert [line.path for line in logged()] == ["/console/api/network"]
 
 
 def test_a_failed_request_is_logged_with_the_id_of_its_response(
