@@ -1,7 +1,7 @@
 """Security headers, which restrict a browser in the use of a response.
 
-A successful response of an operation bears `nosniff` alone, and `no-store` if the request needed a key: browsers do not
-render JSON, CSV or streams. Errors, pages and files bear all security headers.
+A successful response of an operation bears `nosniff` alone: browsers do not render JSON, CSV or streams. Errors, pages
+and files bear all security headers. A response to a request that needed a key bears `no-store`.
 """
 
 import re
@@ -34,14 +34,14 @@ _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 def secure(response: Response, scope: Scope, *, needs_key: bool) -> None:
     """Add the headers of an operation's response."""
     headers = response.raw_headers
+    if needs_key:
+        for name, _ in headers:  # faster than `any` with a generator
+            if name == _CACHE_CONTROL:
+                break
+        else:
+            headers.append(_NO_STORE)
     if response.status_code < FIRST_ERROR:
         headers.append(_NO_SNIFF)
-        if needs_key:
-            for name, _ in headers:  # faster than `any` with a generator
-                if name == _CACHE_CONTROL:
-                    break
-            else:
-                headers.append(_NO_STORE)
     else:
         headers += page_headers(scope)
 

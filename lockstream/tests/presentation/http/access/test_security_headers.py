@@ -76,7 +76,8 @@ def test_the_policy_of_the_documentation_allows_its_own_scripts_by_their_hashes_
 def test_responses_to_a_key_are_not_stored() -> None:
     with client_with_key() as client:
         assert client.post("/events", json=registered()).headers["cache-control"] == "no-store"
-        assert client.get("/network").headers.get_list("cache-control") == ["no-store"]
+        for path in ("/network", "/lockers/unknown", "/nothing"):
+            assert client.get(path).headers.get_list("cache-control") == ["no-store"]
 
 
 def test_only_tls_asks_browsers_for_tls_and_never_for_localhost() -> None:
