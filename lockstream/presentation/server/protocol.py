@@ -13,6 +13,7 @@ request nearly nothing.
 import asyncio
 import logging
 import resource
+from collections import deque
 from collections.abc import Sized
 from functools import cache
 from typing import Any, ClassVar, cast
@@ -81,6 +82,9 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         self.is_lingering = False
         self._final_response: bytes | None = None  # once it is set, nothing more is parsed
         self._upgrade_head: bytes | None = None
+        self._unanswered = deque[uvicorn_http.RequestResponseCycle]()
+        """Requests whose response is not complete. The first one is being answered, and the others wait."""
+
         self._read_bytes = 0  # bytes of the last read
         self._shared_bytes = 0  # bytes of the read in which the last request ended, and the next one may have begun
         self._unparsed_bytes = 0  # bytes since the last body byte, or since headers or a request were complete
@@ -98,6 +102,9 @@ class Connection(uvicorn_http.HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._next_tick.cancel()
+        for cycle in self._unanswered:  # uvicorn tells the newest request alone, which may not have been begun
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -132,6 +139,8 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         is_last = len(self.pipeline) >= PIPELINED_REQUESTS
         if not is_last:
             super().on_headers_complete()
+            self.cycle.__class__ = _Cycle  # uvicorn has no other way to name it
+            self._unanswered.append(self.cycle)
             self.headers = []  # trailers after the body must not count as headers (RFC 9110, section 6.5.1)
             self._is_in_body = True
         else:
@@ -155,6 +164,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self._clock = 0
+        self._unanswered.popleft()
         is_last = not self.pipeline
         super().on_response_complete()
         self._unset_keepalive_if_required()  # the clock of this class replaces uvicorn's
@@ -344,6 +354,23 @@ class _Flow(uvicorn_flow.FlowControl):
             super().resume_reading()
 
 
+class _Cycle(uvicorn_http.RequestResponseCycle):
+    """A request with its response. A part of a response without a length is sent without a copy.
+
+    Streams of the feed share their parts, and a thousand of them may send several hundred megabytes a second.
+    """
+
+    async def send(self, message: Any) -> None:
+        body = message.get("body") if self.chunked_encoding and message.get("more_body") else None
+        if not body or not self.response_started or self.response_complete:
+            await super().send(message)
+            return
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if not self.disconnected:
+            self.transport.writelines([b"%x\r\n" % len(body), body, b"\r\n"])
+
+
 class _ResponseTransport:
     """The transport of one response: it sends the head together with the first part of the body.
 
@@ -366,6 +393,12 @@ class _ResponseTransport:
             self._head = data
             return
         self._connection.transport.write(data)
+
+    def writelines(self, pieces: list[bytes]) -> None:
+        if self._head:
+            self.write(b"".join(pieces))
+        else:
+            self._connection.transport.writelines(pieces)
 
     @property
     def holds_head(self) -> bool:
