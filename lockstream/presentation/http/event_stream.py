@@ -3,8 +3,7 @@
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from fastapi import Response
 from starlette.requests import Request
@@ -67,45 +66,28 @@ class EventStream(Response):
         self._lockstream, self._stream = lockstream, stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        disconnected: asyncio.Future[Any] = asyncio.ensure_future(_disconnected(receive))
+        disconnected = asyncio.ensure_future(_disconnected(receive))
+        disconnected.add_done_callback(lambda _: self._lockstream.close_stream(self._stream))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             retry = random.randint(*RETRY_MILLISECONDS)  # noqa: S311  # spreads the load, which needs no secrecy
             await _send_part(send, b"retry: %d\nid: %d\n\n" % (retry, self._stream.start))
             if not scope.get(IS_HEAD):
-                await self._send_parts(send, disconnected)
+                await self._send_parts(send)
             await send({"type": "http.response.body", "body": b""})
         finally:
             disconnected.cancel()
-            self._stream.close()
 
-    async def _send_parts(self, send: Send, disconnected: asyncio.Future[Any]) -> None:
-        parts = self._lockstream.parts(self._stream)
-        while True:
-            part: asyncio.Future[Any] = asyncio.ensure_future(_next_part(parts))
-            try:
-                await asyncio.wait([part, disconnected], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                if not part.done():
-                    part.cancel()
-            if disconnected.done():
-                return
-            try:
-                content = part.result()
-            except StoreUnavailable as error:  # the next connection of the client gets 503 with this text
-                await _send_part(send, b": %b\n\n" % str(error).encode())
-                return
-            if not content:
-                return
-            await _send_part(send, content)
+    async def _send_parts(self, send: Send) -> None:
+        try:
+            async for part in self._lockstream.parts(self._stream):
+                await _send_part(send, part)
+        except StoreUnavailable as error:  # the next connection of the client gets 503 with this text
+            await _send_part(send, b": %b\n\n" % str(error).encode())
 
 
 IS_HEAD = "lockstream.is_head"
 """Key in the ASGI scope of a HEAD request, whose stream ends at once because the response has no body."""
-
-
-async def _next_part(parts: AsyncIterator[bytes]) -> bytes:
-    return await anext(parts, b"")
 
 
 async def _send_part(send: Send, content: bytes) -> None:

@@ -46,6 +46,12 @@ class LoopRunner:
                 raise StoreUnavailable(STOPPED)
             return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), loop))
 
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Call `function` on the loop, if there is one. May be called from any thread."""
+        with self._lock:
+            if self.loop and not self._is_stopped:
+                self.loop.call_soon_threadsafe(function)
+
     def stop(self) -> None:
         """Stop the loop if it runs in a thread of its own. Nothing can be run afterwards."""
         if self.loop and self._thread:

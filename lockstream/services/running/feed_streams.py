@@ -1,14 +1,15 @@
 """Streams of the feed: each reads pages of the log at its own pace, and nothing is buffered for it.
 
-Streams that have read equally far share a page, which is read and encoded once: at the head, for a thousand readers. A
-key may have as many open streams as the server may still open (dynamic thresholds, as in `ingest_queue`), so that no
-key takes all streams.
+Streams that have read equally far share their next page. At the head, they share the wait for it, too. It is read and
+encoded once: for a thousand readers. A key may have as many open streams as the server may still open (dynamic
+thresholds, as in `ingest_queue`), so that no key takes all streams.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from lockstream.core.entities.feed import EMPTY_LOG_ID, FeedFilter, FeedPage
 from lockstream.core.errors import TooManyStreams
@@ -22,7 +23,7 @@ PAGE_BYTES = 128 * 1024
 """Bytes of events after which a page of a stream ends. For a client that reads nothing, the server keeps two pages."""
 
 HEARTBEAT_SECONDS = 5.0
-"""Time after which a stream without events tells how far it has read. It keeps proxies from closing the connection."""
+"""Interval at which each stream tells how far it has read. It keeps proxies from closing the connection."""
 
 HEARTBEAT_POSITIONS = 10_000
 """Number of positions without a match after which a stream tells how far it has read."""
@@ -33,8 +34,25 @@ PAUSE_SECONDS = 0.05
 PAUSE_SECONDS_A_STREAM = 0.0002
 """Additional pause for each open stream: of a thousand streams, each gets four pages a second instead of twenty."""
 
+WOKEN_STREAMS = 50
+"""Streams that get a shared page before other work of the event loop has its turn."""
+
 type Encode = Callable[[FeedPage], bytes]
 """Encodes the events of a page, or its `through` alone if the page has no events."""
+
+
+class _Place(NamedTuple):
+    """What streams that share a page have in common."""
+
+    wanted: FeedFilter
+    after: int
+    """Position through which they have read."""
+
+    encode: Encode
+
+
+type _Part = tuple[FeedPage, bytes]
+"""A page, and the page encoded."""
 
 
 class FeedStreams:
@@ -50,8 +68,10 @@ class FeedStreams:
         self._open_by_key: Counter[str] = Counter()
         """Open streams of each key."""
 
-        self._pausing: asyncio.Task[None] | None = None
-        self._pages: dict[tuple[FeedFilter, int, Encode], asyncio.Task[tuple[FeedPage, bytes]]] = {}
+        self._pause: asyncio.Task[None] | None = None
+        self._reading = dict[_Place, asyncio.Task[_Part | None]]()
+        self._waiting = dict[_Place, dict[asyncio.Future[_Part | None], None]]()
+        """The streams that wait for the page at each place."""
 
     async def open(
         self, wanted: FeedFilter, after: int | None, log_id: str | None, encode: Encode, key_id: str = ""
@@ -98,33 +118,68 @@ class FeedStreams:
         if not self._open_by_key[key_id]:
             del self._open_by_key[key_id]
 
-    async def pause(self) -> None:
-        """Let events collect. All streams at the head end their pause at the same time, and so share the next page."""
-        if self._pausing is None:
-            seconds = PAUSE_SECONDS + PAUSE_SECONDS_A_STREAM * self.count
-            self._pausing = asyncio.get_running_loop().create_task(asyncio.sleep(seconds))
-            self._pausing.add_done_callback(self._end_pause)
-        await asyncio.shield(self._pausing)
+    def next_part(self, place: _Place, *, is_at_head: bool, until: float) -> asyncio.Future[_Part | None]:
+        """Return the events after a place, which are to come; None if the server stops. Cancelling it is harmless.
 
-    def _end_pause(self, _: asyncio.Task[None]) -> None:
-        self._pausing = None
+        At the head, the page ends the wait for further events. `until` is the time at which the wait ends without any.
+        """
+        loop = asyncio.get_running_loop()
+        if place not in self._reading:
+            self._reading[place] = loop.create_task(self._read(place, is_at_head=is_at_head, until=until))
+            self._reading[place].add_done_callback(partial(self._share, place))
+            self._waiting[place] = {}
+        part: asyncio.Future[_Part | None] = loop.create_future()
+        self._waiting[place][part] = None
+        return part
 
-    async def page(self, wanted: FeedFilter, after: int, encode: Encode) -> tuple[FeedPage, bytes]:
-        """Return the events after `after`, as a page and encoded. Streams that ask at the same time share the work."""
-        key = wanted, after, encode
-        if (reading := self._pages.get(key)) is None:
-            reading = asyncio.get_running_loop().create_task(
-                self._engine.read_log(partial(_encoded, wanted=wanted, after=after, encode=encode))
-            )
-            self._pages[key] = reading
-            reading.add_done_callback(lambda _: self._pages.pop(key))
-            if self.on_page:
-                reading.add_done_callback(self._note)
-        return await asyncio.shield(reading)  # a stream that ends must not cancel the read of the others
+    def give_up(self, place: _Place, part: asyncio.Future[_Part | None]) -> None:
+        """End the wait of a stream for its next part. If no other stream waits at its place, read no page."""
+        if not part.done():
+            part.set_result(None)
+        waiting = self._waiting.get(place, {})
+        if part in waiting:
+            del waiting[part]
+            if not waiting:
+                self._reading[place].cancel()
+                self._forget(place)
 
-    def _note(self, reading: asyncio.Task[tuple[FeedPage, bytes]]) -> None:
-        if self.on_page and not reading.cancelled() and reading.exception() is None:
-            self.on_page(reading.result()[0].items)
+    async def _read(self, place: _Place, *, is_at_head: bool, until: float) -> _Part | None:
+        loop = asyncio.get_running_loop()
+        if is_at_head and await self._engine.wait_beyond(place.after, until - loop.time()):
+            # All pauses end at the same time, so that streams which have read unequally far share the next page.
+            self._pause = self._pause or loop.create_task(self._let_events_collect())
+            await asyncio.shield(self._pause)
+        return None if self._engine.is_stopping else await self._engine.read_log(partial(_encoded, place=place))
+
+    async def _let_events_collect(self) -> None:
+        await asyncio.sleep(PAUSE_SECONDS + PAUSE_SECONDS_A_STREAM * self.count)
+        self._pause = None
+
+    def _forget(self, place: _Place) -> None:
+        del self._reading[place], self._waiting[place]
+
+    def _share(self, place: _Place, reading: asyncio.Task[_Part | None]) -> None:
+        """Give the page that was read, or the error, to all streams that wait for it."""
+        if self._reading.get(place) is not reading:
+            return  # all streams have given up
+        waiting = list(self._waiting[place])
+        self._forget(place)
+        self._wake(waiting, reading)
+        if self.on_page and not reading.cancelled() and not reading.exception() and (part := reading.result()):
+            self.on_page(part[0].items)
+
+    def _wake(self, waiting: list[asyncio.Future[_Part | None]], reading: asyncio.Task[_Part | None]) -> None:
+        for part in waiting[:WOKEN_STREAMS]:
+            if part.done():
+                continue  # the stream has ended
+            if reading.cancelled():
+                part.cancel()
+            elif error := reading.exception():
+                part.set_exception(error)
+            else:
+                part.set_result(reading.result())
+        if rest := waiting[WOKEN_STREAMS:]:
+            asyncio.get_running_loop().call_soon(self._wake, rest, reading)
 
 
 class FeedStream:
@@ -147,29 +202,35 @@ class FeedStream:
         self.start = self.through = start
         """Positions from which the stream began, and through which it has read the log."""
 
+        self._next: tuple[_Place, asyncio.Future[_Part | None]] | None = None
+        """The place of the stream, and its next part, while the stream waits for it."""
+
         self._is_closed = False
 
     async def parts(self) -> AsyncGenerator[bytes]:
-        """Yield encoded pages in order, without a gap, until the server stops.
+        """Yield encoded pages in order, without a gap, until the stream is closed or the server stops.
 
         Raises:
             StoreUnavailable: the log cannot be read. What was yielded before is complete.
         """
         loop = asyncio.get_running_loop()
-        sent_through, heartbeat_at = self.start, loop.time() + HEARTBEAT_SECONDS
-        while not self._engine.is_stopping:
-            (items, through, head, log_id), encoded = await self._streams.page(self._wanted, self.through, self._encode)
-            if await self._has_gone_back(head, log_id):
+        sent_through, heartbeat_at, is_at_head = self.start, self._next_heartbeat(), False
+        while not self._is_closed:
+            place = _Place(self._wanted, self.through, self._encode)
+            self._next = place, self._streams.next_part(place, is_at_head=is_at_head, until=heartbeat_at)
+            part = await self._next[1]
+            self._next = None
+            if part is None:
                 return
-            self.through = through
-            has_items = bool(items)
-            del items  # frees memory: a slow client needs the encoded page alone
-            if has_items or through - sent_through >= HEARTBEAT_POSITIONS or loop.time() >= heartbeat_at:
+            page, encoded = part
+            if await self._has_gone_back(page.head, page.log_id):
+                return
+            self.through, is_at_head, has_items = page.through, page.through >= page.head, bool(page.items)
+            del part, page  # frees memory: a slow client needs the encoded page alone
+            if has_items or self.through - sent_through >= HEARTBEAT_POSITIONS or loop.time() >= heartbeat_at:
                 yield encoded
-                sent_through, heartbeat_at = through, loop.time() + HEARTBEAT_SECONDS
+                sent_through, heartbeat_at = self.through, self._next_heartbeat()
             del encoded
-            if through >= head and await self._engine.wait_beyond(through, heartbeat_at - loop.time()):
-                await self._streams.pause()
 
     async def _has_gone_back(self, head: int, log_id: str) -> bool:
         """Return whether the log is another one, or lacks events that were sent, as after a restore.
@@ -186,15 +247,26 @@ class FeedStream:
         if not self._is_closed:
             self._is_closed = True
             self._streams.note_closed(self)
+            if self._next:
+                self._streams.give_up(*self._next)
+
+    def _next_heartbeat(self) -> float:
+        """Return the time of the next heartbeat.
+
+        Streams with one filter have it at the same time, because they share the wait for a page. Others do not, so that
+        a thousand filters do not search the log at the same moment.
+        """
+        now, phase = asyncio.get_running_loop().time(), hash(self._wanted) % 1_000 / 1_000 * HEARTBEAT_SECONDS
+        return now + HEARTBEAT_SECONDS - (now - phase) % HEARTBEAT_SECONDS
 
 
-def _encoded(pages: LogPages, *, wanted: FeedFilter, after: int, encode: Encode) -> tuple[FeedPage, bytes]:
+def _encoded(pages: LogPages, place: _Place) -> _Part:
     page = search(
         pages,
-        wanted=wanted,
-        after=after,
+        wanted=place.wanted,
+        after=place.after,
         limit=PAGE_EVENTS,
         max_positions=HEARTBEAT_POSITIONS,
         max_bytes=PAGE_BYTES,
     )
-    return page, encode(page)
+    return page, place.encode(page)

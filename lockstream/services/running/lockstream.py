@@ -292,6 +292,10 @@ class Lockstream:
         while part := await self._call(anext, parts, b""):
             yield part
 
+    def close_stream(self, stream: FeedStream) -> None:
+        """End a stream, and free its place among the open streams. May be called from any thread, and again."""
+        self._runner.call_soon(stream.close)
+
     def figures(self) -> Awaitable[SystemFigures]:
         """Return the figures of the system at this moment, even while events are refused."""
         return self._call(self._figures)
@@ -302,8 +306,7 @@ class Lockstream:
 
     def stop_waiting(self) -> None:
         """Let no reader of the feed wait any longer, because the server stops. May be called from any thread."""
-        if self._runner.loop:
-            self._runner.loop.call_soon_threadsafe(self._engine.stop_waiting)
+        self._runner.call_soon(self._engine.stop_waiting)
 
     def parsing_lock(self, caller: Caller = ANYONE) -> AbstractAsyncContextManager[object]:
         """Return a lock for work that blocks the event loop, so that only one piece of it runs between two requests.

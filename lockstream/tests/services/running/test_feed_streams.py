@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from itertools import pairwise
 
 import pytest
 
@@ -98,20 +99,92 @@ def test_streams_at_the_head_share_each_page(monkeypatch: pytest.MonkeyPatch) ->
             return encode(page)
 
         readers = [Reader(await streams.open(ALL, None, None, counting)) for _ in range(50)]
-        await wait_for(lambda: engine.watch.waiters == 50)
+        await wait_for(lambda: engine.watch.waiters)
+        await let_others_run()
         before = len(encoded)
         # when several events follow each other quickly
         for stop in (11, 12, 13):
             engine.append(REGISTRATIONS[stop - 1])
             await let_others_run()
         await wait_for(lambda: all(one.parts and one.through == 13 for one in readers))
-        # then they were read and encoded once for all streams
+        # then the streams have waited together, and the events were read and encoded once
         assert encoded[before:] == [13]
         assert all(one.lines == REGISTRATIONS[10:13] for one in readers)
         engine.watch.stop()
         await asyncio.gather(*(one.task for one in readers))
 
     monkeypatch.setattr(feed_streams, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(feed_streams, "WOKEN_STREAMS", 8)
+    run(check())
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_other_work_has_its_turn_while_many_streams_get_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check() -> None:
+        engine = ScriptedEngine(REGISTRATIONS[:10])
+        streams = streams_of(engine)
+        readers = [Reader(await streams.open(ALL, None, None, encode)) for _ in range(50)]
+        await wait_for(lambda: engine.watch.waiters)
+        await let_others_run()
+        # when an event comes in
+        engine.append(REGISTRATIONS[10])
+        served = [0]
+        while served[-1] < 50:
+            await asyncio.sleep(0)
+            served.append(sum(bool(one.parts) for one in readers))
+        # then the loop has turned after each few streams
+        assert max(after - before for before, after in pairwise(served)) == 8
+        engine.watch.stop()
+        await asyncio.gather(*(one.task for one in readers))
+
+    monkeypatch.setattr(feed_streams, "WOKEN_STREAMS", 8)
+    run(check())
+
+
+def test_a_stream_that_is_closed_ends_at_once_and_others_go_on() -> None:
+    async def check() -> None:
+        engine = ScriptedEngine(REGISTRATIONS[:10])
+        streams = streams_of(engine)
+        opened = [await streams.open(ALL, None, None, encode) for _ in range(2)]
+        first, second = map(Reader, opened)
+        await wait_for(lambda: engine.watch.waiters)
+        await let_others_run()
+        # when the stream that waits longest is closed
+        opened[0].close()
+        await first.task
+        # then the other one gets the next event
+        engine.append(REGISTRATIONS[10])
+        await wait_until_through(11, second)
+        assert (first.parts, second.lines, streams.count) == ([], REGISTRATIONS[10:11], 1)
+        engine.watch.stop()
+        await second.task
+
+    run(check())
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_streams_that_share_a_wait_have_their_heartbeats_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If each had its own, a stream could join the wait of another one, and be silent until that one's heartbeat."""
+
+    async def check() -> None:
+        # given streams that were opened one after the other, with events between that their filter does not match
+        engine, readers = ScriptedEngine(REGISTRATIONS[:10]), list[Reader]()
+        streams = streams_of(engine)
+        for _ in range(5):
+            readers.append(Reader(await streams.open(NOTHING, None, None, encode)))
+            engine.append(REGISTRATIONS[len(engine.lines)])
+            await asyncio.sleep(0.03)
+        for _ in range(3):
+            # when one of them has had its next heartbeat
+            before = [len(one.parts) for one in readers]
+            await wait_for(lambda: any(len(one.parts) > count for one, count in zip(readers, before, strict=True)))  # noqa: B023
+            await let_others_run()
+            # then all have had it
+            assert [len(one.parts) for one in readers] == [count + 1 for count in before]
+        engine.watch.stop()
+        await asyncio.gather(*(one.task for one in readers))
+
+    monkeypatch.setattr(feed_streams, "HEARTBEAT_SECONDS", 0.2)
     run(check())
 
 
@@ -259,5 +332,38 @@ def test_a_stream_that_begins_on_an_empty_log_goes_on_with_the_first_event() -> 
         assert (reader.lines, stream.start) == (REGISTRATIONS[:3], 0)
         engine.watch.stop()
         await reader.task
+
+    run(check())
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_a_page_that_nobody_waits_for_any_longer_is_not_read() -> None:
+    async def check() -> None:
+        engine = ScriptedEngine(REGISTRATIONS[:10])
+        streams = streams_of(engine)
+        encoded: list[int] = []
+
+        def counting(page: FeedPage) -> bytes:
+            encoded.append(page.through)
+            return encode(page)
+
+        opened = [await streams.open(ALL, None, None, counting) for _ in range(2)]
+        readers = [Reader(stream) for stream in opened]
+        await wait_for(lambda: engine.watch.waiters)
+        await let_others_run()
+        before = len(encoded)
+        # when all streams that wait at the head are closed, and another one is opened at once
+        for stream in opened:
+            stream.close()
+        third = Reader(await streams.open(ALL, None, None, encode))
+        await asyncio.gather(*(one.task for one in readers))
+        await let_others_run()
+        # then their wait has ended, and the other one waits by itself
+        assert engine.watch.waiters == 1
+        engine.append(REGISTRATIONS[10])
+        await wait_until_through(11, third)
+        assert (len(encoded), third.lines) == (before, REGISTRATIONS[10:11])
+        engine.watch.stop()
+        await third.task
 
     run(check())
