@@ -47,8 +47,8 @@ RUNBOOK: Final = {
     ),
     "a-full-disk": Section(
         "A full disk",
-        "While the disk of the log has less free space than LOCKSTREAM_MIN_FREE_BYTES, every event gets 503. Reads go "
-        "on.",
+        "While the disk of the log file has less free space than LOCKSTREAM_MIN_FREE_BYTES, every event gets 503. "
+        "Reads go on. The disk of a database is not watched.",
         "Nothing that was acknowledged.",
         "Free some space; no restart is needed. Never remove the log itself.",
     ),
@@ -71,7 +71,7 @@ RUNBOOK: Final = {
         "Too many streams",
         "As many streams of the feed are open as LOCKSTREAM_STREAM_LIMIT allows, and further readers get 503.",
         "Nothing. A reader goes on where it was.",
-        "Find readers that connect again without closing, or raise the limit. A stream takes some 60 KiB of memory.",
+        "Find readers that connect again without closing, or raise the limit. A stream takes some 30 KiB of memory.",
     ),
     "a-replica-that-is-behind": Section(
         "A replica that is behind",
