@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     )
 
     event_log_path: Path = _setting(Path("event_log.jsonl"), LOG, "EVENT_LOG_PATH")
-    """The log file, in an existing folder. The projection is kept beside it, in files that begin with its name."""
+    """The log file, in an existing folder; not with `DATABASE_URL`. The projection is beside it, under its name."""
 
     database_url: SecretStr | None = _setting(None, LOG, "DATABASE_URL")
     """`postgresql+psycopg://USER:PASSWORD@HOST/NAME`: keep log and projection there, for any number of nodes."""
@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     """A read replica of the database, such as a standby. All reads go there, and may lag behind."""
 
     auto_migrate: bool | None = _setting(None, LOG)
-    """`true`: a start upgrades old tables. `false`: a start creates none. Not set: a start creates missing tables."""
+    """`true`: a start upgrades old tables of a database. `false`: it creates none. Not set: it creates missing ones."""
 
     host: str = _setting("127.0.0.1", ADDRESS)
     """The IPv4 or IPv6 address to listen on. Without API keys, a server starts on a loopback address only."""
@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     """`false`: the server has no console at `/console`."""
 
     console_name: str = _setting("Lockstream", CONSOLE, max_length=40)
-    """The name of this installation, which each page of the console shows, such as `Production, Berlin`."""
+    """Name of this installation on each page of the console, up to 40 characters, such as `Production, Berlin`."""
 
     console_colour: str | None = _setting(None, CONSOLE)
     """The colour of this installation, such as `#b3261e`, so that nobody takes one installation for another."""
@@ -185,7 +185,7 @@ class Settings(BaseSettings):
     """Size of a burst: a key may send as many requests and events at once as its limits allow in these seconds."""
 
     batch_limit: int = _setting(250, LIMITS, ge=1)
-    """Most events that are decided together before other requests are served."""
+    """Most events that are decided together before other requests are served; for a log in a file."""
 
     quarantine: bool = _setting(True, QUARANTINE)
     """`false`: events that are not accepted are not kept aside."""
@@ -200,7 +200,7 @@ class Settings(BaseSettings):
     """Days after its last arrival until an event leaves the quarantine."""
 
     row_cache_rows: int = _setting(200_000, OPERATION, f"{PREFIX}ROW_CACHE_ROWS", f"{PREFIX}WORKING_SET_ROWS", ge=1)
-    """Rows of the projection that are kept in memory, some 400 bytes each."""
+    """Rows of the projection that are kept in memory, some 400 bytes each; for a log in a file."""
 
     audit_bytes: int = _setting(64 * 1024 * 1024, OPERATION, ge=16 * 1024)
     """Largest size of the refused requests in the audit log, in bytes; as much again for changes of keys."""
@@ -208,7 +208,7 @@ class Settings(BaseSettings):
     min_free_bytes: int = _setting(
         100 * 1024 * 1024, OPERATION, f"{PREFIX}MIN_FREE_BYTES", f"{PREFIX}DISK_FLOOR_BYTES", ge=0
     )
-    """Free space that the log's disk must have for an event to be accepted, in bytes."""
+    """Free space that the disk of a log file must have for an event to be accepted, in bytes."""
 
     metrics_port: int | None = _setting(None, OPERATION, ge=0, le=65535)
     """A TCP port that serves `/metrics` alone, by plain HTTP and without an API key. Not set: there is no such port."""
@@ -240,7 +240,7 @@ class Settings(BaseSettings):
     """Share of requests to log: `off`, `on` or a number such as `0.01`. Unless off, failed requests are logged, too."""
 
     traces: Annotated[Literal["on", "off"], BeforeValidator(str.lower)] = _setting("off", OPERATION)
-    """`on`: send OpenTelemetry traces, as the variables `OTEL_*` say. Needs `pip install 'lockstream[otel]'`."""
+    """`on`: send OpenTelemetry traces, as the variables `OTEL_*` say. Needs the packages of the extra `otel`."""
 
     @property
     def access_log_share(self) -> float:

@@ -23,8 +23,8 @@ def open_tracing(settings: Settings) -> "Tracing | None":
         return None
     if not all(map(_is_installed, REQUIRED)):
         raise StartRefused(
-            "LOCKSTREAM_TRACES is on, but OpenTelemetry is not installed. Run `pip install 'lockstream[otel]'`, or set "
-            "LOCKSTREAM_TRACES=off."
+            "LOCKSTREAM_TRACES is on, but OpenTelemetry is not installed. Run `pip install '.[otel]'` in the folder of "
+            "Lockstream's source, or set LOCKSTREAM_TRACES=off."
         )
     from lockstream.services.running.telemetry.traces.spans import exported_tracing  # noqa: PLC0415
 

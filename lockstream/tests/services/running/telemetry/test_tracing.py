@@ -41,7 +41,7 @@ def test_without_traces_nothing_of_the_sdk_is_imported(log_path: Path) -> None:
 def test_traces_without_the_extra_are_refused_at_the_start(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     monkeypatch.setattr(tracing, "REQUIRED", (missing,))
     assert tracing.open_tracing(Settings()) is None
-    with pytest.raises(StartRefused, match=r"pip install 'lockstream\[otel\]'"):
+    with pytest.raises(StartRefused, match=r"pip install '\.\[otel\]'"):
         tracing.open_tracing(Settings(traces="on"))
 
 
