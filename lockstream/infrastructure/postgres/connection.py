@@ -285,10 +285,14 @@ class Database:
             pooled = self._pool.connect()
         try:
             yield pooled.driver_connection  # type: ignore[misc]  # SQLAlchemy does not know the driver's class
-        except BaseException as error:
-            is_whole = isinstance(error, LockstreamError) and _has_ended_transaction(pooled.driver_connection)
-            if not is_whole:
+        except LockstreamError:  # the read was refused, for example because it would sort too many rows
+            try:
+                execute(pooled.driver_connection, [COMMIT])  # type: ignore[arg-type]
+            except psycopg.Error:
                 pooled.invalidate()
+            raise
+        except BaseException:
+            pooled.invalidate()
             raise
         finally:
             pooled.close()
@@ -373,18 +377,6 @@ class Session:
     def _note_warning(self, notice: psycopg.errors.Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
             self.warnings.append(notice.message_primary or "")
-
-
-def _has_ended_transaction(connection: Any) -> bool:
-    """End the transaction of a read that was refused, for example because it would sort too many rows.
-
-    Return whether the connection can be used again. Without this, each refusal would cost a connection.
-    """
-    try:
-        execute(connection, [COMMIT])
-    except psycopg.Error:
-        return False
-    return True
 
 
 def _network_limits(limits: TimeLimits) -> dict[str, int]:

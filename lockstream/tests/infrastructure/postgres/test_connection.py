@@ -91,7 +91,7 @@ def test_a_read_that_is_refused_keeps_its_connection(database_url: str) -> None:
         assert database.counts.connections == 1
 
 
-def test_a_read_that_is_refused_on_a_lost_connection_gives_the_connection_up(database_url: str) -> None:
+def test_a_refusal_is_raised_even_if_the_connection_is_lost_meanwhile(database_url: str) -> None:
     def refuse(_: Results, fetch: Callable[[Statement], DatabaseRows]) -> DatabaseRows:
         [(process_id,)] = fetch(Statement("SELECT pg_backend_pid()"))
         other.execute(f"SELECT pg_terminate_backend({process_id}, 5000)")
