@@ -323,11 +323,15 @@ RESPONSES: Sequence[type[Struct]] = (
 
 encode_json: Callable[[Struct], bytes] = msgspec.json.Encoder().encode
 
-_FORMULA = re.compile(r"(^|[;\t\r\n] *)(?=[=+\-@\t\r\uff1d\uff0b\uff0d\uff20'])")
-"""Where a spreadsheet may see the beginning of a formula (OWASP, "CSV Injection"): at the beginning of a cell, and also
-behind a character at which a spreadsheet of another country may split it. Four characters of formulas are full-width.
-The apostrophe is among them, so that no two texts become equal.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")
+"""First characters of a text that a spreadsheet may run as a formula (OWASP, "CSV Injection"). Four are full-width. The
+apostrophe is among them, so that no two texts become equal.
 """
+
+_SPLIT = re.compile(r"[;\t\r\n]")
+"""Characters at which a spreadsheet may split a cell. In many countries, its list separator is the semicolon."""
+
+_BEFORE_FORMULA = re.compile(rf"(^|{_SPLIT.pattern}[ \"]*)(?=[{re.escape(''.join(_FORMULA))}])")
 
 
 def recorded_at(times: Mapping[int, int]) -> RecordedAt:
@@ -347,7 +351,7 @@ def encode_csv(names: Sequence[str], items: Iterable[Struct]) -> bytes:
     """Return items as CSV (RFC 4180) in UTF-8, with `names` as its header row. Null is an empty cell.
 
     A text that a spreadsheet could run as a formula gets an apostrophe in front, and so does one that begins with an
-    apostrophe. So does what follows a semicolon, a tab or a line end. A JSON object is its text.
+    apostrophe. The same is done in the middle of a text, where a spreadsheet may split it. A JSON object is its text.
     """
     return _encode_rows([names]) + encode_csv_rows(items)
 
@@ -382,4 +386,6 @@ def _cell(value: object) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
     value = plain_value(value)
-    return _FORMULA.sub(r"\1'", value) if isinstance(value, str) else value
+    if isinstance(value, str) and (value.startswith(_FORMULA) or _SPLIT.search(value)):
+        return _BEFORE_FORMULA.sub(r"\1'", value)
+    return value

@@ -141,6 +141,8 @@ class Cell(Struct):
     [
         ("a;=1", "a;'=1"),
         ("a; =1", "a; '=1"),
+        ('a;"=1', "a;\"'=1"),
+        ('a; ""=1;', 'a; ""\'=1;'),
         ("a;'=1", "a;''=1"),
         ("a\n@b", "a\n'@b"),
         ("\t=a", "'\t'=a"),
@@ -153,7 +155,7 @@ def test_a_text_that_a_spreadsheet_could_split_gets_an_apostrophe_where_a_formul
     """The list separator of a spreadsheet is a semicolon in many countries."""
     [row] = csv.reader(StringIO(encode_csv_rows([Cell(text)]).decode(), newline=""))
     assert row == [cell]
-    assert re.sub(r"(^|[;\t\r\n] *)'(?=[-=+@\t\r'])", r"\1", cell) == text
+    assert re.sub(r"(^|[;\t\r\n][ \"]*)'(?=[-=+@\t\r'])", r"\1", cell) == text
 
 
 def test_commas_quotes_and_letters_of_all_scripts_are_kept(empty_client: TestClient) -> None:
