@@ -139,7 +139,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         is_last = len(self.pipeline) >= PIPELINED_REQUESTS
         if not is_last:
             super().on_headers_complete()
-            self.cycle.__class__ = _Cycle  # uvicorn has no other way to name it
+            self.cycle.__class__ = _Cycle  # uvicorn has no setting for the class of its requests
             self._unanswered.append(self.cycle)
             self.headers = []  # trailers after the body must not count as headers (RFC 9110, section 6.5.1)
             self._is_in_body = True
@@ -238,6 +238,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         must_wait = self._is_answering
         if self._is_in_body and self.pipeline:
             self.pipeline.popleft()
+            self._unanswered.pop()
         elif self._is_in_body:
             must_wait = False
             if self.cycle.response_started and not cast(_ResponseTransport, self.cycle.transport).holds_head:
@@ -357,7 +358,8 @@ class _Flow(uvicorn_flow.FlowControl):
 class _Cycle(uvicorn_http.RequestResponseCycle):
     """A request with its response. A part of a response without a length is sent without a copy.
 
-    Streams of the feed share their parts, and a thousand of them may send several hundred megabytes a second.
+    Streams of the feed share their parts, and a thousand of them may send several hundred megabytes a second. This
+    needs uvloop, which `server.run` uses: in Python 3.12.1, asyncio's own `writelines` does not pause for slow clients.
     """
 
     async def send(self, message: Any) -> None:

@@ -21,10 +21,10 @@ ASSETS = "/docs/assets"
 ROOT = "/"
 
 CONSOLE_PATH = "/console"
-CONSOLE_API = f"{CONSOLE_PATH}/api"
-"""Begins the paths under which the console forwards reads to the API."""
-
 """Path of the operators' console. All paths below it are the console's own."""
+
+CONSOLE_API = f"{CONSOLE_PATH}/api"
+"""Beginning of the paths whose reads the console forwards to the API."""
 
 _PAGES = "/docs", "/openapi.json"
 
