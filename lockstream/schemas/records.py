@@ -166,7 +166,7 @@ def event_stream(page: FeedPage, data_of: Callable[[bytes], bytes]) -> bytes:
     for line in page.items:
         last = claimed_position(line)
         blocks.append(b"id: %d\ndata: %b\n\n" % (last, data_of(line)))
-    if last < page.through:
+    if last < page.through or not page.items:  # the heartbeat of a stream of an empty log names position 0
         blocks.append(b"id: %d\n\n" % page.through)  # without data, it moves the cursor of the client and no more
     return b"".join(blocks)
 

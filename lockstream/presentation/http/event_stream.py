@@ -82,6 +82,7 @@ class EventStream(Response):
         try:
             async for part in self._lockstream.parts(self._stream):
                 await _send_part(send, part)
+                del part
         except StoreUnavailable as error:  # the next connection of the client gets 503 with this text
             await _send_part(send, b": %b\n\n" % str(error).encode())
 

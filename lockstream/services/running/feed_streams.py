@@ -1,8 +1,8 @@
 """Streams of the feed: each reads pages of the log at its own pace, and nothing is buffered for it.
 
-Streams that have read equally far share their next page. At the head, they share the wait for it, too. It is read and
-encoded once: for a thousand readers. A key may have as many open streams as the server may still open (dynamic
-thresholds, as in `ingest_queue`), so that no key takes all streams.
+Streams that have read equally far share their next page, which is read and encoded once: at the head, for a thousand
+readers. There, they share the wait for the page, too. A key may have as many open streams as the server may still open
+(dynamic thresholds, as in `ingest_queue`), so that no key takes all streams.
 """
 
 import asyncio
@@ -41,12 +41,12 @@ type Encode = Callable[[FeedPage], bytes]
 """Encodes the events of a page, or its `through` alone if the page has no events."""
 
 
-class _Place(NamedTuple):
-    """What streams that share a page have in common."""
+class _PageKey(NamedTuple):
+    """Identifies the page that some streams need next."""
 
     wanted: FeedFilter
     after: int
-    """Position through which they have read."""
+    """Position through which these streams have read."""
 
     encode: Encode
 
@@ -69,9 +69,9 @@ class FeedStreams:
         """Open streams of each key."""
 
         self._pause: asyncio.Task[None] | None = None
-        self._reading = dict[_Place, asyncio.Task[_Part | None]]()
-        self._waiting = dict[_Place, dict[asyncio.Future[_Part | None], None]]()
-        """The streams that wait for the page at each place."""
+        self._reading = dict[_PageKey, asyncio.Task[_Part | None]]()
+        self._waiting = dict[_PageKey, dict[asyncio.Future[_Part | None], None]]()
+        """The streams that wait for each page."""
 
     async def open(
         self, wanted: FeedFilter, after: int | None, log_id: str | None, encode: Encode, key_id: str = ""
@@ -118,54 +118,56 @@ class FeedStreams:
         if not self._open_by_key[key_id]:
             del self._open_by_key[key_id]
 
-    def next_part(self, place: _Place, *, is_at_head: bool, until: float) -> asyncio.Future[_Part | None]:
-        """Return the events after a place, which are to come; None if the server stops. Cancelling it is harmless.
+    def next_part(self, key: _PageKey, *, is_at_head: bool, until: float) -> asyncio.Future[_Part | None]:
+        """Return a future of a page, or of None if the server stops or the stream gives up.
 
-        At the head, the page ends the wait for further events. `until` is the time at which the wait ends without any.
+        At the head, the page is read once there are further events, and without any at the time `until`. The future may
+        be cancelled.
         """
         loop = asyncio.get_running_loop()
-        if place not in self._reading:
-            self._reading[place] = loop.create_task(self._read(place, is_at_head=is_at_head, until=until))
-            self._reading[place].add_done_callback(partial(self._share, place))
-            self._waiting[place] = {}
+        if key not in self._reading:
+            self._reading[key] = loop.create_task(self._read(key, is_at_head=is_at_head, until=until))
+            self._reading[key].add_done_callback(partial(self._share, key))
+            self._waiting[key] = {}
         part: asyncio.Future[_Part | None] = loop.create_future()
-        self._waiting[place][part] = None
+        self._waiting[key][part] = None
         return part
 
-    def give_up(self, place: _Place, part: asyncio.Future[_Part | None]) -> None:
-        """End the wait of a stream for its next part. If no other stream waits at its place, read no page."""
+    def give_up(self, key: _PageKey, part: asyncio.Future[_Part | None]) -> None:
+        """End the wait of a stream for a page. A page that no other stream waits for is not read."""
         if not part.done():
             part.set_result(None)
-        waiting = self._waiting.get(place, {})
+        waiting = self._waiting.get(key, {})
         if part in waiting:
             del waiting[part]
             if not waiting:
-                self._reading[place].cancel()
-                self._forget(place)
+                self._reading[key].cancel()
+                self._forget(key)
 
-    async def _read(self, place: _Place, *, is_at_head: bool, until: float) -> _Part | None:
+    async def _read(self, key: _PageKey, *, is_at_head: bool, until: float) -> _Part | None:
         loop = asyncio.get_running_loop()
-        if is_at_head and await self._engine.wait_beyond(place.after, until - loop.time()):
+        if is_at_head and await self._engine.wait_beyond(key.after, until - loop.time()):
             # All pauses end at the same time, so that streams which have read unequally far share the next page.
             self._pause = self._pause or loop.create_task(self._let_events_collect())
             await asyncio.shield(self._pause)
-        return None if self._engine.is_stopping else await self._engine.read_log(partial(_encoded, place=place))
+        return None if self._engine.is_stopping else await self._engine.read_log(partial(_encoded, key=key))
 
     async def _let_events_collect(self) -> None:
         await asyncio.sleep(PAUSE_SECONDS + PAUSE_SECONDS_A_STREAM * self.count)
         self._pause = None
 
-    def _forget(self, place: _Place) -> None:
-        del self._reading[place], self._waiting[place]
+    def _forget(self, key: _PageKey) -> None:
+        del self._reading[key], self._waiting[key]
 
-    def _share(self, place: _Place, reading: asyncio.Task[_Part | None]) -> None:
-        """Give the page that was read, or the error, to all streams that wait for it."""
-        if self._reading.get(place) is not reading:
+    def _share(self, key: _PageKey, reading: asyncio.Task[_Part | None]) -> None:
+        """Give a page that was read, or the error, to all streams that wait for the page."""
+        has_failed = reading.cancelled() or reading.exception() is not None
+        if self._reading.get(key) is not reading:
             return  # all streams have given up
-        waiting = list(self._waiting[place])
-        self._forget(place)
+        waiting = list(self._waiting[key])
+        self._forget(key)
         self._wake(waiting, reading)
-        if self.on_page and not reading.cancelled() and not reading.exception() and (part := reading.result()):
+        if self.on_page and not has_failed and (part := reading.result()):
             self.on_page(part[0].items)
 
     def _wake(self, waiting: list[asyncio.Future[_Part | None]], reading: asyncio.Task[_Part | None]) -> None:
@@ -202,8 +204,8 @@ class FeedStream:
         self.start = self.through = start
         """Positions from which the stream began, and through which it has read the log."""
 
-        self._next: tuple[_Place, asyncio.Future[_Part | None]] | None = None
-        """The place of the stream, and its next part, while the stream waits for it."""
+        self._next: tuple[_PageKey, asyncio.Future[_Part | None]] | None = None
+        """The page for which the stream waits."""
 
         self._is_closed = False
 
@@ -216,8 +218,8 @@ class FeedStream:
         loop = asyncio.get_running_loop()
         sent_through, heartbeat_at, is_at_head = self.start, self._next_heartbeat(), False
         while not self._is_closed:
-            place = _Place(self._wanted, self.through, self._encode)
-            self._next = place, self._streams.next_part(place, is_at_head=is_at_head, until=heartbeat_at)
+            key = _PageKey(self._wanted, self.through, self._encode)
+            self._next = key, self._streams.next_part(key, is_at_head=is_at_head, until=heartbeat_at)
             part = await self._next[1]
             self._next = None
             if part is None:
@@ -260,13 +262,13 @@ class FeedStream:
         return now + HEARTBEAT_SECONDS - (now - phase) % HEARTBEAT_SECONDS
 
 
-def _encoded(pages: LogPages, place: _Place) -> _Part:
+def _encoded(pages: LogPages, key: _PageKey) -> _Part:
     page = search(
         pages,
-        wanted=place.wanted,
-        after=place.after,
+        wanted=key.wanted,
+        after=key.after,
         limit=PAGE_EVENTS,
         max_positions=HEARTBEAT_POSITIONS,
         max_bytes=PAGE_BYTES,
     )
-    return page, place.encode(page)
+    return page, key.encode(page)

@@ -289,8 +289,9 @@ class Lockstream:
     async def parts(self, stream: FeedStream) -> AsyncIterator[bytes]:
         """Yield the encoded pages of a stream. Raises StoreUnavailable, as `FeedStream.parts` does."""
         parts = stream.parts()
-        while part := await self._call(anext, parts, b""):
+        while (part := await self._call(anext, parts, None)) is not None:
             yield part
+            del part  # a stream that waits keeps no page in memory
 
     def close_stream(self, stream: FeedStream) -> None:
         """End a stream, and free its place among the open streams. May be called from any thread, and again."""
