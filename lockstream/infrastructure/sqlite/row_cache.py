@@ -254,6 +254,10 @@ class RowCache:
                 return change_set.moments[bisect_right(change_set.moments, position, key=itemgetter(0)) - 1].time
         return None
 
+    def has_changed(self, row_class: type[Row], key: Key) -> bool:
+        """Return whether the row store may hold an older state of a row than the cache, or lack the row."""
+        return any(key in change_set.rows[row_class] for change_set in self._change_sets)
+
     def changed_rows[RowT: (Compartment, Reservation, Fault, LockerTotals)](
         self, row_class: type[RowT]
     ) -> Iterable[RowT]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from lockstream.core.entities.feed import EMPTY_LOG_ID, LogPage, log_id_of
 from lockstream.core.entities.quarantine import AcceptedEvent
+from lockstream.core.entities.state import LockerTotals, Reservation
+from lockstream.core.entities.subjects import CompartmentSubject, LockerSubject, ReservationSubject, Subject
 from lockstream.core.errors import InconsistentHistory, LockstreamError, ProjectionInvalid, StoreUnavailable
 from lockstream.core.ports import Listings, OnProgress, ReadResult, ignore_progress
 from lockstream.core.wording import counted
@@ -121,6 +123,18 @@ class EmbeddedStore:
         """
         with self._snapshots.snapshot():
             return self._listings.list(query)
+
+    def has_changed(self, subject: Subject) -> bool:
+        """Return whether a list of a subject may differ from one after the next checkpoint.
+
+        Each event changes the totals of its locker. An event of a reservation changes the reservation, too.
+        """
+        cache = self._projection.cache
+        match subject:
+            case ReservationSubject(reservation_id):
+                return cache.has_changed(Reservation, reservation_id)
+            case LockerSubject(locker_id) | CompartmentSubject(locker_id):
+                return cache.has_changed(LockerTotals, locker_id)
 
     def accepted_among(self, event_ids: Sequence[str]) -> Sequence[AcceptedEvent]:
         """Return the events with one of `event_ids`, UUIDs in lower case, that the log holds.

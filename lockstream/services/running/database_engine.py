@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.feed import EMPTY_LOG_ID
+from lockstream.core.entities.subjects import Subject
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import EventLog, Listings, LogPages, ReadResult, Reads, UnitOfWork
 from lockstream.infrastructure.postgres.connection import READ_CONNECTIONS
@@ -80,7 +81,8 @@ class DatabaseEngine:
     async def list[ValueT](
         self,
         query: Callable[[Listings], ValueT],
-        at: int | None = None,  # unused: no read of a database waits for a checkpoint
+        at: int | None = None,  # unused, as is the subject: no read of a database waits for a checkpoint
+        subject: Subject | None = None,
     ) -> ReadResult[ValueT]:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._store.list, query)
 

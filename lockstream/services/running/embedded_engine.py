@@ -3,7 +3,8 @@
 A read sees all decided events. If these include an unflushed change of the same locker, the read waits for the flush.
 So a read shows every event that was acknowledged before the read began, and no event that a failing disk may lose.
 
-A list is read from the projection alone, once a checkpoint has brought the projection up to all acknowledged events.
+A list is read from the projection alone, once a checkpoint has brought the projection up to all acknowledged events. A
+list of one subject does not wait if the subject has not changed since the last checkpoint.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.feed import EMPTY_LOG_ID
+from lockstream.core.entities.subjects import Subject
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.ports import EventLog, Listings, LogPages, ReadResult, Reads
 from lockstream.infrastructure.stores.embedded import EmbeddedStore
@@ -91,10 +93,16 @@ class EmbeddedEngine:
         await self._discard_unflushed()
         return ReadResult(query(self._store.reads), self.durable.current)
 
-    async def list[ValueT](self, query: Callable[[Listings], ValueT], at: int | None = None) -> ReadResult[ValueT]:
+    async def list[ValueT](
+        self, query: Callable[[Listings], ValueT], at: int | None = None, subject: Subject | None = None
+    ) -> ReadResult[ValueT]:
         if not self.log.failure:
+            acknowledged = self.durable.current
+            if subject and not self._store.has_changed(subject):
+                value, position = await self._in_list_thread(partial(self._store.list, query))
+                return ReadResult(value, max(position, acknowledged))
             try:
-                await self.checkpointer.reached(self.durable.current if at is None else min(at, self.durable.current))
+                await self.checkpointer.reached(acknowledged if at is None else min(at, acknowledged))
             except StoreUnavailable:  # the log may have failed meanwhile; lists of durable events go on then
                 if not self.log.failure:
                     raise

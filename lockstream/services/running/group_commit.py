@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from lockstream.core.entities.access import ANYONE, Caller
 from lockstream.core.entities.events import Event
+from lockstream.core.entities.subjects import Subject
 from lockstream.core.errors import LockerNotAllowed, QueueFull, StoreUnavailable
 from lockstream.core.outcomes import Outcome
 from lockstream.core.ports import EventLog, Listings, ReadResult, Reads, UnitOfWork
@@ -124,10 +125,13 @@ class Engine(FeedEngine, Protocol):
     async def read[ValueT: HasLockerId](self, query: Callable[[Reads], ValueT | None]) -> ReadResult[ValueT | None]:
         """Return the value of `query`, which reflects all acknowledged events, and durable events alone."""
 
-    async def list[ValueT](self, query: Callable[[Listings], ValueT], at: int | None = None) -> ReadResult[ValueT]:
+    async def list[ValueT](
+        self, query: Callable[[Listings], ValueT], at: int | None = None, subject: Subject | None = None
+    ) -> ReadResult[ValueT]:
         """Return the value of `query` over lists of a state that `read` could show, perhaps from another thread.
 
-        If `at` is given, the state may be any that has reached this position.
+        If `at` is given, the state may be any that has reached this position. If `subject` is given, the query must
+        read nothing that other subjects have.
         """
 
     async def figures(self) -> StorageFigures:

@@ -18,6 +18,7 @@ from lockstream.core.entities.events import Event
 from lockstream.core.entities.feed import FeedFilter, FeedPage
 from lockstream.core.entities.quarantine import QuarantineQuery
 from lockstream.core.entities.silence import Silence, SilenceLimits
+from lockstream.core.entities.subjects import Subject
 from lockstream.core.errors import LockerNotAllowed, PositionNotReached, QuarantineOff
 from lockstream.core.ports import Listings, QuarantineStore, ReadResult, Reads, Store
 from lockstream.core.use_cases.resubmit import Resubmitted, ResubmittedEvents
@@ -195,11 +196,16 @@ class Lockstream:
         return await self._read(partial(self._engine.read, query), min_position)
 
     async def list[ValueT](
-        self, query: Callable[[Listings], ValueT], min_position: int = 0, at: int | None = None
+        self,
+        query: Callable[[Listings], ValueT],
+        min_position: int = 0,
+        at: int | None = None,
+        subject: Subject | None = None,
     ) -> ReadResult[ValueT]:
         """Return the value of `query` over lists that reflect the log up to `min_position` or further.
 
-        The query may run in another thread, and more than once. If `at` is given, the lists need reach no further.
+        The query may run in another thread, and more than once. If `at` is given, the lists need reach no further. If
+        `subject` is given, the query must read nothing that other subjects have.
 
         Raises:
             PositionNotReached: the lists are older, even after `MIN_POSITION_SECONDS`.
@@ -211,8 +217,8 @@ class Lockstream:
         if needed is not None and needed <= self._engine.log.durable.position:  # a read replica may still lag
             min_position = needed
         if min_position:  # a list is expensive, so it is read only once its position is reached
-            await self._read(partial(self._engine.list, lambda _: None, needed), min_position)
-        return await self._read(partial(self._engine.list, query, needed), min_position)
+            await self._read(partial(self._engine.list, lambda _: None, needed, subject), min_position)
+        return await self._read(partial(self._engine.list, query, needed, subject), min_position)
 
     async def silence(self) -> Silence:
         """Return the measure by which lockers are silent, for a `LockerQuery`. It is up to a minute old.

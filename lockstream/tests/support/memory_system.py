@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.quarantine import QuarantineLimits
+from lockstream.core.entities.subjects import Subject
 from lockstream.core.ports import EventLog, Listings, LogPages, ReadResult, Reads
 from lockstream.infrastructure.quarantine.store import FileQuarantine
 from lockstream.infrastructure.stores.memory import MemoryStore
@@ -44,7 +45,8 @@ class _MemoryEngine:
     async def list[ValueT](
         self,
         query: Callable[[Listings], ValueT],
-        at: int | None = None,  # of a protocol
+        at: int | None = None,  # of a protocol, as is the subject
+        subject: Subject | None = None,
     ) -> ReadResult[ValueT]:
         return ReadResult(query(self._store.listings), self.log.end.position)
 

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request, Response
 from lockstream.core.entities.fields import SEVERITY_MAX
 from lockstream.core.entities.listings import FaultQuery
 from lockstream.core.entities.state import Fault
+from lockstream.core.entities.subjects import LockerSubject
 from lockstream.presentation.http.query_parameters import InvalidQuery, choice, flag, identifier, whole_number
 from lockstream.presentation.http.routes.shared.lists import PagedList, Source, paged
 from lockstream.presentation.http.routes.shared.pages import Order
@@ -55,5 +56,6 @@ async def get_faults(request: Request) -> Response:
         int,
         lambda row: row.reported_position,
         paged(lambda listings, after, limit: listings.faults(query, after, limit)),
+        None if query.locker_id is None else LockerSubject(query.locker_id),
     )
     return await _FAULTS.answer(request, values, source)

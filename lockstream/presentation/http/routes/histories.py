@@ -12,7 +12,6 @@ from lockstream.core.entities.subjects import (
     LockerSubject,
     ReservationSubject,
     Subject,
-    absence,
 )
 from lockstream.core.ports import Listings
 from lockstream.core.use_cases.history import EventFilter, recorded_events
@@ -113,8 +112,8 @@ async def _answer_events(request: Request, events: PagedList[Record], subject: S
         int,
         lambda record: record.end.position,
         page,
-        "/".join(subject),
-        absence(subject),
+        subject,
+        is_in_path=True,
     )
     return await events.answer(request, values, source)
 

@@ -14,7 +14,7 @@ from lockstream.core.entities.listings import (
     LockerOrder,
     LockerQuery,
 )
-from lockstream.core.entities.subjects import CompartmentSubject, LockerSubject, absence, can_exist
+from lockstream.core.entities.subjects import CompartmentSubject, LockerSubject, can_exist
 from lockstream.core.use_cases.history import dated_locker_state
 from lockstream.core.use_cases.silent_lockers import listed_lockers
 from lockstream.presentation.http.access.views import lockstream_of
@@ -157,8 +157,8 @@ async def get_compartments(request: Request, locker_id: str) -> Response:
         paged(
             lambda listings, after, limit: listings.compartments(query, after, limit) if can_exist(subject) else None
         ),
-        locker_id,
-        absence(subject),
+        subject,
+        is_in_path=True,
     )
     return await _COMPARTMENTS.answer(request, values, source)
 

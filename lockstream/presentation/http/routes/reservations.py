@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from lockstream.core.entities.listings import ReservationOrder, ReservationQuery
 from lockstream.core.entities.state import Reservation, Status
-from lockstream.core.entities.subjects import ReservationSubject
+from lockstream.core.entities.subjects import LockerSubject, ReservationSubject
 from lockstream.core.ports import Listings
 from lockstream.core.use_cases.history import reservation_history
 from lockstream.presentation.http.query_parameters import InvalidQuery, Values, choice, identifier, instant
@@ -100,15 +100,17 @@ async def get_reservations(request: Request) -> Response:
     Times are those of acceptance by Lockstream.
     """
     values = _RESERVATIONS.parse(request)
+    locker_id = values[_LOCKER_ID]
+    subject = None if locker_id is None else LockerSubject(locker_id)
     if values[_SORT] is ReservationOrder.ID:
         if _CHANGED_BEFORE in values or _CHANGED_AFTER in values:
             raise InvalidQuery(
                 "The query parameter sort is 'id', and changed_before and changed_after select by the order of "
                 "changes. Send sort=changed, or omit the times."
             )
-        by_id: Source[Reservation, str] = Source(str, lambda row: row.reservation_id, paged(_rows(values)))
+        by_id: Source[Reservation, str] = Source(str, lambda row: row.reservation_id, paged(_rows(values)), subject)
         return await _RESERVATIONS.answer(request, values, by_id)
-    by_change: Source[Reservation, int] = Source(int, lambda row: row.changed_position, paged(_rows(values)))
+    by_change: Source[Reservation, int] = Source(int, lambda row: row.changed_position, paged(_rows(values)), subject)
     return await _RESERVATIONS.answer(request, values, by_change)
 
 

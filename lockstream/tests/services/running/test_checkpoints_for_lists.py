@@ -1,15 +1,17 @@
-"""Lists wait for a checkpoint: all that wait at the same time share one, and none waits for a second one."""
+"""Lists wait for a checkpoint: all that wait at the same time share one, and none waits without need."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 
+from lockstream.core.entities.subjects import CompartmentSubject, LockerSubject, ReservationSubject, Subject
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted
+from lockstream.core.use_cases.history import EventFilter, recorded_events
 from lockstream.services.running import checkpointer
 from lockstream.tests.services.running.system import System
-from lockstream.tests.support.builders import registered
+from lockstream.tests.support.builders import LOCKER, deposited, registered, reserved
 from lockstream.tests.support.coroutines import let_others_run, run
 from lockstream.tests.support.faulty_store import TIMEOUT_SECONDS, FaultyStore, progress_of
 
@@ -36,6 +38,62 @@ def test_lists_that_wait_at_the_same_time_share_one_checkpoint(store: FaultyStor
         assert progress_of(log_path).reached.position == 2
         await system.engine.checkpointer.reached(2)
         assert store.checkpoints == before + 1
+        await system.close()
+
+    run(check())
+
+
+async def history(system: System, subject: Subject) -> tuple[list[int], int]:
+    """Return the positions of the events of a subject, and the position of the list."""
+    found, position = await system.engine.list(
+        lambda listings: recorded_events(listings, subject, EventFilter(), None, 100), subject=subject
+    )
+    return [record.end.position for record in found.rows] if found else [], position
+
+
+def test_a_list_of_one_subject_waits_only_if_that_subject_has_changed(store: FaultyStore) -> None:
+    async def check() -> None:
+        # given events of two lockers that are in the projection
+        system = System(store)
+        await system.post(registered("a", locker="changed"), registered("b"), reserved("kept", "b"))
+        await system.engine.checkpointer.reached(3)
+        # when an event of one locker is acknowledged, and no further checkpoint ends
+        store.shut_checkpoint_gate()
+        await system.post(registered("c", locker="changed"))
+        waiting = [
+            asyncio.create_task(history(system, subject))
+            for subject in (LockerSubject("changed"), CompartmentSubject("changed", "a"))
+        ]
+        # then lists of the other one, and of its reservation, reflect that event at once
+        assert await history(system, LockerSubject(LOCKER)) == ([2, 3], 4)
+        assert await history(system, CompartmentSubject(LOCKER, "b")) == ([2, 3], 4)
+        assert await history(system, ReservationSubject("kept")) == ([3], 4)
+        assert await history(system, LockerSubject("unknown")) == ([], 4)
+        # and those of the changed one wait, also while the checkpoint is being written
+        await store.checkpoint_waits()
+        waiting.append(asyncio.create_task(history(system, LockerSubject("changed"))))
+        await let_others_run()
+        assert not [one for one in waiting if one.done()]
+        store.open_checkpoint_gate()
+        assert await asyncio.gather(*waiting) == [([1, 4], 4), ([1], 4), ([1, 4], 4)]
+        await system.close()
+
+    run(check())
+
+
+def test_a_list_of_a_reservation_waits_for_its_own_event(store: FaultyStore) -> None:
+    async def check() -> None:
+        system = System(store)
+        await system.post(registered("a"), reserved("parcel", "a"))
+        await system.engine.checkpointer.reached(2)
+        store.shut_checkpoint_gate()
+        await system.post(deposited("parcel"))
+        waiting = asyncio.create_task(history(system, ReservationSubject("parcel")))
+        await store.checkpoint_waits()
+        await let_others_run()
+        assert not waiting.done()
+        store.open_checkpoint_gate()
+        assert await waiting == ([2, 3], 3)
         await system.close()
 
     run(check())

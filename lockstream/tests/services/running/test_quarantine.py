@@ -17,6 +17,7 @@ from lockstream.core.entities.quarantine import (
     QuarantineLimits,
     QuarantineQuery,
 )
+from lockstream.core.entities.subjects import Subject
 from lockstream.core.errors import StoreUnavailable
 from lockstream.core.outcomes import Accepted, Duplicate, Refusal
 from lockstream.core.ports import Listings, ReadResult
@@ -234,7 +235,9 @@ def test_duplicates_beyond_the_limit_are_counted_and_not_compared(
 
 
 class _NoLists:
-    async def list[ValueT](self, query: Callable[[Listings], ValueT], at: int | None = None) -> ReadResult[ValueT]:
+    async def list[ValueT](
+        self, query: Callable[[Listings], ValueT], at: int | None = None, subject: Subject | None = None
+    ) -> ReadResult[ValueT]:
         raise StoreUnavailable("The projection cannot be written.")
 
 

@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from msgspec import Struct
 
 from lockstream.core.entities.listings import CountKey, PartialRows, Rows
+from lockstream.core.entities.subjects import Subject, absence
 from lockstream.core.ports import Listings
 from lockstream.presentation.http.access.views import lockstream_of
 from lockstream.presentation.http.json_response import EncodedJson, encoded_headers
@@ -26,11 +27,11 @@ class Source[RowT, KeyT: (int, str, CountKey)](NamedTuple):
     page: Callable[[Listings, KeyT | None, int], Rows[RowT] | None]
     """Returns up to a number of rows behind a key, or None if the subject of the list does not exist."""
 
-    subject: str = ""
-    """The id of the subject whose rows are listed, if the path names one."""
+    subject: Subject | None = None
+    """The subject whose rows are listed, if the path or a filter names one."""
 
-    missing: str = ""
-    """Error text if the subject of the list does not exist."""
+    is_in_path: bool = False
+    """Whether the path names the subject, which must then exist."""
 
 
 def paged[RowT, KeyT: (int, str, CountKey)](
@@ -63,7 +64,8 @@ class PagedList[RowT](PageForm):
         self, request: Request, values: Values, source: Source[RowT, KeyT]
     ) -> Response:
         """Answer with the page of `source` that the parameters demand."""
-        wanted = self.page_request(request, values, source.key_class, source.subject)
+        subject = source.subject if source.is_in_path else None
+        wanted = self.page_request(request, values, source.key_class, "/".join(subject or ()))
 
         def page(listings: Listings) -> EncodedPage | None:
             found = source.page(listings, wanted.after, wanted.limit)
@@ -75,9 +77,9 @@ class PagedList[RowT](PageForm):
             return self.encode(self._items_of(rows, listings), next_token, wanted.media_type)
 
         lockstream = lockstream_of(request)
-        result = await lockstream.list(page, min_position_of(request))
+        result = await lockstream.list(page, min_position_of(request), subject=source.subject)
         if result.value is None:
-            return not_found(source.missing, result.position)
+            return not_found(absence(subject) if subject else "", result.position)
         return self.page_response(values, result.value, wanted.media_type, {POSITION: str(result.position)})
 
 
