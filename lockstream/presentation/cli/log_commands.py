@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lockstream.core.wording import counted
+from lockstream.core.wording import counted, quoted
 from lockstream.presentation.cli.options import with_deployment
 from lockstream.presentation.cli.output import error, info, progress_bar, standard_output
 from lockstream.presentation.cli.usage import FLAG, Command
@@ -88,6 +88,8 @@ def import_(
     With --full nothing is decided. The log, which must be empty, becomes identical to the exported one. An
     interrupted import can be started again.
     """
+    if file.is_dir():
+        raise typer.BadParameter(f"{quoted(str(file))} is a folder. Name a file with events.", param_hint="FILE")
     if full:
         if report:
             raise typer.BadParameter("--full refuses no line, so it writes no --report. Leave one of them out.")
