@@ -1,6 +1,7 @@
 """`lockstream keys` and `lockstream audit`, beside no server, and the commands that send a key."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -124,6 +125,15 @@ def test_a_wrong_request_is_explained(
 def test_a_wrong_command_line_is_refused(run_command: RunCommand, log_path: Path, arguments: list[str]) -> None:
     assert run_command("keys", *arguments).exit_code == 2
     assert not keys_path(log_path).exists()
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["table", "JSON"])
+def test_an_audit_about_a_key_that_is_not_utf8_is_an_error_of_usage(
+    run_command: RunCommand, variables: Variables, form: tuple[str, ...]
+) -> None:
+    result = run_command("audit", "--key", os.fsdecode(b"\xff"), *form, **variables)
+    assert result.exit_code == 2
+    assert "is not UTF-8" in result.errors
 
 
 def test_damaged_keys_are_explained(run_command: RunCommand, log_path: Path) -> None:
