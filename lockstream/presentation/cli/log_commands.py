@@ -129,7 +129,7 @@ def export(
 
     if full and (start > 1 or locker is not None):
         raise typer.BadParameter("--full exports the whole log. Leave out --from and --locker.")
-    with standard_output() as output, progress_bar("Exporting", hidden=sys.stdout.isatty()) as bar:
+    with standard_output() as output, progress_bar("Exporting", hidden=output.isatty()) as bar:
         records = deployment.records(bar.update)
         for line in export_log(records) if full else export_events(records, start, locker):
             output.write(line)
