@@ -82,4 +82,4 @@ def test_the_nodes_trust_the_address_of_the_proxy_alone() -> None:
     # and it names the host, the client and the scheme in each request
     places = [place for place in PROXY.split("location ") if "proxy_pass" in place]
     passed = [re.findall(r"proxy_set_header (\S+) ", place) for place in places]
-    assert passed == [["Connection", "Host", "X-Forwarded-For", "X-Forwarded-Proto"]] * 2
+    assert passed == [["Connection", "Host", "X-Forwarded-For", "X-Forwarded-Proto"]] * 3
