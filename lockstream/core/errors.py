@@ -19,6 +19,7 @@ LockstreamError
 │   ├── NotAuthenticated      the request has no key that is accepted
 │   └── NotAllowed            the key of the request does not allow the operation
 ├── CursorRefused             a reader of the feed goes on with another log
+├── OutputFailed              the output of a command cannot be written
 ├── UnknownSubject            no accepted event has named the locker, compartment or reservation
 ├── LockerNotAllowed          a key reports an event of a locker that it is not bound to
 ├── StoreUnavailable          no event can be written, or no current state be read, right now
@@ -78,6 +79,10 @@ class LogMismatch(LockstreamError):
 
 class SimulationFailed(LockstreamError):
     """Raised when simulated events cannot be written to a file, or posted to a server."""
+
+
+class OutputFailed(LockstreamError):
+    """Raised when a command cannot write its output."""
 
 
 class UnknownSubject(LockstreamError):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from lockstream.core.entities.log import START, Record
-from lockstream.core.errors import KeysDamaged, KeysMissing, StartRefused
+from lockstream.core.errors import KeysDamaged, KeysMissing, StartRefused, StoreUnavailable
 from lockstream.core.ports import Listings, OnProgress, ReadResult, ignore_progress
 from lockstream.infrastructure.postgres.access.store import PostgresKeyStore
 from lockstream.infrastructure.postgres.connection import DEFAULT_LIMITS, Database, TimeLimits
@@ -90,7 +90,7 @@ class DatabaseDeployment:
             found = verify_database(database, on_progress)
             try:
                 self._new_key_store(database).keys()
-            except (KeysDamaged, KeysMissing) as error:
+            except (KeysDamaged, KeysMissing, StoreUnavailable) as error:
                 found.problems.append(str(error))
             return found
 

@@ -6,6 +6,7 @@ A written file is never changed.
 import errno
 import os
 from collections.abc import Iterable
+from glob import escape
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from weakref import finalize
@@ -108,7 +109,7 @@ def open_run(projection: Path, ref: RunRef) -> SortedRun:
 def remove_runs(projection: Path, *kept: RunRef) -> None:
     """Remove all run files beside `projection` except those that `kept` names."""
     kept_paths = {run_path(projection, ref.position) for ref in kept}
-    for path in projection.parent.glob(f"{projection.name}.keys-*"):
+    for path in projection.parent.glob(f"{escape(projection.name)}.keys-*"):
         if path not in kept_paths:
             path.unlink(missing_ok=True)
 

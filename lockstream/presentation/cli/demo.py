@@ -20,7 +20,7 @@ from lockstream.core.errors import SimulationFailed
 from lockstream.presentation.cli.output import info
 from lockstream.presentation.cli.simulate import Posting, write_log
 from lockstream.presentation.http.routes.operations import CONSOLE_PATH
-from lockstream.settings import PREFIX, Settings
+from lockstream.settings import PREFIX, Settings, environment_names
 from lockstream.simulator.rhythm import DAY
 from lockstream.simulator.simulation import Simulation
 
@@ -92,12 +92,11 @@ class _Server:
         """The server has the host and the port of `settings`. All other settings have their defaults."""
         self._messages = folder / "messages.txt"
         self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)},
+            **_without_settings(os.environ),
             "EVENT_LOG_PATH": str(folder / LOG),
             "LOCKSTREAM_HOST": settings.host,
             "LOCKSTREAM_PORT": str(settings.port),
         }
-        self._environment.pop("DATABASE_URL", None)
         self.url = ""
 
     def __enter__(self) -> Self:
@@ -138,6 +137,16 @@ class _Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of `environment` that set nothing. The names of settings count in upper and lower case."""
+    names = set(environment_names().values())
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.upper() not in names and not name.upper().startswith(PREFIX)
+    }
 
 
 def _introduction(simulation: Simulation, url: str) -> Iterator[str]:

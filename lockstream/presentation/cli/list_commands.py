@@ -261,6 +261,15 @@ def identifier(option: str, text: str | None) -> str | None:
     return text
 
 
+def utf8(option: str, text: str) -> str:
+    """Return a text unchanged. One that is not UTF-8 is a usage error."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as not_utf8:
+        raise typer.BadParameter(f"{quoted(text)} is not UTF-8.", param_hint=option) from not_utf8
+    return text
+
+
 def instant(option: str, text: str | None) -> Any:
     """Return the time in a text. Any other text is a usage error."""
     from lockstream.schemas.instants import instant_of  # noqa: PLC0415

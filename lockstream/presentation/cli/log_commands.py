@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lockstream.core.wording import counted
+from lockstream.core.wording import counted, quoted
 from lockstream.presentation.cli.options import with_deployment
 from lockstream.presentation.cli.output import error, info, progress_bar, standard_output
 from lockstream.presentation.cli.usage import FLAG, Command
@@ -88,6 +88,8 @@ def import_(
     With --full nothing is decided. The log, which must be empty, becomes identical to the exported one. An
     interrupted import can be started again.
     """
+    if file.is_dir():
+        raise typer.BadParameter(f"{quoted(str(file))} is a folder. Name a file with events.", param_hint="FILE")
     if full:
         if report:
             raise typer.BadParameter("--full refuses no line, so it writes no --report. Leave one of them out.")
@@ -127,7 +129,7 @@ def export(
 
     if full and (start > 1 or locker is not None):
         raise typer.BadParameter("--full exports the whole log. Leave out --from and --locker.")
-    with standard_output() as output, progress_bar("Exporting", hidden=sys.stdout.isatty()) as bar:
+    with standard_output() as output, progress_bar("Exporting", hidden=output.isatty()) as bar:
         records = deployment.records(bar.update)
         for line in export_log(records) if full else export_events(records, start, locker):
             output.write(line)

@@ -13,7 +13,7 @@ from lockstream.presentation.cli.feed_commands import commands as feed_commands
 from lockstream.presentation.cli.list_commands import commands as list_commands
 from lockstream.presentation.cli.log_commands import commands as log_commands
 from lockstream.presentation.cli.options import with_settings
-from lockstream.presentation.cli.output import error
+from lockstream.presentation.cli.output import error, open_closed_streams
 from lockstream.presentation.cli.quarantine.commands import commands as quarantine_commands
 from lockstream.presentation.cli.simulation_commands import commands as simulation_commands
 from lockstream.presentation.cli.status.commands import commands as status_commands
@@ -31,6 +31,7 @@ commands = typer.Typer(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command, by default with the arguments of the process. After an error, print it and exit with code 1."""
+    open_closed_streams()
     given = sys.argv[1:] if arguments is None else arguments
     try:
         commands(given or ["--help"], prog_name="lockstream")

@@ -12,6 +12,8 @@ from typing import IO, TYPE_CHECKING
 
 import typer
 
+from lockstream.core.errors import OutputFailed
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -29,9 +31,34 @@ def error(text: str) -> None:
     info(f"lockstream: {text}")
 
 
+def open_closed_streams() -> None:
+    """Open the null device as each closed standard stream. Otherwise the next opened file would become the stream.
+
+    `sys.stdout` stays None, so that no output is lost unnoticed.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+
+
+def require_standard_output() -> None:
+    """Raise OutputFailed if standard output is closed."""
+    if sys.stdout is None:
+        raise OutputFailed("Standard output is closed. Redirect it to a file or a pipe, and run the command again.")
+
+
 @contextmanager
 def standard_output() -> Iterator[IO[bytes]]:
-    """Context manager that yields standard output as a binary file. If the reader closes the pipe, the block ends."""
+    """Context manager that yields standard output as a binary file. If the reader closes the pipe, the block ends.
+
+    Raises:
+        OutputFailed: standard output is closed.
+    """
+    require_standard_output()
     try:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()

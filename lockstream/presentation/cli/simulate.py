@@ -1,7 +1,6 @@
 """Simulate a locker network: its events go to a file, to a log of their own, or to a server."""
 
 import math
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -39,10 +38,9 @@ def write_events(simulation: Simulation, end: int, path: Path | None) -> None:
     Raises:
         SimulationFailed: the file exists or cannot be written. No part of it is left.
     """
-    is_shown = path is None and sys.stdout.isatty()
     with (
         _new_file(path) if path else standard_output() as file,
-        progress_bar("Simulating", hidden=is_shown) as bar,
+        progress_bar("Simulating", hidden=file.isatty()) as bar,
     ):
         for batch in batches(simulation, end):
             file.write(b"".join([arrival.text + b"\n" for arrival in batch]))

@@ -5,6 +5,7 @@ Refused lines go to a report. The report is flushed before the log, so an interr
 """
 
 import os
+import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from itertools import batched
@@ -24,6 +25,9 @@ from lockstream.infrastructure.codec.event_json import decode_archived
 
 BATCH_LINES = 1_000
 """Lines that are decided and flushed together."""
+
+_LINE_START = b'{"line":0,"code":"'
+"""First bytes of each line of a report, except for its line number."""
 
 
 class RefusedLine(Struct, frozen=True):
@@ -77,12 +81,14 @@ def import_events(
 
     Raises:
         StoreUnavailable: the last batch was not imported; start the import again.
-        NotAnImportReport: `report` holds something else.
+        NotAnImportReport: `report` holds something else, or is `source` itself.
         OSError: a file cannot be used.
     """
     counts = ImportCounts()
     size = source.stat().st_size
     with source.open("rb") as file, report.open("ab+") as report_file:
+        if os.path.sameopenfile(file.fileno(), report_file.fileno()):
+            raise NotAnImportReport(report)
         refused_before = _read_report(report, report_file)
         for batch in batched(_lines(file), BATCH_LINES):
             lines = [line for line in batch if (line.number, _readable(line.text)) not in refused_before]
@@ -106,17 +112,24 @@ def _lines(file: IO[bytes]) -> Iterator[_Line]:
 def _read_report(path: Path, report: IO[bytes]) -> set[tuple[int, str]]:
     """Return the numbers and texts of the lines in the report of an earlier import.
 
-    A torn last line of the report is removed: its batch was not imported.
+    A torn last line of the report is removed: its batch was not imported. A crash may have left zeros at its end.
     """
     report.seek(0)
     content = report.read()
     complete = content[: content.rfind(b"\n") + 1]
+    if not _is_torn_line(content[len(complete) :].rstrip(b"\0")):
+        raise NotAnImportReport(path)
     try:
         lines = [msgspec.json.decode(line, type=RefusedLine) for line in complete.splitlines()]
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise NotAnImportReport(path) from error
     report.truncate(len(complete))
     return {(line.line, line.text) for line in lines}
+
+
+def _is_torn_line(text: bytes) -> bool:
+    """Return whether `text` can be the beginning of a line of a report."""
+    return _LINE_START.startswith(re.sub(rb"[0-9]+", b"0", text, count=1)[: len(_LINE_START)])
 
 
 def _import_batch(lines: Sequence[_Line], store: Store, counts: ImportCounts, report: IO[bytes]) -> None:

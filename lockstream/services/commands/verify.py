@@ -183,6 +183,14 @@ def verify_file(log: Path, on_progress: OnProgress) -> Verification:
     return replay.finish()
 
 
+def explain_unreadable(path: Path, error: OSError) -> str:
+    """Return the problem that a file beside the log cannot be read."""
+    return (
+        f"{path} cannot be read ({error.strerror or error}). Give the user who runs this command access to it; if its "
+        "disk is damaged, restore the file from a backup."
+    )
+
+
 def _compare_file(projection: Path, replay: Replay) -> list[str]:
     """Advance `replay` to the cursor of the projection, and return a sentence if they differ."""
     engine = reading_engine(projection)

@@ -48,6 +48,13 @@ def test_each_service_that_is_named_exists() -> None:
     assert upstream == [(name, str(Settings.model_fields["port"].default)) for name in NODES]
 
 
+def test_the_database_is_healthy_only_once_the_nodes_can_reach_it() -> None:
+    """While its image creates the database, PostgreSQL listens on its Unix socket alone."""
+    program, *options = SERVICES["database"]["healthcheck"]["test"].split()
+    assert program == "pg_isready"
+    assert options[:2] == ["--host", "127.0.0.1"]
+
+
 def test_each_file_that_is_mounted_exists_and_each_volume_is_declared() -> None:
     mounted = [volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())]
     assert mounted
@@ -82,4 +89,4 @@ def test_the_nodes_trust_the_address_of_the_proxy_alone() -> None:
     # and it names the host, the client and the scheme in each request
     places = [place for place in PROXY.split("location ") if "proxy_pass" in place]
     passed = [re.findall(r"proxy_set_header (\S+) ", place) for place in places]
-    assert passed == [["Connection", "Host", "X-Forwarded-For", "X-Forwarded-Proto"]] * 2
+    assert passed == [["Connection", "Host", "X-Forwarded-For", "X-Forwarded-Proto"]] * 3

@@ -62,6 +62,21 @@ def test_verify_exits_with_an_error_if_the_projection_differs_from_the_log(
     assert "The projection differs from the log in 2 places: Compartment" in result.errors
 
 
+def test_verify_names_damage_of_the_log_also_if_the_keys_cannot_be_read(
+    database_url: str, run_command: RunCommand
+) -> None:
+    # given
+    ingest_into(database_url, registered())
+    execute(database_url, "UPDATE compartments SET degrading_faults = 7")
+    execute(database_url, "DROP TABLE access_keys")
+    # when
+    result = run_command("verify", DATABASE_URL=database_url)
+    # then
+    assert result.exit_code == 1
+    assert "The projection differs from the log in 2 places: Compartment" in result.errors
+    assert "access_keys" in result.errors
+
+
 def test_serve_exits_with_an_error_if_another_program_uses_the_names_of_the_tables(
     empty_database_url: str, tmp_path: Path
 ) -> None:

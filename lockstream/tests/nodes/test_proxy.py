@@ -5,6 +5,7 @@ import json
 import re
 import signal
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -75,8 +76,7 @@ def proxy(daemon: Daemon, tmp_path: Path) -> Server:
 
 
 @contextmanager
-def nginx_for(ports: list[int]) -> Iterator[Daemon]:
-    shipped = SHIPPED
+def nginx_for(ports: list[int], shipped: str = SHIPPED) -> Iterator[Daemon]:
     for number, port in enumerate(ports, 1):
         shipped = replaced(shipped, f"server node-{number}:8000", f"server 127.0.0.1:{port}")
     shipped = replaced(shipped, "listen 8080;", "listen 127.0.0.1:PORT;")
@@ -146,9 +146,13 @@ def test_a_request_without_a_host_reaches_a_node(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/keys", "/keys/k/rotate", "/console/keys/new", "/console/quarantine", "/console/sign-in"]
+    "path",
+    [
+        *("/keys", "/keys/k/rotate", "/console/keys/new", "/console/quarantine", "/console/sign-in"),
+        *("/quarantine/resubmit", "/quarantine/e/resubmit", "/quarantine/e/discard"),
+    ],
 )
-def test_a_form_of_the_console_or_a_key_is_sent_to_one_node_alone(path: str) -> None:
+def test_a_form_of_the_console_or_a_change_of_keys_or_quarantine_is_sent_to_one_node_alone(path: str) -> None:
     # given two nodes that answer 503, so that nginx would ask the other one
     with stub_nodes(2) as (ports, asked), nginx_for(ports) as daemon:
         for one, expected in ((path, 1), ("/events", 2)):
@@ -157,6 +161,19 @@ def test_a_form_of_the_console_or_a_key_is_sent_to_one_node_alone(path: str) -> 
             proxy.port = daemon.port
             assert proxy.request("POST", one, b"a=1", headers={"Content-Type": FORM})[0] == 503
             assert len(asked) == expected, one
+
+
+def test_the_proxy_waits_for_a_node_that_decides_many_events_afresh() -> None:
+    # given nodes that need longer than the proxy waits for other requests
+    impatient = replaced(SHIPPED, "proxy_read_timeout 60s;", "proxy_read_timeout 1s;")
+    with stub_nodes(2, seconds=3) as (ports, asked), nginx_for(ports, impatient) as daemon:
+        proxy = Server(daemon.home)
+        proxy.port = daemon.port
+        # when
+        _, _, body = proxy.request("POST", "/quarantine/resubmit", b"{}")
+        # then the response is that of the one node that was asked
+        assert (body, len(asked)) == (b"", 1)
+        assert b"No node answers right now" in proxy.request("POST", "/events", b"{}")[2]
 
 
 def test_the_stream_of_a_page_is_not_held_back(proxy: Server) -> None:
@@ -174,13 +191,14 @@ def test_the_stream_of_a_page_is_not_held_back(proxy: Server) -> None:
 
 
 @contextmanager
-def stub_nodes(count: int) -> Iterator[tuple[list[int], list[str]]]:
-    """Give the ports of servers that answer 503, and the list of paths that they were asked for."""
+def stub_nodes(count: int, seconds: float = 0) -> Iterator[tuple[list[int], list[str]]]:
+    """Give the ports of servers that answer 503 after some seconds, and the list of paths that they were asked for."""
     asked: list[str] = []
 
     class Unavailable(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked.append(self.path)
+            time.sleep(seconds)
             self.send_response(503)
             self.send_header("Content-Length", "0")
             self.end_headers()

@@ -77,6 +77,11 @@ def command(
     return ended
 
 
+def redirected(redirection: str) -> tuple[str, ...]:
+    """Return a command that runs another one with a redirection, such as `>&-`, which closes its output."""
+    return "sh", "-c", f'exec "$@" {redirection}', "sh"
+
+
 NO_SPACE = ("env", "-u", COVERAGE_VARIABLE, "sh", "-c", 'ulimit -f 1; exec "$@"', "sh")
 """Runs another command that cannot write a file longer than 1 KiB. Coverage data would exceed that, so it is off."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lockstream.core.entities.keys import AuditAction, AuditQuery
-from lockstream.presentation.cli.list_commands import Format, encode_pages, instant, table
+from lockstream.presentation.cli.list_commands import Format, encode_pages, instant, table, utf8
 from lockstream.presentation.cli.options import with_deployment
 from lockstream.presentation.cli.output import standard_output
 from lockstream.presentation.cli.usage import FLAG, Command
@@ -40,7 +40,7 @@ def audit(
     from lockstream.schemas.instants import recorded_text  # noqa: PLC0415
     from lockstream.schemas.keys import AuditItem  # noqa: PLC0415
 
-    query = AuditQuery(key, action, recorded_text(instant("--since", since)))
+    query = AuditQuery(None if key is None else utf8("--key", key), action, recorded_text(instant("--since", since)))
     with closing(deployment.key_store()) as store:
         items = [AuditItem.of(one.entry) for one in store.audit(query, None, limit)]
     names = AuditItem.__struct_fields__

@@ -9,13 +9,13 @@ import typer
 from lockstream.core.entities.access import Scope
 from lockstream.core.entities.key_text import id_of_key_in
 from lockstream.core.entities.log import present_time
-from lockstream.core.errors import UnknownKey
+from lockstream.core.errors import OutputFailed, UnknownKey
 from lockstream.core.use_cases.manage_keys import KeyRequest, NewKey, Operator, create, revoke, rotate
 from lockstream.core.wording import printable
 from lockstream.presentation.cli.access.durations import seconds_of
 from lockstream.presentation.cli.list_commands import Format, FormatOption, encode_pages, table
 from lockstream.presentation.cli.options import with_deployment
-from lockstream.presentation.cli.output import info, standard_output
+from lockstream.presentation.cli.output import info, require_standard_output, standard_output
 from lockstream.presentation.cli.usage import Command
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def create_(  # noqa: PLR0913, PLR0917  # an option each
         events_per_second=events_per_second,
         burst_seconds=burst_seconds,
     )
+    require_standard_output()
     now = present_time()
     with closing(deployment.key_store()) as store:
         made = store.change(lambda keys: create(keys, request, _operator(), now))
@@ -145,6 +146,7 @@ def rotate_(
     The new key has the name, scopes, lockers and limits of the old key, and its lifetime, counted from now.
     """
     seconds = seconds_of("--overlap", overlap)
+    require_standard_output()
     now = present_time()
     with closing(deployment.key_store()) as store:
         made = store.change(lambda keys: rotate(keys, key_id, seconds, _operator(), now))
@@ -162,10 +164,22 @@ def _items(deployment: "Deployment") -> "list[KeyItem]":
 
 
 def _print_new(made: NewKey, store_name: str, done: str) -> None:
-    """Print the text of a new key on standard output, and all sentences about the key on standard error."""
+    """Print the text of a new key on standard output, and all sentences about the key on standard error.
+
+    Raises:
+        OutputFailed: the text cannot be printed. The key exists.
+    """
     key = made.key
     with standard_output() as output:
-        output.write(made.text.encode() + b"\n")
+        try:
+            output.write(made.text.encode() + b"\n")
+            output.flush()
+        except OSError as error:
+            raise OutputFailed(
+                f"The key {key.key_id} was created, but its text could not be printed ({error.strerror}), and cannot "
+                f"be shown again. Run `lockstream keys rotate {key.key_id} --overlap 0s` for another key in its place, "
+                f"or `lockstream keys revoke {key.key_id}`."
+            ) from error
     lockers = f"the lockers {' '.join(key.lockers)}" if key.lockers else "all lockers"
     info(f"The key {key.key_id} ({printable(key.name)}) {done} with {' '.join(key.scopes)}, for {lockers}.")
     info(f"It is kept in {store_name}.")

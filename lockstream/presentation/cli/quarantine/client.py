@@ -1,4 +1,4 @@
-"""The client of a server's quarantine. Each request is sent once, and each failure becomes one error text."""
+"""The client of a server's quarantine. Each change is requested once, and each failure becomes one error text."""
 
 import http.client
 from collections.abc import Iterator, Mapping
@@ -115,9 +115,10 @@ class QuarantineClient:
                 return
 
     def _send(self, method: str, path: str, body: Mapping[str, str | int] | None = None) -> _Answer:
-        """Send a request, and return the response."""
+        """Send a request, and return the response. A read on an older connection is sent again if that has closed."""
         content = None if body is None else msgspec.json.encode(body)
         headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})
+        is_older = self._connection.sock is not None
         try:
             if self._connection.sock is None:
                 self._connection.connect()
@@ -131,6 +132,8 @@ class QuarantineClient:
             return _Answer(response.status, response.read())
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
+            if is_older and method == "GET":  # a server closes a connection that was silent for long
+                return self._send(method, path, body)
             done = "" if method == "GET" else " The request may have been carried out."
             raise QuarantineRequestFailed(
                 f"{self._url} did not answer ({printable(reason_of(error))}).{done} Check that it is a Lockstream "

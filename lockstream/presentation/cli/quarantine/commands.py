@@ -21,6 +21,7 @@ from lockstream.presentation.cli.list_commands import (
     instant,
     more_rows,
     table,
+    utf8,
 )
 from lockstream.presentation.cli.output import error, info, standard_output
 from lockstream.presentation.cli.usage import FLAG, Command
@@ -183,7 +184,7 @@ def discard(
     from lockstream.presentation.cli.quarantine.client import QuarantineClient  # noqa: PLC0415
 
     with QuarantineClient(url) as client:
-        entry = client.discard(_uuid(event_id), _utf8("--reason", reason))
+        entry = client.discard(_uuid(event_id), utf8("--reason", reason))
     info(printable(f"The event {entry.event_id} was discarded at {entry.discarded_at}: {entry.discard_reason}"))
 
 
@@ -212,7 +213,7 @@ def _filters(code: str | None, locker: str | None, event_type: str | None, since
     event_class("--type", event_type)
     instant("--since", since)
     given = {
-        "code": None if code is None else _utf8("--code", code),
+        "code": None if code is None else utf8("--code", code),
         "locker_id": identifier("--locker", locker),
         "type": event_type,
         "since": since,
@@ -228,15 +229,6 @@ def _uuid(text: str) -> str:
             param_hint="EVENT_ID",
         )
     return text.lower()
-
-
-def _utf8(option: str, text: str) -> str:
-    """Return a text unchanged. One that is not UTF-8 is a usage error."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as not_utf8:
-        raise typer.BadParameter(f"{quoted(text)} is not UTF-8.", param_hint=option) from not_utf8
-    return text
 
 
 def _print(

@@ -112,6 +112,23 @@ def test_a_compaction_removes_only_run_files_that_no_projection_on_disk_can_name
         assert run_files(projection) == [run_path(projection, run.position) for run in (third, fourth)]
 
 
+def test_a_compaction_removes_only_run_files_of_its_own_projection(tmp_path: Path) -> None:
+    # given a projection whose name matches that of another one as a pattern
+    projection = tmp_path / "events[1].jsonl.projection"
+    other = run_path(tmp_path / "events1.jsonl.projection", 7)
+    other.touch()
+    ids = IdIndex()
+    with closing(Compactor(ids, projection, NO_RUN)) as compactor:
+        compactor.confirm(compacted(ids, compactor))
+        before_last = compacted(ids, compactor)
+        compactor.confirm(before_last)
+        # when
+        last = compacted(ids, compactor)
+    # then
+    kept = [run_path(projection, run.position) for run in (before_last, last)]
+    assert sorted(tmp_path.iterdir()) == sorted([other, *kept])
+
+
 def compacted(ids: IdIndex, compactor: Compactor) -> RunRef:
     """Add ids, compact the index, and return the new run."""
     first = compactor.run.position + 1

@@ -118,12 +118,16 @@ def test_the_demo_ignores_other_settings(log_path: Path, temporary: Path) -> Non
     others = {
         "LOCKSTREAM_UNIX_SOCKET": str(temporary / "socket"),
         "LOCKSTREAM_LOG_LEVEL": "error",
-        "LOCKSTREAM_MAX_EVENT_BYTES": "1024",
+        "Lockstream_Max_Event_Bytes": "1024",
         "DATABASE_URL": "postgresql://nobody@nowhere.invalid/nothing",
+        "database_url": "postgresql://nobody@nowhere.invalid/nothing",
+        "Event_Log_Path": str(log_path),
     }
     with running(log_path, *SMALL, **others) as command:
         command.wait_for(INTRODUCED)
+        assert status_of(command.wait_for(r"a locker +curl (\S+)\n")[1]) == 200
         assert command.stop(signal.SIGINT) == 0
+    assert not log_path.exists()
 
 
 def test_a_port_in_use_is_an_error(log_path: Path, temporary: Path) -> None:

@@ -204,6 +204,17 @@ def test_an_import_names_a_missing_file_and_creates_no_log(
     assert not log_path.exists()
 
 
+@pytest.mark.parametrize("folder", ["", ".", "..", "/"])
+@pytest.mark.parametrize("options", [(), ("--full",)], ids=["", "full"])
+def test_an_import_of_a_folder_is_an_error_of_usage_and_creates_no_log(
+    log_path: Path, run_command: RunCommand, folder: str, options: tuple[str, ...]
+) -> None:
+    result = run_command("import", *options, folder)
+    assert result.exit_code == 2
+    assert f"{folder or '.'!r} is a folder. Name a file with events." in result.errors
+    assert not log_path.exists()
+
+
 def test_an_import_does_not_overwrite_a_file_that_is_not_a_report(
     log_path: Path, run_command: RunCommand, source: Path, report: Path
 ) -> None:

@@ -12,7 +12,7 @@ import lockstream
 from lockstream.presentation.cli.main import commands
 from lockstream.tests.support.commands import RunCommand
 from lockstream.tests.support.histories import history, record
-from lockstream.tests.support.processes import TIMEOUT_SECONDS, environment
+from lockstream.tests.support.processes import TIMEOUT_SECONDS, command, environment, redirected
 
 COMMANDS = [
     *("serve", "verify", "rebuild", "migrate", "import", "export", "backup", "repair"),
@@ -136,3 +136,23 @@ def test_a_command_loads_only_the_packages_that_it_uses(
     loaded = set(json.loads(modules.read_text()))
     assert "lockstream.presentation.cli.main" in loaded
     assert loaded & foreign == set()
+
+
+@pytest.mark.parametrize("arguments", [("export",), ("lockers",), ("simulate", "--lockers", "1", "--out", "-")])
+def test_a_command_without_standard_output_says_so(log_path: Path, arguments: tuple[str, ...]) -> None:
+    record(log_path, history())
+    result = command(log_path, *arguments, under=redirected(">&-"))
+    assert result.returncode == 1
+    assert result.stderr.decode() == (
+        "lockstream: Standard output is closed. Redirect it to a file or a pipe, and run the command again.\n"
+    )
+
+
+@pytest.mark.parametrize("arguments", [("verify",), ("rebuild",), ("backup", "copy.jsonl"), ("import", "events.jsonl")])
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_a_command_needs_no_standard_error(log_path: Path, arguments: tuple[str, ...], closed: str) -> None:
+    record(log_path, history())
+    log_path.with_name("events.jsonl").write_bytes(log_path.read_bytes())
+    before = log_path.read_bytes()
+    assert command(log_path, *arguments, under=redirected(closed)).returncode == 0
+    assert log_path.read_bytes() == before

@@ -13,7 +13,7 @@ from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.tests.support.commands import CommandResult, RunCommand
 from lockstream.tests.support.histories import files_beside, hashes_after_replay, hashes_after_start, history, record
 from lockstream.tests.support.log_audit import audited
-from lockstream.tests.support.processes import NO_SPACE, Server, command
+from lockstream.tests.support.processes import NO_SPACE, Server, command, redirected
 
 type Lines = list[bytes]
 
@@ -33,6 +33,13 @@ def dropped_files(log: Path) -> list[bytes]:
 
 def assert_starts(log: Path) -> None:
     assert hashes_after_start(log) == hashes_after_replay(log)
+
+
+def test_repair_does_not_ask_if_standard_input_is_closed(log_path: Path, damaged: Lines) -> None:
+    result = command(log_path, "repair", under=redirected("<&-"))
+    assert result.returncode == 1
+    assert b"Cannot ask for confirmation" in result.stderr
+    assert log_path.read_bytes() == b"".join(damaged)
 
 
 def test_repair_leaves_a_whole_log_unchanged(log_path: Path, run_command: RunCommand, lines: Lines) -> None:

@@ -1,6 +1,7 @@
 """`lockstream serve` before it serves. `tests/crash`, `tests/presentation/http` and `…/server` test the rest."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,19 @@ from pathlib import Path
 import pytest
 
 import lockstream
+from bench.postgres import free_port
 from lockstream.tests.support.builders import registered
 from lockstream.tests.support.commands import RunCommand
-from lockstream.tests.support.processes import SERVE, TIMEOUT_SECONDS, Server, command, environment
+from lockstream.tests.support.processes import (
+    SERVE,
+    TIMEOUT_SECONDS,
+    Server,
+    command,
+    environment,
+    needs_proc,
+    redirected,
+    wait_until,
+)
 
 
 def warnings(server: Server) -> list[str]:
@@ -71,6 +82,30 @@ def test_serve_names_an_address_that_it_cannot_listen_on(log_path: Path, host: s
     assert errors.splitlines()[-1] == (
         f"lockstream: cannot listen on {host}:0. Set LOCKSTREAM_HOST and LOCKSTREAM_PORT to another address."
     )
+
+
+@needs_proc
+def test_no_file_of_a_server_becomes_a_closed_standard_stream(log_path: Path) -> None:
+    """A library that prints on such a stream would write into the log."""
+    port = free_port()
+
+    def answers() -> bool:
+        try:
+            return server.get("/health/ready")[0] == 200
+        except ConnectionRefusedError:
+            return False
+
+    # given
+    with Server(log_path, under=redirected("<&- >&- 2>&-"), LOCKSTREAM_PORT=str(port)) as server:
+        server.launch()
+        server.port = port
+        # when
+        wait_until(answers)
+        # then
+        streams = [str(Path(f"/proc/{server.pid}/fd/{number}").readlink()) for number in range(3)]
+        assert streams == ["/dev/null"] * 3
+        assert server.post(json.dumps(registered("c1")).encode()) == 202
+        assert server.stop(signal.SIGTERM) == 0
 
 
 def test_run_py_is_lockstream_serve(log_path: Path, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,18 @@
 """`lockstream verify` of a log file."""
 
 import json
+import re
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from lockstream.infrastructure.access.audit_file import audit_path, refusals_path
+from lockstream.infrastructure.access.key_file import keys_path
+from lockstream.infrastructure.quarantine.journal import quarantine_path
 from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.tests.support.builders import registered
 from lockstream.tests.support.commands import RunCommand
@@ -125,6 +130,25 @@ def test_verify_names_a_projection_that_is_not_a_database(
     result = run_command("verify")
     assert result.exit_code == 1
     assert str(projection_path(log_path)) in result.errors
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [keys_path, audit_path, refusals_path, quarantine_path],
+    ids=["keys", "audit log", "refusals", "quarantine"],
+)
+def test_verify_names_damage_of_the_log_also_if_a_file_beside_it_cannot_be_read(
+    log_path: Path, run_command: RunCommand, lines: list[bytes], beside: Callable[[Path], Path]
+) -> None:
+    # given a damaged log, and a folder in the place of a file, which nobody can read
+    log_path.write_bytes(b"".join(lines).replace(b"locker-1", b"locker-X", 1))
+    beside(log_path).mkdir(mode=0o700)
+    # when
+    result = run_command("verify")
+    # then both are named
+    assert result.exit_code == 1
+    assert f"{log_path} is damaged at line 1 " in result.errors
+    assert re.search(rf"{re.escape(str(beside(log_path)))}(:| cannot be read \() ?Is a directory", result.errors)
 
 
 def test_verify_finds_that_a_log_has_lost_its_end(log_path: Path, run_command: RunCommand, lines: list[bytes]) -> None:

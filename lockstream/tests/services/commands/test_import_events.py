@@ -123,15 +123,49 @@ def test_a_torn_last_line_of_the_report_is_removed(store: MemoryStore, source: P
     assert report.read_bytes() == whole
 
 
-@pytest.mark.parametrize("content", [b"something else\n", b'{"line": 1}\n', b"\xff\n"])
+@pytest.mark.parametrize("torn", [b"{", b'{"line":', b'{"line":2,"code":"malf\0\0\0', b"\0\0\0"])
+def test_a_report_of_only_a_torn_line_is_written_afresh(
+    store: MemoryStore, source: Path, report: Path, torn: bytes
+) -> None:
+    source.write_bytes(b"no JSON\n")
+    report.write_bytes(torn)
+    assert import_events(store, source, report, ignore_progress) == ImportCounts(refused=1)
+    assert reported(report) == [(1, "malformed", "no JSON")]
+
+
+@pytest.mark.parametrize("end", [b"\n", b""], ids=["with a line end", "without"])
+@pytest.mark.parametrize("content", [b"something else", b'{"line": 1}', b'{"event_id": "1"}', b"[]", b"\xff"])
 def test_a_report_that_holds_something_else_is_left_alone(
-    store: MemoryStore, source: Path, report: Path, content: bytes
+    store: MemoryStore, source: Path, report: Path, content: bytes, end: bytes
 ) -> None:
     source.write_bytes(line(registered("c1")))
-    report.write_bytes(content)
+    report.write_bytes(content + end)
     with pytest.raises(NotAnImportReport, match="is not a report of an import"):
         import_events(store, source, report, ignore_progress)
-    assert report.read_bytes() == content
+    assert report.read_bytes() == content + end
+    assert store.log.end.position == 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps(registered("c1")).encode(),
+        b"no JSON",
+        b'{"line":1,"code":"malformed","detail":"","text":"no JSON"}\n',
+        b"",
+    ],
+    ids=["an event", "a malformed line", "an earlier report", "nothing"],
+)
+@pytest.mark.parametrize("is_linked", [False, True], ids=["the same path", "a link"])
+def test_the_imported_file_itself_is_refused_as_the_report(
+    store: MemoryStore, source: Path, report: Path, content: bytes, is_linked: bool
+) -> None:
+    source.write_bytes(content)
+    if is_linked:
+        report.hardlink_to(source)
+    with pytest.raises(NotAnImportReport):
+        import_events(store, source, report if is_linked else source, ignore_progress)
+    assert source.read_bytes() == content
     assert store.log.end.position == 0
 
 

@@ -1,6 +1,8 @@
 """`lockstream keys` and `lockstream audit`, beside no server, and the commands that send a key."""
 
 import json
+import os
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,8 +18,9 @@ from lockstream.presentation.http.app import create_app
 from lockstream.tests.support.clients import open_from_environment, serving
 from lockstream.tests.support.commands import RunCommand, run_command
 from lockstream.tests.support.databases import empty_database_url
+from lockstream.tests.support.histories import files_beside
 from lockstream.tests.support.keys import created, request
-from lockstream.tests.support.processes import Server, command
+from lockstream.tests.support.processes import Server, command, redirected
 
 __all__ = ["empty_database_url", "run_command"]
 
@@ -124,6 +127,50 @@ def test_a_wrong_request_is_explained(
 def test_a_wrong_command_line_is_refused(run_command: RunCommand, log_path: Path, arguments: list[str]) -> None:
     assert run_command("keys", *arguments).exit_code == 2
     assert not keys_path(log_path).exists()
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["table", "JSON"])
+def test_an_audit_about_a_key_that_is_not_utf8_is_an_error_of_usage(
+    run_command: RunCommand, variables: Variables, form: tuple[str, ...]
+) -> None:
+    result = run_command("audit", "--key", os.fsdecode(b"\xff"), *form, **variables)
+    assert result.exit_code == 2
+    assert "is not UTF-8" in result.errors
+
+
+def test_no_key_is_created_if_standard_output_is_closed(log_path: Path, run_command: RunCommand) -> None:
+    # given
+    made = run_command("keys", "create", "a", "--scope", "read")
+    key_id = made.output.decode().split("_")[1]
+    before = files_beside(log_path)
+    for arguments in ("create", "b", "--scope", "read"), ("rotate", key_id):
+        # when
+        result = command(log_path, "keys", *arguments, under=redirected(">&-"))
+        # then
+        assert result.returncode == 1
+        assert result.stderr.decode().startswith("lockstream: Standard output is closed.")
+        assert result.stderr.count(b"\n") == 1
+        assert files_beside(log_path) == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_key_that_cannot_be_printed_is_named_so_that_it_can_be_replaced(
+    log_path: Path, run_command: RunCommand
+) -> None:
+    # when
+    result = command(log_path, "keys", "create", "a", "--scope", "read", under=redirected(">/dev/full"))
+    # then the error names the key, and how to replace it
+    assert result.returncode == 1
+    [error] = result.stderr.decode().splitlines()
+    assert "No space left on device" in error
+    found = re.search("`lockstream (keys rotate (.{8}) --overlap 0s)`", error)
+    assert found
+    # and that works
+    replaced = run_command(*found[1].split())
+    assert replaced.exit_code == 0
+    listed = run_command("keys", "list", "--format", "json").output.decode().splitlines()
+    statuses = {item["key_id"]: item["status"] for item in map(json.loads, listed)}
+    assert statuses == {found[2]: "revoked", replaced.output.decode().split("_")[1]: "active"}
 
 
 def test_damaged_keys_are_explained(run_command: RunCommand, log_path: Path) -> None:

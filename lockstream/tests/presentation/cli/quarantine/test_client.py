@@ -6,14 +6,22 @@ from pathlib import Path
 import pytest
 
 from lockstream.presentation.cli.quarantine import commands
+from lockstream.presentation.cli.quarantine.client import PAGE_ITEMS
 from lockstream.tests.presentation.cli.quarantine.conftest import RunQuarantine
 from lockstream.tests.support.builders import picked_up
 from lockstream.tests.support.commands import CommandResult, RunCommand
-from lockstream.tests.support.processes import Server
+from lockstream.tests.support.processes import Server, command
 from lockstream.tests.support.scripted_server import response, scripted_server
 
 UNKNOWN = "0190a5e0-0000-4000-8000-000000000004"
 TOTALS = '{"open":{},"discarded":0,"dropped":0,"unchecked_duplicates":0,"malformed":{}}'
+
+ENTRY = (
+    '{"event_id":"1","kind":"waiting","status":"new","code":"c","detail":"d","locker_id":"l","type":"New",'
+    '"occurred_at":"t","first_at":"t","last_at":"t","count":1,"address":null,"discarded_at":null,'
+    '"discard_reason":null,"body":{"a":\n1},"further":1}'
+)
+"""An entry of a newer server."""
 
 COMMANDS = [
     ["list"],
@@ -99,6 +107,47 @@ def test_an_answer_that_breaks_off_is_named(run_command: RunCommand, arguments: 
     assert ("may have been carried out" in result.errors) != is_read
 
 
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_a_list_goes_on_after_its_reader_has_paused(log_path: Path, form: str) -> None:
+    # given a quarantine of several pages, and a server that soon closes a silent connection
+    count = 2 * PAGE_ITEMS + 1
+    refused = [picked_up(f"r{number}") for number in range(count)]
+    pausing = ("sh", "-c", '"$@" | (sleep 4; cat)', "sh")
+    with Server(log_path, LOCKSTREAM_HEADER_SECONDS="1").start() as server:
+        assert server.request("POST", "/events/batch", json.dumps(refused).encode())[0] == 200
+        # when the reader of the output pauses, while a page waits to be written
+        url = f"http://127.0.0.1:{server.port}"
+        result = command(log_path, "quarantine", "list", url, "--format", form, under=pausing)
+    # then nothing is missing
+    assert result.stdout.count(b"\n") == count + (form == "csv"), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first", "sent"),
+    [
+        (["list", "--limit", "9"], f'{{"items":[{ENTRY}],"next":"x","totals":{TOTALS}}}'.encode(), 3),
+        (["resubmit", "--all"], b'{"accepted":1,"refused":0,"remaining":5,"items":[]}', 2),
+    ],
+    ids=["read", "change"],
+)
+def test_a_read_is_repeated_once_alone_and_a_change_never(
+    run_command: RunCommand, arguments: list[str], first: bytes, sent: int
+) -> None:
+    # given a server that answers one request, and then closes every connection without an answer
+    numbers: list[int] = []
+
+    def respond(number: int, _: bytes) -> bytes:
+        numbers.append(number)
+        return b"" if number else response(200, first)
+
+    with scripted_server(respond) as port:
+        # when
+        result = run_on(run_command, f"http://127.0.0.1:{port}", arguments)
+    # then
+    result.assert_is_error("did not answer (")
+    assert len(numbers) == sent
+
+
 @each_command
 def test_an_unavailable_server_is_named_in_its_own_words(run_command: RunCommand, arguments: list[str]) -> None:
     with scripted_server(lambda _, __: response(503, b'{"detail":"Try again later."}')) as port:
@@ -120,12 +169,7 @@ def test_pages_without_end_are_a_broken_answer(run_command: RunCommand) -> None:
 
 
 def test_an_older_command_reads_a_newer_server(run_command: RunCommand) -> None:
-    entry = (
-        '{"event_id":"1","kind":"waiting","status":"new","code":"c","detail":"d","locker_id":"l","type":"New",'
-        '"occurred_at":"t","first_at":"t","last_at":"t","count":1,"address":null,"discarded_at":null,'
-        '"discard_reason":null,"body":{"a":\n1},"further":1}'
-    )
-    page = f'{{"items":[{entry}],"next":null,"totals":{TOTALS[:-1]},"further":1}},"further":1}}'.encode()
+    page = f'{{"items":[{ENTRY}],"next":null,"totals":{TOTALS[:-1]},"further":1}},"further":1}}'.encode()
     with scripted_server(lambda _, __: response(200, page)) as port:
         result = run_on(run_command, f"http://127.0.0.1:{port}", ["list", "--format", "json"])
     assert result.exit_code == 0
