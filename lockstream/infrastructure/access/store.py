@@ -63,12 +63,9 @@ class FileKeyStore:
         return str(self._keys)
 
     def version(self) -> object:
+        """Return the identities of the keys and of their audit log, which revokes as well."""
         with self._errors_as_unavailable("read"):
-            try:
-                found = self._keys.stat()
-            except FileNotFoundError:
-                return None
-            return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
+            return _identity_of(self._keys), _identity_of(self._audit)
 
     def keys(self) -> Keys:
         with self._errors_as_unavailable("read"):
@@ -83,14 +80,15 @@ class FileKeyStore:
 
     def change[ChangeT: KeyChange](self, decide: Callable[[Keys], ChangeT]) -> ChangeT:
         with self._errors_as_unavailable("written"), self._locked():
-            keys = dict(self.keys())
+            keys = self.keys()
             change = decide(keys)
             if change.audit:
                 if not self._keys.exists():  # a missing file must mean that somebody has removed it
                     write_keys(self._keys, {})
                 self._append(self._audit, change.audit)
-            if change.keys:
-                write_keys(self._keys, keys | {key.key_id: key for key in change.keys})
+            changed = {**keys, **{key.key_id: key for key in change.keys}}
+            if changed != (read_keys(self._keys) or {}):  # a write that failed may have left a revocation out
+                write_keys(self._keys, changed)
             return change
 
     def append_audit(self, entries: Sequence[AuditEntry]) -> None:
@@ -199,3 +197,12 @@ class FileKeyStore:
                 f"The API keys cannot be {done}: {named}: {error.strerror or error}. Give the user of Lockstream "
                 "access to the files of the log and to their folder, or free space on its disk."
             ) from error
+
+
+def _identity_of(path: Path) -> tuple[int, ...] | None:
+    """Return numbers that differ after each change of a file, or None if there is no file. Raises OSError."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
