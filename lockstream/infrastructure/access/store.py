@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from msgspec.structs import replace
 
 from lockstream.core.entities.keys import AuditAction, AuditEntry, AuditQuery, NumberedEntry
 from lockstream.core.entities.log import time_of
@@ -151,9 +150,8 @@ class FileKeyStore:
         """
         found = dict(keys)
         for key_id, at in self._revoked().items():
-            key = found.get(key_id)
-            if key and (key.revoked_at is None or key.revoked_at > at):
-                found[key_id] = replace(key, revoked_at=at)
+            if key_id in found:
+                found[key_id] = found[key_id].revoked(at)
         return found
 
     def _revoked(self) -> Mapping[str, int]:

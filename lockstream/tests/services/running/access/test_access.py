@@ -13,7 +13,7 @@ from lockstream.core.entities.access import ANYONE, Scope
 from lockstream.core.entities.keys import AuditAction, AuditQuery, KeyStatus
 from lockstream.core.errors import KeysDamaged, KeysMissing, NotAuthenticated, StoreUnavailable, UnknownKey
 from lockstream.core.key_store import KeyStore
-from lockstream.core.use_cases.manage_keys import revoke
+from lockstream.core.use_cases.manage_keys import revoke, rotate
 from lockstream.infrastructure.access.audit_file import audit_path
 from lockstream.infrastructure.access.key_file import keys_path
 from lockstream.infrastructure.access.store import FileKeyStore
@@ -151,6 +151,35 @@ def test_a_revocation_of_the_audit_log_alone_is_picked_up(log_path: Path) -> Non
         wait_until(lambda: not is_accepted(access, made.text))
         with pytest.raises(NotAuthenticated, match="was revoked"):
             access.authenticate(header(made.text))
+
+
+@pytest.mark.parametrize("is_rotated", [False, True])
+def test_a_revocation_by_a_machine_whose_clock_is_ahead_holds(
+    access: Access, open_store: Callable[[], KeyStore], store: KeyStore, *, is_rotated: bool
+) -> None:
+    # given a key, perhaps one that a rotation still accepts for a day
+    made = access.create(request(), OPERATOR)
+    if is_rotated:
+        access.rotate(made.key.key_id, 86_400, OPERATOR)
+    assert is_accepted(access, made.text)
+    caller = access.authenticate(header(made.text))
+    # when a machine revokes it whose clock is an hour ahead
+    store.change(lambda keys: revoke(keys, made.key.key_id, OPERATOR, now() + 3_600_000_000))
+    # then a running server refuses the key, also for requests that have begun
+    wait_until(lambda: not is_accepted(access, made.text))
+    with pytest.raises(NotAuthenticated, match="was revoked"):
+        access.require_accepted(caller)
+    # and so does a server that starts, and both list the key as revoked
+    with running(open_store()) as started:
+        assert not is_accepted(started, made.text)
+    [known] = [known.key for known in access.known_keys() if known.key.key_id == made.key.key_id]
+    assert known.status(now()) is KeyStatus.REVOKED
+
+
+def test_a_rotation_without_an_overlap_holds_whatever_the_clock_says(access: Access, store: KeyStore) -> None:
+    made = access.create(request(), OPERATOR)
+    store.change(lambda keys: rotate(keys, made.key.key_id, 0, OPERATOR, now() + 3_600_000_000))
+    wait_until(lambda: not is_accepted(access, made.text))
 
 
 def test_own_changes_hold_at_once(access: Access) -> None:
