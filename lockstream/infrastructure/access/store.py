@@ -70,11 +70,13 @@ class FileKeyStore:
         with self._errors_as_unavailable("read"):
             keys = read_keys(self._keys)
             if keys is None and any(self._changes()):
-                raise KeysMissing(
-                    f"The API keys in {self._keys} are gone, and the audit log {self._audit} says that keys were "
-                    "created. Nothing was changed. Restore the file from a backup. If the "
-                    "keys are meant to be gone, move the audit log away as well."
-                )
+                keys = read_keys(self._keys)  # the first key may have been created between the two reads
+                if keys is None:
+                    raise KeysMissing(
+                        f"The API keys in {self._keys} are gone, and the audit log {self._audit} says that keys were "
+                        "created. Nothing was changed. Restore the file from a backup. If the "
+                        "keys are meant to be gone, move the audit log away as well."
+                    )
             return self._with_revocations(keys) if keys else {}
 
     def change[ChangeT: KeyChange](self, decide: Callable[[Keys], ChangeT]) -> ChangeT:

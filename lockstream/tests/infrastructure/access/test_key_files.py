@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lockstream.core.entities.keys import AuditAction, AuditEntry, AuditQuery
+from lockstream.core.entities.keys import AuditAction, AuditEntry, AuditQuery, Key
 from lockstream.core.errors import KeysDamaged, KeysMissing, StoreUnavailable
-from lockstream.core.use_cases.manage_keys import revoke
+from lockstream.core.use_cases.manage_keys import NewKey, revoke
 from lockstream.infrastructure.access import key_file
 from lockstream.infrastructure.access.audit_file import (
     BLOCK_BYTES,
@@ -17,7 +17,7 @@ from lockstream.infrastructure.access.audit_file import (
     read_backwards,
     refusals_path,
 )
-from lockstream.infrastructure.access.key_file import decode_keys, encode_keys, keys_path
+from lockstream.infrastructure.access.key_file import decode_keys, encode_keys, keys_path, read_keys
 from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.tests.support.keys import NOW, OPERATOR, created
 
@@ -120,6 +120,23 @@ def test_a_file_that_vanished_is_noticed(store: FileKeyStore, log_path: Path) ->
         store.keys()
     audit_path(log_path).unlink()
     assert store.keys() == {}
+
+
+def test_a_first_key_that_is_created_during_a_read_is_no_missing_file(
+    store: FileKeyStore, log_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[NewKey] = []
+
+    def read_before_the_first_key(path: Path) -> dict[str, Key] | None:
+        monkeypatch.undo()
+        found = read_keys(path)
+        made.append(created(FileKeyStore(log_path)))
+        return found
+
+    # given a command that creates the first key after a start has looked for the file
+    monkeypatch.setattr("lockstream.infrastructure.access.store.read_keys", read_before_the_first_key)
+    # when the start then reads the audit log, it finds the key
+    assert store.keys() == {made[0].key.key_id: made[0].key}
 
 
 def test_a_crash_between_audit_and_keys_leaves_a_store_that_opens(
