@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lockstream.core.entities.access import NO_LIMITS, Caller, Limits, Lockers, Scope
 from lockstream.core.entities.events import KeyId
@@ -40,8 +41,10 @@ class Key(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_
     """The key, or the user of the command line, that created this key."""
 
     expires_at: int | None = None
+    """The time from which the key is not accepted. `revoked` moves it for a rotated key."""
+
     revoked_at: int | None = None
-    """The time from which the key is not accepted. It lies in the future while a rotation overlaps."""
+    """The time of the revocation, or the end of the overlap of a rotation: `is_revoked` tells which."""
 
     replaced_by: str = ""
     """Id of the key that a rotation has put in the place of this one, or an empty text."""
@@ -64,9 +67,23 @@ class Key(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_
         ends = [time for time in (self.expires_at, self.revoked_at) if time is not None]
         return min(ends, default=None)
 
+    @property
+    def is_revoked(self) -> bool:
+        """Whether the key was revoked, so that it is not accepted whatever a clock says.
+
+        The overlap of a rotation waits for its end instead. A rotated key that was revoked has that time as its expiry
+        as well: earlier versions of Lockstream refuse a key with a member that they do not know.
+        """
+        return self.revoked_at is not None and (not self.replaced_by or self.revoked_at == self.expires_at)
+
+    def revoked(self, at: int) -> "Key":
+        """Return this key, revoked at time `at`, or at the end of an overlap that was earlier."""
+        revoked_at = at if self.revoked_at is None else min(at, self.revoked_at)
+        return replace(self, revoked_at=revoked_at, expires_at=revoked_at if self.replaced_by else self.expires_at)
+
     def status(self, now: int) -> KeyStatus:
         """Return whether the key is accepted at time `now`. One that is both revoked and expired is revoked."""
-        if self.revoked_at is not None and self.revoked_at <= now:
+        if self.is_revoked or (self.revoked_at is not None and self.revoked_at <= now):
             return KeyStatus.REVOKED
         if self.expires_at is not None and self.expires_at <= now:
             return KeyStatus.EXPIRED

@@ -120,9 +120,12 @@ def rotate(keys: Keys, key_id: str, overlap_seconds: int, operator: Operator, no
         replaces=key_id,
     )
     new, text = _new_key(keys, draft)
-    ends = now + overlap_seconds * SECOND
-    revoked_at = ends if old.revoked_at is None else min(ends, old.revoked_at)
-    old = replace(old, revoked_at=revoked_at, replaced_by=new.key_id)
+    old = replace(old, replaced_by=new.key_id)
+    if overlap_seconds:
+        ends_at = now + overlap_seconds * SECOND
+        old = replace(old, revoked_at=ends_at + (ends_at == old.expires_at))  # two equal times mean `is_revoked`
+    else:
+        old = old.revoked(now)
     entry = replace(_entry(AuditAction.ROTATED, old, operator, now), replaced_by=new.key_id)
     return NewKey(key=new, text=text, keys=[old, new], audit=[entry])
 
@@ -134,9 +137,9 @@ def revoke(keys: Keys, key_id: str, operator: Operator, now: int) -> ChangedKey:
         UnknownKey: there is no such key.
     """
     key = _existing(keys, key_id)
-    if key.status(now) is KeyStatus.REVOKED:
+    if key.is_revoked:
         return ChangedKey(key=key)
-    revoked = replace(key, revoked_at=now)
+    revoked = key.revoked(now)
     return ChangedKey(key=revoked, keys=[revoked], audit=[_entry(AuditAction.REVOKED, revoked, operator, now)])
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from msgspec.structs import replace
 
 from lockstream.core.entities.keys import AuditAction, AuditEntry, AuditQuery, NumberedEntry
 from lockstream.core.entities.log import time_of
@@ -63,34 +62,34 @@ class FileKeyStore:
         return str(self._keys)
 
     def version(self) -> object:
+        """Return the identities of the keys and of their audit log, which revokes as well."""
         with self._errors_as_unavailable("read"):
-            try:
-                found = self._keys.stat()
-            except FileNotFoundError:
-                return None
-            return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
+            return _identity_of(self._keys), _identity_of(self._audit)
 
     def keys(self) -> Keys:
         with self._errors_as_unavailable("read"):
             keys = read_keys(self._keys)
             if keys is None and any(self._changes()):
-                raise KeysMissing(
-                    f"The API keys in {self._keys} are gone, and the audit log {self._audit} says that keys were "
-                    "created. Nothing was changed. Restore the file from a backup. If the "
-                    "keys are meant to be gone, move the audit log away as well."
-                )
+                keys = read_keys(self._keys)  # the first key may have been created between the two reads
+                if keys is None:
+                    raise KeysMissing(
+                        f"The API keys in {self._keys} are gone, and the audit log {self._audit} says that keys were "
+                        "created. Nothing was changed. Restore the file from a backup. If the "
+                        "keys are meant to be gone, move the audit log away as well."
+                    )
             return self._with_revocations(keys) if keys else {}
 
     def change[ChangeT: KeyChange](self, decide: Callable[[Keys], ChangeT]) -> ChangeT:
         with self._errors_as_unavailable("written"), self._locked():
-            keys = dict(self.keys())
+            keys = self.keys()
             change = decide(keys)
             if change.audit:
                 if not self._keys.exists():  # a missing file must mean that somebody has removed it
                     write_keys(self._keys, {})
                 self._append(self._audit, change.audit)
-            if change.keys:
-                write_keys(self._keys, keys | {key.key_id: key for key in change.keys})
+            changed = {**keys, **{key.key_id: key for key in change.keys}}
+            if changed != (read_keys(self._keys) or {}):  # a write that failed may have left a revocation out
+                write_keys(self._keys, changed)
             return change
 
     def append_audit(self, entries: Sequence[AuditEntry]) -> None:
@@ -153,9 +152,8 @@ class FileKeyStore:
         """
         found = dict(keys)
         for key_id, at in self._revoked().items():
-            key = found.get(key_id)
-            if key and (key.revoked_at is None or key.revoked_at > at):
-                found[key_id] = replace(key, revoked_at=at)
+            if key_id in found:
+                found[key_id] = found[key_id].revoked(at)
         return found
 
     def _revoked(self) -> Mapping[str, int]:
@@ -199,3 +197,12 @@ class FileKeyStore:
                 f"The API keys cannot be {done}: {named}: {error.strerror or error}. Give the user of Lockstream "
                 "access to the files of the log and to their folder, or free space on its disk."
             ) from error
+
+
+def _identity_of(path: Path) -> tuple[int, ...] | None:
+    """Return numbers that differ after each change of a file, or None if there is no file. Raises OSError."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size

@@ -29,7 +29,7 @@ class CachedProjection:
 
     @classmethod
     def open(cls, path: Path, capacity: float) -> Self:
-        """Open the projection at `path`. Raises ProjectionInvalid if it is missing, damaged or of another version."""
+        """Open the projection at `path`. Raises what `SqliteProjection.open` raises."""
         projection = SqliteProjection.open(path)
         try:
             return cls(projection, path, capacity)

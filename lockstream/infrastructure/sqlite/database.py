@@ -31,6 +31,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.dml import Insert
 
+from lockstream.core.errors import StartRefused
 from lockstream.infrastructure.rows.mapping import VALUE_ERRORS
 from lockstream.infrastructure.rows.prepared import Prepared
 from lockstream.infrastructure.rows.tables import changing_columns
@@ -66,16 +67,44 @@ WRITE_CACHE_KIB = 8_000
 READ_CONNECTIONS = 8
 """Connections that read the projection at a time."""
 
+PRIMARY_CODE = 0xFF
+"""The bits of an extended result code of SQLite that hold its primary result code."""
+
+START_LOCK_SECONDS = 5
+"""Time that a start waits for a program that has locked the projection, such as a command that recovers its write-ahead
+log after a crash. Connections that only read wait as long, which is the default of the driver."""
+
 _rows = msgspec.json.Decoder(list[tuple[Any, ...]])
+
+
+def connect_for_writing(path: Path) -> Connection:
+    """Return the connection that writes the projection at `path`, the only one at a time.
+
+    Raises:
+        StartRefused: another program has locked the projection for longer than `START_LOCK_SECONDS`.
+        CORRUPT_DATA_ERRORS: the file is damaged, or cannot be read.
+    """
+    try:
+        return writing_engine(path).connect()
+    except DATABASE_ERRORS as error:
+        if _is_locked(error):
+            raise StartRefused(
+                f"Another program has locked the projection {path} for {START_LOCK_SECONDS} seconds. End that program, "
+                "and start again."
+            ) from error
+        raise
 
 
 def writing_engine(path: Path) -> Engine:
     """Return an engine for the only connection that writes a projection.
 
     A commit does not wait for the disk (`synchronous=NORMAL`). A power failure may undo the last commits but never
-    tears one, and the log still has their events. If another program locks the file, a write fails at once.
+    tears one, and the log still has their events. If another program locks the file, the connection waits up to
+    `START_LOCK_SECONDS`, until `fail_if_locked`.
     """
-    engine = create_engine(_url(path), poolclass=NullPool, connect_args={"check_same_thread": False, "timeout": 0})
+    engine = create_engine(
+        _url(path), poolclass=NullPool, connect_args={"check_same_thread": False, "timeout": START_LOCK_SECONDS}
+    )
     _on_connect(
         engine,
         "PRAGMA journal_mode=WAL",
@@ -131,6 +160,12 @@ def set_synchronous(connection: Connection, *, waits: bool) -> None:
     """Set whether the next commits of a writing connection wait for the disk, together with all commits before."""
     driver = cast(sqlite3.Connection, connection.connection.driver_connection)  # SQLAlchemy would begin a transaction
     driver.execute(f"PRAGMA synchronous={'FULL' if waits else 'NORMAL'}").close()
+
+
+def fail_if_locked(connection: Connection) -> None:
+    """Let each later statement of a writing connection fail at once if another program has locked the file."""
+    driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+    driver.execute("PRAGMA busy_timeout=0").close()
 
 
 def move_pages(connection: Connection) -> None:
@@ -223,6 +258,12 @@ def upsert(table: Table) -> Insert:
     statement = insert(table).from_select(table.columns.keys(), select(*values).where(true()).order_by(*keys))
     rest = {column.name: statement.excluded[column.name] for column in changing_columns(table)}
     return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=rest)
+
+
+def _is_locked(error: Exception) -> bool:
+    """Return whether an error of the database says that another program has locked the file."""
+    code: int = getattr(getattr(error, "orig", error), "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & PRIMARY_CODE == sqlite3.SQLITE_BUSY
 
 
 def _url(path: Path) -> URL:

@@ -27,6 +27,8 @@ from lockstream.infrastructure.sqlite.database import (
     MOVED_ROWS,
     ROWS_A_COMMIT,
     building_engine,
+    connect_for_writing,
+    fail_if_locked,
     integer_list,
     integers,
     move_pages,
@@ -34,7 +36,6 @@ from lockstream.infrastructure.sqlite.database import (
     select_by_keys,
     set_synchronous,
     upsert,
-    writing_engine,
 )
 from lockstream.infrastructure.sqlite.row_cache import ChangeSet
 
@@ -94,15 +95,16 @@ class SqliteProjection:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open the projection at `path`.
+        """Open the projection at `path`. It waits for another program that locks the file, until `fail_if_locked`.
 
         Raises:
             ProjectionInvalid: the projection is missing or damaged, or belongs to another version.
+            StartRefused: another program has locked the projection for too long.
         """
         if not path.exists():
             raise ProjectionInvalid("The projection does not exist yet.")
         try:
-            connection = writing_engine(path).connect()
+            connection = connect_for_writing(path)
         except CORRUPT_DATA_ERRORS as error:
             raise ProjectionInvalid(f"The projection cannot be opened ({reason(error)}).") from error
         try:
@@ -112,6 +114,10 @@ class SqliteProjection:
             connection.close()
             raise
         return cls(reading_engine(path), connection, found)
+
+    def fail_if_locked(self) -> None:
+        """Let each later write fail at once if another program has locked the file. The start is over."""
+        fail_if_locked(self._writing)
 
     def memtable(self) -> list[NewIds]:
         """Return the memtable of the id index. Raises what `read_memtable` raises."""

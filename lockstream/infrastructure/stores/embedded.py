@@ -22,10 +22,10 @@ from lockstream.infrastructure.sqlite.cached_projection import CachedProjection,
 from lockstream.infrastructure.sqlite.checkpoint import Checkpoint
 from lockstream.infrastructure.sqlite.database import (
     CORRUPT_DATA_ERRORS,
+    connect_for_writing,
     has_long_wal,
     reading_engine,
     remove_database,
-    writing_engine,
 )
 from lockstream.infrastructure.sqlite.listings import SqliteListings
 from lockstream.infrastructure.sqlite.overlay_reads import OverlayReads
@@ -43,17 +43,18 @@ def projection_path(log_path: Path) -> Path:
 
 
 def acknowledged(projection: Path) -> int:
-    """Return how many events a projection knows to be durable, or 0 if there is no readable projection."""
+    """Return how many events a projection knows to be durable, or 0 if there is no readable projection.
+
+    Raises:
+        StartRefused: another program has locked the projection for too long.
+    """
     if not projection.exists():
         return 0
-    engine = writing_engine(projection)  # recovers the write-ahead log that a crash has left
     try:
-        with engine.connect() as connection:
+        with connect_for_writing(projection) as connection:  # recovers the write-ahead log that a crash has left
             return read_progress(connection).acknowledged
     except (ProjectionInvalid, *CORRUPT_DATA_ERRORS):
         return 0
-    finally:
-        engine.dispose()
 
 
 def remove_projection(path: Path) -> None:
@@ -66,7 +67,7 @@ def rebuild(log_path: Path, capacity: float, on_progress: OnProgress = ignore_pr
     """Build a new projection of a log, and replace the old projection by it.
 
     Raises:
-        LogLocked: another process has the log open; the old projection is unchanged.
+        StartRefused: another process has the log or the projection open; the old projection is unchanged.
         LogDamaged: a line is damaged; the old projection is unchanged.
         OSError: the log is missing, or the file system does not work.
     """
@@ -91,7 +92,7 @@ class EmbeddedStore:
         `capacity` bounds the row cache. While the disk has less than `min_free_bytes` free, no event is accepted.
 
         Raises:
-            StartRefused: another process has the log open, or the log file cannot be opened or created.
+            StartRefused: another process has the log or the projection open, or the log cannot be opened or created.
             LogDamaged: a line is damaged, or acknowledged events are missing.
             InconsistentHistory: the log was not written by these rules.
             OSError: the file system does not work.
@@ -314,6 +315,7 @@ def _open_and_catch_up(log: LogWriter, path: Path, capacity: float, on_progress:
     except BaseException:
         projection.close()
         raise
+    projection.stored.fail_if_locked()
     return projection
 
 

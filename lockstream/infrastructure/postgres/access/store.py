@@ -58,7 +58,7 @@ class PostgresKeyStore:
         return rows[0][0] if rows else None
 
     def keys(self) -> Keys:
-        found = self._database.read(_KEYS, _WERE_CREATED)
+        found = self._database.read(_WERE_CREATED, _KEYS)  # a first key that is created between the two is found
         return self._keys(found[_KEYS], found[_WERE_CREATED])
 
     def change[ChangeT: KeyChange](self, decide: Callable[[Keys], ChangeT]) -> ChangeT:

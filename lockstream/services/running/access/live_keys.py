@@ -32,7 +32,7 @@ class _LiveKey(Struct):
     digest: bytes
     caller: Caller
     ends_at: float
-    """The time from which the key is not accepted, in seconds since 1970."""
+    """The time from which the key is not accepted, in seconds since 1970; for a revoked key, before any time."""
 
     key: Key
     used_at: float = 0
@@ -53,8 +53,7 @@ class LiveKeys:
         """Use these keys from now on."""
         live: dict[bytes, _LiveKey] = {}
         for key in keys:
-            ends_at = inf if key.ends_at is None else key.ends_at / SECOND
-            one = _LiveKey(bytes.fromhex(key.digest), key.caller(), ends_at, key)
+            one = _LiveKey(bytes.fromhex(key.digest), key.caller(), _end_of(key), key)
             if before := self._by_id.get(key.key_id.encode()):
                 one.used_at = before.used_at
             live[key.key_id.encode()] = one
@@ -102,6 +101,13 @@ class LiveKeys:
     def used_since(self, time: float) -> dict[str, int]:
         """Return the last use of each key that was used at `time` or later, in minutes since 1970, by key id."""
         return {one.key.key_id: int(one.used_at // 60) for one in self._by_id.values() if one.used_at >= time > 0}
+
+
+def _end_of(key: Key) -> float:
+    """Return the time from which a key is not accepted, in seconds since 1970."""
+    if key.is_revoked:
+        return -inf
+    return inf if key.ends_at is None else key.ends_at / SECOND
 
 
 def _with_scheme(header: bytes) -> bytes:

@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lockstream.core.entities.keys import AuditAction, AuditEntry, AuditQuery
+from lockstream.core.entities.keys import AuditAction, AuditEntry, AuditQuery, Key
 from lockstream.core.errors import KeysDamaged, KeysMissing, StoreUnavailable
+from lockstream.core.use_cases.manage_keys import NewKey, revoke
 from lockstream.infrastructure.access import key_file
 from lockstream.infrastructure.access.audit_file import (
     BLOCK_BYTES,
@@ -16,9 +17,9 @@ from lockstream.infrastructure.access.audit_file import (
     read_backwards,
     refusals_path,
 )
-from lockstream.infrastructure.access.key_file import decode_keys, encode_keys, keys_path
+from lockstream.infrastructure.access.key_file import decode_keys, encode_keys, keys_path, read_keys
 from lockstream.infrastructure.access.store import FileKeyStore
-from lockstream.tests.support.keys import created
+from lockstream.tests.support.keys import NOW, OPERATOR, created
 
 EVERYTHING = AuditQuery()
 
@@ -121,6 +122,23 @@ def test_a_file_that_vanished_is_noticed(store: FileKeyStore, log_path: Path) ->
     assert store.keys() == {}
 
 
+def test_a_first_key_that_is_created_during_a_read_is_no_missing_file(
+    store: FileKeyStore, log_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[NewKey] = []
+
+    def read_before_the_first_key(path: Path) -> dict[str, Key] | None:
+        monkeypatch.undo()
+        found = read_keys(path)
+        made.append(created(FileKeyStore(log_path)))
+        return found
+
+    # given a command that creates the first key after a start has looked for the file
+    monkeypatch.setattr("lockstream.infrastructure.access.store.read_keys", read_before_the_first_key)
+    # when the start then reads the audit log, it finds the key
+    assert store.keys() == {made[0].key.key_id: made[0].key}
+
+
 def test_a_crash_between_audit_and_keys_leaves_a_store_that_opens(
     store: FileKeyStore, log_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +157,29 @@ def test_a_crash_between_audit_and_keys_leaves_a_store_that_opens(
     assert store.keys() == {}
     made = created(store)
     assert list(store.keys()) == [made.key.key_id]
+
+
+def test_a_revocation_that_was_half_written_is_written_by_the_next_attempt(store: FileKeyStore, log_path: Path) -> None:
+    # given a revocation whose audit entry is on disk, and that the file of the keys lacks
+    key_id = created(store).key.key_id
+    version = store.version()
+    draft = Path(f"{keys_path(log_path)}.new")
+    draft.mkdir()
+    with pytest.raises(StoreUnavailable, match=r"\.keys\.new"):
+        store.change(lambda keys: revoke(keys, key_id, OPERATOR, NOW + 1))
+    draft.rmdir()
+    # then a server notices it
+    assert store.version() != version
+    # when the key is revoked again
+    version = store.version()
+    store.change(lambda keys: revoke(keys, key_id, OPERATOR, NOW + 2))
+    # then the file has the revocation of the first attempt, and a server notices that as well
+    assert decode_keys(keys_path(log_path).read_bytes(), keys_path(log_path))[key_id].revoked_at == NOW + 1
+    assert store.version() != version
+    # and a third attempt writes nothing
+    version = store.version()
+    store.change(lambda keys: revoke(keys, key_id, OPERATOR, NOW + 3))
+    assert store.version() == version
 
 
 def test_a_key_is_not_kept_if_its_audit_entry_is_not(store: FileKeyStore, log_path: Path) -> None:

@@ -5,13 +5,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
+from msgspec.json import encode
 
 from lockstream.core.entities.access import Scope
 from lockstream.core.entities.keys import AuditAction, AuditEntry, AuditQuery
 from lockstream.core.errors import InvalidKey, KeysMissing
 from lockstream.core.key_store import KeyChange, Keys, KeyStore
 from lockstream.core.use_cases.manage_keys import KeyRequest, create, revoke, rotate
+from lockstream.infrastructure.postgres.access.store import PostgresKeyStore
+from lockstream.infrastructure.postgres.connection import Database
+from lockstream.tests.support.databases import connect, execute
 from lockstream.tests.support.keys import NOW, OPERATOR, created, request
+from lockstream.tests.support.processes import wait_until
 
 EVERYTHING = AuditQuery()
 SECOND = 1_000_000
@@ -109,6 +114,26 @@ def test_missing_keys_are_noticed_if_the_audit_log_names_some(store: KeyStore) -
         store.keys()
     with pytest.raises(KeysMissing):
         created(store)
+
+
+def test_a_first_key_that_is_created_during_a_read_is_no_missing_table(database_url: str) -> None:
+    made = create({}, request(), OPERATOR, NOW)
+    key = made.key
+    with (
+        ThreadPoolExecutor(1) as threads,
+        closing(PostgresKeyStore(Database(database_url))) as store,
+        closing(connect(database_url)) as other,
+    ):
+        # given a transaction that creates the first key, and a start that reads the keys before its commit
+        other.execute("BEGIN; LOCK TABLE access_audit")
+        found = threads.submit(store.keys)
+        wait_until(lambda: execute(database_url, "SELECT 1 FROM pg_locks WHERE NOT granted"))
+        insert_audit = "INSERT INTO access_audit (at, action, key_ids, record) VALUES (%s, %s, %s, %s)"
+        other.execute(insert_audit, [made.audit[0].at, "created", [key.key_id], encode(made.audit[0]).decode()])
+        other.execute("INSERT INTO access_keys (key_id, record) VALUES (%s, %s)", [key.key_id, encode(key).decode()])
+        other.execute("COMMIT")
+        # when the start then reads the audit log, it finds the key
+        assert found.result(60) == {key.key_id: key}
 
 
 def test_the_audit_log_has_pages_and_filters(store: KeyStore) -> None:

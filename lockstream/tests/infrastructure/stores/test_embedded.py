@@ -1,14 +1,20 @@
 """The embedded store: rebuilds of the projection, limits of memory, and logs that lack acknowledged events."""
 
 import os
-from contextlib import closing
+import sqlite3
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from lockstream.core.errors import LogFileDamaged, StoreUnavailable
+from lockstream.core.errors import LogFileDamaged, StartRefused, StoreUnavailable
 from lockstream.core.outcomes import Duplicate
 from lockstream.infrastructure.file_log.reader import read_log
+from lockstream.infrastructure.sqlite import database
+from lockstream.infrastructure.sqlite.projection import SqliteProjection
 from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path, rebuild
 from lockstream.tests.infrastructure.sqlite.row_stores import rows_in_memory
 from lockstream.tests.infrastructure.sqlite.trouble import missing_table
@@ -95,6 +101,63 @@ def test_a_start_is_refused_if_the_log_lost_events_of_a_checkpoint(log_path: Pat
 
     with pytest.raises(LogFileDamaged, match="has seen 10 acknowledged events, and the log holds only 9"):
         EmbeddedStore(log_path, CAPACITY)
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_start_waits_for_a_program_that_locks_the_projection(
+    log_path: Path, caplog: pytest.LogCaptureFixture, *, is_read: bool
+) -> None:
+    # given a projection behind its log, and a program that locks it for a moment, for all or for writes
+    with closing(EmbeddedStore(log_path, CAPACITY)) as store:
+        ingested(store, *history())
+        store.log.flush()
+    with locked(projection_path(log_path), is_read=is_read) as other, ThreadPoolExecutor(1) as threads:
+        # when a start meets the lock, and the program ends
+        starting = threads.submit(EmbeddedStore, log_path, CAPACITY)
+        time.sleep(0.5)
+        other.close()
+        # then the start uses the projection as it is
+        with closing(starting.result(60)) as store:
+            assert not [line for line in caplog.messages if "is rebuilt" in line]
+            assert store.checkpointed == 10
+
+
+def test_a_locked_projection_does_not_hide_that_events_are_missing(log_path: Path) -> None:
+    record(log_path, history())
+    truncate(log_path, 9)
+    with locked(projection_path(log_path)) as other, ThreadPoolExecutor(1) as threads:
+        starting = threads.submit(EmbeddedStore, log_path, CAPACITY)
+        time.sleep(0.5)
+        other.close()
+        with pytest.raises(LogFileDamaged, match="has seen 10 acknowledged events, and the log holds only 9"):
+            starting.result(60)
+
+
+def test_a_start_is_refused_while_a_program_keeps_the_projection_locked(
+    log_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "START_LOCK_SECONDS", 0.2)
+    record(log_path, history())
+    path = projection_path(log_path)
+    with locked(path):
+        before = path.stat()
+        for start in (EmbeddedStore, rebuild):
+            with pytest.raises(StartRefused, match="has locked the projection"):
+                start(log_path, CAPACITY)
+        with pytest.raises(StartRefused):
+            SqliteProjection.open(path)
+        assert path.stat().st_ino == before.st_ino
+    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
+
+
+@contextmanager
+def locked(path: Path, *, is_read: bool = True) -> Iterator[sqlite3.Connection]:
+    """Lock a database as another program, for writes or, if `is_read`, for reads as well."""
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        if is_read:
+            other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        yield other
 
 
 @pytest.mark.parametrize("torn_bytes", [0, 1, 100])

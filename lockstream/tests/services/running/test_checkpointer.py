@@ -11,10 +11,10 @@ import pytest
 from lockstream.core.errors import LogFileDamaged, StoreUnavailable
 from lockstream.core.outcomes import Accepted
 from lockstream.infrastructure.sqlite import row_cache
-from lockstream.infrastructure.sqlite.database import writing_engine
 from lockstream.infrastructure.stores.embedded import EmbeddedStore, acknowledged, projection_path
 from lockstream.services.running import checkpointer
 from lockstream.settings import Settings
+from lockstream.tests.infrastructure.sqlite.trouble import driver_connection
 from lockstream.tests.services.running.system import System
 from lockstream.tests.support.builders import event, registered
 from lockstream.tests.support.coroutines import let_others_run, run, wait_for
@@ -36,9 +36,10 @@ async def two_more_checkpoints(store: FaultyStore) -> None:
 
 
 def test_the_writing_connection_waits_for_no_lock(log_path: Path) -> None:
-    """By default SQLite waits 5 s for a lock, and the thread of checkpoints would wait with it."""
-    with writing_engine(projection_path(log_path)).connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 0
+    """A start waits 5 s for a lock. The thread of checkpoints would keep events waiting as long."""
+    with closing(EmbeddedStore(log_path, CAPACITY)) as store:
+        writing = driver_connection(store._projection.stored._writing.connection)
+        assert writing.execute("PRAGMA busy_timeout").fetchall() == [(0,)]
 
 
 def test_events_are_accepted_while_another_program_locks_the_projection(log_path: Path) -> None:

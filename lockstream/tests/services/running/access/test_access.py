@@ -3,17 +3,17 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from threading import Event
 
 import pytest
 
 from lockstream.core.entities.access import ANYONE, Scope
-from lockstream.core.entities.keys import AuditAction, AuditQuery
-from lockstream.core.errors import KeysDamaged, KeysMissing, NotAuthenticated, UnknownKey
+from lockstream.core.entities.keys import AuditAction, AuditQuery, KeyStatus
+from lockstream.core.errors import KeysDamaged, KeysMissing, NotAuthenticated, StoreUnavailable, UnknownKey
 from lockstream.core.key_store import KeyStore
-from lockstream.core.use_cases.manage_keys import revoke
+from lockstream.core.use_cases.manage_keys import revoke, rotate
 from lockstream.infrastructure.access.audit_file import audit_path
 from lockstream.infrastructure.access.key_file import keys_path
 from lockstream.infrastructure.access.store import FileKeyStore
@@ -21,7 +21,7 @@ from lockstream.infrastructure.postgres.access.store import PostgresKeyStore
 from lockstream.infrastructure.postgres.connection import Database
 from lockstream.services.running.access import access as access_module
 from lockstream.services.running.access.access import Access
-from lockstream.tests.support.databases import database_url
+from lockstream.tests.support.databases import database_url, execute
 from lockstream.tests.support.keys import OPERATOR, created, request
 from lockstream.tests.support.processes import wait_until
 
@@ -44,6 +44,34 @@ def store(open_store: Callable[[], KeyStore]) -> Iterator[KeyStore]:
     """The store of another process."""
     with closing(open_store()) as store:
         yield store
+
+
+@pytest.fixture
+def failing_writes(
+    request: pytest.FixtureRequest, store: KeyStore, log_path: Path
+) -> Callable[[], AbstractContextManager[None]]:
+    """A function that lets writes of the keys fail, after those of their audit entries, for the time of a block."""
+    if isinstance(store, FileKeyStore):
+        return lambda: folder_in_the_way(Path(f"{keys_path(log_path)}.new"))
+    return lambda: failing_trigger(request.getfixturevalue("database_url"))
+
+
+@contextmanager
+def folder_in_the_way(path: Path) -> Iterator[None]:
+    path.mkdir()
+    yield
+    path.rmdir()
+
+
+@contextmanager
+def failing_trigger(url: str) -> Iterator[None]:
+    execute(
+        url,
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no space'; END $$; "
+        "CREATE TRIGGER fails BEFORE INSERT OR UPDATE ON access_keys EXECUTE FUNCTION fail()",
+    )
+    yield
+    execute(url, "DROP FUNCTION fail CASCADE")
 
 
 @contextmanager
@@ -96,6 +124,62 @@ def test_changes_of_another_process_are_picked_up(access: Access, store: KeyStor
     store.change(lambda keys: revoke(keys, made.key.key_id, OPERATOR, now()))
     wait_until(lambda: not is_accepted(access, made.text))
     assert not access.is_open
+
+
+def test_a_revocation_that_failed_holds_once_it_is_repeated(
+    access: Access, store: KeyStore, failing_writes: Callable[[], AbstractContextManager[None]]
+) -> None:
+    # given a key, and a command that could not write its revocation
+    made = access.create(request(), OPERATOR)
+    with failing_writes(), pytest.raises(StoreUnavailable):
+        store.change(lambda keys: revoke(keys, made.key.key_id, OPERATOR, now()))
+    # when the command is repeated
+    changed = store.change(lambda keys: revoke(keys, made.key.key_id, OPERATOR, now()))
+    # then the key is revoked, as the command says, and a running server refuses it
+    assert changed.key.status(now()) is KeyStatus.REVOKED
+    wait_until(lambda: not is_accepted(access, made.text))
+
+
+def test_a_revocation_of_the_audit_log_alone_is_picked_up(log_path: Path) -> None:
+    # given a running server, and a command that could not write a revocation behind its audit entry
+    with running(FileKeyStore(log_path)) as access:
+        made = access.create(request(), OPERATOR)
+        store = FileKeyStore(log_path)
+        with folder_in_the_way(Path(f"{keys_path(log_path)}.new")), pytest.raises(StoreUnavailable):
+            store.change(lambda keys: revoke(keys, made.key.key_id, OPERATOR, now()))
+        # then the server refuses the key, as it would after a restart
+        wait_until(lambda: not is_accepted(access, made.text))
+        with pytest.raises(NotAuthenticated, match="was revoked"):
+            access.authenticate(header(made.text))
+
+
+@pytest.mark.parametrize("is_rotated", [False, True])
+def test_a_revocation_by_a_machine_whose_clock_is_ahead_holds(
+    access: Access, open_store: Callable[[], KeyStore], store: KeyStore, *, is_rotated: bool
+) -> None:
+    # given a key, perhaps one that a rotation still accepts for a day
+    made = access.create(request(), OPERATOR)
+    if is_rotated:
+        access.rotate(made.key.key_id, 86_400, OPERATOR)
+    assert is_accepted(access, made.text)
+    caller = access.authenticate(header(made.text))
+    # when a machine revokes it whose clock is an hour ahead
+    store.change(lambda keys: revoke(keys, made.key.key_id, OPERATOR, now() + 3_600_000_000))
+    # then a running server refuses the key, also for requests that have begun
+    wait_until(lambda: not is_accepted(access, made.text))
+    with pytest.raises(NotAuthenticated, match="was revoked"):
+        access.require_accepted(caller)
+    # and so does a server that starts, and both list the key as revoked
+    with running(open_store()) as started:
+        assert not is_accepted(started, made.text)
+    [known] = [known.key for known in access.known_keys() if known.key.key_id == made.key.key_id]
+    assert known.status(now()) is KeyStatus.REVOKED
+
+
+def test_a_rotation_without_an_overlap_holds_whatever_the_clock_says(access: Access, store: KeyStore) -> None:
+    made = access.create(request(), OPERATOR)
+    store.change(lambda keys: rotate(keys, made.key.key_id, 0, OPERATOR, now() + 3_600_000_000))
+    wait_until(lambda: not is_accepted(access, made.text))
 
 
 def test_own_changes_hold_at_once(access: Access) -> None:
