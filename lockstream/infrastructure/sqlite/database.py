@@ -84,9 +84,15 @@ def connect_for_writing(path: Path) -> Connection:
         StartRefused: another program has locked the projection for longer than `START_LOCK_SECONDS`.
         CORRUPT_DATA_ERRORS: the file is damaged, or cannot be read.
     """
+    connection = None
     try:
-        return writing_engine(path).connect()
+        connection = writing_engine(path).connect()
+        driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+        driver.executescript("BEGIN IMMEDIATE; ROLLBACK")  # fails while another program writes
+        return connection
     except DATABASE_ERRORS as error:
+        if connection:
+            connection.close()
         if _is_locked(error):
             raise StartRefused(
                 f"Another program has locked the projection {path} for {START_LOCK_SECONDS} seconds. End that program, "

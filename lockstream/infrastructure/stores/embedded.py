@@ -325,6 +325,7 @@ def _rebuild(log: LogWriter, capacity: float, on_progress: OnProgress) -> None:
     remove_projection(building)
     try:
         run_position = create_projection(building, log, capacity, on_progress)
+        connect_for_writing(building).close()  # so that no start has to wait for readers, to begin a write-ahead log
         with building.open("rb") as file:
             os.fsync(file.fileno())
     except BaseException:

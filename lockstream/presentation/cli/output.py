@@ -62,8 +62,19 @@ def standard_output() -> Iterator[IO[bytes]]:
     try:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
-    except BrokenPipeError:  # discards the buffer, whose flush at exit would fail again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        _discard_standard_output()
+    except (OSError, OutputFailed):
+        try:
+            sys.stdout.buffer.flush()
+        except OSError:
+            _discard_standard_output()
+        raise
+
+
+def _discard_standard_output() -> None:
+    """Let the rest of the output go nowhere. Its flush at the exit of Python would fail, and change the exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class ProgressBar:

@@ -57,6 +57,7 @@ def environment(log: Path, **settings: str) -> dict[str, str]:
     """Return the environment of a process that finds this package and `log`, with `settings` added."""
     package = str(Path(lockstream.__file__).parents[1])
     given = {name: value for name, value in os.environ.items() if not name.startswith(TEST_VARIABLES)}
+    given.pop("PYTHONUNBUFFERED", None)  # output without a buffer hides errors of a flush at the exit
     return {**given, "PYTHONPATH": package, "EVENT_LOG_PATH": str(log), "COLUMNS": "200", **settings}
 
 

@@ -56,6 +56,6 @@ async def get_faults(request: Request) -> Response:
         int,
         lambda row: row.reported_position,
         paged(lambda listings, after, limit: listings.faults(query, after, limit)),
-        None if query.locker_id is None else LockerSubject(query.locker_id),
+        depends_on=None if query.locker_id is None else LockerSubject(query.locker_id),
     )
     return await _FAULTS.answer(request, values, source)

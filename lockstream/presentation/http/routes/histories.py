@@ -101,10 +101,11 @@ async def get_reservation_events(request: Request, reservation_id: str) -> Respo
 
 async def _answer_events(request: Request, events: PagedList[Record], subject: Subject) -> Response:
     values = events.parse(request)
-    event_type, order = values[_TYPE], values[_ORDER]
+    event_type, order, since, until = values[_TYPE], values[_ORDER], values[_SINCE], values[_UNTIL]
+    has_time = isinstance(since, Instant) or isinstance(until, Instant)
 
     def page(listings: Listings, after: int | None, limit: int) -> Rows[Record] | None:
-        first, last = _bounds(listings, values[_SINCE], values[_UNTIL])
+        first, last = _bounds(listings, since, until)
         wanted = EventFilter(EVENT_TYPES[event_type] if event_type else None, order is Order.DESC, first, last)
         return recorded_events(listings, subject, wanted, after, limit)
 
@@ -113,7 +114,7 @@ async def _answer_events(request: Request, events: PagedList[Record], subject: S
         lambda record: record.end.position,
         page,
         subject,
-        is_in_path=True,
+        depends_on=None if has_time else subject,
     )
     return await events.answer(request, values, source)
 

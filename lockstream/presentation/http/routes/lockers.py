@@ -158,7 +158,7 @@ async def get_compartments(request: Request, locker_id: str) -> Response:
             lambda listings, after, limit: listings.compartments(query, after, limit) if can_exist(subject) else None
         ),
         subject,
-        is_in_path=True,
+        depends_on=subject,
     )
     return await _COMPARTMENTS.answer(request, values, source)
 

@@ -100,17 +100,21 @@ async def get_reservations(request: Request) -> Response:
     Times are those of acceptance by Lockstream.
     """
     values = _RESERVATIONS.parse(request)
-    locker_id = values[_LOCKER_ID]
-    subject = None if locker_id is None else LockerSubject(locker_id)
+    locker_id, has_times = values[_LOCKER_ID], _CHANGED_BEFORE in values or _CHANGED_AFTER in values
+    locker = None if locker_id is None or has_times else LockerSubject(locker_id)
     if values[_SORT] is ReservationOrder.ID:
-        if _CHANGED_BEFORE in values or _CHANGED_AFTER in values:
+        if has_times:
             raise InvalidQuery(
                 "The query parameter sort is 'id', and changed_before and changed_after select by the order of "
                 "changes. Send sort=changed, or omit the times."
             )
-        by_id: Source[Reservation, str] = Source(str, lambda row: row.reservation_id, paged(_rows(values)), subject)
+        by_id: Source[Reservation, str] = Source(
+            str, lambda row: row.reservation_id, paged(_rows(values)), depends_on=locker
+        )
         return await _RESERVATIONS.answer(request, values, by_id)
-    by_change: Source[Reservation, int] = Source(int, lambda row: row.changed_position, paged(_rows(values)), subject)
+    by_change: Source[Reservation, int] = Source(
+        int, lambda row: row.changed_position, paged(_rows(values)), depends_on=locker
+    )
     return await _RESERVATIONS.answer(request, values, by_change)
 
 

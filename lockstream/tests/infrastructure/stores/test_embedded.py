@@ -133,13 +133,14 @@ def test_a_locked_projection_does_not_hide_that_events_are_missing(log_path: Pat
             starting.result(60)
 
 
+@pytest.mark.parametrize("is_read", [False, True])
 def test_a_start_is_refused_while_a_program_keeps_the_projection_locked(
-    log_path: Path, monkeypatch: pytest.MonkeyPatch
+    log_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_read: bool
 ) -> None:
     monkeypatch.setattr(database, "START_LOCK_SECONDS", 0.2)
     record(log_path, history())
     path = projection_path(log_path)
-    with locked(path):
+    with locked(path, is_read=is_read):
         before = path.stat()
         for start in (EmbeddedStore, rebuild):
             with pytest.raises(StartRefused, match="has locked the projection"):
@@ -147,6 +148,20 @@ def test_a_start_is_refused_while_a_program_keeps_the_projection_locked(
         with pytest.raises(StartRefused):
             SqliteProjection.open(path)
         assert path.stat().st_ino == before.st_ino
+    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
+
+
+def test_a_start_after_a_rebuild_does_not_wait_for_a_program_that_reads(
+    log_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`lockstream verify` reads the projection for as long as it replays the log."""
+    monkeypatch.setattr(database, "START_LOCK_SECONDS", 0.2)
+    record(log_path, history())
+    rebuild(log_path, CAPACITY)
+    with closing(sqlite3.connect(projection_path(log_path), isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM lockers").fetchall()
+        EmbeddedStore(log_path, CAPACITY).close()
     assert hashes_after_start(log_path) == hashes_after_replay(log_path)
 
 

@@ -28,10 +28,12 @@ class Source[RowT, KeyT: (int, str, CountKey)](NamedTuple):
     """Returns up to a number of rows behind a key, or None if the subject of the list does not exist."""
 
     subject: Subject | None = None
-    """The subject whose rows are listed, if the path or a filter names one."""
+    """The subject in the path, which must exist."""
 
-    is_in_path: bool = False
-    """Whether the path names the subject, which must then exist."""
+    depends_on: Subject | None = None
+    """The only subject whose events change the list. None if a time selects rows: all events tell which position it
+    stands for.
+    """
 
 
 def paged[RowT, KeyT: (int, str, CountKey)](
@@ -64,7 +66,7 @@ class PagedList[RowT](PageForm):
         self, request: Request, values: Values, source: Source[RowT, KeyT]
     ) -> Response:
         """Answer with the page of `source` that the parameters demand."""
-        subject = source.subject if source.is_in_path else None
+        subject = source.subject
         wanted = self.page_request(request, values, source.key_class, "/".join(subject or ()))
 
         def page(listings: Listings) -> EncodedPage | None:
@@ -77,7 +79,7 @@ class PagedList[RowT](PageForm):
             return self.encode(self._items_of(rows, listings), next_token, wanted.media_type)
 
         lockstream = lockstream_of(request)
-        result = await lockstream.list(page, min_position_of(request), subject=source.subject)
+        result = await lockstream.list(page, min_position_of(request), subject=source.depends_on)
         if result.value is None:
             return not_found(absence(subject) if subject else "", result.position)
         return self.page_response(values, result.value, wanted.media_type, {POSITION: str(result.position)})

@@ -211,7 +211,7 @@ def guarded(log_path: Path) -> Iterator[tuple[str, dict[Scope, str]]]:
 
 COMMANDS = {
     "quarantine": (["quarantine", "list", "{}"], Scope.QUARANTINE),
-    "simulate": (["simulate", "--seed", "1", "--lockers", "1", "--days", "1", "--post", "{}"], Scope.EVENTS_WRITE),
+    "simulate": (["simulate", "--seed", "1", "--lockers", "10", "--days", "1", "--post", "{}"], Scope.EVENTS_WRITE),
     "follow": (["follow", "{}", "--after", "0"], Scope.FEED),
 }
 

@@ -5,12 +5,15 @@ import json
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from lockstream.core.entities.events import EVENT_TYPES
+from lockstream.core.entities.subjects import CompartmentSubject, LockerSubject, ReservationSubject, Subject
 from lockstream.core.use_cases import history
+from lockstream.services.running.lockstream import Lockstream
 from lockstream.tests.presentation.http.conftest import NewClient
 from lockstream.tests.presentation.http.routes.network import DAYS, client_of_network, time_on
 from lockstream.tests.support.builders import LOCKER, as_lines, deposited, picked_up, registered, reserved
@@ -264,3 +267,39 @@ def test_a_history_shows_each_event_that_was_acknowledged_before(new_client: New
             assert client.post("/events", json=event).status_code == 202
             shown = client.get(f"/lockers/{LOCKER}/events?order=desc").json()["items"]
             assert (len(shown), shown[0]["event_id"]) == (count, event["event_id"])
+
+
+@pytest.mark.parametrize(
+    ("path", "subject"),
+    [
+        ("/lockers/l1/events", LockerSubject("l1")),
+        ("/lockers/l1/events?since=2", LockerSubject("l1")),
+        ("/lockers/l1/compartments/c1/events?until=3", CompartmentSubject("l1", "c1")),
+        ("/reservations/r2/events", ReservationSubject("r2")),
+        ("/lockers/l1/compartments", LockerSubject("l1")),
+        ("/reservations?locker_id=l1", LockerSubject("l1")),
+        ("/reservations?locker_id=l1&sort=id", LockerSubject("l1")),
+        ("/faults?locker_id=l1", LockerSubject("l1")),
+        # all events tell which position a time stands for
+        ("/lockers/l1/events?since=2020-01-01T00:00:00Z", None),
+        ("/lockers/l1/events?until=2020-01-01T00:00:00Z", None),
+        ("/reservations?locker_id=l1&changed_before=2020-01-01T00:00:00Z", None),
+        ("/reservations", None),
+        ("/faults", None),
+        ("/lockers?q=l1", None),
+    ],
+)
+def test_a_list_names_the_subject_that_it_depends_on(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str, subject: Subject | None
+) -> None:
+    """A list of one subject waits for no event of another one."""
+    named = list[Subject | None]()
+    read = Lockstream.list
+
+    def observed(*args: Any, **named_arguments: Any) -> Any:
+        named.append(named_arguments.get("subject"))
+        return read(*args, **named_arguments)
+
+    monkeypatch.setattr(Lockstream, "list", observed)
+    assert client.get(path).status_code == 200
+    assert named == [subject]
