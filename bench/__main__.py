@@ -69,7 +69,13 @@ def main(
     ] = False,
     directory: Annotated[
         Path | None,
-        typer.Option("--dir", envvar="BENCH_DIR", help="Folder for logs. [default: a temporary folder]"),
+        typer.Option(
+            "--dir",
+            envvar="BENCH_DIR",
+            exists=True,
+            file_okay=False,
+            help="Folder for logs. [default: a temporary folder]",
+        ),
     ] = None,
     write: Annotated[
         Path | None,
