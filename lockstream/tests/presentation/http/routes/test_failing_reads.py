@@ -13,7 +13,15 @@ from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.settings import Settings
 from lockstream.tests.presentation.http.batch_requests import start
 from lockstream.tests.presentation.http.conftest import NewClient
-from lockstream.tests.support.builders import COMPARTMENT, LOCKER, RESERVATION, deposited, registered, reserved
+from lockstream.tests.support.builders import (
+    COMPARTMENT,
+    LOCKER,
+    RESERVATION,
+    deposited,
+    picked_up,
+    registered,
+    reserved,
+)
 from lockstream.tests.support.clients import concurrent_client
 from lockstream.tests.support.coroutines import let_others_run, run
 from lockstream.tests.support.faulty_store import FaultyStore, locked_projection, running_on
@@ -104,13 +112,22 @@ def assert_unavailable(response: Any, sentence: str) -> None:
 
 
 @pytest.mark.parametrize("path", HISTORIES)
-def test_a_history_is_unavailable_while_the_projection_cannot_follow(
+def test_a_history_is_unavailable_while_the_projection_cannot_follow_its_subject(
     log_with_events: Path, new_client: NewClient, path: str
 ) -> None:
     with new_client() as client, locked_projection(log_with_events):
+        # given an event that changes no reservation
         assert client.get(path).status_code == 200
         assert client.post("/events", json=registered("another")).status_code == 202
-        assert_unavailable(client.get(path), "The projection could not be written")
+        response = client.get(path)
+        if path.startswith("/reservations/"):
+            # then the history of the reservation, which has not changed, reflects all events
+            assert (response.status_code, response.headers["Lockstream-Position"]) == (200, "4")
+            # when the reservation changes, too
+            assert client.post("/events", json=picked_up()).status_code == 202
+            response = client.get(path)
+        # then the history of a changed subject is unavailable
+        assert_unavailable(response, "The projection could not be written")
         assert client.get(f"/lockers/{LOCKER}").json()["compartments"] == 2
 
 
