@@ -1,7 +1,7 @@
 """Streams of the feed: every event once and in order, pages that streams share, and their end."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from itertools import pairwise
 
 import pytest
@@ -55,6 +55,14 @@ def streams_of(engine: ScriptedEngine, limit: int = 100) -> FeedStreams:
     return FeedStreams(engine, Feed(engine), limit)
 
 
+async def readers_that_wait(engine: ScriptedEngine, opened: Iterable[FeedStream]) -> list[Reader]:
+    """Read streams that begin at the head, and return their readers once all of them wait for an event."""
+    readers = [Reader(stream) for stream in opened]
+    await wait_for(lambda: engine.watch.waiters)
+    await let_others_run()
+    return readers
+
+
 async def wait_until_through(position: int, *readers: Reader) -> None:
     await wait_for(lambda: all(reader.parts and reader.through == position for reader in readers))
 
@@ -104,9 +112,8 @@ def test_streams_at_the_head_share_each_page(monkeypatch: pytest.MonkeyPatch) ->
             encoded.append(page.through)
             return encode(page)
 
-        readers = [Reader(await streams.open(ALL, None, None, counting)) for _ in range(50)]
-        await wait_for(lambda: engine.watch.waiters)
-        await let_others_run()
+        opened = [await streams.open(ALL, None, None, counting) for _ in range(50)]
+        readers = await readers_that_wait(engine, opened)
         before = len(encoded)
         # when several events follow each other quickly
         for stop in (11, 12, 13):
@@ -129,9 +136,8 @@ def test_other_work_has_its_turn_while_many_streams_get_a_page(monkeypatch: pyte
     async def check() -> None:
         engine = ScriptedEngine(REGISTRATIONS[:10])
         streams = streams_of(engine)
-        readers = [Reader(await streams.open(ALL, None, None, encode)) for _ in range(50)]
-        await wait_for(lambda: engine.watch.waiters)
-        await let_others_run()
+        opened = [await streams.open(ALL, None, None, encode) for _ in range(50)]
+        readers = await readers_that_wait(engine, opened)
         # when an event comes in
         engine.append(REGISTRATIONS[10])
         served = [0]
@@ -152,9 +158,7 @@ def test_a_stream_that_is_closed_ends_at_once_and_others_go_on() -> None:
         engine = ScriptedEngine(REGISTRATIONS[:10])
         streams = streams_of(engine)
         opened = [await streams.open(ALL, None, None, encode) for _ in range(2)]
-        first, second = map(Reader, opened)
-        await wait_for(lambda: engine.watch.waiters)
-        await let_others_run()
+        first, second = await readers_that_wait(engine, opened)
         # when the stream that waits longest is closed
         opened[0].close()
         await first.task
@@ -354,9 +358,7 @@ def test_a_page_that_nobody_waits_for_any_longer_is_not_read() -> None:
             return encode(page)
 
         opened = [await streams.open(ALL, None, None, counting) for _ in range(2)]
-        readers = [Reader(stream) for stream in opened]
-        await wait_for(lambda: engine.watch.waiters)
-        await let_others_run()
+        readers = await readers_that_wait(engine, opened)
         before = len(encoded)
         # when all streams that wait at the head are closed, and another one is opened at once
         for stream in opened:
