@@ -83,7 +83,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         self._final_response: bytes | None = None  # once it is set, nothing more is parsed
         self._upgrade_head: bytes | None = None
         self._unanswered = deque[uvicorn_http.RequestResponseCycle]()
-        """Requests whose response is not complete. The first one is being answered, and the others wait."""
+        """The requests that have no complete response yet. The oldest, which is the first, is being answered."""
 
         self._read_bytes = 0  # bytes of the last read
         self._shared_bytes = 0  # bytes of the read in which the last request ended, and the next one may have begun

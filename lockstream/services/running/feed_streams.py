@@ -71,7 +71,7 @@ class FeedStreams:
         self._pause: asyncio.Task[None] | None = None
         self._reading = dict[_PageKey, asyncio.Task[_Part | None]]()
         self._waiting = dict[_PageKey, dict[asyncio.Future[_Part | None], None]]()
-        """The streams that wait for each page."""
+        """For each page that is being read: a future of each stream that waits for the page."""
 
     async def open(
         self, wanted: FeedFilter, after: int | None, log_id: str | None, encode: Encode, key_id: str = ""

@@ -76,7 +76,7 @@ def test_a_response_in_parts_ends_without_an_error_if_the_client_leaves(
     app, ended = FastAPI(), Event()
     app.mount("/", InParts())
     with running(app) as port:
-        # given a client that leaves while a response is being sent, and another request perhaps waits for its turn
+        # given a client that has sent one request, or two at once, and that leaves during the first response
         with RawConnection(port) as connection:
             connection.send(get("/parts") * requests)
             assert connection.socket.recv(100_000)
