@@ -43,11 +43,16 @@ def _measure_catching_up(session: Session) -> GroupResult:
 
 
 def _measure_streams(session: Session) -> GroupResult:
-    """Compare the server's CPU time with and without open streams, and measure the memory of a stream.
+    """Compare ingestion and the server's CPU time with and without open streams, and measure the memory of a stream.
 
     With and without streams, the same number of events a second are posted.
     """
     count = session.scale.streams
+    posted = f"single events, {POST_RATE:,} a second posted"
+    accepted_with = Series(f"{posted}, {count:,} streams", "events/s", [])
+    accepted_without = Series(f"{posted}, no streams", "events/s", [])
+    latencies_with = Series(f"{posted}, {count:,} streams: p99", "ms", [])
+    latencies_without = Series(f"{posted}, no streams: p99", "ms", [])
     per_stream = Series(f"memory of a stream, {count:,} streams, {POST_RATE:,} events/s", "KiB", [])
     received = Series(f"received by all streams, {POST_RATE:,} events/s", "MB/s", [])
 
@@ -60,12 +65,17 @@ def _measure_streams(session: Session) -> GroupResult:
                 per_stream.values.append((memory(server.pid).rss - before) / 1024 / count)
                 followed = streams.result()
         received.values.append(followed.rate / 1e6)
+        accepted_with.values.append(posts.rate)
+        latencies_with.values.append(posts.p99 * 1e3)
         return _cpu_percent(posts)
 
     def without_streams() -> Measurement:
         with session.lockstream() as server:
             _posting(session, server).result()
-            return _cpu_percent(_posting(session, server).result())
+            posts = _posting(session, server).result()
+        accepted_without.values.append(posts.rate)
+        latencies_without.values.append(posts.p99 * 1e3)
+        return _cpu_percent(posts)
 
     title = f"server's CPU time, {POST_RATE:,} single events/s"
     with_them, without = session.take_turns(
@@ -76,15 +86,19 @@ def _measure_streams(session: Session) -> GroupResult:
     )
     return GroupResult(
         [
+            result("streams-rate", accepted_with.figure, ratios(accepted_with, accepted_without)),
             result("streams-cpu", with_them.figure, ratios(with_them, without)),
             result("stream-memory", per_stream.figure, per_stream.spread),
         ],
-        [with_them, without, per_stream, received],
+        [
+            *(accepted_with, accepted_without, latencies_with, latencies_without),
+            *(with_them, without, per_stream, received),
+        ],
     )
 
 
 def _cpu_percent(posts: Result) -> Measurement:
-    return 100 * _kept_up(posts).cpu.contestant, posts.cpu
+    return 100 * posts.cpu.contestant, posts.cpu
 
 
 def _kept_up(posts: Result) -> Result:

@@ -1,6 +1,7 @@
 """Pages that are left open while events come in: neither their nodes nor their memory grow.
 
-LOCKSTREAM_TEST_GROWTH_SECONDS=3600 makes it an hour.
+LOCKSTREAM_TEST_GROWTH_SECONDS=3600 makes it an hour. It needs `pytest -o faulthandler_timeout=0`, since the limit for
+any test is shorter.
 """
 
 import os

@@ -255,7 +255,7 @@ def test_there_are_fewer_than_300_series_whatever_is_asked(monkeypatch: pytest.M
         client = opened.enter_context(contract_client(create_app(open_from_environment), is_checked=False))
         for call in CALLS.values():
             for body in (call.body, None, b"{"):
-                for method in ("GET", "POST", "PUT"):
+                for method in (call.method, "POST", "PUT"):
                     client.request(method, call.path, content=body if isinstance(body, bytes) else None, json=None)
                     client.request(method, f"{call.path.partition('?')[0]}?unknown=1", headers={"Accept": "x/y"})
         tally = client.app.lockstream._group_commit.tally  # type: ignore[attr-defined]
