@@ -55,6 +55,14 @@ type _Part = tuple[FeedPage, bytes]
 """A page, and the page encoded."""
 
 
+class _SharedPage(NamedTuple):
+    """A page that is being read, and the streams that wait for it."""
+
+    reading: asyncio.Task[_Part | None]
+    waiting: dict[asyncio.Future[_Part | None], None]
+    """A future of each stream, in the order in which they came."""
+
+
 class FeedStreams:
     """The open streams of a server. For one event loop."""
 
@@ -69,9 +77,7 @@ class FeedStreams:
         """Open streams of each key."""
 
         self._pause: asyncio.Task[None] | None = None
-        self._reading = dict[_PageKey, asyncio.Task[_Part | None]]()
-        self._waiting = dict[_PageKey, dict[asyncio.Future[_Part | None], None]]()
-        """For each page that is being read: a future of each stream that waits for the page."""
+        self._shared = dict[_PageKey, _SharedPage]()
 
     async def open(
         self, wanted: FeedFilter, after: int | None, log_id: str | None, encode: Encode, key_id: str = ""
@@ -125,24 +131,23 @@ class FeedStreams:
         be cancelled.
         """
         loop = asyncio.get_running_loop()
-        if key not in self._reading:
-            self._reading[key] = loop.create_task(self._read(key, is_at_head=is_at_head, until=until))
-            self._reading[key].add_done_callback(partial(self._share, key))
-            self._waiting[key] = {}
+        if not (shared := self._shared.get(key)):
+            reading = loop.create_task(self._read(key, is_at_head=is_at_head, until=until))
+            reading.add_done_callback(partial(self._share, key))
+            shared = self._shared[key] = _SharedPage(reading, {})
         part: asyncio.Future[_Part | None] = loop.create_future()
-        self._waiting[key][part] = None
+        shared.waiting[part] = None
         return part
 
     def give_up(self, key: _PageKey, part: asyncio.Future[_Part | None]) -> None:
         """End the wait of a stream for a page. A page that no other stream waits for is not read."""
         if not part.done():
             part.set_result(None)
-        waiting = self._waiting.get(key, {})
-        if part in waiting:
-            del waiting[part]
-            if not waiting:
-                self._reading[key].cancel()
-                self._forget(key)
+        if (shared := self._shared.get(key)) and part in shared.waiting:
+            del shared.waiting[part]
+            if not shared.waiting:
+                del self._shared[key]
+                shared.reading.cancel()
 
     async def _read(self, key: _PageKey, *, is_at_head: bool, until: float) -> _Part | None:
         loop = asyncio.get_running_loop()
@@ -156,17 +161,14 @@ class FeedStreams:
         await asyncio.sleep(PAUSE_SECONDS + PAUSE_SECONDS_A_STREAM * self.count)
         self._pause = None
 
-    def _forget(self, key: _PageKey) -> None:
-        del self._reading[key], self._waiting[key]
-
     def _share(self, key: _PageKey, reading: asyncio.Task[_Part | None]) -> None:
         """Give a page that was read, or the error, to all streams that wait for the page."""
         has_failed = reading.cancelled() or reading.exception() is not None
-        if self._reading.get(key) is not reading:
+        shared = self._shared.get(key)
+        if not shared or shared.reading is not reading:
             return  # all streams have given up
-        waiting = list(self._waiting[key])
-        self._forget(key)
-        self._wake(waiting, reading)
+        del self._shared[key]
+        self._wake(list(shared.waiting), reading)
         if self.on_page and not has_failed and (part := reading.result()):
             self.on_page(part[0].items)
 
