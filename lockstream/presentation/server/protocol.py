@@ -11,8 +11,11 @@ request nearly nothing.
 """
 
 import asyncio
+import fcntl
 import logging
 import resource
+import sys
+import termios
 from collections import deque
 from collections.abc import Sized
 from functools import cache
@@ -39,6 +42,11 @@ RESERVED_FILES = 100
 
 PIPELINED_REQUESTS = 1000
 """Requests that a client may send ahead of their responses; each takes some 2 KB."""
+
+TLS_BUFFER_BYTES = 64 * 1024
+"""Bytes of responses over TLS for which a connection waits before it takes more, as without TLS. uvloop's default is
+eight times as much, and encrypted pages of a stream are not shared.
+"""
 
 _CONTINUE = b"HTTP/1.1 100 "
 """First bytes of an interim "100 Continue" response, which does not answer the request."""
@@ -78,7 +86,8 @@ class Connection(uvicorn_http.HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._is_in_body = False
-        self._is_half_closed = False
+        self._is_half_closed = self._has_tls = False
+        self._closes_when_sent = False
         self.is_lingering = False
         self._final_response: bytes | None = None  # once it is set, nothing more is parsed
         self._upgrade_head: bytes | None = None
@@ -95,6 +104,9 @@ class Connection(uvicorn_http.HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
+        self._has_tls = not transport.can_write_eof()  # TLS has no connections that are closed on one side
+        if self._has_tls:
+            transport.set_write_buffer_limits(high=TLS_BUFFER_BYTES)
         self._next_tick = self.loop.call_later(self.tick, self._tick)
         if self.room < 0:
             transport.abort()
@@ -119,11 +131,8 @@ class Connection(uvicorn_http.HttpToolsProtocol):
             self._refuse_headers()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio: whether the connection stays open
-        """Keep the connection open if the client, which has closed its side, still waits for a response.
-
-        TLS has no connections that are closed on one side.
-        """
-        if not self.transport.can_write_eof():
+        """Keep the connection open if the client, which has closed its side, still waits for a response."""
+        if self._has_tls:
             return False
         self._is_half_closed = True
         has_response_due = self._is_answering and not self._is_in_body and not self._is_streaming
@@ -177,7 +186,26 @@ class Connection(uvicorn_http.HttpToolsProtocol):
             self._final_response = self._final_response or b""
             self._linger_and_close()
         else:
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection once its responses are sent, and parse nothing more.
+
+        A closed transport sends what is left. With TLS, it gives up after 30 seconds, even if the client reads on. So
+        it is closed when nothing is left.
+        """
+        if self._has_tls and self._unsent():
+            self._closes_when_sent = True
+            self._final_response = self._final_response or b""
+        else:
             self.transport.close()
+
+    def shutdown(self) -> None:
+        """Close the connection after its response, or now if it is idle or its client does not read a stream."""
+        if self._is_streaming and self.flow.write_paused:
+            self.transport.abort()
+        else:
+            super().shutdown()
 
     @property
     def room(self) -> int:
@@ -265,7 +293,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         if self._is_half_closed:
             self.transport.close()
             return
-        if self.transport.can_write_eof():  # impossible with TLS, where the client closes after its response
+        if not self._has_tls:  # with TLS, the client closes after its response
             self.transport.write_eof()
         self.flow.resume_reading()
 
@@ -294,6 +322,8 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         self._next_tick = self.loop.call_later(self.tick, self._tick)
         if self._reads_no_response() or (self._is_half_closed and self._is_streaming) or self._awaits_close():
             self.transport.abort()
+        elif self._closes_when_sent:
+            self.close()
         elif self.is_lingering or self._is_in_body:
             self._tick_in_body()
         elif not self._is_answering:
@@ -301,11 +331,21 @@ class Connection(uvicorn_http.HttpToolsProtocol):
 
     def _awaits_close(self) -> bool:
         """Return whether a closing connection has sent all bytes. With TLS, a client may never answer the close."""
-        return self.transport.is_closing() and not self.transport.get_write_buffer_size()
+        return self.transport.is_closing() and not self._unsent()
+
+    def _unsent(self) -> int:
+        """Return the bytes of responses that wait to be sent.
+
+        With TLS, uvloop encrypts a whole response at once, and hands it to a transport below, whose buffer cannot be
+        seen. While that holds bytes, the system's own buffer is full, so its bytes count, too. Only Linux tells their
+        number.
+        """
+        size = self.transport.get_write_buffer_size()
+        return size + _unsent_by_system(self.transport) if self._has_tls else size
 
     def _reads_no_response(self) -> bool:
         """Return whether the client has read nothing of its response for LOCKSTREAM_BODY_SECONDS."""
-        unsent = self.transport.get_write_buffer_size()
+        unsent = self._unsent()
         self._unsent_clock = self._unsent_clock + 1 if unsent and unsent == self._unsent_bytes else 0
         self._unsent_bytes = unsent
         return self._unsent_clock > self.limits.body_seconds
@@ -329,6 +369,9 @@ class Connection(uvicorn_http.HttpToolsProtocol):
             )
 
     def _tick_in_headers(self) -> None:
+        if not self._unparsed_bytes and self._unsent():
+            self._clock = 0  # it is not idle before its responses are sent
+            return
         self._clock += 1
         seconds = self.limits.header_seconds
         if self._clock <= seconds:
@@ -414,7 +457,16 @@ class _ResponseTransport:
         if self._lingers:
             self._connection.close_after_response()
         else:
-            self._connection.transport.close()
+            self._connection.close()
+
+
+def _unsent_by_system(transport: asyncio.Transport) -> int:
+    """Return the bytes of a connection that the other machine has not confirmed, or 0 if this system does not tell."""
+    try:
+        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):  # the connection is closed, or has no such number
+        return 0
+    return int.from_bytes(answer, sys.byteorder)
 
 
 @cache

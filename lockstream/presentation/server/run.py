@@ -59,12 +59,16 @@ class Server(uvicorn.Server):
         self.socket_error: OSError | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application and listen. If that fails on a Unix socket, stop the application: uvicorn does so only
-        for an address.
+        """Start the application and listen, unless the startup in the background has failed.
+
+        If the server cannot listen on a Unix socket, stop the application: uvicorn does so only for an address.
 
         Raises:
             SystemExit: the server cannot listen.
         """
+        if self._has_failed():
+            self.should_exit = True
+            return
         try:
             await super().startup(sockets)
             if self._metrics:

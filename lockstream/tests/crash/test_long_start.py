@@ -162,3 +162,36 @@ def test_an_error_at_the_end_of_a_long_start_is_reported_and_ends_the_server(log
         assert server.wait() == 1
         assert "could not have been accepted" in server.stderr
         assert "Traceback" not in server.stderr
+
+
+FAILED_FIRST = """
+import time
+from lockstream.core.errors import StartingUp
+from lockstream.presentation.cli import main, serve
+
+create_app = serve.create_app
+
+
+def create_once_failed(start, *others):
+    while True:
+        try:
+            start()
+        except StartingUp:
+            time.sleep(0.01)
+        except Exception:
+            return create_app(start, *others)
+
+
+serve.create_app = create_once_failed
+serve.START_SECONDS = 0
+main.main()
+"""
+
+
+def test_an_error_just_before_the_server_listens_is_reported(log_path: Path) -> None:
+    log = write_log(log_path, deposited("an-unknown-reservation"))
+    with Server(log, program=("-c", FAILED_FIRST, "serve")) as server:
+        server.launch()
+        assert server.wait() == 1
+        assert "could not have been accepted" in server.stderr
+        assert [found for found in ("Traceback", "cannot listen") if found in server.stderr] == [], server.stderr

@@ -12,6 +12,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,13 @@ def served(log: Path, **more: str) -> Server:
     return Server(log, LOCKSTREAM_PORT=str(free_port()), **more)
 
 
+def started_again(server: Server) -> Server:
+    """Start a server that is watched, and wait until it is ready. Unlike a read, that question is no failed request."""
+    server.listen()
+    wait_until(lambda: server.get("/health/ready")[0] == HTTPStatus.OK)
+    return server
+
+
 def post(server: Server, body: Mapping[str, object]) -> int:
     return server.post(json.dumps(body).encode())
 
@@ -93,7 +101,7 @@ def test_a_disk_that_is_nearly_full(tmp_path: Path, log: Path) -> None:
         watch.wait_for("LockstreamDiskNearlyFull")
         watch.expect_restart()
         server.stop(signal.SIGTERM)
-        with Server(log, LOCKSTREAM_PORT=port).start():
+        with started_again(Server(log, LOCKSTREAM_PORT=port)):
             watch.wait_for()
 
 
@@ -119,7 +127,7 @@ def test_a_poisoned_log(tmp_path: Path, log: Path) -> None:
         watch.wait_for("LockstreamLogFailed")
         watch.expect_restart()
         server.stop(signal.SIGTERM)
-        server.start()
+        started_again(server)
         watch.wait_for()
 
 
@@ -169,7 +177,7 @@ def test_a_node_that_is_killed_and_a_replica_that_is_behind(tmp_path: Path) -> N
     ):
         nodes[2].kill()
         watch.wait_for("LockstreamNodeAway")
-        nodes[2].start()
+        started_again(nodes[2])
         watch.wait_for()
 
         standby.execute("SELECT pg_wal_replay_pause()")

@@ -5,8 +5,9 @@ import os
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,8 @@ def certificate(tmp_path: Path) -> Certificate:
 @pytest.fixture
 def served(certificate: Certificate, log_path: Path) -> Iterator[Server]:
     """A server with TLS. At the end it has logged no error, and stops with exit code 0."""
-    settings = certificate.settings | {"LOCKSTREAM_HEADER_SECONDS": str(HEADER_SECONDS)}
-    with Server(log_path, **settings) as server:
+    seconds = {"LOCKSTREAM_HEADER_SECONDS": str(HEADER_SECONDS), "LOCKSTREAM_BODY_SECONDS": str(TIMEOUT_SECONDS)}
+    with Server(log_path, **certificate.settings, **seconds) as server:
         server.launch()
         server.port = int(server.wait_for_log(LISTENS)[1])
         yield server
@@ -59,8 +60,13 @@ def answer(connection: HTTPSConnection, method: str, path: str, body: bytes | No
 
 
 @contextmanager
-def raw_connection(server: Server, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
-    plain = socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT_SECONDS)
+def raw_connection(server: Server, context: ssl.SSLContext, receive_buffer: int = 0) -> Iterator[ssl.SSLSocket]:
+    """Open a connection. `receive_buffer` is the size in bytes of the system's buffer; 0 keeps its default."""
+    plain = socket.socket()
+    plain.settimeout(TIMEOUT_SECONDS)
+    if receive_buffer:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    plain.connect(("127.0.0.1", server.port))
     with context.wrap_socket(plain, server_hostname="localhost") as connection:
         yield connection
 
@@ -104,6 +110,46 @@ def test_events_batches_and_reads_are_served_on_one_connection(served: Server, c
         assert (status, {item["status"] for item in items}) == (200, {202})
         assert answer(connection, "GET", "/lockers/locker-1")[1]["compartments"] == 3_001
         assert len(answer(connection, "GET", "/lockers/locker-1/state")[1]["compartments"]) == 3_001
+
+
+@pytest.mark.parametrize("connection_header", ["close", "keep-alive"])
+def test_slow_clients_get_all_of_their_responses(
+    served: Server, certificate: Certificate, connection_header: str
+) -> None:
+    # given responses of many sizes, some of which are a little larger than what the system takes at once
+    lines = as_lines(*(registered(f"c{number}", note="x" * 1_000) for number in range(4_000)))
+    with ExitStack() as opened:
+        connection = opened.enter_context(closing(connection_to(served, trusting(certificate))))
+        assert answer(connection, "POST", "/events/batch", lines, Content_Type="application/x-ndjson")[0] == 200
+        slow: dict[ssl.SSLSocket, bytes] = {}
+        for limit in range(2_000, 3_000, 40):
+            client = opened.enter_context(raw_connection(served, trusting(certificate), receive_buffer=4096))
+            client.sendall(get(f"/events?after=0&limit={limit}", connection=connection_header))
+            slow[client] = client.recv(1_000)
+        # when the clients read nothing for a longer time than an idle connection has
+        time.sleep(HEADER_SECONDS + 2)
+        # then no response lacks its end
+        for client, begun in slow.items():
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024 * 1024)
+            head, _, body = (begun + received(client)).partition(b"\r\n\r\n")
+            assert f"content-length: {len(body)}\r\n" in f"{head.decode()}\r\n"
+
+
+def test_a_stream_that_nobody_reads_delays_no_stop(certificate: Certificate, log_path: Path) -> None:
+    lines = as_lines(*(registered(f"c{number}", note="x" * 1_000) for number in range(9_000)))
+    with Server(log_path, **certificate.settings, LOCKSTREAM_STOP_SECONDS=str(2 * TIMEOUT_SECONDS)) as server:
+        # given a stream with more events than the systems of both sides take at once
+        server.launch()
+        server.port = int(server.wait_for_log(LISTENS)[1])
+        with closing(connection_to(server, trusting(certificate))) as connection:
+            assert answer(connection, "POST", "/events/batch", lines, Content_Type="application/x-ndjson")[0] == 200
+        with raw_connection(server, trusting(certificate), receive_buffer=4096) as unread:
+            unread.sendall(get("/events/stream?after=0"))
+            assert unread.recv(1_000).startswith(b"HTTP/1.1 200 ")
+            time.sleep(1)  # so that the server has sent what it can
+            # when the server is stopped, then it does not wait for the client
+            assert server.stop(signal.SIGTERM) == 0
+        assert [word for word in ("Traceback", "ERROR") if word in server.stderr] == [], server.stderr
 
 
 def test_the_oldest_version_is_1_2(served: Server, certificate: Certificate) -> None:
