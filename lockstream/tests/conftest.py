@@ -22,12 +22,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(optionalhook=True)  # it belongs to pytest-xdist
-def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of workers of `-n auto`: more than cores, since many tests wait for a process or a disk."""
-    return (os.cpu_count() or 1) + 2
-
-
 @pytest.fixture(autouse=True)
 def log_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The path of this test's log. EVENT_LOG_PATH names it, no other setting is set, and the folder is empty."""

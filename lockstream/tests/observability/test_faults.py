@@ -54,6 +54,10 @@ class Watch:
         """Let the only server be away for as long as a start takes, which is minutes by the shortened rules."""
         self._expected.add("LockstreamAllNodesAway")
 
+    def expect_keys_to_fail(self) -> None:
+        """Let the database be away for as long as it takes to tell that keys cannot be followed."""
+        self._expected.add("LockstreamKeysFailing")
+
     def wait_for(self, *alerts: str) -> None:
         """Wait until exactly these alerts fire."""
         self._expected |= set(alerts)
@@ -80,7 +84,7 @@ def served(log: Path, **more: str) -> Server:
 
 
 def started_again(server: Server) -> Server:
-    """Start a server that is watched, and wait until it is ready. Unlike a read, that question is no failed request."""
+    """Start a server that is watched, and wait until it is ready. A refused read would count as a failed request."""
     server.listen()
     wait_until(lambda: server.get("/health/ready")[0] == HTTPStatus.OK)
     return server
@@ -195,6 +199,7 @@ def test_a_database_that_is_away(tmp_path: Path) -> None:
     ):
         database.kill()
         watch.wait_for("LockstreamEventsRefused")
+        watch.expect_keys_to_fail()
         database.start()
         watch.wait_for()
 

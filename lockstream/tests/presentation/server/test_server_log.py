@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -140,6 +141,12 @@ def test_a_restart_after_a_kill_says_in_json_what_it_has_found(log_path: Path) -
     assert (truncated["level"], truncated["position"]) == ("WARNING", 1)
 
 
+def is_listening(path: Path) -> bool:
+    """Return whether a server accepts connections on a Unix socket, whose file is there a little earlier."""
+    with closing(socket.socket(socket.AF_UNIX)) as client:
+        return client.connect_ex(str(path)) == 0
+
+
 @pytest.mark.parametrize(("level", "levels"), [("info", {"INFO", "WARNING"}), ("error", set())])
 def test_the_level_bounds_what_is_logged_apart_from_requests(log_path: Path, level: str, levels: set[str]) -> None:
     # given a server that logs a warning at its start
@@ -149,7 +156,7 @@ def test_the_level_bounds_what_is_logged_apart_from_requests(log_path: Path, lev
         server.launch()
         transport = httpx.HTTPTransport(uds=str(log_path.with_name("a.sock")))
         with httpx.Client(transport=transport, base_url="http://lockstream") as client:
-            wait_until(lambda: log_path.with_name("a.sock").exists())
+            wait_until(lambda: is_listening(log_path.with_name("a.sock")))
             assert client.get("/network").status_code == 200
         assert server.stop(signal.SIGTERM) == 0
         lines = lines_of(server.stderr)
