@@ -48,13 +48,14 @@ def _measure_streams(session: Session) -> GroupResult:
     With and without streams, the same number of events a second are posted.
     """
     count = session.scale.streams
-    posted = f"single events, {POST_RATE:,} a second posted"
-    accepted_with = Series(f"{posted}, {count:,} streams", "events/s", [])
-    accepted_without = Series(f"{posted}, no streams", "events/s", [])
-    latencies_with = Series(f"{posted}, {count:,} streams: p99", "ms", [])
-    latencies_without = Series(f"{posted}, no streams: p99", "ms", [])
-    per_stream = Series(f"memory of a stream, {count:,} streams, {POST_RATE:,} events/s", "KiB", [])
-    received = Series(f"received by all streams, {POST_RATE:,} events/s", "MB/s", [])
+    posted = f"{POST_RATE:,} single events posted a second"
+    with_title, without_title = f"{posted}, {count:,} open streams", f"{posted}, no streams"
+    accepted_with = Series(f"accepted: {with_title}", "events/s", [])
+    accepted_without = Series(f"accepted: {without_title}", "events/s", [])
+    latencies_with = Series(f"p99 of the posts: {with_title}", "ms", [])
+    latencies_without = Series(f"p99 of the posts: {without_title}", "ms", [])
+    per_stream = Series(f"server's memory for a stream: {with_title}", "KiB", [])
+    received = Series(f"received by all streams: {with_title}", "MB/s", [])
 
     def with_streams() -> Measurement:
         with session.lockstream(LOCKSTREAM_STREAM_LIMIT=f"{count}") as server:
@@ -77,11 +78,10 @@ def _measure_streams(session: Session) -> GroupResult:
         latencies_without.values.append(posts.p99 * 1e3)
         return _cpu_percent(posts)
 
-    title = f"server's CPU time, {POST_RATE:,} single events/s"
     with_them, without = session.take_turns(
         [
-            Contestant(f"{title}, {count:,} streams", "% of a core", with_streams),
-            Contestant(f"{title}, no streams", "% of a core", without_streams),
+            Contestant(f"server's CPU time: {with_title}", "% of a core", with_streams),
+            Contestant(f"server's CPU time: {without_title}", "% of a core", without_streams),
         ]
     )
     return GroupResult(

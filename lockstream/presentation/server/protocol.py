@@ -131,7 +131,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
             self._refuse_headers()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio: whether the connection stays open
-        """Keep the connection open if the client, which has closed its side, still waits for a response."""
+        """Return whether the connection stays open after the client has closed its side: while it awaits a response."""
         if self._has_tls:
             return False
         self._is_half_closed = True

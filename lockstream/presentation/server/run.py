@@ -59,7 +59,7 @@ class Server(uvicorn.Server):
         self.socket_error: OSError | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application and listen, unless the startup in the background has failed.
+        """Start the application, and accept connections. End at once if the startup in the background has failed.
 
         If the server cannot listen on a Unix socket, stop the application: uvicorn does so only for an address.
 

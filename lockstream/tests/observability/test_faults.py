@@ -84,7 +84,10 @@ def served(log: Path, **more: str) -> Server:
 
 
 def started_again(server: Server) -> Server:
-    """Start a server that is watched, and wait until it is ready. A refused read would count as a failed request."""
+    """Start a server, and wait until it says that it is ready.
+
+    `Server.start` asks for reads instead. Those that are refused count as failed requests, and may raise an alert.
+    """
     server.listen()
     wait_until(lambda: server.get("/health/ready")[0] == HTTPStatus.OK)
     return server

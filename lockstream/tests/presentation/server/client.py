@@ -24,17 +24,26 @@ class Response(NamedTuple):
         return json.loads(self.body)["detail"]
 
 
+def connected_socket(port: int, receive_buffer: int = 0) -> socket.socket:
+    """Connect to a server on this machine.
+
+    `receive_buffer` is the size in bytes of the system's buffer for unread data; 0 keeps its default.
+    """
+    connected = socket.socket()
+    connected.settimeout(TIMEOUT_SECONDS)
+    if receive_buffer:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connected.connect(("127.0.0.1", port))
+    return connected
+
+
 class RawConnection:
     """A connection to a server on this machine, byte by byte."""
 
     def __init__(self, port: int, receive_buffer: int = 0) -> None:
-        """`receive_buffer` is the size in bytes of the system's buffer for unread data; 0 keeps its default."""
-        self.socket = socket.socket()
-        self.socket.settimeout(TIMEOUT_SECONDS)
-        if receive_buffer:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        """`receive_buffer` is that of `connected_socket`."""
         self.opened_at = time.monotonic()
-        self.socket.connect(("127.0.0.1", port))
+        self.socket = connected_socket(port, receive_buffer)
         self.server_port = port
         self.sent_bytes = 0
         self._incoming = self.socket.makefile("rb")
