@@ -115,8 +115,9 @@ def _lasting_reservations(of_compartment: bool) -> Statement:
 def _lasting_faults(of_compartment: bool) -> Statement:
     """Return a SELECT that reads an index entry of each fault of the locker that was reported up to the position.
 
-    Overlapping degrading faults of a compartment form one degraded period. Selected are the faults of its last period,
-    and all faults that were open at the position.
+    Overlapping degrading faults of a compartment form one degraded period. Selected are the faults that its last period
+    began with, or that prolonged it, and all faults that were open at the position. A fault that was cleared before an
+    earlier one changes no period.
     """
     upper = bindparam("upper", type_=BigInteger)
     page = select(faults).where(_of_locker(faults.c.reported_position, of_compartment))
@@ -135,9 +136,11 @@ def _lasting_faults(of_compartment: bool) -> Statement:
     is_first = and_(linked.c.is_degrading, linked.c.reported_position > linked.c.latest_end)
     start = func.max(case((is_first, linked.c.reported_position))).over(partition_by=linked.c.compartment_id)
     found = select(linked, start.label("start")).subquery()
-    is_of_last_period = and_(found.c.is_degrading, found.c.reported_position >= found.c.start)
+    prolongs_last_period = and_(
+        found.c.is_degrading, found.c.reported_position >= found.c.start, found.c.end > found.c.latest_end
+    )
     columns = (found.c[column.name] for column in faults.columns)
-    return select(*columns).where(or_(found.c.was_open, is_of_last_period))
+    return select(*columns).where(or_(found.c.was_open, prolongs_last_period))
 
 
 LASTING: dict[type[Row], Callable[[bool], Statement]] = {

@@ -437,6 +437,21 @@ def test_a_list_of_one_status_leaves_out_a_reservation_once_it_has_another(netwo
 
 
 @pytest.mark.parametrize("network", ["embedded", "postgres"], indirect=True)
+def test_a_past_state_needs_no_fault_that_was_cleared_before_an_earlier_one(network: Network[Any]) -> None:
+    """Otherwise the past of a door that flaps while another fault is open would take ever longer."""
+    # given an open fault, and others that came and went meanwhile
+    lasting = fault_reported(3)
+    network.ingest(registered(), lasting)
+    for _ in range(5):
+        network.ingest(fault := fault_reported(4), fault_cleared(fault))
+    # when the first one is cleared and another one comes, then only these two matter
+    network.ingest(last := fault_reported(5), fault_cleared(lasting))
+    for position, expected in ((12, [lasting]), (13, [lasting, last]), (14, [lasting, last])):
+        found = lists_of(network, methodcaller("lasting_rows", LOCKER, None, position))
+        assert [row.fault_id for row in found.faults] == [fault["event_id"] for fault in expected]
+
+
+@pytest.mark.parametrize("network", ["embedded", "postgres"], indirect=True)
 def test_all_parts_of_one_list_reflect_one_moment(network: Network[Any]) -> None:
     fault = fault_reported(3)
     network.ingest(registered(), fault)
