@@ -176,16 +176,15 @@ async def _read_past[ValueT](
 
     def read(listings: Listings) -> ReadResult[ValueT | None]:
         position = position_of(listings, at)
+        if position > listings.position:
+            raise InvalidQuery(
+                f"The newest position is {listings.position}, and the query parameter at is {position}. Send a "
+                f"position up to {listings.position}, or a time with an offset."
+            )
         return ReadResult(query(PastReads(listings, position)), position)
 
     needed = at if isinstance(at, int) else None
-    past, newest = await lockstream_of(request).list(read, min_position_of(request), needed)
-    if past.position > newest:
-        raise InvalidQuery(
-            f"The newest position is {newest}, and the query parameter at is {past.position}. Send a position up to "
-            f"{newest}, or a time with an offset."
-        )
-    return past
+    return (await lockstream_of(request).list(read, min_position_of(request), needed)).value
 
 
 def _response(request: Request, body: BaseModel | Struct, position: int, *, has_tag: bool = False) -> Response:
