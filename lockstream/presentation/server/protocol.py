@@ -19,6 +19,7 @@ import termios
 from collections import deque
 from collections.abc import Sized
 from functools import cache
+from itertools import islice
 from typing import Any, ClassVar, cast
 
 import httptools
@@ -99,7 +100,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         self._unparsed_bytes = 0  # bytes since the last body byte, or since headers or a request were complete
         self._piece_bytes = 0  # bytes since the clock was reset
         self._clock = 0
-        self._unsent_bytes = self._unsent_clock = 0
+        self._written_bytes = self._taken_bytes = self._unread_clock = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
@@ -145,20 +146,18 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._upgrade_head = self._head_without_upgrade()
             return
-        is_last = len(self.pipeline) >= PIPELINED_REQUESTS
-        if not is_last:
-            super().on_headers_complete()
-            self.cycle.__class__ = _Cycle  # uvicorn has no setting for the class of its requests
-            self._unanswered.append(self.cycle)
-            self.headers = []  # trailers after the body must not count as headers (RFC 9110, section 6.5.1)
-            self._is_in_body = True
-        else:
+        self._unparsed_bytes = self._shared_bytes = self._piece_bytes = self._clock = 0
+        if len(self.pipeline) >= PIPELINED_REQUESTS:  # the response to the request before is the last one
             self._final_response = b""
             self.cycle.keep_alive = False
-        self.cycle.transport = cast(asyncio.Transport, _ResponseTransport(self, lingers=not self.cycle.keep_alive))
-        self._unparsed_bytes = self._shared_bytes = self._piece_bytes = self._clock = 0
-        if is_last:
+            cast(_ResponseTransport, self.cycle.transport).lingers = True
             raise _StopParsing
+        super().on_headers_complete()
+        self.cycle.__class__ = _Cycle  # uvicorn has no setting for the class of its requests
+        self.cycle.transport = cast(asyncio.Transport, _ResponseTransport(self, lingers=not self.cycle.keep_alive))
+        self._unanswered.append(self.cycle)
+        self.headers = []  # trailers after the body must not count as headers (RFC 9110, section 6.5.1)
+        self._is_in_body = True
 
     def on_body(self, body: bytes) -> None:
         self._unparsed_bytes = 0
@@ -207,6 +206,16 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         else:
             super().shutdown()
 
+    def write(self, data: bytes) -> None:
+        """Send a part of a response."""
+        self._written_bytes += len(data)
+        self.transport.write(data)
+
+    def writelines(self, pieces: list[bytes]) -> None:
+        """Send parts of a response, without a copy of them."""
+        self._written_bytes += sum(map(len, pieces))
+        self.transport.writelines(pieces)
+
     @property
     def room(self) -> int:
         """Number of further connections that may be opened."""
@@ -221,7 +230,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
     @property
     def _is_streaming(self) -> bool:
         """Whether a stream of the feed is being sent. Every other response has a length."""
-        return self._is_answering and self.cycle.response_started and bool(self.cycle.chunked_encoding)
+        return any(cycle.response_started and cycle.chunked_encoding for cycle in islice(self._unanswered, 1))
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -289,7 +298,7 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         self.is_lingering = True
         self.cycle = None  # type: ignore[assignment]  # as in a new connection, so that a stopping server does not wait
         if self._final_response:
-            self.transport.write(self._final_response)
+            self.write(self._final_response)
         if self._is_half_closed:
             self.transport.close()
             return
@@ -320,7 +329,10 @@ class Connection(uvicorn_http.HttpToolsProtocol):
 
     def _tick(self) -> None:
         self._next_tick = self.loop.call_later(self.tick, self._tick)
-        if self._reads_no_response() or (self._is_half_closed and self._is_streaming) or self._awaits_close():
+        if self._reads_no_response():
+            self._log_stalled_client()
+            self.transport.abort()
+        elif (self._is_half_closed and self._is_streaming) or self._awaits_close():
             self.transport.abort()
         elif self._closes_when_sent:
             self.close()
@@ -344,11 +356,22 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         return size + _unsent_by_system(self.transport) if self._has_tls else size
 
     def _reads_no_response(self) -> bool:
-        """Return whether the client has read nothing of its response for LOCKSTREAM_BODY_SECONDS."""
+        """Return whether bytes wait for the client, and it has read nothing for LOCKSTREAM_BODY_SECONDS."""
         unsent = self._unsent()
-        self._unsent_clock = self._unsent_clock + 1 if unsent and unsent == self._unsent_bytes else 0
-        self._unsent_bytes = unsent
-        return self._unsent_clock > self.limits.body_seconds
+        taken = self._written_bytes - unsent
+        is_reading = not unsent or taken > self._taken_bytes  # with TLS, `unsent` is larger by the bytes of encryption
+        self._unread_clock = 0 if is_reading else self._unread_clock + 1
+        self._taken_bytes = max(self._taken_bytes, taken)
+        return self._unread_clock > self.limits.body_seconds
+
+    def _log_stalled_client(self) -> None:
+        logger.info(
+            "A client%s has read nothing of its response for %s, the limit of LOCKSTREAM_BODY_SECONDS. Its connection "
+            "was closed.",
+            " at {}:{}".format(*self.client) if self.client else "",
+            counted(self.limits.body_seconds, "second"),
+            extra={"event_name": "stalled_client_closed"},
+        )
 
     def _tick_in_body(self) -> None:
         has_response = self.is_lingering or self.cycle.response_complete
@@ -423,12 +446,13 @@ class _ResponseTransport:
     part of the body, nothing has been sent.
     """
 
-    __slots__ = ("_connection", "_head", "_lingers")
+    __slots__ = ("_connection", "_head", "lingers")
 
     def __init__(self, connection: Connection, *, lingers: bool) -> None:
-        """If the transport `lingers`, the connection closes after the response, perhaps with an unread request body."""
         self._connection = connection
-        self._lingers = lingers
+        self.lingers = lingers
+        """Whether the connection closes after the response, perhaps with bytes of the client that are not read."""
+
         self._head = b"" if connection.parser.get_method() == b"HEAD" else None  # a response to HEAD has no body
 
     def write(self, data: bytes) -> None:
@@ -437,13 +461,13 @@ class _ResponseTransport:
         elif self._head is None and not data.startswith(_CONTINUE):
             self._head = data
             return
-        self._connection.transport.write(data)
+        self._connection.write(data)
 
     def writelines(self, pieces: list[bytes]) -> None:
         if self._head:
             self.write(b"".join(pieces))
         else:
-            self._connection.transport.writelines(pieces)
+            self._connection.writelines(pieces)
 
     @property
     def holds_head(self) -> bool:
@@ -454,7 +478,7 @@ class _ResponseTransport:
         return self._connection.is_lingering or self._connection.transport.is_closing()
 
     def close(self) -> None:
-        if self._lingers:
+        if self.lingers:
             self._connection.close_after_response()
         else:
             self._connection.close()

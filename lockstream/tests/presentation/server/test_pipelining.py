@@ -42,6 +42,17 @@ def test_the_last_response_to_too_many_pipelined_requests_closes_the_connection(
         assert connection.is_at_end()
 
 
+def test_the_last_response_may_be_one_to_head(served: GuardedServer) -> None:
+    head, other = (b"%b /lockers/x HTTP/1.1\r\nhost:\r\n\r\n" % method for method in (b"HEAD", b"GET"))
+    with served.connect() as connection:
+        # given one request to HEAD that is being answered, as many as may wait, and more of another method
+        connection.send_while_open(iter([head * (1 + PIPELINED_REQUESTS) + other * 9_000]))
+        received = b"".join(iter(lambda: connection.socket.recv(65_536), b""))
+        # then the last response, too, is sent, and closes the connection
+        assert received.count(b"HTTP/1.1 404 ") > PIPELINED_REQUESTS
+        assert received.count(b"connection: close") == 1
+
+
 def test_clients_that_send_ever_more_and_read_nothing_take_no_memory(served: GuardedServer) -> None:
     connections = [served.connect(receive_buffer=4096) for _ in range(10)]
     for connection in connections:

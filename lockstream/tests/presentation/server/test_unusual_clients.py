@@ -35,6 +35,19 @@ def test_the_server_closes_the_connection_of_a_client_that_closes_its_side_insid
         assert connection.is_at_end()
 
 
+@pytest.mark.parametrize("rest", [request(content_length=10), request(content_length=10**12)], ids=["short", "refused"])
+def test_a_client_that_closes_its_side_inside_a_request_gets_the_responses_before_it(
+    served: GuardedServer, rest: bytes
+) -> None:
+    with served.connect() as connection:
+        connection.send(request(event(f"c{len(rest)}", locker="unfinished")) * 20 + rest)
+        connection.end_sending()
+        assert [connection.response().status for _ in range(20)] == [202] + [200] * 19
+        if b"1000000000000" in rest:
+            assert connection.response().status == 413
+        assert connection.is_at_end()
+
+
 @pytest.mark.parametrize("resets", [False, True])
 def test_a_client_that_disconnects_disturbs_no_other(served: GuardedServer, resets: bool) -> None:
     malformed_batch = request(b"[" + b",".join([b"[]"] * 10_000) + b"]", "/events/batch")
