@@ -16,6 +16,7 @@ lookups read a block without a match, 1 in 70 with a billion ids.
 """
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from typing import Annotated, NamedTuple, Protocol
@@ -164,12 +165,18 @@ class IdIndex:
         return known
 
     def missing(self, ids: Mapping[str, int]) -> list[str]:
-        """Return those of the used `ids` that neither the memtable nor both sections of the run hold. For `verify`."""
+        """Return those of the used `ids` that neither the memtable nor both sections of the run hold. For `verify`.
+
+        Of the prefixes, only the part from the lowest to the highest of `ids` is read, so give sorted ids if many.
+        """
         compacted = {used: position for used, position in ids.items() if used not in self.memtable}
         candidates = self.candidate_blocks(list(compacted))
         events = [used for used in compacted if is_event_id(used)]
         wanted = _prefixes(events) | _block_numbers([compacted[used] for used in events])
-        without_prefix = set(compress(events, ~np.isin(wanted, self._run.prefixes[:])))
+        prefixes = self._run.prefixes
+        lowest, highest = (int(wanted.min()), int(wanted.max())) if events else (0, 0)
+        part = prefixes[first_at(prefixes, lowest) : first_at(prefixes, highest + 1)]
+        without_prefix = set(compress(events, ~np.isin(wanted, part)))
         return [used for used in compacted if used not in candidates or used in without_prefix]
 
     def begin_compaction(self) -> "Compaction":
@@ -222,6 +229,11 @@ class Compaction:
             prefixes.append(_prefixes(compress(ids, are_events)) | blocks[are_events])
             time.sleep(0)
         return _merged(self._run.hashes, hashes), _merged(self._run.prefixes, prefixes)
+
+
+def first_at(section: Section, entry: int) -> int:
+    """Return the index of the first entry in a section that is not below `entry`."""
+    return bisect_left(range(len(section)), entry, key=lambda at: int(section[at : at + 1][0]))
 
 
 def first_position(entry: int) -> int:

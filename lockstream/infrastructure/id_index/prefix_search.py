@@ -1,6 +1,5 @@
 """Search a sorted run for event ids by their beginning. Entries name log blocks, and the log has the ids."""
 
-from bisect import bisect_left
 from itertools import groupby
 
 from lockstream.core.entities.fields import uuid_range
@@ -12,6 +11,7 @@ from lockstream.infrastructure.id_index.index import (
     ReadBlock,
     Section,
     SortedRun,
+    first_at,
     first_position,
 )
 
@@ -49,7 +49,7 @@ def find_events(run: SortedRun, prefix: str, limit: int, read_block: ReadBlock) 
 def _entries_between(section: Section, first_bits: int, last_bits: int) -> list[int]:
     """Return the first entries from `first_bits` through `last_bits`, up to `SEARCHED_BLOCKS`."""
     lower, upper = first_bits << BLOCK_NUMBER_BITS, last_bits << BLOCK_NUMBER_BITS | BLOCK_NUMBER
-    first = bisect_left(range(len(section)), lower, key=lambda at: int(section[at : at + 1][0]))
+    first = first_at(section, lower)
     entries: list[int] = section[first : first + SEARCHED_BLOCKS].tolist()
     return [entry for entry in entries if entry <= upper]
 
