@@ -73,6 +73,16 @@ class BackupFailed(LockstreamError):
     """Raised when a backup cannot be written to its destination."""
 
 
+class ReplayFailed(LockstreamError):
+    """Raised when `verify` cannot keep its temporary files."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(
+            f"The temporary files of `lockstream verify` in {folder} cannot be written ({reason}). Make sure that its "
+            "disk works and has free space, and that you may create files there, then run the command again."
+        )
+
+
 class LogMismatch(LockstreamError):
     """Raised when a full export does not begin with the records that the log already holds."""
 

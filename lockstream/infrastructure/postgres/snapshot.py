@@ -20,6 +20,7 @@ from lockstream.infrastructure.rows.reads import SqlReads
 from lockstream.infrastructure.rows.tables import (
     PROJECTION_TABLES,
     TABLES,
+    in_key_order,
     moments,
     network_totals,
     open_fault_totals,
@@ -64,12 +65,12 @@ class Snapshot:
         return self._table_ids() != self._tables
 
     def rows(self, row_class: type[Row]) -> Iterator[tuple[Any, ...]]:
-        """Yield all rows of a class as the driver returns them."""
-        return self._execute(Prepared(select(TABLES[row_class]), DIALECT), {})
+        """Yield all rows of a class as the driver returns them, sorted by key."""
+        return self._execute(Prepared(in_key_order(TABLES[row_class]), DIALECT), {})
 
     def moments(self) -> Iterator[tuple[Any, ...]]:
         """Yield the recorded times, by position."""
-        return self._execute(Prepared(select(moments).order_by(moments.c.position), DIALECT), {})
+        return self._execute(Prepared(in_key_order(moments), DIALECT), {})
 
     def totals(self) -> Iterator[tuple[int, ...]]:
         """Yield the position and the totals of the network: one row, unless a program has changed the table."""

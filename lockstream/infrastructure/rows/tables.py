@@ -15,10 +15,12 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Select,
     String,
     Table,
     and_,
     literal_column,
+    select,
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.event import listen
@@ -46,6 +48,11 @@ def _fixed(name: str, column_type: TypeEngine[Any]) -> Column[Any]:
 def changing_columns(table: Table) -> list[Column[Any]]:
     """Return the columns that an event may change in a row that exists."""
     return [column for column in table.columns if not column.primary_key and "is_fixed" not in column.info]
+
+
+def in_key_order(table: Table) -> Select[*tuple[Any, ...]]:
+    """Return a SELECT of all rows of a table, sorted by primary key. Each engine sorts identifiers by code points."""
+    return select(table).order_by(*table.primary_key.columns)
 
 
 compartments = Table(

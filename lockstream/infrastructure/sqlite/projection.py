@@ -122,7 +122,7 @@ class SqliteProjection:
     def memtable(self) -> list[NewIds]:
         """Return the memtable of the id index. Raises what `read_memtable` raises."""
         try:
-            return read_memtable(self._writing)
+            return list(read_memtable(self._writing))
         finally:
             self._writing.rollback()
 
@@ -252,14 +252,15 @@ def read_progress(connection: Connection) -> Progress:
     return Progress(Cursor(*numbers[:3]), RunRef(*numbers[3:5]), numbers[5])
 
 
-def read_memtable(connection: Connection) -> list[NewIds]:
-    """Read the memtable of the id index.
+def read_memtable(connection: Connection) -> Iterator[NewIds]:
+    """Yield the parts of the memtable of the id index, in order.
 
     Raises:
         ProjectionInvalid: the memtable is damaged.
     """
     try:
         found = connection.execute(select(memtable.c.content).order_by(memtable.c.through_position))
-        return [_new_ids.decode(content) for (content,) in found]
+        for (content,) in found:
+            yield _new_ids.decode(content)
     except CORRUPT_DATA_ERRORS as error:
         raise ProjectionInvalid(f"The projection cannot be read ({reason(error)}).") from error

@@ -1,4 +1,4 @@
-"""The store in memory: the same unit of work over lists and dicts. For tests, and for `verify` to compare with."""
+"""The store in memory: the same unit of work over lists and dicts. For tests."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

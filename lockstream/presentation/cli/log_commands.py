@@ -29,7 +29,7 @@ commands = typer.Typer(rich_markup_mode="markdown")
 def verify(deployment: "Deployment") -> None:
     """Verify every line of the log, then the projection against a fresh replay. May run beside a server.
 
-    The replay takes some 1 kB of memory for each event.
+    The replay is a temporary projection: beside a log in a file, else in the system's folder for temporary files.
 
     The files of the quarantine, the API keys and the audit log are verified as well. The exit code is 1 if something is
     wrong.
