@@ -32,7 +32,7 @@ _TOTALS = str(select(_POSITION, func.count(), *_SUMS).select_from(lockers))
 _OPEN_FAULTS = str(select(faults.c.severity, func.sum(IS_OPEN)).group_by(faults.c.severity))
 _LOCKERS = str(select(func.count(compartments.c.locker_id.distinct())))
 
-CACHED_ROWS = 100_000
+CACHED_ROWS = 20_000
 """Bound of the row cache of a replay, some 400 bytes a row."""
 
 
