@@ -4,4 +4,6 @@ Start at `tables`, which declares the tables. `mapping` converts a database row 
 one subject, `listings` those of lists with the statements of `listing_statements`, which `statements` makes by
 subject. `silence` has the conditions that a locker is silent, and `prepared` is a statement compiled once. May import
 `core`.
+
+`comparison` compares two projections row by row.
 """

@@ -5,4 +5,6 @@ and `verify_quarantine` and `verify_access` the files beside a log. `backup` cop
 and `repair` drops the damaged end of a log. `list_rows` lists the present state. `import_events` and `export_events`
 are for events as lockers send them, `copy_log` for a whole log with its positions. `record_history` writes the log of a
 simulated past. May import `infrastructure`, `core` and `settings`, but not `running`.
+
+`replay` is the temporary projection of `verify`.
 """

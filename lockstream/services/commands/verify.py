@@ -18,6 +18,7 @@ from lockstream.core.wording import agreeing, counted
 from lockstream.infrastructure.file_log.reader import last_position, read_log
 from lockstream.infrastructure.id_index.index import IdIndex
 from lockstream.infrastructure.id_index.sorted_run import read_run
+from lockstream.infrastructure.rows.comparison import differences
 from lockstream.infrastructure.rows.mapping import reason
 from lockstream.infrastructure.sqlite.database import (
     CORRUPT_DATA_ERRORS,
@@ -28,7 +29,6 @@ from lockstream.infrastructure.sqlite.database import (
 from lockstream.infrastructure.sqlite.projection import read_memtable, read_progress
 from lockstream.infrastructure.sqlite.projection_scan import ProjectionScan
 from lockstream.infrastructure.stores.embedded import projection_path
-from lockstream.services.commands.comparison import differences
 from lockstream.services.commands.replay import Replay, replaying
 
 REMEDY = "Run `lockstream rebuild` to build the projection again from the log."

@@ -11,8 +11,8 @@ from lockstream.infrastructure.postgres.connection import CONNECTION_LOST, Datab
 from lockstream.infrastructure.postgres.log import PostgresLog
 from lockstream.infrastructure.postgres.snapshot import Snapshot
 from lockstream.infrastructure.postgres.statements import HEAD, cursor_of
+from lockstream.infrastructure.rows.comparison import differences
 from lockstream.infrastructure.rows.mapping import VALUE_ERRORS, reason
-from lockstream.services.commands.comparison import differences
 from lockstream.services.commands.replay import Replay, replaying
 from lockstream.services.commands.verify import REMEDY, Verification, complete, explain_differences
 
