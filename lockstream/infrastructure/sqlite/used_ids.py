@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import batched
 from pathlib import Path
 
@@ -32,16 +33,14 @@ class UsedIds:
 
     def add(self, ids: Iterable[tuple[str, int]]) -> None:
         """Add ids with their positions."""
-        self._connection.execute("BEGIN")
-        self._connection.executemany("INSERT INTO used VALUES (?, ?)", ids)
-        self._connection.execute("COMMIT")
+        with self._at_once():
+            self._connection.executemany("INSERT INTO used VALUES (?, ?)", ids)
 
     def add_memtable(self, memtable: Iterable[NewIds]) -> None:
         """Add the memtable of the id index that `missing` examines."""
-        self._connection.execute("BEGIN")
-        for new in memtable:
-            self._connection.executemany("INSERT OR IGNORE INTO in_memtable VALUES (?)", zip(new.ids))
-        self._connection.execute("COMMIT")
+        with self._at_once():
+            for new in memtable:
+                self._connection.executemany("INSERT OR IGNORE INTO in_memtable VALUES (?)", zip(new.ids))
 
     def missing(self, run: IdIndex) -> Iterator[str]:
         """Yield the ids that neither the memtable nor both sections of the sorted run in `run` hold, in order."""
@@ -63,6 +62,15 @@ class UsedIds:
     def close(self) -> None:
         self._set_temporary_folder("")
         self._connection.close()
+
+    @contextmanager
+    def _at_once(self) -> Iterator[None]:
+        """Context manager that writes all rows of the block in one transaction, even if the block fails."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("COMMIT")
 
     def _set_temporary_folder(self, folder: str) -> None:
         """Let all connections of the process sort in `folder`. SQLite unlinks the files of sorts as it opens them."""

@@ -54,7 +54,7 @@ def verify_file(log: Path, on_progress: OnProgress) -> Verification:
         ReplayFailed: the temporary files cannot be written.
     """
     found, total = Verification(), last_position(log)
-    with replaying(log.parent, partial(read_log, log), lambda reached: on_progress(reached, total)) as replay:
+    with replaying(log.parent, total, partial(read_log, log), lambda reached: on_progress(reached, total)) as replay:
         projection = projection_path(log)
         try:
             if projection.exists():

@@ -27,7 +27,7 @@ def verify_database(database: Database, on_progress: OnProgress) -> Verification
     found, log = Verification(), PostgresLog(database)
     total = cursor_of(database.read(HEAD)[HEAD]).position
     folder = Path(gettempdir())
-    with replaying(folder, log.read, lambda reached: on_progress(reached, max(reached, total))) as replay:
+    with replaying(folder, total, log.read, lambda reached: on_progress(reached, max(reached, total))) as replay:
         try:
             replay.advance()  # before the snapshot, so that the snapshot is short
             with Snapshot(database) as moment:

@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from shutil import disk_usage
 from typing import cast
 
 import pytest
@@ -18,7 +19,7 @@ from lockstream.infrastructure.file_log.writer import LogWriter
 from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.presentation.cli.main import main
 from lockstream.services.commands import replay as module
-from lockstream.services.commands.replay import Replay, replaying
+from lockstream.services.commands.replay import TEMPORARY_BYTES, Replay, replaying
 from lockstream.services.commands.verify import verify_file
 from lockstream.tests.support.builders import RECORDED_AT, Body, event, registered
 from lockstream.tests.support.histories import hashes_after_start, history, record
@@ -47,7 +48,7 @@ def test_the_rows_in_memory_are_bounded_at_any_length_of_the_log(
     held: list[int] = []
     # when the log is replayed
     read = partial(read_log, log_path)
-    with replaying(log_path.parent, read, lambda _: held.append(rows_in_memory(replay))) as replay:
+    with replaying(log_path.parent, 0, read, lambda _: held.append(rows_in_memory(replay))) as replay:
         replay.advance()
         # then memory holds the rows of one chunk at most, beside those of the bound, and the ids are on disk
         assert max(held) < 500 + 3 * CHUNK_RECORDS
@@ -118,11 +119,21 @@ def test_a_full_disk_is_named_with_the_folder(
 ) -> None:
     write(log_path, LONG_HISTORY[:500])
     monkeypatch.setattr(module, "CACHED_ROWS", cached_rows)
-    with replaying(log_path.parent, partial(read_log, log_path), lambda _: None) as replay:
+    with replaying(log_path.parent, 0, partial(read_log, log_path), lambda _: None) as replay:
         driver = cast(sqlite3.Connection, replay._stored._writing.connection.driver_connection)
         driver.execute("PRAGMA max_page_count = 1")
         with pytest.raises(ReplayFailed, match=r"verify` in .* cannot be written \(database or disk is full\)"):
             replay.advance()
+
+
+def test_a_disk_without_room_for_the_temporary_files_is_named_before_they_are_written(log_path: Path) -> None:
+    free = disk_usage(log_path.parent).free
+    with (
+        pytest.raises(ReplayFailed, match=r"they need some [\d,]+ bytes, and the disk has [\d,]+ free"),
+        replaying(log_path.parent, 2 * free // TEMPORARY_BYTES, partial(read_log, log_path), lambda _: None),
+    ):
+        pass
+    assert names_beside(log_path) == set()
 
 
 def test_a_folder_that_cannot_be_written_is_named(
