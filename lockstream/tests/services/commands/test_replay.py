@@ -13,10 +13,11 @@ from lockstream.core.entities.log import START
 from lockstream.core.errors import ReplayFailed
 from lockstream.core.ports import ignore_progress
 from lockstream.core.use_cases.catch_up import CHUNK_RECORDS
+from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.codec.log_line import encode_lines
 from lockstream.infrastructure.file_log.reader import read_log
 from lockstream.infrastructure.file_log.writer import LogWriter
-from lockstream.infrastructure.stores.embedded import projection_path
+from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path
 from lockstream.presentation.cli.main import main
 from lockstream.services.commands import replay as module
 from lockstream.services.commands.replay import TEMPORARY_BYTES, Replay, replaying
@@ -89,6 +90,22 @@ def test_a_projection_that_cannot_be_read_does_not_stop_the_replay_of_later_even
     # then both are named
     assert "at position 11 could not have been accepted" in refused
     assert "cannot be read" in unreadable
+
+
+def test_the_write_ahead_log_of_a_server_can_begin_anew_during_the_replay(log_path: Path) -> None:
+    """A snapshot that is open for hours would let it grow for hours."""
+    busy: list[int] = []
+
+    def begin_anew(reached: int, end: int) -> None:
+        with closing(sqlite3.connect(projection_path(log_path))) as other:
+            [(is_busy, _, _)] = other.execute("PRAGMA wal_checkpoint(RESTART)")
+            busy.append(is_busy)
+
+    with closing(EmbeddedStore(log_path, 1_000)) as store:
+        ingest([event(body) for body in history()], store.unit_of_work())
+        store.checkpoint()
+        assert verify_file(log_path, begin_anew).problems == []
+    assert busy == [0]
 
 
 def test_no_temporary_file_has_a_name_during_the_replay_or_after_it(log_path: Path) -> None:
