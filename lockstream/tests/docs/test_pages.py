@@ -26,8 +26,15 @@ WALK_THROUGH = "<!-- walk-through: a test runs each command and compares what it
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 GENERATED = re.compile(r"<!-- (\w+): written by [^>]*-->.*?<!-- end of \1 -->", re.DOTALL)
 CODE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+COMMAND = f'lockstream() {{ "{sys.executable}" -m lockstream "$@"; }}\n'
+"""The first line of a script that calls `lockstream`, which need not be installed."""
 
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+def relative_name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=relative_name)
 
 
 def section(page: str, title: str) -> str:
@@ -46,9 +53,10 @@ def script_of(page: str) -> str:
 
 
 def printed_by(script: str, server: Server) -> list[str]:
-    """Paste a walk-through into bash, and return the lines that it prints."""
+    """Paste a walk-through into bash, with the server's address as `API`, and return the lines that it prints."""
     printed = subprocess.run(
-        ["bash", "-euc", script.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")],
+        ["bash", "-euc", COMMAND + script],
+        env=environment(server.log, API=f"http://127.0.0.1:{server.port}"),
         capture_output=True,
         text=True,
         check=True,
@@ -59,33 +67,26 @@ def printed_by(script: str, server: Server) -> list[str]:
 
 @requires_program("curl")
 def test_the_walk_throughs_print_the_responses_that_they_show(log_path: Path) -> None:
-    with Server(log_path) as server:
-        server.start()
-        pages = script_of(API) + script_of(FEED) + script_of(QUARANTINE)
-        for script, beginning in ((script_of(README), "# {"), (pages, "# ")):
+    """A newcomer follows the pages one after the other, on one log, each page in a shell of its own."""
+    pages = ((README, "# {"), (API, "# "), (FEED, "# "), (QUARANTINE, "# "), (SECURITY, "# "))
+    with Server(log_path).start() as server:
+        for page, beginning in pages:
+            script = script_of(page)
             shown = [line[2:] for line in script.splitlines() if line.startswith(beginning)]
             for line, expected in zip(printed_by(script, server), shown, strict=True):
                 assert re.fullmatch(re.escape(expected).replace("…", ".*"), line), expected
 
 
-@requires_program("curl")
-def test_the_keys_of_the_security_page_are_answered_as_it_shows(log_path: Path) -> None:
-    script = script_of(SECURITY)
-    beginning = f'lockstream() {{ "{sys.executable}" -m lockstream "$@"; }}\nAPI=http://127.0.0.1:8000\n'
-    shown = [line[2:] for line in script.splitlines() if line.startswith("# {")]
-    with Server(log_path).start() as server, pytest.MonkeyPatch.context() as patched:
-        for name, value in environment(log_path).items():
-            patched.setenv(name, value)
-        printed = printed_by(beginning + script, server)
-    for line, expected in zip(printed, shown, strict=True):
-        assert re.fullmatch(re.escape(expected).replace("…", ".*"), line), expected
+@pytest.mark.parametrize("page", [page for page in PAGES if "$API" in script_of(page.read_text())], ids=relative_name)
+def test_a_walk_through_keeps_the_address_that_its_reader_has_set(page: Path) -> None:
+    assert script_of(page.read_text()).startswith("API=${API:-http://127.0.0.1:8000}\n")
 
 
 def test_the_simulation_prints_the_lines_that_its_page_shows(log_path: Path) -> None:
     """The numbers also show that a seed gives the same events on every system."""
     script = script_of(SIMULATION)
     printed = subprocess.run(
-        ["bash", "-uc", f'lockstream() {{ "{sys.executable}" -m lockstream "$@"; }}\n{script}'],
+        ["bash", "-uc", COMMAND + script],
         env=environment(log_path),
         capture_output=True,
         text=True,
