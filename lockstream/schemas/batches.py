@@ -20,6 +20,15 @@ MANY_COMMAS = 200_000
 
 _BLANK = b" \t\r\n"
 
+_NOT_AN_ARRAY = (
+    "A batch is a list of events, and the body does not begin with a bracket. "
+    "Send a JSON array, or one event a line with the Content-Type application/x-ndjson."
+)
+_SEVERAL_EVENTS = (
+    "Several events stand on one line. "
+    "End each with a newline; with curl, send the file by --data-binary, because -d removes newlines."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class MalformedEntry:
@@ -60,7 +69,7 @@ def split_array(body: bytes, max_items: int, max_item_bytes: int) -> list[bytes]
         if body.count(b",") <= MANY_COMMAS:
             return [bytes(item) for item in _arrays.decode(body)[: max_items + 1]]
     except msgspec.ValidationError as error:
-        raise malformed("list_type", f"A batch is a list of events. {error}.") from error
+        raise malformed("list_type", _NOT_AN_ARRAY) from error
     except (UnicodeDecodeError, RecursionError) as error:
         raise malformed("json_invalid", f"The body is not JSON: {error}.") from error
     except msgspec.DecodeError:
@@ -80,7 +89,7 @@ def _scan_array(text: str, max_items: int, max_item_bytes: int) -> list[bytes]:
     try:
         place = _skip_blanks(text, 0)
         if text[place] != "[":
-            raise malformed("list_type", "A batch is a list of events. The body does not begin with a bracket.")
+            raise malformed("list_type", _NOT_AN_ARRAY)
         while len(items) <= max_items:
             start = _skip_blanks(text, place + 1)
             end = _end_of_item(text, start, max_item_bytes)
@@ -192,7 +201,11 @@ def parse_items(texts: Sequence[bytes], first: int, max_event_bytes: int) -> lis
 
 
 def _malformed_entry(text: bytes, error: MalformedEvent, index: int, max_event_bytes: int) -> MalformedEntry:
-    if len(text) > max_event_bytes:
+    is_too_large = len(text) > max_event_bytes
+    if _has_several_objects(text):
+        kind = "event_too_large" if is_too_large else "json_invalid"
+        return MalformedEntry(None, malformed(kind, _SEVERAL_EVENTS, index).errors)
+    if is_too_large:
         message = f"The event is larger than {max_event_bytes} bytes. Split it, or raise LOCKSTREAM_MAX_EVENT_BYTES."
         return MalformedEntry(None, malformed("event_too_large", message, index).errors)
     try:
@@ -200,3 +213,13 @@ def _malformed_entry(text: bytes, error: MalformedEvent, index: int, max_event_b
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         event_id = None
     return MalformedEntry(event_id, EVENT.explain(text, error, index))
+
+
+def _has_several_objects(text: bytes) -> bool:
+    """Return whether a text has an object and then the beginning of another, as lines without line ends have."""
+    characters = text.decode(errors="replace")
+    try:
+        _, end = _scanner.raw_decode(characters)
+    except (ValueError, RecursionError):
+        return False
+    return characters[:1] == "{" == characters[end:].lstrip()[:1]

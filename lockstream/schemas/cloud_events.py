@@ -20,7 +20,7 @@ from lockstream.infrastructure.codec.event_json import (
     payload_fields,
     require_each_member_once,
 )
-from lockstream.schemas.events import PAYLOADS, Form, Timestamp, Uuid
+from lockstream.schemas.events import PAYLOADS, Form, Timestamp, Uuid, send_instead
 from lockstream.schemas.records import decode_recorded_event, event_stream
 
 TYPES = {f"io.lockstream.{name}.v1": name for name in EVENT_TYPES}
@@ -158,13 +158,17 @@ def _require_json(media_type: str | None) -> str | None:
 _Source = Annotated[
     str,
     AfterValidator(_require_source),
+    send_instead(f"{_LOCKERS} and a locker's id, percent-encoded, such as /lockers/station-7"),
     Field(
         description="`/lockers/` and the locker's id, percent-encoded.",
         json_schema_extra={"pattern": f"^{_SOURCE}$"},
     ),
 ]
 _JsonType = Annotated[
-    str | None, AfterValidator(_require_json), Field(json_schema_extra={"pattern": f"^{_JSON_TYPE}$"})
+    str | None,
+    AfterValidator(_require_json),
+    send_instead("application/json, or omit it: the payload must be JSON"),
+    Field(json_schema_extra={"pattern": f"^{_JSON_TYPE}$"}),
 ]
 
 

@@ -17,17 +17,38 @@ from pydantic import (
     StringConstraints,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     create_model,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from lockstream.core.entities.events import EVENT_TYPES, Event
-from lockstream.core.entities.fields import IDENTIFIER, IDENTIFIER_MAX, SEVERITY_MAX, TIMESTAMP, UUID
+from lockstream.core.entities.fields import (
+    IDENTIFIER,
+    IDENTIFIER_FORM,
+    IDENTIFIER_MAX,
+    SEVERITY_MAX,
+    TIMESTAMP,
+    UUID,
+)
 from lockstream.core.errors import MalformedEvent
+from lockstream.core.wording import quoted
 from lockstream.infrastructure.codec.event_json import is_timestamp, payload_fields
 
 MAX_ERRORS = 20
 """Errors of one event that are listed one by one. A single event may contain thousands, and a batch millions."""
+
+_KINDS = {
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+    list: "a list",
+    dict: "an object",
+}
+"""Maps the class of a JSON value that is not a string to what an error calls it."""
 
 
 class MalformedBody(Exception):
@@ -75,31 +96,66 @@ class Form:
         return malformed(reason.kind, str(reason), *location).errors
 
     def _error(self, found: ErrorDetails) -> tuple[tuple[int | str, ...], str, str]:
-        """Return location, message and kind of pydantic's error; a wrong `type` is explained in our own words."""
+        """Return location, message and kind of pydantic's error.
+
+        A wrong `type`, and a body that is not an object, are explained in our own words.
+        """
         loc, kind = found["loc"], found["type"]
         types = f"The types are {', '.join(self._models)}."
         if kind == "union_tag_not_found":
             return ("type",), f"`type` is missing. {types}", "missing"
         if kind == "union_tag_invalid":
             return ("type",), f"`type` is not an event type. {types}", "type_unknown"
+        if kind == "dict_type":
+            form = "an event as an object, or a list of events as application/json to POST /events/batch"
+            return loc, f"The event is {_shown(found['input'])}. Send {form}.", kind
         return loc[1:] if loc and loc[0] in self._models else loc, found["msg"], kind
+
+
+def send_instead(form: str) -> WrapValidator:
+    """Return a validator of a member whose errors name the member's value, and `form` as what to send instead.
+
+    An error keeps its location and the kind that pydantic has given it.
+    """
+
+    def validate(value: Any, validate_type: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        try:
+            return validate_type(value)
+        except ValidationError as error:
+            [found] = error.errors(include_url=False)
+            sentences = f"`{info.field_name}` is {_shown(value)}. Send {form}."
+            raise PydanticCustomError(found["type"], "{sentences}", {"sentences": sentences}) from error
+
+    return WrapValidator(validate)
+
+
+def _shown(value: Any) -> str:
+    """Return a JSON value as an error shows it: the beginning of a string, and the kind of any other value."""
+    return quoted(value) if isinstance(value, str) else _KINDS[type(value)]
 
 
 def _require_timestamp(text: str) -> str:
     if not is_timestamp(text):
-        raise ValueError("the timestamp is not RFC 3339 with an offset, such as 2026-11-23T09:15:00+01:00")
+        raise ValueError("not an RFC 3339 date-time with an offset")
     return text
 
 
 _Identifier = Annotated[
     str,
     StringConstraints(min_length=1, max_length=IDENTIFIER_MAX, pattern=f"^{IDENTIFIER}$"),
+    send_instead(f"a string of {IDENTIFIER_FORM}"),
     Field(description="1 to 128 characters, without control characters and `/`."),
 ]
-Uuid = Annotated[str, StringConstraints(pattern=f"^{UUID}$"), Field(json_schema_extra={"format": "uuid"})]
+Uuid = Annotated[
+    str,
+    StringConstraints(pattern=f"^{UUID}$"),
+    send_instead("a UUID as a string, such as 0190a5e0-0000-4000-8000-000000000001"),
+    Field(json_schema_extra={"format": "uuid"}),
+]
 Timestamp = Annotated[
     str,
     AfterValidator(_require_timestamp),
+    send_instead("an existing day and time as a string, in RFC 3339 with an offset, such as 2026-11-23T09:15:00+01:00"),
     Field(
         description="Time by the locker's clock: RFC 3339 with an offset.",
         json_schema_extra={"format": "date-time", "pattern": f"^{TIMESTAMP}$"},

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstream.schemas import batches
-from lockstream.schemas.batches import MANY_COMMAS, NdjsonReader, split_array
+from lockstream.schemas.batches import MANY_COMMAS, MalformedEntry, NdjsonReader, parse_items, split_array
 from lockstream.schemas.events import MalformedBody
 from lockstream.tests.support.budgets import budget, examples
+from lockstream.tests.support.builders import as_lines, deposited, registered, reserved
 
 MAX_ITEMS, MAX_ITEM_BYTES = 100, 1_000
 
@@ -133,6 +134,41 @@ def test_an_error_names_its_character(split_way: str) -> None:
     with pytest.raises(MalformedBody) as raised:
         split(b'[ {"a": 1}, {"b" 2} ]')
     assert raised.value.errors[0]["msg"] == "The body is not JSON: Expecting ':' delimiter at character 17."
+
+
+@pytest.mark.parametrize("body", [as_lines(registered(), reserved()), b"null", b"event_id,locker_id", b'"[]"'])
+@pytest.mark.usefixtures("split_way")
+def test_a_body_that_does_not_begin_as_an_array_gets_both_forms_of_a_batch(body: bytes) -> None:
+    with pytest.raises(MalformedBody) as raised:
+        split(body)
+    sentences = (
+        "A batch is a list of events, and the body does not begin with a bracket. "
+        "Send a JSON array, or one event a line with the Content-Type application/x-ndjson."
+    )
+    assert raised.value.errors == [{"loc": ["body"], "msg": sentences, "type": "list_type"}]
+
+
+@pytest.mark.parametrize(("max_event_bytes", "kind"), [(1_000, "json_invalid"), (300, "event_too_large")])
+def test_events_that_lost_their_line_ends_get_the_option_of_curl_that_keeps_them(
+    max_event_bytes: int, kind: str
+) -> None:
+    # given a file of NDJSON whose newlines curl has removed, before the limit of an event and beyond it
+    text = as_lines(registered(), reserved(), deposited()).replace(b"\n", b"")
+    [item] = parse_items([text[: max_event_bytes + 1]], 2, max_event_bytes)
+    # then the error says how to keep them
+    assert isinstance(item, MalformedEntry)
+    sentences = (
+        "Several events stand on one line. "
+        "End each with a newline; with curl, send the file by --data-binary, because -d removes newlines."
+    )
+    assert item.errors == [{"loc": ["body", 2], "msg": sentences, "type": kind}]
+
+
+@pytest.mark.parametrize("text", [b"{" * 5_000, b'{"a": "}{"}', b'{"a": 1}, {"b": 2}', b"{}x", b"", b"\xc3{}"])
+def test_other_malformed_items_are_not_taken_for_several_events(text: bytes) -> None:
+    [item] = parse_items([text], 0, MAX_ITEM_BYTES)
+    assert isinstance(item, MalformedEntry)
+    assert "Several events" not in item.errors[0]["msg"]
 
 
 @budget(examples(150))

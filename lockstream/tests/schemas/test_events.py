@@ -8,6 +8,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from lockstream.core.errors import MalformedEvent
+from lockstream.schemas.cloud_events import REPORTED_CLOUD_EVENT
 from lockstream.schemas.events import EVENT
 from lockstream.tests.support.budgets import budget, examples
 from lockstream.tests.support.builders import (
@@ -197,6 +198,82 @@ def test_both_refuse_a_lone_surrogate(escape: str) -> None:
 def test_both_accept_the_same_times(time: str, is_accepted: bool) -> None:
     text = json.dumps(registered() | {"occurred_at": time}).encode()
     assert decoder_accepts(text) == models_accept(text) == is_accepted
+
+
+SEND_UUID = "Send a UUID as a string, such as 0190a5e0-0000-4000-8000-000000000001."
+SEND_IDENTIFIER = "Send a string of 1 to 128 characters, without control characters and /."
+SEND_TIME = "Send an existing day and time as a string, in RFC 3339 with an offset, such as 2026-11-23T09:15:00+01:00."
+SEND_OBJECT = "Send an event as an object, or a list of events as application/json to POST /events/batch."
+CLOUD_EVENT = {
+    "specversion": "1.0",
+    "id": registered()["event_id"],
+    "source": "/lockers/station-7",
+    "time": "2026-11-23T09:15:00+01:00",
+    "type": "io.lockstream.CompartmentRegistered.v1",
+    "data": {"compartment_id": "A1"},
+}
+
+
+@pytest.mark.parametrize(
+    ("members", "kind", "sentences"),
+    [
+        ({"event_id": "evt-1"}, "string_pattern_mismatch", f"`event_id` is 'evt-1'. {SEND_UUID}"),
+        ({"event_id": None}, "string_type", f"`event_id` is null. {SEND_UUID}"),
+        ({"locker_id": "s/1"}, "string_pattern_mismatch", f"`locker_id` is 's/1'. {SEND_IDENTIFIER}"),
+        ({"locker_id": ""}, "string_too_short", f"`locker_id` is ''. {SEND_IDENTIFIER}"),
+        ({"locker_id": "s" * 129}, "string_too_long", f"`locker_id` is '{'s' * 80}…'. {SEND_IDENTIFIER}"),
+        ({"locker_id": {"a": 1}}, "string_type", f"`locker_id` is an object. {SEND_IDENTIFIER}"),
+        (
+            {"occurred_at": "2026-02-30T08:00:00Z"},
+            "value_error",
+            f"`occurred_at` is '2026-02-30T08:00:00Z'. {SEND_TIME}",
+        ),
+        ({"occurred_at": 1700000000}, "string_type", f"`occurred_at` is a number. {SEND_TIME}"),
+    ],
+)
+def test_an_error_of_a_member_names_its_value_and_what_to_send(members: Body, kind: str, sentences: str) -> None:
+    [name] = members
+    errors = errors_of(json.dumps(registered() | members).encode())
+    assert errors == [{"loc": ["body", name], "msg": sentences, "type": kind}]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentences"),
+    [
+        (deposited(compartment_id=True), f"`compartment_id` is a boolean. {SEND_IDENTIFIER}"),
+        (deposited(compartment_id="{sentences}\n"), rf"`compartment_id` is '{{sentences}}\n'. {SEND_IDENTIFIER}"),
+        (fault_cleared(FAULT | {"event_id": "evt-1"}), f"`fault_event_id` is 'evt-1'. {SEND_UUID}"),
+    ],
+)
+def test_an_error_of_a_field_of_the_payload_names_its_value_and_what_to_send(body: Body, sentences: str) -> None:
+    [error] = errors_of(json.dumps(body).encode())
+    assert error["msg"] == sentences
+
+
+@pytest.mark.parametrize(("body", "shown"), [([registered()], "a list"), ("an event", "'an event'"), (7, "a number")])
+def test_an_error_of_a_body_that_is_not_an_object_names_both_operations(body: object, shown: str) -> None:
+    errors = errors_of(json.dumps(body).encode())
+    assert errors == [{"loc": ["body"], "msg": f"The event is {shown}. {SEND_OBJECT}", "type": "dict_type"}]
+
+
+@pytest.mark.parametrize(
+    ("members", "sentences"),
+    [
+        ({"id": "evt-1"}, f"`id` is 'evt-1'. {SEND_UUID}"),
+        ({"time": "today"}, f"`time` is 'today'. {SEND_TIME}"),
+        (
+            {"source": "station-7"},
+            "`source` is 'station-7'. Send /lockers/ and a locker's id, percent-encoded, such as /lockers/station-7.",
+        ),
+        (
+            {"datacontenttype": "text/xml"},
+            "`datacontenttype` is 'text/xml'. Send application/json, or omit it: the payload must be JSON.",
+        ),
+    ],
+)
+def test_an_error_of_a_cloud_event_names_its_value_and_what_to_send(members: Body, sentences: str) -> None:
+    [error] = REPORTED_CLOUD_EVENT.explain(json.dumps(CLOUD_EVENT | members).encode(), MalformedEvent("a reason"))
+    assert error["msg"] == sentences
 
 
 def errors_of(text: bytes) -> list[dict[str, Any]]:
