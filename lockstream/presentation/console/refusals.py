@@ -42,7 +42,8 @@ CODE_TEXTS: Final = {
     ),
     "reservation_not_awaiting_deposit": CodeText(
         "The parcel was deposited before, or the reservation has ended.",
-        "Often reported under two ids: discard.",
+        "Often reported under two ids: discard. A deposit that came after the expiry of its reservation stays refused "
+        "for ever: look for the parcel, note the reason and discard.",
     ),
     "reservation_expired": CodeText(
         "A pick-up after the expiry.",
