@@ -2,6 +2,7 @@
 
 It stores what it has read together with the cursor, one line for each page or event, in one write. A restart goes on
 behind the last whole line. KIND is `pages` or `stream`; it reads from one of the URLs, and from another after an error.
+A refusal, such as 409, ends the process, which prints the body of the response.
 """
 
 import os
@@ -47,6 +48,8 @@ def read_pages(http: httpx.Client, url: str, query: str, stored: Stored) -> None
 def read_stream(http: httpx.Client, url: str, query: str, stored: Stored) -> None:
     headers = {"Lockstream-Log": stored.log}
     with http.stream("GET", f"{url}/events/stream?after={stored.through}{query}", headers=headers) as response:
+        if response.is_error:
+            response.read()
         response.raise_for_status()
         log, block = response.headers["lockstream-log"], dict[str, str]()
         for line in response.iter_lines():
@@ -70,7 +73,7 @@ def main() -> None:
                 read(http, random.choice(urls), query, stored)
             except (httpx.TransportError, httpx.HTTPStatusError) as error:
                 if isinstance(error, httpx.HTTPStatusError) and error.response.status_code not in (502, 503, 504):
-                    raise
+                    sys.exit(error.response.text)
                 time.sleep(PAUSE_SECONDS)
 
 
