@@ -47,7 +47,7 @@ layers: tools ## check that imports point down
 	@$(BIN)/python -c 'from importlinter.cli import lint_imports_command as main; main()' --no-logo
 
 crash: tools ## provoke every fault, for more than an hour, and print the losses; LOCKSTREAM_CRASH_REPORT=PAGE writes them there
-	@LOCKSTREAM_CRASH=full $(BIN)/python -m pytest lockstream/tests/crash -q -n auto --dist worksteal
+	@LOCKSTREAM_CRASH=full $(BIN)/python -m pytest lockstream/tests/crash -q -n auto --dist worksteal -o faulthandler_timeout=3600
 
 fuzz: tools ## fuzz the decoders for SECONDS=300, guided by coverage
 	@$(BIN)/python -m lockstream.tests.fuzz $(or $(SECONDS),300)

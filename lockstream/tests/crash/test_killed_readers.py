@@ -115,15 +115,13 @@ class Reader:
 
 @contextmanager
 def reading(kinds: tuple[Kind, ...], folder: Path, nodes: list[str], proxy: str) -> Iterator[list[Reader]]:
-    readers = [
-        Reader(kind, folder / f"reader-{number}", [proxy] if kind.is_behind_proxy else nodes)
-        for number, kind in enumerate(kinds)
-    ]
-    try:
+    with ExitStack() as running:
+        readers = []
+        for number, kind in enumerate(kinds):
+            reader = Reader(kind, folder / f"reader-{number}", [proxy] if kind.is_behind_proxy else nodes)
+            running.callback(reader.kill)
+            readers.append(reader)
         yield readers
-    finally:
-        for reader in readers:
-            reader.kill()
 
 
 @contextmanager
