@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from lockstream.presentation.http.event_stream import RETRY_MILLISECONDS
 from lockstream.presentation.http.media_types import CLOUD_EVENT, JSON
 
 PATH = "/events/stream"
@@ -20,11 +21,18 @@ _MESSAGES = {
         CLOUD_EVENT,
     ),
 }
-_CURSOR = {
+_CURSOR: dict[str, Any] = {
     "description": "The `id` line of the block: everything that the request asks for, up to this position, was sent.",
     "type": "object",
     "properties": {"id": {"type": "integer", "minimum": 0}},
     "required": ["id"],
+    "additionalProperties": False,
+}
+_RETRY = {
+    "description": "The `retry` line of the first block: milliseconds until the client connects again.",
+    "type": "integer",
+    "minimum": RETRY_MILLISECONDS[0],
+    "maximum": RETRY_MILLISECONDS[1],
 }
 
 
@@ -46,20 +54,31 @@ def describe_stream(contract: dict[str, Any]) -> dict[str, Any]:
             "eventStream": {
                 "address": PATH,
                 "description": operation["description"],
-                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in ["Request", *names]},
             }
         },
         "operations": {
+            "receiveRequest": {
+                "action": "receive",
+                "channel": channel,
+                "summary": "The request of a client, which opens the stream.",
+                "messages": [{"$ref": "#/channels/eventStream/messages/Request"}],
+                "bindings": {"http": _http_binding(operation["parameters"])},
+            },
             "sendEvents": {
                 "action": "send",
                 "channel": channel,
                 "summary": operation["responses"]["200"]["description"],
                 "messages": [{"$ref": f"#/channels/eventStream/messages/{name}"} for name in names],
-                "bindings": {"http": _http_binding(operation["parameters"])},
-            }
+            },
         },
         "components": {
             "messages": {
+                "Request": {
+                    "title": "A request for the stream, whose headers are those of HTTP.",
+                    "headers": {"type": "object", "properties": _parameters(operation["parameters"], "header")},
+                    "payload": {"type": "null", "description": "The request has no body."},
+                },
                 **{
                     name: {
                         "title": title,
@@ -72,8 +91,8 @@ def describe_stream(contract: dict[str, Any]) -> dict[str, Any]:
                 },
                 "Cursor": {
                     "title": "A block without data, which only moves the cursor of the client.",
-                    "summary": "The first one also has a `retry` line: milliseconds until the client connects again.",
-                    "headers": _CURSOR,
+                    "summary": "The first block of a stream, which also has a `retry` line, and heartbeats.",
+                    "headers": _CURSOR | {"properties": _CURSOR["properties"] | {"retry": _RETRY}},
                     "payload": {"type": "null", "description": "The block has no `data` line."},
                 },
             },
@@ -83,13 +102,18 @@ def describe_stream(contract: dict[str, Any]) -> dict[str, Any]:
 
 
 def _http_binding(parameters: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the HTTP binding of an operation with these query parameters of an OpenAPI operation."""
-    query = {
+    """Return the HTTP binding of an operation with the query parameters among those of an OpenAPI operation."""
+    query = _parameters(parameters, "query")
+    return {"method": "GET", "query": {"type": "object", "properties": query}, "bindingVersion": "0.3.0"}
+
+
+def _parameters(parameters: list[dict[str, Any]], place: str) -> dict[str, Any]:
+    """Return the schemas of those parameters of an OpenAPI operation that are in `place`: `query` or `header`."""
+    return {
         parameter["name"]: {**parameter["schema"], "description": parameter["description"]}
         for parameter in parameters
-        if parameter["in"] == "query"
+        if parameter["in"] == place
     }
-    return {"method": "GET", "query": {"type": "object", "properties": query}, "bindingVersion": "0.3.0"}
 
 
 def _schemas(all_schemas: dict[str, Any], names: list[str]) -> dict[str, Any]:

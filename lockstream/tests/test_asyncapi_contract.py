@@ -1,6 +1,8 @@
 """`lockstream/openapi/asyncapi.yaml`: valid AsyncAPI, as the application declares it, and true of a real stream."""
 
 import json
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,38 @@ def resolved(reference: str) -> Any:
     for step in reference.removeprefix("#/").split("/"):
         value = value[step]
     return value
+
+
+def messages_of(operation: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the messages of an operation by name."""
+    in_channel = [resolved(one["$ref"])["$ref"] for one in operation["messages"]]
+    return {reference.rpartition("/")[2]: resolved(reference) for reference in in_channel}
+
+
+def blocks_of(response: httpx.Response) -> Iterator[dict[str, Any]]:
+    """Yield the blocks of a stream as they arrive: the fields of each, whose values are all JSON."""
+    block: dict[str, Any] = {}
+    for line in response.iter_lines():
+        if line:
+            name, _, value = line.partition(": ")
+            assert name not in block
+            block[name] = json.loads(value)
+        else:
+            yield block
+            block = {}
+
+
+def validate(value: Any, schema: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator(
+        {**schema, "components": DESCRIPTION["components"]},
+        format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,
+    ).validate(value)
+
+
+def validate_block(block: dict[str, Any], message: dict[str, Any]) -> None:
+    """Require that a block is the message: its headers, its data, and nothing else."""
+    validate({name: value for name, value in block.items() if name != "data"}, message["headers"])
+    validate(block.get("data"), message["payload"])
 
 
 def references(value: Any) -> list[str]:
@@ -58,25 +92,61 @@ def test_every_reference_leads_somewhere() -> None:
         assert resolved(reference)
 
 
-def test_a_stream_sends_the_messages_that_are_described(log_path: Path) -> None:
-    [operation] = DESCRIPTION["operations"].values()
-    messages = [resolved(resolved(one["$ref"])["$ref"]) for one in operation["messages"]]
-    by_media_type = {one["contentType"]: one for one in messages if "contentType" in one}
-    assert set(by_media_type) == {"application/json", "application/cloudevents+json"}
-    assert resolved(operation["channel"]["$ref"])["address"] == PATH
+def test_the_request_is_described_with_its_headers() -> None:
+    request = DESCRIPTION["operations"]["receiveRequest"]
+    assert resolved(request["channel"]["$ref"])["address"] == PATH
+    assert request["bindings"]["http"]["method"] == "GET"
+    [message] = messages_of(request).values()
+    declared = app.openapi()["paths"][PATH]["get"]["parameters"]
+    headers = {one["name"] for one in declared if one["in"] == "header"}
+    assert {"Last-Event-ID", "Lockstream-Log"} <= headers
+    assert set(message["headers"]["properties"]) == headers
+
+
+@pytest.mark.parametrize("name", ["RecordedEvent", "CloudEvent"])
+def test_every_block_of_a_stream_is_a_message_that_is_described(log_path: Path, name: str) -> None:
+    # given a server with events, and a reader that has read the first one
+    messages = messages_of(DESCRIPTION["operations"]["sendEvents"])
+    event, cursor = messages[name], messages["Cursor"]
+    [request] = messages_of(DESCRIPTION["operations"]["receiveRequest"]).values()
     with Server(log_path).start() as server:
         status, _, _ = server.request(
             "POST", "/events/batch", as_lines(*EVENTS), {"Content-Type": "application/x-ndjson"}
         )
         assert status == 200
-        for media_type, message in by_media_type.items():
-            schema = {**message["payload"], "components": DESCRIPTION["components"]}
-            validator = jsonschema.Draft202012Validator(
-                schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
-            )
-            url = f"http://127.0.0.1:{server.port}{PATH}?after=0"
-            with httpx.stream("GET", url, headers={"Accept": media_type}, timeout=TIMEOUT_SECONDS) as response:
-                lines = response.iter_lines()
-                data = [next(line for line in lines if line.startswith("data: ")) for _ in EVENTS]
-            for text in data:
-                validator.validate(json.loads(text.removeprefix("data: ")))
+        log = json.loads(server.get("/events?after=0")[1])["log"]
+        headers = {"Last-Event-ID": "1", "Lockstream-Log": log}
+        validate({"Last-Event-ID": 1, "Lockstream-Log": log}, request["headers"])
+        # when it opens a stream with the headers that are described
+        url = f"http://127.0.0.1:{server.port}{PATH}?after=0"
+        with httpx.stream(
+            "GET", url, headers={"Accept": event["contentType"], **headers}, timeout=TIMEOUT_SECONDS
+        ) as response:
+            blocks = blocks_of(response)
+            # then the first block is a cursor, with the time after which the client connects again
+            first = next(blocks)
+            assert first == {"retry": first["retry"], "id": 1}
+            validate_block(first, cursor)
+            # and each further event is a message, with its position as the cursor
+            sent = list(islice(blocks, len(EVENTS) - 1))
+            assert [block["id"] for block in sent] == list(range(2, len(EVENTS) + 1))
+            for block in sent:
+                assert set(block) == {"id", "data"}
+                validate_block(block, event)
+            # and then a heartbeat is a cursor alone
+            heartbeat = next(blocks)
+            assert heartbeat == {"id": len(EVENTS)}
+            validate_block(heartbeat, cursor)
+        # and a heartbeat does not fit the message of an event, nor an event that of a cursor
+        for wrong, message in ((heartbeat, event), (sent[-1], cursor)):
+            with pytest.raises(jsonschema.ValidationError):
+                validate_block(wrong, message)
+
+
+@pytest.mark.parametrize("name", ["RecordedEvent", "CloudEvent", "Cursor"])
+def test_a_block_with_an_unknown_field_is_not_a_message_that_is_described(name: str) -> None:
+    message = messages_of(DESCRIPTION["operations"]["sendEvents"])[name]
+    validate({"id": 1}, message["headers"])
+    for wrong in {"id": 1, "event": "x"}, {"id": -1}, {}, {"id": 1, "retry": 0}:
+        with pytest.raises(jsonschema.ValidationError):
+            validate(wrong, message["headers"])
