@@ -17,6 +17,15 @@ type FileIdentity = tuple[int, int]
 """Device number and inode number, which identify a file under any name."""
 
 
+def is_missing(path: Path) -> bool:
+    """Return whether there is no file at `path`. A file that cannot be examined is not missing: opening it says why."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno in {errno.ENOENT, errno.ENOTDIR}
+    return False
+
+
 def open_locked(path: Path) -> int:
     """Open a regular file, create it if it is missing, and lock it until this process closes it or ends.
 

@@ -11,11 +11,17 @@ from lockstream.core.entities.feed import EMPTY_LOG_ID, LogPage, log_id_of
 from lockstream.core.entities.quarantine import AcceptedEvent
 from lockstream.core.entities.state import LockerTotals, Reservation
 from lockstream.core.entities.subjects import CompartmentSubject, LockerSubject, ReservationSubject, Subject
-from lockstream.core.errors import InconsistentHistory, LockstreamError, ProjectionInvalid, StoreUnavailable
+from lockstream.core.errors import (
+    InconsistentHistory,
+    LockstreamError,
+    ProjectionInvalid,
+    StartRefused,
+    StoreUnavailable,
+)
 from lockstream.core.ports import Listings, OnProgress, ReadResult, ignore_progress
 from lockstream.core.wording import counted
 from lockstream.infrastructure.file_log.writer import LogWriter
-from lockstream.infrastructure.fs import sync_directory
+from lockstream.infrastructure.fs import is_missing, sync_directory
 from lockstream.infrastructure.id_index.compactor import CompactionCounts
 from lockstream.infrastructure.id_index.sorted_run import remove_runs, run_path
 from lockstream.infrastructure.sqlite.cached_projection import CachedProjection, create_projection
@@ -92,12 +98,15 @@ class EmbeddedStore:
         `capacity` bounds the row cache. While the disk has less than `min_free_bytes` free, no event is accepted.
 
         Raises:
-            StartRefused: another process has the log or the projection open, or the log cannot be opened or created.
+            StartRefused: another process has the log or the projection open, the log cannot be opened or created, or
+                the log is missing although the projection has seen events.
             LogDamaged: a line is damaged, or acknowledged events are missing.
             InconsistentHistory: the log was not written by these rules.
             OSError: the file system does not work.
         """
         path = projection_path(log_path)
+        if is_missing(log_path):  # checked first, because a log that is missing would be created
+            _require_no_events(log_path, path)
         self.log = LogWriter(log_path, lambda: acknowledged(path), min_free_bytes=min_free_bytes)
         try:
             self._projection = _open_projection(self.log, path, capacity, on_progress)
@@ -286,6 +295,16 @@ class FilePages:
 
     def close(self) -> None:
         self._reader.close()
+
+
+def _require_no_events(log_path: Path, projection: Path) -> None:
+    """Require that the projection of a missing log has seen no event, so that an empty log may be created."""
+    if seen := acknowledged(projection):
+        raise StartRefused(
+            f"The log {log_path.absolute()} is missing, and the projection beside it has seen "
+            f"{counted(seen, 'event')}. Nothing was changed. Put the log back, or check that its disk is mounted. To "
+            f"begin an empty log, remove the projection {projection.absolute()}."
+        )
 
 
 def _open_projection(log: LogWriter, path: Path, capacity: float, on_progress: OnProgress) -> CachedProjection:

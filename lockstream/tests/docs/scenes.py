@@ -75,6 +75,11 @@ def lost() -> str:
     return run("serve")
 
 
+def missing() -> str:
+    LOG.unlink()
+    return run("serve")
+
+
 def no_place() -> str:
     return run("serve", under=["env", "EVENT_LOG_PATH=missing/event_log.jsonl"])
 
@@ -203,6 +208,7 @@ PRINTED: dict[str, Callable[[], str]] = {
         in_use,
         damaged,
         lost,
+        missing,
         no_place,
         impossible,
         setting,

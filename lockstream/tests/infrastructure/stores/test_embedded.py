@@ -15,14 +15,21 @@ from lockstream.core.outcomes import Duplicate
 from lockstream.infrastructure.file_log.reader import read_log
 from lockstream.infrastructure.sqlite import database
 from lockstream.infrastructure.sqlite.projection import SqliteProjection
-from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path, rebuild
+from lockstream.infrastructure.stores.embedded import EmbeddedStore, projection_path, rebuild, remove_projection
 from lockstream.tests.infrastructure.sqlite.row_stores import rows_in_memory
 from lockstream.tests.infrastructure.sqlite.trouble import missing_table
 from lockstream.tests.infrastructure.stores.comparison import in_model_terms
 from lockstream.tests.infrastructure.stores.failing_log import checkpoint_durable, fail_log, ingested
 from lockstream.tests.infrastructure.stores.network import CAPACITY, EmbeddedNetwork
 from lockstream.tests.support.builders import fault_reported, registered, reserved
-from lockstream.tests.support.histories import hashes, hashes_after_replay, hashes_after_start, history, record
+from lockstream.tests.support.histories import (
+    files_beside,
+    hashes,
+    hashes_after_replay,
+    hashes_after_start,
+    history,
+    record,
+)
 
 
 def test_a_projection_of_another_log_of_the_same_length_is_rebuilt(tmp_path: Path) -> None:
@@ -101,6 +108,53 @@ def test_a_start_is_refused_if_the_log_lost_events_of_a_checkpoint(log_path: Pat
 
     with pytest.raises(LogFileDamaged, match="has seen 10 acknowledged events, and the log holds only 9"):
         EmbeddedStore(log_path, CAPACITY)
+
+
+def test_a_start_without_a_log_is_refused_if_the_projection_has_seen_events(log_path: Path) -> None:
+    # given a projection whose log is gone
+    record(log_path, history())
+    content = log_path.read_bytes()
+    log_path.unlink()
+    before = files_beside(log_path)
+    # when a store is opened, then it is refused and has created nothing
+    seen = rf"The log {log_path} is missing, and the projection beside it has seen 10 events\. Nothing was changed\."
+    with pytest.raises(StartRefused, match=seen) as refused:
+        EmbeddedStore(log_path, CAPACITY)
+    assert f"remove the projection {projection_path(log_path)}" in str(refused.value)
+    assert files_beside(log_path) == before
+    # when the log is back, then the start finds every event
+    log_path.write_bytes(content)
+    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
+
+
+def test_a_start_without_a_log_names_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    record(tmp_path / "log.jsonl", history()[:1])
+    Path("log.jsonl").unlink()
+    with pytest.raises(StartRefused, match=rf"The log {tmp_path}/log\.jsonl is missing.* has seen 1 event\."):
+        EmbeddedStore(Path("log.jsonl"), CAPACITY)
+
+
+def test_a_link_to_a_missing_log_is_a_missing_log(log_path: Path) -> None:
+    """The file may be on a disk that is not mounted."""
+    record(log_path, history())
+    log_path.unlink()
+    log_path.symlink_to(log_path.with_name("away.jsonl"))
+    with pytest.raises(StartRefused, match="is missing"):
+        EmbeddedStore(log_path, CAPACITY)
+    assert not log_path.exists()
+
+
+@pytest.mark.parametrize("harm", ["removed", "no events", "not a database"])
+def test_a_start_creates_a_log_if_no_projection_has_seen_events(log_path: Path, harm: str) -> None:
+    record(log_path, history() if harm != "no events" else [])
+    log_path.unlink()
+    if harm == "removed":
+        remove_projection(projection_path(log_path))
+    elif harm == "not a database":
+        projection_path(log_path).write_bytes(b"no database" * 1000)
+    EmbeddedStore(log_path, CAPACITY).close()
+    assert log_path.read_bytes() == b""
 
 
 @pytest.mark.parametrize("is_read", [False, True])

@@ -17,7 +17,7 @@ from lockstream.tests.support.builders import (
     reserved,
 )
 from lockstream.tests.support.commands import RunCommand
-from lockstream.tests.support.histories import hashes_after_replay, hashes_after_start, history, record
+from lockstream.tests.support.histories import files_beside, hashes_after_replay, hashes_after_start, history, record
 from lockstream.tests.support.log_audit import audited
 from lockstream.tests.support.processes import command, needs_strace, traced
 
@@ -249,6 +249,27 @@ def test_a_full_import_equals_the_exported_log_and_can_be_repeated(
     assert (first.exit_code, first.errors) == (0, "10 events imported unchanged.\n")
     assert (second.exit_code, second.errors) == (0, "0 events imported unchanged.\n")
     assert other.read_bytes() == b"".join(lines)
+
+
+def test_an_import_creates_no_log_beside_a_projection_that_has_seen_events(
+    log_path: Path, run_command: RunCommand, lines: list[bytes], source: Path
+) -> None:
+    # given a log that is gone
+    write(source, *history("other"))
+    log_path.unlink()
+    before = files_beside(log_path)
+    # when events are imported, then nothing is created
+    run_command("import", source).assert_is_error(f"The log {log_path} is missing", "has seen 10 events")
+    assert files_beside(log_path) == before
+
+
+def test_a_full_import_puts_a_missing_log_back(
+    log_path: Path, run_command: RunCommand, lines: list[bytes], source: Path
+) -> None:
+    source.write_bytes(run_command("export", "--full").output)
+    log_path.unlink()
+    assert run_command("import", "--full", source).errors == "10 events imported unchanged.\n"
+    assert hashes_after_start(log_path) == hashes_after_replay(log_path)
 
 
 def test_a_full_import_refuses_a_report(log_path: Path, run_command: RunCommand, source: Path) -> None:
