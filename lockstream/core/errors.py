@@ -5,6 +5,7 @@ LockstreamError
 ├── NotAnImportReport         the report file of an import holds something else
 ├── BackupFailed              a backup cannot be written to its destination
 ├── LogMismatch               a full export belongs to another log
+├── LogMissing                a command reads a log file that does not exist
 ├── SimulationFailed          simulated events cannot be written or posted
 ├── StatusUnknown             the state of a server cannot be read
 ├── FollowFailed              the feed of a server cannot be followed
@@ -85,6 +86,15 @@ class ReplayFailed(LockstreamError):
 
 class LogMismatch(LockstreamError):
     """Raised when a full export does not begin with the records that the log already holds."""
+
+
+class LogMissing(LockstreamError):
+    """Raised when a command reads a log file that does not exist."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"There is no log at {path}. Set EVENT_LOG_PATH or --log to the log of the server, or put the log back."
+        )
 
 
 class SimulationFailed(LockstreamError):

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 class DatabaseDeployment:
     """Implements `deployment.Deployment` over a PostgreSQL database."""
 
+    missing_log = None
+
     limits: ClassVar[TimeLimits] = DEFAULT_LIMITS
     """Timeouts of the database. Tests of whole processes shorten them."""
 

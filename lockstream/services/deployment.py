@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 from lockstream.core.entities.log import START, Record
 from lockstream.core.entities.quarantine import QuarantineLimits
 from lockstream.core.entities.silence import SilenceLimits
-from lockstream.core.errors import StartRefused
+from lockstream.core.errors import LogMissing, StartRefused
 from lockstream.core.key_store import AuditLimits, KeyStore
 from lockstream.core.ports import Listings, OnProgress, ReadResult, Store, ignore_progress
 from lockstream.infrastructure.access.store import FileKeyStore
 from lockstream.infrastructure.file_log.reader import last_position, read_log
 from lockstream.infrastructure.file_log.writer import LogWriter
+from lockstream.infrastructure.fs import is_missing
 from lockstream.services.commands.copy_log import import_log
 from lockstream.services.commands.import_events import ImportCounts, import_events
 from lockstream.services.running.access.access import Access
@@ -47,6 +48,10 @@ class Deployment(Protocol):
     def start(self, on_progress: OnProgress = ignore_progress) -> Lockstream:
         """Start the system that serves requests."""
 
+    @property
+    def missing_log(self) -> Path | None:
+        """The absolute path of the log file if there is no such file yet, else None. A start creates the file."""
+
     def key_store(self) -> KeyStore:
         """Return the store of API keys and audit entries, to be closed. A server may run meanwhile."""
 
@@ -76,6 +81,7 @@ class Deployment(Protocol):
 
         Raises:
             StartRefused: the log is in a database. The text ends with the sentence `remedy`.
+            LogMissing: there is no such file.
         """
 
 
@@ -194,31 +200,37 @@ class FileDeployment:
             store.close()
             raise
 
+    @property
+    def missing_log(self) -> Path | None:
+        return self._log.absolute() if is_missing(self._log) else None
+
     def key_store(self) -> FileKeyStore:
         return FileKeyStore(self._log, audit_limits(self._settings))
 
     def records(self, on_progress: OnProgress = ignore_progress) -> Iterator[Record]:
-        return with_progress(read_log(self._log, START), last_position(self._log), on_progress)
+        log = self._existing_log()
+        return with_progress(read_log(log, START), last_position(log), on_progress)
 
     def verify(self, on_progress: OnProgress) -> "Verification":
         from lockstream.services.commands.verify import verify_file  # noqa: PLC0415
         from lockstream.services.commands.verify_access import verify_access  # noqa: PLC0415
         from lockstream.services.commands.verify_quarantine import verify_quarantine  # noqa: PLC0415
 
-        found = verify_file(self._log, on_progress)
-        verify_quarantine(self._log, found)
-        verify_access(self._log, found)
+        log = self._existing_log()
+        found = verify_file(log, on_progress)
+        verify_quarantine(log, found)
+        verify_access(log, found)
         return found
 
     def list[ValueT](self, query: Callable[[Listings], ValueT]) -> ReadResult[ValueT]:
         from lockstream.services.commands.list_rows import list_rows  # noqa: PLC0415
 
-        return list_rows(self._log, query)
+        return list_rows(self._existing_log(), query)
 
     def rebuild(self, on_progress: OnProgress) -> None:
         from lockstream.infrastructure.stores.embedded import rebuild  # noqa: PLC0415
 
-        rebuild(self._log, self._settings.row_cache_rows, on_progress)
+        rebuild(self._existing_log(), self._settings.row_cache_rows, on_progress)
 
     def import_events(self, source: Path, report: Path, on_progress: OnProgress) -> ImportCounts:
         source.stat()  # raises an error for a missing file before a log is created
@@ -238,4 +250,10 @@ class FileDeployment:
         raise StartRefused("There is no database to migrate. Set DATABASE_URL; a log file needs no migration.")
 
     def log_file(self, remedy: str) -> Path:
+        return self._existing_log()
+
+    def _existing_log(self) -> Path:
+        """Return the path of the log file. Raises LogMissing."""
+        if missing := self.missing_log:
+            raise LogMissing(missing)
         return self._log

@@ -11,7 +11,7 @@ from lockstream.core.entities.log import START
 from lockstream.infrastructure.codec.log_line import encode_lines, utc_now
 from lockstream.tests.support.builders import LOCKER, Body, event, registered
 from lockstream.tests.support.commands import RunCommand
-from lockstream.tests.support.histories import files_beside, hashes_after_replay, hashes_after_start, history, record
+from lockstream.tests.support.histories import hashes_after_replay, hashes_after_start, history, record
 from lockstream.tests.support.processes import command
 
 
@@ -82,11 +82,6 @@ def test_a_full_export_refuses_to_be_limited(log_path: Path, run_command: RunCom
     result = run_command("export", "--full", *part)
     assert (result.exit_code, result.output) == (2, b"")
     assert "Leave out --from and --locker" in result.errors
-
-
-def test_an_export_names_a_missing_log(log_path: Path, run_command: RunCommand) -> None:
-    run_command("export").assert_is_error(str(log_path))
-    assert files_beside(log_path) == {}
 
 
 def test_an_export_writes_the_lines_before_the_damage_and_names_it(log_path: Path, run_command: RunCommand) -> None:

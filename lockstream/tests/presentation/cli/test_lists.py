@@ -244,6 +244,7 @@ def test_an_id_that_is_not_an_identifier_is_a_usage_error(
 
 
 def test_a_missing_projection_names_the_next_step(log_path: Path, run_command: RunCommand) -> None:
+    log_path.touch()
     result = run_command("faults")
     assert result.exit_code == 1
     assert f"{projection_path(log_path)} does not exist. Start Lockstream once" in result.errors

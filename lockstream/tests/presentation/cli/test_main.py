@@ -11,7 +11,7 @@ from typer.main import get_group
 import lockstream
 from lockstream.presentation.cli.main import commands
 from lockstream.tests.support.commands import RunCommand
-from lockstream.tests.support.histories import history, record
+from lockstream.tests.support.histories import files_beside, history, record
 from lockstream.tests.support.processes import TIMEOUT_SECONDS, command, environment, redirected
 
 COMMANDS = [
@@ -73,6 +73,35 @@ def test_a_misspelled_option_is_answered_with_the_closest_ones(run_command: RunC
     result = run_command("serve", "--prot", 8000)
     assert result.exit_code == 2
     assert "No such option: --prot (Possible options: --host, --port)" in words(result.errors)
+
+
+READERS = [
+    *(["verify"], ["rebuild"], ["repair"], ["export"], ["export", "--full"], ["backup", "copy.jsonl"]),
+    *(["lockers"], ["reservations"], ["faults"], ["history", "--locker", "locker-1"]),
+]
+"""Commands that read a log, and create none."""
+
+
+@pytest.mark.parametrize("has_projection", [False, True])
+@pytest.mark.parametrize("arguments", READERS, ids=" ".join)
+def test_a_command_names_the_absolute_path_of_a_missing_log_and_creates_nothing(
+    log_path: Path, run_command: RunCommand, arguments: list[str], *, has_projection: bool
+) -> None:
+    # given a folder without a log, with or without its projection
+    if has_projection:
+        record(log_path, history())
+        log_path.unlink()
+    before = files_beside(log_path)
+    # when a command reads the log at a relative path
+    result = run_command(*arguments, "--log", log_path.name)
+    # then
+    assert (result.exit_code, result.errors) == (
+        1,
+        f"lockstream: There is no log at {log_path}. Set EVENT_LOG_PATH or --log to the log of the server, or put the "
+        "log back.\n",
+    )
+    assert result.output == b""
+    assert files_beside(log_path) == before
 
 
 @pytest.mark.parametrize("arguments", [["import"], ["backup"], ["verify", "extra"], ["serve", "--port"]])

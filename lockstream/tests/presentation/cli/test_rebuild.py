@@ -40,11 +40,6 @@ def test_a_damaged_log_leaves_the_old_projection_unchanged(log_path: Path, run_c
     assert files_beside(log_path) == before
 
 
-def test_a_rebuild_names_a_missing_log_and_does_not_create_it(log_path: Path, run_command: RunCommand) -> None:
-    run_command("rebuild").assert_is_error(str(log_path))
-    assert files_beside(log_path) == {}
-
-
 def test_a_killed_rebuild_leaves_files_that_a_start_can_use(log_path: Path, run_command: RunCommand) -> None:
     # given a rebuild that was killed half-way
     record(log_path, (registered(f"c{number}") for number in range(EVENTS)))

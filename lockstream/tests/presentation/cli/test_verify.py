@@ -16,7 +16,7 @@ from lockstream.infrastructure.quarantine.journal import quarantine_path
 from lockstream.infrastructure.stores.embedded import projection_path
 from lockstream.tests.support.builders import registered
 from lockstream.tests.support.commands import RunCommand
-from lockstream.tests.support.histories import files_beside, hashes_after_replay, hashes_after_start, history, record
+from lockstream.tests.support.histories import hashes_after_replay, hashes_after_start, history, record
 from lockstream.tests.support.processes import Server
 
 VERIFIED = "OK: 10 events and 1 locker verified."
@@ -49,11 +49,6 @@ def test_a_log_without_a_projection_passes_with_a_note(log_path: Path, run_comma
     result = run_command("verify")
     assert result.exit_code == 0
     assert "no projection yet" in result.errors
-
-
-def test_verify_names_a_missing_log(log_path: Path, run_command: RunCommand) -> None:
-    run_command("verify").assert_is_error(str(log_path))
-    assert files_beside(log_path) == {}
 
 
 @pytest.mark.parametrize("number", [1, 4, 10])
