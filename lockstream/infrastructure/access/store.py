@@ -59,7 +59,7 @@ class FileKeyStore:
 
     @property
     def name(self) -> str:
-        return str(self._keys)
+        return str(self._keys.absolute())
 
     def version(self) -> object:
         """Return the identities of the keys and of their audit log, which revokes as well."""

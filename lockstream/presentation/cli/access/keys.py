@@ -82,6 +82,7 @@ def create_(  # noqa: PLR0913, PLR0917  # an option each
     with closing(deployment.key_store()) as store:
         made = store.change(lambda keys: create(keys, request, _operator(), now))
     _print_new(made, store.name, "was created")
+    _warn_about_missing_log(deployment)
 
 
 @commands.command("list", cls=Command)
@@ -102,6 +103,7 @@ def list_(deployment: "Deployment", form: FormatOption = Format.TABLE) -> None:
                 f"There is no key in {store.name}. Requests need no key until `lockstream keys create` makes the "
                 "first one."
             )
+        _warn_about_missing_log(deployment)
 
 
 @commands.command(cls=Command)
@@ -151,6 +153,7 @@ def rotate_(
     with closing(deployment.key_store()) as store:
         made = store.change(lambda keys: rotate(keys, key_id, seconds, _operator(), now))
     _print_new(made, store.name, f"replaces {key_id}, which is accepted for another {overlap},")
+    _warn_about_missing_log(deployment)
 
 
 def _items(deployment: "Deployment") -> "list[KeyItem]":
@@ -185,6 +188,12 @@ def _print_new(made: NewKey, store_name: str, done: str) -> None:
     info(f"It is kept in {store_name}.")
     info("Keep it now: it cannot be shown again. Send it with each request, as `Authorization: Bearer lsk_…`; commands")
     info("such as `lockstream follow` read it from LOCKSTREAM_API_KEY.")
+
+
+def _warn_about_missing_log(deployment: "Deployment") -> None:
+    """Warn that the keys may be in a wrong folder, if the log beside them does not exist."""
+    if log := deployment.missing_log:
+        info(f"There is no log at {log} yet. A server whose log is elsewhere does not know the keys here.")
 
 
 def _operator() -> Operator:

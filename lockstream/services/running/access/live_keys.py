@@ -129,7 +129,11 @@ def _explain(secret: bytes, found: _LiveKey | None, now: float) -> NoReturn:
             "The API key is not complete, or has a typing error: its checksum is wrong. Copy it again.", KEY_MALFORMED
         )
     if found is None or not compare_digest(sha256(secret).digest(), found.digest):
-        raise NotAuthenticated("The API key is unknown. Create one with `lockstream keys create`.", KEY_UNKNOWN)
+        raise NotAuthenticated(
+            "This server does not know the API key. Create one with `lockstream keys create`, which needs the server's "
+            "EVENT_LOG_PATH, or on PostgreSQL its DATABASE_URL.",
+            KEY_UNKNOWN,
+        )
     _raise_ended(found, now)
 
 
