@@ -172,11 +172,13 @@ def faults(  # noqa: PLR0913, PLR0917  # an option each
     min_severity: Annotated[int, typer.Option(min=0, metavar="N", help="Lowest severity.")] = 0,
     locker: LockerOption = None,
     compartment: _Compartment = None,
-    newest_first: _Descending = False,
+    newest_first: Annotated[
+        bool, typer.Option("--newest-first/--oldest-first", metavar=FLAG, help="The order of the reports.")
+    ] = True,
     limit: LimitOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """List faults in the order in which they were reported. May run beside a server."""
+    """List faults, the newest report first. May run beside a server."""
     from lockstream.schemas.listings import FaultItem  # noqa: PLC0415
 
     if compartment is not None and locker is None:

@@ -26,7 +26,7 @@ _READS = {read.path: read for read in LISTS}
 LISTED = {
     "lockers": _READS["/lockers"],
     "reservations": _READS["/reservations"],
-    "faults --open": _READS["/faults?open=true&order=asc"],
+    "faults --open --oldest-first": _READS["/faults?open=true&order=asc"],
 }
 """The read over HTTP that shows the same list, by the arguments of the command."""
 
@@ -78,8 +78,8 @@ def shown(node: Server, path: str) -> tuple[list[dict[str, Any]], int]:
         ("reservations --status PICKED_UP", "/reservations?status=PICKED_UP&limit=1000"),
         ("reservations --changed-before {time}", "/reservations?changed_before={time}"),
         ("reservations --changed-after {time}", "/reservations?changed_after={time}&limit=1000"),
-        ("faults", "/faults?order=asc&limit=1000"),
-        ("faults --open --newest-first", "/faults?open=true&limit=1000"),
+        ("faults", "/faults?limit=1000"),
+        ("faults --open --oldest-first", "/faults?open=true&order=asc&limit=1000"),
         ("faults --cleared --min-severity 9 --locker =cmd", "/faults?open=false&min_severity=9&locker_id=%3Dcmd"),
     ],
 )

@@ -154,6 +154,14 @@ def test_faults_are_listed_by_state_and_severity(log: Path, run_command: RunComm
     assert "It needs --locker" in alone.errors
 
 
+def test_faults_are_listed_as_by_the_api_the_newest_first(log: Path, run_command: RunCommand) -> None:
+    reported = [fault_reported(severity, locker="=cmd") for severity in (1, 2, 3)]
+    record(log, reported)
+    newest = [one["event_id"] for one in reported[::-1]]
+    for order, expected in ((), newest), (("--newest-first",), newest), (("--oldest-first",), newest[::-1]):
+        assert [one["fault_id"] for one in items(run_command, "faults", "--locker", "=cmd", *order)] == expected
+
+
 def test_a_table_has_a_line_for_each_item(log: Path, run_command: RunCommand) -> None:
     header, *lines = run_command("lockers").output.decode().splitlines()
     assert header.split() == list(items(run_command, "lockers")[0])
