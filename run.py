@@ -2,7 +2,7 @@
 
 import sys
 
-from lockstream.presentation.cli.main import main
+from lockstream.__main__ import run
 
 if __name__ == "__main__":
-    main(["serve", *sys.argv[1:]])
+    run(["serve", *sys.argv[1:]])
