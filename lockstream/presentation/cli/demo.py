@@ -1,5 +1,6 @@
 """The demo: a server with a temporary log, a simulated month, and then new events in real time."""
 
+import http.client
 import os
 import re
 import signal
@@ -20,12 +21,17 @@ from lockstream.core.errors import SimulationFailed
 from lockstream.presentation.cli.output import info
 from lockstream.presentation.cli.simulate import Posting, write_log
 from lockstream.presentation.http.routes.operations import CONSOLE_PATH
+from lockstream.presentation.server.run import require_free_address
 from lockstream.settings import PREFIX, Settings, environment_names
+from lockstream.simulator.client import connection_to
 from lockstream.simulator.rhythm import DAY
 from lockstream.simulator.simulation import Simulation
 
 STOP_SECONDS = 10
 """Time that the server has to stop before it is killed."""
+
+READY_SECONDS = 60
+"""Longest time that the demo waits until its server accepts events. After that, it posts events in any case."""
 
 LOG = "event_log.jsonl"
 
@@ -55,7 +61,9 @@ def run(settings: Settings, lockers: int, days: float, seed: int, *, opens_brows
 
     Raises:
         SimulationFailed: the server could not be started, or has ended.
+        StartRefused: the server cannot listen on its address.
     """
+    require_free_address(settings.host, settings.port)  # tried before the simulation, which takes a while
     for sent in _SIGNALS:
         signal.signal(sent, signal.default_int_handler)
     try:
@@ -86,7 +94,10 @@ def has_desktop(environment: Mapping[str, str], platform: str) -> bool:
 
 
 class _Server:
-    """`lockstream serve` as a process of its own, with a log in `folder`. The process ends with the block."""
+    """`lockstream serve` as a process of its own, with a log in `folder`. The process ends with the block.
+
+    The block begins once the server has caught up with its log, and accepts events.
+    """
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         """The server has the host and the port of `settings`. All other settings have their defaults."""
@@ -112,10 +123,14 @@ class _Server:
             while not (found := _LISTENING.search(self._messages.read_text())):
                 self.require_running()
                 time.sleep(0.02)
+            self.url = found[1]
+            deadline = time.monotonic() + READY_SECONDS
+            while not self._is_ready() and time.monotonic() < deadline:
+                self.require_running()
+                time.sleep(0.1)
         except BaseException:
             self._stop()
             raise
-        self.url = found[1]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -127,6 +142,16 @@ class _Server:
             ended = f"The server of the demo has ended with exit code {code}. Start the demo again."
             errors = [line for line in self._messages.read_text().splitlines() if line.startswith("lockstream: ")]
             raise SimulationFailed([ended, *errors][-1].removeprefix("lockstream: "))
+
+    def _is_ready(self) -> bool:
+        connection, _ = connection_to(self.url, READY_SECONDS)
+        try:
+            connection.request("GET", "/health/ready")
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):  # the server has ended
+            return False
+        finally:
+            connection.close()
 
     def _stop(self) -> None:
         for sent in _SIGNALS:

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import gc
 import logging
+import os
 import resource
 import signal
 import socket
@@ -61,7 +62,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, and accept connections. End at once if the startup in the background has failed.
 
-        If the server cannot listen on a Unix socket, stop the application: uvicorn does so only for an address.
+        If the server cannot listen on a Unix socket, stop the application: uvicorn does so only for an address. Then
+        uvicorn exits, and the error is the context of that exit.
 
         Raises:
             SystemExit: the server cannot listen.
@@ -73,6 +75,10 @@ class Server(uvicorn.Server):
             await super().startup(sockets)
             if self._metrics:
                 await self._serve_metrics(self._metrics)
+        except SystemExit as exited:
+            if isinstance(exited.__context__, OSError):
+                self.socket_error = exited.__context__
+            raise
         except OSError as error:
             self.socket_error = error
             await self.lifespan.shutdown()
@@ -177,6 +183,19 @@ def run(
     return server.started
 
 
+def require_free_address(host: str, port: int) -> None:
+    """Require that a server can listen on each address of a host now.
+
+    Raises:
+        StartRefused: one of the addresses cannot be listened on.
+    """
+    try:
+        for listening in _listen(host, port):
+            listening.close()
+    except OSError as error:
+        raise StartRefused(_address_failure(host, port, error)) from error
+
+
 def _log_hangup() -> None:
     logger.info(
         "SIGHUP does nothing: the server has no TLS certificate to reload.", extra={"event_name": "hangup_ignored"}
@@ -196,15 +215,29 @@ def _require_no_listener(path: Path) -> None:
             )
 
 
-def _listen_failure(settings: Settings, socket_error: OSError | None) -> str:
-    """Return why the server cannot listen. uvicorn has already logged the reason if it is an address."""
-    if socket_error:
+def _listen_failure(settings: Settings, error: OSError | None) -> str:
+    """Return why the server cannot listen. Without `error`, the server log has the reason."""
+    if settings.unix_socket and error:
         return (
-            f"cannot listen on {settings.unix_socket}: {socket_error.strerror or socket_error}. Set "
-            "LOCKSTREAM_UNIX_SOCKET to another path, in an existing folder."
+            f"cannot listen on {settings.unix_socket}: {error.strerror or error}. Set LOCKSTREAM_UNIX_SOCKET to "
+            "another path, in an existing folder."
         )
-    host = _shown_host(settings.host)
-    return f"cannot listen on {host}:{settings.port}. Set LOCKSTREAM_HOST and LOCKSTREAM_PORT to another address."
+    return _address_failure(settings.host, settings.port, error)
+
+
+def _address_failure(host: str, port: int, error: OSError | None) -> str:
+    reason = f": {_reason(error)}" if error else ""
+    return (
+        f"cannot listen on {_shown_host(host)}:{port}{reason}. Set LOCKSTREAM_HOST and LOCKSTREAM_PORT to another "
+        "address."
+    )
+
+
+def _reason(error: OSError) -> str:
+    """Return the reason of an error about an address, without the address, which some libraries add to it."""
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 def _listen_for_metrics(host: str, port: int) -> list[socket.socket]:
@@ -213,18 +246,26 @@ def _listen_for_metrics(host: str, port: int) -> list[socket.socket]:
     Raises:
         StartRefused: one of the addresses cannot be listened on.
     """
+    try:
+        return _listen(host, port)
+    except OSError as error:
+        raise StartRefused(
+            f"cannot listen on {_shown_host(host)}:{port} for metrics: {_reason(error)}. Set LOCKSTREAM_METRICS_HOST "
+            "and LOCKSTREAM_METRICS_PORT to another address."
+        ) from error
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Return sockets that listen on each address of a host. Raises OSError."""
     listening: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
             listening.append(socket.create_server(address, family=family))  # closed if one fails
-    except OSError as error:
+    except OSError:
         for opened in listening:
             opened.close()
-        raise StartRefused(
-            f"cannot listen on {_shown_host(host)}:{port} for metrics: {error.strerror or error}. Set "
-            "LOCKSTREAM_METRICS_HOST and LOCKSTREAM_METRICS_PORT to another address."
-        ) from error
+        raise
     return listening
 
 

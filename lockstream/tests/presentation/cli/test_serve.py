@@ -1,6 +1,9 @@
 """`lockstream serve` before it serves. `tests/crash`, `tests/presentation/http` and `…/server` test the rest."""
 
+import errno
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,13 +77,19 @@ def test_serve_warns_of_renamed_settings_and_uses_them(log_path: Path) -> None:
         assert f"{demanded:,}" in body.decode()
 
 
-@pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1"])
-def test_serve_names_an_address_that_it_cannot_listen_on(log_path: Path, host: str) -> None:
+@pytest.mark.parametrize(
+    ("host", "reason"), [("nowhere.invalid", ".+"), ("192.0.2.1", re.escape(os.strerror(errno.EADDRNOTAVAIL)))]
+)
+def test_serve_names_an_address_that_it_cannot_listen_on_with_the_reason(
+    log_path: Path, host: str, reason: str
+) -> None:
     result = command(log_path, "serve", LOCKSTREAM_HOST=host, LOCKSTREAM_PORT="0", LOCKSTREAM_AUTH="off")
     assert result.returncode == 1
     assert "Traceback" not in (errors := result.stderr.decode())
-    assert errors.splitlines()[-1] == (
-        f"lockstream: cannot listen on {host}:0. Set LOCKSTREAM_HOST and LOCKSTREAM_PORT to another address."
+    assert re.fullmatch(
+        rf"lockstream: cannot listen on {host}:0: {reason}\. Set LOCKSTREAM_HOST and LOCKSTREAM_PORT to another "
+        r"address\.",
+        errors.splitlines()[-1],
     )
 
 

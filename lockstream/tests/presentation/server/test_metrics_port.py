@@ -71,7 +71,7 @@ def test_a_port_in_use_stops_the_start(log_path: Path) -> None:
     assert ended.returncode == 1
     last = ended.stderr.decode().splitlines()[-1]
     assert "running on http://" not in ended.stderr.decode()  # nobody was served
-    assert last.startswith(f"lockstream: cannot listen on 127.0.0.1:{port} for metrics: ")
+    assert last.startswith(f"lockstream: cannot listen on 127.0.0.1:{port} for metrics: Address already in use. ")
     assert last.endswith("Set LOCKSTREAM_METRICS_HOST and LOCKSTREAM_METRICS_PORT to another address.")
 
 

@@ -117,5 +117,6 @@ def test_a_server_that_cannot_listen_on_an_ipv6_address_names_it(log_path: Path)
         ended = command(log_path, "serve", LOCKSTREAM_HOST="::1", LOCKSTREAM_PORT=str(port))
     assert ended.returncode == 1
     assert last_line(ended) == (
-        f"lockstream: cannot listen on [::1]:{port}. Set LOCKSTREAM_HOST and LOCKSTREAM_PORT to another address."
+        f"lockstream: cannot listen on [::1]:{port}: Address already in use. Set LOCKSTREAM_HOST and LOCKSTREAM_PORT "
+        "to another address."
     )

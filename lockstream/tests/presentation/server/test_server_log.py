@@ -182,7 +182,7 @@ def test_an_address_in_use_is_a_line_of_json(log_path: Path, tmp_path: Path) -> 
     assert ended.returncode == 1
     refused = lines_of(ended.stderr.decode())[-1]
     assert refused["event_name"] == "start_failed"
-    assert refused["message"].startswith(f"cannot listen on 127.0.0.1:{server.port}.")
+    assert refused["message"].startswith(f"cannot listen on 127.0.0.1:{server.port}: Address already in use.")
 
 
 @FORMATS
