@@ -23,7 +23,7 @@ from lockstream import __version__
 from lockstream.core.entities.access import Scope as AccessScope
 from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.access.declarations import declare_access
-from lockstream.presentation.http.access.gate import identify, require_scope
+from lockstream.presentation.http.access.gate import HOW_TO_OPEN_DOCS, identify, require_scope
 from lockstream.presentation.http.access.rate_limits import (
     RATE_LIMIT,
     RATE_LIMIT_POLICY,
@@ -317,7 +317,8 @@ class Application(FastAPI):
         scope[_ARRIVAL] = operation.name, perf_counter()
         try:
             if operation.needs_key and not (self.settings.open_docs and operation is DOCUMENTATION):
-                identify(self.lockstream.access, scope, operation.name, self.settings.cors_origins)
+                remedy = HOW_TO_OPEN_DOCS if operation is DOCUMENTATION else ""
+                identify(self.lockstream.access, scope, operation.name, self.settings.cors_origins, remedy)
             if (caller := caller_of(scope)).key_id:
                 take_request(self.rate_limits, caller)
                 require_scope(self.lockstream.access, scope, operation.name, operation.scope)

@@ -15,7 +15,7 @@ from lockstream.presentation.http.access.scopes import WHOLE_NETWORK
 from lockstream.presentation.http.proxies import remote_address
 from lockstream.services.running.access.access import Access
 from lockstream.services.running.access.exposure import REMEDY, is_exposed
-from lockstream.services.running.access.live_keys import HOW_TO_SEND, KEY_MALFORMED
+from lockstream.services.running.access.live_keys import HOW_TO_SEND, KEY_MALFORMED, KEY_MISSING
 
 AUTHORIZATION = b"authorization"
 
@@ -25,9 +25,15 @@ OTHER_PATH = "other"
 SCOPE_MISSING, KEYS_REQUIRED, KEY_IN_URL = "scope_missing", "keys_required", "key_in_url"
 LOCKERS_BOUND = "lockers_bound"
 
+HOW_TO_OPEN_DOCS = "Or set LOCKSTREAM_OPEN_DOCS=true on the server, because a browser sends no key."
 
-def identify(access: Access, request: ASGIScope, operation: str, origins: Collection[str] = ()) -> None:
+
+def identify(
+    access: Access, request: ASGIScope, operation: str, origins: Collection[str] = (), remedy: str = ""
+) -> None:
     """Authenticate a request, and note its caller. Pages of `origins` may call a server without keys.
+
+    If the request has no key, the error ends with the sentence `remedy`.
 
     Raises:
         NotAuthenticated: the request has no key that is accepted.
@@ -51,6 +57,8 @@ def identify(access: Access, request: ASGIScope, operation: str, origins: Collec
         if isinstance(refused, NotAuthenticated):
             access.failure_limits.note(address, monotonic())
         access.note_refusal(refused.key_id, address, operation, refused.code)
+        if remedy and refused.code == KEY_MISSING:
+            raise NotAuthenticated(f"{refused} {remedy}", KEY_MISSING) from refused
         raise
     set_caller(request, caller)
 

@@ -111,6 +111,17 @@ def test_a_key_in_the_url_is_refused_even_if_it_is_right(guarded: Guarded) -> No
     assert guarded.client.get("/search?q=lsk_1", headers=bearer(key)).status_code == 200
 
 
+def test_documentation_without_a_key_names_the_setting_that_opens_it(guarded: Guarded) -> None:
+    """A browser sends no key by itself."""
+    hint = "Or set LOCKSTREAM_OPEN_DOCS=true on the server, because a browser sends no key."
+    for path in "/docs", "/openapi.json":
+        response = guarded.client.get(path)
+        assert (response.status_code, response.json()["code"]) == (401, "key_missing")
+        assert response.json()["detail"].endswith(f"with an API key. {hint}")
+        assert hint not in guarded.client.get(path, headers={"Authorization": "Basic x"}).text
+    assert hint not in guarded.client.get("/network").text
+
+
 def test_documentation_is_open_if_the_settings_say_so(log_path: Path) -> None:
     with closing(FileKeyStore(log_path)) as store:
         created(store)
