@@ -96,7 +96,9 @@ def post_events(simulation: Simulation, end: int, url: str, speed: float | None,
                 for _ in posting.follow():
                     pass
         except KeyboardInterrupt:
-            info(f"{posting.summary} To go on, repeat the command with `--start {_time(simulation.start)}`.")
+            instead = " instead of `--days`" if is_live else ""
+            start = f"`--start {_time(simulation.start)}`{instead}"
+            info(f"{posting.summary} To go on, repeat the command with {start}.")
             raise typer.Exit(0 if posting.is_following else INTERRUPTED) from None
         info(posting.summary)
 

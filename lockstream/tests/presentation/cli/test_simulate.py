@@ -180,6 +180,15 @@ def test_live_events_follow_in_real_time(log_path: Path, server: Server) -> None
         # and Ctrl-C is their usual end
         assert command.stop(signal.SIGINT) == 0
         assert counts(command.errors.splitlines()[-1])[0] > before
+    # and the command that goes on leaves out --days, which --live refuses beside --start
+    again = re.search(r"repeat the command with `--start (\S+)` instead of `--days`\.\n$", command.errors)
+    assert again
+    assert datetime.fromisoformat(again[1]) < started
+    # and it continues
+    again_live = ("--lockers", "1500", "--live", "--start", again[1])
+    with running(log_path, "simulate", *again_live, "--post", url(server)) as command:
+        command.wait_for("New events follow in real time. Press Ctrl-C to end.")
+        assert counts(command.errors.splitlines()[-1])[2] >= known
 
 
 def test_a_server_may_restart_meanwhile(run_command: RunCommand, log_path: Path, out: Path) -> None:
