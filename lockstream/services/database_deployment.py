@@ -42,6 +42,7 @@ class DatabaseDeployment:
     """Implements `deployment.Deployment` over a PostgreSQL database."""
 
     missing_log = None
+    """A log in a database has no file that could be missing."""
 
     limits: ClassVar[TimeLimits] = DEFAULT_LIMITS
     """Timeouts of the database. Tests of whole processes shorten them."""

@@ -50,7 +50,7 @@ class Deployment(Protocol):
 
     @property
     def missing_log(self) -> Path | None:
-        """The absolute path of the log file if there is no such file yet, else None. A start creates the file."""
+        """The absolute path of the log file if there is no such file, else None."""
 
     def key_store(self) -> KeyStore:
         """Return the store of API keys and audit entries, to be closed. A server may run meanwhile."""

@@ -62,8 +62,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, and accept connections. End at once if the startup in the background has failed.
 
-        If the server cannot listen on a Unix socket, stop the application: uvicorn does so only for an address. Then
-        uvicorn exits, and the error is the context of that exit.
+        If the server cannot listen on a Unix socket, stop the application. For an address, uvicorn stops it and exits;
+        the error is the context of that exit.
 
         Raises:
             SystemExit: the server cannot listen.
