@@ -4,6 +4,8 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from lockstream.core.entities.events import Event
 from lockstream.core.entities.quarantine import (
     MALFORMED_BODIES,
@@ -25,7 +27,7 @@ BUFFERED_ENTRIES = 50_000
 """Most event ids that wait for a write. Further events are dropped, and counted."""
 
 BUFFERED_BYTES = 64 * 1024 * 1024
-"""Most bytes of bodies that wait for a write."""
+"""Most bytes of bodies that wait for a write. Of a known id, only the larger body is dropped."""
 
 COMPARED_DUPLICATES = 5_000
 """Most duplicates that are compared with the accepted event in one write. Further duplicates are only counted."""
@@ -125,15 +127,18 @@ class QuarantineBuffer:
         """Add an entry, or merge it into the one with its id, if there is room.
 
         A remote address may take as much room as is still free. So an address that floods the buffer
-        takes half of it, and leaves room for the others.
+        takes half of it, and leaves room for the others. If a larger body of an earlier entry has no room, the entry
+        keeps its body, and counts the arrival.
         """
         earlier = self.entries.get(entry.event_id)
-        if earlier is None and not self._has_room_for(entry):
-            self._dropped += entry.count  # 0 for an entry that was only decided afresh
-            return
+        later, entry = entry, merged(earlier, entry) if earlier else entry
+        if not self._has_room_for(entry, earlier):
+            if earlier is None or earlier.locker_id != later.locker_id:
+                self._dropped += later.count  # 0 for an entry that was only decided afresh
+                return
+            entry = replace(earlier, last_at=entry.last_at, count=entry.count)
         if earlier:
             self._remove(earlier)
-        entry = merged(earlier, entry) if earlier else entry
         self.entries[entry.event_id] = entry
         self._bytes += len(entry.body)
         self._entries_of[entry.address] += 1
@@ -177,10 +182,14 @@ class QuarantineBuffer:
         self._dropped += changes.dropped
         self._unchecked_duplicates += changes.unchecked_duplicates
 
-    def _has_room_for(self, entry: Entry) -> bool:
+    def _has_room_for(self, entry: Entry, earlier: Entry | None) -> bool:
+        """Return whether an entry has room in the place of the earlier entry with its id."""
+        growth = len(entry.body) - (len(earlier.body) if earlier else 0)
+        if earlier and growth <= 0:
+            return True
         free_entries, free_bytes = BUFFERED_ENTRIES - len(self.entries), BUFFERED_BYTES - self._bytes
-        address = entry.address
-        return self._entries_of[address] < free_entries and self._bytes_of[address] + len(entry.body) <= free_bytes
+        has_place = earlier is not None or self._entries_of[entry.address] < free_entries
+        return has_place and self._bytes_of[entry.address] + growth <= free_bytes
 
     def _remove(self, entry: Entry) -> None:
         del self.entries[entry.event_id]

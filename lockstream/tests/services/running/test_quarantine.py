@@ -282,6 +282,45 @@ def test_the_bytes_of_the_buffer_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
     assert changes.dropped == 2
 
 
+def test_the_bytes_of_the_buffer_are_bounded_for_ids_that_come_again_with_larger_bodies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given small bodies of many ids
+    monkeypatch.setattr(quarantine_buffer, "BUFFERED_BYTES", 100_000)
+    buffer = QuarantineBuffer()
+    small = [deposited(f"r{number}") for number in range(100)]
+    for body in small:
+        add(buffer, body)
+    # when their ids come again with larger bodies
+    large = [deposited(f"r{number}", event_id=body["event_id"], note="x" * 5_000) for number, body in enumerate(small)]
+    for body in large:
+        add(buffer, body)
+    # then the buffer has the larger bodies that found room, the earlier bodies of the others, and counts all arrivals
+    changes = buffer.changes("")
+    bodies = [json.loads(entry.body) for entry in changes.entries]
+    found_room = sum(body in large for body in bodies)
+    assert 0 < found_room < 20
+    assert sum(body in small for body in bodies) == 100 - found_room
+    assert sum(len(entry.body) for entry in changes.entries) <= 100_000
+    assert {entry.count for entry in changes.entries} == {2}
+    assert changes.dropped == 0
+    # and smaller bodies of these ids still find room
+    for body in small:
+        add(buffer, body)
+    assert [json.loads(entry.body) for entry in buffer.changes("").entries] == small
+
+
+def test_a_larger_body_of_another_locker_that_finds_no_room_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No locker learns of another locker's arrivals."""
+    monkeypatch.setattr(quarantine_buffer, "BUFFERED_BYTES", 3_000)
+    buffer, first = QuarantineBuffer(), deposited()
+    add(buffer, first)
+    add(buffer, deposited(event_id=first["event_id"], locker="other", note="x" * 5_000))
+    changes = buffer.changes("")
+    assert [(json.loads(entry.body), entry.count) for entry in changes.entries] == [(first, 1)]
+    assert changes.dropped == 1
+
+
 def test_a_new_decision_that_finds_no_room_is_not_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quarantine_buffer, "BUFFERED_ENTRIES", 0)
     buffer = QuarantineBuffer()
