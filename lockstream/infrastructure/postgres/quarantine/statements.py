@@ -1,7 +1,7 @@
 """Statements on the tables of the quarantine, and rows as entities.
 
-Entries of the kind `refused` leave once their event is accepted, by any node. Reads leave them out from that moment on.
-The next write compares them with the accepted events, and deletes those with the same content.
+Entries of the kind `refused` leave once their event is accepted, by any node. The next read or write compares them with
+the accepted events, and deletes those with the same content.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,6 @@ _ENTRY_COLUMNS = (
 ENTRY_WIDTH = 15
 """Columns of a row that belong to the entry. Those of an event follow in results of `accepted_entries`."""
 
-_IS_CURRENT = "(q.kind <> 'refused' OR NOT EXISTS (SELECT 1 FROM events e WHERE e.event_id = q.event_id))"
 _MALFORMED_COLUMNS = "reason, detail, first_at, last_at, count, address, body, number"
 
 
@@ -132,15 +131,15 @@ def entry_of(row: Sequence[Any]) -> Entry:
 
 
 def entry_with_id(event_id: str) -> Statement:
-    """Return a statement that finds the entry of an event id, unless the event was accepted."""
+    """Return a statement that finds the entry of an event id."""
     return Statement(
-        f"SELECT {_ENTRY_COLUMNS} FROM quarantine q WHERE q.event_id = %(event_id)s::uuid AND {_IS_CURRENT}",  # noqa: S608  # our own names
+        f"SELECT {_ENTRY_COLUMNS} FROM quarantine q WHERE q.event_id = %(event_id)s::uuid",  # noqa: S608  # our own names
         {"event_id": event_id},
     )
 
 
 def entries_with_ids(event_ids: Sequence[str]) -> Statement:
-    """Return a statement that finds the entries with these event ids, whether or not the events were accepted."""
+    """Return a statement that finds the entries with these event ids."""
     return Statement(
         f"SELECT {_ENTRY_COLUMNS} FROM quarantine q WHERE q.event_id = ANY(%(ids)s::uuid[])",  # noqa: S608  # our own names
         {"ids": list(event_ids)},
@@ -227,7 +226,7 @@ def entries_matching(query: QuarantineQuery, after: int | None, limit: int) -> S
         "type": query.event_type and query.event_type.__name__,
     }
     values = {name: value for name, value in wanted.items() if value is not None}
-    conditions = [f"q.discard_at {status}", _IS_CURRENT, *(f"q.{name} = %({name})s" for name in values)]
+    conditions = [f"q.discard_at {status}", *(f"q.{name} = %({name})s" for name in values)]
     if query.lockers is not None:
         conditions.append(_OF_LOCKERS)
         values |= _values_of(query.lockers)
@@ -244,18 +243,8 @@ def entries_matching(query: QuarantineQuery, after: int | None, limit: int) -> S
     )
 
 
-def count_entries(checked: int, head: int) -> Statement:
-    """Return a statement that counts current entries by code, and by whether they are discarded.
-
-    The log ends at `head` or later, and all entries were compared with the events up to position `checked` before.
-    """
-    if checked <= head <= checked + NEW_EVENTS:
-        return Statement(_COUNT_WITHOUT_NEWLY_ACCEPTED, {"checked": checked})
-    return _COUNT_WITHOUT_ACCEPTED
-
-
 def count_entries_of(lockers: Lockers) -> Statement:
-    """Return a statement that counts current entries of lockers by code, and by whether they are discarded."""
+    """Return a statement that counts entries of lockers by code, and by whether they are discarded."""
     return Statement(_COUNT_OF_LOCKERS, _values_of(lockers))
 
 
@@ -263,7 +252,7 @@ def discard_entry(event_id: str, discard: Discard) -> Statement:
     """Return a statement that notes an operator's decision, and finds the entry."""
     return Statement(
         "UPDATE quarantine q SET discard_reason = %(reason)s, discard_at = %(at)s "  # noqa: S608  # our own names
-        f"WHERE q.event_id = %(event_id)s::uuid AND {_IS_CURRENT} RETURNING {_ENTRY_COLUMNS}",
+        f"WHERE q.event_id = %(event_id)s::uuid RETURNING {_ENTRY_COLUMNS}",
         {"event_id": event_id, "reason": discard.reason, "at": discard.at},
     )
 
@@ -335,19 +324,11 @@ _DELETE_EXCESS = f"""
     )
     SELECT count(*) FROM dropped
 """  # noqa: S608  # our own number
-_COUNT_WITHOUT_NEWLY_ACCEPTED = """
-    WITH accepted AS MATERIALIZED (SELECT event_id FROM events WHERE position > %(checked)s)
-    SELECT code, is_discarded, sum(number)::bigint FROM (
-        SELECT code, discard_at IS NOT NULL AS is_discarded, count(*) AS number FROM quarantine GROUP BY 1, 2
-        UNION ALL
-        SELECT q.code, q.discard_at IS NOT NULL, -count(*) FROM accepted JOIN quarantine q USING (event_id)
-        WHERE q.kind = 'refused' GROUP BY 1, 2
-    ) AS counted GROUP BY 1, 2 HAVING sum(number) > 0
-"""
-_COUNT_CURRENT = "SELECT q.code, q.discard_at IS NOT NULL, count(*) FROM quarantine q WHERE "
-_COUNT_WITHOUT_ACCEPTED = Statement(f"{_COUNT_CURRENT}{_IS_CURRENT} GROUP BY 1, 2")
+_COUNT = "SELECT code, discard_at IS NOT NULL, count(*) FROM quarantine q"
 _OF_LOCKERS = "(q.locker_id = ANY(%(locker_ids)s::text[]) OR q.locker_id ^@ ANY(%(locker_prefixes)s::text[]))"
-_COUNT_OF_LOCKERS = f"{_COUNT_CURRENT}{_IS_CURRENT} AND {_OF_LOCKERS} GROUP BY 1, 2"
+_COUNT_OF_LOCKERS = f"{_COUNT} WHERE {_OF_LOCKERS} GROUP BY 1, 2"
+COUNT_ENTRIES = Statement(f"{_COUNT} GROUP BY 1, 2")
+"""Counts entries by code, and by whether they are discarded."""
 
 
 def _values_of(lockers: Lockers) -> dict[str, list[str]]:

@@ -22,6 +22,7 @@ from lockstream.core.entities.quarantine import (
 )
 from lockstream.core.errors import MalformedEvent, StoreUnavailable
 from lockstream.infrastructure.codec.event_json import is_text_of
+from lockstream.infrastructure.codec.log_line import utc_now
 from lockstream.infrastructure.postgres.connection import (
     BEGIN_READING,
     COMMIT,
@@ -45,6 +46,7 @@ class PostgresQuarantine:
     """Implements `ports.QuarantineStore` in the primary database of many nodes.
 
     A write holds an advisory lock of the quarantine for some milliseconds. The write lock of the log is never taken.
+    A read first writes if it finds entries of events that were accepted since the last write.
     If the commit of a write is not answered, the database is asked whether the transaction was committed. If that is
     not answered either, the write raises StoreUnavailable. Its arrivals may then be counted twice when they are written
     again.
@@ -55,7 +57,7 @@ class PostgresQuarantine:
     def __init__(self, database: Database, limits: QuarantineLimits) -> None:
         """No connection is made yet."""
         self.refused_ids: Set[str] = frozenset()
-        """Always empty: each write finds the entries of accepted events in the database."""
+        """Always empty: each read and write finds the entries of accepted events in the database."""
 
         self._database = database
         self._limits = limits
@@ -81,33 +83,25 @@ class PostgresQuarantine:
         return totals.dropped - earlier_totals.dropped
 
     def entry(self, event_id: str) -> Entry | None:
+        self._compare_accepted()
         statement = sql.entry_with_id(event_id)
         rows = self._database.read(statement)[statement]
         return sql.entry_of(rows[0]) if rows else None
 
     def entries(self, query: QuarantineQuery, after: int | None, limit: int) -> list[Entry]:
+        self._compare_accepted()
         statement = sql.entries_matching(query, after, limit)
         return [sql.entry_of(row) for row in self._database.read(statement)[statement]]
 
     def totals(self, lockers: Lockers | None = None) -> QuarantineTotals:
+        self._compare_accepted()
         if lockers is not None:
             statement = sql.count_entries_of(lockers)
             return _totals_from(self._database.read(statement)[statement])
-        beginning = [
-            BEGIN_READING,
-            transaction_settings(self._database.limits),
-            sql.READ_WHOLE_TABLES,
-            sql.TOTALS,
-            HEAD,
-        ]
-
-        def read(found: Results, fetch: Callable[[Statement], DatabaseRows]) -> tuple[sql.TotalsRow, DatabaseRows]:
-            row, head = sql.totals_of(found[sql.TOTALS]), cursor_of(found[HEAD])
-            return row, fetch(sql.count_entries(row.checked_position, head.position))
-
-        row, counts = self._database.read_transaction(beginning, read)
+        found = self._database.read(sql.READ_WHOLE_TABLES, sql.TOTALS, sql.COUNT_ENTRIES)
+        row = sql.totals_of(found[sql.TOTALS])
         return replace(
-            _totals_from(counts),
+            _totals_from(found[sql.COUNT_ENTRIES]),
             dropped=row.dropped,
             unchecked_duplicates=row.unchecked_duplicates,
             malformed=row.malformed,
@@ -118,6 +112,7 @@ class PostgresQuarantine:
         return [MalformedBody(*row) for row in self._database.read(statement)[statement]]
 
     def discard(self, event_id: str, discard: Discard) -> Entry | None:
+        self._compare_accepted()
         statement = sql.discard_entry(event_id, discard)
         with errors_as_unavailable(self._database.name):
             found = self._session.begin([*self._session.beginning, sql.TAKE_LOCK, statement, COMMIT])
@@ -125,6 +120,18 @@ class PostgresQuarantine:
 
     def close(self) -> None:
         self._session.close()
+
+    def _compare_accepted(self) -> None:
+        """Delete the refused entries of events that any node has accepted, or make them entries of reused ids."""
+
+        def has_accepted(found: Results, fetch: Callable[[Statement], DatabaseRows]) -> bool:
+            checked, head = sql.totals_of(found[sql.TOTALS]).checked_position, cursor_of(found[HEAD]).position
+            accepted = sql.accepted_entries(checked, head)
+            return bool(accepted and fetch(accepted))
+
+        beginning = [BEGIN_READING, transaction_settings(self._database.limits), sql.TOTALS, HEAD]
+        if self._database.read_transaction(beginning, has_accepted):
+            self.write(QuarantineChanges(utc_now()))
 
     def _change(self, changes: QuarantineChanges, found: Results, merge: "_Merge") -> sql.TotalsRow:
         """Change the entries and the malformed bodies in the open transaction, and return the totals after that."""

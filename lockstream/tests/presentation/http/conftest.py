@@ -10,6 +10,10 @@ from lockstream.presentation.http.app import create_app
 from lockstream.services.deployment import deployment_of
 from lockstream.settings import Settings
 from lockstream.tests.support.clients import contract_client, open_from_environment, serving
+from lockstream.tests.support.databases import database_url
+from lockstream.tests.support.memory_system import open_in_memory
+
+__all__ = ["database_url"]
 
 type NewClient = Callable[..., AbstractContextManager[TestClient]]
 
@@ -29,6 +33,16 @@ def new_client() -> NewClient:
 @pytest.fixture
 def client(new_client: NewClient) -> Iterator[TestClient]:
     with new_client() as client:
+        yield client
+
+
+@pytest.fixture(params=["memory", "embedded", "postgres"])
+def each_client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """A client of the application over each store."""
+    if request.param == "postgres":
+        monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("database_url"))
+    opened = open_in_memory if request.param == "memory" else open_from_environment
+    with contract_client(create_app(opened)) as client:
         yield client
 
 

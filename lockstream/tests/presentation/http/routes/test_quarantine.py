@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,6 +15,7 @@ from fastapi.testclient import TestClient
 
 from lockstream.core.rules import REFUSALS
 from lockstream.tests.presentation.http.conftest import NewClient
+from lockstream.tests.presentation.http.routes.telemetry.scrapes import scrape
 from lockstream.tests.support.builders import (
     Body,
     as_array,
@@ -26,6 +28,7 @@ from lockstream.tests.support.builders import (
     registered,
     reserved,
 )
+from lockstream.tests.support.processes import wait_until
 
 UNKNOWN_ID = "0190a5e0-0000-4000-8000-00000000ffff"
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
@@ -166,6 +169,41 @@ def test_an_event_that_is_accepted_later_leaves(client: TestClient, day: list[Bo
 def test_an_event_that_is_refused_and_accepted_in_one_batch_leaves(client: TestClient, day: list[Body]) -> None:
     client.post("/events/batch", content=as_array(day[1], day[0], day[1]))
     assert ids(client) == []
+
+
+def accept_under_id_of_entry(client: TestClient) -> Body:
+    """Have an event refused, and another one accepted under its id. Return the refused one."""
+    accepted = registered()
+    first = deposited(event_id=accepted["event_id"])
+    refused(client, first)
+    assert [item["code"] for item in items(client)] == ["unknown_reservation"]
+    assert client.post("/events", json=accepted).status_code == 202
+    return first
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        lambda client, _: [item["code"] for item in items(client)],
+        lambda client, path: [client.get(path).json().get("code")],
+        lambda client, _: [*totals(client)["open"]],
+        lambda client, path: [client.post(f"{path}/discard", json={"reason": "Two devices."}).json().get("code")],
+    ],
+    ids=["list", "entry", "totals", "discard"],
+)
+def test_an_event_with_other_content_that_is_accepted_makes_a_reused_id_on_every_store(
+    each_client: TestClient, codes: Callable[[TestClient, str], list[str]]
+) -> None:
+    first = accept_under_id_of_entry(each_client)
+    assert codes(each_client, f"/quarantine/{first['event_id']}") == ["event_id_reused"]
+    [entry] = [*items(each_client), *items(each_client, "status=discarded")]
+    assert (entry["kind"], entry["count"], entry["body"]) == ("reused_id", 1, first)
+
+
+def test_metrics_count_a_reused_id_without_another_read_on_every_store(each_client: TestClient) -> None:
+    accept_under_id_of_entry(each_client)
+    expected = {("event_id_reused",): 1}
+    wait_until(lambda: scrape(each_client).values("lockstream_quarantine_open_entries") == expected)
 
 
 def test_an_id_that_comes_again_with_other_content_is_noted(client: TestClient) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import subprocess
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -26,24 +25,10 @@ from lockstream.tests.services.running.telemetry.test_request_tally import MAX_S
 from lockstream.tests.support.builders import deposited, fault_cleared, fault_reported, registered, reserved
 from lockstream.tests.support.clients import concurrent_client, contract_client, open_from_environment
 from lockstream.tests.support.coroutines import run, wait_for
-from lockstream.tests.support.databases import database_url
 from lockstream.tests.support.faulty_store import FaultyStore, running_on
 from lockstream.tests.support.keyed_clients import caller, keyed_clients
 from lockstream.tests.support.memory_system import open_in_memory
 from lockstream.tests.support.requirements import requires_program
-
-__all__ = ["database_url"]
-
-EACH_STORE = "memory", "embedded", "postgres"
-
-
-@pytest.fixture(params=EACH_STORE)
-def each_client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    if request.param == "postgres":
-        monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("database_url"))
-    opened = open_in_memory if request.param == "memory" else open_from_environment
-    with contract_client(create_app(opened)) as client:
-        yield client
 
 
 def test_events_are_counted_by_type_and_outcome_on_every_store(each_client: TestClient) -> None:
