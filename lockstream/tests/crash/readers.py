@@ -176,7 +176,7 @@ class Readers:
 
     def _note(self, reading: Reading, acknowledged: int) -> None:
         """Keep what the audit needs of a reading. `acknowledged` is the last position known before its request."""
-        if reading.position < acknowledged:
+        if reading.position < acknowledged and not reading.read.is_past:
             self._outdated.append(f"{reading.url} is at {reading.position}, and {acknowledged} was acknowledged before")
         if reading.shown > max(self._shown, self._clients.received.last_position):
             self._is_ahead.set()

@@ -14,6 +14,7 @@ from lockstream.core.entities.listings import (
     CompartmentQuery,
     CompartmentState,
     FaultQuery,
+    HistoryQuery,
     ListedLocker,
     LockerOrder,
     LockerQuery,
@@ -48,16 +49,23 @@ class Names(NamedTuple):
 
     locker: str
     reservation: str
+    compartment: str
     time: str
     """A recorded time."""
+
+    position: str
+    """A position up to the end of the log."""
 
     @classmethod
     def of(cls, reservation: Mapping[str, Any]) -> "Names":
         """Return the names in an item of the list of reservations."""
-        return cls(reservation["locker_id"], reservation["reservation_id"], reservation["changed_at"])
+        members = "locker_id", "reservation_id", "compartment_id", "changed_at", CHANGED
+        return cls(*(str(reservation[member]) for member in members))
 
 
-UNKNOWN = Names("unknown", "unknown", "2026-01-01T00:00:00Z")
+CHANGED, ID = "changed_position", "reservation_id"
+
+UNKNOWN = Names("unknown", "unknown", "unknown", "2026-01-01T00:00:00Z", "0")
 """Names of subjects that no log has."""
 
 
@@ -65,7 +73,7 @@ class Read(NamedTuple):
     """A read over HTTP, and the model of its body."""
 
     path: str
-    """Path and query, in which {locker}, {reservation} and {time} stand for names."""
+    """Path and query, in which {locker}, {reservation}, {compartment}, {time} and {position} stand for names."""
 
     body: Callable[[Any, Names, Any, int], Any]
     """Returns the body of a 200, or None for a 404. Its arguments are lists, names, the key behind which a page begins
@@ -76,6 +84,9 @@ class Read(NamedTuple):
 
     last_position: Callable[[Any], int] = lambda body: 0
     """Returns the position of the last event in a body that may show more than its Lockstream-Position."""
+
+    is_past: bool = False
+    """Whether the URL names the position of the state to show, so that it may be older than acknowledged events."""
 
     def url(self, names: Names) -> str:
         """Return the URL, without the parameters of pages."""
@@ -179,6 +190,17 @@ def _reservation_state(lists: NaiveListings, names: Names, *page: Any) -> Any:
     }
 
 
+def _history(path: str, query: Callable[[Names], HistoryQuery]) -> Read:
+    def body(lists: NaiveListings, names: Names, after: Any, limit: int) -> Any:
+        positions = lists.history(query(names), after, limit + 1)
+        if positions is None:
+            return None
+        items = [lists.model.accepted[position - 1] for position in positions[:limit]]
+        return {"items": items, "next": len(positions) > limit}
+
+    return Read(path, body, "position")
+
+
 def _reservation_events(lists: NaiveListings, names: Names, *page: Any) -> Any:
     records = _records_of_reservation(lists, names.reservation)
     return None if records is None else {"items": records, "next": None}
@@ -190,8 +212,6 @@ def _records_of_reservation(lists: NaiveListings, reservation_id: str) -> list[B
         return None
     return [lists.model.accepted[position - 1] for position in sorted(reservation["steps"].values())]
 
-
-CHANGED, ID = "changed_position", "reservation_id"
 
 LISTS: Sequence[Read] = (
     Read("/network", _network),
@@ -239,6 +259,12 @@ LISTS: Sequence[Read] = (
 
 STATES: Sequence[Read] = (
     Read("/lockers/{locker}/state", _locker_state, last_position=lambda body: body["position"]),
+    Read("/lockers/{locker}/state?at={position}", _locker_state, is_past=True),
+    _history("/lockers/{locker}/events?order=desc", lambda names: HistoryQuery(names.locker, descending=True)),
+    _history(
+        "/lockers/{locker}/compartments/{compartment}/events",
+        lambda names: HistoryQuery(names.locker, names.compartment),
+    ),
     Read(
         "/reservations/{reservation}/state",
         _reservation_state,

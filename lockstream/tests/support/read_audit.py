@@ -132,13 +132,21 @@ def read_all(server: Server, records: Iterable[Body]) -> Iterator[Reading]:
 
 
 def _requests(reads: Iterable[Read], records: Iterable[Body]) -> dict[str, tuple[Read, Names]]:
-    """Return each read, by its URL, with unknown names and with those of the last event of each of some lockers."""
-    last = {
-        record["locker_id"]: Names(
-            record["locker_id"], record["payload"].get("reservation_id", UNKNOWN.reservation), record["recorded_at"]
+    """Return each read, by its URL, with unknown names and with those of the last event of each of some lockers.
+
+    The position is the one before that event.
+    """
+    last: dict[str, Names] = {}
+    for record in records:
+        locker_id, payload = record["locker_id"], record["payload"]
+        earlier = last.get(locker_id, UNKNOWN)
+        last[locker_id] = Names(
+            locker_id,
+            payload.get("reservation_id", UNKNOWN.reservation),
+            payload.get("compartment_id", earlier.compartment),
+            record["recorded_at"],
+            str(record["position"] - 1),
         )
-        for record in records
-    }
     named = [UNKNOWN, *last.values()][: 1 + NAMED_LOCKERS]
     return {read.url(names): (read, names) for read in reads for names in named}
 
