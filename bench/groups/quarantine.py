@@ -1,7 +1,8 @@
-"""The cost of the quarantine for accepted events, alone and while another client sends refused events only."""
+"""The cost of the quarantine for accepted events, alone and while a broken locker sends refused events only."""
 
 import time
 
+from bench.errors import BenchFailure
 from bench.figures import GroupResult, ratios
 from bench.goals import result
 from bench.groups.plans import LEAD_SECONDS, hundreds, singles
@@ -9,8 +10,14 @@ from bench.load.plan import Plan
 from bench.load.process import LoadGenerator, run_load
 from bench.session import Contestant, Measurement, Session
 
-REFUSED_RATE = 1_000
-"""Refused events a second, each with an id of its own. Two cores cannot handle many more beside the measured load."""
+REFUSED_RATE = 5_000
+"""Refused events a second, each with an id of its own: the load of a locker that sends them in a loop."""
+
+REFUSED_A_BATCH = 100
+"""Refused events in a request. As single requests, two cores cannot handle this rate beside the measured load."""
+
+REACHED = 0.9
+"""Least part of `REFUSED_RATE` at which the server must answer the refused events."""
 
 
 def measure(session: Session) -> GroupResult:
@@ -22,12 +29,21 @@ def measure(session: Session) -> GroupResult:
 
     def rate_beside_refusals(quarantine: str) -> Measurement:
         seconds = session.scale.seconds + 2 * LEAD_SECONDS
-        refused = Plan(tag=session.tag(), kind="refused", connections=8, seconds=seconds, rate=REFUSED_RATE)
+        refused = Plan(
+            tag=session.tag(),
+            kind="refused",
+            connections=1,
+            per_request=REFUSED_A_BATCH,
+            seconds=seconds,
+            rate=REFUSED_RATE / REFUSED_A_BATCH,
+        )
         with session.lockstream(LOCKSTREAM_QUARANTINE=quarantine) as server:
             sending = LoadGenerator(refused, server).start()
             time.sleep(LEAD_SECONDS)
             measurement = run_load(singles(session), server).measurement
-            sending.result()
+            refused_rate = sending.result().rate
+        if refused_rate < REACHED * REFUSED_RATE:
+            raise BenchFailure(f"{refused_rate:,.0f} refused events a second were answered, not {REFUSED_RATE:,}.")
         return measurement
 
     def contestants(quarantine: str, name: str) -> list[Contestant]:

@@ -29,6 +29,11 @@ def compartments_of(tag: str, number: int) -> list[Key]:
     return [(locker_name(tag, one).encode(), b"C%d" % (one % PER_LOCKER + 1)) for one in range(number)]
 
 
+def refused_events(locker: str, number: int) -> list[bytes]:
+    """Return events of a locker that has no reservation, so that all are refused. Each has an id of its own."""
+    return [DEPOSITED % (*one, TIMES[0], locker.encode(), b"none", b"none") for one in random_ids(number)]
+
+
 class EventGenerator:
     """Generates the events of compartments that are reserved, filled and emptied in step, again and again."""
 

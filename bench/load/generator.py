@@ -16,14 +16,13 @@ import msgspec
 from bench.errors import BenchFailure
 from bench.figures import percentile
 from bench.load.client import Client
-from bench.load.events import PER_LOCKER, EventGenerator, compartments_of, locker_name
-from bench.load.forms import DEPOSITED, TIMES, random_ids
+from bench.load.events import PER_LOCKER, EventGenerator, compartments_of, locker_name, refused_events
 from bench.load.http import Check, expect, expect_items, get, post, post_batch
 from bench.load.plan import WARM_UP_SECONDS, Plan, Reader, Result
 from bench.resources import CpuMeter
 
-EXPECTED = {"get": 200, "event": 202, "batch": 202, "refused": 422}
-"""Status of the response to each kind of request."""
+EXPECTED = {"get": 200, "event": 202, "batch": 202}
+"""Status of the response to each kind of request without items."""
 
 _TIMEOUT_SECONDS = 60
 """Time that a projection has to catch up."""
@@ -127,8 +126,7 @@ def _script(plan: Plan, number: int) -> Iterable[bytes]:
         lockers = range(0, plan.compartments, PER_LOCKER)
         return cycle([get(f"/lockers/{locker_name(tag, first)}") for first in lockers])
     if plan.kind == "refused":
-        ids = random_ids(_requests(plan))
-        return [post("/events", DEPOSITED % (*one, TIMES[0], tag.encode(), b"none", b"none")) for one in ids]
+        return [post_batch(refused_events(tag, plan.per_request)) for _ in range(_requests(plan))]
     if plan.network:
         part, parts = plan.turn * plan.connections + number, plan.turns * plan.connections
         return _posts(plan, EventGenerator(plan.network.spare_compartments(part, parts), registered=True))
@@ -154,6 +152,8 @@ def _posts(plan: Plan, events: EventGenerator) -> list[bytes]:
 
 
 def _check(plan: Plan) -> Check:
+    if plan.kind == "refused":
+        return expect_items(plan.per_request, 422)
     if plan.kind == "batch" and plan.itemised:
         return expect_items(plan.per_request)
     return expect(EXPECTED[plan.kind])

@@ -78,13 +78,13 @@ def expect(expected: int) -> Check:
     return check
 
 
-def expect_items(events: int) -> Check:
-    """Return a check for status 200, with one accepted item for each event of a batch."""
+def expect_items(events: int, expected: int = 202) -> Check:
+    """Return a check for status 200, with one item of the `expected` status for each event of a batch."""
 
     def check(status: int, body: bytes | bytearray) -> str:
-        accepted = body.count(b'"status":202')
-        if status == 200 and accepted == events == body.count(b'"status":'):
+        found = body.count(b'"status":%d' % expected)
+        if status == 200 and found == events == body.count(b'"status":'):
             return ""
-        return f"{status}, {accepted} of {events} events accepted: {bytes(body[:300])!r}"
+        return f"{status}, {found} of {events} events got {expected}: {bytes(body[:300])!r}"
 
     return check

@@ -25,6 +25,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     tag: str
     """Prefix of the lockers' names."""
     kind: Literal["event", "batch", "get", "refused"]
+    """The body of each request: one event, a batch, no body, or a batch of events that the rules refuse."""
     connections: int
     per_request: int = 1
     """Events in a request."""

@@ -179,7 +179,16 @@ def test_a_client_fails_on_another_status_and_names_it(status: int) -> None:
 def test_a_client_fails_if_an_event_of_a_batch_is_not_accepted(status: int, items: bytes) -> None:
     with (
         client_of(lambda *_: response(status, items), [[post_batch([b"1", b"2"])]], expect_items(2)) as client,
-        pytest.raises(BenchFailure, match="of 2 events accepted"),
+        pytest.raises(BenchFailure, match="of 2 events got 202"),
+    ):
+        client.run_closed()
+
+
+def test_a_client_fails_if_an_event_of_a_batch_is_not_refused() -> None:
+    items = b'[{"status":422},{"status":202}]'
+    with (
+        client_of(lambda *_: response(200, items), [[post_batch([b"1", b"2"])]], expect_items(2, 422)) as client,
+        pytest.raises(BenchFailure, match="1 of 2 events got 422"),
     ):
         client.run_closed()
 

@@ -4,9 +4,9 @@ from itertools import islice
 
 import pytest
 
-from bench.load.events import PER_LOCKER, EventGenerator, compartments_of, locker_name
+from bench.load.events import PER_LOCKER, EventGenerator, compartments_of, locker_name, refused_events
 from lockstream.core.entities.events import Event, FaultCleared, FaultReported
-from lockstream.core.outcomes import Accepted
+from lockstream.core.outcomes import Accepted, Refusal
 from lockstream.core.use_cases.ingest import ingest
 from lockstream.infrastructure.stores.memory import MemoryStore
 from lockstream.tests.support.builders import decode_event
@@ -31,6 +31,12 @@ def test_the_store_accepts_events_of_compartments_that_were_registered_before() 
     store = MemoryStore()
     assert accepted(events_of(EventGenerator(compartments_of("t", COMPARTMENTS)), COMPARTMENTS), store) == COMPARTMENTS
     assert accepted(events_of(EventGenerator(compartments_of("t", COMPARTMENTS), registered=True)), store) == EVENTS
+
+
+def test_the_store_refuses_every_refused_event_and_each_has_its_own_id() -> None:
+    events = [decode_event(text) for text in refused_events("t", EVENTS)]
+    assert len({event.event_id for event in events}) == EVENTS
+    assert all(isinstance(outcome, Refusal) for outcome in ingest(events, MemoryStore().unit_of_work()))
 
 
 def test_generators_with_different_tags_do_not_disturb_each_other() -> None:
