@@ -124,13 +124,15 @@ class PostgresQuarantine:
     def _compare_accepted(self) -> None:
         """Delete the refused entries of events that any node has accepted, or make them entries of reused ids."""
 
-        def has_accepted(found: Results, fetch: Callable[[Statement], DatabaseRows]) -> bool:
+        def needs_write(found: Results, fetch: Callable[[Statement], DatabaseRows]) -> bool:
             checked, head = sql.totals_of(found[sql.TOTALS]).checked_position, cursor_of(found[HEAD]).position
+            if not checked <= head <= checked + sql.NEW_EVENTS:
+                return True  # so that the next reads look up few events
             accepted = sql.accepted_entries(checked, head)
             return bool(accepted and fetch(accepted))
 
         beginning = [BEGIN_READING, transaction_settings(self._database.limits), sql.TOTALS, HEAD]
-        if self._database.read_transaction(beginning, has_accepted):
+        if self._database.read_transaction(beginning, needs_write):
             self.write(QuarantineChanges(utc_now()))
 
     def _change(self, changes: QuarantineChanges, found: Results, merge: "_Merge") -> sql.TotalsRow:
