@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lockstream.core.errors import (
     KeysDamaged,
@@ -21,6 +22,7 @@ from lockstream.core.errors import (
 )
 from lockstream.presentation.console import files
 from lockstream.presentation.console.api import Api, ApiRefused, Application
+from lockstream.presentation.console.csv_files import send_csv
 from lockstream.presentation.console.forms import MalformedForm, form_of
 from lockstream.presentation.console.pages import find_page
 from lockstream.presentation.console.pages.shared import Page, PageRequest, see_other
@@ -39,7 +41,6 @@ from lockstream.presentation.http.access.callers import caller_of
 from lockstream.presentation.http.access.gate import KEY_IN_URL, id_of_key_in_url
 from lockstream.presentation.http.access.rate_limits import take_request
 from lockstream.presentation.http.errors import RETRY_AFTER_SECONDS, error_response
-from lockstream.presentation.http.media_types import CSV
 from lockstream.presentation.http.proxies import remote_address
 from lockstream.presentation.http.routes.operations import CONSOLE_PATH
 from lockstream.presentation.http.telemetry.request_ids import REQUEST_ID, request_id_of
@@ -88,21 +89,18 @@ class Console:
         if path.startswith(STATIC) and request.method == "GET":
             response: Response = files.response_to(request, path.removeprefix(STATIC), self._application.settings)
         elif path.startswith(API):
-            await self._forward(request, path.removeprefix(API), send)
+            await self._forward(request, path.removeprefix(API), send, self._application.forward)
             return
         elif path.startswith(AS_CSV):
-            await self._forward(request, path.removeprefix(AS_CSV), send, CSV)
+            await self._forward(request, path.removeprefix(AS_CSV), send, partial(send_csv, self._application))
             return
         else:
             response = await self._page(request, path)
             response.headers.update(PAGE_HEADERS)
         await response(scope, receive, send)
 
-    async def _forward(self, request: Request, path: str, send: Send, media_type: str = "") -> None:
-        """Answer a read of the API, which the scripts and links of a page send with the session.
-
-        `media_type` counts instead of what the browser accepts.
-        """
+    async def _forward(self, request: Request, path: str, send: Send, answer: ASGIApp) -> None:
+        """Answer a read of the API by `answer`. The scripts and links of a page send it with the session."""
         scope = request.scope
         try:
             if request.method != "GET":
@@ -112,11 +110,8 @@ class Console:
             self._note(request, error)
             await error_response(request, error)(scope, request.receive, send)
             return
-        if media_type:
-            headers = [(name, value) for name, value in scope["headers"] if name != b"accept"]
-            scope = {**scope, "headers": [*headers, (b"accept", media_type.encode())]}
-        root_path = scope.get("root_path", "")
-        await self._application.forward({**scope, "path": f"{root_path}/{path}"}, request.receive, send)
+        scope = {**scope, "path": f"{scope.get('root_path', '')}/{path}"}
+        await answer(scope, request.receive, send)
 
     async def _page(self, request: Request, path: str) -> Response:
         """Return the response of a page, or the page of an error."""

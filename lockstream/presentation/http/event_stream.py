@@ -66,7 +66,7 @@ class EventStream(Response):
         self._lockstream, self._stream = lockstream, stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        disconnected = asyncio.ensure_future(_disconnected(receive))
+        disconnected = asyncio.ensure_future(wait_for_disconnect(receive))
         disconnected.add_done_callback(lambda _: self._lockstream.close_stream(self._stream))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -95,6 +95,7 @@ async def _send_part(send: Send, content: bytes) -> None:
     await send({"type": "http.response.body", "body": content, "more_body": True})
 
 
-async def _disconnected(receive: Receive) -> None:
+async def wait_for_disconnect(receive: Receive) -> None:
+    """Return once the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass
