@@ -1,7 +1,9 @@
 """The list of lockers, a locker as a wall of doors at any moment, a door, and their histories."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 from fastapi import Response
 
@@ -29,6 +31,17 @@ _ORDERS = (("", "Id"), ("last_event", "Last event"), ("available", "Free doors")
 _DIRECTIONS = (("", "Lowest or oldest first"), ("desc", "Highest or newest first"))
 _SHOWN_EVENTS = 20
 """Events of a locker in each of its two lists."""
+
+_READ_REPORTS = 20
+"""Most open faults of a door whose reports are read, for the times of the reports."""
+
+
+class OpenFault(NamedTuple):
+    """An open fault of a door."""
+
+    fault: dict[str, Any]
+    report: dict[str, Any] | None
+    """The event that reported the fault, if it was read."""
 
 
 async def show_lockers(wanted: PageRequest) -> Page:
@@ -108,6 +121,7 @@ async def show_door(wanted: PageRequest) -> Page:
     door = next((one for one in state.value["compartments"] if one["compartment_id"] == compartment_id), None)
     if door is None:  # a read replica may have gone back between two reads
         raise ApiRefused(NOT_FOUND, f"The locker has no compartment {compartment_id!r} yet. Load the page again.")
+    faults = await _open_faults(wanted, door)
     return Page(
         "door.html",
         f"Door {compartment_id} of {locker_id}",
@@ -115,7 +129,8 @@ async def show_door(wanted: PageRequest) -> Page:
             "locker_id": locker_id,
             "compartment_id": compartment_id,
             "door": door,
-            "degraded_since": _degraded_since(door, history),
+            "faults": faults,
+            "degraded_since": _degraded_since(faults),
             "moment": moment,
             "history": history,
         },
@@ -188,11 +203,18 @@ def _moments(known_since: str | None) -> dict[str, str | None]:
     return {name: f"{time:%Y-%m-%dT%H:%M:%SZ}" if time >= first else None for name, time in times.items()}
 
 
-def _degraded_since(door: dict[str, Any], history: Answer | Failed) -> str | None:
-    """Return when the oldest open fault that degrades a door was reported, if the history shown has its report."""
-    degrading = {fault["fault_id"] for fault in door["open_faults"] if fault["severity"] >= DEGRADING_SEVERITY}
-    events = history.value["items"] if history.value else []
-    return min((event["recorded_at"] for event in events if event["event_id"] in degrading), default=None)
+async def _open_faults(wanted: PageRequest, door: dict[str, Any]) -> list[OpenFault]:
+    """Return the open faults of a door, the worst first, with the events that have reported the first of them."""
+    faults = sorted(door["open_faults"], key=lambda fault: -fault["severity"])
+    paths = [api_path("events", fault["fault_id"]) for fault in faults[:_READ_REPORTS]]
+    reports = await asyncio.gather(*(wanted.api.part(path) for path in paths))
+    return [OpenFault(*pair) for pair in zip_longest(faults, (report.value for report in reports))]
+
+
+def _degraded_since(faults: list[OpenFault]) -> str | None:
+    """Return when the oldest of the faults that degrade a door was reported, of those whose reports were read."""
+    times = (one.report["recorded_at"] for one in faults if one.report and one.fault["severity"] >= DEGRADING_SEVERITY)
+    return min(times, default=None)
 
 
 def _totals(doors: list[dict[str, Any]]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from lockstream.presentation.console.pages import lockers
 from lockstream.settings import Settings
 from lockstream.tests.presentation.console.calling import console_client, document
 from lockstream.tests.presentation.console.pages.conftest import EIGHT, HOSTILE, LAST, SEVEN
-from lockstream.tests.support.builders import registered
+from lockstream.tests.support.builders import fault_reported, registered
 
 QUOTED = quote(HOSTILE, safe="")
 WALL = f"/console/lockers/{SEVEN}"
@@ -260,3 +260,22 @@ def test_a_wall_is_shown_if_its_overdue_parcels_cannot_be_read(
     page = document(network, WALL)
     assert "A1" in page.text
     assert "limit" in page.text
+
+
+@pytest.mark.parametrize(("door", "severity"), [("A4", 3), ("A3", 2)])
+def test_a_door_tells_how_long_its_faults_have_been_open(network: TestClient, door: str, severity: int) -> None:
+    url = f"{WALL}/compartments/{door}"
+    now, past = (" ".join(document(network, page).text.split()) for page in (url, f"{url}?at=12"))
+    assert f"Severity {severity}, open for 4 days 4 hours, reported 20" in now
+    # and in the past, it tells when they were reported
+    assert f"Severity {severity}, reported 20" in past
+
+
+def test_a_door_with_very_many_faults_shows_all_and_the_times_of_the_worst(settings: Settings) -> None:
+    count = lockers._READ_REPORTS + 5
+    with console_client(settings) as client:
+        faults = [fault_reported(severity, "A1", locker="broken") for severity in range(count)]
+        client.post("/events/batch", json=[registered("A1", locker="broken"), *faults]).raise_for_status()
+        page = " ".join(document(client, "/console/lockers/broken/compartments/A1").text.split())
+    found = [(int(severity), opened) for severity, opened in re.findall("Severity ([0-9]+),( open for)?", page)]
+    assert found == [(one, " open for" if one >= 5 else "") for one in reversed(range(count))]
