@@ -45,6 +45,15 @@ def test_typing_narrows_the_list_without_a_new_page(site: Site, watched: Watched
     expect(page.locator("#list tbody tr")).to_have_count(1)
 
 
+def test_an_id_of_many_emoji_is_typed_whole(site: Site, watched: Watched) -> None:
+    page, longest = watched.page, 124 * "\N{PACKAGE}" + "abcd"  # an id has up to 128 characters
+    page.goto(f"{site.url}/console/reservations")
+    for field in (page.locator("#search"), page.get_by_label("Locker", exact=True)):
+        field.focus()
+        page.keyboard.insert_text(longest)
+        expect(field).to_have_value(longest)
+
+
 def test_a_door_is_seen_before_its_fault(site: Site, watched: Watched) -> None:
     # given a locker with a door that a fault has degraded
     page = watched.page
