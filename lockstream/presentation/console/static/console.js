@@ -24,3 +24,4 @@ bindWall();
 growFeed();
 searchWhileTyping();
 followFeed();
+document.querySelector(".status__state")?.setAttribute("role", "status"); // the position beside it is not announced

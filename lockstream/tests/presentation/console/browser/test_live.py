@@ -9,7 +9,7 @@ from lockstream.core.entities.access import Scope
 from lockstream.core.entities.state import DEGRADING_SEVERITY
 from lockstream.core.use_cases.manage_keys import revoke
 from lockstream.infrastructure.access.store import FileKeyStore
-from lockstream.tests.presentation.console.browser.site import Site, Watched, watched_page
+from lockstream.tests.presentation.console.browser.site import NARROW, Site, Watched, watched_page
 from lockstream.tests.support.browsers import needs_browser
 from lockstream.tests.support.builders import Body, deposited, fault_reported, registered, reserved
 from lockstream.tests.support.keys import NOW, OPERATOR, created, request
@@ -96,6 +96,20 @@ def test_a_person_pauses_and_goes_on(site: Site, watched: Watched) -> None:
     page.get_by_role("button", name="Go on").click()
     expect(page.locator(".door")).to_have_class(re.compile("door--reserved"))
     expect(page.locator("#status")).to_contain_text("Live")
+
+
+def test_a_pause_moves_nothing_on_a_telephone_and_only_the_state_is_announced(browser: Browser, site: Site) -> None:
+    with watched_page(browser, site.url, site.keys["all"], width=NARROW) as watched:
+        page = watched.page
+        page.goto(f"{site.url}/console/lockers")
+        state = page.locator("#status").get_by_role("status")
+        expect(state).to_have_text("Live")
+        height = "document.querySelector('.bar').getBoundingClientRect().height"
+        live = page.evaluate(height)
+        page.keyboard.press("p")
+        expect(state).to_have_text("Paused, 0 behind")
+        assert page.evaluate(height) == live
+        expect(page.locator("#status")).to_contain_text("As of position")
 
 
 def test_a_hidden_tab_closes_its_stream_and_catches_up_when_it_is_seen_again(site: Site, watched: Watched) -> None:
