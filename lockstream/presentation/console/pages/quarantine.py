@@ -74,8 +74,8 @@ async def show_quarantine(wanted: PageRequest) -> Page:
     codes = ("", "All"), *((code, f"{code} ({counts.get(code, 0):,})") for code in CODE_TEXTS)
     fields = [
         ListFilter("status", "Status", query.get("status", ""), _STATUSES),
-        ListFilter("code", "Code", query.get("code", ""), codes),
         ListFilter("kind", "Kind", query.get("kind", ""), _KINDS),
+        ListFilter("code", "Code", query.get("code", ""), codes),
         ListFilter("type", "Type", query.get("type", ""), TYPE_CHOICES),
         ListFilter("locker_id", "Locker", query.get("locker_id", ""), hint="station-7"),
         ListFilter("since", "Arrived since (UTC)", query.get("since", ""), kind="datetime-local"),

@@ -88,6 +88,17 @@ def test_a_list_begins_on_the_first_screen_of_a_telephone(browser: Browser, site
         assert top <= MAX_TOPS[path]
 
 
+@pytest.mark.parametrize("path", ["/reservations", "/overdue", "/faults", "/faults?open=all", "/quarantine", "/audit"])
+def test_a_telephone_shows_whole_rows_of_a_list(browser: Browser, site: Site, path: str) -> None:
+    with watched_page(browser, site.url, site.keys["all"], width=NARROW) as watched:
+        watched.page.goto(f"{site.url}/console{path}")
+        rows = watched.page.locator("main tbody tr")
+        expect(rows.first).to_be_visible()
+        assert rows.locator("> *").evaluate_all(
+            "(cells) => cells.every((cell) => cell.getBoundingClientRect().right <= innerWidth)"
+        )
+
+
 def test_on_a_telephone_the_position_stays_in_sight_and_the_search_comes_back(browser: Browser, site: Site) -> None:
     with watched_page(browser, site.url, site.keys["all"], width=NARROW) as watched:
         page = watched.page

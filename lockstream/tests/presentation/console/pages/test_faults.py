@@ -16,7 +16,7 @@ from lockstream.tests.support.builders import Body, fault_reported, registered
 
 def shown(html: str) -> list[str]:
     """Return the lockers and faults of the queue in their order: ids of lockers, and of the reports of faults."""
-    pattern = r'rowgroup" colspan="5">Locker <a href="/console/lockers/([^"]+)"|<td><a href="/console/events/([^"]+)"'
+    pattern = r'rowgroup" colspan="5">Locker <a href="/console/lockers/([^"]+)"|</span><a href="/console/events/([^"]+)'
     return [locker or fault for locker, fault in re.findall(pattern, html)]
 
 

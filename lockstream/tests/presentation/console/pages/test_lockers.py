@@ -226,7 +226,7 @@ def test_the_wall_has_a_row_for_each_letter(settings: Settings) -> None:
     with console_client(settings) as client:
         client.post("/events/batch", json=[registered(name) for name in ("B2", "A10", "A2", "B1")])
         html = client.get("/console/lockers/locker-1").text
-    doors = re.findall(r'<li( class="wall__row")?>.*?class="door__id"><bdi class="id">([^<]+)<', html)
+    doors = re.findall(r'<li( class="wall__row")?>.*?class="id door__id">([^<]+)<', html)
     assert [(bool(begins), name) for begins, name in doors] == [
         (True, "A2"),
         (False, "A10"),
