@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from lockstream.tests.presentation.console.browser.site import Site, Watched, watched_page
+from lockstream.tests.presentation.console.browser.site import Site, Watched, require_accessible, watched_page
 from lockstream.tests.support.browsers import needs_browser
 from lockstream.tests.support.builders import registered
 
@@ -39,10 +39,37 @@ def test_the_list_of_shortcuts_opens_and_closes(site: Site, watched: Watched) ->
     page = watched.page
     page.goto(f"{site.url}/console/lockers")
     page.keyboard.press("?")
-    dialog = page.get_by_role("dialog", name="Keys")
+    dialog = page.get_by_role("dialog", name="Shortcuts")
     expect(dialog).to_contain_text("find a locker, compartment, parcel or event")
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
+
+
+def test_a_person_turns_the_shortcuts_off_and_on_again(site: Site, watched: Watched) -> None:
+    page = watched.page
+    page.goto(f"{site.url}/console/lockers")
+    dialog, switch = page.get_by_role("dialog", name="Shortcuts"), page.get_by_label("Shortcuts are on")
+    # when they are turned off by the dialog
+    page.keyboard.press("?")
+    require_accessible(page, "the dialog of the shortcuts")
+    switch.uncheck()
+    page.keyboard.press("Escape")
+    # then no character does anything, on this page and on others
+    for path in ("/console/lockers", "/console/faults"):
+        page.goto(site.url + path)
+        for character in ("/", "?", "j", "k", "p", "g", "l"):
+            page.keyboard.press(character)
+        expect(page.locator("body")).to_be_focused()
+        expect(dialog).to_have_count(0)
+        expect(page.locator("#pause")).to_have_text("Pause")
+        assert page.url == site.url + path
+    # and a button opens the dialog, which turns them on again
+    page.get_by_role("button", name="Shortcuts").click()
+    switch.check()
+    dialog.get_by_role("button", name="Close").click()
+    page.reload()
+    page.keyboard.press("/")
+    expect(page.locator("#search")).to_be_focused()
 
 
 def test_the_first_stop_of_the_keyboard_leads_to_the_content(site: Site, watched: Watched) -> None:
