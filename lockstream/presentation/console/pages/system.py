@@ -35,7 +35,7 @@ async def show_system(wanted: PageRequest) -> Page:
             "is_shared": body["storage"]["kind"] == POSTGRESQL,
             "runbook": RUNBOOK,
         },
-        answers=(system, ready),
+        answers=(system._replace(position=body["storage"]["durable_position"]), ready),
         has_live_parts=True,
     )
 

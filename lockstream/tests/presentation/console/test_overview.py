@@ -55,6 +55,12 @@ def test_a_system_without_problems_is_well(guarded: Guarded) -> None:
     assert f"/console/lockers/{LOCKER}" in page.values("href")
 
 
+def test_the_page_of_the_system_tells_its_position(guarded: Guarded) -> None:
+    page = document(guarded.client, "/console/system", guarded.keys["all"])
+    assert page.values("data-position") == ["4"]
+    assert "As of position 4" in page.text
+
+
 def test_charts_have_a_name_and_a_table(guarded: Guarded) -> None:
     page = document(guarded.client, "/console", guarded.keys["all"])
     hour, day = (name for name in names(page) if name.startswith("Events a "))
