@@ -79,6 +79,8 @@ async def show_locker(wanted: PageRequest) -> Page | Response:
     known_since = first.value["items"][0]["recorded_at"] if first.value else None
     doors = state.value["compartments"]
     rows = rows_of(doors)
+    steps = steps_of(history, later)
+    at_time = at if at and not at.isdecimal() else None
     return Page(
         "locker.html",
         f"Locker {locker_id}",
@@ -93,9 +95,10 @@ async def show_locker(wanted: PageRequest) -> Page | Response:
             "history": history,
             "later": later,
             "shown_events": _SHOWN_EVENTS,
-            "steps": steps_of(history, later),
+            "steps": steps,
             "known_since": known_since,
-            "at_time": at if at and not at.isdecimal() else None,
+            "at_time": at_time,
+            "typed_time": at_time or (steps.items[steps.shown].recorded_at if at and steps else ""),
             **_moments(known_since),
         },
         answers=(state, history) if late is None else (state, history, late),

@@ -174,6 +174,14 @@ def test_a_moment_between_two_events_has_the_earlier_one(network: TestClient) ->
     assert 'href="?">One event later<' in network.get(f"{WALL}?at=20").text
 
 
+def test_the_fields_of_a_past_moment_have_its_time(network: TestClient) -> None:
+    [event] = network.get(f"/lockers/{SEVEN}/events?until=9&order=desc&limit=1").json()["items"]
+    for at in (9, event["recorded_at"]):
+        page = document(network, f"{WALL}?at={at}")
+        fields = {attributes.get("id"): attributes.get("value") for tag, attributes in page.elements if tag == "input"}
+        assert (fields["day"], fields["clock"]) == (event["recorded_at"][:10], event["recorded_at"][11:16])
+
+
 def test_a_long_history_is_stepped_through_part_by_part(network: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lockers, "MAX_STEPS", 3)
     for query, steps, older, newer in (
