@@ -256,6 +256,16 @@ def test_the_list_and_the_wall_fit_a_telephone(browser: Browser, site: Site) -> 
         assert doors.count(doors[0]) >= 4
 
 
+def test_on_a_telephone_the_mark_of_an_overdue_parcel_stays_inside_its_door(browser: Browser, site: Site) -> None:
+    with site.api() as api:
+        [parcel] = api.get("/reservations?status=DEPOSITED&order=asc&limit=1").json()["items"]
+    with watched_page(browser, site.url, site.keys["all"], width=NARROW) as watched:
+        watched.page.goto(f"{site.url}/console/lockers/{parcel['locker_id']}")
+        late = watched.page.locator(".door--late")
+        expect(late.first.locator(".door__late")).to_be_visible()
+        assert late.evaluate_all("(doors) => doors.every((door) => door.scrollWidth <= door.clientWidth)")
+
+
 @pytest.fixture(scope="module")
 def many() -> Iterator[str]:
     """The address of a server with 10,000 lockers."""
