@@ -35,7 +35,9 @@ function showDialog(part, link) {
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   dialog.addEventListener("close", () => {
     dialog.remove();
-    link.focus();
+    const href = CSS.escape(link.getAttribute("href"));
+    const kept = link.isConnected ? link : document.querySelector(`a[data-dialog][href="${href}"]`);
+    kept?.focus(); // a live page may have replaced the link
   });
   dialog.append(close, part, open);
   showTimes(dialog);

@@ -238,6 +238,24 @@ def test_a_door_opens_in_a_dialog_and_its_link_has_the_focus_again(site: Site, w
     expect(page).to_have_title(f"Door {ids['compartment_id']} of {ids['locker_id']} · Lockstream")
 
 
+def test_a_door_that_changes_under_its_dialog_has_the_focus_again(site: Site, watched: Watched) -> None:
+    page = watched.page
+    with site.api() as api:
+        api.post("/events/batch", json=[registered("A1", locker="open-1"), registered("A2", locker="open-1")])
+        page.goto(f"{site.url}/console/lockers/open-1")
+        expect(page.locator("#status")).to_contain_text("Live")
+        door = page.locator(".door", has_text="A2")
+        door.press("Enter")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        # when the wall is replaced while the dialog is open
+        api.post("/events", json=reserved("open-parcel", "A2", locker="open-1"))
+    expect(door).to_have_class(re.compile("door--reserved"))
+    page.keyboard.press("Escape")
+    # then the door of the new wall has the focus
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(door).to_be_focused()
+
+
 def test_the_list_and_the_wall_fit_a_telephone(browser: Browser, site: Site) -> None:
     with watched_page(browser, site.url, site.keys["all"], width=NARROW) as watched:
         page = watched.page
