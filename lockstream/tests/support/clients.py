@@ -60,9 +60,9 @@ async def concurrent_client(
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[str]:
-    """Serve `app` on a free port, on the server that comes with Lockstream; give the base URL."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, _serving_on(listener, app):
+def serving(app: Any, port: int = 0) -> Iterator[str]:
+    """Serve `app` on a port, or a free one, on the server that comes with Lockstream; give the base URL."""
+    with socket.create_server(("127.0.0.1", port)) as listener, _serving_on(listener, app):
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 

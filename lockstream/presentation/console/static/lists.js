@@ -1,14 +1,19 @@
 // Long lists: the next page is added when its link comes near, and rows far away make room for an empty block.
 import { fetchPage } from "./dialogs.js";
+import { setPaused } from "./live.js";
 import { showTimes } from "./times.js";
 
 const NEAR = "1200px";
 const TYPING_MILLISECONDS = 200;
+const RETRY_MILLISECONDS = 10_000; // between two attempts to load the next page
 const REFUSAL = "main > .note--bad[role=alert]";
+
+let hasPaused = false;
 
 export function followLists() {
   for (const list of document.querySelectorAll("[data-list]")) new List(list);
   for (const form of document.querySelectorAll("form[data-filters]")) submitWhileTyping(form);
+  document.addEventListener("lockstream:pause", ({ detail }) => detail || showFirstPage());
 }
 
 class List {
@@ -39,20 +44,23 @@ class List {
     if (!link || this.isReading || !this.table) return;
     this.isReading = true;
     this.near.disconnect();
-    this.element.removeAttribute("data-live"); // a longer list is not replaced by its first page
     const page = await fetchPage(link.href).catch(() => null);
     const list = page?.querySelector("[data-list]");
     const rows = list?.querySelector("tbody");
-    if (rows) {
+    const isCurrent = link.isConnected; // a live page may have replaced the table meanwhile
+    if (rows && isCurrent) {
       showTimes(rows);
       this.table.append(document.adoptNode(rows));
       const next = list.querySelector("a[data-next]");
       if (next) link.href = next.getAttribute("href");
       else link.closest(".pager").remove();
       this.tick(rows);
+      this.element.dataset.long = "";
+      if (setPaused(true)) hasPaused = true; // else its first page would replace all rows
     }
     this.isReading = false;
-    this.watch();
+    if (rows || !isCurrent) this.watch();
+    else setTimeout(() => this.watch(), RETRY_MILLISECONDS);
   }
 
   // The box that selects all rows ticks those of folded rows as well. It is ticked as long as all of them are.
@@ -78,6 +86,15 @@ class List {
       target.replaceChildren(row);
     }
   }
+}
+
+// When a page goes on, the newest first page of a list replaces all of its rows.
+function showFirstPage() {
+  hasPaused = false;
+  const list = document.querySelector("[data-long]");
+  if (!list) return;
+  delete list.dataset.long;
+  scrollTo(0, 0); // else the end of the first page would load the next one
 }
 
 const boxesOf = (rows) => [...rows.querySelectorAll("input[type=checkbox]")];
@@ -122,5 +139,6 @@ async function show(form) {
   else form.parentElement.insertBefore(fresh, document.querySelector(".source"));
   document.querySelector(".source")?.replaceWith(page.querySelector(".source"));
   if ("list" in fresh.dataset) new List(fresh);
-  document.dispatchEvent(new CustomEvent("lockstream:filtered", { detail: page.body.dataset.stream }));
+  document.dispatchEvent(new CustomEvent("lockstream:filtered", { detail: page.body }));
+  if (hasPaused) setPaused(false);
 }

@@ -1,6 +1,6 @@
 // The slider of a locker's wall. It moves by the locker's own events, which are the choices of a form without scripts.
 import { fetchPage } from "./dialogs.js";
-import { replaceParts } from "./live.js";
+import { replaceParts, setPaused } from "./live.js";
 import { clock } from "./times.js";
 
 const SLIDING_MILLISECONDS = 120;
@@ -25,6 +25,7 @@ class Slider {
     steps.classList.add("has-slider");
     steps.before(this.field);
     new MutationObserver(() => this.read()).observe(steps, { childList: true });
+    document.addEventListener("lockstream:pause", (event) => this.returnToNow(event));
     this.read();
   }
 
@@ -45,6 +46,15 @@ class Slider {
     this.timer = setTimeout(() => show(this.at), SLIDING_MILLISECONDS);
   }
 
+  // A page of a past moment that goes on shows now first, and stays paused until then.
+  returnToNow(event) {
+    if (event.detail || !new URL(location.href).searchParams.has("at")) return;
+    event.preventDefault();
+    hasPaused = true;
+    this.slider.value = this.slider.max;
+    this.slide();
+  }
+
   say() {
     const { text, dataset } = this.choices[this.slider.value];
     const told = text.replace(UTC_TIME, clock(dataset.time));
@@ -61,22 +71,20 @@ async function show(position) {
   const url = new URL(location.href);
   for (const name of ["at", "day", "clock"]) url.searchParams.delete(name);
   if (position) url.searchParams.set("at", position);
-  const button = document.getElementById("pause");
   const number = ++asked;
-  if (!position && !button) return void (location.href = url); // a page of an earlier moment does not follow the feed
+  const followsFeed = document.getElementById("pause") !== null; // a page of an earlier moment does not
+  if (!position && !followsFeed) return void (location.href = url);
   const page = await fetchPage(url).catch(() => null);
   if (!page || number !== asked) return;
   history.replaceState(null, "", url);
-  if (position && button?.textContent === "Pause") {
-    hasPaused = true;
-    button.click(); // what is shown no longer follows the feed
-  }
+  if (position && setPaused(true)) hasPaused = true; // a past moment does not follow the feed
   replaceParts(page, "[data-moment-part]");
   const source = document.querySelector(".source ul");
   const fresh = page.querySelector(".source ul");
   if (source && fresh) source.replaceWith(fresh);
-  if (!position && hasPaused && button.textContent === "Go on") button.click();
-  if (!position) hasPaused = false;
+  if (position || !hasPaused) return;
+  hasPaused = false;
+  setPaused(false);
 }
 
 // Yesterday at noon is noon in the zone of the viewer. Without scripts it is noon in UTC.

@@ -39,6 +39,12 @@ def open_wall(page: Page, site: Site, locker: str) -> None:
     wait_until(lambda: site.streams == before + 1)
 
 
+def open_live(page: Page, url: str) -> None:
+    """Open a page that follows the feed from its own position on."""
+    page.goto(url)
+    expect(page.locator("#status")).to_contain_text("Live")
+
+
 def test_a_wall_shows_an_event_as_it_arrives(site: Site, watched: Watched) -> None:
     page = watched.page
     open_wall(page, site, "live-1")
@@ -198,3 +204,107 @@ def test_a_filter_of_the_feed_holds_for_events_that_arrive(site: Site, watched: 
     report(site, registered("A2", locker="other-1"), registered("A3", locker="filtered-1"))
     expect(page.locator("#list li")).to_have_count(2)
     expect(page.locator("#list li").first).to_contain_text("A3")
+
+
+def test_a_filter_of_the_feed_shows_each_event_once(site: Site, watched: Watched) -> None:
+    # given a feed of one locker, while another one reports
+    page = watched.page
+    report(site, registered("A1", locker="once-1"))
+    open_live(page, f"{site.url}/console/feed?locker_id=once-1")
+    report(site, registered("A1", locker="once-2"))
+    page.keyboard.press("p")
+    # when the filter of the paused feed is changed, then the events that came before are there once
+    with page.expect_request("**/api/events/stream?*locker_id=once-2"):
+        page.get_by_label("Locker", exact=True).fill("once-2")
+    expect(page.locator("#list li")).to_have_count(1)
+    # and the events that come after are counted, and then shown
+    report(site, registered("A2", locker="once-2"))
+    expect(page.locator("#status")).to_contain_text("Paused, 1 behind")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator("#list li")).to_have_count(2)
+    expect(page.locator("#list li").first).to_contain_text("A2")
+
+
+def test_a_paused_page_counts_on_after_its_tab_was_hidden(site: Site, watched: Watched) -> None:
+    page = watched.page
+    report(site, registered("A1", locker="live-5"))
+    open_live(page, f"{site.url}/console/lockers/live-5")
+    page.keyboard.press("p")
+    page.evaluate(HIDE, True)
+    report(site, reserved("live-parcel-5", "A1", locker="live-5"))
+    page.evaluate(HIDE, False)
+    expect(page.locator("#status")).to_contain_text("Paused, 1 behind")
+    report(site, deposited("live-parcel-5", locker="live-5"))
+    expect(page.locator("#status")).to_contain_text("Paused, 2 behind")
+    expect(page.locator(".door")).to_have_class(re.compile("door--available"))
+
+
+def test_what_a_reader_has_opened_stays_open(site: Site, watched: Watched) -> None:
+    # given the page of a parcel, on which a reader has opened the event of its reservation
+    page = watched.page
+    report(site, registered("A1", locker="read-1"), reserved("read-parcel-1", "A1", locker="read-1"))
+    open_live(page, f"{site.url}/console/reservations/read-parcel-1")
+    summary = page.locator("#parcel summary").first
+    summary.press("Enter")
+    expect(page.locator("#parcel .raw").first).to_be_visible()
+    # when the page is replaced, because the parcel was deposited
+    report(site, deposited("read-parcel-1", locker="read-1"))
+    expect(page.locator("#parcel .step")).to_have_count(3)
+    # then that event is open, no other is, and the keyboard is where it was
+    expect(page.locator("#parcel .raw").first).to_be_visible()
+    expect(page.locator("#parcel .raw").last).to_be_hidden()
+    expect(summary).to_be_focused()
+
+
+def test_a_part_is_kept_while_its_text_is_selected(site: Site, watched: Watched) -> None:
+    page = watched.page
+    report(site, registered("A1", locker="held-1"))
+    open_live(page, f"{site.url}/console/lockers/held-1")
+    report(site, reserved("held-parcel-1", "A1", locker="held-1"))
+    expect(page.locator("#events")).to_contain_text("held-parcel-1")
+    # given a text that a reader has selected
+    shown = page.locator("#status b").inner_text()
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('#events .event'))")
+    # when an event arrives, then the other parts show it, and the bar says that one does not
+    report(site, deposited("held-parcel-1", locker="held-1"))
+    expect(page.locator(".door")).to_have_class(re.compile("door--occupied"))
+    expect(page.locator("#status")).to_contain_text("On hold, 1 behind")
+    expect(page.locator("#events")).not_to_contain_text("Deposited")
+    assert page.evaluate("String(getSelection())")
+    assert page.locator("#status b").inner_text() == shown
+    # and without a selection the part is read again
+    page.evaluate("getSelection().removeAllRanges()")
+    expect(page.locator("#events")).to_contain_text("Deposited")
+    expect(page.locator("#status")).to_contain_text("Live")
+
+
+def test_a_list_with_further_rows_is_paused(site: Site, watched: Watched) -> None:
+    # given a list that a person has scrolled, so that its next page was added
+    page = watched.page
+    open_live(page, f"{site.url}/console/reservations?order=desc&limit=60")
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(page.locator("#list tbody")).not_to_have_count(1)
+    # when there is a new parcel, then the bar says that the list lacks it
+    report(site, registered("A1", locker="long-list-1"), reserved("long-parcel-1", "A1", locker="long-list-1"))
+    expect(page.locator("#status")).to_contain_text("Paused, 2 behind")
+    expect(page.locator("#list")).not_to_contain_text("long-parcel-1")
+    # and going on shows the newest parcels, and follows them
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator("#list tr").nth(1)).to_contain_text("long-parcel-1")
+    expect(page.locator("#list tbody")).to_have_count(1)
+    expect(page.locator("#list tr").nth(1)).to_be_in_viewport()
+    expect(page.locator("#status")).to_contain_text("Live")
+    report(site, registered("A2", locker="long-list-1"), reserved("long-parcel-2", "A2", locker="long-list-1"))
+    expect(page.locator("#list tr").nth(1)).to_contain_text("long-parcel-2")
+
+
+def test_a_filter_ends_the_pause_of_a_list_with_further_rows(site: Site, watched: Watched) -> None:
+    page = watched.page
+    open_live(page, f"{site.url}/console/reservations?order=desc&limit=60")
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(page.locator("#status")).to_contain_text("Paused")
+    page.get_by_label("Locker", exact=True).fill("narrowed-1")
+    expect(page.locator("#list")).to_contain_text("No parcel matches")
+    expect(page.locator("#status")).to_contain_text("Live")
+    report(site, registered("A1", locker="narrowed-1"), reserved("narrowed-parcel", "A1", locker="narrowed-1"))
+    expect(page.locator("#list")).to_contain_text("narrowed-parcel")

@@ -98,6 +98,34 @@ def test_a_door_is_seen_before_its_fault(site: Site, watched: Watched) -> None:
     expect(slider).to_have_attribute("aria-valuetext", re.compile("^Now, since .*: Compartment registered in A3$"))
 
 
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_a_wall_of_an_earlier_moment_goes_on_with_now(site: Site, watched: Watched, is_paused: bool) -> None:
+    # given a wall of an earlier moment, which a person has paused before or not
+    page, locker = watched.page, f"gone-on-{is_paused}"
+    with site.api() as api:
+        api.post("/events/batch", json=[registered("A1", locker=locker), registered("A2", locker=locker)])
+    page.goto(f"{site.url}/console/lockers/{locker}")
+    expect(page.locator("#status")).to_contain_text("Live")
+    if is_paused:
+        page.keyboard.press("p")
+        expect(page.locator("#status")).to_contain_text("Paused")
+    slider = page.get_by_role("slider")
+    slider.press("ArrowLeft")
+    expect(page.locator("#moment")).to_contain_text("The wall as it was")
+    expect(page.locator(".door")).to_have_count(1)
+    # when the person goes on
+    page.get_by_role("button", name="Go on").click()
+    # then the wall of now is live
+    expect(page.locator("#status")).to_contain_text("Live")
+    expect(page.locator(".door")).to_have_count(2)
+    expect(page.locator("#moment")).to_be_empty()
+    expect(slider).to_have_value("1")
+    assert "at=" not in page.url
+    with site.api() as api:
+        api.post("/events", json=registered("A3", locker=locker))
+    expect(page.locator(".door")).to_have_count(3)
+
+
 def test_the_events_around_a_moment_are_the_steps_of_its_page(site: Site, watched: Watched) -> None:
     page = watched.page
     with site.api() as api:
