@@ -24,4 +24,3 @@ bindWall();
 growFeed();
 searchWhileTyping();
 followFeed();
-document.querySelector(".status__state")?.setAttribute("role", "status"); // the position beside it is not announced

@@ -191,6 +191,7 @@ function addPauseButton() {
   const shape = Object.assign(document.createElement("span"), { className: "status__shape" });
   const state = Object.assign(document.createElement("span"), { className: "status__state" });
   const button = Object.assign(document.createElement("button"), { id: "pause", type: "button" });
+  state.setAttribute("role", "status"); // the position beside it is not announced
   button.setAttribute("aria-keyshortcuts", "p");
   button.addEventListener("click", () => setPaused(!isPaused));
   status.prepend(shape, state);

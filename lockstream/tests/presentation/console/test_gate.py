@@ -254,6 +254,19 @@ def test_files_are_kept_by_browsers_for_as_long_as_they_are_the_same(guarded: Gu
             assert guarded.client.get(other).headers["cache-control"] == "no-cache"
 
 
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [("gzip, deflate, br", "gzip"), ("gzip;q=0.5", "gzip"), ("identity", None), ("gzip;q=0, identity", None)],
+)
+def test_files_are_compressed_if_the_browser_takes_that(guarded: Guarded, accepted: str, encoding: str | None) -> None:
+    plain = guarded.client.get("/console/static/console.css", headers={"Accept-Encoding": "identity"})
+    response = guarded.client.get("/console/static/console.css", headers={"Accept-Encoding": accepted})
+    assert response.headers.get("content-encoding") == encoding
+    assert response.content == plain.content
+    assert (response.headers["etag"] == plain.headers["etag"]) == (encoding is None)
+    assert response.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+
+
 @pytest.mark.parametrize("name", ["none.css", "..%2Fapplication.py", "%2e%2e/session.py", "a/b/c.js", ".css"])
 def test_no_other_file_is_served(guarded: Guarded, name: str) -> None:
     assert guarded.client.get(f"/console/static/{name}").status_code == 404

@@ -20,15 +20,15 @@ from lockstream.tests.support.builders import deposited
 
 pytestmark = needs_browser
 
-MAX_BYTES = 160 * 1024
-"""Largest page with all that it loads, uncompressed and not cached."""
+MAX_BYTES = 150 * 1024
+"""Largest page with all that it loads, as it is sent to a browser that has nothing cached."""
 
 LOADED_SIZES = """
 Object.fromEntries([...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
   .filter(({name}) => !name.includes("/api/"))
-  .map(({name, decodedBodySize}) => [name, decodedBodySize]))
+  .map(({name, encodedBodySize}) => [name, encodedBodySize]))
 """
-"""Script that returns the uncompressed bytes of the page and of each file that it has loaded, by URL."""
+"""Script that returns the bytes that were sent for the page and for each file that it has loaded, by URL."""
 
 MAX_TOPS = {
     "/lockers": 450,
@@ -50,7 +50,7 @@ TEMPLATES = (*(page.path for page in PAGES), SIGN_IN, UNKNOWN, NOT_KNOWN_YET, PA
 
 
 def loaded_sizes(page: Page, url: str) -> dict[str, int]:
-    """Open a page, and return the uncompressed bytes of the page and of each file that it has loaded, by URL."""
+    """Open a page, and return the bytes that were sent for the page and for each file that it has loaded, by URL."""
     page.goto(url, wait_until="load")
     page.wait_for_function("!document.querySelector('#theme[hidden]')")  # all scripts have run
     sizes: dict[str, int] = page.evaluate(LOADED_SIZES)
