@@ -44,6 +44,9 @@ RESERVED_FILES = 100
 PIPELINED_REQUESTS = 1000
 """Requests that a client may send ahead of their responses; each takes some 2 KB."""
 
+STREAM_SECONDS = 60
+"""Shortest time for which a stream waits for a client that reads nothing, such as a suspended laptop's."""
+
 TLS_BUFFER_BYTES = 64 * 1024
 """Bytes of responses over TLS for which a connection waits before it takes more, as without TLS. uvloop's default is
 eight times as much, and encrypted pages of a stream are not shared.
@@ -356,20 +359,26 @@ class Connection(uvicorn_http.HttpToolsProtocol):
         return size + _unsent_by_system(self.transport) if self._has_tls else size
 
     def _reads_no_response(self) -> bool:
-        """Return whether bytes wait for the client, and it has read nothing for LOCKSTREAM_BODY_SECONDS."""
+        """Return whether bytes wait for the client, and it has read nothing for the time that it has."""
         unsent = self._unsent()
         taken = self._written_bytes - unsent
         is_reading = not unsent or taken > self._taken_bytes  # with TLS, `unsent` is larger by the bytes of encryption
         self._unread_clock = 0 if is_reading else self._unread_clock + 1
         self._taken_bytes = max(self._taken_bytes, taken)
-        return self._unread_clock > self.limits.body_seconds
+        return self._unread_clock > self._unread_seconds
+
+    @property
+    def _unread_seconds(self) -> int:
+        seconds = self.limits.body_seconds
+        return max(seconds, STREAM_SECONDS) if self._is_streaming else seconds
 
     def _log_stalled_client(self) -> None:
         logger.info(
-            "A client%s has read nothing of its response for %s, the limit of LOCKSTREAM_BODY_SECONDS. Its connection "
-            "was closed.",
+            "A client%s has read nothing of its response for %s, so its connection was closed. The limit is "
+            "LOCKSTREAM_BODY_SECONDS, and for a stream at least %s.",
             " at {}:{}".format(*self.client) if self.client else "",
-            counted(self.limits.body_seconds, "second"),
+            counted(self._unread_seconds, "second"),
+            counted(STREAM_SECONDS, "second"),
             extra={"event_name": "stalled_client_closed"},
         )
 

@@ -19,8 +19,8 @@ PART = b"x" * 300
 NEVER_SECONDS = 1e6
 """Length of a second on the connection's own clock, so that only the test moves it."""
 
-SETTINGS = Settings()
-SECONDS = SETTINGS.body_seconds
+SECONDS = 60
+"""Time that a stream has. `LOCKSTREAM_BODY_SECONDS` is 30 by default."""
 
 
 class Stream:
@@ -35,7 +35,7 @@ class Stream:
 
     async def open(self) -> Connection:
         """Return the server's side of the connection, once the stream has begun."""
-        new_connection = connection_class(SETTINGS, NEVER_SECONDS)
+        new_connection = connection_class(Settings(), NEVER_SECONDS)
         config = uvicorn.Config(self._respond, interface="asgi3", lifespan="off", access_log=False, log_config=None)
         config.load()
         _, connection = await asyncio.get_running_loop().connect_accepted_socket(
