@@ -42,10 +42,14 @@ class UsedIds:
             for new in memtable:
                 self._connection.executemany("INSERT OR IGNORE INTO in_memtable VALUES (?)", zip(new.ids))
 
-    def missing(self, run: IdIndex) -> Iterator[str]:
-        """Yield the ids that neither the memtable nor both sections of the sorted run in `run` hold, in order."""
+    def missing(self, run: IdIndex, through: int) -> Iterator[str]:
+        """Yield the ids used up to position `through` that neither the memtable nor both sections of the sorted run in
+        `run` hold, in order.
+        """
         found = self._connection.execute(
-            "SELECT id, max(position) FROM used WHERE id NOT IN (SELECT id FROM in_memtable) GROUP BY id ORDER BY id"
+            "SELECT id, max(position) FROM used WHERE position <= ? AND id NOT IN (SELECT id FROM in_memtable) "
+            "GROUP BY id ORDER BY id",
+            [through],
         )
         for ids in batched(found, CHECKED_AT_ONCE):
             yield from run.missing(dict(ids))

@@ -130,11 +130,17 @@ class Replay:
         if self._cache.is_full:
             self._checkpoint()
 
-    def missing_ids(self, run: IdIndex, memtable: Iterable[NewIds]) -> Iterator[str]:
-        """Yield the used ids that an id index lacks: neither its sorted run in `run` nor its memtable holds them."""
+    def note_memtable(self, memtable: Iterable[NewIds]) -> None:
+        """Note the memtable of the id index that `missing_ids` examines."""
         with explaining(self._folder):
             self._ids.add_memtable(memtable)
-            yield from self._ids.missing(run)
+
+    def missing_ids(self, run: IdIndex, through: int) -> Iterator[str]:
+        """Yield the ids used up to position `through` that an id index lacks: neither its sorted run in `run` nor its
+        memtable holds them.
+        """
+        with explaining(self._folder):
+            yield from self._ids.missing(run, through)
 
     def forbidden(self) -> list[str]:
         """Return a sentence for each event that is in the log twice, or that the rules forbid, by position."""

@@ -94,19 +94,21 @@ def _compare_file(projection: Path, replay: Replay) -> list[str]:
     engine = reading_engine(projection)
     try:
         with snapshot(engine) as connection:
-            reached = read_progress(connection).reached.position
-        replay.advance(reached)  # before the snapshot, during which the write-ahead log of a server grows
+            indexed = read_progress(connection)
+            run = IdIndex(read_run(projection, indexed.run))  # a server may remove the file from now on
+            replay.note_memtable(read_memtable(connection))
+        # The log is read after the projection, so the log must reach at least as far. Most of it is read before the
+        # next snapshot, during which the write-ahead log of a server grows.
+        replay.advance(indexed.reached.position)
         with snapshot(engine) as connection:
-            # The log is read after the projection, so the log must reach at least as far.
             progress = read_progress(connection)
-            run = IdIndex(read_run(projection, progress.run))
             replay.advance(max(0, progress.reached.position - replay.reached.position))
             if replay.reached.position < progress.reached.position:
                 return [_log_too_short(projection, replay.reached.position, progress.reached.position)]
             if progress.reached != replay.reached:
                 raise ProjectionInvalid("The projection was made from another log.")
             rows = ProjectionScan(cast(Connection, connection.connection.driver_connection))
-            missing = replay.missing_ids(run, read_memtable(connection))
+            missing = replay.missing_ids(run, indexed.reached.position)
             problems = explain_differences(
                 f"The projection {projection}",
                 chain(
