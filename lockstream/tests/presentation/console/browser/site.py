@@ -23,7 +23,7 @@ from lockstream.tests.presentation.http.access.conftest import add_keys
 from lockstream.tests.support.clients import serving
 from lockstream.tests.support.keys import NoFailureLimits, bearer
 
-LOCKERS, DAYS, SEED = 8, 12, 7
+LOCKERS, DAYS, SEED = 8, 30, 7
 
 WIDE, NARROW = 1440, 390
 

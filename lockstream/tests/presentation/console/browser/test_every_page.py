@@ -30,6 +30,13 @@ Object.fromEntries([...performance.getEntriesByType("navigation"), ...performanc
 """
 """Script that returns the bytes that were sent for the page and for each file that it has loaded, by URL."""
 
+TOO_WIDE = """
+[...document.querySelectorAll("header *, main *")]
+  .filter((element) => element.getBoundingClientRect().right > innerWidth)
+  .map((element) => element.outerHTML.slice(0, 200))
+"""
+"""Script that returns the elements of a page that reach beyond its right edge."""
+
 MAX_TOPS = {
     "/lockers": 450,
     "/reservations": 550,
@@ -125,4 +132,5 @@ def _theme(name: str) -> Literal["light", "dark"]:
 
 
 def _require_no_sideways_scrolling(page: Page, where: str) -> None:
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), where
+    too_wide = page.evaluate(TOO_WIDE) if page.evaluate("document.documentElement.scrollWidth > innerWidth") else None
+    assert too_wide is None, where
