@@ -202,7 +202,7 @@ def parse_items(texts: Sequence[bytes], first: int, max_event_bytes: int) -> lis
 
 def _malformed_entry(text: bytes, error: MalformedEvent, index: int, max_event_bytes: int) -> MalformedEntry:
     is_too_large = len(text) > max_event_bytes
-    if _has_several_objects(text):
+    if _has_several_objects(text[: max_event_bytes + 1]):  # a larger event is not decoded: it could fill the memory
         kind = "event_too_large" if is_too_large else "json_invalid"
         return MalformedEntry(None, malformed(kind, _SEVERAL_EVENTS, index).errors)
     if is_too_large:

@@ -164,6 +164,13 @@ def test_events_that_lost_their_line_ends_get_the_option_of_curl_that_keeps_them
     assert item.errors == [{"loc": ["body", 2], "msg": sentences, "type": kind}]
 
 
+def test_an_item_is_not_decoded_beyond_the_limit_of_an_event() -> None:
+    """Decoding an item of many megabytes would take the event loop a second, and much memory."""
+    [item] = parse_items([b'{"a":"%b"}{' % (b"x" * 300)], 0, 300)
+    assert isinstance(item, MalformedEntry)
+    assert item.errors[0]["msg"].startswith("The event is larger than 300 bytes.")
+
+
 @pytest.mark.parametrize("text", [b"{" * 5_000, b'{"a": "}{"}', b'{"a": 1}, {"b": 2}', b"{}x", b"", b"\xc3{}"])
 def test_other_malformed_items_are_not_taken_for_several_events(text: bytes) -> None:
     [item] = parse_items([text], 0, MAX_ITEM_BYTES)
