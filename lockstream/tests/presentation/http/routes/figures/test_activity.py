@@ -1,6 +1,5 @@
 """GET /network/activity: accepted events per step of the last hour or day, on each kind of store."""
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -10,25 +9,18 @@ from fastapi.testclient import TestClient
 from lockstream.core.entities.log import time_of
 from lockstream.infrastructure.postgres import unit_of_work as shared_log
 from lockstream.infrastructure.stores import unit_of_work as own_log
-from lockstream.presentation.http.app import create_app
 from lockstream.presentation.http.routes.figures import network
 from lockstream.tests.support.builders import registered
-from lockstream.tests.support.clients import contract_client, open_from_environment
 from lockstream.tests.support.databases import database_url
-from lockstream.tests.support.memory_system import open_in_memory
 
 __all__ = ["database_url"]
 
 DAY = "2026-11-23T"
 
 
-@pytest.fixture(params=["memory", "embedded", "postgres"])
-def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    if request.param == "postgres":
-        monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("database_url"))
-    opened = open_in_memory if request.param == "memory" else open_from_environment
-    with contract_client(create_app(opened)) as client:
-        yield client
+@pytest.fixture
+def client(each_client: TestClient) -> TestClient:
+    return each_client
 
 
 @pytest.fixture
