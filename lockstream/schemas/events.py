@@ -113,7 +113,7 @@ class Form:
 
 
 def send_instead(form: str) -> WrapValidator:
-    """Return a validator of a member whose errors name the member's value, and `form` as what to send instead.
+    """Return a validator of a member. Its errors show the value that was sent, and ask for `form` instead.
 
     An error keeps its location and the kind that pydantic has given it.
     """

@@ -59,7 +59,7 @@ def validate(value: Any, schema: dict[str, Any]) -> None:
 
 
 def validate_block(block: dict[str, Any], message: dict[str, Any]) -> None:
-    """Require that a block is the message: its headers, its data, and nothing else."""
+    """Require that a block of the stream has the headers and the data that a message describes, and nothing else."""
     validate({name: value for name, value in block.items() if name != "data"}, message["headers"])
     validate(block.get("data"), message["payload"])
 

@@ -24,7 +24,7 @@ OLD_PYTHONS = [f"python3.{minor}" for minor in range(6, 12)]
 
 @pytest.fixture(scope="module")
 def old_python() -> str:
-    """A Python that is too old for Lockstream. Without one, the test is skipped."""
+    """The path of a Python older than 3.12. If this machine has none, the test is skipped."""
     for program in filter(None, map(find_program, OLD_PYTHONS)):
         if started(program, "-c", "")[0] == 0:  # a version manager may have a placeholder that runs nothing
             return program

@@ -165,9 +165,10 @@ class IdIndex:
         return known
 
     def missing(self, ids: Mapping[str, int]) -> list[str]:
-        """Return those of the used `ids` that neither the memtable nor both sections of the run hold. For `verify`.
+        """Return those of the used `ids` that the index lacks, for `verify`.
 
-        Of the prefixes, only the part from the lowest to the highest of `ids` is read, so give sorted ids if many.
+        The memtable must hold an id, or both sections of the run must. The prefixes in the run are read from the lowest
+        to the highest of `ids`. So a caller with many ids should pass them in order, a part at a time.
         """
         compacted = {used: position for used, position in ids.items() if used not in self.memtable}
         candidates = self.candidate_blocks(list(compacted))

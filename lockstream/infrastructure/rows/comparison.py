@@ -29,7 +29,7 @@ class Rows(Protocol):
 
 
 def differences(stored: Rows, expected: Rows) -> Iterator[str]:
-    """Name each row, recorded time, state hash of a locker and total in which two projections differ."""
+    """Yield a text for each place in which two projections differ: a row, a time, a state hash or a total."""
     for position, _ in _unmatched(_changes(stored.moments()), _changes(expected.moments()), tuple):
         yield f"the recorded time at position {position}"
     for row_class in TABLES:

@@ -177,7 +177,7 @@ class Replay:
 
 
 class _ReplayedRows(ProjectionScan):
-    """The rows of a replay. Its totals are computed from the rows, and so prove the totals that triggers keep."""
+    """The rows of a replay. Its totals are sums over these rows, so they are right even if a trigger has miscounted."""
 
     def totals(self) -> Iterator[tuple[int, ...]]:
         return self._connection.execute(_TOTALS)

@@ -79,7 +79,7 @@ READERS = [
     *(["verify"], ["rebuild"], ["repair"], ["export"], ["export", "--full"], ["backup", "copy.jsonl"]),
     *(["lockers"], ["reservations"], ["faults"], ["history", "--locker", "locker-1"]),
 ]
-"""Commands that read a log, and create none."""
+"""Commands that need an existing log, each with its arguments."""
 
 
 @pytest.mark.parametrize("has_projection", [False, True])
